@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
+"""probed: counts what samplers of /proc never see, with BPF programs declared in YAML."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What went wrong, as facts: every error carries its place and remedy, and says them in `__str__`.
+
+Everybody raises these; only `__main__`, the loader's border around one probe and the exporter's border around
+one collection catch them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Reason = Literal[
+    "declaration",
+    "compile",
+    "verifier",
+    "permission",
+    "no_btf",
+    "layout",
+    "attach_point",
+    "lockdown",
+    "memlock",
+    "map_create",
+    "timeout",
+    "internal",
+]
+"""Why a probe is not up: a closed set, the values of the label `reason`."""
+
+REASONS: tuple[Reason, ...] = get_args(Reason)
+
+
+class ProbedError(Exception):
+    """Anything that probed itself finds wrong; its text is fact, place, cause, remedy."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One mistake in one file.
+
+    `path` is the file as the user named it, `line` counts from 1 (0: the file as a whole), `key` is the dotted
+    path of YAML keys (empty: the whole document), `text` is fact, cause and remedy.
+    """
+
+    path: str
+    line: int
+    key: str
+    text: str
+
+    def __str__(self) -> str:
+        place = f"{self.path}:{self.line}" if self.line else self.path
+        return f"{place}: {self.key}: {self.text}" if self.key else f"{place}: {self.text}"
+
+
+class DeclarationError(ProbedError):
+    """One or more mistakes in declarations or in the site configuration: all of them, not the first."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__(problems)
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.problems))
+
+
+class HostError(ProbedError):
+    """The machine, not a probe, is what stops the daemon: no privilege, no BTF, no BCC, port taken."""
+
+
+class LoadError(ProbedError):
+    """One probe could not be loaded; the others are not concerned."""
+
+    def __init__(self, probe: str, reason: Reason, text: str, errno: int = 0) -> None:
+        super().__init__(probe, reason, text, errno)
+        self.probe = probe
+        self.reason: Reason = reason
+        self.text = text
+        self.errno = errno
+
+    def __str__(self) -> str:
+        return f"probe '{self.probe}': {self.text}"

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the loader found out about a probe, as the supervisor keeps it and the exporter uses it.
+
+Pure data. It travels as JSON (`channel`) and is built with the same strictness as the YAML (`shape`).
+After this point nobody sees C or YAML: enum constants are numbers, units are factors, buckets are bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+VERSION = 1
+
+FieldType = Literal["u8", "u16", "u32", "u64", "s8", "s16", "s32", "s64", "char"]
+MapKind = Literal["percpu_array", "percpu_hash", "array", "hash"]
+MetricType = Literal["counter", "histogram"]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One member of a C struct: `offset` in bytes, `count` elements (1: a scalar) of `type`."""
+
+    name: str
+    type: FieldType
+    offset: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The layout of a C struct (or of a scalar, as one field named `key` or `value`); `size` in bytes."""
+
+    size: int
+    fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """One kernel map that a metric reads: every value is a u64 count, per CPU where `kind` says so."""
+
+    name: str
+    kind: MapKind
+    key: Record
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One label: the field it comes from and the decoder that makes its text.
+
+    `decoder` is a name in `exporter.decoders`; `table` is its argument: number → text for `enum`, else empty.
+    """
+
+    name: str
+    field: str
+    decoder: str
+    table: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric, resolved against the C.
+
+    `maps` names the kernel maps whose counts it adds up; empty means that it counts events of the ring.
+    `when` are equalities on fields of the event, all of which must hold. A histogram observes `value`, a field in
+    units of `factor` base units (``duration_ns``: 1e-9 for seconds); `bounds` are its upper bounds in base units,
+    ascending, without +Inf.
+    """
+
+    name: str
+    type: MetricType
+    help: str
+    maps: tuple[str, ...]
+    when: Mapping[str, int]
+    labels: tuple[Label, ...]
+    value: str | None
+    factor: float
+    bounds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedProbe:
+    """One probe as it runs in the kernel.
+
+    `fingerprint` says what it was made from (declaration with overrides, sources): equal means unchanged.
+    `ring_bytes` is 0 for a probe without a ring; `event` is then None.
+    Its fds travel beside it, in the order that `fd_names` says: ``ring``, ``stats``, ``map:NAME``,
+    ``link:PROGRAM``, ``program:PROGRAM``.
+    """
+
+    name: str
+    fingerprint: str
+    event: Record | None
+    ring_bytes: int
+    maps: tuple[Map, ...]
+    metrics: tuple[Metric, ...]
+    fd_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeStatus:
+    """Where one probe stands: `reason` and `text` are empty while it is up.
+
+    `failures` counts failed loads by reason since the supervisor started; every reason is present.
+    """
+
+    name: str
+    description: str
+    up: bool
+    reason: str
+    text: str
+    failures: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the supervisor tells the exporter about the daemon as a whole; times in seconds since the epoch.
+
+    `bcc_version` is empty until a loader has run.
+    """
+
+    probes: tuple[ProbeStatus, ...]
+    bcc_version: str
+    reload_successful: bool
+    reload_success_time: float
+    exporter_restarts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The first message to the exporter; `version` is that of the messages between the processes.
+
+    With `change_user` it becomes `user` (None: probed, else nobody).
+    """
+
+    version: int
+    telemetry_path: str
+    change_user: bool
+    user: str | None
+    log_level: str
+    log_format: str

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import pytest
+
+from probed import declaration, manifest, resolve
+from probed.declaration import Probe
+from probed.errors import DeclarationError
+from probed.manifest import Field, Map, Record
+
+TEXT = """\
+description: Starts of programs.
+programs:
+  on_exec: {raw_tracepoint: sched_process_exec}
+ring: {bytes: 1 MiB}
+metrics:
+  probed_age_seconds:
+    type: histogram
+    help: Ages.
+    when: {kind: KIND_EXIT}
+    value: age_ns
+    buckets: [0.5, 1]
+    labels:
+      comm: {field: comm, decoder: comm}
+      how: {field: how, decoder: enum, table: {HOW_OK: ok, -1: bad}}
+  probed_calls_total:
+    type: counter
+    help: Calls.
+    maps: [calls, elsewhere]
+    labels:
+      syscall: {field: key, decoder: syscall}
+"""
+EVENT = Record(
+    32,
+    (
+        Field("age_ns", "u64", 0, 1),
+        Field("comm", "char", 8, 16),
+        Field("kind", "u16", 24, 1),
+        Field("how", "s8", 26, 1),
+    ),
+)
+KEY = Record(4, (Field("key", "u32", 0, 1),))
+MAPS = {
+    "calls": Map("calls", "percpu_array", KEY, 512),
+    "elsewhere": Map("elsewhere", "percpu_hash", KEY, 64),
+}
+ENUMS = {"KIND_EXIT": 2, "HOW_OK": 0}
+
+
+def parse(text: str = TEXT) -> Probe:
+    return declaration.parse(text, "starts/starts.yaml", "starts")
+
+
+def problems(
+    probe: Probe,
+    record: Record | None = EVENT,
+    maps: dict[str, Map] = MAPS,
+    enums: dict[str, int] = ENUMS,
+    unfit: dict[str, str] | None = None,
+) -> list[str]:
+    with pytest.raises(DeclarationError) as caught:
+        resolve.resolve(probe, record, maps, enums, unfit)
+    return list(map(str, caught.value.problems))
+
+
+def test_constants_become_numbers_and_units_factors() -> None:
+    assert resolve.resolve(parse(), EVENT, MAPS, ENUMS) == (
+        manifest.Metric(
+            name="probed_age_seconds",
+            type="histogram",
+            help="Ages.",
+            maps=(),
+            when={"kind": 2},
+            labels=(
+                manifest.Label("comm", "comm", "comm", {}),
+                manifest.Label("how", "how", "enum", {0: "ok", -1: "bad"}),
+            ),
+            value="age_ns",
+            factor=1e-9,
+            bounds=(0.5, 1.0),
+        ),
+        manifest.Metric(
+            name="probed_calls_total",
+            type="counter",
+            help="Calls.",
+            maps=("calls", "elsewhere"),
+            when={},
+            labels=(manifest.Label("syscall", "key", "syscall", {}),),
+            value=None,
+            factor=1.0,
+            bounds=(),
+        ),
+    )
+
+
+def test_a_ring_without_struct_event_is_one_problem_and_not_one_for_each_field() -> None:
+    assert problems(parse(), record=None) == [
+        "starts/starts.yaml:4: ring: the C has no 'struct event' for the ring to carry; "
+        "define it, or remove the ring"
+    ]
+
+
+def test_all_that_the_c_contradicts_is_said_at_once() -> None:
+    text = TEXT.replace("value: age_ns", "value: ages_ns").replace("{kind: KIND", "{kin: KIND")
+    said = problems(parse(text), maps={"calls": MAPS["calls"]}, enums={"KIND_EXIT": 2})
+    assert [line.partition(": ")[2] for line in said] == [
+        "metrics.probed_age_seconds.when.kin: field 'kin' is not in 'struct event' "
+        "(fields: age_ns, comm, kind, how); did you mean 'kind'?",
+        "metrics.probed_age_seconds.value: field 'ages_ns' is not in 'struct event' "
+        "(fields: age_ns, comm, kind, how); did you mean 'age_ns'?",
+        "metrics.probed_age_seconds.labels.how.table.HOW_OK: the C has no enum constant 'HOW_OK'",
+        "metrics.probed_calls_total.maps.1: the C has no map 'elsewhere' of counts (there: calls)",
+    ]
+
+
+def test_maps_whose_counts_are_added_up_have_keys_of_one_type() -> None:
+    wide = Map("elsewhere", "percpu_hash", Record(8, (Field("key", "u64", 0, 1),)), 64)
+    assert problems(parse(), maps=MAPS | {"elsewhere": wide}) == [
+        "starts/starts.yaml:20: metrics.probed_calls_total.labels.syscall.field: "
+        "field 'key' is u32 in the key of map 'calls' but u64 in the key of map 'elsewhere'; "
+        "give it one type, for their counts are added up"
+    ]
+
+
+def test_a_map_that_cannot_be_read_says_why() -> None:
+    calls = {"calls": MAPS["calls"]}
+    assert problems(parse(), maps=calls, unfit={"elsewhere": "its values are u32, not u64"}) == [
+        "starts/starts.yaml:18: metrics.probed_calls_total.maps.1: "
+        "map 'elsewhere' cannot be read: its values are u32, not u64"
+    ]
+
+
+@pytest.mark.parametrize(("number", "fits"), [(-129, False), (-128, True), (127, True), (128, False)])
+def test_a_number_must_fit_its_field(number: int, fits: bool) -> None:
+    probe = parse(TEXT.replace("-1: bad", f"{number}: bad"))
+    if fits:
+        assert resolve.resolve(probe, EVENT, MAPS, ENUMS)[0].labels[1].table[number] == "bad"
+    else:
+        assert f"{number} never occurs: field 'how' is s8, -128 to 127" in problems(probe)[0]
+
+
+def test_two_constants_of_one_number_are_refused() -> None:
+    probe = parse(TEXT.replace("-1: bad", "HOW_FINE: fine"))
+    assert "HOW_FINE (0) has the text 'ok' already" in problems(probe, enums=ENUMS | {"HOW_FINE": 0})[0]
+
+
+def test_programs_of_yaml_and_c_are_the_same() -> None:
+    assert resolve.check_programs(parse(), ["on_exec"]) == []
+    assert list(map(str, resolve.check_programs(parse(), ["on_exit"]))) == [
+        "starts/starts.yaml:2: programs: program 'on_exit' of the C is attached nowhere; "
+        "add 'on_exit: {raw_tracepoint: …}'",
+        "starts/starts.yaml:3: programs.on_exec: the C has no program 'on_exec' (programs there: on_exit); "
+        "did you mean 'on_exit'?",
+    ]
+
+
+def test_an_attach_point_that_the_host_lacks_comes_with_near_names() -> None:
+    assert resolve.check_attach_points(parse(), {"sched_process_exec"}) == []
+    (problem,) = resolve.check_attach_points(
+        parse(), {"sched_process_exit", "sched_process_fork", "sys_enter"}
+    )
+    assert str(problem) == (
+        "starts/starts.yaml:3: programs.on_exec.raw_tracepoint: this kernel has no raw tracepoint "
+        "'sched_process_exec'; near names: sched_process_exit, sched_process_fork"
+    )

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probed import declaration, site
+from probed.declaration import Probe
+from probed.override import override
+from probed.site import Address, Site
+
+ROOT = Path(__file__).parents[2]
+DEFAULT = ROOT / "config/probed.yaml"
+SHIPPED = {"process", "open_failures", "syscalls"}
+
+
+def parse(text: str) -> Site:
+    return site.parse(text, "/etc/probed/probed.yaml")
+
+
+def shipped(name: str) -> Probe:
+    path = ROOT / f"probes/{name}/{name}.yaml"
+    return declaration.parse(path.read_text(), str(path), name)
+
+
+def overridden(site_text: str, name: str) -> Probe:
+    wanted = parse(f"probe_directories: [probes]\nprobes:\n  {name}:\n{site_text}")
+    return override(shipped(name), wanted.probes[name], wanted.source)
+
+
+def test_what_is_left_out_has_its_default() -> None:
+    wanted = parse("probe_directories: [probes]\nprobes: {process: , syscalls: {}}")
+    assert wanted.web.listen_addresses == (Address("127.0.0.1", 9788),)
+    assert wanted.web.telemetry_path == "/metrics"
+    assert wanted.exporter.user is None
+    assert (wanted.log.level, wanted.log.format) == ("info", "logfmt")
+    assert list(wanted.probes) == ["process", "syscalls"]
+
+
+def test_probe_directories_are_relative_to_the_file() -> None:
+    wanted = parse("probe_directories: [probes, ../lib/probes, /opt/probes]\nprobes: {process: }")
+    assert wanted.directories == ("/etc/probed/probes", "/etc/lib/probes", "/opt/probes")
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:9788", Address("127.0.0.1", 9788)),
+        ("localhost:0", Address("localhost", 0)),
+        (":9788", Address("", 9788)),
+        ("[::1]:9788", Address("::1", 9788)),
+        ("[::]:65535", Address("::", 65535)),
+        ("host-1.example.org:80", Address("host-1.example.org", 80)),
+    ],
+)
+def test_a_listen_address_is_host_and_port(text: str, address: Address) -> None:
+    assert site.parse_address(text) == address
+    assert str(address) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "host",
+        "host:",
+        "host:-1",
+        "host:65536",
+        "::1:80",
+        "[::1]",
+        "[::1:80",
+        "[host]:80",
+        "a b:80",
+        "1.2.3:80",
+    ],
+)
+def test_what_is_no_listen_address_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"expected|brackets"):
+        site.parse_address(text)
+
+
+@given(st.text(alphabet="a1:.[]-% /", max_size=12))
+def test_any_text_is_a_listen_address_or_refused(text: str) -> None:
+    try:
+        address = site.parse_address(text)
+    except ValueError:
+        return
+    assert site.parse_address(str(address)) == address
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/a/b.c_d~e-f", "/-"])
+def test_a_telemetry_path_is_any_but_probeds_own(path: str) -> None:
+    assert site.parse_telemetry_path(path) == path
+
+
+@pytest.mark.parametrize(
+    "path", ["", "metrics", "/", "/-/healthy", "/-/ready", "//", "/a/", "/ü", "/a?b", "/a b"]
+)
+def test_other_telemetry_paths_are_refused(path: str) -> None:
+    with pytest.raises(ValueError):
+        site.parse_telemetry_path(path)
+
+
+def test_overrides_change_ring_buckets_and_labels() -> None:
+    probe = overridden(
+        "    ring: {bytes: 8 MiB}\n"
+        "    metrics:\n"
+        "      probed_process_lifetime_seconds:\n"
+        "        buckets: [1, 10]\n"
+        "        drop_labels: [exit]\n"
+        "        rename_labels: {comm: program}\n",
+        "process",
+    )
+    assert probe.ring is not None
+    assert probe.ring.bytes == 8 << 20
+    lifetime = probe.metrics["probed_process_lifetime_seconds"]
+    assert lifetime.buckets == (1.0, 10.0)
+    assert list(lifetime.labels) == ["program"]
+    assert lifetime.labels["program"].field == "comm"
+
+
+def test_what_is_not_overridden_stays() -> None:
+    assert overridden("    metrics: {}\n", "process") == shipped("process")
+
+
+def test_two_labels_can_change_names_with_each_other() -> None:
+    execs = overridden(
+        "    metrics: {probed_process_execs_total: {rename_labels: {comm: parent, parent: comm}}}\n",
+        "process",
+    ).metrics["probed_process_execs_total"]
+    assert {name: label.field for name, label in execs.labels.items()} == {"parent": "comm", "comm": "parent"}
+
+
+def test_a_renamed_label_is_still_found_in_its_declaration() -> None:
+    probe = overridden(
+        "    metrics: {probed_process_execs_total: {rename_labels: {comm: program}}}\n", "process"
+    )
+    label = probe.metrics["probed_process_execs_total"].labels["program"]
+    assert probe.source.line(label.at) == shipped("process").source.lines[label.at]
+
+
+def test_the_default_configuration_runs_the_shipped_probes() -> None:
+    wanted = site.parse(DEFAULT.read_text(), str(DEFAULT))
+    assert set(wanted.probes) == SHIPPED
+    assert [Path(directory).name for directory in wanted.directories] == ["probes"]
+
+
+def test_the_default_configuration_shows_the_defaults() -> None:
+    wanted = site.parse(DEFAULT.read_text(), str(DEFAULT))
+    assert (wanted.web, wanted.exporter, wanted.log) == (site.Web(), site.Exporter(), site.Log())
+
+
+def test_the_examples_in_the_default_configuration_are_right() -> None:
+    text = re.sub(r"^( +)# ( +\w+: | *user: )", r"\1\2", DEFAULT.read_text(), flags=re.MULTILINE)
+    text = re.sub(r"^( +)# ( +\w+:)$", r"\1\2", text, flags=re.MULTILINE)
+    wanted = site.parse(text, str(DEFAULT))
+    assert wanted.exporter.user == "probed"
+    for name, overrides in wanted.probes.items():
+        changed = override(shipped(name), overrides, wanted.source)
+        assert (changed == shipped(name)) == (name == "syscalls")
