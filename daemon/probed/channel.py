@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the three processes talk: JSON and file descriptors over SOCK_SEQPACKET, one message a packet.
+
+Never pickle: the exporter, which speaks HTTP, could otherwise run code in the supervisor. Who receives builds its
+dataclass with `shape`, as strictly as the YAML.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+MAX_FDS = 253
+"""Linux include/net/scm.h: SCM_MAX_FD."""
+MAX_BYTES = 1 << 20
+
+
+class Closed(Exception):
+    """The other side has gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """`kind` says what it is, `data` is plain JSON data, `fds` belong to the receiver now."""
+
+    kind: str
+    data: object
+    fds: tuple[int, ...]
+
+
+class Channel:
+    """One end of a connected pair. Not thread-safe."""
+
+    def __init__(self, end: socket.socket) -> None:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MAX_BYTES)
+        self._socket = end
+
+    @classmethod
+    def pair(cls) -> tuple[Channel, socket.socket]:
+        """Return this side's channel and the socket to hand to a child."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        return cls(ours), theirs
+
+    def fileno(self) -> int:
+        """Return the descriptor, for selectors."""
+        return self._socket.fileno()
+
+    def send(self, kind: str, data: object, fds: Sequence[int] = ()) -> None:
+        """Send one message. Raises Closed when the other side has gone, ValueError past the limits."""
+        body = json.dumps({"kind": kind, "data": data}, separators=(",", ":")).encode()
+        if len(body) > MAX_BYTES // 4 or len(fds) > MAX_FDS:
+            raise ValueError(f"message '{kind}' has {len(body)} bytes and {len(fds)} fds: too large to send")
+        try:
+            socket.send_fds(self._socket, [body], list(fds))
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise Closed from error
+
+    def receive(self) -> Message:
+        """Take one message, waiting for it. Raises Closed at the end, ValueError for what is no message."""
+        try:
+            body, fds, flags, _ = socket.recv_fds(self._socket, MAX_BYTES, MAX_FDS, socket.MSG_CMSG_CLOEXEC)
+        except ConnectionResetError as error:
+            raise Closed from error
+        if not body:
+            raise Closed
+        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+            _close_all(fds)
+            raise ValueError("a message came truncated (too many open files?)")
+        return _parse(body, fds)
+
+    def set_timeout(self, seconds: float | None) -> None:
+        """Let `send` and `receive` raise TimeoutError after so long."""
+        self._socket.settimeout(seconds)
+
+    def close(self) -> None:
+        """Close this end."""
+        self._socket.close()
+
+
+def _parse(body: bytes, fds: Sequence[int]) -> Message:
+    try:
+        message = json.loads(body)
+    except ValueError:
+        message = None
+    if (
+        isinstance(message, Mapping)
+        and message.keys() == {"kind", "data"}
+        and isinstance(message["kind"], str)
+    ):
+        return Message(message["kind"], message["data"], tuple(fds))
+    _close_all(fds)
+    raise ValueError(f"not a message: {body[:80]!r}")
+
+
+def _close_all(fds: Sequence[int]) -> None:
+    for fd in fds:
+        os.close(fd)

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The exporter's main: started by the supervisor as ``python -m probed.exporter FD``.
+
+The first message is ``start`` (a Start; fds: the supervisor's statm, then the listening sockets). Then come ``probe``
+(a LoadedProbe, with its ring, stats and maps), ``remove`` (a name), ``status`` (a Status), ``stop``. It answers
+``serving`` once, ``failed`` (text) when it cannot serve, and ``stopped`` (text) after the last drain.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import signal
+import socket
+import sys
+
+from probed import __version__, log, manifest, privilege, shape
+from probed.channel import Channel, Closed
+from probed.errors import HostError
+from probed.exporter.collection import Collection
+from probed.exporter.http import Application
+from probed.exporter.itself import Build, Process
+from probed.exporter.landing import Landing
+from probed.exporter.loop import Loop
+from probed.exporter.maps import possible_cpus
+from probed.exporter.server import Server
+from probed.manifest import Start
+
+LOG = logging.getLogger("exporter")
+
+MACHINES = ("x86_64",)
+"""Where loads are ordered, as `ring` needs it."""
+
+
+class Exporter:
+    """What the process is made of, wired together; `serve` runs it to its end."""
+
+    def __init__(self, channel: Channel, start: Start, statm: int, listeners: list[socket.socket]) -> None:
+        build = Build(__version__, platform.python_version(), "", os.uname().release)
+        self._start = start
+        self._channel = channel
+        self._collection = Collection(build, Process(), possible_cpus(), statm)
+        self._loop = Loop(channel, self._collection)
+        application = Application(start.telemetry_path, self._collection.scrape, self.readiness, self.landing)
+        self._server = Server(listeners, application)
+
+    def serve(self) -> str:
+        """Serve until the supervisor says stop; return the sums of the last drain as text."""
+        self._server.start()
+        self._channel.send("serving", None)
+        self._loop.run()
+        self._server.stop()
+        totals = self._collection.totals()
+        delivered = sum(probe.delivered for probe in totals)
+        lost = sum(sum(probe.lost.values()) for probe in totals)
+        return f"{delivered} events delivered, {lost} lost"
+
+    def readiness(self) -> str:
+        """Return why a scrape would not tell the truth yet, "" when it does."""
+        if not self._loop.moves():
+            return "the drain loop does not move"
+        status = self._collection.status
+        if status is None:
+            return "the probes are not attached yet"
+        if not any(probe.up for probe in status.probes):
+            return "no probe is up; the landing page and the log say why"
+        return ""
+
+    def landing(self) -> Landing:
+        """Return what the landing page tells."""
+        status = self._collection.status
+        return Landing(
+            version=__version__,
+            telemetry_path=self._start.telemetry_path,
+            unready=self.readiness(),
+            probes=status.probes if status else (),
+        )
+
+
+def _start(channel: Channel) -> tuple[Start, int, list[socket.socket]]:
+    message = channel.receive()
+    start = shape.build(Start, message.data, shape.Source("the supervisor's message"))
+    if start.version != manifest.VERSION:
+        raise HostError(
+            f"supervisor and exporter are of different versions ({start.version}, {manifest.VERSION}): "
+            "probed was upgraded while it ran; restart it"
+        )
+    statm, *listeners = message.fds
+    return start, statm, [socket.socket(fileno=fd) for fd in listeners]
+
+
+def main(fd: int) -> int:
+    """Serve the supervisor behind `fd`; return the exit status."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    channel = Channel(socket.socket(fileno=fd))
+    start, statm, listeners = _start(channel)
+    log.start(start.log_level, start.log_format)
+    try:
+        if os.uname().machine not in MACHINES:
+            raise HostError(f"probed reads rings on {', '.join(MACHINES)} only, this is {os.uname().machine}")
+        privilege.give_up_all(privilege.exporter_user(start.user) if start.change_user else None)
+        channel.send("stopped", Exporter(channel, start, statm, listeners).serve())
+    except HostError as error:
+        channel.send("failed", str(error))
+        return 1
+    except Closed:
+        LOG.warning("the supervisor has gone, so the exporter ends too")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The exporter's one clocked loop: waits for fill marks and for the supervisor, and drains.
+
+`__main__` runs it on the main thread. Scrapes drain by themselves, so an idle loop turns once in `IDLE_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import threading
+from collections.abc import Callable
+
+from probed import shape
+from probed.channel import Channel, Message
+from probed.exporter.collection import Collection
+from probed.manifest import LoadedProbe, Status
+
+LOG = logging.getLogger("exporter")
+
+IDLE_SECONDS = 5.0
+MOVES_WITHIN = 2.0
+"""A loop that does not answer for so long is stuck: the largest batch takes some milliseconds."""
+
+
+class Loop:
+    """Owns the epoll set: the supervisor's channel, one ring for each probe that has one, and an eventfd."""
+
+    def __init__(self, channel: Channel, collection: Collection) -> None:
+        self._channel = channel
+        self._collection = collection
+        self._poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._turned = threading.Condition()
+        self._turns = 0
+        self._stopping = False
+        self._rings: dict[str, int] = {}
+        self._epoll = select.epoll()
+        self._epoll.register(channel.fileno(), select.EPOLLIN)
+        self._epoll.register(self._poke, select.EPOLLIN)
+
+    def run(self) -> None:
+        """Turn until the supervisor says stop, then drain once more. Raises Closed when the supervisor has gone."""
+        while not self._stopping:
+            ready = [fd for fd, _ in self._epoll.poll(IDLE_SECONDS)]
+            if self._channel.fileno() in ready:
+                self._obey(self._channel.receive())
+            if self._poke in ready:
+                os.eventfd_read(self._poke)
+            else:
+                self._collection.drain()
+            with self._turned:
+                self._turns += 1
+                self._turned.notify_all()
+
+    def moves(self) -> bool:
+        """Say whether the loop turns, by making it turn; called by the HTTP threads."""
+        with self._turned:
+            before = self._turns
+            os.eventfd_write(self._poke, 1)
+            return self._turned.wait_for(lambda: self._turns != before, MOVES_WITHIN)
+
+    def _obey(self, message: Message) -> None:
+        order: Callable[[Message], None] | None = {
+            "probe": self._add,
+            "remove": self._remove,
+            "status": self._take_status,
+            "stop": self._stop,
+        }.get(message.kind)
+        if order is None:
+            raise ValueError(f"the supervisor sent a message of kind '{message.kind}'")
+        order(message)
+
+    def _add(self, message: Message) -> None:
+        loaded = shape.build(LoadedProbe, message.data, shape.Source("the supervisor's message"))
+        self._forget_ring(loaded.name)
+        ring = self._collection.add(loaded, dict(zip(loaded.fd_names, message.fds, strict=True)))
+        if ring is not None:
+            # Edge-triggered: woken by a program's wake-up at the fill mark, not by every event that waits.
+            self._epoll.register(ring, select.EPOLLIN | select.EPOLLET)
+            self._rings[loaded.name] = ring
+
+    def _remove(self, message: Message) -> None:
+        name = str(message.data)
+        self._forget_ring(name)
+        self._collection.remove(name)
+
+    def _forget_ring(self, name: str) -> None:
+        """Take a ring out of the epoll set: its closing does not, for the supervisor has it open too."""
+        ring = self._rings.pop(name, None)
+        if ring is not None:
+            self._epoll.unregister(ring)
+
+    def _take_status(self, message: Message) -> None:
+        self._collection.status = shape.build(Status, message.data, shape.Source("the supervisor's message"))
+
+    def _stop(self, _: Message) -> None:
+        self._stopping = True

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kernel maps of counts, read whole: a system call or two for all entries, summed over the CPUs.
+
+`probe` reads them at the scrape. Keys are only ever added by our programs, so a walk sees each exactly once.
+Source: bpf(2), Linux include/uapi/linux/bpf.h (struct for BPF_MAP_*_BATCH commands).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from probed import linux
+from probed.exporter.records import dtype
+from probed.manifest import Map
+
+ENOTSUPP = 524
+"""Linux include/linux/errno.h: what a map without batch operations answers."""
+
+_BATCH = struct.Struct("=QQQQIIQQ")  # in_batch, out_batch, keys, values, count, map_fd, elem_flags, flags
+_ELEM = struct.Struct("=IIQQQ")  # map_fd, padding, key, value, flags
+
+
+def possible_cpus(root: Path = Path("/")) -> int:
+    """Return how many CPUs the kernel keeps per-CPU values for. Source: Documentation/admin-guide/cputopology.rst."""
+    text = (root / "sys/devices/system/cpu/possible").read_text()
+    return int(text.strip().split(",")[-1].split("-")[-1]) + 1
+
+
+class CountMap:
+    """One map whose values are u64 counts."""
+
+    def __init__(self, fd: int, layout: Map, cpus: int) -> None:
+        self._fd = fd
+        self._entries = layout.entries
+        self._is_array = layout.kind.endswith("array")
+        width = cpus if layout.kind.startswith("percpu") else 1
+        self._keys = np.zeros(layout.entries, dtype(layout.key))
+        self._values = np.zeros((layout.entries, width), np.uint64)
+        self._token = ctypes.create_string_buffer(max(layout.key.size, 8))
+        self._read = self._read_batch
+
+    def read(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return keys, shape (n,), dtype of the key, and counts, shape (n,), dtype uint64; zeros are left out.
+
+        Raises OSError.
+        """
+        try:
+            count = self._read()
+        except OSError as error:
+            # Linux commit f008d732ab18 ("bpf: Add batched ops support for percpu array") (in v5.13)
+            if error.errno not in (ENOTSUPP, errno.EINVAL) or not self._is_array:
+                raise
+            self._read = self._read_one_by_one
+            count = self._read()
+        counts = self._values[:count].sum(axis=1, dtype=np.uint64)
+        found = counts.nonzero()[0]
+        return self._keys[:count][found], counts[found]
+
+    def _read_batch(self) -> int:
+        done = 0
+        first = True
+        while done < self._entries:
+            attribute = ctypes.create_string_buffer(_BATCH.size)
+            token = ctypes.addressof(self._token)
+            keys, values = self._keys[done:], self._values[done:]
+            _BATCH.pack_into(
+                attribute, 0, 0 if first else token, token, keys.ctypes.data, values.ctypes.data,
+                self._entries - done, self._fd, 0, 0,
+            )  # fmt: skip
+            first = False
+            try:
+                linux.bpf(linux.BPF_MAP_LOOKUP_BATCH, attribute)
+            except OSError as error:
+                if error.errno != errno.ENOENT:  # ENOENT: the end was reached
+                    raise
+                return done + int(_BATCH.unpack_from(attribute)[4])
+            done += int(_BATCH.unpack_from(attribute)[4])
+        return done
+
+    def _read_one_by_one(self) -> int:
+        keys = np.arange(self._entries, dtype=np.uint32)
+        self._keys.view(np.uint32)[:] = keys
+        for index in range(self._entries):
+            attribute = ctypes.create_string_buffer(_ELEM.size)
+            key, value = self._keys[index:].ctypes.data, self._values[index:].ctypes.data
+            _ELEM.pack_into(attribute, 0, self._fd, 0, key, value, 0)
+            linux.bpf(linux.BPF_MAP_LOOKUP_ELEM, attribute)
+        return self._entries

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One loaded probe as the exporter runs it: its ring, its maps, its series.
+
+`collection` owns one for each probe that is up, drains it and takes its families. It knows nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from probed.exporter.decoders import decoder
+from probed.exporter.family import Family
+from probed.exporter.itself import ProbeNumbers
+from probed.exporter.maps import CountMap
+from probed.exporter.ring import Ring
+from probed.exporter.series import SeriesTable
+from probed.manifest import Field, LoadedProbe, Map, Metric, Record
+
+BATCH = 1 << 15
+"""Events taken at once: enough for numpy, and what is needed beside the ring stays in the CPU's cache."""
+
+STAT_SENT, STAT_RING_FULL, STAT_MAP_FULL, STATS = range(4)
+"""enum probed_stat of probes/include/probed.bpf.h."""
+
+_STATS = Map("probed_stats", "percpu_array", Record(4, (Field("key", "u32", 0, 1),)), STATS)
+
+
+class RunningProbe:
+    """Not thread-safe: `collection` holds its lock around every call."""
+
+    def __init__(self, loaded: LoadedProbe, fds: Mapping[str, int], cpus: int) -> None:
+        """`fds` by the names of `LoadedProbe.fd_names`; they stay open until `close`. Raises OSError."""
+        self.loaded = loaded
+        self._fds = fds
+        self._stats = CountMap(fds["stats"], _STATS, cpus)
+        self._maps = {
+            layout.name: CountMap(fds[f"map:{layout.name}"], layout, cpus) for layout in loaded.maps
+        }
+        self._ring = None
+        if loaded.event is not None:
+            self._ring = Ring.map(fds["ring"], loaded.ring_bytes, loaded.event)
+        # What an earlier exporter took out of the ring was delivered by it.
+        self._delivered = self._ring.records if self._ring else 0
+        self._tables = [(metric, self._table(metric)) for metric in loaded.metrics]
+
+    def _table(self, metric: Metric) -> SeriesTable:
+        record = self._map_layout(metric.maps[0]).key if metric.maps else self.loaded.event
+        assert record is not None
+        by_name = {field.name: field for field in record.fields}
+        fields = tuple(by_name[label.field] for label in metric.labels)
+        return SeriesTable(metric, fields, tuple(map(decoder, metric.labels)))
+
+    def _map_layout(self, name: str) -> Map:
+        return next(layout for layout in self.loaded.maps if layout.name == name)
+
+    @property
+    def ring_fd(self) -> int | None:
+        """The ring's descriptor, readable at the fill mark; None without a ring."""
+        return self._fds.get("ring")
+
+    def drain(self) -> int:
+        """Count everything that waits in the ring; return how many events that was."""
+        before = self._delivered
+        while self._ring is not None:
+            events = self._ring.batch(BATCH)
+            for metric, table in self._tables:
+                if not metric.maps:
+                    table.add_events(events)
+            self._delivered += len(events)
+            if not self._ring.release():
+                break
+        return self._delivered - before
+
+    def collect(self) -> tuple[list[Family], ProbeNumbers]:
+        """Drain, read the kernel's maps, and return the families of this moment with the sum of its events."""
+        fill = self._ring.fill if self._ring else 0
+        self.drain()
+        for metric, table in self._tables:
+            if metric.maps:
+                table.set_counts(self._maps[name].read() for name in metric.maps)
+        return [table.family() for _, table in self._tables], self._numbers(fill)
+
+    def _numbers(self, fill: int) -> ProbeNumbers:
+        keys, counts = self._stats.read()
+        stats = dict(zip(keys["key"].tolist(), counts.tolist(), strict=True))
+        ring_full, map_full = stats.get(STAT_RING_FULL, 0), stats.get(STAT_MAP_FULL, 0)
+        ring = self._ring
+        return ProbeNumbers(
+            name=self.loaded.name,
+            # Read after the drain: what the producers reserved up to there, and what they could not.
+            emitted=(ring.records if ring else 0) + ring_full + map_full,
+            delivered=self._delivered,
+            discarded=ring.discarded if ring else 0,
+            lost={"ring_full": ring_full, "map_full": map_full, "corrupt": ring.corrupt if ring else 0},
+            ring_bytes=self.loaded.ring_bytes,
+            ring_fill_bytes=fill,
+        )
+
+    def close(self) -> None:
+        """Let go of the probe's fds; the ring's mapping goes with this object."""
+        for fd in self._fds.values():
+            os.close(fd)

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A BPF ring buffer, mapped: whole batches of events as numpy arrays.
+
+`probe` drains it. Source of the format: Linux kernel/bpf/ringbuf.c and Documentation/bpf/ringbuf.rst.
+Loads are ordered on x86-64, so reading the producer's position before the records' headers is enough there; the
+exporter refuses other machines.
+"""
+
+from __future__ import annotations
+
+import mmap
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from probed.exporter.records import LENGTH, ring_dtype
+from probed.manifest import Record
+
+BUSY = 1 << 31
+DISCARDED = 1 << 30
+
+
+class Ring:
+    """One ring of fixed-size events.
+
+    `consumed` is the position in bytes since the ring was made; `discarded` and `corrupt` count records that were
+    skipped. Positions outlive this process: the next reader of the ring goes on from there.
+    """
+
+    def __init__(self, consumer: mmap.mmap, producer: mmap.mmap, size: int, event: Record) -> None:
+        """Read a ring of `size` data bytes through its two mappings: consumer page, then producer page and data."""
+        self._size = size
+        self._event_bytes = event.size
+        self._dtype = ring_dtype(event)
+        self._consumer = np.frombuffer(consumer, np.uint64, 1)
+        self._producer = np.frombuffer(producer, np.uint64, 1)
+        self._data = np.frombuffer(producer, np.uint8, 2 * size, mmap.PAGESIZE)
+        self._position = int(self._consumer[0])
+        self.discarded = 0
+        self.corrupt = 0
+
+    @classmethod
+    def map(cls, fd: int, size: int, event: Record) -> Ring:
+        """Map the ring behind `fd`, `size` data bytes. Raises OSError."""
+        page = mmap.PAGESIZE
+        consumer = mmap.mmap(fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0)
+        producer = mmap.mmap(fd, page + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
+        return cls(consumer, producer, size, event)
+
+    @property
+    def stride(self) -> int:
+        """Bytes from one record to the next."""
+        return self._dtype.itemsize
+
+    @property
+    def records(self) -> int:
+        """Records that left the ring since it was made, delivered or not."""
+        return self._position // self.stride
+
+    @property
+    def fill(self) -> int:
+        """Bytes that wait in the ring."""
+        return int(self._producer[0]) - self._position
+
+    def batch(self, limit: int) -> NDArray[Any]:
+        """Return the oldest events, at most `limit`, shape (n,): a view of the ring, valid until `release`.
+
+        Discarded records are left out. Stops before the first busy record: another CPU may still be writing it.
+        A record of another length than the event's is corruption: everything up to the producer is skipped and
+        counted, for where the next record begins cannot be known.
+        """
+        records = self._waiting(limit)
+        lengths = records[LENGTH]
+        if (lengths == self._event_bytes).all():
+            return records
+        return self._sound(records, lengths)
+
+    def _waiting(self, limit: int) -> NDArray[Any]:
+        produced = int(self._producer[0])
+        count = min((produced - self._position) // self.stride, limit)
+        start = self._position % self._size
+        self._next = self._position + count * self.stride
+        return self._data[start : start + count * self.stride].view(self._dtype)
+
+    def _sound(self, records: NDArray[Any], lengths: NDArray[Any]) -> NDArray[Any]:
+        """Cut at the first busy or corrupt record, then leave out what was discarded."""
+        strange = np.flatnonzero((lengths & ~np.uint32(DISCARDED)) != self._event_bytes)
+        if len(strange):
+            first = int(strange[0])
+            self._next = self._position + first * self.stride
+            if first == 0 and not lengths[0] & BUSY:
+                self._skip_corruption()
+            records, lengths = records[:first], lengths[:first]
+        kept: NDArray[Any] = records[lengths == self._event_bytes]
+        self.discarded += len(records) - len(kept)
+        return kept
+
+    def _skip_corruption(self) -> None:
+        produced = int(self._producer[0])
+        self.corrupt += -(-(produced - self._position) // self.stride)
+        self._next = produced
+
+    def release(self) -> bool:
+        """Give the space of the last batch back to the producers; say whether that was any."""
+        moved = self._next != self._position
+        self._position = self._next
+        self._consumer[0] = self._position
+        return moved

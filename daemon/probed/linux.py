@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The system calls that Python's library does not have, under the kernel's own names.
+
+One short function a call; each raises OSError with errno. No policy here: `privilege` and `exporter.maps` decide.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from functools import cache
+
+PR_SET_DUMPABLE = 4
+PR_CAPBSET_READ = 23
+PR_CAPBSET_DROP = 24
+PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+
+LINUX_CAPABILITY_VERSION_3 = 0x20080522
+
+BPF_MAP_LOOKUP_ELEM = 1
+BPF_OBJ_GET_INFO_BY_FD = 15
+BPF_MAP_LOOKUP_BATCH = 24
+
+_BPF_NUMBER = {"x86_64": 321, "aarch64": 280, "riscv64": 280}
+"""The number of bpf(2), which glibc does not wrap: arch/x86/entry/syscalls/syscall_64.tbl, asm-generic/unistd.h."""
+
+
+class _CapHeader(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _CapData(ctypes.Structure):
+    _fields_ = (
+        ("effective", ctypes.c_uint32),
+        ("permitted", ctypes.c_uint32),
+        ("inheritable", ctypes.c_uint32),
+    )
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl.argtypes = (ctypes.c_int,) + 4 * (ctypes.c_ulong,)
+    libc.capget.argtypes = libc.capset.argtypes = (ctypes.POINTER(_CapHeader), ctypes.POINTER(_CapData))
+    libc.syscall.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_uint)
+    libc.syscall.restype = ctypes.c_long
+    return libc
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+def prctl(option: int, argument: int = 0, argument3: int = 0) -> int:
+    """Call prctl(2) with the remaining arguments 0."""
+    return _checked(_libc().prctl(option, argument, argument3, 0, 0))
+
+
+def capget() -> tuple[int, int, int]:
+    """Return this process's (effective, permitted, inheritable) capability sets as bit masks."""
+    data = (_CapData * 2)()
+    _checked(_libc().capget(_CapHeader(LINUX_CAPABILITY_VERSION_3, 0), data))
+    low, high = data
+    return (
+        low.effective | high.effective << 32,
+        low.permitted | high.permitted << 32,
+        low.inheritable | high.inheritable << 32,
+    )
+
+
+def capset(effective: int, permitted: int, inheritable: int) -> None:
+    """Set this process's capability sets, given as bit masks."""
+    data = (_CapData * 2)()
+    for half, shift in ((0, 0), (1, 32)):
+        sets = ((mask >> shift) & 0xFFFFFFFF for mask in (effective, permitted, inheritable))
+        data[half] = _CapData(*sets)
+    _checked(_libc().capset(_CapHeader(LINUX_CAPABILITY_VERSION_3, 0), data))
+
+
+def bpf(command: int, attribute: ctypes.Array[ctypes.c_char]) -> int:
+    """Call bpf(2); `attribute` is the bytes of union bpf_attr, which the kernel may write to."""
+    number = _BPF_NUMBER[os.uname().machine]
+    return _checked(_libc().syscall(number, command, ctypes.addressof(attribute), ctypes.sizeof(attribute)))

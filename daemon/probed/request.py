@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the supervisor asks the loader, and the loader's refusals.
+
+A request holds texts, already read, so that what is loaded is what was compared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from probed.errors import Reason
+
+Goal = Literal["compile", "verify", "attach"]
+"""How far the loader goes: against the C alone, through the verifier and the attach points, or for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One file: its path as the user knows it, and what it said when it was read."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRequest:
+    """One probe to load: its declaration, the site configuration with its overrides, and its C.
+
+    `btf` is the file that tells the kernel's types, `fingerprint` covers everything that the result depends on: the
+    same means that nothing has changed.
+    """
+
+    name: str
+    declaration: Text
+    site: Text | None
+    source: Text
+    header: Text
+    canary: Text
+    btf: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The last message to the loader."""
+
+    goal: Goal
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why one probe could not be loaded; `errno` is 0 where none belongs to it."""
+
+    name: str
+    reason: Reason
+    text: str
+    errno: int

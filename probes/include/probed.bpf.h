@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What every probe's C begins with: reading kernel memory, sending events, counting what could not be sent.
+ *
+ * The loader puts this text in front of the probe's own, so that it is part of the same source for BCC (which
+ * rewrites map functions only there, and not inside macros: hence functions here). It also defines
+ *   RING_PAGES	pages of the ring, when the declaration has one
+ *   CPUS	how many CPUs this kernel may ever have
+ *   PROBED_HAS_IA32	when the kernel runs 32-bit x86 programs
+ * and one #define for each __NR_name and __NR_ia32_name that the source uses.
+ */
+#ifndef PROBED_BPF_H
+#define PROBED_BPF_H
+
+#include <linux/types.h>
+
+/* One program: the declaration says which raw tracepoint it attaches to, ctx->args are the tracepoint's own. */
+#define PROGRAM(name) int name(struct bpf_raw_tracepoint_args *ctx)
+
+/* The value of pointer->member in kernel memory; 0 where it cannot be read. */
+#define READ(pointer, member)                                                           \
+	({                                                                              \
+		__typeof__((pointer)->member) value_;                                   \
+		bpf_probe_read_kernel(&value_, sizeof(value_), &(pointer)->member);     \
+		value_;                                                                 \
+	})
+
+/* The same for arrays: into `destination`, an array of the event. */
+#define READ_ARRAY(destination, pointer, member) \
+	bpf_probe_read_kernel(&(destination), sizeof(destination), &(pointer)->member)
+
+enum probed_stat { STAT_SENT, STAT_RING_FULL, STAT_MAP_FULL, STATS };
+
+/* Three counters a CPU, read by the exporter as the probe's sum of events. */
+BPF_PERCPU_ARRAY(probed_stats, u64, STATS);
+
+static __always_inline u64 probed_count(u32 stat)
+{
+	u64 *count = probed_stats.lookup(&stat);
+
+	return count ? ++*count : 0;
+}
+
+/* Call it for every count or note that a full map refused. */
+static __always_inline void count_map_full(void)
+{
+	probed_count(STAT_MAP_FULL);
+}
+
+#ifdef RING_PAGES
+BPF_RINGBUF_OUTPUT(events, RING_PAGES);
+
+/* Room for one event, or NULL when the ring is full, which is counted. Every event that is reserved is submitted. */
+static __always_inline void *reserve_event(u64 size)
+{
+	void *event = events.ringbuf_reserve(size);
+
+	if (!event)
+		probed_count(STAT_RING_FULL);
+	return event;
+}
+
+/*
+ * The fill mark. Each CPU wakes the reader at every n-th of its own events, n a power of two, such that all CPUs
+ * together fill a quarter of the ring at most between two wake-ups. Otherwise the reader comes by itself, at the scrape.
+ */
+#define RECORD_BYTES(size) (((size) + 15UL) & ~7UL)
+#define WAKE_EVENTS(size) (RING_PAGES * 4096UL / RECORD_BYTES(size) / 4 / CPUS)
+#define WAKE_MASK(size) (WAKE_EVENTS(size) ? (1UL << (63 - __builtin_clzl(WAKE_EVENTS(size)))) - 1 : 0)
+
+static __always_inline void submit_event_of(void *event, u64 size)
+{
+	u64 sent = probed_count(STAT_SENT);
+
+	events.ringbuf_submit(event, sent & WAKE_MASK(size) ? BPF_RB_NO_WAKEUP : BPF_RB_FORCE_WAKEUP);
+}
+
+/* Hand over a complete event: a pointer to its struct. */
+#define submit_event(event) submit_event_of(event, sizeof(*(event)))
+#endif
+
+/*
+ * A system call as one number: the kernel's, with this bit for calls through the 32-bit table of x86, which numbers
+ * them differently. The decoder `syscall` knows both.
+ */
+#define IA32 0x80000000U
+
+#ifdef PROBED_HAS_IA32
+#define TS_COMPAT 0x0002 /* arch/x86/include/asm/thread_info.h: 32-bit syscall active */
+
+static __always_inline u32 ia32_bit(void)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+	return READ(task, thread_info.status) & TS_COMPAT ? IA32 : 0;
+}
+#else
+static __always_inline u32 ia32_bit(void)
+{
+	return 0;
+}
+#endif
+
+/* Which system call is returning; 0xffffffff when none is (rt_sigreturn, a call that a tracer skipped). */
+static __always_inline u32 returning_syscall(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
+#ifdef __TARGET_ARCH_arm64
+	return READ(regs, syscallno);
+#else
+	u32 number = READ(regs, orig_ax);
+
+	return number == (u32)-1 ? number : number | ia32_bit();
+#endif
+}
+
+/* The errno of a returning system call, 0 for success. Linux include/linux/err.h: MAX_ERRNO is 4095. */
+static __always_inline u32 returned_errno(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 result = ctx->args[1];
+
+	return result >= (u64)-4095 ? (u32)-result : 0;
+}
+
+#endif

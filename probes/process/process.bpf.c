@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "probed.bpf.h"
+
+#define SIGNAL_GROUP_EXIT 0x00000004 /* include/linux/sched/signal.h: group exit in progress */
+
+enum kind { KIND_EXEC, KIND_EXEC_FAILURE, KIND_EXIT };
+enum exit_kind { EXIT_OK, EXIT_ERROR, EXIT_SIGNAL, EXIT_CORE };
+
+struct event {
+	u64 lifetime_ns; /* KIND_EXIT */
+	char comm[16];
+	char parent[16]; /* KIND_EXEC */
+	u32 errno;	 /* KIND_EXEC_FAILURE */
+	u16 kind;
+	u16 exit; /* KIND_EXIT */
+};
+
+/* One counter a CPU. */
+BPF_PERCPU_ARRAY(forks, u64, 1);
+/* Thread group id to the boot-clock time of the last exec, for processes alive: 65,536 of them at once, 5 MB. */
+BPF_HASH(last_exec, u32, u64, 65536);
+/*
+ * Thread group id to start_boottime, for processes that had several threads at their end and are not yet reaped:
+ * it decides which of two threads that end at the same instant reports the end.
+ */
+BPF_HASH(ended, u32, u64, 8192);
+
+static __always_inline struct event *reserve(u16 kind)
+{
+	struct event *event = reserve_event(sizeof(*event));
+
+	if (!event)
+		return NULL;
+	__builtin_memset(event, 0, sizeof(*event));
+	event->kind = kind;
+	return event;
+}
+
+/* raw tracepoint sched_process_fork(struct task_struct *parent, struct task_struct *child) */
+PROGRAM(on_fork)
+{
+	struct task_struct *child = (struct task_struct *)ctx->args[1];
+	u32 zero = 0;
+	u64 *count;
+
+	if (READ(child, pid) != READ(child, tgid)) /* a thread */
+		return 0;
+	count = forks.lookup(&zero);
+	if (count)
+		++*count;
+	return 0;
+}
+
+/* raw tracepoint sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm) */
+PROGRAM(on_exec)
+{
+	struct task_struct *task = (struct task_struct *)ctx->args[0];
+	struct task_struct *parent = READ(task, real_parent);
+	struct event *event;
+	u32 tgid = READ(task, tgid);
+	u64 now = bpf_ktime_get_boot_ns();
+
+	if (last_exec.update(&tgid, &now))
+		count_map_full();
+	event = reserve(KIND_EXEC);
+	if (!event)
+		return 0;
+	READ_ARRAY(event->comm, task, comm);
+	parent = READ(parent, group_leader);
+	READ_ARRAY(event->parent, parent, comm);
+	submit_event(event);
+	return 0;
+}
+
+static __always_inline bool is_exec(u32 syscall)
+{
+	switch (syscall) {
+	case __NR_execve:
+	case __NR_execveat:
+#ifdef PROBED_HAS_IA32
+	case IA32 | __NR_ia32_execve:
+	case IA32 | __NR_ia32_execveat:
+#endif
+		return true;
+	}
+	return false;
+}
+
+/* raw tracepoint sys_exit(struct pt_regs *regs, long ret) */
+PROGRAM(on_return)
+{
+	u32 errno = returned_errno(ctx);
+	struct event *event;
+
+	if (!errno || !is_exec(returning_syscall(ctx)))
+		return 0;
+	event = reserve(KIND_EXEC_FAILURE);
+	if (!event)
+		return 0;
+	bpf_get_current_comm(&event->comm, sizeof(event->comm));
+	event->errno = errno;
+	submit_event(event);
+	return 0;
+}
+
+/* What wait4() will report. Source: wait_task_zombie() in Linux kernel/exit.c. */
+static __always_inline int wait_status(struct task_struct *leader, struct signal_struct *signal)
+{
+	if (READ(signal, flags) & SIGNAL_GROUP_EXIT)
+		return READ(signal, group_exit_code);
+	return READ(leader, exit_code);
+}
+
+/* The low seven bits are the signal, 0x80 says that core was dumped, above them is the exit status. */
+static __always_inline u16 exit_kind(int status)
+{
+	if (status & 0x80)
+		return EXIT_CORE;
+	if (status & 0x7f)
+		return EXIT_SIGNAL;
+	return status ? EXIT_ERROR : EXIT_OK;
+}
+
+/*
+ * Several threads may see that none is left alive: the last one to leave clears signal->live before it reaches the
+ * tracepoint. The first to note the end reports it.
+ */
+static __always_inline bool first_to_note_end(u32 tgid, u64 start)
+{
+	u64 *noted;
+
+	if (!ended.insert(&tgid, &start))
+		return true;
+	noted = ended.lookup(&tgid);
+	if (!noted) {
+		count_map_full();
+		return true;
+	}
+	if (*noted == start)
+		return false;
+	ended.update(&tgid, &start);
+	return true;
+}
+
+/* From the last exec, or from the creation where none was seen. An exec before the creation was another process's. */
+static __always_inline u64 take_beginning(u32 tgid, u64 start)
+{
+	u64 *exec = last_exec.lookup(&tgid);
+	u64 beginning = start;
+
+	if (!exec)
+		return beginning;
+	if (*exec > start)
+		beginning = *exec;
+	last_exec.delete(&tgid);
+	return beginning;
+}
+
+/* raw tracepoint sched_process_exit(struct task_struct *p): every thread of every process */
+PROGRAM(on_exit)
+{
+	struct task_struct *task = (struct task_struct *)ctx->args[0];
+	struct signal_struct *signal = READ(task, signal);
+	struct task_struct *leader = READ(task, group_leader);
+	struct event *event;
+	u64 start, beginning;
+	u32 tgid;
+
+	if (READ(signal, live.counter))
+		return 0;
+	tgid = READ(task, tgid);
+	start = READ(leader, start_boottime);
+	if (READ(signal, nr_threads) > 1 && !first_to_note_end(tgid, start))
+		return 0;
+	beginning = take_beginning(tgid, start);
+	event = reserve(KIND_EXIT);
+	if (!event)
+		return 0;
+	event->lifetime_ns = bpf_ktime_get_boot_ns() - beginning;
+	event->exit = exit_kind(wait_status(leader, signal));
+	READ_ARRAY(event->comm, leader, comm);
+	submit_event(event);
+	return 0;
+}
+
+/* raw tracepoint sched_process_free(struct task_struct *p): after the wait, when the task itself goes */
+PROGRAM(on_free)
+{
+	struct task_struct *task = (struct task_struct *)ctx->args[0];
+	u32 tgid = READ(task, tgid);
+	u64 *noted;
+
+	if (READ(task, pid) != tgid)
+		return 0;
+	noted = ended.lookup(&tgid);
+	if (noted && *noted == READ(task, start_boottime))
+		ended.delete(&tgid);
+	return 0;
+}

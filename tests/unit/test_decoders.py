@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Label text: the kernel's names, and no two values with the same text unless they mean the same."""
+
+import errno
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probed.exporter import decoders
+from probed.exporter.decoders import IA32, decoder
+from probed.manifest import Label
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b"bash", "bash"),
+        (b"bash\0rest", "bash"),
+        (b"", ""),
+        ("Ångström".encode(), "Ångström"),
+        (b"a\xffb", r"a\xffb"),
+        (rb"a\xffb", r"a\\xffb"),
+        (b"a\nb\x7f", r"a\x0ab\x7f"),
+        ("a\u0085b".encode(), r"a\u0085b"),
+        (b'|{"', '|{"'),
+    ],
+)
+def test_names_are_text_that_prints(raw: bytes, text: str) -> None:
+    assert decoders.text(raw.ljust(16, b"\0")) == text
+
+
+@given(st.binary(max_size=8), st.binary(max_size=8))
+def test_distinct_names_stay_distinct(one: bytes, other: bytes) -> None:
+    same = one.split(b"\0")[0] == other.split(b"\0")[0]
+    assert (decoders.text(one) == decoders.text(other)) == same
+    assert decoders.text(one).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [
+        (2, "ENOENT"),
+        (-13, "EACCES"),
+        (11, "EAGAIN"),
+        (35, "EDEADLK"),
+        (95, "EOPNOTSUPP"),
+        (512, "ERESTARTSYS"),
+        (4000, "errno_4000"),
+    ],
+)
+def test_errno_has_the_kernel_s_names(number: int, name: str) -> None:
+    assert decoders.errno_name(number) == name
+
+
+def test_no_two_errnos_share_a_name() -> None:
+    names = [decoders.errno_name(number) for number in range(1, 4096)]
+    assert len(set(names)) == len(names)
+    assert set(errno.errorcode.values()) - set(names) == {"EDEADLOCK", "ENOTSUP"}
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [
+        (0, "read"),
+        (257, "openat"),
+        (437, "openat2"),
+        (IA32 | 5, "open"),
+        (IA32 | 295, "openat"),
+        (1000, "syscall_1000"),
+        (100003, "syscall_100003"),
+        (IA32 | 1000, "ia32_syscall_1000"),
+        (0x7FFFFFFF, "syscall_2147483647"),
+    ],
+)
+def test_system_calls_have_the_names_of_libseccomp(number: int, name: str) -> None:
+    assert decoders.syscall_name(number) == name
+
+
+@pytest.mark.parametrize(
+    ("number", "name"), [(9, "SIGKILL"), (11, "SIGSEGV"), (37, "SIGRTMIN+3"), (99, "signal_99")]
+)
+def test_signals_have_their_names(number: int, name: str) -> None:
+    assert decoders.signal_name(number) == name
+
+
+def test_an_enum_has_its_table_s_text_and_the_number_for_the_rest() -> None:
+    decode = decoder(Label("exit", "exit", "enum", {0: "ok", 3: "core"}))
+    assert [decode(0), decode(3), decode(7)] == ["ok", "core", "7"]
+
+
+def test_integers_are_decimal_or_hexadecimal() -> None:
+    assert decoder(Label("n", "n", "integer", {}))(-5) == "-5"
+    assert decoder(Label("n", "n", "hex", {}))(255) == "0xff"

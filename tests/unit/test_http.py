@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The five pages, asked for as a WSGI server would."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from probed.exporter.family import Family
+from probed.exporter.formats import OPENMETRICS, TEXT
+from probed.exporter.http import Application
+from probed.exporter.landing import CONTENT_SECURITY_POLICY, Landing
+from probed.exporter.page import Page
+
+FORKS = Family("probed_forks_total", "counter", "Forks.", (), [()], np.array([7], np.uint64))
+EXECS = Family("probed_execs_total", "counter", "Execs.", ("comm",), [("ä",)], np.array([8], np.uint64))
+UNREADY = "the drain loop does not move"
+
+
+@dataclass
+class Answer:
+    status: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Client:
+    """Asks one application; what its callables give is in `unready` and `families`."""
+
+    def __init__(self, telemetry_path: str = "/metrics") -> None:
+        self.unready = ""
+        self.families: Iterable[Family] = [FORKS, EXECS]
+        self.application = Application(
+            telemetry_path,
+            lambda: self.families,
+            lambda: self.unready,
+            lambda: Landing("1.2.3", telemetry_path, self.unready, ()),
+        )
+
+    def ask(self, path: str, method: str = "GET", query: str = "", **headers: str) -> Answer:
+        answer = Answer("", {}, b"")
+
+        def start_response(status: str, headers: list[tuple[str, str]]) -> None:
+            answer.status, answer.headers = status, dict(headers)
+
+        environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": query, **headers}
+        answer.body = b"".join(self.application(environ, start_response))
+        return answer
+
+
+@pytest.fixture
+def client() -> Client:
+    return Client()
+
+
+def test_metrics_are_the_page(client: Client) -> None:
+    answer = client.ask("/metrics")
+    assert answer == Answer(
+        "200 OK",
+        {
+            "Content-Type": TEXT.content_type,
+            "Content-Length": str(len(answer.body)),
+            "X-Content-Type-Options": "nosniff",
+            "Vary": "Accept, Accept-Encoding",
+        },
+        Page().render([FORKS, EXECS]),
+    )
+
+
+def test_openmetrics_is_for_those_who_ask(client: Client) -> None:
+    answer = client.ask("/metrics", HTTP_ACCEPT="application/openmetrics-text;version=1.0.0")
+    assert answer.headers["Content-Type"] == OPENMETRICS.content_type
+    assert answer.body == Page().render([FORKS, EXECS], openmetrics=True)
+
+
+def test_gzip_is_for_those_who_ask(client: Client) -> None:
+    answer = client.ask("/metrics", HTTP_ACCEPT_ENCODING="gzip")
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert answer.headers["Content-Length"] == str(len(answer.body))
+    assert gzip.decompress(answer.body) == Page().render([FORKS, EXECS])
+
+
+def test_names_restrict_the_page_and_other_parameters_do_not(client: Client) -> None:
+    query = "x=1&name%5B%5D=probed_forks_total&name[]=probed_no_such&name=probed_execs_total"
+    assert client.ask("/metrics", query=query).body == Page().render([FORKS])
+    assert client.ask("/metrics", query="x=1&name[]=&=&;").body == Page().render([FORKS, EXECS])
+
+
+def test_too_many_parameters_are_refused(client: Client) -> None:
+    assert client.ask("/metrics", query="&".join(["name[]=x"] * 1001)).status == "400 Bad Request"
+
+
+def test_the_telemetry_path_may_be_another_one() -> None:
+    client = Client("/probed/zähler")
+    assert client.ask("/probed/zähler".encode().decode("latin-1")).status == "200 OK"
+    assert client.ask("/metrics").status == "404 Not Found"
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready", "/nothing"])
+def test_head_gives_the_headers_of_get_alone(client: Client, path: str) -> None:
+    get, head = client.ask(path), client.ask(path, "HEAD")
+    assert (head.status, head.headers, head.body) == (get.status, get.headers, b"")
+    assert head.headers["Content-Length"] == str(len(get.body))
+
+
+@pytest.mark.parametrize("path", ["", "//", "/metrics/", "/-/", "/-/reload", "/favicon.ico", "*", "/METRICS"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_anything_else_is_not_found(client: Client, path: str, method: str) -> None:
+    answer = client.ask(path, method)
+    assert answer.status == "404 Not Found"
+    assert answer.body == b"not found; the pages of probed are listed at /\n"
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "BREW"])
+def test_other_methods_are_told_which_are_allowed(client: Client, path: str, method: str) -> None:
+    answer = client.ask(path, method)
+    assert answer.status == "405 Method Not Allowed"
+    assert answer.headers["Allow"] == "GET, HEAD"
+
+
+def test_the_landing_page_has_its_policy(client: Client) -> None:
+    answer = client.ask("/")
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert answer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
+    assert b"1.2.3" in answer.body
+
+
+def test_healthy_is_ok_even_when_nothing_is_ready(client: Client) -> None:
+    client.unready = UNREADY
+    answer = client.ask("/-/healthy")
+    assert (answer.status, answer.body) == ("200 OK", b"ok\n")
+
+
+def test_ready_gives_the_reason_when_it_is_not(client: Client) -> None:
+    assert client.ask("/-/ready").status == "200 OK"
+    client.unready = UNREADY
+    answer = client.ask("/-/ready")
+    assert (answer.status, answer.body) == ("503 Service Unavailable", f"{UNREADY}\n".encode())
+
+
+def _broken() -> Iterator[Family]:
+    yield FORKS
+    raise OSError(9, "Bad file descriptor\nin map 'calls'")
+
+
+def test_an_error_in_a_scrape_costs_that_scrape_and_a_log_line(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    client.families = _broken()
+    answer = client.ask("/metrics")
+    assert answer.status == "500 Internal Server Error"
+    assert answer.body == (
+        b"cannot make the page /metrics: OSError: [Errno 9] Bad file descriptor in map 'calls'\n"
+    )
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    client.families = [FORKS]
+    assert client.ask("/metrics").status == "200 OK"
+
+
+def test_a_label_that_is_no_text_costs_that_scrape(client: Client) -> None:
+    client.families = [Family("x", "gauge", "X.", ("comm",), [("\ud800",)], np.zeros(1))]
+    answer = client.ask("/metrics")
+    assert answer.status == "500 Internal Server Error"
+    assert answer.body.count(b"\n") == 1

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon's own families: complete from the first scrape, and as Prometheus wants them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from probed.errors import REASONS
+from probed.exporter.family import Family
+from probed.exporter.itself import LOSS_REASONS, Build, ProbeNumbers, Process, families
+from probed.exporter.page import Page
+from probed.manifest import ProbeStatus, Status
+
+BUILD = Build("0.1.0", "3.11.2", "0.26.0", "6.18.0")
+UP = ProbeStatus("process", "Processes.", True, "", "", {})
+DOWN = ProbeStatus("opens", "Opens.", False, "verifier", "R1 invalid", {"verifier": 3})
+STATUS = Status(
+    probes=(UP, DOWN),
+    bcc_version="0.26.0",
+    reload_successful=True,
+    reload_success_time=1_700_000_000.25,
+    exporter_restarts=2,
+)
+NUMBERS = ProbeNumbers(
+    "process",
+    emitted=110,
+    delivered=100,
+    discarded=2,
+    lost={"ring_full": 8},
+    ring_bytes=1 << 20,
+    ring_fill_bytes=640,
+)
+PROCESS_FAMILIES = {
+    "process_cpu_seconds_total",
+    "process_max_fds",
+    "process_open_fds",
+    "process_resident_memory_bytes",
+    "process_start_time_seconds",
+    "process_virtual_memory_bytes",
+}
+
+
+def _series(of: list[Family], name: str) -> dict[tuple[str, ...], float]:
+    (family,) = [family for family in of if family.name == name]
+    return dict(zip(family.labels, family.values.tolist(), strict=True))
+
+
+def _all() -> list[Family]:
+    return families(BUILD, STATUS, [NUMBERS], 7, 12 << 20)
+
+
+def test_every_reason_of_every_probe_is_there_from_the_start() -> None:
+    failures = _series(_all(), "probed_probe_load_failures_total")
+    assert failures == {
+        (probe, reason): 3 if (probe, reason) == ("opens", "verifier") else 0
+        for probe in ("process", "opens")
+        for reason in REASONS
+    }
+
+
+def test_every_loss_reason_of_every_probe_is_there_from_the_start() -> None:
+    lost = _series(_all(), "probed_events_lost_total")
+    assert set(lost) == {(probe, reason) for probe in ("process", "opens") for reason in LOSS_REASONS}
+    assert sum(lost.values()) == lost["process", "ring_full"] == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("probed_events_emitted_total", 110),
+        ("probed_events_delivered_total", 100),
+        ("probed_events_discarded_total", 2),
+    ],
+)
+def test_a_probe_that_is_down_has_its_sums_at_zero(name: str, value: int) -> None:
+    assert _series(_all(), name) == {("process",): value, ("opens",): 0}
+
+
+def test_only_probes_with_a_ring_have_its_size_and_fill() -> None:
+    assert _series(_all(), "probed_ring_bytes") == {("process",): 1 << 20}
+    assert _series(_all(), "probed_ring_fill_bytes") == {("process",): 640}
+
+
+def test_states_are_one_and_zero() -> None:
+    assert _series(_all(), "probed_probe_up") == {("process",): 1, ("opens",): 0}
+
+
+def test_the_daemon_as_a_whole_has_its_numbers() -> None:
+    whole = {f.name: f.values.tolist() for f in _all() if not f.label_names}
+    assert whole == {
+        "probed_drains_total": [7],
+        "probed_config_last_reload_successful": [1],
+        "probed_config_last_reload_success_timestamp_seconds": [1_700_000_000.25],
+        "probed_exporter_restarts_total": [2],
+        "probed_supervisor_resident_memory_bytes": [12 << 20],
+    }
+
+
+def test_versions_are_labels_of_build_info() -> None:
+    assert _series(_all(), "probed_build_info") == {("0.1.0", "3.11.2", "0.26.0", "6.18.0"): 1}
+
+
+def test_before_the_supervisor_spoke_the_same_families_are_there() -> None:
+    early = families(BUILD, None, [], 0, 0)
+    assert [f.name for f in early] == [f.name for f in _all()]
+    assert _series(early, "probed_config_last_reload_successful") == {(): 0}
+
+
+def test_numbers_of_a_removed_probe_are_left_out() -> None:
+    assert _series(families(BUILD, replace(STATUS, probes=()), [NUMBERS], 0, 0), "probed_ring_bytes") == {}
+
+
+def test_the_process_families_are_those_of_prometheus_client() -> None:
+    own = Process().families()
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    theirs = {metric.samples[0].name: metric for metric in registry.collect()}
+    assert {f.name for f in own} == PROCESS_FAMILIES == set(theirs)
+    assert all(f.type == theirs[f.name].type and f.help == theirs[f.name].documentation for f in own)
+    assert _series(own, "process_max_fds") == {(): theirs["process_max_fds"].samples[0].value}
+    start = theirs["process_start_time_seconds"].samples[0].value
+    assert _series(own, "process_start_time_seconds")[()] == pytest.approx(start, abs=2)
+
+
+def test_a_hidden_proc_stat_costs_no_process_family(tmp_path: Path) -> None:
+    own = tmp_path / "self"
+    (own / "fd").mkdir(parents=True)
+    (own / "fd" / "0").touch()
+    for name in "stat", "limits":
+        shutil.copyfile(f"/proc/self/{name}", own / name)
+    found = Process(proc=str(tmp_path)).families()
+    assert {f.name for f in found} == PROCESS_FAMILIES
+    assert _series(found, "process_open_fds") == {(): 1}
+
+
+AS_ANOTHER_USER = """
+import ctypes, os
+from probed.exporter.itself import Process
+process = Process()
+if os.geteuid() == 0:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+prctl = ctypes.CDLL(None).prctl
+prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: what a change of user does
+assert os.stat("/proc/self/fd").st_uid == 0
+print(*sorted(family.name for family in process.families()))
+"""
+
+
+def test_the_process_families_survive_a_change_of_user() -> None:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", AS_ANOTHER_USER], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    assert set(done.stdout.split()) == PROCESS_FAMILIES
+
+
+def test_promtool_has_nothing_to_say() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian package prometheus)")
+    page = Page().render([*_all(), *Process().families()])
+    done = subprocess.run([promtool, "check", "metrics"], input=page, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_openmetrics_parses_all_of_it() -> None:
+    parse: Callable[[str], Iterator[Metric]] = text_string_to_metric_families
+    text = Page().render([*_all(), *Process().families()], openmetrics=True).decode()
+    assert {metric.type for metric in parse(text)} == {"counter", "gauge"}

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ring, on rings made of bytes: what the kernel may leave in one, and what must come out."""
+
+import mmap
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probed.exporter.ring import BUSY, DISCARDED, Ring
+from probed.manifest import Field, Record
+
+EVENT = Record(20, (Field("number", "u32", 0, 1), Field("text", "char", 4, 16)))
+STRIDE = 32
+SIZE = 4096
+
+
+@dataclass
+class Kernel:
+    """The producer's side of a ring: writes records as the kernel does, twice where the data is mapped twice."""
+
+    start: int = 0
+    consumer: mmap.mmap = field(default_factory=lambda: mmap.mmap(-1, mmap.PAGESIZE))
+    producer: mmap.mmap = field(default_factory=lambda: mmap.mmap(-1, mmap.PAGESIZE + 2 * SIZE))
+
+    def __post_init__(self) -> None:
+        self.position = self.start
+        self.consumer[:8] = self.start.to_bytes(8, "little")
+        self._publish()
+
+    def _publish(self) -> None:
+        self.producer[:8] = self.position.to_bytes(8, "little")
+
+    def submit(self, number: int, flags: int = 0, length: int = EVENT.size) -> int:
+        """Write one record and return its position."""
+        body = (length | flags).to_bytes(4, "little") + bytes(4) + number.to_bytes(4, "little")
+        at = self.position
+        for copy in (0, SIZE):
+            offset = mmap.PAGESIZE + at % SIZE + copy
+            self.producer[offset : offset + len(body)] = body
+        self.position += STRIDE
+        self._publish()
+        return at
+
+    def finish(self, at: int) -> None:
+        """Clear a record's busy bit."""
+        for copy in (0, SIZE):
+            offset = mmap.PAGESIZE + at % SIZE + copy
+            self.producer[offset : offset + 4] = EVENT.size.to_bytes(4, "little")
+
+    @property
+    def consumed(self) -> int:
+        return int.from_bytes(self.consumer[:8], "little")
+
+    def ring(self) -> Ring:
+        return Ring(self.consumer, self.producer, SIZE, EVENT)
+
+
+def drain(ring: Ring, limit: int = 1000) -> list[int]:
+    numbers = ring.batch(limit)["number"].tolist()
+    ring.release()
+    return numbers
+
+
+def test_an_empty_ring_gives_an_empty_batch() -> None:
+    ring = Kernel().ring()
+    assert drain(ring) == []
+    assert not ring.release()
+
+
+def test_events_come_oldest_first_and_their_space_is_given_back() -> None:
+    kernel = Kernel()
+    ring = kernel.ring()
+    for number in (3, 5, 7):
+        kernel.submit(number)
+    assert ring.fill == 3 * STRIDE
+    assert drain(ring) == [3, 5, 7]
+    assert kernel.consumed == 3 * STRIDE
+    assert (ring.fill, ring.records) == (0, 3)
+
+
+def test_a_batch_has_at_most_the_events_asked_for() -> None:
+    kernel = Kernel()
+    ring = kernel.ring()
+    for number in range(7):
+        kernel.submit(number)
+    assert [drain(ring, 3), drain(ring, 3), drain(ring, 3)] == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+def test_a_busy_record_ends_the_batch() -> None:
+    kernel = Kernel()
+    ring = kernel.ring()
+    kernel.submit(1)
+    busy = kernel.submit(2, BUSY)
+    kernel.submit(3)
+    assert drain(ring) == [1]
+    assert drain(ring) == []
+    kernel.finish(busy)
+    assert drain(ring) == [2, 3]
+    assert ring.corrupt == 0
+
+
+def test_discarded_records_are_left_out_and_counted() -> None:
+    kernel = Kernel()
+    ring = kernel.ring()
+    for number, flags in ((1, DISCARDED), (2, 0), (3, DISCARDED), (4, 0)):
+        kernel.submit(number, flags)
+    assert drain(ring) == [2, 4]
+    assert (ring.discarded, ring.records) == (2, 4)
+
+
+def test_a_batch_of_discarded_records_alone_is_empty_but_moves_on() -> None:
+    kernel = Kernel()
+    ring = kernel.ring()
+    kernel.submit(1, DISCARDED)
+    assert len(ring.batch(10)) == 0
+    assert ring.release()
+    assert ring.fill == 0
+
+
+@pytest.mark.parametrize("length", [0, 8, 19, 21, 24, 4096])
+def test_a_record_of_another_length_is_corruption_up_to_the_producer(length: int) -> None:
+    kernel = Kernel()
+    ring = kernel.ring()
+    kernel.submit(1)
+    kernel.submit(2, length=length)
+    kernel.submit(3)
+    assert drain(ring) == [1]
+    assert drain(ring) == []
+    assert (ring.corrupt, ring.fill) == (2, 0)
+    kernel.submit(4)
+    assert drain(ring) == [4]
+
+
+def test_events_that_wrap_around_the_end_are_whole() -> None:
+    kernel = Kernel(start=SIZE - 2 * STRIDE)
+    ring = kernel.ring()
+    for number in range(5):
+        kernel.submit(number)
+    assert drain(ring) == [0, 1, 2, 3, 4]
+
+
+def test_a_new_reader_goes_on_where_the_last_one_was() -> None:
+    kernel = Kernel()
+    for number in range(4):
+        kernel.submit(number)
+    assert drain(kernel.ring(), 3) == [0, 1, 2]
+    assert drain(kernel.ring()) == [3]
+
+
+@given(
+    st.integers(0, 10**12).map(lambda n: n * STRIDE),
+    st.lists(st.lists(st.sampled_from([0, DISCARDED]), max_size=SIZE // STRIDE), max_size=8),
+    st.integers(1, 50),
+)
+def test_every_record_is_delivered_or_discarded(start: int, rounds: list[list[int]], limit: int) -> None:
+    kernel = Kernel(start)
+    ring = kernel.ring()
+    wanted, got = [], []
+    for flags_of_round in rounds:
+        for flags in flags_of_round:
+            number = (kernel.submit(kernel.position // STRIDE & 0xFFFF, flags) // STRIDE) & 0xFFFF
+            wanted += [] if flags else [number]
+        while ring.fill:
+            got += drain(ring, limit)
+    assert got == wanted
+    assert ring.records - start // STRIDE == len(got) + ring.discarded
+
+
+def test_char_arrays_come_as_bytes() -> None:
+    kernel = Kernel()
+    kernel.submit(1)
+    assert kernel.ring().batch(1)["text"].dtype == np.dtype("V16")
