@@ -62,6 +62,10 @@ class DeclarationError(ProbedError):
         return "\n".join(map(str, self.problems))
 
 
+class ConfigurationError(ProbedError):
+    """The loader refused the site configuration or a declaration; the text has every problem."""
+
+
 class HostError(ProbedError):
     """The machine, not a probe, is what stops the daemon: no privilege, no BTF, no BCC, port taken."""
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the supervisor asks the loader, and the loader's refusals.
+"""What supervisor and loader say to each other, fds aside.
 
-A request holds texts, already read, so that what is loaded is what was compared.
+The loader reads the site configuration and the probes; what it makes of them comes back to it when the supervisor wants
+it loaded, so that what is loaded is what was compared, whatever happens to the files meanwhile.
 """
 
 from __future__ import annotations
@@ -39,6 +40,33 @@ class LoadRequest:
     canary: Text
     btf: str
     fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What is to be read: the site configuration, and the file that tells the kernel's types."""
+
+    config_file: str
+    btf: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the site configuration says to the supervisor; addresses as `address.parse_address` reads them."""
+
+    listen_addresses: tuple[str, ...]
+    telemetry_path: str
+    user: str | None
+    log_level: str
+    log_format: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One probe that the site wants."""
+
+    description: str
+    request: LoadRequest
 
 
 @dataclass(frozen=True, slots=True)

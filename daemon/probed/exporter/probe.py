@@ -17,8 +17,8 @@ from probed.exporter.ring import Ring
 from probed.exporter.series import SeriesTable
 from probed.manifest import Field, LoadedProbe, Map, Metric, Record
 
-BATCH = 1 << 15
-"""Events taken at once: enough for numpy, and what is needed beside the ring stays in the CPU's cache."""
+BATCH = 1 << 13
+"""Events taken at once: enough for numpy, and what is needed beside the ring stays in the CPU's cache and in the heap."""
 
 STAT_SENT, STAT_RING_FULL, STAT_MAP_FULL, STATS = range(4)
 """enum probed_stat of probes/include/probed.bpf.h."""

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: flags as Prometheus' own programs have them.
+
+Turns every error that probed knows into its text on standard error and exit status 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from probed import __version__, address, log
+from probed.errors import ProbedError
+from probed.request import Files
+
+DEFAULT_CONFIG = "/etc/probed/probed.yaml"
+VMLINUX_BTF = "/sys/kernel/btf/vmlinux"
+
+
+def _address(text: str) -> address.Address:
+    try:
+        return address.parse_address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _path(text: str) -> str:
+    try:
+        return address.parse_telemetry_path(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("probed", description="Counts what samplers of /proc never see.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--config.file", dest="config_file", default=DEFAULT_CONFIG, metavar="FILE",
+        help="the site configuration (default: %(default)s)",
+    )  # fmt: skip
+    common.add_argument(
+        "--kernel.btf", dest="btf", default=VMLINUX_BTF, metavar="FILE",
+        help="the running kernel's types (default: %(default)s)",
+    )  # fmt: skip
+    _add_run(commands.add_parser("run", parents=[common], help="run the daemon in the foreground"))
+    check = commands.add_parser(
+        "check", parents=[common], help="check a site configuration or probes, without running them"
+    )
+    check.add_argument(
+        "paths", nargs="*", metavar="PATH", help="probe folders, probe declarations, site configurations"
+    )
+    check.add_argument(
+        "--host", action="store_true", help="also try to load and attach here (needs privilege)"
+    )
+    commands.add_parser("list", parents=[common], help="list probes, attach points and metrics")
+    commands.add_parser("version", help="print the version")
+    return parser
+
+
+def _add_run(run: argparse.ArgumentParser) -> None:
+    run.add_argument(
+        "--web.listen-address", dest="listen_addresses", action="append", type=_address, metavar="HOST:PORT",
+        help="where to serve, repeatable (default: web.listen_addresses of the site configuration)",
+    )  # fmt: skip
+    run.add_argument(
+        "--web.telemetry-path",
+        dest="telemetry_path",
+        type=_path,
+        metavar="PATH",
+        help="path of the metrics page",
+    )
+    run.add_argument(
+        "--log.level", dest="log_level", choices=log.LEVELS, help="least severe level that is logged"
+    )
+    run.add_argument("--log.format", dest="log_format", choices=log.FORMATS, help="how log lines look")
+
+
+def _run(flags: argparse.Namespace) -> int:
+    from probed.supervisor.daemon import Daemon, Options
+
+    addresses = tuple(map(str, flags.listen_addresses)) if flags.listen_addresses else None
+    files = Files(flags.config_file, flags.btf)
+    return Daemon(Options(files, addresses, flags.telemetry_path, flags.log_level, flags.log_format)).run()
+
+
+def _check(flags: argparse.Namespace) -> int:
+    from probed import check
+
+    return check.run(flags.paths or [flags.config_file], flags.btf, flags.host)
+
+
+def _list(flags: argparse.Namespace) -> int:
+    from probed import listing
+
+    return listing.run(flags.config_file, flags.btf)
+
+
+def _version(_: argparse.Namespace) -> int:
+    print(f"probed {__version__}")
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status: 0, 1 for an error that was printed, 2 for wrong usage."""
+    flags = _parser().parse_args(arguments)
+    command = {"run": _run, "check": _check, "list": _list, "version": _version}[flags.command]
+    try:
+        return command(flags)
+    except ProbedError as error:
+        print(error if "\n" in str(error) else f"probed: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

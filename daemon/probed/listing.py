@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`probed list`: the probes of a site, where they attach, what they export. Reads files only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from probed import sources
+from probed.declaration import Metric
+from probed.sources import Declared
+
+
+def run(config_file: str, btf: str) -> int:
+    """Print the probes of a site configuration; return 0. Raises DeclarationError."""
+    configuration, text = sources.read_site(config_file)
+    for declared in sources.declared_probes(configuration, text, btf).values():
+        print("\n".join(_shown(declared)), end="\n\n")
+    return 0
+
+
+def _shown(declared: Declared) -> Iterator[str]:
+    probe = declared.probe
+    yield f"{probe.name}: {probe.description}"
+    for name, program in probe.programs.items():
+        yield f"  {name} at raw tracepoint {program.raw_tracepoint}"
+    for name, metric in probe.metrics.items():
+        yield f"  {metric.type} {name}{_labels(metric)}"
+        yield f"    {metric.help}"
+
+
+def _labels(metric: Metric) -> str:
+    return f"{{{', '.join(metric.labels)}}}" if metric.labels else ""

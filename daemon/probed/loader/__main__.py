@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The loader's main: files are read, probes compiled, loaded and attached, and then the process is gone.
+
+Started by the supervisor as ``python -m probed.loader FD``. It receives ``read`` (Files), if anything is to be read, and
+answers ``settings`` (Settings) and a ``wanted`` (Wanted) for each probe, then ``all``; or ``refused`` (text). Then come
+``load`` (a LoadRequest) any number of times and ``end`` with how far to go. It says ``bcc`` (its version), and answers
+each request in order: ``trying`` (its name), then ``loaded`` (a LoadedProbe, with fds when attached) or ``failed`` (a
+Failure). A machine that can load nothing gets the one answer ``host`` (text).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+
+from probed import privilege, shape, sources
+from probed.channel import Channel, Closed
+from probed.errors import DeclarationError, HostError, LoadError
+from probed.loader import canary, compiler, load
+from probed.loader.btf import Btf
+from probed.loader.types import offsets_used
+from probed.manifest import LoadedProbe
+from probed.request import Ending, Failure, Files, Goal, LoadRequest, Settings, Wanted
+from probed.site import Site
+
+Answer = tuple[LoadedProbe, list[int]]
+
+
+class Loading:
+    """The work on one series of requests: what the machine is, and what the canary found, are asked once."""
+
+    def __init__(self, requests: list[LoadRequest], goal: Goal, root: Path = Path("/")) -> None:
+        """Read the machine's facts. Raises HostError."""
+        btf = Btf.read(Path(requests[0].btf))
+        machine = os.uname().machine
+        self._host = load.Host(btf, btf.raw_tracepoints(), _possible_cpus(root), machine)
+        self._goal = goal
+        self._requests = requests
+        self._wrong: dict[canary.Member, str] | None = None
+
+    def answer(self, request: LoadRequest) -> Answer:
+        """Go as far as the goal with one probe. Raises LoadError, DeclarationError, HostError."""
+        checked = load.check(request, self._host)
+        if self._goal == "compile":
+            return load.describe(checked), []
+        self._refuse_wrong_layout(request)
+        loaded, fds = load.load(checked)
+        return loaded, fds if self._goal == "attach" else []
+
+    def _refuse_wrong_layout(self, request: LoadRequest) -> None:
+        if self._wrong is None:
+            used = {member for each in self._requests for member in self._members(each)}
+            self._wrong = canary.wrong_members(used, request.header, request.canary, self._host)
+        canary.refuse(request.name, self._members(request), self._wrong)
+
+    def _members(self, request: LoadRequest) -> list[canary.Member]:
+        return sorted(offsets_used(self._host.btf, request.header.text + request.source.text))
+
+
+def _possible_cpus(root: Path) -> int:
+    text = (root / "sys/devices/system/cpu/possible").read_text()
+    return int(text.strip().split(",")[-1].split("-")[-1]) + 1
+
+
+def _wishes(channel: Channel) -> tuple[list[LoadRequest], Goal]:
+    """Read what is to be read, and take what is to be loaded."""
+    requests: list[LoadRequest] = []
+    while (message := channel.receive()).kind != "end":
+        if message.kind == "read":
+            _read(channel, shape.build(Files, message.data, shape.Source("read")))
+        else:
+            requests.append(shape.build(LoadRequest, message.data, shape.Source("load")))
+    return requests, shape.build(Ending, message.data, shape.Source("end")).goal
+
+
+def _read(channel: Channel, files: Files) -> None:
+    try:
+        configuration, text = sources.read_site(files.config_file)
+        declared = sources.declared_probes(configuration, text, files.btf)
+    except (DeclarationError, HostError) as error:
+        channel.send("refused", str(error))
+        return
+    channel.send("settings", shape.to_data(_settings(configuration)))
+    for each in declared.values():
+        channel.send("wanted", shape.to_data(Wanted(each.probe.description, each.request)))
+    channel.send("all", None)
+
+
+def _settings(configuration: Site) -> Settings:
+    web = configuration.web
+    return Settings(
+        tuple(map(str, web.listen_addresses)), web.telemetry_path, configuration.exporter.user,
+        configuration.log.level, configuration.log.format,
+    )  # fmt: skip
+
+
+def _serve(channel: Channel) -> None:
+    requests, goal = _wishes(channel)
+    if not requests:
+        return
+    bcc = compiler.import_bcc()
+    channel.send("bcc", str(getattr(bcc, "__version__", "unknown")))
+    privilege.keep_only(privilege.LOADER)
+    loading = Loading(requests, goal)
+    for request in requests:
+        channel.send("trying", request.name)
+        try:
+            loaded, fds = loading.answer(request)
+        except (LoadError, DeclarationError) as error:
+            channel.send("failed", shape.to_data(_failure(request.name, error)))
+        except (HostError, Closed):
+            raise
+        except Exception as error:  # the border around one probe: whatever is wrong costs only this one
+            traceback.print_exc()
+            text = (
+                f"{type(error).__name__}: {error}; this is a mistake of probed: please report it with its log"
+            )
+            channel.send("failed", shape.to_data(Failure(request.name, "internal", text, 0)))
+        else:
+            channel.send("loaded", shape.to_data(loaded), fds)
+
+
+def _failure(name: str, error: LoadError | DeclarationError) -> Failure:
+    if isinstance(error, LoadError):
+        return Failure(name, error.reason, error.text, error.errno)
+    return Failure(name, "declaration", str(error), 0)
+
+
+def main(fd: int) -> None:
+    """Serve the supervisor behind `fd`. Leaves by os._exit: BCC's own clean-up would disturb what lives on."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    channel = Channel(socket.socket(fileno=fd))
+    status = 1
+    try:
+        _serve(channel)
+        status = 0
+    except HostError as error:
+        channel.send("host", str(error))
+    except Closed:
+        pass  # the supervisor has gone: nobody wants the answers
+    except BaseException:
+        traceback.print_exc()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Holds what BTF says about the kernel's structs against what helpers, /proc and wait say.
+
+`__main__` asks once for all probes; a probe that uses a member which is not where BTF says is refused. Wrong layouts
+give wrong values silently: that is worse than no value.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from probed.errors import LoadError
+from probed.loader.compiler import Module, compile_text
+from probed.loader.load import Host, defines, header_and_source
+from probed.loader.syscall_numbers import number_of
+from probed.loader.types import types_for
+from probed.request import Text
+
+Member = tuple[str, str]
+"""Struct and member."""
+
+EXIT_STATUS = 37
+CHILD, PARENT = 0, 1
+SIGNAL_GROUP_EXIT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of the child without its structs."""
+
+    pid: int
+    parent: int
+    start_ticks: int
+    ticks_per_second: int
+    syscall: int
+
+
+def wrong_members(members: Iterable[Member], header: Text, canary: Text, host: Host) -> dict[Member, str]:
+    """Return the members that are not where BTF says, each with what was read and what is true.
+
+    Only `members` are looked at, and of those the ones that the canary knows. Raises LoadError when the canary
+    itself cannot run.
+    """
+    wanted = set(members)
+    module = _compile(wanted, header, canary, host)
+    known, in_call, at_exit = _watch_child(module)
+    if not in_call.helper_tgid or not at_exit.helper_tgid:
+        raise LoadError(
+            "canary", "internal", "the canary's programs saw nothing of the child they were to watch"
+        )
+    findings = [*_call_findings(in_call, known), *_exit_findings(at_exit)]
+    return {member: text for member, text in reversed(findings) if member in wanted}
+
+
+def _compile(members: set[Member], header: Text, canary: Text, host: Host) -> Module:
+    text = "\n".join(header_and_source(header, canary)) + "\n"
+    namespace = os.stat("/proc/self/ns/pid")
+    macros = defines(host) | {f"CHECK_{struct}_{member}": "1" for struct, member in members}
+    macros |= {"PIDNS_DEV": f"{namespace.st_dev}ULL", "PIDNS_INO": f"{namespace.st_ino}ULL"}
+    return compile_text("canary", text, types_for(host.btf, text), macros)
+
+
+def _watch_child(module: Module) -> tuple[Known, Any, Any]:
+    """Let a child call getppid and exit, with the programs attached; return what is known and what they saw."""
+    for program, tracepoint in (("on_return", "sys_exit"), ("on_exit", "sched_process_exit")):
+        module.attach(program, module.load_program(program), tracepoint)
+    family = module.table("family")
+    ready, start = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(start)
+        os.read(ready, 1)
+        os.getppid()
+        os._exit(EXIT_STATUS)
+    os.close(ready)
+    known = _known(pid)
+    family[ctypes.c_int(PARENT)] = ctypes.c_uint(known.parent)
+    family[ctypes.c_int(CHILD)] = ctypes.c_uint(pid)
+    os.close(start)
+    os.waitpid(pid, 0)
+    return known, module.table("in_call")[0], module.table("at_exit")[0]
+
+
+def _known(pid: int) -> Known:
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
+        after_comm = stat.read().rpartition(")")[2].split()
+    ticks = int(after_comm[19])  # starttime, the 22nd field: proc(5)
+    return Known(pid, os.getpid(), ticks, os.sysconf("SC_CLK_TCK"), number_of("getppid"))
+
+
+def _call_findings(saw: Any, known: Known) -> Iterator[tuple[Member, str]]:
+    """Yield what is wrong in the middle of the child's life, what others are read through first."""
+    tgid, pid = saw.helper_tgid, saw.helper_pid
+    yield from _differs("task_struct", "tgid", saw.tgid, tgid, "bpf_get_current_pid_tgid()")
+    yield from _differs("task_struct", "pid", saw.pid, pid, "bpf_get_current_pid_tgid()")
+    yield from _differs(
+        "task_struct", "comm", bytes(saw.comm), bytes(saw.helper_comm), "bpf_get_current_comm()"
+    )
+    yield from _differs("task_struct", "group_leader", saw.leader_tgid, tgid, "the child is its own leader")
+    if tgid == known.pid:  # else a PID namespace has other numbers
+        yield from _differs("task_struct", "real_parent", saw.parent_tgid, known.parent, "getppid()")
+    ticks = saw.start_boottime * known.ticks_per_second // 10**9
+    yield from _differs(
+        "task_struct", "start_boottime", ticks, known.start_ticks, "/proc/PID/stat (in clock ticks)"
+    )
+    yield from _differs("task_struct", "thread_info", saw.ia32, 0, "the child makes 64-bit calls")
+    yield from _differs("task_struct", "exit_code", saw.exit_code, 0, "the child still runs")
+    yield from _differs("signal_struct", "live", saw.live, 1, "the child has one thread")
+    yield from _differs("signal_struct", "nr_threads", saw.nr_threads, 1, "the child has one thread")
+    yield from _differs(
+        "signal_struct", "flags", saw.flags & SIGNAL_GROUP_EXIT, 0, "the child is not exiting"
+    )
+    for member in ("orig_ax", "syscallno"):
+        yield from _differs("pt_regs", member, saw.syscall, known.syscall, "the child called getppid")
+
+
+def _exit_findings(saw: Any) -> Iterator[tuple[Member, str]]:
+    yield from _differs("signal_struct", "live", saw.live, 0, "the child's last thread has ended")
+    yield from _differs("signal_struct", "nr_threads", saw.nr_threads, 1, "the child has one thread")
+    status, told = EXIT_STATUS << 8, f"the child exited with status {EXIT_STATUS}"
+    yield from _differs("task_struct", "exit_code", saw.exit_code, status, told)
+    if saw.flags & SIGNAL_GROUP_EXIT:
+        yield from _differs("signal_struct", "group_exit_code", saw.group_exit_code, status, told)
+
+
+def _differs(
+    struct: str, member: str, read: object, true: object, source: str
+) -> Iterator[tuple[Member, str]]:
+    if read != true:
+        yield (
+            (struct, member),
+            (
+                f"'struct {struct}' does not have its member '{member}' where the BTF says: reading it gave {read}, but "
+                f"it is {true} ({source}); kernel and BTF do not belong together, so every count would be wrong"
+            ),
+        )
+
+
+def refuse(probe: str, used: Iterable[Member], wrong: Mapping[Member, str]) -> None:
+    """Raise LoadError when a probe uses a member that is elsewhere."""
+    texts = [wrong[member] for member in sorted(set(used)) if member in wrong]
+    if texts:
+        raise LoadError(probe, "layout", "\n".join(texts))

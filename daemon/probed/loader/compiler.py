@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""BCC, confined: C text in, programs and maps out, and errors that name the probe's own lines.
+
+`load` and `canary` call it. BCC says what went wrong on file descriptor 2 and raises a bare Exception: what it wrote
+is kept and turned into a LoadError. BCC prints nothing else, and keeps no files.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+from probed.errors import HostError, LoadError, Reason
+from probed.loader import tree
+from probed.manifest import Field, FieldType, Map, MapKind, Record
+
+_TYPES: Mapping[str, FieldType] = {
+    "c": "char", "b": "s8", "B": "u8", "?": "u8", "h": "s16", "H": "u16", "i": "s32", "I": "u32",
+    "l": "s64", "L": "u64", "q": "s64", "Q": "u64",
+}  # fmt: skip
+"""ctypes type codes, as BCC makes them from the C struct."""
+
+_MAP_KINDS: Mapping[int, MapKind] = {1: "hash", 2: "array", 5: "percpu_hash", 6: "percpu_array"}
+"""enum bpf_map_type of Linux include/uapi/linux/bpf.h: those that hold counts and cannot lose them silently."""
+
+_INDEX = Record(4, (Field("key", "u32", 0, 1),))
+"""The key of every array, which BCC calls an int."""
+
+_ERROR = re.compile(r"^(\S+):(\d+):\d+: (?:fatal )?error: (.*)$", re.MULTILINE)
+
+
+def import_bcc() -> ModuleType:
+    """Return the module bcc. Raises HostError when it is missing, broken, or another package of that name."""
+    try:
+        import bcc
+    except ModuleNotFoundError as error:
+        raise HostError(
+            f"BCC's Python module cannot be imported ({error}); install the distribution's package: "
+            "apt install python3-bpfcc"
+        ) from error
+    except Exception as error:  # a broken installation can raise anything
+        raise HostError(
+            f"BCC's Python module is broken: {type(error).__name__}: {error}; reinstall the distribution's "
+            "packages: apt install --reinstall python3-bpfcc libbpfcc"
+        ) from error
+    if not hasattr(bcc, "BPF"):
+        raise HostError(
+            f"the module 'bcc' at {getattr(bcc, '__file__', 'an unknown place')} is not the BPF Compiler Collection: "
+            "the package named bcc on PyPI is something else; pip uninstall bcc, then apt install python3-bpfcc"
+        )
+    module: ModuleType = bcc
+    return module
+
+
+@contextmanager
+def captured_stderr() -> Iterator[list[str]]:
+    """Collect what is written to file descriptor 2 meanwhile; the list holds one text afterwards."""
+    texts: list[str] = []
+    saved = os.dup(2)
+    with os.fdopen(os.memfd_create("stderr"), "rb+") as memory:
+        os.dup2(memory.fileno(), 2)
+        try:
+            yield texts
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            memory.seek(0)
+            texts.append(memory.read().decode(errors="replace"))
+
+
+class Module:
+    """One compiled C text. Its maps exist; its programs are loaded by `load_program`."""
+
+    def __init__(self, probe: str, bpf: Any, lib: Any) -> None:
+        self._probe = probe
+        self._bpf = bpf
+        self._lib = lib
+
+    def functions(self) -> list[str]:
+        """Return the names of all programs."""
+        module = self._bpf.module
+        count = self._lib.bpf_num_functions(module)
+        return [self._lib.bpf_function_name(module, index).decode() for index in range(count)]
+
+    def load_program(self, name: str) -> int:
+        """Pass one program through the verifier and return its fd. Raises LoadError with the line at fault."""
+        import bcc
+
+        with captured_stderr() as said:
+            try:
+                function = self._bpf.load_func(name, bcc.BPF.RAW_TRACEPOINT)
+            except Exception as error:
+                failure = error
+            else:
+                return int(function.fd)
+        raise self._refused(name, said[0], failure)
+
+    def _refused(self, name: str, log: str, error: Exception) -> LoadError:
+        if "Operation not permitted" in str(error) and "processed" not in log:
+            return LoadError(
+                self._probe, "permission",
+                f"the kernel does not let this process load program '{name}' (EPERM): it needs CAP_BPF and "
+                "CAP_PERFMON", errno.EPERM,
+            )  # fmt: skip
+        return LoadError(
+            self._probe, "verifier", f"the kernel's verifier refuses program '{name}': {_verdict(log)}"
+        )
+
+    def attach(self, program: str, fd: int, tracepoint: str) -> int:
+        """Attach a loaded program to a raw tracepoint and return the attachment's fd. Raises LoadError."""
+        with captured_stderr():
+            link = int(self._lib.bpf_attach_raw_tracepoint(fd, tracepoint.encode()))
+            number = ctypes.get_errno()
+        if link >= 0:
+            return link
+        reason: Reason = "permission" if number in (errno.EPERM, errno.EACCES) else "attach_point"
+        cause = f"{os.strerror(number)} ({errno.errorcode.get(number, number)})"
+        raise LoadError(
+            self._probe,
+            reason,
+            f"cannot attach '{program}' to raw tracepoint '{tracepoint}': {cause}",
+            number,
+        )
+
+    def table(self, name: str) -> Any:
+        """Return BCC's table object of a map that exists."""
+        return self._bpf[name.encode()]
+
+    def map_fd(self, name: str) -> int:
+        """Return a map's fd, -1 when there is none."""
+        return int(self._lib.bpf_table_fd(self._bpf.module, name.encode()))
+
+    def record(self, name: str) -> Record:
+        """Return the layout of a map's value."""
+        return _layout(self.table(name).Leaf, "value", self._probe, name)
+
+    def map_names(self) -> list[str]:
+        """Return the names of all maps."""
+        name_of = self._lib.bpf_table_name  # BCC's Python leaves its types undeclared
+        name_of.argtypes, name_of.restype = (ctypes.c_void_p, ctypes.c_size_t), ctypes.c_char_p
+        module = self._bpf.module
+        return [name_of(module, index).decode() for index in range(self._lib.bpf_num_tables(module))]
+
+    def count_map(self, name: str) -> Map | str:
+        """Return the description of a map of u64 counts, or why it is none, as the end of a sentence."""
+        module, encoded = self._bpf.module, name.encode()
+        kind = _MAP_KINDS.get(self._lib.bpf_table_type(module, encoded))
+        if kind is None:
+            return "it is neither an array nor a hash"
+        # Asked for by its C name: the table object of a per-CPU map has an array as its value.
+        value = self._lib.bpf_table_leaf_desc(module, encoded).decode()
+        if value != '"unsigned long long"':
+            return f"its values are {value.split(',')[0].strip(chr(34) + '[')}, not u64"
+        entries = int(self._lib.bpf_table_max_entries(module, encoded))
+        key = _INDEX if kind.endswith("array") else _layout(self.table(name).Key, "key", self._probe, name)
+        return Map(name, kind, key, entries)
+
+
+def compile_text(probe: str, text: str, types: str, defines: Mapping[str, str]) -> Module:
+    """Compile C text against `types`, the kernel's types that it needs, with the macros `defines`.
+
+    Raises LoadError with every mistake.
+
+    The header tree that BCC wants is private and gone on return.
+    """
+    bcc = import_bcc()
+    flags = ["-Werror=implicit-function-declaration", "-Werror=int-conversion"]
+    with tempfile.TemporaryDirectory(prefix="probed-") as directory:
+        tree.write(directory, text, types, defines=defines)
+        os.environ["BCC_KERNEL_SOURCE"] = directory
+        with captured_stderr() as said:
+            try:
+                bpf = bcc.BPF(text=text, cflags=flags)
+            except Exception as error:
+                failure = error
+            else:
+                return Module(probe, bpf, bcc.lib)
+        raise _compile_error(probe, said[0].replace(directory, ""), failure)
+
+
+def _compile_error(probe: str, said: str, error: Exception) -> LoadError:
+    mistakes = [f"{path}:{line}: {text}" for path, line, text in _ERROR.findall(said)]
+    if mistakes:
+        return LoadError(probe, "compile", "the C does not compile:\n" + "\n".join(mistakes[:20]))
+    refused = re.search(r"could not open bpf map: ([^,]+), error: (.*)", said)
+    if refused:
+        return _map_error(probe, refused[1], refused[2])
+    return LoadError(probe, "compile", f"BCC gave up: {error}\n{_last_lines(said)}")
+
+
+def _map_error(probe: str, name: str, cause: str) -> LoadError:
+    if "not permitted" in cause:
+        remedy = "it needs CAP_BPF, and before kernel 5.11 a locked-memory limit (LimitMEMLOCK=infinity)"
+        return LoadError(probe, "permission", f"cannot create map '{name}': {cause}; {remedy}", errno.EPERM)
+    return LoadError(
+        probe, "map_create", f"cannot create map '{name}': {cause}; is there memory for its size?"
+    )
+
+
+def _verdict(log: str) -> str:
+    """Return what the verifier said last and the source line it was at: the rest is for its authors."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    ending = [n for n, line in enumerate(lines) if line.startswith("processed ")]
+    lines = lines[: ending[0]] if ending else lines
+    place = next((line.lstrip("; @") for line in reversed(lines) if line.startswith(";")), "")
+    verdict = lines[-1] if lines else "it gave no reason"
+    return f"{verdict} (at {place})" if place else verdict
+
+
+def _last_lines(text: str) -> str:
+    return "\n".join(text.strip().splitlines()[-10:])
+
+
+def _layout(ctype: Any, scalar: str, probe: str, name: str) -> Record:
+    if not hasattr(ctype, "_fields_"):
+        return Record(ctypes.sizeof(ctype), (_field(scalar, ctype, 0, probe, name),))
+    fields = tuple(
+        _field(member, kind, getattr(ctype, member).offset, probe, name)
+        for member, kind, *_ in ctype._fields_
+        if not member.startswith("__pad")
+    )
+    return Record(ctypes.sizeof(ctype), fields)
+
+
+def _field(member: str, ctype: Any, offset: int, probe: str, name: str) -> Field:
+    element, count = (ctype._type_, ctype._length_) if hasattr(ctype, "_length_") else (ctype, 1)
+    code = getattr(element, "_type_", None)
+    if not isinstance(code, str) or code not in _TYPES:
+        raise LoadError(
+            probe, "declaration",
+            f"member '{member}' of '{name}' is neither an integer nor an array of them: events and keys are flat "
+            "structs of u8 to u64, s8 to s64 and char[N]",
+        )  # fmt: skip
+    return Field(member, _TYPES[code], offset, count)

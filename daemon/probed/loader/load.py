@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One probe, from its texts to programs that run: assemble, compile, check against the C, verify, attach.
+
+`__main__` calls it for each request. The order matters: nothing is attached before everything is known to be right.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from probed import declaration, site
+from probed.declaration import Probe, enum_constants
+from probed.errors import DeclarationError, LoadError, Problem
+from probed.loader.btf import Btf
+from probed.loader.compiler import Module, compile_text
+from probed.loader.types import types_for
+from probed.manifest import LoadedProbe, Map, Metric, Record
+from probed.override import override
+from probed.request import LoadRequest, Text
+from probed.resolve import check_attach_points, check_programs, resolve
+
+PAGE = 4096
+
+LAYOUT = "probed_layout"
+ENUMS = "probed_enums"
+STATS = "probed_stats"
+RING = "events"
+OWN_MAPS = (LAYOUT, ENUMS, STATS, RING)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What the loader knows of the machine: its types, its raw tracepoints, how many CPUs it may have."""
+
+    btf: Btf
+    raw_tracepoints: frozenset[str]
+    cpus: int
+    machine: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A probe that compiles and agrees with its declaration: not yet loaded."""
+
+    probe: Probe
+    fingerprint: str
+    module: Module
+    event: Record | None
+    maps: tuple[Map, ...]
+    metrics: tuple[Metric, ...]
+
+
+def declared(request: LoadRequest) -> Probe:
+    """Return the probe's declaration with the site's overrides. Raises DeclarationError."""
+    probe = declaration.parse(request.declaration.text, request.declaration.path, request.name)
+    if request.site is None:
+        return probe
+    configuration = site.parse(request.site.text, request.site.path)
+    return override(probe, configuration.probes[request.name], configuration.source)
+
+
+def source_text(request: LoadRequest, probe: Probe) -> str:
+    """Return the whole C text of a probe, every part under its own file's name."""
+    parts = [*header_and_source(request.header, request.source), *_layout_of(probe)]
+    return "\n".join(parts) + "\n"
+
+
+def header_and_source(header: Text, source: Text) -> list[str]:
+    """Return the C of every probe and a probe's own as one text: BCC rewrites only what is in the main file."""
+    included = re.sub(r'^[ \t]*#[ \t]*include[ \t]+"probed\.bpf\.h"', "", source.text, flags=re.MULTILINE)
+    return [f'#line 1 "{header.path}"', header.text, f'#line 1 "{source.path}"', included]
+
+
+def defines(host: Host, ring_bytes: int = 0) -> dict[str, str]:
+    """Return the macros that probed.bpf.h expects."""
+    macros = {
+        "CPUS": f"{host.cpus}UL",
+        f"__TARGET_ARCH_{'arm64' if host.machine == 'aarch64' else 'x86'}": "1",
+    }
+    if ring_bytes:
+        macros["RING_PAGES"] = str(ring_bytes // PAGE)
+    return macros
+
+
+def _layout_of(probe: Probe) -> list[str]:
+    """Return C that makes BCC tell the layout of the event and the values of the enum constants.
+
+    A constant becomes the length of an array, less one: BCC shows types, not values.
+    """
+    constants = enum_constants(probe)
+    lines = [f"struct {ENUMS} {{", "char probed_none[1];"]
+    for name, line in constants.items():
+        lines += [f'#line {line} "{probe.source.path}"', f"char value_{name}[1 + ({name})];"]
+    lines += ["};", f"BPF_ARRAY({ENUMS}, struct {ENUMS}, 1);"]
+    if probe.ring is not None:
+        lines += [f'#line 1 "{probe.source.path}"', f"BPF_ARRAY({LAYOUT}, struct event, 1);"]
+    return lines
+
+
+def check(request: LoadRequest, host: Host) -> Checked:
+    """Compile a probe and hold its declaration against the C and the host.
+
+    Raises LoadError for the C, DeclarationError for the YAML.
+    """
+    probe = declared(request)
+    text = source_text(request, probe)
+    macros = defines(host, probe.ring.bytes if probe.ring is not None else 0)
+    module = compile_text(probe.name, text, types_for(host.btf, text), macros)
+    event = module.record(LAYOUT) if probe.ring is not None else None
+    maps, unfit = _maps(module)
+    problems: list[Problem] = list(check_programs(probe, module.functions()))
+    problems += check_attach_points(probe, host.raw_tracepoints)
+    try:
+        metrics = resolve(probe, event, maps, _enums(module), unfit)
+    except DeclarationError as error:
+        problems += error.problems
+    if problems:
+        raise DeclarationError(sorted(problems))
+    read = sorted({name for metric in metrics for name in metric.maps})
+    return Checked(probe, request.fingerprint, module, event, tuple(maps[name] for name in read), metrics)
+
+
+def _maps(module: Module) -> tuple[dict[str, Map], dict[str, str]]:
+    """Return the C's maps of counts, and of its other maps why a metric cannot read them."""
+    maps: dict[str, Map] = {}
+    unfit: dict[str, str] = {}
+    for name in module.map_names():
+        if name in OWN_MAPS:
+            continue
+        layout = module.count_map(name)
+        if isinstance(layout, Map):
+            maps[name] = layout
+        else:
+            unfit[name] = layout
+    return maps, unfit
+
+
+def _enums(module: Module) -> Mapping[str, int]:
+    fields = module.record(ENUMS).fields
+    return {
+        field.name.removeprefix("value_"): field.count - 1 for field in fields if field.name != "probed_none"
+    }
+
+
+def load(checked: Checked) -> tuple[LoadedProbe, list[int]]:
+    """Load and attach a checked probe; return its description and its fds in the order of `fd_names`.
+
+    Raises LoadError; what was attached until then goes with this process.
+    """
+    probe, module = checked.probe, checked.module
+    programs = {name: module.load_program(name) for name in probe.programs}
+    links = {
+        name: module.attach(name, fd, probe.programs[name].raw_tracepoint) for name, fd in programs.items()
+    }
+    fds = {"stats": _needed(module, STATS, probe.name)}
+    if checked.event is not None:
+        fds["ring"] = _needed(module, RING, probe.name)
+    fds |= {f"map:{layout.name}": module.map_fd(layout.name) for layout in checked.maps}
+    fds |= {f"link:{name}": fd for name, fd in links.items()}
+    fds |= {f"program:{name}": fd for name, fd in programs.items()}
+    return describe(checked, tuple(fds)), list(fds.values())
+
+
+def describe(checked: Checked, fd_names: tuple[str, ...] = ()) -> LoadedProbe:
+    """Return the description of a checked probe, loaded or not."""
+    ring = checked.probe.ring
+    return LoadedProbe(
+        name=checked.probe.name,
+        fingerprint=checked.fingerprint,
+        event=checked.event,
+        ring_bytes=ring.bytes if ring is not None else 0,
+        maps=checked.maps,
+        metrics=checked.metrics,
+        fd_names=fd_names,
+    )
+
+
+def _needed(module: Module, name: str, probe: str) -> int:
+    fd = module.map_fd(name)
+    if fd < 0:
+        raise LoadError(probe, "internal", f"the compiled source has no map '{name}'")
+    return fd

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a C source names: types, members, system calls, headers.
+
+`types` and `tree` call it. It reads tokens and understands no C: what it returns may be more than the source
+uses, never less. The compiler decides what is right.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_NOISE = re.compile(
+    r"""//(?:[^\\\n]|\\.)* | /\*.*?\*/ | (?P<text>"(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*')""",
+    re.DOTALL | re.VERBOSE,
+)
+_INCLUDE = re.compile(r"^[ \t]*#[ \t]*include\b[^\n<]*(?:<([^>\n]*)>)?.*$", re.MULTILINE)
+_ATTRIBUTE = re.compile(r"__attribute__\s*\(\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)\)")
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_TAG = re.compile(r"\b(struct|union|enum)\s+([A-Za-z_]\w*)\s*([{;]?)")
+_TYPEDEF = re.compile(r"\btypedef\b(?:[^;{}]|\{[^{}]*\})*?\b(\w+)\s*(?:\[\w*\]\s*)?;")
+_ENUM = re.compile(r"\benum\b[^{};()]*\{([^}]*)\}")
+_DEFINE = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(\w+)", re.MULTILINE)
+
+_BEFORE_TYPE = r"(?<!\.)(?<!->)"
+_AS_TYPE = re.compile(rf"{_BEFORE_TYPE}\b([A-Za-z_]\w*)\s*(?:\*[\s*]*)?(?=[,)]|\b[A-Za-z_])")
+_SCALAR = r"(?:(?:__)?[us](?:8|16|32|64)|\w+_t|bool|char|short|int|long|signed|unsigned|void)"
+_DECLARED = re.compile(rf"\b(?:{_SCALAR}|(?:struct|union|enum)\s+\w+)\b[\s*]*\b([A-Za-z_]\w*)")
+_MACRO_ARGUMENT = re.compile(r"\b[A-Z][A-Z0-9_]*\(\s*([A-Za-z_]\w*)\s*[,)]")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Tag:
+    """A type as C names it: ``struct name``, ``union name`` or ``enum name``."""
+
+    keyword: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.keyword} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Mentions:
+    """The names in a source.
+
+    `names` are all of them. `tags` are the structs, unions and enums that it does not define, `declared`
+    those of them that it declares (``struct name;``); `aliases` are names in places where a typedef may
+    stand; `defined` are the tags, typedefs, enum constants and macros of its own; `includes` are the paths
+    in ``#include <...>``, in their order.
+    """
+
+    names: frozenset[str]
+    tags: frozenset[Tag]
+    declared: frozenset[Tag]
+    aliases: frozenset[str]
+    defined: frozenset[str]
+    includes: tuple[str, ...]
+
+
+def mentions(source: str) -> Mentions:
+    """Find what a C source names, outside of comments and literals."""
+    text = _NOISE.sub(_blank, source.replace("\\\n", " "))
+    includes = tuple(dict.fromkeys(path for path in _INCLUDE.findall(text) if path))
+    text = _ATTRIBUTE.sub(" ", _INCLUDE.sub("", text))
+    tags = [(Tag(keyword, name), ending) for keyword, name, ending in _TAG.findall(text)]
+    own_tags = {tag.name for tag, ending in tags if ending == "{"}
+    defined = {*own_tags, *_TYPEDEF.findall(text), *_DEFINE.findall(text), *_constants(text)}
+    return Mentions(
+        names=frozenset(_NAME.findall(text)),
+        tags=frozenset(tag for tag, _ in tags if tag.name not in own_tags),
+        declared=frozenset(tag for tag, ending in tags if ending == ";"),
+        aliases=_aliases(text) - defined,
+        defined=frozenset(defined),
+        includes=includes,
+    )
+
+
+def _blank(noise: re.Match[str]) -> str:
+    return '""' if noise["text"] else " "
+
+
+def _constants(text: str) -> list[str]:
+    entries = (entry for body in _ENUM.findall(text) for entry in body.split(","))
+    return [name[0] for name in map(_NAME.search, entries) if name]
+
+
+def _aliases(text: str) -> frozenset[str]:
+    """Find names before another name, a star, a comma or a bracket, but for the source's variables and maps.
+
+    A typedef made for a name that is something else would clash with it only at file level, where those are.
+    """
+    own = {*_DECLARED.findall(text), *_MACRO_ARGUMENT.findall(text)}
+    return frozenset(_AS_TYPE.findall(text)) - own

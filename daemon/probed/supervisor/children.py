@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starting a process of ours and talking to it: the loader and the exporter alike.
+
+`daemon` and `loading` own the children; nothing here decides when they start or end.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+from probed.channel import Channel
+
+
+class Child:
+    """A running process of ours, the channel to it, and a pidfd that turns readable at its end."""
+
+    def __init__(self, module: str) -> None:
+        """Start ``python -m module FD``. Raises OSError when no process can be had."""
+        self.channel, theirs = Channel.pair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", module, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+            )
+        self.pidfd = os.pidfd_open(self._process.pid)
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+
+    def reap(self, timeout: float) -> str:
+        """Hang up and wait for its end, by force after `timeout` seconds; return how it ended, "" for a clean exit."""
+        self.channel.close()
+        forced = False
+        try:
+            code = self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            forced = True
+            self._process.kill()
+            code = self._process.wait()
+        os.close(self.pidfd)
+        if forced:
+            return f"had to be killed after {timeout:g} s"
+        if code < 0:
+            return f"was killed by {signal.Signals(-code).name}"
+        return f"exited with status {code}" if code else ""

@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The supervisor's one loop: signals, the loader's answers, the exporter's end, the time of a retry.
+
+`probed run` makes one and calls `run`. Signal handlers only queue; everything happens here, one thing after another.
+"""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import signal
+import socket
+import time
+from dataclasses import dataclass, replace
+
+from probed import log, manifest, privilege
+from probed.address import parse_address
+from probed.errors import ConfigurationError, HostError, LoadError
+from probed.manifest import Start, Status
+from probed.request import Files, Settings
+from probed.supervisor import listeners
+from probed.supervisor.exporting import Exporting
+from probed.supervisor.loading import Held, Loading, Reading, Refused, Result, wait
+from probed.supervisor.probes import Probes
+
+LOG = logging.getLogger("supervisor")
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says; None leaves it to the site configuration."""
+
+    files: Files
+    listen_addresses: tuple[str, ...] | None
+    telemetry_path: str | None
+    log_level: str | None
+    log_format: str | None
+
+    def over(self, settings: Settings) -> Settings:
+        """Put the command line's wishes on top of the site's."""
+        return replace(
+            settings,
+            listen_addresses=self.listen_addresses or settings.listen_addresses,
+            telemetry_path=self.telemetry_path or settings.telemetry_path,
+            log_level=self.log_level or settings.log_level,
+            log_format=self.log_format or settings.log_format,
+        )
+
+
+class Daemon:
+    """Everything that is always there. Not reusable."""
+
+    def __init__(self, options: Options) -> None:
+        """Read the configuration, check privilege, bind: whatever would make running pointless is an error here.
+
+        Raises ConfigurationError and HostError.
+        """
+        self._options = options
+        self._loading: Loading | None = Loading()
+        reading = self._read_first(self._loading)
+        self._settings = options.over(reading.settings)
+        log.start(self._settings.log_level, self._settings.log_format)
+        self._probes = Probes()
+        self._probes.want(reading.wanted)
+        privilege.require_bpf()
+        addresses = map(parse_address, self._settings.listen_addresses)
+        self._sockets = listeners.bind(addresses)
+        privilege.keep_only(privilege.SUPERVISOR)
+        self._exporting = Exporting(self._start_message(), self._sockets)
+        self._reloading = False
+        self._reload_again = False
+        self._bcc_version = ""
+        self._attached = False
+        self._reload_successful, self._reload_success_time = True, time.time()
+        self._stopping = False
+
+    def _read_first(self, loading: Loading) -> Reading:
+        loading.read(self._options.files)
+        while True:
+            event = wait(loading)
+            if isinstance(event, Reading):
+                return event
+            if isinstance(event, Refused):
+                raise ConfigurationError(event.text)
+
+    def _start_message(self) -> Start:
+        settings = self._settings
+        return Start(
+            manifest.VERSION, settings.telemetry_path, privilege.is_root(), settings.user, settings.log_level,
+            settings.log_format,
+        )  # fmt: skip
+
+    def run(self) -> int:
+        """Run until SIGTERM or SIGINT; return the exit status. Raises HostError when nothing can be loaded at start."""
+        self._catch_signals()
+        try:
+            self._exporting.launch([], None)
+            assert self._loading is not None
+            self._load(self._loading, self._names())
+            while not self._stopping:
+                self._turn()
+        except BaseException:
+            self._shut_down()
+            raise
+        return 1 if self._shut_down() else 0
+
+    def _catch_signals(self) -> None:
+        self._signals, writer = socket.socketpair()
+        self._signals.setblocking(False)
+        writer.setblocking(False)
+        for number in SIGNALS:
+            signal.signal(number, lambda *_: None)
+        signal.set_wakeup_fd(writer.fileno())
+        self._signals_writer = writer
+
+    def _names(self) -> list[str]:
+        return [state.wanted.request.name for state in self._probes]
+
+    def _turn(self) -> None:
+        """Wait for the next thing, and do it."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._signals, selectors.EVENT_READ, self._on_signals)
+            if self._loading is not None:
+                selector.register(self._loading.fileno(), selectors.EVENT_READ, self._on_loader)
+            child = self._exporting.child
+            if child is not None:
+                selector.register(child.pidfd, selectors.EVENT_READ, self._on_exporter_end)
+                selector.register(child.channel, selectors.EVENT_READ, self._exporting.heard)
+            ready = [key.data for key, _ in selector.select(self._timeout())]
+        if self._on_exporter_end in ready and self._exporting.heard in ready:
+            ready.remove(self._exporting.heard)
+        for act in ready:
+            act()
+        self._on_clock()
+
+    def _timeout(self) -> float | None:
+        loading = self._loading.deadline if self._loading else None
+        moments = [loading, self._exporting.restart_at, None if loading else self._probes.next_retry()]
+        due = [moment for moment in moments if moment is not None]
+        return max(0.0, min(due) - time.monotonic()) if due else None
+
+    def _on_clock(self) -> None:
+        now = time.monotonic()
+        if self._loading is not None and self._loading.deadline <= now:
+            self._on_loader()
+        if self._exporting.restart_at is not None and self._exporting.restart_at <= now:
+            self._exporting.launch(self._probes.held(), self._status() if self._attached else None)
+        if self._loading is None:
+            due = self._probes.due(now)
+            if due:
+                self._load(Loading(), due)
+
+    def _on_signals(self) -> None:
+        for number in self._signals.recv(64):
+            if number == signal.SIGHUP:
+                self._reload()
+            else:
+                LOG.info("%s: stopping", signal.Signals(number).name)
+                self._stopping = True
+
+    def _on_exporter_end(self) -> None:
+        self._exporting.died()
+
+    # Loading: at start, at a reload, at a retry.
+
+    def _load(self, loading: Loading, names: list[str]) -> None:
+        self._loading = loading
+        loading.load([wanted.request for wanted in self._probes.requests(names)], "attach")
+        self._look_whether_done()
+
+    def _on_loader(self) -> None:
+        assert self._loading is not None
+        try:
+            event = self._loading.step()
+        except HostError as error:
+            self._nothing_can_be_loaded(error)
+            event = None
+        self._bcc_version = self._loading.bcc_version or self._bcc_version
+        match event:
+            case Reading():
+                self._reload_with(self._loading, event)
+                return
+            case Refused():
+                self._refuse_reload(event.text)
+            case Result(name, Held() as held):
+                self._came_up(name, held)
+            case Result(_, LoadError() as failure):
+                self._failed(failure)
+        self._look_whether_done()
+
+    def _look_whether_done(self) -> None:
+        if self._loading is not None and self._loading.done:
+            self._loading = None
+            self._loaded_all()
+
+    def _nothing_can_be_loaded(self, error: HostError) -> None:
+        if not self._attached:
+            raise error
+        for name in self._names():
+            if name not in {held.loaded.name for held in self._probes.held()}:
+                self._failed(LoadError(name, "internal", str(error)))
+        self._reload_successful = False
+
+    def _came_up(self, name: str, held: Held) -> None:
+        other = self._probes.other_with_metric_of(held)
+        if other is not None:
+            held.close()
+            self._failed(
+                LoadError(name, "declaration", f"probe '{other}', which runs, has a metric of the same name")
+            )
+            return
+        self._probes.came_up(name, held)
+        self._exporting.add(held)
+        LOG.info("probe '%s' is up", name, extra={"PROBE": name})
+
+    def _failed(self, error: LoadError) -> None:
+        wait = self._probes.failed(error, time.monotonic())
+        fields = {"PROBE": error.probe, "REASON": error.reason} | (
+            {"ERRNO": error.errno} if error.errno else {}
+        )
+        LOG.error("%s; the other probes are not concerned; trying again in %g s", error, wait, extra=fields)
+        if self._reloading:
+            self._reload_successful = False
+
+    def _loaded_all(self) -> None:
+        up, wanted = len(self._probes.held()), len(self._names())
+        if not self._attached:
+            for listener in self._sockets:
+                LOG.info("serving %s", listeners.url(listener, self._settings.telemetry_path))
+        level = logging.INFO if up == wanted else logging.WARNING
+        LOG.log(level, "%d of %d probes up", up, wanted)
+        self._attached = True
+        self._reloading = False
+        self._exporting.tell_status(self._status())
+        if self._reload_again:
+            self._reload_again = False
+            self._reload()
+
+    def _status(self) -> Status:
+        return Status(
+            probes=tuple(state.status() for state in self._probes),
+            bcc_version=self._bcc_version,
+            reload_successful=self._reload_successful,
+            reload_success_time=self._reload_success_time,
+            exporter_restarts=self._exporting.restarts,
+        )
+
+    # Reload.
+
+    def _reload(self) -> None:
+        if self._loading is not None:
+            self._reload_again = True
+            return
+        self._reloading = True
+        self._loading = Loading()
+        self._loading.read(self._options.files)
+
+    def _reload_with(self, loading: Loading, reading: Reading) -> None:
+        settings = self._options.over(reading.settings)
+        if settings != self._settings:
+            loading.abort()
+            self._refuse_reload(
+                "'web', 'exporter' and 'log' cannot change while probed runs: restart it, or put them back"
+            )
+            self._look_whether_done()
+            return
+        names, gone = self._probes.want(reading.wanted)
+        for name in gone:
+            self._exporting.remove(name)
+            LOG.info("probe '%s' is gone", name, extra={"PROBE": name})
+        self._reload_successful, self._reload_success_time = True, time.time()
+        LOG.info("reloading: %d probes to load, %d unchanged", len(names), len(reading.wanted) - len(names))
+        self._load(loading, names)
+
+    def _refuse_reload(self, text: str) -> None:
+        self._reload_successful = False
+        LOG.error("reload refused, everything runs on as before:\n%s", text)
+
+    def _shut_down(self) -> str:
+        """Detach, let the exporter drain once more and end it; return what went wrong with that."""
+        if self._loading is not None:
+            self._loading.abort()
+        self._probes.close()
+        how = self._exporting.stop()
+        if how:
+            LOG.error("the exporter %s", how)
+        for listener in self._sockets:
+            listener.close()
+        return how

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The exporter as the supervisor sees it: started, told things, restarted with back-off when it dies.
+
+`daemon` waits for its fds and calls in; what it knows is sent again in full to every new exporter.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+from probed import shape
+from probed.channel import Closed
+from probed.errors import HostError
+from probed.manifest import Start, Status
+from probed.supervisor.children import Child
+from probed.supervisor.loading import Held
+
+LOG = logging.getLogger("supervisor")
+
+FIRST_BACKOFF = 0.1
+LAST_BACKOFF = 30.0
+STEADY = 60.0
+"""An exporter that lived so long starts the back-off anew."""
+STOP_TIMEOUT = 10.0
+TELL_TIMEOUT = 5.0
+"""An exporter that takes no message for so long is stuck."""
+
+EXPORTER_FDS = ("ring", "stats", "map:")
+
+
+class Exporting:
+    """The exporter process, or the wait for the next one."""
+
+    def __init__(self, start: Start, listeners: Sequence[socket.socket]) -> None:
+        self._start = start
+        self._listeners = listeners
+        self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        self._backoff = FIRST_BACKOFF
+        self._born = 0.0
+        self.child: Child | None = None
+        self.restart_at: float | None = None
+        self.restarts = 0
+
+    def launch(self, held: Sequence[Held], status: Status | None) -> None:
+        """Start an exporter and tell it everything. Raises OSError."""
+        self.child = Child("probed.exporter")
+        self.child.channel.set_timeout(TELL_TIMEOUT)
+        self._born = time.monotonic()
+        self.restart_at = None
+        fds = [self._statm, *(listener.fileno() for listener in self._listeners)]
+        self._tell("start", shape.to_data(self._start), fds)
+        for each in held:
+            self.add(each)
+        if status is not None:
+            self.tell_status(status)
+
+    def _tell(self, kind: str, data: object, fds: Sequence[int] = ()) -> None:
+        if self.child is None:
+            return
+        try:
+            self.child.channel.send(kind, data, fds)
+        except (Closed, TimeoutError):
+            self.child.kill()  # `died` will be called, and the next one is told everything
+
+    def add(self, held: Held) -> None:
+        """Give it a probe's ring and maps: never its programs and attachments."""
+        names = tuple(name for name in held.loaded.fd_names if name.startswith(EXPORTER_FDS))
+        data = shape.to_data(held.loaded) | {"fd_names": list(names)}
+        self._tell("probe", data, [held.fds[name] for name in names])
+
+    def remove(self, name: str) -> None:
+        """Tell it to drop a probe."""
+        self._tell("remove", name)
+
+    def tell_status(self, status: Status) -> None:
+        """Tell it how things stand."""
+        self._tell("status", shape.to_data(status))
+
+    def heard(self) -> None:
+        """Take one message from it. Raises HostError when it says that it cannot serve."""
+        assert self.child is not None
+        try:
+            message = self.child.channel.receive()
+        except Closed:
+            self.child.kill()  # without the channel it is of no use
+            return
+        if message.kind == "failed":
+            raise HostError(str(message.data))
+        if message.kind == "stopped":
+            LOG.info("stopped: %s", message.data)
+
+    def died(self) -> None:
+        """Reap it and set the time of the next one."""
+        assert self.child is not None
+        how = self.child.reap(0) or "ended unasked"
+        self.child = None
+        if time.monotonic() - self._born > STEADY:
+            self._backoff = FIRST_BACKOFF
+        self.restart_at = time.monotonic() + self._backoff
+        self.restarts += 1
+        LOG.error(
+            "the exporter %s; starting it again in %g s: its rings keep what happens meanwhile",
+            how,
+            self._backoff,
+        )
+        self._backoff = min(2 * self._backoff, LAST_BACKOFF)
+
+    def stop(self) -> str:
+        """Let it drain once more and end; return how that went wrong, "" if it did not."""
+        self.restart_at = None
+        if self.child is None:
+            return ""
+        self._tell("stop", None)
+        deadline = time.monotonic() + STOP_TIMEOUT
+        self._wait_for_last_words(deadline)
+        how = self.child.reap(max(0.0, deadline - time.monotonic()))
+        self.child = None
+        return how
+
+    def _wait_for_last_words(self, deadline: float) -> None:
+        assert self.child is not None
+        end = self.child.channel
+        end.set_timeout(max(0.1, deadline - time.monotonic()))
+        with suppress(Closed, TimeoutError):
+            while True:
+                message = end.receive()
+                if message.kind == "stopped":
+                    LOG.info("stopped: %s", message.data)
