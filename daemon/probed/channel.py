@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -61,7 +62,7 @@ class Channel:
     def receive(self) -> Message:
         """Take one message, waiting for it. Raises Closed at the end, ValueError for what is no message."""
         try:
-            body, fds, flags, _ = socket.recv_fds(self._socket, MAX_BYTES, MAX_FDS, socket.MSG_CMSG_CLOEXEC)
+            body, fds, flags = self._receive()
         except ConnectionResetError as error:
             raise Closed from error
         if not body:
@@ -70,6 +71,16 @@ class Channel:
             _close_all(fds)
             raise ValueError("a message came truncated (too many open files?)")
         return _parse(body, fds)
+
+    def _receive(self) -> tuple[bytes, array[int], int]:
+        """Take a packet and its fds, closed on exec: `socket.recv_fds` of Python 3.11 ignores its flags."""
+        fds = array("i")
+        room = socket.CMSG_SPACE(MAX_FDS * fds.itemsize)
+        body, ancillary, flags, _ = self._socket.recvmsg(MAX_BYTES, room, socket.MSG_CMSG_CLOEXEC)
+        for level, kind, data in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+        return body, fds, flags
 
     def set_timeout(self, seconds: float | None) -> None:
         """Let `send` and `receive` raise TimeoutError after so long."""

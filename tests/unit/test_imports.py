@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Imports point one way, and what is heavy or dangerous stays in the one process that needs it (ARCHITECTURE.md)."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import probed
+
+ROOT = Path(probed.__file__).parent
+
+PURE = {
+    "errors", "manifest", "request", "shape", "spelling", "names", "units", "address", "declaration", "override", "resolve",
+    "exporter.family", "exporter.decoders", "exporter.records", "exporter.grouping", "exporter.series", "exporter.page",
+    "loader.mentions", "loader.likeness",
+}  # fmt: skip
+"""Modules that touch nothing outside: no files, no processes, no sockets, no system calls."""
+
+TOUCHING = {
+    "os",
+    "pathlib",
+    "subprocess",
+    "socket",
+    "select",
+    "selectors",
+    "mmap",
+    "ctypes",
+    "shutil",
+    "tempfile",
+}
+
+ONLY = {"bcc": "loader", "numpy": "exporter", "prometheus_client": "exporter", "cheroot": "exporter"}
+"""Third-party packages and the one folder that imports them."""
+
+
+def modules() -> dict[str, set[str]]:
+    """Return all modules by name below `probed`, each with what it imports."""
+    found = {}
+    for path in ROOT.rglob("*.py"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(part for part in parts if part != "__init__")] = imports(path)
+    return found
+
+
+def imports(path: Path) -> set[str]:
+    """Return the full names of everything that a file imports, wherever it does."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+MODULES = modules()
+
+
+def own(name: str) -> set[str]:
+    """Return the modules of ours that a module imports, by name below `probed`."""
+    below = {each.removeprefix("probed.") for each in MODULES[name] if each.startswith("probed.")}
+    return below & set(MODULES)
+
+
+def top(names: set[str]) -> set[str]:
+    return {name.split(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("package", sorted(ONLY))
+def test_a_heavy_package_is_imported_by_one_process_alone(package: str) -> None:
+    users = {name for name, imported in MODULES.items() if package in top(imported)}
+    assert users
+    assert {name.split(".")[0] for name in users} == {ONLY[package]}
+
+
+@pytest.mark.parametrize("name", sorted(PURE))
+def test_a_pure_module_touches_nothing(name: str) -> None:
+    assert not top(MODULES[name]) & TOUCHING
+
+
+@pytest.mark.parametrize("folder", ["supervisor", "loader", "exporter"])
+def test_no_process_imports_another(folder: str) -> None:
+    others = {"supervisor", "loader", "exporter"} - {folder}
+    for name in MODULES:
+        if name.split(".")[0] == folder:
+            assert not {each for each in own(name) if each.split(".")[0] in others}, name
+
+
+def test_there_is_no_cycle() -> None:
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " → ".join((*path, name))
+        if name not in done:
+            for each in sorted(own(name)):
+                visit(each, (*path, name))
+            done.add(name)
+
+    for name in MODULES:
+        visit(name, ())
+
+
+@pytest.mark.parametrize(
+    ("module", "kept_out"),
+    [
+        ("probed.supervisor.daemon", ["yaml", "numpy", "bcc", "prometheus_client", "hashlib", "ssl"]),
+        ("probed.exporter.__main__", ["yaml", "bcc"]),
+        ("probed.loader.__main__", ["numpy", "prometheus_client", "cheroot"]),
+    ],
+)
+def test_a_process_holds_no_module_that_it_does_not_need(module: str, kept_out: list[str]) -> None:
+    code = f"import sys, {module}; print(*sys.modules)"
+    path = f"import sys; sys.path.insert(0, {str(ROOT.parent)!r}); "
+    loaded = subprocess.run([sys.executable, "-c", path + code], capture_output=True, text=True, check=True)
+    assert not set(loaded.stdout.split()) & set(kept_out)

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Log lines: one event, one line, every field to be found again."""
+
+import json
+import logging
+
+import pytest
+
+from probed.log import Json, Logfmt
+
+
+def record(message: str, *arguments: object, **fields: object) -> logging.LogRecord:
+    entry = logging.LogRecord("supervisor", logging.ERROR, "x.py", 1, message, arguments, None)
+    entry.__dict__.update(fields)
+    entry.created = 1_790_000_000.5
+    return entry
+
+
+def test_a_logfmt_line_has_time_level_process_message_and_fields() -> None:
+    line = Logfmt().format(record("probe '%s': \"no\"", "x", PROBE="x", ERRNO=2))
+    assert line == (
+        'time=2026-09-21T14:13:20.500+00:00 level=error process=supervisor msg="probe \'x\': \\"no\\"" probe=x errno=2'
+    )
+
+
+@pytest.mark.parametrize("value", ["", "a b", 'a"b', "a=b", "a\tb"])
+def test_a_logfmt_value_that_would_break_the_line_is_quoted(value: str) -> None:
+    assert Logfmt().format(record("m", FIELD=value)).endswith(f"field={json.dumps(value)}")
+
+
+def test_further_lines_of_a_text_are_indented_below() -> None:
+    lines = Logfmt().format(record("two problems:\na.yaml:1: x\nb.yaml:2: y")).split("\n")
+    assert lines[1:] == ["  a.yaml:1: x", "  b.yaml:2: y"]
+
+
+def test_a_json_line_is_one_object() -> None:
+    entry = json.loads(Json().format(record("two\nlines", PROBE="x", ERRNO=2)))
+    assert entry == {
+        "time": "2026-09-21T14:13:20.500+00:00", "level": "error", "process": "supervisor", "msg": "two\nlines",
+        "probe": "x", "errno": 2,
+    }  # fmt: skip
+
+
+def test_an_exception_goes_with_its_line() -> None:
+    try:
+        raise ValueError("why")
+    except ValueError as error:
+        entry = record("m")
+        entry.exc_info = (type(error), error, error.__traceback__)
+    assert "ValueError: why" in Logfmt().format(entry)
+    assert "ValueError: why" in json.loads(Json().format(entry))["exception"]

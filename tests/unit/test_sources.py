@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From files to requests: what is found, what is missing, and what counts as a change."""
+
+from pathlib import Path
+
+import pytest
+
+from probed import sources
+from probed.errors import DeclarationError
+from probed.sources import Declared
+
+PROBE = """\
+description: A probe.
+programs:
+  on_exit: {raw_tracepoint: sched_process_exit}
+ring: {bytes: 4 KiB}
+metrics:
+  probed_NAME_total: {type: counter, help: Exits.}
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A site with two probes, `one` and `two`, and a header of its own."""
+    for name in ("one", "two"):
+        (tmp_path / "probes" / name).mkdir(parents=True)
+        (tmp_path / "probes" / name / f"{name}.yaml").write_text(PROBE.replace("NAME", name))
+        (tmp_path / "probes" / name / f"{name}.bpf.c").write_text("// C\n")
+    (tmp_path / "probes" / "include").mkdir()
+    (tmp_path / "probes" / "include" / "probed.bpf.h").write_text("// header\n")
+    (tmp_path / "probed.yaml").write_text("probe_directories: [probes]\nprobes: {one: {}, two: }\n")
+    return tmp_path
+
+
+def read(site: Path) -> dict[str, Declared]:
+    return sources.declared_probes(*sources.read_site(str(site / "probed.yaml")), btf="/btf")
+
+
+def fingerprints(site: Path) -> dict[str, str]:
+    return {name: each.request.fingerprint for name, each in read(site).items()}
+
+
+def problems(site: Path) -> list[str]:
+    with pytest.raises(DeclarationError) as caught:
+        read(site)
+    return str(caught.value).splitlines()
+
+
+def test_every_wanted_probe_is_read_with_its_own_two_files(site: Path) -> None:
+    probes = read(site)
+    assert list(probes) == ["one", "two"]
+    request = probes["two"].request
+    assert (request.source.text, request.header.text) == ("// C\n", "// header\n")
+    assert request.source.path == str(site / "probes/two/two.bpf.c")
+
+
+def test_a_header_that_the_site_does_not_have_comes_with_probed(site: Path) -> None:
+    (site / "probes/include/probed.bpf.h").unlink()
+    assert "BPF_PERCPU_ARRAY" in read(site)["one"].request.header.text
+
+
+def test_a_comment_in_the_yaml_is_no_change(site: Path) -> None:
+    before = fingerprints(site)
+    path = site / "probes/one/one.yaml"
+    path.write_text("# a comment\n\n" + path.read_text())
+    assert fingerprints(site) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("probes/one/one.yaml", "4 KiB", "8 KiB"),
+        ("probes/one/one.yaml", "Exits.", "Ends."),
+        ("probes/one/one.bpf.c", "// C", "// D"),
+        ("probed.yaml", "one: {}", "one: {ring: {bytes: 16 KiB}}"),
+    ],
+)
+def test_what_changes_a_probe_changes_only_its_fingerprint(site: Path, file: str, old: str, new: str) -> None:
+    before = fingerprints(site)
+    path = site / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    after = fingerprints(site)
+    assert (after["one"] != before["one"], after["two"] == before["two"]) == (True, True)
+
+
+def test_the_header_changes_every_probe(site: Path) -> None:
+    before = fingerprints(site)
+    (site / "probes/include/probed.bpf.h").write_text("// other\n")
+    assert not set(before.values()) & set(fingerprints(site).values())
+
+
+def test_an_unknown_probe_is_said_at_the_site_s_line_with_a_near_name(site: Path) -> None:
+    (site / "probed.yaml").write_text("probe_directories: [probes]\nprobes:\n  one:\n  tow:\n")
+    (line,) = problems(site)
+    assert line.startswith(
+        f"{site}/probed.yaml:4: probes.tow: no probe 'tow': expected tow/tow.yaml in {site}/probes"
+    )
+    assert line.endswith("did you mean 'two'?")
+
+
+def test_all_problems_of_all_files_come_at_once(site: Path) -> None:
+    (site / "probes/one/one.bpf.c").unlink()
+    (site / "probes/one/one.yaml").write_text(PROBE.replace("counter", "conter").replace("NAME", "one"))
+    (site / "probes/two/two.bpf.c").write_bytes(b"\xff")
+    lines = problems(site)
+    assert [line.removeprefix(f"{site}/probes/").split(" ")[0] for line in lines] == [
+        "one/one.bpf.c:", "one/one.yaml:6:", "two/two.bpf.c:",
+    ]  # fmt: skip
+    assert "did you mean 'counter'" in lines[1]
+
+
+def test_two_probes_must_not_share_a_metric(site: Path) -> None:
+    (site / "probes/two/two.yaml").write_text(PROBE.replace("NAME", "one"))
+    assert any("probed_one_total" in line for line in problems(site))
+
+
+def test_a_missing_configuration_says_how_to_name_another(tmp_path: Path) -> None:
+    with pytest.raises(DeclarationError, match="cannot be read: No such file or directory; .*--config.file"):
+        sources.read_site(str(tmp_path / "none.yaml"))
