@@ -51,9 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument(
         "paths", nargs="*", metavar="PATH", help="probe folders, probe declarations, site configurations"
     )
-    check.add_argument(
-        "--host", action="store_true", help="also try to load and attach here (needs privilege)"
-    )
+    check.add_argument("--host", action="store_true", help="also try to load and attach here (needs privilege)")
     commands.add_parser("list", parents=[common], help="list probes, attach points and metrics")
     commands.add_parser("version", help="print the version")
     return parser
@@ -71,9 +69,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="path of the metrics page",
     )
-    run.add_argument(
-        "--log.level", dest="log_level", choices=log.LEVELS, help="least severe level that is logged"
-    )
+    run.add_argument("--log.level", dest="log_level", choices=log.LEVELS, help="least severe level that is logged")
     run.add_argument("--log.format", dest="log_format", choices=log.FORMATS, help="how log lines look")
 
 

@@ -74,7 +74,5 @@ def parse_telemetry_path(text: str) -> str:
     if text == "/" or text.startswith("/-/"):
         raise ValueError(f"{_OWN_PATHS}; choose another path, such as /metrics")
     if re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text) is None:
-        raise ValueError(
-            f"expected a path of letters, digits, '.', '_', '~', '-' and single '/', found '{text}'"
-        )
+        raise ValueError(f"expected a path of letters, digits, '.', '_', '~', '-' and single '/', found '{text}'")
     return text

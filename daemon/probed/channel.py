@@ -96,11 +96,7 @@ def _parse(body: bytes, fds: Sequence[int]) -> Message:
         message = json.loads(body)
     except ValueError:
         message = None
-    if (
-        isinstance(message, Mapping)
-        and message.keys() == {"kind", "data"}
-        and isinstance(message["kind"], str)
-    ):
+    if isinstance(message, Mapping) and message.keys() == {"kind", "data"} and isinstance(message["kind"], str):
         return Message(message["kind"], message["data"], tuple(fds))
     _close_all(fds)
     raise ValueError(f"not a message: {body[:80]!r}")

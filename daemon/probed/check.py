@@ -79,9 +79,7 @@ def _all_of(folders: Iterable[Path], btf: str) -> list[Declared]:
 
 
 def _is_declaration(path: Path, text: str) -> bool:
-    return path.resolve().parent.name == path.stem or bool(
-        re.search(r"^(programs|metrics):", text, re.MULTILINE)
-    )
+    return path.resolve().parent.name == path.stem or bool(re.search(r"^(programs|metrics):", text, re.MULTILINE))
 
 
 def _compile(findings: Findings, host: bool) -> None:

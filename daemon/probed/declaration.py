@@ -42,9 +42,7 @@ class Program:
     """One BPF function of the C, and where it attaches."""
 
     at: Given[Key]
-    raw_tracepoint: Annotated[
-        RawTracepoint, "The raw tracepoint that it attaches to, such as sched_process_exec."
-    ]
+    raw_tracepoint: Annotated[RawTracepoint, "The raw tracepoint that it attaches to, such as sched_process_exec."]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +58,7 @@ class Label:
     """One label of a metric: a field of the C, and how its text is made."""
 
     at: Given[Key]
-    field: Annotated[
-        CName, "The field of 'struct event', or of the maps' key ('key' where that is a scalar)."
-    ]
+    field: Annotated[CName, "The field of 'struct event', or of the maps' key ('key' where that is a scalar)."]
     decoder: Annotated[Decoder, "What makes the text; comm and string want a char[N], the others an integer."]
     table: Annotated[
         Mapping[Constant, Line],
@@ -93,9 +89,9 @@ class Metric:
         Mapping[CName, Constant],
         "Count only events whose fields all have these values: field to enum constant of the C, or integer.",
     ] = dataclasses.field(default_factory=dict)
-    value: Annotated[
-        CName | None, "For a histogram: the field that it observes; its name's last word is its unit."
-    ] = None
+    value: Annotated[CName | None, "For a histogram: the field that it observes; its name's last word is its unit."] = (
+        None
+    )
     buckets: Annotated[
         Buckets, "For a histogram: the buckets' upper bounds in base units (seconds, bytes), ascending."
     ] = ()
@@ -104,9 +100,7 @@ class Metric:
         "The kernel maps whose counts it adds up, instead of counting events of the ring.",
         NOT_EMPTY_LIST,
     ] = ()
-    labels: Annotated[Mapping[LabelName, Label], "Its labels, in this order."] = dataclasses.field(
-        default_factory=dict
-    )
+    labels: Annotated[Mapping[LabelName, Label], "Its labels, in this order."] = dataclasses.field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -164,9 +158,9 @@ class Probe:
         Mapping[CName, Program], "The BPF functions of the C, each with its attach point.", NOT_EMPTY_MAPPING
     ]
     metrics: Annotated[Mapping[MetricName, Metric], "The metrics, by name.", NOT_EMPTY_MAPPING]
-    ring: Annotated[
-        Ring | None, "The ring that carries 'struct event' of the C; a probe may do with maps alone."
-    ] = None
+    ring: Annotated[Ring | None, "The ring that carries 'struct event' of the C; a probe may do with maps alone."] = (
+        None
+    )
 
     def check(self) -> Iterator[Fault]:
         """Check what concerns several elements of the probe."""

@@ -54,9 +54,7 @@ def _one_line(text: str) -> str:
     if not text.strip():
         raise ValueError("expected one line of text, found an empty one")
     if len(text.splitlines()) > 1 or text != text.strip():
-        raise ValueError(
-            "expected one line of text, without line breaks or blanks around it; write it on one line"
-        )
+        raise ValueError("expected one line of text, without line breaks or blanks around it; write it on one line")
     return text
 
 
@@ -69,9 +67,7 @@ def _constant(value: str | int) -> str | int:
 def _not_own(metric: str) -> str:
     own = next((start for start in OWN_METRICS if metric.startswith(start)), None)
     if own:
-        raise ValueError(
-            f"names that start with '{own}' are probed's own; name the metric after what it measures"
-        )
+        raise ValueError(f"names that start with '{own}' are probed's own; name the metric after what it measures")
     return metric
 
 
@@ -109,16 +105,12 @@ CName = Annotated[str, pattern("[A-Za-z_][A-Za-z0-9_]*", "a C name (letters, dig
 Constant = Annotated[str | int, Rule(_constant, {"pattern": "^([A-Za-z_][A-Za-z0-9_]*|-?[0-9]+)$"})]
 RawTracepoint = Annotated[
     str,
-    pattern(
-        "[A-Za-z_][A-Za-z0-9_]*", "the bare name of a raw tracepoint, without 'sched:' or the like before it"
-    ),
+    pattern("[A-Za-z_][A-Za-z0-9_]*", "the bare name of a raw tracepoint, without 'sched:' or the like before it"),
 ]
 ProbeName = Annotated[str, pattern("[a-z][a-z0-9_]*", "a probe's name (lower-case letters, digits and '_')")]
 MetricName = Annotated[
     str,
-    pattern(
-        "probed_[a-z0-9_]*[a-z0-9]", "a metric's name ('probed_', then lower-case letters, digits and '_')"
-    ),
+    pattern("probed_[a-z0-9_]*[a-z0-9]", "a metric's name ('probed_', then lower-case letters, digits and '_')"),
     Rule(_not_own, {"not": {"pattern": f"^({'|'.join(OWN_METRICS)})"}}),
 ]
 LabelName = Annotated[
@@ -126,6 +118,4 @@ LabelName = Annotated[
     pattern("[a-z_][a-z0-9_]*", "a label's name (lower-case letters, digits and '_')"),
     Rule(_not_reserved, {"not": {"pattern": f"^(__.*|{'|'.join(_RESERVED_LABELS)})$"}}),
 ]
-RingSize = Annotated[
-    int, Rule(units.size, {"pattern": f"^{units.SIZE_PATTERN}$"}, raw=int | str), Rule(_ring_size)
-]
+RingSize = Annotated[int, Rule(units.size, {"pattern": f"^{units.SIZE_PATTERN}$"}, raw=int | str), Rule(_ring_size)]

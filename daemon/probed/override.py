@@ -27,9 +27,7 @@ class MetricOverrides:
     buckets: Annotated[
         Buckets, "A histogram's upper bounds in base units (seconds, bytes), instead of the declared ones."
     ] = ()
-    drop_labels: Annotated[
-        tuple[str, ...], "Labels left out: their series are counted together.", NOT_EMPTY_LIST
-    ] = ()
+    drop_labels: Annotated[tuple[str, ...], "Labels left out: their series are counted together.", NOT_EMPTY_LIST] = ()
     rename_labels: Annotated[
         Mapping[str, LabelName], "Declared name of a label to the site's name for it.", NOT_EMPTY_MAPPING
     ] = dataclasses.field(default_factory=dict)
@@ -130,7 +128,4 @@ def _no_label(label: str, labels: Mapping[str, Label]) -> str:
 
 def _remedy(name: str, known: Mapping[str, object]) -> str:
     """Say which name was meant, or which there are."""
-    return (
-        did_you_mean(name, known)
-        or f"; there {'is' if len(known) == 1 else 'are'} {', '.join(known) or 'none'}"
-    )
+    return did_you_mean(name, known) or f"; there {'is' if len(known) == 1 else 'are'} {', '.join(known) or 'none'}"

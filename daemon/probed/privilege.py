@@ -73,9 +73,7 @@ def exporter_user(wanted: str | None) -> pwd.struct_passwd:
         except KeyError:
             continue
         if entry.pw_uid == 0:
-            raise HostError(
-                f"exporter.user '{name}' has uid 0: the process that speaks HTTP must not be root"
-            )
+            raise HostError(f"exporter.user '{name}' has uid 0: the process that speaks HTTP must not be root")
         return entry
     raise HostError(
         f"no such user: {' or '.join(names)}; create it (useradd --system probed) or set exporter.user "

@@ -39,9 +39,7 @@ def resolve(
     check = _Check(probe, record, maps, enums, unfit or {})
     metrics = tuple(check.metric(metric) for metric in probe.metrics.values())
     if probe.ring and record is None:
-        check.problem(
-            probe.ring.at, "the C has no 'struct event' for the ring to carry; define it, or remove the ring"
-        )
+        check.problem(probe.ring.at, "the C has no 'struct event' for the ring to carry; define it, or remove the ring")
     if check.problems:
         raise DeclarationError(sorted(check.problems))
     return metrics
@@ -51,9 +49,7 @@ def check_programs(probe: Probe, functions: Collection[str]) -> list[Problem]:
     """Compare the declared programs with those of the C; `functions` are the names of the latter."""
     there = f"programs there: {_listed(functions)}"
     problems = [
-        probe.source.problem(
-            program.at, f"the C has no program '{name}' ({there}){did_you_mean(name, functions)}"
-        )
+        probe.source.problem(program.at, f"the C has no program '{name}' ({there}){did_you_mean(name, functions)}")
         for name, program in probe.programs.items()
         if name not in functions
     ]
@@ -67,9 +63,7 @@ def check_programs(probe: Probe, functions: Collection[str]) -> list[Problem]:
 def check_attach_points(probe: Probe, raw_tracepoints: Collection[str]) -> list[Problem]:
     """Check that the host has every attach point; `raw_tracepoints` are the names that it has."""
     return [
-        probe.source.problem(
-            (*program.at, "raw_tracepoint"), _no_tracepoint(program.raw_tracepoint, raw_tracepoints)
-        )
+        probe.source.problem((*program.at, "raw_tracepoint"), _no_tracepoint(program.raw_tracepoint, raw_tracepoints))
         for program in probe.programs.values()
         if program.raw_tracepoint not in raw_tracepoints
     ]
@@ -77,9 +71,7 @@ def check_attach_points(probe: Probe, raw_tracepoints: Collection[str]) -> list[
 
 def _no_tracepoint(name: str, known: Collection[str]) -> str:
     names = near(name, known)
-    remedy = (
-        f"near names: {', '.join(names)}" if names else "'ls /sys/kernel/tracing/events/*' lists what it has"
-    )
+    remedy = f"near names: {', '.join(names)}" if names else "'ls /sys/kernel/tracing/events/*' lists what it has"
     return f"this kernel has no raw tracepoint '{name}'; {remedy}"
 
 
@@ -136,11 +128,7 @@ class _Check:
             elif name not in self.maps:
                 text = f"the C has no map '{name}' of counts (there: {_listed(self.maps)})"
                 self.problem((*metric.at, "maps", index), text + did_you_mean(name, self.maps))
-        return [
-            _Layout(f"the key of map '{name}'", self.maps[name].key)
-            for name in metric.maps
-            if name in self.maps
-        ]
+        return [_Layout(f"the key of map '{name}'", self.maps[name].key) for name in metric.maps if name in self.maps]
 
     def when(self, metric: Metric, layouts: list[_Layout]) -> dict[str, int]:
         wanted = {}
@@ -201,9 +189,7 @@ class _Check:
         field = self.field(at, name, layouts)
         if field is None or (field.type != "char" and field.count == 1):
             return field
-        remedy = (
-            "; for text take the decoder comm or string" if "decoder" in need and field.type == "char" else ""
-        )
+        remedy = "; for text take the decoder comm or string" if "decoder" in need and field.type == "char" else ""
         self.problem(at, f"{need}, but field '{name}' is {_c_type(field)}{remedy}")
         return None
 
@@ -226,9 +212,7 @@ class _Check:
         for layout, field in fields[1:]:
             first, one = fields[0]
             if _c_type(field) != _c_type(one):
-                text = (
-                    f"field '{name}' is {_c_type(one)} in {first.what} but {_c_type(field)} in {layout.what}"
-                )
+                text = f"field '{name}' is {_c_type(one)} in {first.what} but {_c_type(field)} in {layout.what}"
                 self.problem(at, f"{text}; give it one type, for their counts are added up")
         return fields[0][1] if fields and len(fields) == len(layouts) else None
 

@@ -105,9 +105,7 @@ def keys(cls: type) -> dict[str, Any]:
 
 def required(cls: type) -> list[str]:
     """List the keys that the document must have for a dataclass."""
-    needed = [
-        f.name for f in dataclasses.fields(cls) if f.default is MISSING and f.default_factory is MISSING
-    ]
+    needed = [f.name for f in dataclasses.fields(cls) if f.default is MISSING and f.default_factory is MISSING]
     return [name for name in keys(cls) if name in needed]
 
 

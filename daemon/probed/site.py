@@ -31,9 +31,7 @@ def _distinct(addresses: tuple[Address, ...]) -> tuple[Address, ...]:
     return addresses
 
 
-ListenAddress = Annotated[
-    Address, Rule(parse_address, {"examples": ["127.0.0.1:9788", "[::1]:9788"]}, raw=str)
-]
+ListenAddress = Annotated[Address, Rule(parse_address, {"examples": ["127.0.0.1:9788", "[::1]:9788"]}, raw=str)]
 TelemetryPath = Annotated[str, Rule(parse_telemetry_path, {"pattern": "^(/[A-Za-z0-9._~-]+)+$"})]
 UserName = Annotated[str, pattern("[a-z_][a-z0-9_-]{0,31}", "a user's name")]
 
@@ -85,9 +83,7 @@ class Site:
         NOT_EMPTY_MAPPING,
     ]
     web: Annotated[Web, "The HTTP side."] = dataclasses.field(default_factory=Web)
-    exporter: Annotated[Exporter, "The process that serves the metrics."] = dataclasses.field(
-        default_factory=Exporter
-    )
+    exporter: Annotated[Exporter, "The process that serves the metrics."] = dataclasses.field(default_factory=Exporter)
     log: Annotated[Log, "What is logged, and how."] = dataclasses.field(default_factory=Log)
 
     @property

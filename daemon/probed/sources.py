@@ -109,13 +109,11 @@ class _Shared:
 
     def declare(self, probe: Probe, text: Text, source: Text) -> Declared:
         fingerprint = self._fingerprint(probe, source)
-        request = LoadRequest(
-            probe.name, text, self.site, source, self.header, self.canary, self.btf, fingerprint
-        )
+        request = LoadRequest(probe.name, text, self.site, source, self.header, self.canary, self.btf, fingerprint)
         return Declared(probe, request)
 
     def _fingerprint(self, probe: Probe, source: Text) -> str:
-        """A comment in the YAML changes nothing; what it means, the C and the types do."""
+        """Digest what the result depends on: a comment in the YAML changes nothing, its meaning and the C do."""
         parts = [json.dumps(shape.to_data(probe)), source.text, self.header.text, self.btf]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
@@ -124,9 +122,7 @@ def _first(places: Iterable[Path], name: str) -> Text:
     for place in places:
         if (place / name).is_file():
             return read(str(place / name), "it comes with the shipped probes")
-    raise HostError(
-        f"no probe directory has {name}: is probed installed whole? It comes with the shipped probes"
-    )
+    raise HostError(f"no probe directory has {name}: is probed installed whole? It comes with the shipped probes")
 
 
 def _directories(configuration: Site) -> list[Path]:

@@ -39,9 +39,7 @@ _SUFFIXES: Final = {
     "permille": Unit("ratio", 1e-3),
 }
 
-_LENGTH_VARIES: Final = (
-    "its length differs between kernels; take nanoseconds in the C and call the field '_ns'"
-)
+_LENGTH_VARIES: Final = "its length differs between kernels; take nanoseconds in the C and call the field '_ns'"
 
 _REFUSED: Final = {
     "pages": "a page's size differs between machines; make it bytes in the C and call the field '_bytes'",

@@ -20,9 +20,7 @@ from probed.manifest import LoadedProbe, Status
 class Collection:
     """The running probes by name, and the last `Status` from the supervisor (None until it has one)."""
 
-    def __init__(
-        self, build: itself.Build, process: itself.Process, cpus: int, supervisor_statm: int
-    ) -> None:
+    def __init__(self, build: itself.Build, process: itself.Process, cpus: int, supervisor_statm: int) -> None:
         self._build = build
         self._process = process
         self._cpus = cpus

@@ -104,9 +104,7 @@ class Application:
         vary = ("Vary", "Accept, Accept-Encoding")
         if not formats.accepts_gzip(environ.get("HTTP_ACCEPT_ENCODING", "")):
             return _Response("200 OK", chosen.content_type, body, (vary,))
-        return _Response(
-            "200 OK", chosen.content_type, formats.compress(body), (vary, ("Content-Encoding", "gzip"))
-        )
+        return _Response("200 OK", chosen.content_type, formats.compress(body), (vary, ("Content-Encoding", "gzip")))
 
     def _front(self, _: _Environ) -> _Response:
         body = render(self._landing())

@@ -20,9 +20,7 @@ from probed.errors import REASONS
 from probed.exporter.family import Family, FamilyType
 from probed.manifest import ProbeStatus, Status
 
-_UNKNOWN = Status(
-    probes=(), bcc_version="", reload_successful=False, reload_success_time=0.0, exporter_restarts=0
-)
+_UNKNOWN = Status(probes=(), bcc_version="", reload_successful=False, reload_success_time=0.0, exporter_restarts=0)
 """Before the supervisor has said anything."""
 
 
@@ -157,9 +155,7 @@ def _states(probes: Sequence[ProbeStatus]) -> list[Family]:
             help="Failed attempts to load the probe, by reason.",
             label_names=("probe", "reason"),
             labels=[(probe.name, reason) for probe in probes for reason in REASONS],
-            values=np.array(
-                [probe.failures.get(reason, 0) for probe in probes for reason in REASONS], np.uint64
-            ),
+            values=np.array([probe.failures.get(reason, 0) for probe in probes for reason in REASONS], np.uint64),
         ),
     ]
 
@@ -187,9 +183,7 @@ def _events(probes: Sequence[ProbeNumbers]) -> list[Family]:
             help="Events that are missing from the probe's metrics, by reason.",
             label_names=("probe", "reason"),
             labels=[(probe.name, reason) for probe in probes for reason in LOSS_REASONS],
-            values=np.array(
-                [probe.lost.get(reason, 0) for probe in probes for reason in LOSS_REASONS], np.uint64
-            ),
+            values=np.array([probe.lost.get(reason, 0) for probe in probes for reason in LOSS_REASONS], np.uint64),
         ),
         _by_probe(
             "counter",

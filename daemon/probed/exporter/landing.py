@@ -29,8 +29,7 @@ STYLE_DIGEST = "sha256-fguWrmmRx7kp8jEz6PE3Qto0R0rekaYBvXEW65WOMl0="
 """Base64 SHA-256 of `STYLE`: what the policy lets a browser apply (Content Security Policy Level 3)."""
 
 CONTENT_SECURITY_POLICY = (
-    f"default-src 'none'; style-src '{STYLE_DIGEST}'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    f"default-src 'none'; style-src '{STYLE_DIGEST}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 

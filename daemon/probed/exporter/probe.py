@@ -18,7 +18,7 @@ from probed.exporter.series import SeriesTable
 from probed.manifest import Field, LoadedProbe, Map, Metric, Record
 
 BATCH = 1 << 13
-"""Events taken at once: enough for numpy, and what is needed beside the ring stays in the CPU's cache and in the heap."""
+"""Events taken at once: enough for numpy, and what is needed beside the ring stays in the CPU's cache."""
 
 STAT_SENT, STAT_RING_FULL, STAT_MAP_FULL, STATS = range(4)
 """enum probed_stat of probes/include/probed.bpf.h."""
@@ -34,9 +34,7 @@ class RunningProbe:
         self.loaded = loaded
         self._fds = fds
         self._stats = CountMap(fds["stats"], _STATS, cpus)
-        self._maps = {
-            layout.name: CountMap(fds[f"map:{layout.name}"], layout, cpus) for layout in loaded.maps
-        }
+        self._maps = {layout.name: CountMap(fds[f"map:{layout.name}"], layout, cpus) for layout in loaded.maps}
         self._ring = None
         if loaded.event is not None:
             self._ring = Ring.map(fds["ring"], loaded.ring_bytes, loaded.event)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loader's main: files are read, probes compiled, loaded and attached, and then the process is gone.
 
-Started by the supervisor as ``python -m probed.loader FD``. It receives ``read`` (Files), if anything is to be read, and
-answers ``settings`` (Settings) and a ``wanted`` (Wanted) for each probe, then ``all``; or ``refused`` (text). Then come
+Started by the supervisor as ``python -m probed.loader FD``. It receives ``read`` (Files), if anything is to be read,
+and answers ``settings`` (Settings) and a ``wanted`` (Wanted) for each probe, then ``all``; or ``refused`` (text). Then come
 ``load`` (a LoadRequest) any number of times and ``end`` with how far to go. It says ``bcc`` (its version), and answers
 each request in order: ``trying`` (its name), then ``loaded`` (a LoadedProbe, with fds when attached) or ``failed`` (a
 Failure). A machine that can load nothing gets the one answer ``host`` (text).
@@ -116,9 +116,7 @@ def _serve(channel: Channel) -> None:
             raise
         except Exception as error:  # the border around one probe: whatever is wrong costs only this one
             traceback.print_exc()
-            text = (
-                f"{type(error).__name__}: {error}; this is a mistake of probed: please report it with its log"
-            )
+            text = f"{type(error).__name__}: {error}; this is a mistake of probed: please report it with its log"
             channel.send("failed", shape.to_data(Failure(request.name, "internal", text, 0)))
         else:
             channel.send("loaded", shape.to_data(loaded), fds)

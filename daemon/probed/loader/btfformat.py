@@ -124,9 +124,7 @@ def _tails(layout: bytes) -> tuple[list[int], list[int]]:
     return fixed, each
 
 
-def walk(
-    words: array[int], layout: bytes, path: Path, first: int
-) -> tuple[array[int], Mapping[int, array[int]]]:
+def walk(words: array[int], layout: bytes, path: Path, first: int) -> tuple[array[int], Mapping[int, array[int]]]:
     """Find where each type begins, and which are of what kind; types count from `first`.
 
     A hundred thousand types: this loop is most of the time that reading takes. The first start belongs to

@@ -11,6 +11,7 @@ import ctypes
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from probed.errors import LoadError
@@ -49,16 +50,14 @@ def wrong_members(members: Iterable[Member], header: Text, canary: Text, host: H
     module = _compile(wanted, header, canary, host)
     known, in_call, at_exit = _watch_child(module)
     if not in_call.helper_tgid or not at_exit.helper_tgid:
-        raise LoadError(
-            "canary", "internal", "the canary's programs saw nothing of the child they were to watch"
-        )
+        raise LoadError("canary", "internal", "the canary's programs saw nothing of the child they were to watch")
     findings = [*_call_findings(in_call, known), *_exit_findings(at_exit)]
     return {member: text for member, text in reversed(findings) if member in wanted}
 
 
 def _compile(members: set[Member], header: Text, canary: Text, host: Host) -> Module:
     text = "\n".join(header_and_source(header, canary)) + "\n"
-    namespace = os.stat("/proc/self/ns/pid")
+    namespace = Path("/proc/self/ns/pid").stat()
     macros = defines(host) | {f"CHECK_{struct}_{member}": "1" for struct, member in members}
     macros |= {"PIDNS_DEV": f"{namespace.st_dev}ULL", "PIDNS_INO": f"{namespace.st_ino}ULL"}
     return compile_text("canary", text, types_for(host.btf, text), macros)
@@ -86,8 +85,7 @@ def _watch_child(module: Module) -> tuple[Known, Any, Any]:
 
 
 def _known(pid: int) -> Known:
-    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
-        after_comm = stat.read().rpartition(")")[2].split()
+    after_comm = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     ticks = int(after_comm[19])  # starttime, the 22nd field: proc(5)
     return Known(pid, os.getpid(), ticks, os.sysconf("SC_CLK_TCK"), number_of("getppid"))
 
@@ -97,23 +95,17 @@ def _call_findings(saw: Any, known: Known) -> Iterator[tuple[Member, str]]:
     tgid, pid = saw.helper_tgid, saw.helper_pid
     yield from _differs("task_struct", "tgid", saw.tgid, tgid, "bpf_get_current_pid_tgid()")
     yield from _differs("task_struct", "pid", saw.pid, pid, "bpf_get_current_pid_tgid()")
-    yield from _differs(
-        "task_struct", "comm", bytes(saw.comm), bytes(saw.helper_comm), "bpf_get_current_comm()"
-    )
+    yield from _differs("task_struct", "comm", bytes(saw.comm), bytes(saw.helper_comm), "bpf_get_current_comm()")
     yield from _differs("task_struct", "group_leader", saw.leader_tgid, tgid, "the child is its own leader")
     if tgid == known.pid:  # else a PID namespace has other numbers
         yield from _differs("task_struct", "real_parent", saw.parent_tgid, known.parent, "getppid()")
     ticks = saw.start_boottime * known.ticks_per_second // 10**9
-    yield from _differs(
-        "task_struct", "start_boottime", ticks, known.start_ticks, "/proc/PID/stat (in clock ticks)"
-    )
+    yield from _differs("task_struct", "start_boottime", ticks, known.start_ticks, "/proc/PID/stat (in clock ticks)")
     yield from _differs("task_struct", "thread_info", saw.ia32, 0, "the child makes 64-bit calls")
     yield from _differs("task_struct", "exit_code", saw.exit_code, 0, "the child still runs")
     yield from _differs("signal_struct", "live", saw.live, 1, "the child has one thread")
     yield from _differs("signal_struct", "nr_threads", saw.nr_threads, 1, "the child has one thread")
-    yield from _differs(
-        "signal_struct", "flags", saw.flags & SIGNAL_GROUP_EXIT, 0, "the child is not exiting"
-    )
+    yield from _differs("signal_struct", "flags", saw.flags & SIGNAL_GROUP_EXIT, 0, "the child is not exiting")
     for member in ("orig_ax", "syscallno"):
         yield from _differs("pt_regs", member, saw.syscall, known.syscall, "the child called getppid")
 
@@ -127,15 +119,13 @@ def _exit_findings(saw: Any) -> Iterator[tuple[Member, str]]:
         yield from _differs("signal_struct", "group_exit_code", saw.group_exit_code, status, told)
 
 
-def _differs(
-    struct: str, member: str, read: object, true: object, source: str
-) -> Iterator[tuple[Member, str]]:
+def _differs(struct: str, member: str, read: object, true: object, source: str) -> Iterator[tuple[Member, str]]:
     if read != true:
         yield (
             (struct, member),
             (
-                f"'struct {struct}' does not have its member '{member}' where the BTF says: reading it gave {read}, but "
-                f"it is {true} ({source}); kernel and BTF do not belong together, so every count would be wrong"
+                f"'struct {struct}' does not have its member '{member}' where the BTF says: reading it gave {read}, "
+                f"but it is {true} ({source}); kernel and BTF do not belong together, so every count would be wrong"
             ),
         )
 

@@ -109,9 +109,7 @@ class Module:
                 f"the kernel does not let this process load program '{name}' (EPERM): it needs CAP_BPF and "
                 "CAP_PERFMON", errno.EPERM,
             )  # fmt: skip
-        return LoadError(
-            self._probe, "verifier", f"the kernel's verifier refuses program '{name}': {_verdict(log)}"
-        )
+        return LoadError(self._probe, "verifier", f"the kernel's verifier refuses program '{name}': {_verdict(log)}")
 
     def attach(self, program: str, fd: int, tracepoint: str) -> int:
         """Attach a loaded program to a raw tracepoint and return the attachment's fd. Raises LoadError."""
@@ -199,9 +197,7 @@ def _map_error(probe: str, name: str, cause: str) -> LoadError:
     if "not permitted" in cause:
         remedy = "it needs CAP_BPF, and before kernel 5.11 a locked-memory limit (LimitMEMLOCK=infinity)"
         return LoadError(probe, "permission", f"cannot create map '{name}': {cause}; {remedy}", errno.EPERM)
-    return LoadError(
-        probe, "map_create", f"cannot create map '{name}': {cause}; is there memory for its size?"
-    )
+    return LoadError(probe, "map_create", f"cannot create map '{name}': {cause}; is there memory for its size?")
 
 
 def _verdict(log: str) -> str:

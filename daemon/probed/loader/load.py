@@ -139,9 +139,7 @@ def _maps(module: Module) -> tuple[dict[str, Map], dict[str, str]]:
 
 def _enums(module: Module) -> Mapping[str, int]:
     fields = module.record(ENUMS).fields
-    return {
-        field.name.removeprefix("value_"): field.count - 1 for field in fields if field.name != "probed_none"
-    }
+    return {field.name.removeprefix("value_"): field.count - 1 for field in fields if field.name != "probed_none"}
 
 
 def load(checked: Checked) -> tuple[LoadedProbe, list[int]]:
@@ -151,9 +149,7 @@ def load(checked: Checked) -> tuple[LoadedProbe, list[int]]:
     """
     probe, module = checked.probe, checked.module
     programs = {name: module.load_program(name) for name in probe.programs}
-    links = {
-        name: module.attach(name, fd, probe.programs[name].raw_tracepoint) for name, fd in programs.items()
-    }
+    links = {name: module.attach(name, fd, probe.programs[name].raw_tracepoint) for name, fd in programs.items()}
     fds = {"stats": _needed(module, STATS, probe.name)}
     if checked.event is not None:
         fds["ring"] = _needed(module, RING, probe.name)

@@ -51,9 +51,7 @@ def numbers_for(names: frozenset[str]) -> str:
 
 def runs_ia32(btf: Btf) -> bool:
     """Say whether an x86-64 kernel (only that has a register r15) runs 32-bit programs too."""
-    registers = (
-        member.name for type_id in btf.find(Kind.STRUCT, "pt_regs") for member in btf.members(type_id)
-    )
+    registers = (member.name for type_id in btf.find(Kind.STRUCT, "pt_regs") for member in btf.members(type_id))
     return "r15" in registers and any(map(btf.has_function, _IA32_FUNCTIONS))
 
 
@@ -83,7 +81,7 @@ def _known(seccomp: ModuleType, arch: object) -> list[str]:
 
 def _import_seccomp() -> ModuleType:
     try:
-        import seccomp  # noqa: PLC0415 (only the loader has it, and only some sources need it)
+        import seccomp
     except ImportError as error:
         raise HostError(
             f"libseccomp's Python module cannot be imported ({error}), and with it the numbers of system "

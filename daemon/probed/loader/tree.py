@@ -102,9 +102,7 @@ def version_code(release: str) -> int:
     """
     parts = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", release)
     if not parts:
-        raise HostError(
-            f"cannot read the kernel's release '{release}': expected a version such as '6.1.0-18-amd64'"
-        )
+        raise HostError(f"cannot read the kernel's release '{release}': expected a version such as '6.1.0-18-amd64'")
     major, minor, patch = (int(part or 0) for part in parts.groups())
     return (major << 16) + (minor << 8) + min(patch, 255)
 

@@ -207,9 +207,7 @@ class Daemon:
         other = self._probes.other_with_metric_of(held)
         if other is not None:
             held.close()
-            self._failed(
-                LoadError(name, "declaration", f"probe '{other}', which runs, has a metric of the same name")
-            )
+            self._failed(LoadError(name, "declaration", f"probe '{other}', which runs, has a metric of the same name"))
             return
         self._probes.came_up(name, held)
         self._exporting.add(held)
@@ -217,9 +215,7 @@ class Daemon:
 
     def _failed(self, error: LoadError) -> None:
         wait = self._probes.failed(error, time.monotonic())
-        fields = {"PROBE": error.probe, "REASON": error.reason} | (
-            {"ERRNO": error.errno} if error.errno else {}
-        )
+        fields = {"PROBE": error.probe, "REASON": error.reason} | ({"ERRNO": error.errno} if error.errno else {})
         LOG.error("%s; the other probes are not concerned; trying again in %g s", error, wait, extra=fields)
         if self._reloading:
             self._reload_successful = False

@@ -21,13 +21,9 @@ def _bind(address: Address) -> list[socket.socket]:
     if not address.host:
         return [_all_interfaces(address)]
     try:
-        found = socket.getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
-        raise HostError(
-            f"cannot listen on {address}: host '{address.host}' is not known ({error.strerror})"
-        ) from error
+        raise HostError(f"cannot listen on {address}: host '{address.host}' is not known ({error.strerror})") from error
     family, _, _, _, sockaddr = found[0]
     try:
         return [socket.create_server(sockaddr[:2], family=family, backlog=128)]
@@ -38,9 +34,7 @@ def _bind(address: Address) -> list[socket.socket]:
 def _all_interfaces(address: Address) -> socket.socket:
     try:
         if socket.has_dualstack_ipv6():
-            return socket.create_server(
-                ("", address.port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128
-            )
+            return socket.create_server(("", address.port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128)
         return socket.create_server(("", address.port), backlog=128)
     except OSError as error:
         raise _refused(address, error) from error

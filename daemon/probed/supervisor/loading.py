@@ -145,9 +145,7 @@ class Loading:
                 raise HostError(str(message.data))
             case "loaded":
                 loaded = shape.build(LoadedProbe, message.data, _ANSWER)
-                return self._result(
-                    loaded.name, Held(loaded, dict(zip(loaded.fd_names, message.fds, strict=False)))
-                )
+                return self._result(loaded.name, Held(loaded, dict(zip(loaded.fd_names, message.fds, strict=False))))
             case "failed":
                 failure = shape.build(Failure, message.data, _ANSWER)
                 error = LoadError(failure.name, failure.reason, failure.text, failure.errno)

@@ -109,9 +109,7 @@ class Probes:
         """Return the name of another running probe that exports one of the same metrics, if there is one."""
         metrics = {metric.name for metric in held.loaded.metrics}
         for other in self.held():
-            if other.loaded.name != held.loaded.name and metrics & {
-                metric.name for metric in other.loaded.metrics
-            }:
+            if other.loaded.name != held.loaded.name and metrics & {metric.name for metric in other.loaded.metrics}:
                 return other.loaded.name
         return None
 
