@@ -2,10 +2,10 @@
 """The loader's main: files are read, probes compiled, loaded and attached, and then the process is gone.
 
 Started by the supervisor as ``python -m probed.loader FD``. It receives ``read`` (Files), if anything is to be read,
-and answers ``settings`` (Settings) and a ``wanted`` (Wanted) for each probe, then ``all``; or ``refused`` (text). Then come
-``load`` (a LoadRequest) any number of times and ``end`` with how far to go. It says ``bcc`` (its version), and answers
-each request in order: ``trying`` (its name), then ``loaded`` (a LoadedProbe, with fds when attached) or ``failed`` (a
-Failure). A machine that can load nothing gets the one answer ``host`` (text).
+and answers ``settings`` (Settings) and a ``wanted`` (Wanted) for each probe, then ``all``; or ``refused`` (text). Then
+come ``load`` (a LoadRequest) any number of times and ``end`` with how far to go. It says ``bcc`` (its version), and
+answers each request in order: ``trying`` (its name), then ``loaded`` (a LoadedProbe, with fds when attached) or
+``failed`` (a Failure). A machine that can load nothing gets the one answer ``host`` (text).
 """
 
 from __future__ import annotations

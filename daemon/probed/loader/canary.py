@@ -121,13 +121,11 @@ def _exit_findings(saw: Any) -> Iterator[tuple[Member, str]]:
 
 def _differs(struct: str, member: str, read: object, true: object, source: str) -> Iterator[tuple[Member, str]]:
     if read != true:
-        yield (
-            (struct, member),
-            (
-                f"'struct {struct}' does not have its member '{member}' where the BTF says: reading it gave {read}, "
-                f"but it is {true} ({source}); kernel and BTF do not belong together, so every count would be wrong"
-            ),
+        text = (
+            f"'struct {struct}' does not have its member '{member}' where the BTF says: reading it gave {read}, "
+            f"but it is {true} ({source}); kernel and BTF do not belong together, so every count would be wrong"
         )
+        yield (struct, member), text
 
 
 def refuse(probe: str, used: Iterable[Member], wrong: Mapping[Member, str]) -> None:
