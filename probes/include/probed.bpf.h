@@ -18,11 +18,11 @@
 #define PROGRAM(name) int name(struct bpf_raw_tracepoint_args *ctx)
 
 /* The value of pointer->member in kernel memory; 0 where it cannot be read. */
-#define READ(pointer, member)                                                           \
-	({                                                                              \
-		__typeof__((pointer)->member) value_;                                   \
-		bpf_probe_read_kernel(&value_, sizeof(value_), &(pointer)->member);     \
-		value_;                                                                 \
+#define READ(pointer, member)                                                       \
+	({                                                                          \
+		__typeof__((pointer)->member) value_;                               \
+		bpf_probe_read_kernel(&value_, sizeof(value_), &(pointer)->member); \
+		value_;                                                             \
 	})
 
 /* The same for arrays: into `destination`, an array of the event. */
@@ -62,11 +62,12 @@ static __always_inline void *reserve_event(u64 size)
 
 /*
  * The fill mark. Each CPU wakes the reader at every n-th of its own events, n a power of two, such that all CPUs
- * together fill a quarter of the ring at most between two wake-ups. Otherwise the reader comes by itself, at the scrape.
+ * together fill a quarter of the ring at most between two wake-ups. Otherwise the reader comes by itself, at the
+ * scrape.
  */
 #define RECORD_BYTES(size) (((size) + 15UL) & ~7UL)
-#define WAKE_EVENTS(size) (RING_PAGES * 4096UL / RECORD_BYTES(size) / 4 / CPUS)
-#define WAKE_MASK(size) (WAKE_EVENTS(size) ? (1UL << (63 - __builtin_clzl(WAKE_EVENTS(size)))) - 1 : 0)
+#define WAKE_EVENTS(size)  (RING_PAGES * 4096UL / RECORD_BYTES(size) / 4 / CPUS)
+#define WAKE_MASK(size)	   (WAKE_EVENTS(size) ? (1UL << (63 - __builtin_clzl(WAKE_EVENTS(size)))) - 1 : 0)
 
 static __always_inline void submit_event_of(void *event, u64 size)
 {

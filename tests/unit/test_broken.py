@@ -128,9 +128,5 @@ def test_the_sample_that_the_cases_are_made_of_has_no_fault() -> None:
 
 
 def test_a_problem_says_file_line_key_path_and_remedy_on_one_line() -> None:
-    problem = Problem(
-        "a/a.yaml", 14, "metrics.probed_a_total.type", "expected counter or histogram, found nothing"
-    )
-    assert str(problem) == (
-        "a/a.yaml:14: metrics.probed_a_total.type: expected counter or histogram, found nothing"
-    )
+    problem = Problem("a/a.yaml", 14, "metrics.probed_a_total.type", "expected counter or histogram, found nothing")
+    assert str(problem) == ("a/a.yaml:14: metrics.probed_a_total.type: expected counter or histogram, found nothing")

@@ -77,9 +77,7 @@ def test_typedefs_and_qualifiers_come_off_and_the_innermost_name_stays() -> None
     assert parse(builder).resolve(outer) == (int_, "inner_t")
 
 
-@pytest.mark.parametrize(
-    ("size", "signed", "value"), [(4, True, -1), (4, False, 2**32 - 1), (8, True, -(2**40))]
-)
+@pytest.mark.parametrize(("size", "signed", "value"), [(4, True, -1), (4, False, 2**32 - 1), (8, True, -(2**40))])
 def test_an_enum_constant_has_the_sign_and_width_of_its_enum(size: int, signed: bool, value: int) -> None:
     builder = BtfBuilder()
     type_id = builder.enum("e", size, signed=signed, LIMIT=value)
@@ -100,9 +98,7 @@ def test_raw_tracepoints_are_the_typedefs_that_bpf_knows_them_by() -> None:
     ("name", "arguments"),
     [("sys_enter", 2), ("sched_process_exit", 1), ("sys_entr", None), ("not_a_pointer", None)],
 )
-def test_a_tracepoint_has_as_many_arguments_as_its_function_less_its_own_data(
-    name: str, arguments: int | None
-) -> None:
+def test_a_tracepoint_has_as_many_arguments_as_its_function_less_its_own_data(name: str, arguments: int | None) -> None:
     builder = kernel()
     builder.typedef("btf_trace_not_a_pointer", builder.integer("int", 4))
     assert parse(builder).tracepoint_arguments(name) == arguments

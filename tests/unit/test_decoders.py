@@ -77,9 +77,7 @@ def test_system_calls_have_the_names_of_libseccomp(number: int, name: str) -> No
     assert decoders.syscall_name(number) == name
 
 
-@pytest.mark.parametrize(
-    ("number", "name"), [(9, "SIGKILL"), (11, "SIGSEGV"), (37, "SIGRTMIN+3"), (99, "signal_99")]
-)
+@pytest.mark.parametrize(("number", "name"), [(9, "SIGKILL"), (11, "SIGSEGV"), (37, "SIGRTMIN+3"), (99, "signal_99")])
 def test_signals_have_their_names(number: int, name: str) -> None:
     assert decoders.signal_name(number) == name
 

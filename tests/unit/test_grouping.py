@@ -25,9 +25,7 @@ FIELDS = (
 EVENT = Record(32, FIELDS)
 BOUNDS = (0.001, 0.01, 0.1)
 
-names = st.one_of(
-    st.sampled_from([b"bash", b"sh", b"bash\0sh", b"", b"\xff", rb"\xff"]), st.binary(max_size=16)
-)
+names = st.one_of(st.sampled_from([b"bash", b"sh", b"bash\0sh", b"", b"\xff", rb"\xff"]), st.binary(max_size=16))
 events = st.lists(
     st.tuples(st.integers(0, 2**40), names, st.integers(0, 5), st.integers(-3, 3), st.integers(0, 2)),
     max_size=60,

@@ -156,9 +156,7 @@ def test_an_error_in_a_scrape_costs_that_scrape_and_a_log_line(
     client.families = _broken()
     answer = client.ask("/metrics")
     assert answer.status == "500 Internal Server Error"
-    assert answer.body == (
-        b"cannot make the page /metrics: OSError: [Errno 9] Bad file descriptor in map 'calls'\n"
-    )
+    assert answer.body == (b"cannot make the page /metrics: OSError: [Errno 9] Bad file descriptor in map 'calls'\n")
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     client.families = [FORKS]
     assert client.ask("/metrics").status == "200 OK"

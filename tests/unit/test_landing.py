@@ -11,9 +11,7 @@ from probed.exporter.landing import CONTENT_SECURITY_POLICY, STYLE, STYLE_DIGEST
 from probed.manifest import ProbeStatus
 
 UP = ProbeStatus("process", "Starts and ends of processes.", True, "", "", {})
-DOWN = ProbeStatus(
-    "opens", "Failed opens.", False, "verifier", "line 3: R1 invalid mem access\n<b>", {"verifier": 2}
-)
+DOWN = ProbeStatus("opens", "Failed opens.", False, "verifier", "line 3: R1 invalid mem access\n<b>", {"verifier": 2})
 
 
 class Reader(HTMLParser):
@@ -65,9 +63,7 @@ def test_the_page_links_to_the_others() -> None:
 
 def test_the_page_says_whether_all_is_ready() -> None:
     assert b'<span class="up">ready</span>' in render(Landing("1", "/metrics", "", (UP,)))
-    assert b"not ready</span>: draining stopped" in render(
-        Landing("1", "/metrics", "draining stopped", (UP,))
-    )
+    assert b"not ready</span>: draining stopped" in render(Landing("1", "/metrics", "draining stopped", (UP,)))
 
 
 def test_no_text_can_become_markup() -> None:

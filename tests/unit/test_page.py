@@ -197,9 +197,7 @@ def _lifetimes(*comms: str) -> Family:
 
 
 def _execs(*comms: str) -> Family:
-    return Family(
-        "probed_execs_total", "counter", "Execs.", ("comm",), [(c,) for c in comms], np.ones(len(comms), int)
-    )
+    return Family("probed_execs_total", "counter", "Execs.", ("comm",), [(c,) for c in comms], np.ones(len(comms), int))
 
 
 def test_a_page_reads_like_this() -> None:

@@ -95,8 +95,7 @@ def test_constants_become_numbers_and_units_factors() -> None:
 
 def test_a_ring_without_struct_event_is_one_problem_and_not_one_for_each_field() -> None:
     assert problems(parse(), record=None) == [
-        "starts/starts.yaml:4: ring: the C has no 'struct event' for the ring to carry; "
-        "define it, or remove the ring"
+        "starts/starts.yaml:4: ring: the C has no 'struct event' for the ring to carry; define it, or remove the ring"
     ]
 
 
@@ -156,9 +155,7 @@ def test_programs_of_yaml_and_c_are_the_same() -> None:
 
 def test_an_attach_point_that_the_host_lacks_comes_with_near_names() -> None:
     assert resolve.check_attach_points(parse(), {"sched_process_exec"}) == []
-    (problem,) = resolve.check_attach_points(
-        parse(), {"sched_process_exit", "sched_process_fork", "sys_enter"}
-    )
+    (problem,) = resolve.check_attach_points(parse(), {"sched_process_exit", "sched_process_fork", "sys_enter"})
     assert str(problem) == (
         "starts/starts.yaml:3: programs.on_exec.raw_tracepoint: this kernel has no raw tracepoint "
         "'sched_process_exec'; near names: sched_process_exit, sched_process_fork"

@@ -29,9 +29,7 @@ def seldom(clock: Clock, caplog: pytest.LogCaptureFixture) -> Seldom:
     return Seldom(logging.getLogger("test"), clock)
 
 
-def test_the_same_text_comes_once_a_minute(
-    seldom: Seldom, clock: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_same_text_comes_once_a_minute(seldom: Seldom, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     for clock.now in (0, 1, PERIOD - 1, PERIOD, PERIOD + 1):
         seldom.log(logging.ERROR, "100 % wrong")
     assert [record.getMessage() for record in caplog.records] == ["100 % wrong"] * 2

@@ -39,9 +39,7 @@ def _bound(host: str = "127.0.0.1") -> socket.socket:
 
 
 @contextlib.contextmanager
-def _serving(
-    application: Callable[..., Iterable[bytes]], *hosts: str, timeout: float = LONG
-) -> Iterator[list[Any]]:
+def _serving(application: Callable[..., Iterable[bytes]], *hosts: str, timeout: float = LONG) -> Iterator[list[Any]]:
     listeners = [_bound(host) for host in hosts or ("127.0.0.1",)]
     addresses = [listener.getsockname()[:2] for listener in listeners]
     server = Server(listeners, application, timeout=timeout)
@@ -304,9 +302,7 @@ def test_listen_pid_in_the_environment_does_not_matter(monkeypatch: pytest.Monke
         assert _ask(address).endswith(b"hello")
 
 
-def test_no_descriptor_left_is_waited_out(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_descriptor_left_is_waited_out(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     listener = _bound()
     address = listener.getsockname()
     failures = [OSError(errno.EMFILE, "Too many open files")]

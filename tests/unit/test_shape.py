@@ -132,9 +132,7 @@ def test_nothing_serves_as_a_mapping_where_no_key_is_required() -> None:
 
 
 def test_a_misspelt_key_is_not_followed_by_complaints_about_its_absence() -> None:
-    assert [key for key, _ in problems(DATA | {"best": {"size": 2, "tagz": [], "tags": ["x", "x"]}})] == [
-        "best.tagz"
-    ]
+    assert [key for key, _ in problems(DATA | {"best": {"size": 2, "tagz": [], "tags": ["x", "x"]}})] == ["best.tagz"]
 
 
 def test_a_problem_points_at_the_nearest_line_that_is_known() -> None:

@@ -97,9 +97,7 @@ def test_a_telemetry_path_is_any_but_probeds_own(path: str) -> None:
     assert site.parse_telemetry_path(path) == path
 
 
-@pytest.mark.parametrize(
-    "path", ["", "metrics", "/", "/-/healthy", "/-/ready", "//", "/a/", "/ü", "/a?b", "/a b"]
-)
+@pytest.mark.parametrize("path", ["", "metrics", "/", "/-/healthy", "/-/ready", "//", "/a/", "/ü", "/a?b", "/a b"])
 def test_other_telemetry_paths_are_refused(path: str) -> None:
     with pytest.raises(ValueError):
         site.parse_telemetry_path(path)
@@ -136,9 +134,7 @@ def test_two_labels_can_change_names_with_each_other() -> None:
 
 
 def test_a_renamed_label_is_still_found_in_its_declaration() -> None:
-    probe = overridden(
-        "    metrics: {probed_process_execs_total: {rename_labels: {comm: program}}}\n", "process"
-    )
+    probe = overridden("    metrics: {probed_process_execs_total: {rename_labels: {comm: program}}}\n", "process")
     label = probe.metrics["probed_process_execs_total"].labels["program"]
     assert probe.source.line(label.at) == shipped("process").source.lines[label.at]
 

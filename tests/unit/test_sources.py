@@ -93,9 +93,7 @@ def test_the_header_changes_every_probe(site: Path) -> None:
 def test_an_unknown_probe_is_said_at_the_site_s_line_with_a_near_name(site: Path) -> None:
     (site / "probed.yaml").write_text("probe_directories: [probes]\nprobes:\n  one:\n  tow:\n")
     (line,) = problems(site)
-    assert line.startswith(
-        f"{site}/probed.yaml:4: probes.tow: no probe 'tow': expected tow/tow.yaml in {site}/probes"
-    )
+    assert line.startswith(f"{site}/probed.yaml:4: probes.tow: no probe 'tow': expected tow/tow.yaml in {site}/probes")
     assert line.endswith("did you mean 'two'?")
 
 

@@ -38,9 +38,7 @@ def test_a_header_of_the_tree_is_not_emptied_by_a_source_that_includes_it(tmp_pa
     assert "typedef unsigned char __u8;" in (tmp_path / "include/linux/types.h").read_text()
 
 
-@pytest.mark.parametrize(
-    "path", ["../../escape.h", "/etc/escape.h", "linux/../../../escape.h", "linux", "bcc/proto.h"]
-)
+@pytest.mark.parametrize("path", ["../../escape.h", "/etc/escape.h", "linux/../../../escape.h", "linux", "bcc/proto.h"])
 def test_nothing_is_written_for_a_path_that_is_no_kernel_header(tmp_path: Path, path: str) -> None:
     (tmp_path / "plain").mkdir()
     write(tmp_path / "plain", "", "")

@@ -126,17 +126,12 @@ def test_arrays_of_arrays_and_pointers_are_declared_as_c_does() -> None:
 
 def test_a_bit_field_is_refused_by_name_where_it_is_used() -> None:
     text = types("struct task_struct *t; t->in_iowait")
-    assert (
-        "char in_iowait __attribute__((unavailable(\"'in_iowait' of 'struct task_struct' is a bit-field"
-        in text
-    )
+    assert "char in_iowait __attribute__((unavailable(\"'in_iowait' of 'struct task_struct' is a bit-field" in text
 
 
 def test_a_struct_that_the_kernel_has_not_is_refused_where_it_is_used_with_near_names() -> None:
     text = types("struct tsk_struct *t;")
-    assert text.startswith(
-        "struct __attribute__((unavailable(\"the running kernel has no 'struct tsk_struct'; near"
-    )
+    assert text.startswith("struct __attribute__((unavailable(\"the running kernel has no 'struct tsk_struct'; near")
     assert "task_struct" in text
 
 
@@ -205,9 +200,7 @@ def test_two_structs_of_one_name_are_refused_when_the_source_could_mix_them_up()
     int_ = builder.integer("int", 4)
     builder.struct("console", 8, M("index", int_, 0))
     builder.struct("console", 8, M("index", int_, 32))
-    assert "the running kernel has 2 different types 'struct console'" in types(
-        "struct console *c; c->index", builder
-    )
+    assert "the running kernel has 2 different types 'struct console'" in types("struct console *c; c->index", builder)
 
 
 def test_two_structs_of_one_name_that_agree_in_what_is_read_are_one() -> None:
@@ -297,9 +290,7 @@ def test_a_member_that_moves_moves_in_the_text(offset: int) -> None:
     ("r15", "__do_fast_syscall_32", True), ("r15", "__ia32_compat_sys_execve", True),
     ("r15", "schedule", False), ("bx", "__do_fast_syscall_32", False),
 ])  # fmt: skip
-def test_a_second_table_of_system_calls_is_told_where_there_is_one(
-    register: str, function: str, has: bool
-) -> None:
+def test_a_second_table_of_system_calls_is_told_where_there_is_one(register: str, function: str, has: bool) -> None:
     builder = BtfBuilder()
     builder.struct("pt_regs", 168, M(register, builder.integer("long unsigned int", 8), 0))
     builder.refer(Kind.FUNC, builder.prototype(), function)

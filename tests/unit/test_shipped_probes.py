@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The contract of every folder in probes/, whatever is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from probed import declaration, sources, yamltext
+from probed.site import Site
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = sorted(path for path in (ROOT / "probes").iterdir() if path.is_dir() and path.name != "include")
+
+
+@pytest.fixture(params=FOLDERS, ids=lambda folder: folder.name)
+def folder(request: pytest.FixtureRequest) -> Path:
+    return request.param  # type: ignore[no-any-return]
+
+
+def test_there_are_probes() -> None:
+    assert len(FOLDERS) >= 3
+
+
+def test_a_probe_is_three_files(folder: Path) -> None:
+    assert {path.name for path in folder.iterdir()} == {
+        f"{folder.name}.yaml", f"{folder.name}.bpf.c", "README.md",
+    }  # fmt: skip
+
+
+def test_the_c_is_gpl_and_the_yaml_apache(folder: Path) -> None:
+    source, yaml = folder / f"{folder.name}.bpf.c", folder / f"{folder.name}.yaml"
+    assert source.read_text().startswith("// SPDX-License-Identifier: GPL-2.0\n")
+    assert yaml.read_text().startswith("# SPDX-License-Identifier: Apache-2.0\n")
+
+
+def test_the_declaration_is_sound(folder: Path) -> None:
+    assert sources.lone_probe(folder, "").probe.name == folder.name
+
+
+def test_the_readme_explains_every_metric_and_label(folder: Path) -> None:
+    readme = (folder / "README.md").read_text()
+    for name, metric in sources.lone_probe(folder, "").probe.metrics.items():
+        labels = f"{{{','.join(metric.labels)}}}" if metric.labels else ""
+        assert f"`{name}{labels}`" in readme
+
+
+def test_the_readme_says_what_it_costs_and_cannot_see(folder: Path) -> None:
+    headings = re.findall(r"^## (.*)$", (folder / "README.md").read_text(), re.MULTILINE)
+    assert {"How it counts", "What it costs", "What it cannot see"} <= set(headings)
+
+
+def test_every_program_says_its_tracepoint_s_arguments(folder: Path) -> None:
+    source = (folder / f"{folder.name}.bpf.c").read_text()
+    for name, program in sources.lone_probe(folder, "").probe.programs.items():
+        pattern = rf"/\* raw tracepoint {program.raw_tracepoint}\(.*\).*\*/\nPROGRAM\({name}\)"
+        assert re.search(pattern, source), name
+
+
+def test_the_shipped_probes_run_together() -> None:
+    probes = [sources.lone_probe(folder, "").probe for folder in FOLDERS]
+    assert declaration.check_together(probes) == []
+
+
+def test_the_shipped_configuration_runs_them_all() -> None:
+    path = ROOT / "config/probed.yaml"
+    configuration = yamltext.parse(Site, path.read_text(), str(path))
+    assert set(configuration.probes) == {folder.name for folder in FOLDERS}
+
+
+def test_the_readme_s_probe_is_the_one_that_the_kernel_tests_run() -> None:
+    """What a newcomer copies from README.md is what `tests/kernel/test_own_probe.py` shows to work."""
+    readme = (ROOT / "README.md").read_text()
+    example = ROOT / "tests/kernel/probes/wakeups"
+    assert (example / "wakeups.bpf.c").read_text() in readme
+    assert (example / "wakeups.yaml").read_text() in readme

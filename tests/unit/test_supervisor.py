@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the supervisor remembers of its probes, and where it listens: no process is started here."""
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from probed.address import Address
+from probed.errors import REASONS, HostError, LoadError
+from probed.manifest import LoadedProbe, Metric
+from probed.request import LoadRequest, Text, Wanted
+from probed.supervisor import listeners
+from probed.supervisor.loading import Held
+from probed.supervisor.probes import FIRST_RETRY, LAST_RETRY, Probes
+
+NONE = Text("", "")
+
+
+def wanted(name: str, fingerprint: str = "1") -> Wanted:
+    return Wanted(f"The probe {name}.", LoadRequest(name, NONE, None, NONE, NONE, NONE, "", fingerprint))
+
+
+def held(name: str, fingerprint: str = "1", metric: str | None = None) -> Held:
+    of = Metric(metric or f"probed_{name}_total", "counter", "Help.", ("m",), {}, (), None, 1.0, ())
+    loaded = LoadedProbe(name, fingerprint, None, 0, (), (of,), ("stats", "link:on_x"))
+    reader, writer = os.pipe()
+    return Held(loaded, {"stats": reader, "link:on_x": writer})
+
+
+def is_open(one: Held) -> bool:
+    try:
+        os.fstat(one.fds["stats"])
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture
+def probes() -> Iterator[Probes]:
+    """Probes `a` and `b`, both up."""
+    probes = Probes()
+    probes.want({name: wanted(name) for name in "ab"})
+    for name in "ab":
+        probes.came_up(name, held(name))
+    yield probes
+    probes.close()
+
+
+def test_everything_is_to_be_loaded_at_first() -> None:
+    assert Probes().want({name: wanted(name) for name in "ab"}) == (["a", "b"], [])
+
+
+def test_what_is_unchanged_is_left_alone(probes: Probes) -> None:
+    before = probes.held()
+    assert probes.want({name: wanted(name) for name in "ab"}) == ([], [])
+    assert probes.held() == before
+
+
+def test_only_what_changed_is_loaded_and_runs_on_until_then(probes: Probes) -> None:
+    assert probes.want({"a": wanted("a"), "b": wanted("b", "2")}) == (["b"], [])
+    assert [each.loaded.fingerprint for each in probes.held()] == ["1", "1"]
+
+
+def test_what_is_no_longer_wanted_is_let_go(probes: Probes) -> None:
+    _, gone = probes.held()
+    assert probes.want({"a": wanted("a")}) == ([], ["b"])
+    assert not is_open(gone)
+
+
+def test_a_newer_version_takes_the_older_one_s_place(probes: Probes) -> None:
+    old, _ = probes.held()
+    probes.want({"a": wanted("a", "2"), "b": wanted("b")})
+    probes.came_up("a", held("a", "2"))
+    assert not is_open(old)
+    assert [each.loaded.fingerprint for each in probes.held()] == ["2", "1"]
+
+
+def test_a_newer_version_that_fails_leaves_the_older_one_up(probes: Probes) -> None:
+    probes.want({"a": wanted("a", "2"), "b": wanted("b")})
+    probes.failed(LoadError("a", "verifier", "no"), 0.0)
+    status = next(iter(probes)).status()
+    assert (status.up, status.reason, status.failures["verifier"]) == (True, "", 1)
+
+
+def test_a_failed_probe_shows_its_reason_and_every_other_at_zero() -> None:
+    probes = Probes()
+    probes.want({"a": wanted("a")})
+    probes.failed(LoadError("a", "compile", "the text"), 0.0)
+    status = next(iter(probes)).status()
+    assert (status.up, status.reason, status.text) == (False, "compile", "the text")
+    assert status.failures == {reason: int(reason == "compile") for reason in REASONS}
+
+
+def test_a_failed_probe_is_tried_again_ever_more_seldom() -> None:
+    probes = Probes()
+    probes.want({"a": wanted("a")})
+    waits = [probes.failed(LoadError("a", "compile", ""), 0.0) for _ in range(9)]
+    assert waits[:3] == [FIRST_RETRY, 2 * FIRST_RETRY, 4 * FIRST_RETRY]
+    assert waits[-1] == LAST_RETRY
+
+
+def test_a_retry_is_due_at_its_time_and_not_while_it_is_tried() -> None:
+    probes = Probes()
+    probes.want({"a": wanted("a")})
+    probes.failed(LoadError("a", "compile", ""), 100.0)
+    assert (probes.next_retry(), probes.due(100.0 + FIRST_RETRY - 1), probes.due(100.0 + FIRST_RETRY)) == (
+        100.0 + FIRST_RETRY, [], ["a"],
+    )  # fmt: skip
+    probes.requests(["a"])
+    assert (probes.next_retry(), probes.due(1e9)) == (None, [])
+
+
+def test_a_metric_of_another_probe_is_noticed(probes: Probes) -> None:
+    double = held("c", metric="probed_b_total")
+    assert probes.other_with_metric_of(double) == "b"
+    double.close()
+
+
+def test_port_zero_is_any_free_port_and_the_url_tells_it() -> None:
+    (listener,) = listeners.bind([Address("127.0.0.1", 0)])
+    with listener:
+        port = listener.getsockname()[1]
+        assert listeners.url(listener, "/metrics") == f"http://127.0.0.1:{port}/metrics"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", ""])
+def test_a_bound_address_can_be_connected_to(host: str) -> None:
+    (listener,) = listeners.bind([Address(host, 0)])
+    with listener, socket.create_connection(("127.0.0.1", listener.getsockname()[1]), timeout=5):
+        pass
+
+
+def test_a_taken_port_says_how_to_find_who_has_it_and_how_to_choose_another() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = Address("127.0.0.1", taken.getsockname()[1])
+        with pytest.raises(HostError, match=r"cannot listen on .*ss -ltnp.*--web.listen-address"):
+            listeners.bind([address])
+
+
+def test_an_address_that_is_not_ours_is_said_so() -> None:
+    with pytest.raises(HostError, match="this machine does not have that address"):
+        listeners.bind([Address("192.0.2.1", 9788)])
+
+
+def test_an_unknown_host_is_said_so() -> None:
+    with pytest.raises(HostError, match=r"host 'no\.such\.invalid' is not known"):
+        listeners.bind([Address("no.such.invalid", 9788)])
