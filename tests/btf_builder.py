@@ -50,9 +50,7 @@ class BtfBuilder:
     def struct(self, name: str, size: int, *members: M, kind: Kind = Kind.STRUCT) -> int:
         sized = any(member.width for member in members)
         words = [
-            word
-            for each in members
-            for word in (self._string(each.name), each.type_id, each.width << 24 | each.bits)
+            word for each in members for word in (self._string(each.name), each.type_id, each.width << 24 | each.bits)
         ]
         return self._add(name, kind, len(members), size, *words, flag=sized)
 

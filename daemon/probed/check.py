@@ -19,6 +19,10 @@ from probed.sources import Declared
 from probed.supervisor.loading import load_all
 
 
+NAMES_ITS_PLACE = ("declaration", "attach_point")
+"""Reasons whose texts begin with file and line."""
+
+
 @dataclass(slots=True)
 class Findings:
     """What was read, and everything that was wrong so far, as text."""
@@ -79,6 +83,8 @@ def _all_of(folders: Iterable[Path], btf: str) -> list[Declared]:
 
 
 def _is_declaration(path: Path, text: str) -> bool:
+    if path.suffix != ".yaml":
+        return False
     return path.resolve().parent.name == path.stem or bool(re.search(r"^(programs|metrics):", text, re.MULTILINE))
 
 
@@ -87,7 +93,7 @@ def _compile(findings: Findings, host: bool) -> None:
     results = load_all([each.request for each in by_name.values()], "verify" if host else "compile")
     for name, result in results.items():
         if isinstance(result, LoadError):
-            findings.wrong.append(result.text if result.reason == "declaration" else str(result))
+            findings.wrong.append(result.text if result.reason in NAMES_ITS_PLACE else str(result))
         else:
             print("\n".join(_shown(by_name[name], result.loaded, host)), end="\n\n")
 

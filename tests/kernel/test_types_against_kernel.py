@@ -302,9 +302,7 @@ def test_the_member_where_the_btf_has_it_is_the_priority(vmlinux: Btf, tmp_path:
         ("return task->no_such_member;", "no member named 'no_such_member' in 'struct task_struct'"),
     ],
 )
-def test_what_cannot_be_read_is_refused_at_its_line(
-    vmlinux: Btf, tmp_path: Path, statement: str, message: str
-) -> None:
+def test_what_cannot_be_read_is_refused_at_its_line(vmlinux: Btf, tmp_path: Path, statement: str, message: str) -> None:
     source = (
         "RAW_TRACEPOINT_PROBE(sched_process_exit)\n{\n"
         "struct task_struct *task = (struct task_struct *)ctx->args[0];\n"
@@ -315,9 +313,7 @@ def test_what_cannot_be_read_is_refused_at_its_line(
 
 
 def test_what_cannot_be_read_costs_nothing_where_it_is_not_compiled(vmlinux: Btf, tmp_path: Path) -> None:
-    source = (
-        PRIORITY + "#ifdef __NR_of_a_later_kernel\nstruct of_a_later_kernel *later;\n#endif\n// in_iowait\n"
-    )
+    source = PRIORITY + "#ifdef __NR_of_a_later_kernel\nstruct of_a_later_kernel *later;\n#endif\n// in_iowait\n"
     source += "struct mine { u32 in_iowait; };\n"
     with attached(source, vmlinux, tmp_path) as finish:
         assert "events" in finish()

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ def _layout_of(probe: Probe) -> list[str]:
 def check(request: LoadRequest, host: Host) -> Checked:
     """Compile a probe and hold its declaration against the C and the host.
 
-    Raises LoadError for the C, DeclarationError for the YAML.
+    Raises LoadError for the C and for what this host does not have, DeclarationError for the YAML.
     """
     probe = declared(request)
     text = source_text(request, probe)
@@ -111,13 +112,15 @@ def check(request: LoadRequest, host: Host) -> Checked:
     event = module.record(LAYOUT) if probe.ring is not None else None
     maps, unfit = _maps(module)
     problems: list[Problem] = list(check_programs(probe, module.functions()))
-    problems += check_attach_points(probe, host.raw_tracepoints)
+    nowhere = check_attach_points(probe, host.raw_tracepoints)
     try:
         metrics = resolve(probe, event, maps, _enums(module), unfit)
     except DeclarationError as error:
         problems += error.problems
     if problems:
-        raise DeclarationError(sorted(problems))
+        raise DeclarationError(sorted([*problems, *nowhere]))
+    if nowhere:
+        raise LoadError(probe.name, "attach_point", "\n".join(map(str, nowhere)), errno.ENOENT)
     read = sorted({name for metric in metrics for name in metric.maps})
     return Checked(probe, request.fingerprint, module, event, tuple(maps[name] for name in read), metrics)
 

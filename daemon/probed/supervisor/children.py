@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 
 from probed.channel import Channel
 
@@ -17,14 +18,15 @@ from probed.channel import Channel
 class Child:
     """A running process of ours, the channel to it, and a pidfd that turns readable at its end."""
 
-    def __init__(self, module: str) -> None:
-        """Start ``python -m module FD``. Raises OSError when no process can be had."""
+    def __init__(self, module: str, environment: Mapping[str, str] | None = None) -> None:
+        """Start ``python -m module FD``, with these variables besides. Raises OSError when no process can be had."""
         self.channel, theirs = Channel.pair()
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", module, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                env={**os.environ, **(environment or {})},
             )
         self.pidfd = os.pidfd_open(self._process.pid)
 

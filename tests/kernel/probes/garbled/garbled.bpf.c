@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "probed.bpf.h"
+
+BPF_ARRAY(counts, u64, 1);
+
+PROGRAM(on_event)
+{
+	return no_such_variable; /* line 8 */
+}

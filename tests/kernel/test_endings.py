@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the daemon's own processes end, what is counted meanwhile, and that nothing stays behind."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import struct
+import subprocess
+
+import pytest
+from fixtures import Install, Start
+
+from daemon import Daemon, bpf_program_ids, status_of, until
+from probed import linux
+
+BPF_PROG_GET_FD_BY_ID = 13
+"""enum bpf_cmd of Linux include/uapi/linux/bpf.h."""
+
+
+def exists(program: int) -> bool:
+    """Say whether the kernel still has a BPF program of this id."""
+    try:
+        fd = linux.bpf(BPF_PROG_GET_FD_BY_ID, ctypes.create_string_buffer(struct.pack("=IIII", program, 0, 0, 0), 16))
+    except FileNotFoundError:
+        return False
+    os.close(fd)
+    return True
+
+
+def held_programs(daemon: Daemon) -> set[int]:
+    programs = bpf_program_ids(daemon.supervisor)
+    assert programs
+    assert all(map(exists, programs))
+    return programs
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_when_told_and_leaves_nothing(start: Start, number: signal.Signals) -> None:
+    daemon = start()
+    exporter, programs = daemon.exporter, held_programs(daemon)
+    daemon.process.send_signal(number)
+    assert daemon.process.wait(30) == 0
+    assert not status_of(exporter)
+    until(lambda: not any(map(exists, programs)), "no program of ours is left")
+
+
+def test_it_drains_once_more_at_its_end(start: Start, install: Install) -> None:
+    daemon = start()
+    before = sum(daemon.scrape().by("probe", "probed_events_delivered_total").values())
+    subprocess.run([install("spawn"), "101", install("exits")], check=True, stdout=subprocess.DEVNULL)
+    log = daemon.stop()
+    delivered = next(int(word) for word in log.split("stopped:")[-1].split() if word.isdigit())
+    assert delivered >= before + 2 * 101
+
+
+def test_what_happens_while_there_is_no_exporter_is_counted_by_the_next(start: Start, install: Install) -> None:
+    daemon, program = start(), install("exits")
+    dead = daemon.exporter
+    os.kill(daemon.supervisor, signal.SIGSTOP)
+    os.kill(dead, signal.SIGKILL)
+    until(lambda: status_of(dead)["State"].startswith("Z"), "the exporter is dead")
+    subprocess.run([install("spawn"), "1009", program], check=True, stdout=subprocess.DEVNULL)
+    os.kill(daemon.supervisor, signal.SIGCONT)
+    until(lambda: daemon.exporter not in (0, dead) and daemon.is_ready(), "there is another exporter")
+    page = daemon.scrape()
+    assert page.total("probed_process_execs_total", comm=program.name) == 1_009
+    assert page.total("probed_process_lifetime_seconds_count", comm=program.name) == 1_009
+    assert page.value("probed_exporter_restarts_total") == 1
+    assert {probe: page.lost(probe) for probe in ("process", "open_failures", "syscalls")} == {
+        "process": 0, "open_failures": 0, "syscalls": 0,
+    }  # fmt: skip
+    assert all(page.emitted(probe) == page.accounted(probe) for probe in ("process", "open_failures", "syscalls"))
+
+
+def test_kernel_maps_keep_their_counts_when_the_exporter_dies(start: Start, install: Install) -> None:
+    daemon = start()
+    subprocess.run([install("spawn"), "101", install("exits")], check=True, stdout=subprocess.DEVNULL)
+    dead, before = daemon.exporter, daemon.scrape()
+    os.kill(dead, signal.SIGKILL)
+    until(lambda: daemon.exporter not in (0, dead) and daemon.is_ready(), "there is another exporter")
+    after = daemon.scrape()
+    for name in ("probed_opens_total", "probed_process_forks_total", "probed_syscalls_total"):
+        assert after.total(name) >= before.total(name) > 0, name
+
+
+def test_the_exporter_does_not_outlive_the_supervisor(start: Start) -> None:
+    daemon = start()
+    exporter, programs = daemon.exporter, held_programs(daemon)
+    daemon.process.kill()
+    daemon.process.wait()
+    until(lambda: status_of(exporter).get("State", "Z").startswith("Z"), "the exporter has ended")
+    until(lambda: not any(map(exists, programs)), "no program of ours is left")

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How processes end: each once, and as waitpid says, whichever thread ends when."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from fixtures import Install
+
+from daemon import Daemon
+
+TIMES = 7
+
+KINDS = (
+    "exit 0",
+    "exit 3",
+    "signal 15",
+    "signal 9",
+    "signal 11",
+    "segv",
+    "abort",
+    "core 11",
+    "core 6",
+    "core 9",
+    "signal_threads 15",
+    "core 3",
+    "leader_first exit 3",
+    "leader_first exit_group 4",
+    "leader_first thread_exit 0",
+    "leader_first thread_exit 5",
+    "leader_first return",
+    "leader_first signal 9",
+    "leader_exits 6 exit 0",
+    "leader_exits 6 thread_exit 0",
+    "leader_exits 0 thread_exit 7",
+    "group_exit 0",
+    "group_exit 5",
+    "threads 11",
+    "all_at_once 2 0",
+    "all_at_once 23 9",
+    "fork 0",
+    "fork 3",
+    "vfork 3",
+    "failed_exec",
+)
+
+EXECS = {
+    "exec {program} exit 3": 2,
+    "exec {program} exec {program} exit 0": 3,
+    "thread_exec {program} exit 3": 2,
+    "thread_exec {program} thread_exec {program} signal 15": 3,
+    "thread_exec {program} leader_first thread_exit 5": 2,
+    "execveat {folder} {name} exit 3": 2,
+}
+"""What a process that execs does, and how many execs that is with the first."""
+
+
+def exit_label(status: int) -> str:
+    """Return the label that a wait status must have."""
+    if os.WIFSIGNALED(status):
+        return "core" if os.WCOREDUMP(status) else "signal"
+    return "error" if os.WEXITSTATUS(status) else "ok"
+
+
+def spawn(spawner: Path, times: int, program: Path, kind: str, folder: Path) -> Counter[str]:
+    """Run a kind some times; return how often each exit label must come of it, children included."""
+    arguments = kind.format(program=program, folder=program.parent, name=program.name).split()
+    command = list(map(str, (spawner, times, program, *arguments)))
+    output = subprocess.check_output(command, cwd=folder, text=True)
+    ends = Counter[str]()
+    for line in output.splitlines():
+        status, count = (*line.split(), "1")[:2]
+        ends[exit_label(int(status))] += int(count)
+    return ends
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *EXECS])
+def test_an_end_is_what_waitpid_says(daemon: Daemon, install: Install, tmp_path: Path, kind: str) -> None:
+    program = install("exit_kinds")
+    ends = spawn(install("spawn"), TIMES, program, kind, tmp_path)
+    page = daemon.scrape()
+    assert ends.total() >= TIMES
+    assert page.by("exit", "probed_process_lifetime_seconds_count", comm=program.name) == ends
+    assert page.total("probed_process_execs_total", comm=program.name) == TIMES * EXECS.get(kind, 1)
+
+
+@pytest.mark.parametrize(("threads", "times"), [(2, 1_999), (3, 997), (31, 211)])
+def test_threads_that_end_at_the_same_instant_are_one_end(
+    daemon: Daemon, install: Install, tmp_path: Path, threads: int, times: int
+) -> None:
+    program = install("exit_kinds")
+    assert spawn(install("spawn"), times, program, f"all_at_once {threads} 0", tmp_path) == {"ok": times}
+    ends = daemon.scrape().by("exit", "probed_process_lifetime_seconds_count", comm=program.name)
+    assert ends == {"ok": times}

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stops the daemon as a whole: it ends with status 1 and says what to do."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+import yaml
+
+from daemon import ROOT, free_port, run_to_its_end, site
+
+BCC = {
+    "missing": ("raise ModuleNotFoundError(\"No module named 'bcc'\", name='bcc')", "python3-bpfcc"),
+    "broken": ("raise OSError('libbcc.so.0: cannot open shared object file')", "libbcc.so.0"),
+    "another package": ("class Crystal: pass", "PyPI"),
+}
+"""What the module bcc can be instead of BCC, and what must be said of it."""
+
+NO_BTF = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /sys/kernel/btf && exec "$@"', "sh")
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+
+
+@pytest.fixture
+def configuration(tmp_path: Path) -> Path:
+    path = tmp_path / "probed.yaml"
+    path.write_text(yaml.safe_dump(site()))
+    return path
+
+
+def fail_to_run(configuration: Path, under: tuple[str, ...] = (), port: int = 0, **variables: str) -> str:
+    """Return what a daemon says that cannot run."""
+    address = f"127.0.0.1:{port or free_port()}"
+    arguments = ("run", "--config.file", str(configuration), "--web.listen-address", address)
+    status, text = run_to_its_end(*arguments, under=under, **variables)
+    assert status == 1, text
+    assert "Traceback" not in text
+    return text
+
+
+def test_a_port_that_is_taken(configuration: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        text = fail_to_run(configuration, port=port)
+    assert f"127.0.0.1:{port}" in text
+    assert "--web.listen-address" in text
+
+
+def test_a_kernel_without_btf(configuration: Path) -> None:
+    text = fail_to_run(configuration, NO_BTF)
+    assert "/sys/kernel/btf/vmlinux" in text
+    assert "CONFIG_DEBUG_INFO_BTF" in text
+
+
+def test_an_ordinary_user() -> None:
+    text = fail_to_run(ROOT / "config" / "probed.yaml", NOBODY)
+    assert "user 'nobody' lacks CAP_BPF and CAP_PERFMON" in text
+    assert "root" in text
+
+
+@pytest.mark.parametrize(("source", "said"), BCC.values(), ids=BCC)
+def test_a_module_bcc_that_is_not_bcc(configuration: Path, tmp_path: Path, source: str, said: str) -> None:
+    (tmp_path / "bcc.py").write_text(f"{source}\n")
+    text = fail_to_run(configuration, PYTHONPATH=f"{tmp_path}:{ROOT / 'daemon'}")
+    assert said in text
+    assert "apt install" in text
+
+
+def test_a_site_configuration_that_is_not_there(tmp_path: Path) -> None:
+    assert str(tmp_path / "absent.yaml") in fail_to_run(tmp_path / "absent.yaml")

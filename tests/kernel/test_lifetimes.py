@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long processes lived: from the last exec, or the creation, to the end of the last thread."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from fixtures import Install, Start
+
+from daemon import Daemon, Page
+
+LIFETIME = "probed_process_lifetime_seconds"
+
+
+def fell_between(page: Page, low: float, high: float, **labels: str) -> float:
+    """Return how many lifetimes were in the buckets above `low` up to `high`."""
+    cumulative = {float(le): n for le, n in page.by("le", f"{LIFETIME}_bucket", **labels).items()}
+    return cumulative.get(high, 0) - cumulative.get(low, 0)
+
+
+def count_and_sum(page: Page, **labels: str) -> tuple[float, float]:
+    return page.total(f"{LIFETIME}_count", **labels), page.total(f"{LIFETIME}_sum", **labels)
+
+
+@pytest.mark.parametrize(("ms", "times", "bucket"), [(30, 11, (0.02, 0.05)), (300, 7, (0.2, 0.5)), (1_700, 3, (1, 2))])
+def test_a_sleep_is_in_its_bucket(
+    daemon: Daemon, install: Install, ms: int, times: int, bucket: tuple[float, float]
+) -> None:
+    program = install("lives")
+    begin = time.monotonic()
+    running = [subprocess.Popen([program, str(ms)]) for _ in range(times)]
+    assert [process.wait() for process in running] == [0] * times
+    longest = time.monotonic() - begin
+    page = daemon.scrape()
+    assert fell_between(page, *bucket, comm=program.name, exit="ok") == times
+    count, seconds = count_and_sum(page, comm=program.name)
+    assert count == times
+    assert times * ms / 1000 <= seconds <= times * longest
+
+
+def test_an_exec_begins_a_new_life(daemon: Daemon, install: Install) -> None:
+    first, second = install("lives"), install("lives")
+    subprocess.run(["sh", "-c", f"{first} 300; exec {second} 30"], check=True)
+    page = daemon.scrape()
+    assert fell_between(page, 0.2, 0.5, comm=first.name) == 1
+    assert fell_between(page, 0.02, 0.05, comm=second.name) == 1
+
+
+def test_a_process_lives_until_its_last_thread_ends(daemon: Daemon, install: Install) -> None:
+    program = install("exit_kinds")
+    subprocess.run([program, "leader_first", "thread_exit", "0", "300"], check=True)
+    page = daemon.scrape()
+    assert fell_between(page, 0.2, 0.5, comm=program.name, exit="ok") == 1
+    assert count_and_sum(page, comm=program.name)[0] == 1
+
+
+def test_a_process_older_than_the_daemon_has_lived_since_its_creation(start: Start, install: Install) -> None:
+    program = install("lives")
+    before_creation = time.monotonic()
+    old = subprocess.Popen([program, "until-eof"], stdin=subprocess.PIPE)
+    after_creation = time.monotonic()
+    daemon = start()
+    before_end = time.monotonic()
+    old.communicate()
+    after_end = time.monotonic()
+    count, seconds = count_and_sum(daemon.scrape(), comm=program.name, exit="ok")
+    assert count == 1
+    assert before_end - after_creation <= seconds <= after_end - before_creation
+
+
+def test_a_process_that_never_execs_has_lived_since_its_creation(
+    daemon: Daemon, install: Install, tmp_path: Path
+) -> None:
+    program = install("exit_kinds")
+    begin = time.monotonic()
+    subprocess.run([program, "fork", "0"], check=True, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    elapsed = time.monotonic() - begin
+    count, seconds = count_and_sum(daemon.scrape(), comm=program.name)
+    assert count == 2
+    assert seconds <= 2 * elapsed

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a running daemon may do, and what it holds: as little as can be."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from fixtures import Install, Start
+
+from daemon import PATIENCE, Daemon, mapped_files, proportional_bytes, status_of, until
+
+
+def test_the_exporter_may_do_nothing(daemon: Daemon) -> None:
+    status = status_of(daemon.exporter)
+    sets = {name: int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
+    assert sets == dict.fromkeys(sets, 0)
+    assert status["NoNewPrivs"] == "1"
+
+
+def test_the_exporter_is_another_user(daemon: Daemon) -> None:
+    status = status_of(daemon.exporter)
+    assert "0" not in status["Uid"].split()
+    assert "0" not in status["Gid"].split()
+    assert "0" not in status["Groups"].split()
+
+
+def test_the_supervisor_keeps_no_more_than_it_needs(daemon: Daemon) -> None:
+    sys_admin = 1 << 21
+    status = status_of(daemon.supervisor)
+    assert not int(status["CapEff"], 16) & sys_admin
+    assert not int(status["CapBnd"], 16) & sys_admin
+
+
+def test_only_supervisor_and_exporter_remain(daemon: Daemon) -> None:
+    until(lambda: list(daemon.children()) == [daemon.exporter], "the exporter is the only child", 10)
+
+
+@pytest.mark.parametrize("process", ["supervisor", "exporter"])
+def test_the_compiler_is_not_mapped(daemon: Daemon, process: str) -> None:
+    files = mapped_files(getattr(daemon, process))
+    assert files
+    assert [file for file in files if "llvm" in file.lower() or "bcc" in file or "clang" in file] == []
+
+
+def test_supervisor_and_exporter_hold_less_than_60_mb(start: Start, install: Install, tmp_path: Path) -> None:
+    daemon = start()
+    go_round_the_ring = [install("fail_opens"), "openat", "ENOENT", "500009"]
+    subprocess.run(list(map(str, go_round_the_ring)), cwd=tmp_path, check=True)
+    daemon.scrape()
+    held = {pid: proportional_bytes(pid) for pid in (daemon.supervisor, daemon.exporter)}
+    assert sum(held.values()) < 60e6, held
+
+
+def test_nothing_temporary_is_left(start: Start, tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    headers = set(Path("/tmp").glob("kheaders-*"))
+    daemon = start(TMPDIR=str(temporary))
+    until(lambda: list(daemon.children()) == [daemon.exporter], "the loader is gone", PATIENCE)
+    assert list(temporary.iterdir()) == []
+    assert set(Path("/tmp").glob("kheaders-*")) == headers

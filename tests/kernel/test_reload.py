@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SIGHUP: what changed is loaded again, what did not goes on counting, and a mistake changes nothing."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fixtures import Install, Start
+
+from daemon import Daemon, Page, bpf_program_ids, site, until
+
+EXECS = "probed_process_execs_total"
+FAILURES = "probed_open_failures_total"
+LIFETIME = "probed_process_lifetime_seconds"
+SUCCESSFUL = "probed_config_last_reload_successful"
+
+NEW_BUCKETS = {"metrics": {LIFETIME: {"buckets": [0.5, 1, 7]}}}
+
+
+def spawn(install: Install, times: int, program: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([install("spawn"), str(times), program], stdout=subprocess.DEVNULL)
+
+
+def bounds(page: Page) -> set[float]:
+    return {float(dict(labels)["le"]) for name, labels in page if name == f"{LIFETIME}_bucket"}
+
+
+@pytest.fixture
+def counting(start: Start, install: Install, tmp_path: Path) -> tuple[Daemon, Path, Path]:
+    """A daemon with two probes that have each counted 101 of a program's doings, and the two programs."""
+    daemon = start(site({"process": None, "open_failures": None}))
+    exits, opens = install("exits"), install("fail_opens")
+    spawn(install, 101, exits).wait()
+    subprocess.run([opens, "openat", "ENOENT", "101"], cwd=tmp_path, check=True)
+    return daemon, exits, opens
+
+
+def counts(page: Page, exits: Path, opens: Path) -> tuple[float, float]:
+    return page.total(EXECS, comm=exits.name), page.total(FAILURES, comm=opens.name)
+
+
+def test_a_reload_without_a_change_touches_nothing(counting: tuple[Daemon, Path, Path]) -> None:
+    daemon, *programs = counting
+    held, exporter = bpf_program_ids(daemon.supervisor), daemon.exporter
+    assert held
+    page = daemon.reload()
+    assert page.value(SUCCESSFUL) == 1
+    assert counts(page, *programs) == (101, 101)
+    assert (bpf_program_ids(daemon.supervisor), daemon.exporter) == (held, exporter)
+
+
+def test_other_buckets_touch_only_their_probe(counting: tuple[Daemon, Path, Path], install: Install) -> None:
+    daemon, *programs = counting
+    exporter = daemon.exporter
+    page = daemon.reload(site({"process": NEW_BUCKETS, "open_failures": None}))
+    assert counts(page, *programs) == (0, 101)
+    spawn(install, 103, programs[0]).wait()
+    page = daemon.scrape()
+    assert counts(page, *programs) == (103, 101)
+    assert bounds(page) == {0.5, 1, 7, float("inf")}
+    assert daemon.exporter == exporter
+
+
+def test_a_probe_that_did_not_change_misses_nothing_meanwhile(
+    counting: tuple[Daemon, Path, Path], install: Install
+) -> None:
+    daemon, exits, _ = counting
+    busy = spawn(install, 5_003, exits)
+    daemon.reload(site({"process": None, "open_failures": {"ring": {"bytes": "1 MiB"}}}))
+    busy.wait()
+    assert daemon.scrape().total(EXECS, comm=exits.name) == 101 + 5_003
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        {"probes": 3},
+        site({"proces": None}),
+        site({"process": {"metrics": {LIFETIME: {"buckets": [2, 1]}}}}),
+        site({"process": None}, [Path("/nonexistent")]),
+    ],
+    ids=["shape", "name", "buckets", "directory"],
+)
+def test_a_mistake_leaves_everything_running(
+    counting: tuple[Daemon, Path, Path], install: Install, mistake: dict[str, Any]
+) -> None:
+    daemon, *programs = counting
+    good = daemon.configuration.read_text()
+    page = daemon.reload(mistake)
+    assert page.value(SUCCESSFUL) == 0
+    assert str(daemon.configuration) in daemon.log()
+    spawn(install, 103, programs[0]).wait()
+    assert counts(daemon.scrape(), *programs) == (101 + 103, 101)
+    daemon.configuration.write_text(good)
+    page = daemon.reload()
+    assert page.value(SUCCESSFUL) == 1
+    assert counts(page, *programs) == (101 + 103, 101)
+
+
+def test_a_probe_can_go_and_come(counting: tuple[Daemon, Path, Path], install: Install) -> None:
+    daemon, *programs = counting
+    gone = daemon.reload(site({"process": None}))
+    assert {name for name, _ in gone if name.startswith("probed_open")} == set()
+    assert gone.by("probe", "probed_probe_up") == {"process": 1}
+    assert counts(gone, *programs) == (101, 0)
+    come = daemon.reload(site({"process": None, "open_failures": None, "syscalls": None}))
+    assert come.by("probe", "probed_probe_up") == {"process": 1, "open_failures": 1, "syscalls": 1}
+    assert counts(come, *programs) == (101, 0)
+    assert come.value("probed_syscalls_total", syscall="read") > 0
+
+
+def test_what_a_removed_probe_held_is_let_go(counting: tuple[Daemon, Path, Path]) -> None:
+    daemon, *_ = counting
+    before = bpf_program_ids(daemon.supervisor)
+    daemon.reload(site({"process": None}))
+    remaining = bpf_program_ids(daemon.supervisor)
+    assert remaining < before
+    daemon.reload(site({"process": None, "open_failures": None}))
+    until(lambda: len(bpf_program_ids(daemon.supervisor)) == len(before), "as many programs as before")
+    assert remaining < bpf_program_ids(daemon.supervisor)
