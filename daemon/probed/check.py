@@ -18,7 +18,6 @@ from probed.manifest import Field, LoadedProbe, Map
 from probed.sources import Declared
 from probed.supervisor.loading import load_all
 
-
 NAMES_ITS_PLACE = ("declaration", "attach_point")
 """Reasons whose texts begin with file and line."""
 

@@ -13,7 +13,8 @@ import probed
 ROOT = Path(probed.__file__).parent
 
 PURE = {
-    "errors", "manifest", "request", "shape", "spelling", "names", "units", "address", "declaration", "override", "resolve",
+    "errors", "manifest", "request", "shape", "spelling", "names", "units", "address",
+    "declaration", "override", "resolve",
     "exporter.family", "exporter.decoders", "exporter.records", "exporter.grouping", "exporter.series", "exporter.page",
     "loader.mentions", "loader.likeness",
 }  # fmt: skip

@@ -114,5 +114,5 @@ def test_two_probes_must_not_share_a_metric(site: Path) -> None:
 
 
 def test_a_missing_configuration_says_how_to_name_another(tmp_path: Path) -> None:
-    with pytest.raises(DeclarationError, match="cannot be read: No such file or directory; .*--config.file"):
+    with pytest.raises(DeclarationError, match=r"cannot be read: No such file or directory; .*--config\.file"):
         sources.read_site(str(tmp_path / "none.yaml"))
