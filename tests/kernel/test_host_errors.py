@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,8 +56,20 @@ def test_a_kernel_without_btf(configuration: Path) -> None:
     assert "CONFIG_DEBUG_INFO_BTF" in text
 
 
-def test_an_ordinary_user() -> None:
-    text = fail_to_run(ROOT / "config" / "probed.yaml", NOBODY)
+@pytest.fixture
+def readable_copy() -> Iterator[Path]:
+    """A copy of the project that everybody may read: the tests may run from a private folder."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part in ("daemon", "probes", "config"):
+            shutil.copytree(ROOT / part, folder / part)
+        folder.chmod(0o755)
+        yield folder
+
+
+def test_an_ordinary_user(readable_copy: Path) -> None:
+    under = (*NOBODY, "env", f"PYTHONPATH={readable_copy / 'daemon'}")
+    text = fail_to_run(readable_copy / "config" / "probed.yaml", under)
     assert "user 'nobody' lacks CAP_BPF and CAP_PERFMON" in text
     assert "root" in text
 
