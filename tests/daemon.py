@@ -115,15 +115,17 @@ def environment(**more: str) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT / "daemon")} | more
 
 
-def command(*arguments: str) -> list[str]:
+def command(*arguments: str, python: str = sys.executable) -> list[str]:
     """Return how probed is called with these arguments."""
-    return [sys.executable, "-m", "probed", *arguments]
+    return [python, "-m", "probed", *arguments]
 
 
-def run_to_its_end(*arguments: str, under: Sequence[str] = (), **variables: str) -> tuple[int, str]:
+def run_to_its_end(
+    *arguments: str, under: Sequence[str] = (), python: str = sys.executable, **variables: str
+) -> tuple[int, str]:
     """Run a command of probed that is to end by itself; return its exit status and all that it wrote."""
     done = subprocess.run(
-        [*under, *command(*arguments)],
+        [*under, *command(*arguments, python=python)],
         env=environment(**variables), timeout=PATIENCE, check=False,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
