@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from probed import declaration, sources
@@ -22,53 +21,46 @@ NAMES_ITS_PLACE = ("declaration", "attach_point")
 """Reasons whose texts begin with file and line."""
 
 
-@dataclass(slots=True)
-class Findings:
-    """What was read, and everything that was wrong so far, as text."""
-
-    declared: dict[str, Declared] = field(default_factory=dict)
-    wrong: list[str] = field(default_factory=list)
-
-    def add(self, declared: Iterable[Declared]) -> None:
-        """Take probes that have the right shape; one folder is checked once."""
-        for each in declared:
-            self.declared.setdefault(each.request.declaration.path, each)
-
-
 def run(paths: Sequence[str], btf: str, host: bool) -> int:
     """Check every path and print what was found; return 0 when all is well, else 1. Raises HostError."""
-    findings = Findings()
+    wrong = 0
     for path in paths:
-        try:
-            findings.add(_read(Path(path), btf))
-        except DeclarationError as error:
-            findings.wrong.append(str(error))
-    problems = declaration.check_together(each.probe for each in findings.declared.values())
-    findings.wrong += [str(problem) for problem in problems]
-    if not problems:
-        _compile(findings, host)
-    if findings.wrong:
-        print("\n".join(findings.wrong), file=sys.stderr)
-    return 1 if findings.wrong else 0
+        declared, problems = _read(Path(path), btf)
+        problems += declaration.check_together(each.probe for each in declared)
+        wrong += _complain(map(str, problems))
+        wrong += _complain(_compile(declared, host))
+    return 1 if wrong else 0
 
 
-def _read(path: Path, btf: str) -> list[Declared]:
+def _complain(texts: Iterable[str]) -> int:
+    """Print what is wrong as it is found, and count it."""
+    wrong = 0
+    for text in texts:
+        print(text, file=sys.stderr, flush=True)
+        wrong += 1
+    return wrong
+
+
+def _read(path: Path, btf: str) -> tuple[list[Declared], list[Problem]]:
     """Read a probe folder, a folder of probe folders, a probe's declaration or a site configuration."""
     if path.is_dir():
         folders = [path] if (path / f"{path.resolve().name}.yaml").exists() else sorted(_probe_folders(path))
-        return _all_of(folders or [path], btf)
-    text = sources.read(str(path), "name a probe's folder, a declaration or a site configuration")
-    if _is_declaration(path, text.text):
-        return [sources.lone_probe(path.parent, btf)]
-    configuration, text = sources.read_site(str(path))
-    return list(sources.declared_probes(configuration, text, btf).values())
+        return _probes(folders or [path], btf)
+    try:
+        text = sources.read(str(path), "name a probe's folder, a declaration or a site configuration")
+        if _is_declaration(path, text.text):
+            return _probes([path.parent], btf)
+        configuration, text = sources.read_site(str(path))
+        return list(sources.declared_probes(configuration, text, btf).values()), []
+    except DeclarationError as error:
+        return [], list(error.problems)
 
 
 def _probe_folders(path: Path) -> Iterator[Path]:
     return (folder for folder in path.iterdir() if (folder / f"{folder.name}.yaml").exists())
 
 
-def _all_of(folders: Iterable[Path], btf: str) -> list[Declared]:
+def _probes(folders: Iterable[Path], btf: str) -> tuple[list[Declared], list[Problem]]:
     declared: list[Declared] = []
     problems: list[Problem] = []
     for folder in folders:
@@ -76,9 +68,7 @@ def _all_of(folders: Iterable[Path], btf: str) -> list[Declared]:
             declared.append(sources.lone_probe(folder, btf))
         except DeclarationError as error:
             problems += error.problems
-    if problems:
-        raise DeclarationError(problems)
-    return declared
+    return declared, problems
 
 
 def _is_declaration(path: Path, text: str) -> bool:
@@ -87,12 +77,15 @@ def _is_declaration(path: Path, text: str) -> bool:
     return path.resolve().parent.name == path.stem or bool(re.search(r"^(programs|metrics):", text, re.MULTILINE))
 
 
-def _compile(findings: Findings, host: bool) -> None:
-    by_name = {each.request.name: each for each in findings.declared.values()}
+def _compile(declared: Sequence[Declared], host: bool) -> Iterator[str]:
+    """Let the loader go on with probes of the right shape: print what it found, yield what it refused."""
+    by_name = {each.request.name: each for each in declared}
+    if not by_name:
+        return
     results = load_all([each.request for each in by_name.values()], "verify" if host else "compile")
     for name, result in results.items():
         if isinstance(result, LoadError):
-            findings.wrong.append(result.text if result.reason in NAMES_ITS_PLACE else str(result))
+            yield result.text if result.reason in NAMES_ITS_PLACE else str(result)
         else:
             print("\n".join(_shown(by_name[name], result.loaded, host)), end="\n\n")
 

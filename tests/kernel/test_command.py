@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from fixtures import OWN_PROBES
 from daemon import PROBES, ROOT, run_to_its_end, site
 
 CONFIGURATION = ROOT / "config" / "probed.yaml"
+BROKEN = ROOT / "tests" / "unit" / "broken"
 
 
 def test_check_shows_layout_and_series_of_every_probe() -> None:
@@ -76,3 +78,16 @@ def test_version_is_a_version() -> None:
     assert status == 0
     assert text.split()[0] == "probed"
     assert text.split()[1][0].isdigit()
+
+
+def test_check_names_file_line_and_remedy_of_everything_that_is_broken() -> None:
+    folders = [folder for kind in ("shape", "against_c") for folder in sorted((BROKEN / kind).iterdir())]
+    cases = {folder: folder / f"{folder.name}.yaml" for folder in folders}
+    cases |= {path: path for path in sorted((BROKEN / "sites").glob("*.yaml"))}
+    assert len(cases) > 100
+    status, text = run_to_its_end("check", *map(str, cases))
+    assert status == 1
+    for file in cases.values():
+        for line, fragment in re.findall(r"^# expect (\d+) \[.*\] (.*)$", file.read_text(), re.MULTILINE):
+            place = f"{file}:{line}: " if line != "0" else f"{file}: "
+            assert any(said.startswith(place) and fragment in said for said in text.splitlines()), (place, fragment)
