@@ -6,14 +6,17 @@ The drain loop (`loop`) and the HTTP threads call it; one lock keeps them apart.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
 from probed.exporter import itself
 from probed.exporter.family import Family
 from probed.exporter.probe import RunningProbe
+from probed.exporter.seldom import Seldom
 from probed.manifest import LoadedProbe, Status
 
 
@@ -27,6 +30,9 @@ class Collection:
         self._supervisor_statm = supervisor_statm
         self._lock = threading.Lock()
         self._probes: dict[str, RunningProbe] = {}
+        self._numbers: dict[str, itself.ProbeNumbers] = {}
+        self._failures: Counter[str] = Counter()
+        self._seldom = Seldom(logging.getLogger("exporter"))
         self._drains = 0
         self.status: Status | None = None
 
@@ -42,6 +48,7 @@ class Collection:
         """Drop a probe and its series; nothing happens when there is none."""
         with self._lock:
             probe = self._probes.pop(name, None)
+            self._numbers.pop(name, None)
             if probe is not None:
                 probe.close()
 
@@ -53,25 +60,34 @@ class Collection:
                 probe.drain()
 
     def scrape(self) -> list[Family]:
-        """Return every family of this moment, the probes' first. Raises OSError when a map cannot be read."""
+        """Return every family of this moment, the probes' first."""
         families: list[Family] = []
-        numbers: list[itself.ProbeNumbers] = []
         with self._lock:
             self._drains += 1
             for probe in self._probes.values():
-                of_probe, sums = probe.collect()
-                families += of_probe
-                numbers.append(sums)
+                families += self._collect(probe)
+            numbers = list(self._numbers.values())
             drains = self._drains
         status = self.status
         build = replace(self._build, bcc=status.bcc_version if status else "")
         families += itself.families(build, status, numbers, drains, self._supervisor_memory())
-        return families + self._process.families()
+        return [*families, itself.collect_failures(status, self._failures), *self._process.families()]
+
+    def _collect(self, probe: RunningProbe) -> list[Family]:
+        """Take one probe's families and sums; where that fails, it costs only this probe's families."""
+        name = probe.loaded.name
+        try:
+            families, self._numbers[name] = probe.collect()
+        except Exception as error:  # the border around one probe's collection
+            self._failures[name] += 1
+            self._seldom.log(logging.ERROR, f"probe '{name}': cannot be collected: {type(error).__name__}: {error}")
+            return []
+        return families
 
     def totals(self) -> list[itself.ProbeNumbers]:
         """Return the sums of events, for the last log line."""
-        with self._lock:
-            return [probe.collect()[1] for probe in self._probes.values()]
+        self.scrape()
+        return list(self._numbers.values())
 
     def _supervisor_memory(self) -> int:
         pages = int(os.pread(self._supervisor_statm, 64, 0).split()[1])

@@ -93,6 +93,18 @@ def families(
     ]
 
 
+def collect_failures(status: Status | None, failures: Mapping[str, int]) -> Family:
+    """Return how often each probe's metrics could not be collected, by name; 0 where nothing is said."""
+    names = [probe.name for probe in status.probes] if status else []
+    return _by_probe(
+        "counter",
+        "probed_probe_collect_failures_total",
+        "Scrapes that had to leave out the probe's metrics; the log says why.",
+        names,
+        [failures.get(name, 0) for name in names],
+    )
+
+
 class Process:
     """The `process_*` families of this process, read by prometheus_client's ProcessCollector.
 
