@@ -102,17 +102,23 @@ static __always_inline u32 ia32_bit(void)
 }
 #endif
 
-/* Which system call is returning; 0xffffffff when none is (rt_sigreturn, a call that a tracer skipped). */
-static __always_inline u32 returning_syscall(struct bpf_raw_tracepoint_args *ctx)
+/* The number of the system call that is returning, in whichever table; 0xffffffff when none is. */
+static __always_inline u32 returning_number(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
 #ifdef __TARGET_ARCH_arm64
 	return READ(regs, syscallno);
 #else
-	u32 number = READ(regs, orig_ax);
+	return READ(regs, orig_ax);
+#endif
+}
+
+/* Which system call is returning; 0xffffffff when none is (rt_sigreturn, a call that a tracer skipped). */
+static __always_inline u32 returning_syscall(struct bpf_raw_tracepoint_args *ctx)
+{
+	u32 number = returning_number(ctx);
 
 	return number == (u32)-1 ? number : number | ia32_bit();
-#endif
 }
 
 /* The errno of a returning system call, 0 for success. Linux include/linux/err.h: MAX_ERRNO is 4095. */

@@ -28,29 +28,22 @@ static __always_inline bool is_open(u32 syscall)
 	return false;
 }
 
-/* raw tracepoint sys_enter(struct pt_regs *regs, long id) */
-PROGRAM(on_enter)
+/* raw tracepoint sys_exit(struct pt_regs *regs, long ret): every call that began returns, if only to die */
+PROGRAM(on_return)
 {
-	u32 number = ctx->args[1], zero = 0;
+	u32 number = returning_number(ctx), errno, zero = 0;
+	struct event *event;
 	u64 *count;
 
-	if (!is_open(number) && !is_open(number | IA32))
+	if (!is_open(number) && !is_open(number | IA32)) /* most calls are done with here */
 		return 0;
 	if (!is_open(number | ia32_bit()))
 		return 0;
 	count = opens.lookup(&zero);
 	if (count)
 		++*count;
-	return 0;
-}
-
-/* raw tracepoint sys_exit(struct pt_regs *regs, long ret) */
-PROGRAM(on_return)
-{
-	u32 errno = returned_errno(ctx);
-	struct event *event;
-
-	if (!errno || !is_open(returning_syscall(ctx)))
+	errno = returned_errno(ctx);
+	if (!errno)
 		return 0;
 	event = reserve_event(sizeof(*event));
 	if (!event)
