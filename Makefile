@@ -8,8 +8,8 @@ CONFIG ?= config/probed.yaml
 # What the daemon needs, all from the distribution: BCC comes from nowhere else.
 RUN_PACKAGES := python3-venv python3-setuptools python3-wheel python3-bpfcc python3-cheroot python3-numpy \
 	python3-prometheus-client python3-seccomp python3-yaml
-# What its tests need besides: a compiler for the workloads, promtool, ways to take privileges away.
-TEST_PACKAGES := gcc libc6-dev prometheus util-linux
+# What its tests need besides: a compiler for the workloads, ways to take privileges away.
+TEST_PACKAGES := gcc libc6-dev util-linux
 TEST_WHEELS := pytest hypothesis jsonschema mypy ruff types-PyYAML
 
 .PHONY: run test check schema clean
@@ -18,7 +18,7 @@ run: $(VENV)/run
 	$(VENV)/bin/probed run --config.file $(CONFIG) $(ARGS)
 
 test: $(VENV)/test
-	$(VENV)/bin/pytest $(ARGS)
+	PATH="$$PATH:$(CURDIR)/$(VENV)/prometheus/usr/bin" $(VENV)/bin/pytest $(ARGS)
 
 check: $(VENV)/test
 	$(VENV)/bin/ruff format --check daemon tests
@@ -42,9 +42,15 @@ $(VENV)/run: pyproject.toml Makefile
 $(VENV)/test: $(VENV)/run
 	@$(call install,$(TEST_PACKAGES))
 	$(VENV)/bin/pip install --quiet $(TEST_WHEELS)
+	@command -v promtool >/dev/null || $(call unpack,prometheus)
 	@touch $@
 
-# Install those of the packages that are missing. Nothing is asked and no service is started.
+# Unpack a package beside the virtual environment: installing it would start its service.
+define unpack
+{ cd $(VENV) && apt-get -qq -o APT::Sandbox::User=root download $(1) && dpkg-deb -x $(1)_*.deb $(1) && rm $(1)_*.deb; }
+endef
+
+# Install those of the packages that are missing. Nothing is asked.
 define install
 missing=; for package in $(1); do \
 	dpkg -s $$package 2>/dev/null | grep -q '^Status: install ok installed' || missing="$$missing $$package"; done; \
