@@ -25,7 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 ROOT: Final = Path(__file__).parents[1]
 PROBES: Final = ROOT / "probes"
-SHIPPED: Final[Mapping[str, Any]] = {"process": None, "open_failures": None, "syscalls": None}
+SHIPPED: Final[Mapping[str, Any]] = {"cgroups": None, "process": None, "open_failures": None, "syscalls": None}
 
 PATIENCE: Final = 30.0
 """Seconds that anything may take which is only waited for, on a slow and busy machine."""

@@ -17,22 +17,42 @@ from typing import Annotated, Literal
 
 from probed import units, yamltext
 from probed.errors import DeclarationError, Problem
+from probed.folding import FoldRules
 from probed.manifest import MetricType
 from probed.names import (
     NOT_EMPTY_LIST,
     NOT_EMPTY_MAPPING,
     CName,
     Constant,
+    IdleSeconds,
     LabelName,
     Line,
     MetricName,
     ProbeName,
     RawTracepoint,
     RingSize,
+    SeriesBudget,
 )
 from probed.shape import Fault, Given, Key, Source, attempt
 
-Decoder = Literal["comm", "string", "errno", "syscall", "signal", "integer", "hex", "enum"]
+Decoder = Literal[
+    "comm",
+    "string",
+    "map",
+    "errno",
+    "syscall",
+    "signal",
+    "integer",
+    "hex",
+    "enum",
+    "cgroup_unit",
+    "pod_uid",
+    "uid",
+    "ip",
+    "block_device",
+    "network_interface",
+    "kernel_symbol",
+]
 
 Buckets = Annotated[tuple[float, ...], NOT_EMPTY_LIST]
 
@@ -59,19 +79,36 @@ class Label:
 
     at: Given[Key]
     field: Annotated[CName, "The field of 'struct event', or of the maps' key ('key' where that is a scalar)."]
-    decoder: Annotated[Decoder, "What makes the text; comm and string want a char[N], the others an integer."]
+    decoder: Annotated[
+        Decoder,
+        "What makes the text; comm, string and map want a char[N], ip a u32 or a char[16], the others an integer.",
+    ]
     table: Annotated[
         Mapping[Constant, Line],
         "For the decoder enum: enum constant of the C, or integer, to text.",
         NOT_EMPTY_MAPPING,
     ] = dataclasses.field(default_factory=dict)
+    texts: Annotated[
+        Mapping[str, Line],
+        "For the decoder map: text of the field to text of the label; several may have the same.",
+        NOT_EMPTY_MAPPING,
+    ] = dataclasses.field(default_factory=dict)
+    fold: Annotated[
+        FoldRules,
+        "Rules that the text goes through; the first that matches counts, and a site's come before these.",
+        NOT_EMPTY_LIST,
+    ] = ()
 
     def check(self) -> Iterator[Fault]:
-        """Check that decoder and table belong together, and that no two entries make the same series."""
+        """Check that decoder and arguments belong together, and that no two entries make the same series."""
         if self.decoder == "enum" and not self.table:
             yield ("table",), "decoder 'enum' needs a table: {CONSTANT: text, …}"
         if self.decoder != "enum" and self.table:
             yield ("table",), f"only decoder 'enum' has a table; remove it, or the decoder '{self.decoder}'"
+        if self.decoder == "map" and not self.texts:
+            yield ("texts",), "decoder 'map' needs texts: {TEXT: text, …}"
+        if self.decoder != "map" and self.texts:
+            yield ("texts",), f"only decoder 'map' has texts; remove them, or the decoder '{self.decoder}'"
         first: dict[str, str | int] = {}
         for constant, text in self.table.items():
             if first.setdefault(text, constant) != constant:
@@ -101,6 +138,12 @@ class Metric:
         NOT_EMPTY_LIST,
     ] = ()
     labels: Annotated[Mapping[LabelName, Label], "Its labels, in this order."] = dataclasses.field(default_factory=dict)
+    series: Annotated[
+        SeriesBudget | None, "How many series it may have, instead of the site's budget; what is more becomes 'other'."
+    ] = None
+    idle_seconds: Annotated[
+        IdleSeconds | None, "How long a series stays without events, instead of the site's time."
+    ] = None
 
     @property
     def name(self) -> str:

@@ -7,11 +7,18 @@ After this point nobody sees C or YAML: enum constants are numbers, units are fa
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-VERSION = 1
+VERSION = 2
+
+SERIES_BUDGET = 1000
+"""Series that a metric may have where neither site nor declaration says otherwise."""
+
+IDLE_SECONDS = 3600.0
+"""How long a series stays without events, likewise."""
 
 FieldType = Literal["u8", "u16", "u32", "u64", "s8", "s16", "s32", "s64", "char"]
 MapKind = Literal["percpu_array", "percpu_hash", "array", "hash"]
@@ -47,16 +54,28 @@ class Map:
 
 
 @dataclass(frozen=True, slots=True)
+class FoldRule:
+    """Text that the regular expression `match` matches as a whole becomes `replace`; None: its series is dropped."""
+
+    match: str
+    replace: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Label:
     """One label: the field it comes from and the decoder that makes its text.
 
-    `decoder` is a name in `exporter.decoders`; `table` is its argument: number → text for `enum`, else empty.
+    `decoder` is a name in `exporter.decoders`; `table` is its argument: number → text for `enum`, else empty; `texts`
+    that of `map`: text → text. Of the `fold` rules the first that matches counts; they are the site's, the
+    declaration's and the defaults, in this order.
     """
 
     name: str
     field: str
     decoder: str
     table: Mapping[int, str]
+    texts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    fold: tuple[FoldRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +85,8 @@ class Metric:
     `maps` names the kernel maps whose counts it adds up; empty means that it counts events of the ring.
     `when` are equalities on fields of the event, all of which must hold. A histogram observes `value`, a field in
     units of `factor` base units (``duration_ns``: 1e-9 for seconds); `bounds` are its upper bounds in base units,
-    ascending, without +Inf.
+    ascending, without +Inf. `budget` is how many series it may have, the one that overflow counts into among them;
+    a series that nothing happened in for `idle_seconds` goes.
     """
 
     name: str
@@ -78,6 +98,8 @@ class Metric:
     value: str | None
     factor: float
     bounds: tuple[float, ...]
+    budget: int = SERIES_BUDGET
+    idle_seconds: float = IDLE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

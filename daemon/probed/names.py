@@ -19,6 +19,7 @@ from probed.shape import Rule, pattern
 
 SMALLEST_RING: Final = 4 << 10
 LARGEST_RING: Final = 1 << 30
+LARGEST_BUDGET: Final = 100_000
 
 OWN_METRICS: Final = (
     "probed_build_",
@@ -31,8 +32,9 @@ OWN_METRICS: Final = (
     "probed_probe_",
     "probed_ring_",
     "probed_scrape_",
-    "probed_series_",
+    "probed_series",
     "probed_supervisor_",
+    "probed_unknown_",
 )
 """How the names of probed's metrics about itself begin; no probe may use them."""
 
@@ -91,6 +93,18 @@ def _ring_size(number: int) -> int:
     )
 
 
+def _budget(series: int) -> int:
+    if not 1 <= series <= LARGEST_BUDGET:
+        raise ValueError(f"expected 1 to {LARGEST_BUDGET} series, found {series}")
+    return series
+
+
+def _idle(seconds: float) -> float:
+    if seconds < 1:
+        raise ValueError(f"expected at least 1 second, found {seconds:g}; take several times the scrape interval")
+    return seconds
+
+
 def _not_empty(value: Collection[Any]) -> Collection[Any]:
     if not value:
         raise ValueError("expected at least one entry, found none")
@@ -118,4 +132,6 @@ LabelName = Annotated[
     pattern("[a-z_][a-z0-9_]*", "a label's name (lower-case letters, digits and '_')"),
     Rule(_not_reserved, {"not": {"pattern": f"^(__.*|{'|'.join(_RESERVED_LABELS)})$"}}),
 ]
+SeriesBudget = Annotated[int, Rule(_budget, {"minimum": 1, "maximum": LARGEST_BUDGET})]
+IdleSeconds = Annotated[float, Rule(_idle, {"minimum": 1})]
 RingSize = Annotated[int, Rule(units.size, {"pattern": f"^{units.SIZE_PATTERN}$"}, raw=int | str), Rule(_ring_size)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a site changes about a probe: its ring's size, a metric's buckets, labels left out or renamed.
+"""What a site changes about a probe: its ring, a metric's buckets and series, labels left out, renamed or folded.
 
 `site` reads Overrides as part of the site configuration; the loader and `probed check` call `override` before
 the checks against C and host. What a probe measures is the declaration's to say, not the site's.
@@ -8,13 +8,16 @@ the checks against C and host. What a probe measures is the declaration's to say
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
+from probed import fold_defaults
 from probed.declaration import Buckets, Label, Metric, Probe, Ring, bucket_faults
-from probed.errors import DeclarationError
-from probed.names import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, LabelName
+from probed.errors import DeclarationError, Problem
+from probed.folding import FoldRules
+from probed.manifest import IDLE_SECONDS, SERIES_BUDGET
+from probed.names import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, IdleSeconds, LabelName, SeriesBudget
 from probed.shape import Fault, Given, Key, Source
 from probed.spelling import did_you_mean
 
@@ -31,6 +34,8 @@ class MetricOverrides:
     rename_labels: Annotated[
         Mapping[str, LabelName], "Declared name of a label to the site's name for it.", NOT_EMPTY_MAPPING
     ] = dataclasses.field(default_factory=dict)
+    series: Annotated[SeriesBudget | None, "How many series it may have."] = None
+    idle_seconds: Annotated[IdleSeconds | None, "How long a series stays without events."] = None
 
     def check(self) -> Iterator[Fault]:
         """Check what needs no declaration."""
@@ -56,8 +61,29 @@ class Overrides:
     )
 
 
-def override(probe: Probe, overrides: Overrides, source: Source) -> Probe:
-    """Put a site's changes on top of a declaration.
+@dataclass(frozen=True, slots=True)
+class Series:
+    """How many series every metric may have, and for how long."""
+
+    budget: Annotated[
+        SeriesBudget, "Series of a metric; what is more is counted into one whose label values are 'other'."
+    ] = SERIES_BUDGET
+    idle_seconds: Annotated[
+        IdleSeconds, "After so long without events a series leaves the page and makes room; it restarts at 0."
+    ] = IDLE_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Everywhere:
+    """What a site wants of every probe: `fold` has rules by declared label name."""
+
+    series: Series = dataclasses.field(default_factory=Series)
+    fold: Mapping[str, FoldRules] = dataclasses.field(default_factory=dict)
+    fold_defaults: bool = True
+
+
+def override(probe: Probe, overrides: Overrides, everywhere: Everywhere, source: Source) -> Probe:
+    """Put a site's changes on top of a declaration, then what it wants of every probe where neither says more.
 
     `source` is the site configuration's, at whose lines problems point. Elements keep in `at` where the
     declaration says them, so renamed labels too can be found in `probe.source`. Raises DeclarationError with
@@ -70,7 +96,40 @@ def override(probe: Probe, overrides: Overrides, source: Source) -> Probe:
         name: _changed(metric, overrides.metrics[name]) if name in overrides.metrics else metric
         for name, metric in probe.metrics.items()
     }
-    return dataclasses.replace(probe, ring=_resized(probe.ring, overrides.ring), metrics=metrics)
+    return settled(dataclasses.replace(probe, ring=_resized(probe.ring, overrides.ring), metrics=metrics), everywhere)
+
+
+def settled(probe: Probe, everywhere: Everywhere) -> Probe:
+    """Fill in what a probe leaves to the site: budgets, and each label's rules in the order in which they count."""
+    metrics = {name: _settled_metric(metric, everywhere) for name, metric in probe.metrics.items()}
+    return dataclasses.replace(probe, metrics=metrics)
+
+
+def _settled_metric(metric: Metric, everywhere: Everywhere) -> Metric:
+    return dataclasses.replace(
+        metric,
+        series=metric.series or everywhere.series.budget,
+        idle_seconds=metric.idle_seconds or everywhere.series.idle_seconds,
+        labels={name: _folded(label, everywhere) for name, label in metric.labels.items()},
+    )
+
+
+def _folded(label: Label, everywhere: Everywhere) -> Label:
+    name = str(label.at[-1])
+    defaults = fold_defaults.RULES.get(name, ()) if everywhere.fold_defaults else ()
+    return dataclasses.replace(label, fold=(*everywhere.fold.get(name, ()), *label.fold, *defaults))
+
+
+def check_folded(everywhere: Everywhere, probes: Iterable[Probe], source: Source) -> list[Problem]:
+    """Find the labels that a site folds although no probe that runs declares them."""
+    known = {
+        str(label.at[-1]) for probe in probes for metric in probe.metrics.values() for label in metric.labels.values()
+    }
+    return [
+        source.problem(("fold", name), f"no probe that runs here has a label '{name}'{_remedy(name, sorted(known))}")
+        for name in everywhere.fold
+        if name not in known
+    ]
 
 
 def _resized(declared: Ring | None, wanted: Ring | None) -> Ring | None:
@@ -78,8 +137,13 @@ def _resized(declared: Ring | None, wanted: Ring | None) -> Ring | None:
 
 
 def _changed(metric: Metric, changes: MetricOverrides) -> Metric:
-    labels = {new: metric.labels[old] for old, new in _names(metric, changes).items()}
-    return dataclasses.replace(metric, buckets=changes.buckets or metric.buckets, labels=labels)
+    return dataclasses.replace(
+        metric,
+        buckets=changes.buckets or metric.buckets,
+        labels={new: metric.labels[old] for old, new in _names(metric, changes).items()},
+        series=changes.series or metric.series,
+        idle_seconds=changes.idle_seconds or metric.idle_seconds,
+    )
 
 
 def _names(metric: Metric, changes: MetricOverrides) -> dict[str, str]:
@@ -126,6 +190,6 @@ def _no_label(label: str, labels: Mapping[str, Label]) -> str:
     return f"the metric has no label '{label}'{_remedy(label, labels)}"
 
 
-def _remedy(name: str, known: Mapping[str, object]) -> str:
+def _remedy(name: str, known: Collection[str]) -> str:
     """Say which name was meant, or which there are."""
     return did_you_mean(name, known) or f"; there {'is' if len(known) == 1 else 'are'} {', '.join(known) or 'none'}"

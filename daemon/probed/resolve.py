@@ -19,7 +19,9 @@ from probed.manifest import Field, FieldType, Map, Record
 from probed.shape import Key
 from probed.spelling import did_you_mean, near
 
-_TEXT_DECODERS: Final = ("comm", "string")
+_TEXT_DECODERS: Final = ("comm", "string", "map")
+_WIDE_DECODERS: Final = ("cgroup_unit", "pod_uid", "kernel_symbol")
+"""Decoders of numbers that have 64 bits: part of one is another."""
 
 
 def resolve(
@@ -119,6 +121,8 @@ class _Check:
             value=metric.value,
             factor=self.factor(metric, layouts),
             bounds=metric.buckets,
+            budget=metric.series or manifest.SERIES_BUDGET,
+            idle_seconds=metric.idle_seconds or manifest.IDLE_SECONDS,
         )
 
     def keys_of_maps(self, metric: Metric) -> list[_Layout]:
@@ -142,13 +146,21 @@ class _Check:
         return wanted
 
     def label(self, name: str, label: Label, layouts: list[_Layout]) -> manifest.Label:
+        field = self.label_field(label, layouts)
+        fold = tuple(manifest.FoldRule(rule.match, rule.replace) for rule in label.fold)
+        return manifest.Label(name, label.field, label.decoder, self.table(label, field), label.texts, fold)
+
+    def label_field(self, label: Label, layouts: list[_Layout]) -> Field | None:
         at = (*label.at, "field")
-        field: Field | None
         if label.decoder in _TEXT_DECODERS:
-            field = self.text(at, label, layouts)
-        else:
-            field = self.integer(at, label.field, layouts, f"decoder '{label.decoder}' reads integers")
-        return manifest.Label(name, label.field, label.decoder, self.table(label, field))
+            return self.text(at, label, layouts)
+        if label.decoder == "ip":
+            return self.address(at, label.field, layouts)
+        field = self.integer(at, label.field, layouts, f"decoder '{label.decoder}' reads integers")
+        if field and label.decoder in _WIDE_DECODERS and field.type != "u64":
+            text = f"decoder '{label.decoder}' reads u64, but field '{label.field}' is {field.type}; make it a u64"
+            self.problem(at, text)
+        return field
 
     def table(self, label: Label, field: Field | None) -> dict[int, str]:
         table: dict[int, str] = {}
@@ -198,6 +210,13 @@ class _Check:
         if field and (field.type != "char" or field.count == 1):
             found = f"decoder '{label.decoder}' reads char[N], but field '{label.field}' is {_c_type(field)}"
             self.problem(at, f"{found}; take a decoder of integers, such as integer, hex or enum")
+        return field
+
+    def address(self, at: Key, name: str, layouts: list[_Layout]) -> Field | None:
+        field = self.field(at, name, layouts)
+        if field and _c_type(field) not in ("u32", "char[16]"):
+            text = f"decoder 'ip' reads u32 (IPv4, as on the wire) or char[16] (IPv6), but field '{name}' is"
+            self.problem(at, f"{text} {_c_type(field)}")
         return field
 
     def field(self, at: Key, name: str, layouts: list[_Layout]) -> Field | None:

@@ -16,8 +16,9 @@ from typing import Annotated, Literal
 
 from probed import yamltext
 from probed.address import Address, parse_address, parse_telemetry_path
-from probed.names import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, Line, ProbeName
-from probed.override import Overrides
+from probed.folding import FoldRules
+from probed.names import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, LabelName, Line, ProbeName
+from probed.override import Everywhere, Overrides, Series
 from probed.shape import Given, Rule, Source, pattern
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -82,9 +83,24 @@ class Site:
         "The probes that run, each with what this site wants different; nothing: as declared.",
         NOT_EMPTY_MAPPING,
     ]
+    series: Annotated[Series, "How many series every metric may have, and for how long."] = dataclasses.field(
+        default_factory=Series
+    )
+    fold: Annotated[
+        Mapping[LabelName, Annotated[FoldRules, NOT_EMPTY_LIST]],
+        "Rules for every label of that declared name; the first that matches counts, before a probe's own.",
+    ] = dataclasses.field(default_factory=dict)
+    fold_defaults: Annotated[
+        bool, "Whether names that a kernel, systemd or a desktop numbers are folded (kworker, session-*.scope)."
+    ] = True
     web: Annotated[Web, "The HTTP side."] = dataclasses.field(default_factory=Web)
     exporter: Annotated[Exporter, "The process that serves the metrics."] = dataclasses.field(default_factory=Exporter)
     log: Annotated[Log, "What is logged, and how."] = dataclasses.field(default_factory=Log)
+
+    @property
+    def everywhere(self) -> Everywhere:
+        """What the site wants of every probe."""
+        return Everywhere(self.series, self.fold, self.fold_defaults)
 
     @property
     def directories(self) -> tuple[str, ...]:

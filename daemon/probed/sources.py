@@ -15,7 +15,7 @@ from pathlib import Path
 from probed import declaration, shape, site
 from probed.declaration import Probe
 from probed.errors import DeclarationError, HostError, Problem
-from probed.override import override
+from probed.override import Everywhere, check_folded, override, settled
 from probed.request import LoadRequest, Text
 from probed.site import Site
 from probed.spelling import did_you_mean
@@ -55,15 +55,19 @@ def declared_probes(configuration: Site, site_text: Text, btf: str) -> dict[str,
     """Read every probe that the site wants, by name. Raises DeclarationError with all problems of all files."""
     shared = _Shared.find(_directories(configuration), site_text, btf)
     problems: list[Problem] = []
+    read_probes: list[Probe] = []
     declared: dict[str, Declared] = {}
     for name, overrides in configuration.probes.items():
         try:
             probe, text, source = _read_probe(_folder(configuration, name), name)
-            probe = override(probe, overrides, configuration.source)
+            read_probes.append(probe)
+            probe = override(probe, overrides, configuration.everywhere, configuration.source)
         except DeclarationError as error:
             problems += error.problems
         else:
             declared[name] = shared.declare(probe, text, source)
+    if len(read_probes) == len(configuration.probes):
+        problems += check_folded(configuration.everywhere, read_probes, configuration.source)
     problems += declaration.check_together(each.probe for each in declared.values())
     if problems:
         raise DeclarationError(sorted(set(problems)))
@@ -73,7 +77,8 @@ def declared_probes(configuration: Site, site_text: Text, btf: str) -> dict[str,
 def lone_probe(folder: Path, btf: str) -> Declared:
     """Read one probe folder as it is, without a site. Raises DeclarationError."""
     shared = _Shared.find([folder.parent], None, btf)
-    return shared.declare(*_read_probe(folder, folder.name))
+    probe, text, source = _read_probe(folder, folder.name)
+    return shared.declare(settled(probe, Everywhere()), text, source)
 
 
 def _read_probe(folder: Path, name: str) -> tuple[Probe, Text, Text]:

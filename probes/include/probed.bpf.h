@@ -81,6 +81,19 @@ static __always_inline void submit_event_of(void *event, u64 size)
 #endif
 
 /*
+ * Whose doing it is: the id of the current task's cgroup, for the decoders `cgroup_unit` and `pod_uid`; 0 for a kernel
+ * thread.
+ */
+#define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
+
+static __always_inline u64 current_cgroup(void)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+	return READ(task, flags) & PF_KTHREAD ? 0 : bpf_get_current_cgroup_id();
+}
+
+/*
  * A system call as one number: the kernel's, with this bit for calls through the 32-bit table of x86, which numbers
  * them differently. The decoder `syscall` knows both.
  */

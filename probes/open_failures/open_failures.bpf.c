@@ -2,6 +2,7 @@
 #include "probed.bpf.h"
 
 struct event {
+	u64 cgroup;
 	char comm[16];
 	u32 errno;
 	u32 pad;
@@ -48,6 +49,7 @@ PROGRAM(on_return)
 	event = reserve_event(sizeof(*event));
 	if (!event)
 		return 0;
+	event->cgroup = bpf_get_current_cgroup_id(); /* a kernel thread makes no system call */
 	bpf_get_current_comm(&event->comm, sizeof(event->comm));
 	event->errno = errno;
 	event->pad = 0;

@@ -3,10 +3,11 @@
 
 #define SIGNAL_GROUP_EXIT 0x00000004 /* include/linux/sched/signal.h: group exit in progress */
 
-enum kind { KIND_EXEC, KIND_EXEC_FAILURE, KIND_EXIT };
+enum kind { KIND_FORK, KIND_EXEC, KIND_EXEC_FAILURE, KIND_EXIT };
 enum exit_kind { EXIT_OK, EXIT_ERROR, EXIT_SIGNAL, EXIT_CORE };
 
 struct event {
+	u64 cgroup;
 	u64 lifetime_ns; /* KIND_EXIT */
 	char comm[16];
 	char parent[16]; /* KIND_EXEC */
@@ -15,8 +16,6 @@ struct event {
 	u16 exit; /* KIND_EXIT */
 };
 
-/* One counter a CPU. */
-BPF_PERCPU_ARRAY(forks, u64, 1);
 /* Thread group id to the boot-clock time of the last exec, for processes alive: 65,536 of them at once, 5 MB. */
 BPF_HASH(last_exec, u32, u64, 65536);
 /*
@@ -33,6 +32,7 @@ static __always_inline struct event *reserve(u16 kind)
 		return NULL;
 	__builtin_memset(event, 0, sizeof(*event));
 	event->kind = kind;
+	event->cgroup = current_cgroup();
 	return event;
 }
 
@@ -40,14 +40,13 @@ static __always_inline struct event *reserve(u16 kind)
 PROGRAM(on_fork)
 {
 	struct task_struct *child = (struct task_struct *)ctx->args[1];
-	u32 zero = 0;
-	u64 *count;
+	struct event *event;
 
 	if (READ(child, pid) != READ(child, tgid)) /* a thread */
 		return 0;
-	count = forks.lookup(&zero);
-	if (count)
-		++*count;
+	event = reserve(KIND_FORK);
+	if (event)
+		submit_event(event);
 	return 0;
 }
 

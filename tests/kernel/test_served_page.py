@@ -19,7 +19,6 @@ ALWAYS_THERE = (
     "probed_config_last_reload_successful",
     "probed_drains_total",
     "probed_opens_total",
-    "probed_process_forks_total",
     "process_cpu_seconds_total",
     "process_open_fds",
     "process_resident_memory_bytes",
@@ -52,7 +51,7 @@ def test_every_probe_has_its_own_metrics(first: Page, name: str) -> None:
 
 @pytest.mark.parametrize("name", FOR_EACH_RING)
 def test_every_ring_has_its_own_metrics(first: Page, name: str) -> None:
-    assert series(first, name, "probe") == {"process", "open_failures"}
+    assert series(first, name, "probe") == {"cgroups", "process", "open_failures"}
 
 
 def test_every_reason_of_failure_starts_at_0(first: Page) -> None:

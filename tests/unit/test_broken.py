@@ -13,7 +13,7 @@ import pytest
 from probed import declaration, resolve, site
 from probed.errors import DeclarationError, Problem
 from probed.manifest import Field, Map, Record
-from probed.override import override
+from probed.override import check_folded, override
 
 BROKEN = Path(__file__).parent / "broken"
 RAW_TRACEPOINTS = ("sched_process_exec", "sched_process_exit", "sys_enter", "sys_exit")
@@ -83,8 +83,11 @@ def check_against_host(path: Path) -> None:
 def check_site(path: Path) -> None:
     wanted = site.parse(path.read_text(), str(path))
     (directory,) = wanted.directories
+    probes = {name: parse(Path(directory, name, f"{name}.yaml")) for name in wanted.probes}
     for name, overrides in wanted.probes.items():
-        override(parse(Path(directory, name, f"{name}.yaml")), overrides, wanted.source)
+        override(probes[name], overrides, wanted.everywhere, wanted.source)
+    if problems := check_folded(wanted.everywhere, probes.values(), wanted.source):
+        raise DeclarationError(problems)
 
 
 def assert_expected(check: Callable[[Path], None], path: Path) -> None:

@@ -17,17 +17,21 @@ from probed.manifest import LoadedProbe, ProbeStatus, Status
 class Fake:
     """Stands for a running probe; `broken` makes its collection fail."""
 
-    def __init__(self, loaded: LoadedProbe, _: Any, __: int) -> None:
+    def __init__(self, loaded: LoadedProbe, *_: Any) -> None:
         self.loaded = loaded
         self.ring_fd = None
         self.broken = False
         self.events = 0
         self.closed = False
+        self.fill = 0
 
-    def drain(self) -> None:
-        self.events += 1
+    def waiting(self) -> int:
+        return 0
 
-    def collect(self) -> tuple[list[Any], ProbeNumbers]:
+    def drain(self, _: int) -> None:
+        pass
+
+    def collect(self, _: int) -> tuple[list[Any], ProbeNumbers]:
         if self.broken:
             raise OSError(9, "Bad file descriptor")
         self.events += 1

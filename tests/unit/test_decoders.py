@@ -2,13 +2,21 @@
 """Label text: the kernel's names, and no two values with the same text unless they mean the same."""
 
 import errno
+import sys
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed.exporter import decoders
-from probed.exporter.decoders import IA32, decoder
+from probed import declaration
+from probed.exporter.cgroup_names import Attribution
+from probed.exporter.decoders import Context, decoder
+from probed.exporter.decoders.addresses import address
+from probed.exporter.decoders.errnos import errno_name
+from probed.exporter.decoders.signals import signal_name
+from probed.exporter.decoders.syscalls import IA32, syscall_name
+from probed.exporter.decoders.texts import text as text_of
 from probed.manifest import Label
 
 
@@ -27,14 +35,14 @@ from probed.manifest import Label
     ],
 )
 def test_names_are_text_that_prints(raw: bytes, text: str) -> None:
-    assert decoders.text(raw.ljust(16, b"\0")) == text
+    assert text_of(raw.ljust(16, b"\0")) == text
 
 
 @given(st.binary(max_size=8), st.binary(max_size=8))
 def test_distinct_names_stay_distinct(one: bytes, other: bytes) -> None:
     same = one.split(b"\0")[0] == other.split(b"\0")[0]
-    assert (decoders.text(one) == decoders.text(other)) == same
-    assert decoders.text(one).isprintable()
+    assert (text_of(one) == text_of(other)) == same
+    assert text_of(one).isprintable()
 
 
 @pytest.mark.parametrize(
@@ -50,11 +58,11 @@ def test_distinct_names_stay_distinct(one: bytes, other: bytes) -> None:
     ],
 )
 def test_errno_has_the_kernel_s_names(number: int, name: str) -> None:
-    assert decoders.errno_name(number) == name
+    assert errno_name(number) == name
 
 
 def test_no_two_errnos_share_a_name() -> None:
-    names = [decoders.errno_name(number) for number in range(1, 4096)]
+    names = [errno_name(number) for number in range(1, 4096)]
     assert len(set(names)) == len(names)
     assert set(errno.errorcode.values()) - set(names) == {"EDEADLOCK", "ENOTSUP"}
 
@@ -74,12 +82,12 @@ def test_no_two_errnos_share_a_name() -> None:
     ],
 )
 def test_system_calls_have_the_names_of_libseccomp(number: int, name: str) -> None:
-    assert decoders.syscall_name(number) == name
+    assert syscall_name(number) == name
 
 
 @pytest.mark.parametrize(("number", "name"), [(9, "SIGKILL"), (11, "SIGSEGV"), (37, "SIGRTMIN+3"), (99, "signal_99")])
 def test_signals_have_their_names(number: int, name: str) -> None:
-    assert decoders.signal_name(number) == name
+    assert signal_name(number) == name
 
 
 def test_an_enum_has_its_table_s_text_and_the_number_for_the_rest() -> None:
@@ -90,3 +98,48 @@ def test_an_enum_has_its_table_s_text_and_the_number_for_the_rest() -> None:
 def test_integers_are_decimal_or_hexadecimal() -> None:
     assert decoder(Label("n", "n", "integer", {}))(-5) == "-5"
     assert decoder(Label("n", "n", "hex", {}))(255) == "0xff"
+
+
+def test_a_map_has_its_texts_and_the_name_itself_for_the_rest() -> None:
+    decode = decoder(Label("comm", "comm", "map", {}, {"bash": "shell", "zsh": "shell", r"\\": "backslash"}))
+    assert [decode(name) for name in (b"bash\0\0", b"zsh", b"vi\n", b"\\")] == [
+        "shell",
+        "shell",
+        r"vi\x0a",
+        "backslash",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (int.from_bytes(bytes([192, 0, 2, 1]), sys.byteorder), "192.0.2.1"),
+        (0, "0.0.0.0"),
+        (-1, "255.255.255.255"),
+        (bytes.fromhex("20010db8000000000000000000000001"), "2001:db8::1"),
+        (bytes(16), "::"),
+        (bytes(10) + b"\xff\xff" + bytes([192, 0, 2, 1]), "192.0.2.1"),
+        (b"\x0a", "0a"),
+    ],
+)
+def test_addresses_are_those_on_the_wire(raw: int | bytes, text: str) -> None:
+    assert address(raw) == text
+
+
+@pytest.mark.parametrize("name", ["errno", "syscall", "signal", "integer", "hex", "ip"])
+@given(number=st.integers(-(2**63), 2**64 - 1))
+def test_any_number_becomes_text_that_prints(name: str, number: int) -> None:
+    made = decoder(Label("n", "n", name, {}))(number)
+    assert made
+    assert made.isprintable()
+
+
+def test_every_decoder_that_a_declaration_may_name_is_there() -> None:
+    context = Context(lambda _: Attribution("", ""))
+    for name in get_args(declaration.Decoder):
+        assert callable(decoder(Label("x", "x", name, {}), context))
+
+
+def test_a_decoder_that_asks_the_host_says_that_it_needs_a_context() -> None:
+    with pytest.raises(ValueError, match="label 'user': decoder 'uid' asks the host"):
+        decoder(Label("user", "uid", "uid", {}))

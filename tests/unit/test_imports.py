@@ -15,7 +15,14 @@ ROOT = Path(probed.__file__).parent
 PURE = {
     "errors", "manifest", "request", "shape", "spelling", "names", "units", "address",
     "declaration", "override", "resolve",
-    "exporter.family", "exporter.decoders", "exporter.records", "exporter.grouping", "exporter.series", "exporter.page",
+    "folding", "fold_defaults",
+    "exporter.family", "exporter.cgroup_names", "exporter.fold",
+    "exporter.decoders.texts", "exporter.decoders.integers", "exporter.decoders.enums", "exporter.decoders.errnos",
+    "exporter.decoders.signals", "exporter.decoders.syscalls", "exporter.decoders.addresses",
+    "exporter.decoders.cgroup_labels",
+    "exporter.records", "exporter.grouping", "exporter.series", "exporter.page",
+    "exporter.arrays", "exporter.budget", "exporter.heavy", "exporter.increments", "exporter.keys", "exporter.labels",
+    "exporter.values",
     "loader.mentions", "loader.likeness",
 }  # fmt: skip
 """Modules that touch nothing outside: no files, no processes, no sockets, no system calls."""

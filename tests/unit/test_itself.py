@@ -20,6 +20,7 @@ from probed.errors import REASONS
 from probed.exporter.family import Family
 from probed.exporter.itself import LOSS_REASONS, Build, ProbeNumbers, Process, families
 from probed.exporter.page import Page
+from probed.exporter.series import SeriesUsage
 from probed.manifest import ProbeStatus, Status
 
 BUILD = Build("0.1.0", "3.11.2", "0.26.0", "6.18.0")
@@ -40,6 +41,10 @@ NUMBERS = ProbeNumbers(
     lost={"ring_full": 8},
     ring_bytes=1 << 20,
     ring_fill_bytes=640,
+    usages=(
+        SeriesUsage("probed_execs_total", series=1000, budget=1000, overflowed=23),
+        SeriesUsage("probed_forks_total", series=1, budget=1000, overflowed=0),
+    ),
 )
 PROCESS_FAMILIES = {
     "process_cpu_seconds_total",
@@ -90,6 +95,13 @@ def test_a_probe_that_is_down_has_its_sums_at_zero(name: str, value: int) -> Non
 def test_only_probes_with_a_ring_have_its_size_and_fill() -> None:
     assert _series(_all(), "probed_ring_bytes") == {("process",): 1 << 20}
     assert _series(_all(), "probed_ring_fill_bytes") == {("process",): 640}
+
+
+def test_every_metric_shows_how_much_of_its_budget_it_uses() -> None:
+    assert _series(_all(), "probed_series") == {("probed_execs_total",): 1000, ("probed_forks_total",): 1}
+    assert _series(_all(), "probed_series_budget") == {("probed_execs_total",): 1000, ("probed_forks_total",): 1000}
+    overflowed = _series(_all(), "probed_series_overflowed_total")
+    assert overflowed == {("probed_execs_total",): 23, ("probed_forks_total",): 0}
 
 
 def test_states_are_one_and_zero() -> None:

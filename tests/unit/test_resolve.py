@@ -93,6 +93,24 @@ def test_constants_become_numbers_and_units_factors() -> None:
     )
 
 
+def test_budgets_rules_and_texts_go_to_the_manifest() -> None:
+    rules = "[{match: a, replace: b}, {match: c, drop: true}]"
+    label = f"{{field: comm, decoder: map, texts: {{bash: shell}}, fold: {rules}}}"
+    text = TEXT.replace("{field: comm, decoder: comm}", label).replace("help: Ages.", "help: Ages.\n    series: 7")
+    age, calls = resolve.resolve(parse(text), EVENT, MAPS, ENUMS)
+    fold = (manifest.FoldRule("a", "b"), manifest.FoldRule("c", None))
+    assert age.labels[0] == manifest.Label("comm", "comm", "map", {}, {"bash": "shell"}, fold)
+    assert (age.budget, age.idle_seconds) == (7, 3600.0)
+    assert (calls.budget, calls.idle_seconds) == (1000, 3600.0)
+
+
+@pytest.mark.parametrize(("kind", "count"), [("u32", 1), ("char", 16)])
+def test_an_address_is_a_u32_or_16_bytes(kind: manifest.FieldType, count: int) -> None:
+    record = Record(24, (*EVENT.fields, Field("peer", kind, 32, count)))
+    probe = parse(TEXT.replace("comm: {field: comm, decoder: comm}", "peer: {field: peer, decoder: ip}"))
+    assert resolve.resolve(probe, record, MAPS, ENUMS)[0].labels[0].decoder == "ip"
+
+
 def test_a_ring_without_struct_event_is_one_problem_and_not_one_for_each_field() -> None:
     assert problems(parse(), record=None) == [
         "starts/starts.yaml:4: ring: the C has no 'struct event' for the ring to carry; define it, or remove the ring"

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from probed import declaration, site
 from probed.declaration import Probe
-from probed.override import override
+from probed.folding import FoldRule
+from probed.override import Everywhere, Overrides, Series, override, settled
 from probed.site import Address, Site
 
 ROOT = Path(__file__).parents[2]
 DEFAULT = ROOT / "config/probed.yaml"
-SHIPPED = {"process", "open_failures", "syscalls"}
+SHIPPED = {"cgroups", "process", "open_failures", "syscalls"}
 
 
 def parse(text: str) -> Site:
@@ -29,7 +30,7 @@ def shipped(name: str) -> Probe:
 
 def overridden(site_text: str, name: str) -> Probe:
     wanted = parse(f"probe_directories: [probes]\nprobes:\n  {name}:\n{site_text}")
-    return override(shipped(name), wanted.probes[name], wanted.source)
+    return override(shipped(name), wanted.probes[name], wanted.everywhere, wanted.source)
 
 
 def test_what_is_left_out_has_its_default() -> None:
@@ -117,12 +118,12 @@ def test_overrides_change_ring_buckets_and_labels() -> None:
     assert probe.ring.bytes == 8 << 20
     lifetime = probe.metrics["probed_process_lifetime_seconds"]
     assert lifetime.buckets == (1.0, 10.0)
-    assert list(lifetime.labels) == ["program"]
+    assert list(lifetime.labels) == ["unit", "program"]
     assert lifetime.labels["program"].field == "comm"
 
 
 def test_what_is_not_overridden_stays() -> None:
-    assert overridden("    metrics: {}\n", "process") == shipped("process")
+    assert overridden("    metrics: {}\n", "process") == settled(shipped("process"), Everywhere())
 
 
 def test_two_labels_can_change_names_with_each_other() -> None:
@@ -130,7 +131,8 @@ def test_two_labels_can_change_names_with_each_other() -> None:
         "    metrics: {probed_process_execs_total: {rename_labels: {comm: parent, parent: comm}}}\n",
         "process",
     ).metrics["probed_process_execs_total"]
-    assert {name: label.field for name, label in execs.labels.items()} == {"parent": "comm", "comm": "parent"}
+    fields = {name: label.field for name, label in execs.labels.items()}
+    assert fields == {"unit": "cgroup", "parent": "comm", "comm": "parent"}
 
 
 def test_a_renamed_label_is_still_found_in_its_declaration() -> None:
@@ -148,13 +150,80 @@ def test_the_default_configuration_runs_the_shipped_probes() -> None:
 def test_the_default_configuration_shows_the_defaults() -> None:
     wanted = site.parse(DEFAULT.read_text(), str(DEFAULT))
     assert (wanted.web, wanted.exporter, wanted.log) == (site.Web(), site.Exporter(), site.Log())
+    assert wanted.everywhere == Everywhere()
 
 
 def test_the_examples_in_the_default_configuration_are_right() -> None:
     text = re.sub(r"^( +)# ( +\w+: | *user: )", r"\1\2", DEFAULT.read_text(), flags=re.MULTILINE)
     text = re.sub(r"^( +)# ( +\w+:)$", r"\1\2", text, flags=re.MULTILINE)
+    text = re.sub(r"^# (fold:| +unit:| +comm:| +- \{)", r"\1", text, flags=re.MULTILINE)
     wanted = site.parse(text, str(DEFAULT))
     assert wanted.exporter.user == "probed"
+    assert wanted.fold["unit"][0] == FoldRule(r"getty@.*\.service", "getty@*.service")
     for name, overrides in wanted.probes.items():
-        changed = override(shipped(name), overrides, wanted.source)
-        assert (changed == shipped(name)) == (name == "syscalls")
+        changed = override(shipped(name), overrides, wanted.everywhere, wanted.source)
+        assert (changed == settled(shipped(name), wanted.everywhere)) == (name in ("cgroups", "syscalls"))
+
+
+PROBE = """\
+description: A probe.
+programs: {on_exit: {raw_tracepoint: sched_process_exit}}
+ring: {bytes: 4 KiB}
+metrics:
+  probed_one_total:
+    type: counter
+    help: One.
+    series: 20
+    labels:
+      comm: {field: comm, decoder: comm, fold: [{match: declared, drop: true}]}
+      other: {field: comm, decoder: comm}
+  probed_two_total:
+    type: counter
+    help: Two.
+    idle_seconds: 60
+"""
+
+
+def changed(site_text: str, metrics: str = "{}") -> Probe:
+    """Return a small probe as a site changes it: `metrics` for it alone, `site_text` for all."""
+    wanted = parse(f"probe_directories: [probes]\nprobes: {{small: {{metrics: {metrics}}}}}\n{site_text}")
+    probe = declaration.parse(PROBE, "small/small.yaml", "small")
+    return override(probe, wanted.probes["small"], wanted.everywhere, wanted.source)
+
+
+def budgets(probe: Probe) -> list[tuple[int | None, float | None]]:
+    return [(metric.series, metric.idle_seconds) for metric in probe.metrics.values()]
+
+
+def rules(probe: Probe, label: str) -> list[str]:
+    return [rule.match for rule in probe.metrics["probed_one_total"].labels[label].fold]
+
+
+def test_a_metric_s_budget_is_the_override_s_then_the_declaration_s_then_the_site_s() -> None:
+    assert budgets(changed("")) == [(20, 3600), (1000, 60)]
+    assert budgets(changed("series: {budget: 500, idle_seconds: 90}")) == [(20, 90), (500, 60)]
+    own = "{probed_one_total: {series: 7}, probed_two_total: {series: 8, idle_seconds: 9}}"
+    assert budgets(changed("series: {budget: 500}", own)) == [(7, 3600), (8, 9)]
+
+
+def test_a_label_s_rules_are_the_site_s_then_the_declaration_s_then_the_defaults() -> None:
+    probe = changed("fold: {comm: [{match: wanted, replace: x}]}")
+    assert rules(probe, "comm")[:3] == ["wanted", "declared", "kworker/.*"]
+    assert rules(probe, "other") == []
+    assert rules(changed("fold_defaults: false"), "comm") == ["declared"]
+
+
+def test_a_renamed_label_is_folded_by_its_declared_name() -> None:
+    probe = changed(
+        "fold: {comm: [{match: wanted, replace: x}]}",
+        "{probed_one_total: {rename_labels: {comm: program, other: comm}}}",
+    )
+    assert rules(probe, "program")[0] == "wanted"
+    assert rules(probe, "comm") == []
+
+
+def test_without_a_site_s_word_there_are_1000_series_for_an_hour() -> None:
+    assert Everywhere() == Everywhere(Series(1000, 3600.0), {}, True)
+    assert budgets(override(shipped("process"), Overrides(()), Everywhere(), shipped("process").source)) == [
+        (1000, 3600.0)
+    ] * len(shipped("process").metrics)

@@ -73,6 +73,8 @@ def test_a_comment_in_the_yaml_is_no_change(site: Path) -> None:
         ("probes/one/one.yaml", "Exits.", "Ends."),
         ("probes/one/one.bpf.c", "// C", "// D"),
         ("probed.yaml", "one: {}", "one: {ring: {bytes: 16 KiB}}"),
+        ("probed.yaml", "one: {}", "one: {metrics: {probed_one_total: {series: 10}}}"),
+        ("probed.yaml", "one: {}", "one: {metrics: {probed_one_total: {idle_seconds: 10}}}"),
     ],
 )
 def test_what_changes_a_probe_changes_only_its_fingerprint(site: Path, file: str, old: str, new: str) -> None:
@@ -82,6 +84,32 @@ def test_what_changes_a_probe_changes_only_its_fingerprint(site: Path, file: str
     path.write_text(path.read_text().replace(old, new))
     after = fingerprints(site)
     assert (after["one"] != before["one"], after["two"] == before["two"]) == (True, True)
+
+
+def test_what_a_site_wants_everywhere_changes_the_probes_that_it_concerns(site: Path) -> None:
+    label = "{type: counter, help: Exits., labels: {comm: {field: comm, decoder: comm}}}"
+    (site / "probes/one/one.yaml").write_text(
+        PROBE.replace("{type: counter, help: Exits.}", label).replace("NAME", "one")
+    )
+    before = fingerprints(site)
+    configuration = site / "probed.yaml"
+    text = configuration.read_text()
+    configuration.write_text(text + "fold: {comm: [{match: a, drop: true}]}\n")
+    folded = fingerprints(site)
+    assert (folded["one"] != before["one"], folded["two"] == before["two"]) == (True, True)
+    configuration.write_text(text + "series: {budget: 10}\n")
+    assert not set(before.values()) & set(fingerprints(site).values())
+
+
+def test_a_folded_label_that_no_probe_has_is_a_problem_of_the_site(site: Path) -> None:
+    (site / "probed.yaml").write_text((site / "probed.yaml").read_text() + "fold: {unit: [{match: a, drop: true}]}\n")
+    (line,) = problems(site)
+    assert line == f"{site}/probed.yaml:3: fold.unit: no probe that runs here has a label 'unit'; there are none"
+
+
+def test_a_lone_probe_has_the_defaults(site: Path) -> None:
+    metric = sources.lone_probe(site / "probes/one", "/btf").probe.metrics["probed_one_total"]
+    assert (metric.series, metric.idle_seconds) == (1000, 3600.0)
 
 
 def test_the_header_changes_every_probe(site: Path) -> None:

@@ -92,7 +92,9 @@ def _start(channel: Channel) -> tuple[Start, int, list[socket.socket]]:
 
 def main(fd: int) -> int:
     """Serve the supervisor behind `fd`; return the exit status."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Both reach every process of a terminal or of a systemd unit: the supervisor says when the last drain is.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     channel = Channel(socket.socket(fileno=fd))
     start, statm, listeners = _start(channel)
     log.start(start.log_level, start.log_format)

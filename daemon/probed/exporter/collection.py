@@ -12,12 +12,22 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from probed.exporter import itself
+from probed.exporter.cgroup_names import Attribution, attribute
+from probed.exporter.cgroups import Cgroups
+from probed.exporter.decoders import Context
 from probed.exporter.family import Family
 from probed.exporter.probe import RunningProbe
 from probed.exporter.seldom import Seldom
 from probed.manifest import LoadedProbe, Status
+
+ANNOUNCES_CGROUPS = "cgroups"
+"""The probe whose events tell which path a cgroup id belongs to."""
+
+KERNEL = Attribution("kernel", "")
+UNKNOWN = Attribution("unknown", "")
 
 
 class Collection:
@@ -29,6 +39,8 @@ class Collection:
         self._cpus = cpus
         self._supervisor_statm = supervisor_statm
         self._lock = threading.Lock()
+        self._cgroups = Cgroups()
+        self._context = Context(self._attribution, Path("/"))
         self._probes: dict[str, RunningProbe] = {}
         self._numbers: dict[str, itself.ProbeNumbers] = {}
         self._failures: Counter[str] = Counter()
@@ -38,10 +50,13 @@ class Collection:
 
     def add(self, loaded: LoadedProbe, fds: Mapping[str, int]) -> int | None:
         """Run a probe, instead of an older one of its name; return its ring's fd. Raises OSError."""
-        probe = RunningProbe(loaded, fds, self._cpus)
+        hear = self._cgroups.hear if loaded.name == ANNOUNCES_CGROUPS else None
+        probe = RunningProbe(loaded, fds, self._cpus, self._context, hear)
         self.remove(loaded.name)
         with self._lock:
             self._probes[loaded.name] = probe
+            if loaded.name == ANNOUNCES_CGROUPS:
+                self._cgroups.walk()  # what was made before the announcements began
         return probe.ring_fd
 
     def remove(self, name: str) -> None:
@@ -55,29 +70,52 @@ class Collection:
     def drain(self) -> None:
         """Count what waits in every ring."""
         with self._lock:
-            self._drains += 1
-            for probe in self._probes.values():
-                probe.drain()
+            self._drain()
+
+    def _drain(self) -> dict[str, int]:
+        """Drain every ring; return by probe how many bytes waited there.
+
+        Who makes a cgroup does so before anything happens in it. So the announcements are taken after it was seen
+        how far the other rings have come, and before those are read.
+        """
+        self._drains += 1
+        fill = {name: probe.fill for name, probe in self._probes.items()}
+        ends = {name: probe.waiting() for name, probe in self._probes.items()}
+        announcing = self._probes.get(ANNOUNCES_CGROUPS)
+        if announcing is not None:
+            announcing.drain(announcing.waiting())
+        for name, probe in self._probes.items():
+            if probe is not announcing:
+                probe.drain(ends[name])
+        return fill
 
     def scrape(self) -> list[Family]:
         """Return every family of this moment, the probes' first."""
         families: list[Family] = []
         with self._lock:
-            self._drains += 1
-            for probe in self._probes.values():
-                families += self._collect(probe)
+            fill = self._drain()
+            for name, probe in self._probes.items():
+                families += self._collect(probe, fill[name])
             numbers = list(self._numbers.values())
-            drains = self._drains
+            drains, unknown = self._drains, self._cgroups.unknown
         status = self.status
         build = replace(self._build, bcc=status.bcc_version if status else "")
         families += itself.families(build, status, numbers, drains, self._supervisor_memory())
-        return [*families, itself.collect_failures(status, self._failures), *self._process.families()]
+        families += [itself.collect_failures(status, self._failures), itself.unknown_cgroups(unknown)]
+        return families + self._process.families()
 
-    def _collect(self, probe: RunningProbe) -> list[Family]:
+    def _attribution(self, cgroup: int) -> Attribution:
+        """Return whose a cgroup id is; called by decoders, under the lock."""
+        if cgroup == 0:
+            return KERNEL
+        path = self._cgroups.path(cgroup)
+        return attribute(path) if path is not None else UNKNOWN
+
+    def _collect(self, probe: RunningProbe, fill: int) -> list[Family]:
         """Take one probe's families and sums; where that fails, it costs only this probe's families."""
         name = probe.loaded.name
         try:
-            families, self._numbers[name] = probe.collect()
+            families, self._numbers[name] = probe.collect(fill)
         except Exception as error:  # the border around one probe's collection
             self._failures[name] += 1
             self._seldom.log(logging.ERROR, f"probe '{name}': cannot be collected: {type(error).__name__}: {error}")

@@ -18,6 +18,7 @@ from prometheus_client.registry import CollectorRegistry
 
 from probed.errors import REASONS
 from probed.exporter.family import Family, FamilyType
+from probed.exporter.series import SeriesUsage
 from probed.manifest import ProbeStatus, Status
 
 _UNKNOWN = Status(probes=(), bcc_version="", reload_successful=False, reload_success_time=0.0, exporter_restarts=0)
@@ -44,6 +45,7 @@ class ProbeNumbers:
 
     `lost` is by reason, one of `LOSS_REASONS`; a reason that is not in it stands for 0.
     `ring_bytes` is the ring's capacity (0: no ring), `ring_fill_bytes` what the last drain found waiting.
+    `usages` are those of its metrics.
     """
 
     name: str
@@ -53,6 +55,7 @@ class ProbeNumbers:
     lost: Mapping[str, int] = field(default_factory=dict)
     ring_bytes: int = 0
     ring_fill_bytes: int = 0
+    usages: Sequence[SeriesUsage] = ()
 
 
 def families(
@@ -76,6 +79,7 @@ def families(
         *_states(status.probes),
         *_events(of_probes),
         *_rings(of_probes),
+        *_series([usage for probe in of_probes for usage in probe.usages]),
         _one("counter", "probed_drains_total", "Drains of all rings, those at a scrape included.", drains),
         *_configuration(status),
         _one(
@@ -91,6 +95,12 @@ def families(
             supervisor_resident_bytes,
         ),
     ]
+
+
+def unknown_cgroups(count: int) -> Family:
+    """Return how many new label sets had a cgroup id that nothing knew: their `unit` is `unknown`."""
+    text = "New label sets whose control group had no name, neither announced nor in the tree."
+    return _one("counter", "probed_unknown_cgroups_total", text, count)
 
 
 def collect_failures(status: Status | None, failures: Mapping[str, int]) -> Family:
@@ -228,6 +238,32 @@ def _rings(probes: Sequence[ProbeNumbers]) -> list[Family]:
     ]
 
 
+def _series(usages: Sequence[SeriesUsage]) -> list[Family]:
+    return [
+        _by_metric(
+            "gauge",
+            "probed_series",
+            "Series of the metric on this page, the one that counts the rest included.",
+            usages,
+            [usage.series for usage in usages],
+        ),
+        _by_metric(
+            "gauge",
+            "probed_series_budget",
+            "Series that the metric may have at most.",
+            usages,
+            [usage.budget for usage in usages],
+        ),
+        _by_metric(
+            "counter",
+            "probed_series_overflowed_total",
+            "Events that had no series of their own and were counted where every label value is 'other'.",
+            usages,
+            [usage.overflowed for usage in usages],
+        ),
+    ]
+
+
 def _configuration(status: Status) -> list[Family]:
     return [
         _one(
@@ -248,6 +284,11 @@ def _configuration(status: Status) -> list[Family]:
 def _by_probe(kind: FamilyType, name: str, text: str, probes: Sequence[str], values: list[int]) -> Family:
     labels = [(probe,) for probe in probes]
     return Family(name, kind, text, ("probe",), labels, np.array(values, np.uint64))
+
+
+def _by_metric(kind: FamilyType, name: str, text: str, usages: Sequence[SeriesUsage], values: list[int]) -> Family:
+    labels = [(usage.metric_name,) for usage in usages]
+    return Family(name, kind, text, ("metric",), labels, np.array(values, np.uint64))
 
 
 def _one(kind: FamilyType, name: str, text: str, value: float) -> Family:

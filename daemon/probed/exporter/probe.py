@@ -7,9 +7,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from probed.exporter.decoders import decoder
+from numpy.typing import NDArray
+
+from probed.exporter.decoders import Context, decoder
 from probed.exporter.family import Family
 from probed.exporter.itself import ProbeNumbers
 from probed.exporter.maps import CountMap
@@ -29,8 +32,20 @@ _STATS = Map("probed_stats", "percpu_array", Record(4, (Field("key", "u32", 0, 1
 class RunningProbe:
     """Not thread-safe: `collection` holds its lock around every call."""
 
-    def __init__(self, loaded: LoadedProbe, fds: Mapping[str, int], cpus: int) -> None:
-        """`fds` by the names of `LoadedProbe.fd_names`; they stay open until `close`. Raises OSError."""
+    def __init__(
+        self,
+        loaded: LoadedProbe,
+        fds: Mapping[str, int],
+        cpus: int,
+        context: Context,
+        hear: Callable[[NDArray[Any]], None] | None = None,
+    ) -> None:
+        """`fds` by the names of `LoadedProbe.fd_names`; they stay open until `close`. Raises OSError.
+
+        `context` is what the decoders may ask; `hear` gets every batch of events before it is counted.
+        """
+        self._context = context
+        self._hear = hear
         self.loaded = loaded
         self._fds = fds
         self._stats = CountMap(fds["stats"], _STATS, cpus)
@@ -47,7 +62,8 @@ class RunningProbe:
         assert record is not None
         by_name = {field.name: field for field in record.fields}
         fields = tuple(by_name[label.field] for label in metric.labels)
-        return SeriesTable(metric, fields, tuple(map(decoder, metric.labels)))
+        decoders = tuple(decoder(label, self._context) for label in metric.labels)
+        return SeriesTable(metric, fields, decoders)
 
     def _map_layout(self, name: str) -> Map:
         return next(layout for layout in self.loaded.maps if layout.name == name)
@@ -57,29 +73,37 @@ class RunningProbe:
         """The ring's descriptor, readable at the fill mark; None without a ring."""
         return self._fds.get("ring")
 
-    def drain(self) -> int:
-        """Count everything that waits in the ring; return how many events that was.
+    @property
+    def fill(self) -> int:
+        """Bytes that wait in the ring."""
+        return self._ring.fill if self._ring else 0
+
+    def waiting(self) -> int:
+        """Return up to which record, counted since the ring was made, a drain would come now."""
+        return self._ring.records + self._ring.fill // self._ring.stride if self._ring else 0
+
+    def drain(self, end: int) -> None:
+        """Count the ring's records up to `end`, as `waiting` said it.
 
         What comes meanwhile waits for the next drain: a busy ring would give it a few events at a time for ever.
         """
-        before, ring = self._delivered, self._ring
-        if ring is None:
-            return 0
-        end = ring.records + ring.fill // ring.stride
-        while ring.records < end:
+        ring = self._ring
+        while ring is not None and ring.records < end:
             events = ring.batch(min(BATCH, end - ring.records))
+            if self._hear is not None:
+                self._hear(events)
             for metric, table in self._tables:
                 if not metric.maps:
                     table.add_events(events)
             self._delivered += len(events)
             if not ring.release():
                 break
-        return self._delivered - before
 
-    def collect(self) -> tuple[list[Family], ProbeNumbers]:
-        """Drain, read the kernel's maps, and return the families of this moment with the sum of its events."""
-        fill = self._ring.fill if self._ring else 0
-        self.drain()
+    def collect(self, fill: int) -> tuple[list[Family], ProbeNumbers]:
+        """Read the kernel's maps, and return the families of this moment with the sum of its events.
+
+        `fill` is how many bytes the drain before found waiting. Raises OSError.
+        """
         for metric, table in self._tables:
             if metric.maps:
                 table.set_counts(self._maps[name].read() for name in metric.maps)
@@ -99,6 +123,7 @@ class RunningProbe:
             lost={"ring_full": ring_full, "map_full": map_full, "corrupt": ring.corrupt if ring else 0},
             ring_bytes=self.loaded.ring_bytes,
             ring_fill_bytes=fill,
+            usages=tuple(table.usage() for _, table in self._tables),
         )
 
     def close(self) -> None:

@@ -88,19 +88,3 @@ def key_words(records: NDArray[Any], fields: Sequence[Field]) -> NDArray[Any]:
         words[at : at + size] = np.ascontiguousarray(padded).view(np.uint64).reshape(-1, size).T
         at += size
     return words
-
-
-def key_values(words: NDArray[Any], fields: Sequence[Field]) -> list[int | bytes]:
-    """Return one key's fields as Python values, shape of `words` (words,): an int each, or the bytes of the array."""
-    values: list[int | bytes] = []
-    at = 0
-    for field in fields:
-        if field.type == "char":
-            size = (field.count + 7) // 8
-            values.append(words[at : at + size].tobytes()[: field.count])
-            at += size
-        else:
-            word = words[at : at + 1]
-            values.append(int(word.view(np.int64)[0]) if field.type[0] == "s" else int(word[0]))
-            at += 1
-    return values

@@ -1,57 +1,79 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The series of one metric: label text made once a series, numbers until the scrape.
+"""The series of one metric: label text made once a key, numbers until the scrape, never more than the budget.
 
-`probe` feeds it with batches of events or with the contents of kernel maps, and takes a `Family` for the page.
+`probe` feeds it with batches of events or with the contents of kernel maps, and takes a `Family` for the page. Which
+label sets have a row is decided in `budget`, keys find their row through `grouping`, numbers are kept in `values`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from probed.exporter.decoders import Decoder
+from probed.exporter.budget import FIRST, OTHER, Budget
 from probed.exporter.family import Family
+from probed.exporter.fold import Decoder
 from probed.exporter.grouping import Grouping
-from probed.exporter.records import key_values, key_words, words_of
+from probed.exporter.increments import Increments
+from probed.exporter.labels import OTHER_TEXT, label_sets
+from probed.exporter.records import key_words, words_of
+from probed.exporter.values import Counts, Observations, Values
 from probed.manifest import Field, Metric
+
+LEAST_KEYS = 1 << 12
+"""So many keys are remembered, or eight times the budget if that is more."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesUsage:
+    """How much of its budget a metric uses: series on the page, and the events so far that went to `other`."""
+
+    metric_name: str
+    series: int
+    budget: int
+    overflowed: int
 
 
 class SeriesTable:
-    """Rows of counts (and, for a histogram, of buckets and sums), one for each label set."""
+    """The rows of one metric, one for each label set, and one for all that have none.
 
-    def __init__(self, metric: Metric, fields: tuple[Field, ...], decoders: tuple[Decoder, ...]) -> None:
-        """`fields` are those that the labels come from, in their order; `decoders` make their text."""
+    `expired` counts the events of series that have left the page because they were idle: what is on the page and
+    `expired` add up to all that was counted.
+    """
+
+    def __init__(
+        self,
+        metric: Metric,
+        fields: tuple[Field, ...],
+        decoders: Sequence[Decoder],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`fields` are those that the labels come from, in their order; `decoders` make their text.
+
+        At most `metric.budget` series are shown, `other` among them; one that is idle for more than
+        `metric.idle_seconds` of `clock` leaves the page at the next scrape. A metric without labels has its one series
+        always.
+        """
         self._metric = metric
         self._fields = fields
         self._decoders = decoders
-        self._grouping = Grouping(words_of(fields), self._row_of)
-        self._rows: dict[tuple[str, ...], int] = {}
-        self._labels: list[tuple[str, ...]] = []
-        self._slots = len(metric.bounds) + 1 if metric.type == "histogram" else 1
-        # A whole number of the field's units is in a bucket when it is at most the bound.
-        self._bounds = np.array([round(bound / metric.factor) for bound in metric.bounds], np.int64)
-        self._counts = np.zeros((8, self._slots), np.uint64)
-        self._sums = np.zeros(8)
-        if not fields:
-            self._row(())
+        self.expired = 0
+        self._values: Values = Observations(metric) if metric.type == "histogram" else Counts()
+        self._increments = Increments(max(1, words_of(fields)))
+        if fields:
+            self._budget = Budget(metric.budget - 1, (OTHER_TEXT,) * len(fields), metric.idle_seconds, clock)
+        else:
+            self._budget = Budget(1, (), np.inf, clock)
+            self._budget.take(())
+        self._grouping = Grouping(max(1, words_of(fields)), self._cells_of, max(LEAST_KEYS, 8 * metric.budget))
 
-    def _row_of(self, key: NDArray[Any]) -> int:
-        values = key_values(key, self._fields)
-        return self._row(tuple(decode(value) for decode, value in zip(self._decoders, values, strict=True)))
-
-    def _row(self, labels: tuple[str, ...]) -> int:
-        """Return the row of a label set: keys that differ may still say the same."""
-        row = self._rows.get(labels)
-        if row is None:
-            row = self._rows[labels] = len(self._labels)
-            self._labels.append(labels)
-            if row == len(self._sums):
-                self._counts = np.concatenate((self._counts, np.zeros_like(self._counts)))
-                self._sums = np.concatenate((self._sums, np.zeros_like(self._sums)))
-        return row
+    def _cells_of(self, keys: NDArray[Any]) -> list[int]:
+        return self._budget.cells_of(label_sets(keys, self._fields, self._decoders))
 
     def add_events(self, events: NDArray[Any]) -> None:
         """Count a batch, shape (n,), dtype of the ring's records."""
@@ -59,41 +81,75 @@ class SeriesTable:
             events = events[events[name] == value]
         if not len(events):
             return
-        rows = self._grouping.rows(key_words(events, self._fields))
-        if self._metric.value is None:
-            self._add(rows, 1)
-            return
-        values = events[self._metric.value].astype(np.int64)
-        buckets = np.searchsorted(self._bounds, values)
-        self._add(rows * self._slots + buckets, self._slots)
-        sums = np.bincount(rows, values, len(self._labels))
-        self._sums[: len(sums)] += sums * self._metric.factor
-
-    def _add(self, cells: NDArray[Any], slots: int) -> None:
-        used = len(self._labels)
-        counted = np.bincount(cells, minlength=used * slots).astype(np.uint64)
-        self._counts[:used] += counted.reshape(used, slots)
+        if self._fields:
+            self._count(self._grouping.cells(key_words(events, self._fields)), events)
+        else:
+            self._count(np.full(len(events), FIRST, np.intp), events)
 
     def set_counts(self, parts: Iterable[tuple[NDArray[Any], NDArray[Any]]]) -> None:
-        """Take over what the kernel has counted: for each map its keys, shape (n,), and counts, shape (n,)."""
-        self._counts[:] = 0
-        for keys, counts in parts:
-            rows = self._grouping.rows(key_words(keys, self._fields))
-            np.add.at(self._counts[:, 0], rows, counts)
+        """Take over what the kernel has counted: for each map its keys, shape (n,), and counts, shape (n,).
+
+        What was counted since the last time passes through the budget as events do, at once: who counted most in it
+        is first to get a free row, and who is idle leaves.
+        """
+        keys, counts = zip(*((self._keys(records), counts) for records, counts in parts), strict=True)
+        risen, by = self._increments.since(np.concatenate(keys, axis=1), np.concatenate(counts))
+        if len(by):
+            cells = self._grouping.cells(risen) if self._fields else np.full(len(by), FIRST, np.intp)
+            self._count(cells, risen, by)
+
+    def _keys(self, records: NDArray[Any]) -> NDArray[Any]:
+        """Return the key of each record; without labels all have one."""
+        return key_words(records, self._fields) if self._fields else np.zeros((1, len(records)), np.uint64)
+
+    def _count(self, cells: NDArray[Any], events: NDArray[Any], times: NDArray[Any] | None = None) -> None:
+        """Count each event in its cell, shape (n,), so many `times`, shape (n,), dtype int64 (None: once)."""
+        counted = _by_cell(cells, times)
+        moves = self._budget.seat(counted)
+        if moves is not None:
+            self._grouping.move(moves)
+            cells = moves[cells]
+            counted = _by_cell(cells, times)
+        first_waiting = self._budget.first_waiting
+        rows = cells if len(counted) <= first_waiting else np.where(cells < first_waiting, cells, OTHER)
+        self._values.add(self._budget.count(counted), rows, events)
+        moves = self._budget.cut()
+        if moves is not None:
+            self._grouping.move(moves)
 
     def family(self) -> Family:
-        """Return what the page shows now; later counting does not change it."""
-        used = len(self._labels)
+        """Return what the page shows now; later counting does not change it. Rows change hands here alone."""
+        self._keep_house()
+        rows, labels = self._budget.shown()
         metric = self._metric
-        histogram = metric.type == "histogram"
         return Family(
             name=metric.name,
             type=metric.type,
             help=metric.help,
             label_names=tuple(label.name for label in metric.labels),
-            labels=tuple(self._labels),
-            values=np.zeros(0) if histogram else self._counts[:used, 0].copy(),
-            bounds=metric.bounds,
-            buckets=self._counts[:used].copy() if histogram else np.zeros((0, 0), np.uint64),
-            sums=self._sums[:used].copy(),
+            labels=tuple(labels),
+            **self._values.of(np.array(rows, np.intp)),
         )
+
+    def _keep_house(self) -> None:
+        idle = self._budget.expire()
+        if idle is not None:
+            self._grouping.move(idle.moves)
+            self.expired += self._values.clear(idle.rows)
+        lost = self._budget.elect()
+        if lost is not None:
+            self._grouping.move(lost.moves)
+            self._values.merge(lost.rows, OTHER)
+
+    def usage(self) -> SeriesUsage:
+        """Return how much of the budget is used, as of the last `family`."""
+        return SeriesUsage(self._metric.name, len(self._budget), self._metric.budget, self._budget.overflowed)
+
+
+def _by_cell(cells: NDArray[Any], times: NDArray[Any] | None) -> NDArray[Any]:
+    """Return how often each cell occurs, by cell, as long as the highest one needs."""
+    if times is None:
+        return np.bincount(cells)
+    counted = np.zeros(int(cells.max()) + 1, np.int64)
+    np.add.at(counted, cells, times)
+    return counted

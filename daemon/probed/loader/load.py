@@ -18,7 +18,7 @@ from probed.loader.btf import Btf
 from probed.loader.compiler import Module, compile_text
 from probed.loader.types import types_for
 from probed.manifest import LoadedProbe, Map, Metric, Record
-from probed.override import override
+from probed.override import Everywhere, override, settled
 from probed.request import LoadRequest, Text
 from probed.resolve import check_attach_points, check_programs, resolve
 
@@ -57,9 +57,9 @@ def declared(request: LoadRequest) -> Probe:
     """Return the probe's declaration with the site's overrides. Raises DeclarationError."""
     probe = declaration.parse(request.declaration.text, request.declaration.path, request.name)
     if request.site is None:
-        return probe
+        return settled(probe, Everywhere())
     configuration = site.parse(request.site.text, request.site.path)
-    return override(probe, configuration.probes[request.name], configuration.source)
+    return override(probe, configuration.probes[request.name], configuration.everywhere, configuration.source)
 
 
 def source_text(request: LoadRequest, probe: Probe) -> str:

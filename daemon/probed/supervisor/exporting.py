@@ -30,7 +30,12 @@ STOP_TIMEOUT = 10.0
 TELL_TIMEOUT = 5.0
 """An exporter that takes no message for so long is stuck."""
 
-FRUGAL = {"MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1"}
+FRUGAL = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": "131072",
+    "MALLOC_TRIM_THRESHOLD_": "131072",
+    "OPENBLAS_NUM_THREADS": "1",
+}
 """One heap for its few threads, and none of numpy's threads for linear algebra: 6 MB less after a storm."""
 
 EXPORTER_FDS = ("ring", "stats", "map:")

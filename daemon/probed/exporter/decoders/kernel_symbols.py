@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of kernel addresses: the decoder `kernel_symbol`.
+
+Names are there where the kernel shows its addresses to everybody (kernel.kptr_restrict 0 and
+kernel.perf_event_paranoid at most 1; Linux kernel/ksyms_common.c, kallsyms_show_value): the exporter has no privilege,
+and would be worth more to an intruder with them. Elsewhere an address is `unknown`: a number would tell the world where
+the kernel is.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from array import array
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from probed.exporter.decoders.texts import text
+
+LOG = logging.getLogger("exporter")
+
+KERNEL_HALF = 1 << 63
+"""Where addresses of the kernel begin on 64-bit machines; below are users' and offsets into per-CPU memory."""
+
+LONGEST = 1 << 20
+"""No function is longer: an address further behind a symbol is in a gap."""
+
+ANEW_SECONDS = 60.0
+"""An unknown address makes the symbols be read anew (modules come and go), but no more often than this."""
+
+
+class KernelSymbols:
+    """Symbols by address, some 8 MB for 150,000; nothing until the first is asked for."""
+
+    def __init__(self, root: Path = Path("/"), clock: Callable[[], float] = time.monotonic) -> None:
+        """Open /proc/kallsyms. Where it cannot be, no address has a name."""
+        self._clock = clock
+        self._fd: int | None = None
+        try:
+            self._fd = os.open(root / "proc/kallsyms", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            LOG.info("kernel addresses will have no names: %s", error)
+        self._starts: NDArray[np.uint64] = np.zeros(0, np.uint64)
+        self._names: NDArray[np.uint32] = np.zeros(0, np.uint32)
+        self._text = bytearray()
+        self._read_at = -ANEW_SECONDS
+
+    def name(self, address: int) -> str | None:
+        """Return the symbol that an address is in, without its module; None where no symbol is known."""
+        found = self._find(address)
+        if found is None and address >= KERNEL_HALF and self._clock() - self._read_at >= ANEW_SECONDS:
+            self._read_at = self._clock()
+            self._read()
+            found = self._find(address)
+        return found
+
+    def _find(self, address: int) -> str | None:
+        index = int(np.searchsorted(self._starts, np.uint64(address), side="right")) - 1
+        if index < 0 or address - int(self._starts[index]) >= LONGEST:
+            return None
+        start = int(self._names[index])
+        return text(bytes(self._text[start : self._text.index(b"\0", start)]))
+
+    def _read(self) -> None:
+        """Read every symbol. One address may have several; the first that the kernel lists counts."""
+        starts, names, self._text = array("Q"), array("I"), bytearray()
+        for address, name in self._symbols():
+            starts.append(address)
+            names.append(len(self._text))
+            self._text += name + b"\0"
+        unique, first = np.unique(np.frombuffer(starts, np.uint64), return_index=True)
+        self._starts, self._names = unique, np.frombuffer(names, np.uint32)[first]
+
+    def _symbols(self) -> Iterator[tuple[int, bytes]]:
+        """Yield address and name of what has an address; all are 0 for a reader who may not know them."""
+        if self._fd is None:
+            return
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        with open(self._fd, "rb", closefd=False) as lines:
+            for line in lines:
+                address, _, name = line.split(None, 3)[:3]
+                if (number := int(address, 16)) >= KERNEL_HALF:
+                    yield number, name
+
+
+def symbol(symbols: KernelSymbols) -> Callable[[int | bytes], str]:
+    """Return the decoder from an address to its symbol: `unknown` where none is known, a number below the kernel."""
+
+    def decode(value: int | bytes) -> str:
+        address = int(value) & 0xFFFFFFFFFFFFFFFF
+        return symbols.name(address) or ("unknown" if address >= KERNEL_HALF else hex(address))
+
+    return decode

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of network interfaces: the decoder `network_interface`."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from probed.exporter.decoders.snapshot import Snapshot
+from probed.exporter.decoders.texts import text
+
+
+def interface_name(root: Path) -> Callable[[int | bytes], str]:
+    """Return the decoder from an ifindex to the interface's name, ``ifindex:N`` where there is none.
+
+    Only interfaces of the exporter's own network namespace have names here, and indices of other namespaces may
+    coincide with theirs. No interface's name has a colon (Linux net/core/dev.c, dev_valid_name).
+    """
+    interfaces = Snapshot(lambda: _interfaces(root))
+    return lambda value: interfaces.get(int(value)) or f"ifindex:{int(value)}"
+
+
+def _interfaces(root: Path) -> Iterator[tuple[int, str]]:
+    """Yield index and name of every interface. Source: Linux Documentation/ABI/testing/sysfs-class-net."""
+    for folder in (root / "sys/class/net").iterdir():
+        try:
+            number = (folder / "ifindex").read_bytes().strip()
+        except OSError:  # gone meanwhile, or bonding_masters, which is a file
+            continue
+        if re.fullmatch(rb"[0-9]{1,10}", number):
+            yield int(number), text(os.fsencode(folder.name))

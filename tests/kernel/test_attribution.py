@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whose doing it was: control groups as systemd and container runtimes make them, here made by hand.
+
+Each is gone before the scrape, so its name comes from the kernel's announcement and not from a look at the tree.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+from fixtures import OWN_PROBES, Install, Start
+
+from cgroup2 import Cgroups, run_in
+from daemon import PROBES, SHIPPED, Daemon, site
+
+EXECS = "probed_process_execs_total"
+LIFETIMES = "probed_process_lifetime_seconds_count"
+
+POD = "11111111-2222-4333-8444-555555555555"
+POD_SLICE = f"kubepods-burstable-pod{POD.replace('-', '_')}.slice"
+PODS = f"kubepods.slice/kubepods-burstable.slice/{POD_SLICE}"
+GUARANTEED = f"kubepods.slice/kubepods-pod{POD.replace('-', '_')}.slice"
+USER = "user.slice/user-1000.slice/user@1000.service"
+
+CONTAINERS = {
+    "Docker, systemd": ("system.slice/docker-{id}.scope", "docker:{short}"),
+    "Docker, cgroupfs": ("docker/{id}", "docker:{short}"),
+    "Docker, something below": ("docker/{id}/init", "docker:{short}"),
+    "Docker, rootless": (USER + "/app.slice/docker-{id}.scope", "user@1000.service/docker:{short}"),
+    "Docker in a pod": (PODS + "/docker-{id}.scope", "docker:{short}"),
+    "Podman, systemd": ("machine.slice/libpod-{id}.scope", "podman:{short}"),
+    "Podman, crun": ("machine.slice/libpod-{id}.scope/container", "podman:{short}"),
+    "Podman, cgroupfs": ("libpod_parent/libpod-{id}", "podman:{short}"),
+    "Podman, rootless": (USER + "/user.slice/libpod-{id}.scope/container", "user@1000.service/podman:{short}"),
+    "containerd, systemd": (PODS + "/cri-containerd-{id}.scope", "cri:{short}"),
+    "containerd, guaranteed": (GUARANTEED + "/cri-containerd-{id}.scope", "cri:{short}"),
+    "containerd, cgroupfs": (f"kubepods/burstable/pod{POD}/{{id}}", "cri:{short}"),
+    "containerd, colons": (f"system.slice/containerd.service/{POD_SLICE}:cri-containerd:{{id}}", "cri:{short}"),
+    "containerd in Docker": ("docker/{id}/kubelet/" + PODS + "/cri-containerd-{other}.scope", "docker:{short}"),
+    "CRI-O, systemd": (PODS + "/crio-{id}.scope", "cri:{short}"),
+    "CRI-O, crun": (PODS + "/crio-{id}.scope/container", "cri:{short}"),
+    "CRI-O, cgroupfs": (f"kubepods/burstable/pod{POD}/crio-{{id}}", "cri:{short}"),
+}
+
+UNITS = {
+    "a service": ("system.slice/test-{short}.service", "test-{short}.service"),
+    "below a service": ("system.slice/test-{short}.service/workers/3", "test-{short}.service"),
+    "a scope": ("system.slice/test-{short}.scope", "test-{short}.scope"),
+    "a user's manager": (USER + "/init.scope", "user@1000.service/init.scope"),
+    "a user's service": (USER + "/app.slice/test-{short}.service", "user@1000.service/test-{short}.service"),
+}
+
+
+@pytest.fixture
+def cgroups() -> Iterator[Cgroups]:
+    with Cgroups() as made:
+        yield made
+
+
+def fresh(texts: tuple[str, str]) -> tuple[str, str]:
+    """Return path and label with ids that nobody had before."""
+    number = secrets.token_hex(32)
+    path, label = (text.format(id=number, short=number[:12], other=secrets.token_hex(32)) for text in texts)
+    return path, label
+
+
+@pytest.mark.parametrize("texts", [*CONTAINERS.values(), *UNITS.values()], ids=[*CONTAINERS, *UNITS])
+def test_a_cgroup_that_is_gone_has_its_name(
+    daemon: Daemon, install: Install, cgroups: Cgroups, texts: tuple[str, str]
+) -> None:
+    path, label = fresh(texts)
+    program = install("exits")
+    run_in(cgroups.make(path), program)
+    cgroups.remove()
+    page = daemon.scrape()
+    assert page.by("unit", EXECS, comm=program.name) == {label: 1}
+    assert page.by("unit", LIFETIMES, comm=program.name) == {label: 1}
+
+
+def test_what_is_in_no_unit_is_in_the_root(daemon: Daemon, install: Install, cgroups: Cgroups) -> None:
+    program = install("exits")
+    run_in(cgroups.root, program)
+    assert daemon.scrape().by("unit", EXECS, comm=program.name) == {"/": 1}
+
+
+def test_an_older_cgroup_than_the_daemon_has_its_name(start: Start, install: Install, cgroups: Cgroups) -> None:
+    path, label = fresh(CONTAINERS["Docker, systemd"])
+    group, program = cgroups.make(path), install("exits")
+    daemon = start()
+    run_in(group, program)
+    assert daemon.scrape().by("unit", EXECS, comm=program.name) == {label: 1}
+
+
+def test_failed_opens_have_the_unit_too(daemon: Daemon, install: Install, cgroups: Cgroups) -> None:
+    path, label = fresh(UNITS["a service"])
+    program = install("fail_opens")
+    run_in(cgroups.make(path), program, "openat", "ENOENT", "101")
+    cgroups.remove()
+    assert daemon.scrape().by("unit", "probed_open_failures_total", comm=program.name, errno="ENOENT") == {label: 101}
+
+
+def test_101_cgroups_are_told_apart(daemon: Daemon, install: Install, cgroups: Cgroups) -> None:
+    program, labels = install("exits"), dict[str, float]()
+    for times in range(1, 102):
+        path, label = fresh(CONTAINERS["Podman, systemd"])
+        group = cgroups.make(path)
+        for _ in range(times % 3 + 1):
+            run_in(group, program)
+        cgroups.remove()
+        labels[label] = times % 3 + 1
+    assert daemon.scrape().by("unit", EXECS, comm=program.name) == labels
+
+
+def test_unknown_cgroups_are_one_label(start: Start, install: Install, cgroups: Cgroups) -> None:
+    program = install("exits")
+    daemon = start(site({"process": None}))  # without the announcements
+    for _ in range(11):
+        run_in(cgroups.make(fresh(UNITS["a service"])[0]), program)
+        cgroups.remove()
+    assert daemon.scrape().by("unit", EXECS, comm=program.name) == {"unknown": 11}
+
+
+HOSTILE = (b"a", b'quo"te', b"back\\slash", b"\\xff", b"\xff", b"%FF", b"pi|pe", b"bra{c}e", b"con\x01trol", b"comma,=")
+
+
+def test_hostile_names_stay_apart_on_a_valid_page(daemon: Daemon, install: Install, cgroups: Cgroups) -> None:
+    program = install("exits")
+    for name in HOSTILE:
+        run_in(cgroups.make(program.name.encode() + name), program)
+        cgroups.remove()
+    assert list(daemon.scrape().by("unit", EXECS, comm=program.name).values()) == [1] * len(HOSTILE)
+    assert daemon.get("/metrics", Accept="application/openmetrics-text")[0] == 200
+
+
+@pytest.mark.parametrize("runtime", [name for name, (path, _) in CONTAINERS.items() if path.startswith("kubepods")])
+def test_a_container_of_a_pod_has_its_uid(start: Start, install: Install, cgroups: Cgroups, runtime: str) -> None:
+    daemon = start(site({"cgroups": None, "owners": None}, [PROBES, OWN_PROBES]))
+    path, label = fresh(CONTAINERS[runtime])
+    program = install("exits")
+    run_in(cgroups.make(path), program)
+    cgroups.remove()
+    page = daemon.scrape()
+    assert page.by("unit", "probed_owners_execs_total", comm=program.name) == {label: 1}
+    assert page.by("pod_uid", "probed_owners_execs_total", comm=program.name) == {POD: 1}
+
+
+def test_what_is_in_no_pod_has_an_empty_pod_uid(start: Start, install: Install, cgroups: Cgroups) -> None:
+    daemon = start(site({**SHIPPED, "owners": None}, [PROBES, OWN_PROBES]))
+    program = install("exits")
+    run_in(cgroups.make(fresh(UNITS["a service"])[0]), program)
+    assert daemon.scrape().by("pod_uid", "probed_owners_execs_total", comm=program.name) == {"": 1}

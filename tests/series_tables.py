@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Series tables over events that are simply a name and a value, and a clock that is set by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from probed.exporter.decoders import decoder
+from probed.exporter.family import Family
+from probed.exporter.records import dtype
+from probed.exporter.series import SeriesTable
+from probed.manifest import Field, Label, Metric, Record
+
+FIELDS = (Field("value_ns", "u64", 0, 1), Field("name", "char", 8, 16), Field("kind", "u32", 24, 1))
+EVENT = Record(28, FIELDS)
+BOUNDS = (1e-9, 1e-6)
+
+Decode = Callable[[int | bytes], str | None]
+
+
+class Clock:
+    """Seconds; `now` is set by the test."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def events(of: Iterable[bytes | str | tuple[bytes | str, int]]) -> np.ndarray:
+    """Return a batch: names, each with its value or 0."""
+    pairs = [each if isinstance(each, tuple) else (each, 0) for each in of]
+    batch = np.zeros(len(pairs), dtype(EVENT))
+    names = [name.encode() if isinstance(name, str) else name for name, _ in pairs]
+    batch["name"] = np.frombuffer(b"".join(name.ljust(16, b"\0") for name in names), "V16")
+    batch["value_ns"] = [value for _, value in pairs]
+    return batch
+
+
+def metric(kind: str = "counter", *, budget: int = 1000, idle: float = 3600.0, labels: bool = True) -> Metric:
+    """Return a metric with the label `name`, or with none."""
+    of = (Label("name", "name", "comm", {}),) if labels else ()
+    value, bounds = ("value_ns", BOUNDS) if kind == "histogram" else (None, ())
+    return Metric("probed_x_total", kind, "Help.", (), {}, of, value, 1e-9, bounds, budget, idle)  # type: ignore[arg-type]
+
+
+def table(of: Metric, clock: Clock | None = None, decode: Decode | None = None) -> SeriesTable:
+    """Return the metric's table; `decode` instead of the decoder of its label."""
+    decoders: Sequence[Decode] = [decode or decoder(label) for label in of.labels]
+    return SeriesTable(of, FIELDS[1:2] if of.labels else (), tuple(decoders), clock=clock or Clock())
+
+
+def shown(family: Family) -> dict[str, int]:
+    """Return what a counter's page shows by name."""
+    assert len(set(family.labels)) == len(family.labels)
+    return {labels[0]: int(value) for labels, value in zip(family.labels, family.values, strict=True)}
+
+
+def observed(family: Family) -> dict[str, tuple[list[int], float]]:
+    """Return what a histogram's page shows by name: buckets and sum."""
+    assert len(set(family.labels)) == len(family.labels)
+    rows = zip(family.labels, family.buckets.tolist(), family.sums.tolist(), strict=True)
+    return {labels[0]: (buckets, total) for labels, buckets, total in rows}

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which path a cgroup id belongs to: on trees made of folders, and announcements made of arrays."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from probed.exporter import cgroups
+from probed.exporter.cgroups import MADE, REMOVED, RENAMED, WALK_SECONDS, Cgroups, mount_point
+
+EVENT = np.dtype([("id", "<u8"), ("kind", "<u4"), ("pad", "<u4"), ("path", "V496")])
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def mounted(root: Path, lines: str) -> Path:
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/mountinfo").write_text(lines)
+    return root
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Path:
+    """A host with cgroup2 on /sys/fs/cgroup and two units."""
+    for path in ("system.slice/nginx.service", "user.slice/user-1000.slice"):
+        (tmp_path / "sys/fs/cgroup" / path).mkdir(parents=True)
+    return mounted(tmp_path, "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n")
+
+
+def number_of(host: Path, path: str) -> int:
+    return os.stat(f"{host}/sys/fs/cgroup{path}").st_ino  # noqa: PTH116
+
+
+def announcements(*events: tuple[int, int, str]) -> np.ndarray:
+    rows = np.zeros(len(events), EVENT)
+    for at, (kind, number, path) in enumerate(events):
+        rows[at] = (number, kind, 0, np.void(path.encode().ljust(496, b"\0")))
+    return rows
+
+
+def test_the_tree_is_known_from_the_start(host: Path) -> None:
+    known = Cgroups(host)
+    for path in ("/", "/system.slice", "/system.slice/nginx.service", "/user.slice/user-1000.slice"):
+        assert known.path(number_of(host, path)) == path
+    assert known.unknown == 0
+
+
+def test_what_is_announced_is_known_and_stays_known_when_it_is_gone(host: Path) -> None:
+    known = Cgroups(host)
+    known.hear(announcements((MADE, 77, "/system.slice/short.service"), (REMOVED, 77, "/system.slice/short.service")))
+    assert known.path(77) == "/system.slice/short.service"
+
+
+def test_a_renamed_one_has_its_new_path(host: Path) -> None:
+    known = Cgroups(host)
+    known.hear(announcements((MADE, 77, "/a"), (RENAMED, 77, "/b")))
+    assert known.path(77) == "/b"
+
+
+def test_an_unknown_id_is_no_path_and_is_counted(host: Path) -> None:
+    known = Cgroups(host)
+    assert known.path(10**9) is None
+    assert known.unknown == 1
+
+
+def test_a_miss_walks_the_tree_again_but_seldom(host: Path, clock: Clock) -> None:
+    known = Cgroups(host, clock)
+    (host / "sys/fs/cgroup/late.service").mkdir()
+    number = number_of(host, "/late.service")
+    assert known.path(number) is None
+    clock.now = WALK_SECONDS
+    assert known.path(number) == "/late.service"
+    (host / "sys/fs/cgroup/later.service").mkdir()
+    assert known.path(number_of(host, "/later.service")) is None
+
+
+def test_a_path_that_was_cut_is_left_to_the_tree(host: Path) -> None:
+    known = Cgroups(host)
+    known.hear(announcements((MADE, 77, "/" + 495 * "x")))
+    assert known.path(77) is None
+
+
+def test_a_path_that_is_no_utf8_is_as_the_tree_has_it(host: Path) -> None:
+    known = Cgroups(host)
+    rows = announcements((MADE, 77, ""))
+    rows["path"] = np.void(b"/a\xff".ljust(496, b"\0"))
+    known.hear(rows)
+    assert known.path(77) == "/a\udcff"
+
+
+def test_past_the_limit_the_longest_removed_go_first(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cgroups, "MOST", 7)
+    known = Cgroups(host)
+    alive = len(known)
+    for number in range(1000, 1100):
+        known.hear(announcements((MADE, number, f"/{number}"), (REMOVED, number, f"/{number}")))
+    assert len(known) == 7
+    assert known.path(1099) == "/1099"
+    assert known.path(1000) is None
+    assert known.path(number_of(host, "/system.slice/nginx.service")) is not None
+    assert alive == 5
+
+
+def test_an_id_that_comes_again_is_no_longer_removed(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cgroups, "MOST", 7)
+    known = Cgroups(host)
+    known.hear(announcements((MADE, 77, "/old"), (REMOVED, 77, "/old"), (MADE, 77, "/new")))
+    for number in range(1000, 1100):
+        known.hear(announcements((MADE, number, f"/{number}"), (REMOVED, number, f"/{number}")))
+    assert known.path(77) == "/new"
+
+
+@pytest.mark.parametrize(
+    ("line", "where"),
+    [
+        ("30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw", "sys/fs/cgroup"),
+        ("30 23 0:26 / /sys/fs/cgroup/unified rw shared:9 - cgroup2 cgroup2 rw", "sys/fs/cgroup/unified"),
+        (r"30 23 0:26 / /mnt/with\040space rw - cgroup2 none rw", "mnt/with space"),
+        ("30 23 0:26 /docker/abc /sys/fs/cgroup rw - cgroup2 cgroup2 rw", None),
+        ("30 23 0:26 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd", None),
+    ],
+)
+def test_cgroup2_is_found_wherever_it_is_mounted_whole(tmp_path: Path, line: str, where: str | None) -> None:
+    mounted(tmp_path, f"22 1 0:5 / / rw - ext4 /dev/vda rw\n{line}\n")
+    assert mount_point(tmp_path) == (tmp_path / where if where else None)
+
+
+def test_a_host_without_cgroup2_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    known = Cgroups(mounted(tmp_path, "22 1 0:5 / / rw - ext4 /dev/vda rw\n"))
+    assert "no cgroup2 is mounted here" in caplog.text
+    assert known.path(1) is None

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fold rules applied, and the ones that are on by default: each with names that it takes and names that it leaves."""
+
+import re
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probed import fold_defaults
+from probed.exporter.decoders import decoder
+from probed.exporter.fold import folded
+from probed.manifest import FoldRule, Label
+
+HEX = "0123456789abcdef" * 2
+UUID = "01234567-89ab-cdef-0123-456789abcdef"
+
+UNTOUCHED = [
+    "",
+    "/",
+    "bash",
+    "kworker",
+    "kworkers/0",
+    "kernel",
+    "unknown",
+    "init.scope",
+    "nginx.service",
+    "getty@tty1.service",
+    "user@1000.service",
+    "user-runtime-dir@1000.service",
+    "systemd-fsck@dev-disk-by\\x2duuid-0123.service",
+    "openvpn@1-2.service",
+    "user@1000.service/app-org.gnome.Terminal.service",
+    "user@1000.service/app-steam@autostart.service",
+    "user@1000.service/init.scope",
+    "run-user-1000.mount",
+    "run-lock.mount",
+    "run-docker-netns-0123456789ab.mount",
+    "session-manager.service",
+    "machine-debian.scope",
+    "docker:0123456789ab",
+    "podman:0123456789ab",
+    "lxc:session-1.scope",
+    "irq/none",
+    "md_raid1",
+    "loop",
+    "loopback0",
+    "vhost-user",
+]
+
+COMMS = [
+    ("kworker/0:1", "kworker"),
+    ("kworker/u16:3-e", "kworker"),
+    ("kworker/R-ext4-", "kworker"),
+    ("ksoftirqd/0", "ksoftirqd"),
+    ("migration/127", "migration"),
+    ("cpuhp/1", "cpuhp"),
+    ("rcuop/12", "rcuop"),
+    ("rcuog/0", "rcuog"),
+    ("rcuc/3", "rcuc"),
+    ("idle_inject/2", "idle_inject"),
+    ("irq_work/2", "irq_work"),
+    ("ktimers/2", "ktimers"),
+    ("backlog_napi/1", "backlog_napi"),
+    ("irq/24-ACPI:Ged", "irq/ACPI:Ged"),
+    ("irq/16-s-i915", "irq/i915"),
+    ("kswapd0", "kswapd"),
+    ("kcompactd1", "kcompactd"),
+    ("kdamond.0", "kdamond"),
+    ("jbd2/dm-12-8", "jbd2"),
+    ("xfsaild/sda1", "xfsaild"),
+    ("xfs-cil/dm-0", "xfs-cil"),
+    ("dio/dm-0", "dio"),
+    ("kdmflush/253:0", "kdmflush"),
+    ("dmcrypt_write/2", "dmcrypt_write"),
+    ("napi/eth0-8193", "napi"),
+    ("kmmpd-sda1", "kmmpd"),
+    ("loop12", "loop"),
+    ("scsi_eh_3", "scsi_eh"),
+    ("scsi_tmf_3", "scsi_tmf"),
+    ("md127_raid1", "md_raid1"),
+    ("iou-wrk-12345", "iou-wrk"),
+    ("iou-sqp-12345", "iou-sqp"),
+    ("vhost-12345", "vhost"),
+    ("kvm-pit/12345", "kvm-pit"),
+    ("ksmbd:50123", "ksmbd"),
+]
+
+UNITS = [
+    ("session-3.scope", "session-*.scope"),
+    ("session-c12.scope", "session-*.scope"),
+    (f"run-r{HEX}.service", "run-*.service"),
+    (f"run-r{HEX}.scope", "run-*.scope"),
+    (f"run-r{HEX}.mount", "run-*.mount"),
+    ("run-u123.service", "run-*.service"),
+    ("run-p123-i456.scope", "run-*.scope"),
+    ("run-4711.scope", "run-*.scope"),
+    ("systemd-coredump@3-1234-0.service", "systemd-coredump@*.service"),
+    ("systemd-coredump@3-77-1234_5678-0.service", "systemd-coredump@*.service"),
+    ("sshd@12-192.0.2.1:22-192.0.2.7:50123.service", "sshd@*.service"),
+    ("sshd@12-2001:db8::1:22-2001:db8::7:50123.service", "sshd@*.service"),
+    ("dbus-:1.2-org.gnome.Nautilus@250.service", "dbus-:*-org.gnome.Nautilus@*.service"),
+    ("app-gnome-firefox-1234.scope", "app-gnome-firefox-*.scope"),
+    ("app-foo-1234.scope", "app-foo-*.scope"),
+    ("app-flatpak-com.slack.Slack-2b41f9aa.scope", "app-flatpak-com.slack.Slack-*.scope"),
+    ("app-gnome-org.gnome.Evince@12345.service", "app-gnome-org.gnome.Evince@*.service"),
+    (f"app-KDE-org.kde.okular@{HEX}.service", "app-KDE-org.kde.okular@*.service"),
+    (f"vte-spawn-{UUID}.scope", "vte-spawn-*.scope"),
+    (f"tmux-spawn-{UUID}.scope", "tmux-spawn-*.scope"),
+    (f"snap.firefox.firefox-{UUID}.scope", "snap.firefox.firefox-*.scope"),
+    (f"snap.firefox.firefox.{UUID}.scope", "snap.firefox.firefox-*.scope"),
+    ("podman-1234.scope", "podman-*.scope"),
+    ("podman-pause-9141885347830502205.scope", "podman-pause-*.scope"),
+]
+MACHINES = [(r"machine-qemu\x2d12\x2dweb.scope", r"machine-qemu\x2d*\x2dweb.scope")]
+
+
+def by_default(label: str, name: str) -> str | None:
+    rules = [FoldRule(rule.match, rule.replace) for rule in fold_defaults.RULES[label]]
+    return folded(lambda value: bytes(value).decode(), rules)(name.encode())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("label", ["comm", "parent"])
+@pytest.mark.parametrize(("name", "text"), COMMS)
+def test_kernel_threads_are_told_apart_by_what_they_do(label: str, name: str, text: str) -> None:
+    assert by_default(label, name) == text
+
+
+@pytest.mark.parametrize(("name", "text"), UNITS)
+def test_units_that_somebody_numbers_are_one(name: str, text: str) -> None:
+    assert by_default("unit", name) == text
+    assert by_default("unit", f"user@1000.service/{name}") == f"user@1000.service/{text}"
+
+
+@pytest.mark.parametrize(("name", "text"), MACHINES)
+def test_virtual_machines_keep_their_name_and_lose_their_number(name: str, text: str) -> None:
+    assert by_default("unit", name) == text
+
+
+@pytest.mark.parametrize("label", ["comm", "parent", "unit"])
+@pytest.mark.parametrize("name", UNTOUCHED)
+def test_other_names_stay(label: str, name: str) -> None:
+    assert by_default(label, name) in (name, "kworker")
+    assert label != "unit" or by_default(label, name) == name
+
+
+@pytest.mark.parametrize("label", ["comm", "unit"])
+def test_every_default_rule_is_tested(label: str) -> None:
+    names = [name for name, _ in (COMMS if label == "comm" else [*UNITS, *MACHINES])]
+    for rule in fold_defaults.RULES[label]:
+        assert any(re.fullmatch(rule.match, name) for name in names), rule.match
+
+
+@pytest.mark.parametrize("label", ["comm", "unit"])
+@pytest.mark.parametrize(
+    "name", ["a@1-" + "1-" * 2000, "app-" + "a-1" * 2000, "run-r" + "0" * 5000, "irq/" + "1" * 5000]
+)
+def test_no_name_keeps_the_default_rules_busy(label: str, name: str) -> None:
+    start = time.process_time()
+    by_default(label, name)
+    assert time.process_time() - start < 0.5
+
+
+@given(st.text(), st.sampled_from(["comm", "unit"]))
+def test_folding_twice_folds_no_further(name: str, label: str) -> None:
+    once = by_default(label, name.encode(errors="replace").decode())
+    assert once is not None
+    assert by_default(label, once) == once
+
+
+def test_the_first_rule_that_matches_the_whole_text_counts() -> None:
+    rules = (FoldRule("a", "first"), FoldRule("a.*", r"<\g<0>>"), FoldRule("ab", "never"))
+    fold = decoder(Label("comm", "comm", "comm", {}, {}, rules))
+    assert [fold(name) for name in (b"a", b"ab", b"ba")] == ["first", "<ab>", "ba"]
+
+
+def test_what_a_rule_drops_has_no_text() -> None:
+    fold = decoder(Label("comm", "comm", "comm", {}, {}, (FoldRule("sh", None), FoldRule(".*", "other"))))
+    assert [fold(name) for name in (b"sh", b"bash")] == [None, "other"]
+
+
+def test_a_group_that_took_no_part_is_empty() -> None:
+    assert folded(lambda _: "b", (FoldRule("(a)?b", r"[\1]"),))(0) == "[]"
+
+
+@given(st.binary(max_size=16))
+def test_any_name_becomes_text_that_prints(name: bytes) -> None:
+    rules = tuple(FoldRule(rule.match, rule.replace) for rule in fold_defaults.RULES["comm"])
+    made = decoder(Label("comm", "comm", "comm", {}, {}, (*rules, FoldRule(r"(.{0,3}).*", r"\1"))))(name)
+    assert made is not None
+    assert made.isprintable()
