@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""probed as a service of a real systemd: with two capabilities it counts exactly, and it stops in order."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+
+import pytest
+from machine import Machine, Service
+
+from daemon import SHIPPED, bpf_program_ids, status_of, until
+from probed import linux
+
+CAP_PERFMON, CAP_BPF = 38, 39
+BPF_PROG_GET_FD_BY_ID = 13
+"""enum bpf_cmd of Linux include/uapi/linux/bpf.h."""
+
+EXECS = "probed_process_execs_total"
+LIFETIMES = "probed_process_lifetime_seconds_count"
+
+AS_ROOT = {
+    "DynamicUser": "no",
+    "User": "root",
+    "AmbientCapabilities": "",
+    "CapabilityBoundingSet": "~",
+    "SystemCallFilter": "",  # it makes the exporter another user
+}
+
+
+def exists(program: int) -> bool:
+    """Say whether the kernel still has a BPF program of this id."""
+    try:
+        fd = linux.bpf(BPF_PROG_GET_FD_BY_ID, ctypes.create_string_buffer(struct.pack("=IIII", program, 0, 0, 0), 16))
+    except FileNotFoundError:
+        return False
+    os.close(fd)
+    return True
+
+
+def held_programs(service: Service) -> set[int]:
+    return set[int]().union(*map(bpf_program_ids, service.processes()))
+
+
+def capabilities(service: Service, kind: str) -> set[int]:
+    """Return what the service's processes have of a capability set, each as a mask."""
+    return {int(status_of(pid)[kind], 16) for pid in service.processes()}
+
+
+def test_every_probe_is_up_with_two_capabilities(probed: Service) -> None:
+    page = probed.scrape()
+    assert {probe: page.value("probed_probe_up", probe=probe) for probe in SHIPPED} == dict.fromkeys(SHIPPED, 1)
+
+
+def test_no_process_has_more_than_the_two_capabilities(probed: Service) -> None:
+    two = 1 << CAP_PERFMON | 1 << CAP_BPF
+    assert capabilities(probed, "CapEff") == {two, 0}
+    assert capabilities(probed, "CapBnd") == {two}
+
+
+def test_no_process_is_root_or_can_become_it(probed: Service) -> None:
+    statuses = [status_of(pid) for pid in probed.processes()]
+    assert [status["NoNewPrivs"] for status in statuses] == ["1", "1"]
+    assert all("0" not in status[ids].split() for status in statuses for ids in ("Uid", "Gid", "Groups"))
+
+
+def test_101_processes_of_a_unit_are_101(machine: Machine, probed: Service) -> None:
+    spawner, program = machine.install("spawn"), machine.install("exits")
+    before = probed.scrape()
+    assert machine.transient(spawner, "101", program) == "0 101\n"
+    after = probed.scrape()
+    assert after.by("parent", EXECS, comm=program.name) == {spawner.name: 101}
+    assert after.by("exit", LIFETIMES, comm=program.name) == {"ok": 101}
+    assert after.lost("process") == before.lost("process")
+    assert after.emitted("process") == after.accounted("process")
+
+
+@pytest.mark.parametrize(("port", "settings"), [(9801, {}), (9802, AS_ROOT)], ids=["two capabilities", "root"])
+def test_stop_ends_it_with_0_and_leaves_no_program(machine: Machine, port: int, settings: dict[str, str]) -> None:
+    service = Service(machine, port, settings).wait_until_ready()
+    programs = held_programs(service)
+    assert programs
+    assert all(map(exists, programs))
+    assert service.stop() == ("success", "0")
+    until(lambda: not any(map(exists, programs)), "no program of ours is left")
+
+
+def test_a_restart_begins_anew(machine: Machine) -> None:
+    service = Service(machine, 9803).wait_until_ready()
+    machine.run("systemctl", "restart", service.unit)
+    page = service.wait_until_ready().scrape()
+    assert page.emitted("process") == page.accounted("process")
+    assert service.stop() == ("success", "0")
+
+
+def test_it_is_reloaded_by_systemctl(machine: Machine) -> None:
+    service = Service(machine, 9804).wait_until_ready()
+    name = "probed_config_last_reload_success_timestamp_seconds"
+    before = service.scrape().value(name)
+    machine.run("systemctl", "reload", service.unit)
+    until(lambda: service.scrape().value(name) > before, "it has reloaded")
+    assert service.scrape().value("probed_config_last_reload_successful") == 1
+    assert service.stop() == ("success", "0")

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The label `unit` under a real systemd: what it starts is named after the unit, however short it lives."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import pytest
+from machine import Machine, Service
+
+from daemon import Page
+
+EXECS = "probed_process_execs_total"
+LIFETIMES = "probed_process_lifetime_seconds_count"
+
+USER = "somebody"
+UID = 1000
+
+CONTAINERS = {
+    "Docker": ("system.slice", "docker-{id}.scope", "docker:{short}"),
+    "Podman": ("machine.slice", "libpod-{id}.scope", "podman:{short}"),
+    "containerd": ("kubepods-besteffort.slice", "cri-containerd-{id}.scope", "cri:{short}"),
+    "CRI-O": ("kubepods-burstable.slice", "crio-{id}.scope", "cri:{short}"),
+}
+
+
+def fresh(kind: str) -> str:
+    """Return the name of a unit that never was."""
+    return f"test-{secrets.token_hex(4)}.{kind}"
+
+
+def cgroup(machine: Machine, path: str) -> Path:
+    """Return where a control group of the system is, seen from outside."""
+    return machine.root / "sys/fs/cgroup" / path
+
+
+def units(page: Page, program: Path) -> tuple[dict[str, float], dict[str, float]]:
+    """Return a program's execs and ends by unit."""
+    return page.by("unit", EXECS, comm=program.name), page.by("unit", LIFETIMES, comm=program.name)
+
+
+def once(unit: str) -> tuple[dict[str, float], dict[str, float]]:
+    """Return what `units` says when one process began and ended in a unit."""
+    return {unit: 1}, {unit: 1}
+
+
+@pytest.fixture(scope="module")
+def user(machine: Machine) -> str:
+    """A user whose own systemd runs."""
+    machine.run("useradd", "--uid", str(UID), "--create-home", USER)
+    machine.run("systemctl", "start", f"user@{UID}.service")
+    return USER
+
+
+def test_a_transient_unit_that_lives_for_milliseconds_is_named(machine: Machine, probed: Service) -> None:
+    unit, program = fresh("service"), machine.install("exits")
+    probed.scrape()
+    machine.transient("--unit", unit, program)
+    assert not cgroup(machine, f"system.slice/{unit}").exists()
+    assert units(probed.scrape(), program) == once(unit)
+
+
+def test_101_transient_units_between_two_scrapes_are_told_apart(machine: Machine, probed: Service) -> None:
+    program, names = machine.install("exits"), [fresh("service") for _ in range(101)]
+    script = f"for unit in {' '.join(names)}; do systemd-run --quiet --collect --wait --unit $unit {program}; done"
+    machine.run("sh", "-ec", script)
+    assert units(probed.scrape(), program) == (dict.fromkeys(names, 1), dict.fromkeys(names, 1))
+
+
+def test_what_a_unit_starts_is_the_units(machine: Machine, probed: Service) -> None:
+    unit, spawner, program = fresh("service"), machine.install("spawn"), machine.install("exits")
+    machine.transient("--unit", unit, spawner, "101", program)
+    assert units(probed.scrape(), program) == ({unit: 101}, {unit: 101})
+
+
+def test_a_scope_is_named(machine: Machine, probed: Service) -> None:
+    around, scope, program = fresh("service"), fresh("scope"), machine.install("exits")
+    machine.transient("--unit", around, "systemd-run", "--quiet", "--scope", "--unit", scope, program)
+    assert units(probed.scrape(), program) == once(scope)
+
+
+def test_a_unit_in_a_slice_is_named_as_any(machine: Machine, probed: Service) -> None:
+    unit, program = fresh("service"), machine.install("exits")
+    machine.transient("--unit", unit, "--slice", f"test-{secrets.token_hex(4)}.slice", program)
+    assert units(probed.scrape(), program) == once(unit)
+
+
+def test_what_a_unit_puts_below_itself_is_the_units(machine: Machine, probed: Service) -> None:
+    unit, program = fresh("service"), machine.install("exits")
+    below = f"/sys/fs/cgroup/system.slice/{unit}/workers"
+    script = f"mkdir {below}; echo 0 > {below}/cgroup.procs; exec {program}"
+    machine.transient("--unit", unit, "--property", "Delegate=yes", "sh", "-ec", script)
+    assert units(probed.scrape(), program) == once(unit)
+
+
+def test_an_instance_of_a_template_is_named(machine: Machine, probed: Service) -> None:
+    name, program = secrets.token_hex(4), machine.install("exits")
+    machine.write(f"/run/systemd/system/test-{name}@.service", f"[Service]\nType=oneshot\nExecStart={program}\n")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "start", rf"test-{name}@a\x2db.service")
+    assert units(probed.scrape(), program) == once(rf"test-{name}@a\x2db.service")
+
+
+def test_a_users_service_is_named_behind_the_users_manager(machine: Machine, probed: Service, user: str) -> None:
+    unit, program = fresh("service"), machine.install("exits")
+    machine.write(f"/etc/systemd/user/{unit}", f"[Service]\nType=oneshot\nExecStart={program}\n")
+    environment = f"--setenv=XDG_RUNTIME_DIR=/run/user/{UID}"
+    machine.transient("--uid", user, environment, "systemctl", "--user", "start", unit)
+    assert units(probed.scrape(), program) == once(f"user@{UID}.service/{unit}")
+
+
+def test_names_that_systemd_makes_up_are_folded(machine: Machine, probed: Service) -> None:
+    program = machine.install("exits")
+    machine.transient(program)
+    machine.transient(program)
+    execs, ends = units(probed.scrape(), program)
+    assert list(execs.values()) == list(ends.values()) == [2]
+
+
+@pytest.mark.parametrize("runtime", CONTAINERS)
+def test_a_scope_of_a_container_is_the_container(machine: Machine, probed: Service, runtime: str) -> None:
+    number, program = secrets.token_hex(32), machine.install("exits")
+    parent, scope, label = (text.format(id=number, short=number[:12]) for text in CONTAINERS[runtime])
+    machine.transient("systemd-run", "--quiet", "--scope", "--slice", parent, "--unit", scope, program)
+    assert units(probed.scrape(), program) == once(label)
+
+
+def test_a_unit_older_than_probed_is_named(machine: Machine) -> None:
+    unit, gate, program = fresh("service"), f"/run/{secrets.token_hex(4)}", machine.install("exits")
+    machine.run("mkfifo", gate)
+    machine.run("systemd-run", "--quiet", "--collect", "--unit", unit, "sh", "-ec", f"read line < {gate}; {program}")
+    probed = Service(machine, 9805).wait_until_ready()
+    machine.run("sh", "-ec", f"echo go > {gate}; while systemctl is-active --quiet {unit}; do :; done")
+    assert units(probed.scrape(), program) == once(unit)
+    assert probed.stop() == ("success", "0")
