@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* naps N: sleeps N times for a millisecond, so that the kernel wakes it N times. */
+/* naps N: sleeps N times for a millisecond, so that the kernel wakes it now and then. */
 #include <stdlib.h>
 #include <time.h>
 
