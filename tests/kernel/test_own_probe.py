@@ -24,7 +24,8 @@ def test_a_folder_with_two_files_is_a_probe(start: Start, install: Install, tmp_
     subprocess.run([program, "101"], check=True)
     page = daemon.scrape()
     assert page.by("probe", "probed_probe_up") == {"wakeups": 1, "process": 1}
-    # Not 101: once, under load, 97 were counted, and whether the other four naps ended in a wake-up is not known.
+    # Not 101: under load the raw tracepoint shows some 0.1 % fewer wake-ups than the task's voluntary switches; the
+    # cause is not known yet, so this test says nothing of how exact the count is.
     assert page.value("probed_wakeups_total", comm=program.name) > 0
     assert page.total("probed_process_execs_total", comm=program.name) == 1
 
