@@ -235,6 +235,10 @@ class Daemon:
         assert status == 0, f"probed ended with {status}:\n{self.log_tail()}"
         return self.log()
 
+    def kill_exporter(self) -> None:
+        """End the exporter at once, as the kernel does when memory is short."""
+        os.kill(self.exporter, signal.SIGKILL)
+
     # What it looks like from outside.
 
     @property

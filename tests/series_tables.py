@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
 from probed.exporter.decoders import decoder
 from probed.exporter.family import Family
+from probed.exporter.ledger import Ledger
 from probed.exporter.records import dtype
 from probed.exporter.series import SeriesTable
 from probed.manifest import Field, Label, Metric, Record
@@ -16,6 +19,9 @@ from probed.manifest import Field, Label, Metric, Record
 FIELDS = (Field("value_ns", "u64", 0, 1), Field("name", "char", 8, 16), Field("kind", "u32", 24, 1))
 EVENT = Record(28, FIELDS)
 BOUNDS = (1e-9, 1e-6)
+
+MOST_KEYS = 1 << 14
+"""Keys that the kernel maps of a table may have."""
 
 Decode = Callable[[int | bytes], str | None]
 
@@ -49,8 +55,29 @@ def metric(kind: str = "counter", *, budget: int = 1000, idle: float = 3600.0, l
 
 def table(of: Metric, clock: Clock | None = None, decode: Decode | None = None) -> SeriesTable:
     """Return the metric's table; `decode` instead of the decoder of its label."""
-    decoders: Sequence[Decode] = [decode or decoder(label) for label in of.labels]
-    return SeriesTable(of, FIELDS[1:2] if of.labels else (), tuple(decoders), clock=clock or Clock())
+    return table_in(ledger(), of, clock, decode)
+
+
+def table_in(memory: Ledger, of: Metric, clock: Clock | None = None, decode: Decode | None = None) -> SeriesTable:
+    """Return the metric's table in a ledger that other tables may have had before."""
+    columns: list[tuple[Field, Decode]] = [(FIELDS[1], decode or decoder(label)) for label in of.labels]
+    return SeriesTable(of, columns, memory, MOST_KEYS, clock or Clock())
+
+
+@contextmanager
+def state() -> Iterator[int]:
+    """Give memory for ledgers."""
+    fd = os.memfd_create("state")
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def ledger() -> Ledger:
+    """Return a ledger that nobody had before."""
+    with state() as fd:
+        return Ledger(fd, "x")  # its mapping outlives the descriptor
 
 
 def shown(family: Family) -> dict[str, int]:

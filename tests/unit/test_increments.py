@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probed.exporter.increments import Increments
+from series_tables import ledger
 
 
 def since(increments: Increments, counts: list[tuple[int, int]]) -> dict[int, int]:
@@ -21,7 +22,7 @@ def since(increments: Increments, counts: list[tuple[int, int]]) -> dict[int, in
 
 @given(st.lists(st.dictionaries(st.integers(0, 50), st.integers(0, 2**50), max_size=50)))
 def test_increments_add_up_to_the_counts(grown: list[dict[int, int]]) -> None:
-    increments, counts, total = Increments(1), Counter[int](), Counter[int]()
+    increments, counts, total = Increments(ledger(), 1, 64), Counter[int](), Counter[int]()
     for more in grown:
         counts.update(more)
         total.update(since(increments, list(counts.items())))
@@ -29,20 +30,20 @@ def test_increments_add_up_to_the_counts(grown: list[dict[int, int]]) -> None:
 
 
 def test_what_has_not_risen_is_not_there() -> None:
-    increments = Increments(1)
+    increments = Increments(ledger(), 1, 64)
     since(increments, [(1, 5), (2, 6)])
     assert since(increments, [(1, 5), (2, 8)]) == {2: 2}
     assert since(increments, []) == {}
 
 
 def test_counts_of_equal_keys_add_up() -> None:
-    increments = Increments(1)
+    increments = Increments(ledger(), 1, 64)
     assert since(increments, [(1, 5), (1, 6), (2, 1)]) == {1: 11, 2: 1}
     assert since(increments, [(1, 5), (2, 1), (1, 10)]) == {1: 4}
 
 
 def test_a_count_that_falls_gives_nothing_until_it_is_higher_again() -> None:
-    increments = Increments(1)
+    increments = Increments(ledger(), 1, 64)
     since(increments, [(1, 10)])
     assert since(increments, [(1, 9)]) == {}
     assert since(increments, [(1, 12)]) == {1: 2}

@@ -102,7 +102,7 @@ def test_every_request_gets_its_result(play: Callable[[], Played]) -> None:
     up, down = run.step(), run.step()
     assert isinstance(up, Result)
     assert isinstance(up.outcome, Held)
-    assert sorted(up.outcome.fds) == ["link:x", "stats"]
+    assert sorted(up.outcome.fds) == ["link:x", "state", "stats"]
     up.outcome.close()
     assert isinstance(down, Result)
     assert str(down.outcome) == "probe 'b': why"

@@ -20,7 +20,7 @@ from probed.exporter.records import dtype
 from probed.exporter.series import SeriesTable, SeriesUsage
 from probed.manifest import Field, Label, Metric, Record
 from series_reference import Reference
-from series_tables import BOUNDS, Clock, events, metric, observed, shown, table
+from series_tables import BOUNDS, Clock, events, ledger, metric, observed, shown, table
 
 WAITING = 8
 IDLE = 100.0
@@ -139,7 +139,7 @@ def test_several_labels_and_a_condition_agree_with_counting_event_by_event(
 ) -> None:
     of = Metric("probed_x_total", "counter", "Help.", (), {"kind": 1}, LABELS, None, 1.0, ())
     decoders = tuple(map(decoder, LABELS))
-    series = SeriesTable(of, SEVERAL[:3], decoders)
+    series = SeriesTable(of, list(zip(SEVERAL[:3], decoders, strict=True)), ledger())
     exact: Counter[tuple[str | None, ...]] = Counter()
     for batch in data:
         array = np.zeros(len(batch), dtype(Record(24, SEVERAL)))

@@ -31,6 +31,8 @@ from numpy.typing import NDArray
 from probed.exporter.arrays import grown
 from probed.exporter.heavy import Waiting
 from probed.exporter.labels import Labels
+from probed.exporter.ledger import Ledger
+from probed.exporter.texts import Texts
 
 DROPPED, OTHER, FIRST = range(3)
 """The rows that are no label set's, and the first that is."""
@@ -58,20 +60,34 @@ class Budget:
     `idle_seconds` is how long a row may be idle, by `clock`, in seconds.
     """
 
-    def __init__(self, rows: int, other: Labels, idle_seconds: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, ledger: Ledger, rows: int, other: Labels, idle_seconds: float, clock: Callable[[], float]
+    ) -> None:
+        """Rows that an earlier exporter gave away stay given; what waited does so anew."""
         self.first_waiting = FIRST + rows
-        self.overflowed = 0
+        self._overflowed = ledger.scalar()
+        self._texts = Texts(ledger, self.first_waiting)
         self._other = other
         self._idle_seconds = idle_seconds
         self._clock = clock
         self._window_began = clock()
         self._waiting = Waiting(max(LEAST_WAITING, 4 * rows))
-        self._row_of: dict[Labels, int] = {}
-        self._labels: list[Labels | None] = [None] * FIRST
-        self._free: list[int] = []
-        self._seen = np.zeros(FIRST)
-        self._window = np.zeros(FIRST, np.int64)
-        self._activity = np.zeros(FIRST, np.int64)
+        self._row_of = {labels: row for row, labels in self._texts if row >= FIRST}
+        self._labels: list[Labels | None] = [None] * (max(self._row_of.values(), default=FIRST - 1) + 1)
+        for labels, row in self._row_of.items():
+            self._labels[row] = labels
+        if self.overflowed:
+            self._labels[OTHER] = other
+        self._free = [row for row in range(FIRST, len(self._labels)) if self._labels[row] is None]
+        self._seen = np.full(len(self._labels), clock())
+        self._seen[self._free] = np.inf
+        self._window = np.zeros(len(self._labels), np.int64)
+        self._activity = np.zeros(len(self._labels), np.int64)
+
+    @property
+    def overflowed(self) -> int:
+        """How many events went to `other`."""
+        return self._overflowed.value
 
     def cells_of(self, label_sets: Iterable[Labels | None]) -> list[int]:
         """Return the cell of each label set, or of what is dropped; a new one waits."""
@@ -87,6 +103,15 @@ class Budget:
         """Return the rows that are on the page, and their label sets."""
         taken = [(row, labels) for row, labels in enumerate(self._labels) if labels is not None]
         return [row for row, _ in taken], [labels for _, labels in taken]
+
+    def is_taken(self, row: int) -> bool:
+        """Say whether a row is some label set's, or counts what is dropped, or is `other`."""
+        return row < FIRST or (row < len(self._labels) and self._labels[row] is not None)
+
+    def overflow(self, times: int) -> None:
+        """Note that `other` takes over so many events of a row that nobody has."""
+        self._labels[OTHER] = self._other
+        self._overflowed.value += times
 
     def __len__(self) -> int:
         """Return how many series are on the page."""
@@ -106,6 +131,7 @@ class Budget:
     def _settle(self, labels: Labels, row: int, activity: int) -> None:
         self._labels[row] = labels
         self._row_of[labels] = row
+        self._texts.set(row, labels)
         self._seen[row] = self._clock()
         self._window[row] = 0
         self._activity[row] = activity
@@ -145,7 +171,7 @@ class Budget:
             self._labels[OTHER] = self._other
             self._waiting.add(waiting)
             rows[OTHER] = waiting.sum()
-            self.overflowed += int(rows[OTHER])
+            self._overflowed.value += int(rows[OTHER])
         rows = rows[: len(self._labels)]
         self._window[: len(rows)] += rows
         self._seen[: len(rows)][rows > 0] = self._clock()
@@ -176,6 +202,7 @@ class Budget:
             assert labels is not None
             del self._row_of[labels]
             self._labels[row] = None
+            self._texts.drop(row)
 
     def elect(self) -> Change | None:
         """End the window if it is over, and let the heaviest that wait take rows; None when none does."""

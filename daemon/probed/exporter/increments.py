@@ -13,16 +13,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from probed.exporter.arrays import grown
 from probed.exporter.keys import KeyIndex, distinct
+from probed.exporter.ledger import Ledger
 
 
 class Increments:
-    """The last counts, by key of `words` 64-bit words, at least one."""
+    """The last counts, by key of `words` 64-bit words, at least one; at most `most` keys."""
 
-    def __init__(self, words: int) -> None:
+    def __init__(self, ledger: Ledger, words: int, most: int) -> None:
+        """Go on from what an earlier exporter had read."""
         self._index = KeyIndex(words)
-        self._totals = np.zeros(0, np.int64)
+        self._last = ledger.array(most, words + 1)  # of each key its words and its count, in the index's order
+        self._index.add(self._last.read()[:, :-1].T)
 
     def since(self, keys: NDArray[Any], counts: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the keys whose count has risen, shape (words, m), and by how much, shape (m,), dtype int64.
@@ -33,12 +35,15 @@ class Increments:
         numbers = self._number(keys)
         totals = np.zeros(len(self._index), np.int64)
         np.add.at(totals, numbers, counts.astype(np.int64))
-        self._totals = grown(self._totals, len(totals))
-        before = self._totals[: len(totals)]
+        known = len(self._last)
+        before = np.zeros(len(totals), np.int64)
+        before[:known] = self._last.read()[:, -1]
         risen = (totals > before).nonzero()[0]
-        by = totals[risen] - before[risen]
-        before[risen] = totals[risen]
-        return self._index.keys[:, risen], by
+        if len(risen):
+            last = self._last.write(len(totals))
+            last[known:, :-1] = self._index.keys[:, known:].T
+            last[risen, -1] = totals[risen]
+        return self._index.keys[:, risen], totals[risen] - before[risen]
 
     def _number(self, keys: NDArray[Any]) -> NDArray[Any]:
         numbers = self._index.find(keys)

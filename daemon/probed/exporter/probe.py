@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from probed.exporter.decoders import Context, decoder
 from probed.exporter.family import Family
 from probed.exporter.itself import ProbeNumbers
+from probed.exporter.ledger import Ledger
 from probed.exporter.maps import CountMap
 from probed.exporter.ring import Ring
 from probed.exporter.series import SeriesTable
@@ -50,20 +51,28 @@ class RunningProbe:
         self._fds = fds
         self._stats = CountMap(fds["stats"], _STATS, cpus)
         self._maps = {layout.name: CountMap(fds[f"map:{layout.name}"], layout, cpus) for layout in loaded.maps}
-        self._ring = None
-        if loaded.event is not None:
-            self._ring = Ring.map(fds["ring"], loaded.ring_bytes, loaded.event)
-        # What an earlier exporter took out of the ring was delivered by it.
-        self._delivered = self._ring.records if self._ring else 0
+        self._ledger = Ledger(fds["state"], loaded.fingerprint)
+        self._ring = Ring.map(fds["ring"], loaded.ring_bytes, loaded.event) if loaded.event else None
+        self._position, self._delivered, self._discarded, self._corrupt = (self._ledger.scalar() for _ in range(4))
+        if self._ring:
+            self._take_over(self._ring)
         self._tables = [(metric, self._table(metric)) for metric in loaded.metrics]
+
+    def _take_over(self, ring: Ring) -> None:
+        """Go on from the last commit: an earlier exporter may have died before it released what it had counted."""
+        if self._ledger.commits:
+            ring.skip_to(self._position.value)
+        else:
+            self._delivered.value = ring.records  # by whom this memory does not know
+        ring.discarded, ring.corrupt = self._discarded.value, self._corrupt.value
 
     def _table(self, metric: Metric) -> SeriesTable:
         record = self._map_layout(metric.maps[0]).key if metric.maps else self.loaded.event
         assert record is not None
         by_name = {field.name: field for field in record.fields}
-        fields = tuple(by_name[label.field] for label in metric.labels)
-        decoders = tuple(decoder(label, self._context) for label in metric.labels)
-        return SeriesTable(metric, fields, decoders)
+        columns = [(by_name[label.field], decoder(label, self._context)) for label in metric.labels]
+        most_keys = sum(self._map_layout(name).entries for name in metric.maps)
+        return SeriesTable(metric, columns, self._ledger, most_keys)
 
     def _map_layout(self, name: str) -> Map:
         return next(layout for layout in self.loaded.maps if layout.name == name)
@@ -95,9 +104,17 @@ class RunningProbe:
             for metric, table in self._tables:
                 if not metric.maps:
                     table.add_events(events)
-            self._delivered += len(events)
+            self._delivered.value += len(events)
+            self._commit()
             if not ring.release():
                 break
+
+    def _commit(self) -> None:
+        """Let all that was counted count, and the ring's events up to the last one in it be taken, at one stroke."""
+        if self._ring is not None:
+            self._position.value = self._ring.next
+            self._discarded.value, self._corrupt.value = self._ring.discarded, self._ring.corrupt
+        self._ledger.commit()
 
     def collect(self, fill: int) -> tuple[list[Family], ProbeNumbers]:
         """Read the kernel's maps, and return the families of this moment with the sum of its events.
@@ -107,7 +124,9 @@ class RunningProbe:
         for metric, table in self._tables:
             if metric.maps:
                 table.set_counts(self._maps[name].read() for name in metric.maps)
-        return [table.family() for _, table in self._tables], self._numbers(fill)
+        families = [table.family() for _, table in self._tables]
+        self._commit()
+        return families, self._numbers(fill)
 
     def _numbers(self, fill: int) -> ProbeNumbers:
         keys, counts = self._stats.read()
@@ -118,7 +137,7 @@ class RunningProbe:
             name=self.loaded.name,
             # Read after the drain: what the producers reserved up to there, and what they could not.
             emitted=(ring.records if ring else 0) + ring_full + map_full,
-            delivered=self._delivered,
+            delivered=self._delivered.value,
             discarded=ring.discarded if ring else 0,
             lost={"ring_full": ring_full, "map_full": map_full, "corrupt": ring.corrupt if ring else 0},
             ring_bytes=self.loaded.ring_bytes,

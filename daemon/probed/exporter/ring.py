@@ -24,8 +24,7 @@ DISCARDED = 1 << 30
 class Ring:
     """One ring of fixed-size events.
 
-    `consumed` is the position in bytes since the ring was made; `discarded` and `corrupt` count records that were
-    skipped. Positions outlive this process: the next reader of the ring goes on from there.
+    Positions are in bytes since the ring was made. `discarded` and `corrupt` count records that were skipped.
     """
 
     def __init__(self, consumer: mmap.mmap, producer: mmap.mmap, size: int, event: Record) -> None:
@@ -36,7 +35,7 @@ class Ring:
         self._consumer = np.frombuffer(consumer, np.uint64, 1)
         self._producer = np.frombuffer(producer, np.uint64, 1)
         self._data = np.frombuffer(producer, np.uint8, 2 * size, mmap.PAGESIZE)
-        self._position = int(self._consumer[0])
+        self._position = self._next = int(self._consumer[0])
         self.discarded = 0
         self.corrupt = 0
 
@@ -100,6 +99,16 @@ class Ring:
         produced = int(self._producer[0])
         self.corrupt += -(-(produced - self._position) // self.stride)
         self._next = produced
+
+    @property
+    def next(self) -> int:
+        """The position behind the last batch."""
+        return self._next
+
+    def skip_to(self, position: int) -> None:
+        """Leave out what lies before a position that another reader had already taken."""
+        self._next = max(position, self._position)
+        self.release()
 
     def release(self) -> bool:
         """Give the space of the last batch back to the producers; say whether that was any."""

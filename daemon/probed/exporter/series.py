@@ -21,6 +21,7 @@ from probed.exporter.fold import Decoder
 from probed.exporter.grouping import Grouping
 from probed.exporter.increments import Increments
 from probed.exporter.labels import OTHER_TEXT, label_sets
+from probed.exporter.ledger import Ledger
 from probed.exporter.records import key_words, words_of
 from probed.exporter.values import Counts, Observations, Values
 from probed.manifest import Field, Metric
@@ -42,35 +43,50 @@ class SeriesUsage:
 class SeriesTable:
     """The rows of one metric, one for each label set, and one for all that have none.
 
-    `expired` counts the events of series that have left the page because they were idle: what is on the page and
-    `expired` add up to all that was counted.
+    What is on the page and `expired` add up to all that was counted.
     """
 
     def __init__(
         self,
         metric: Metric,
-        fields: tuple[Field, ...],
-        decoders: Sequence[Decoder],
+        columns: Sequence[tuple[Field, Decoder]],
+        ledger: Ledger,
+        most_keys: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`fields` are those that the labels come from, in their order; `decoders` make their text.
+        """`columns` are, for each label in their order, the field that it comes from and what makes its text.
 
         At most `metric.budget` series are shown, `other` among them; one that is idle for more than
         `metric.idle_seconds` of `clock` leaves the page at the next scrape. A metric without labels has its one series
-        always.
+        always. What `ledger` has of an earlier exporter goes on; kernel maps have at most `most_keys` keys.
         """
         self._metric = metric
-        self._fields = fields
-        self._decoders = decoders
-        self.expired = 0
-        self._values: Values = Observations(metric) if metric.type == "histogram" else Counts()
-        self._increments = Increments(max(1, words_of(fields)))
-        if fields:
-            self._budget = Budget(metric.budget - 1, (OTHER_TEXT,) * len(fields), metric.idle_seconds, clock)
-        else:
-            self._budget = Budget(1, (), np.inf, clock)
+        self._fields = fields = tuple(field for field, _ in columns)
+        self._decoders = tuple(decode for _, decode in columns)
+        words = max(1, words_of(fields))
+        other, idle_seconds = (OTHER_TEXT,) * len(fields), metric.idle_seconds if fields else np.inf
+        self._budget = Budget(ledger, metric.budget - 1 if fields else 1, other, idle_seconds, clock)
+        if not fields and not len(self._budget):
             self._budget.take(())
-        self._grouping = Grouping(max(1, words_of(fields)), self._cells_of, max(LEAST_KEYS, 8 * metric.budget))
+        self._values = self._kept_values(ledger)
+        self._expired = ledger.scalar()
+        self._increments = Increments(ledger, words, most_keys)
+        self._grouping = Grouping(words, self._cells_of, max(LEAST_KEYS, 8 * metric.budget))
+
+    def _kept_values(self, ledger: Ledger) -> Values:
+        """Return the numbers; those of a row whose label set could not be kept join `other`."""
+        rows, metric = self._budget.first_waiting, self._metric
+        values: Values = Observations(ledger, rows, metric) if metric.type == "histogram" else Counts(ledger, rows)
+        nobodys = [row for row in range(len(values)) if not self._budget.is_taken(row)]
+        had = values.merge(np.array(nobodys, np.intp), OTHER) if nobodys else 0
+        if had:
+            self._budget.overflow(had)
+        return values
+
+    @property
+    def expired(self) -> int:
+        """How many events the series had that have left the page because they were idle."""
+        return self._expired.value
 
     def _cells_of(self, keys: NDArray[Any]) -> list[int]:
         return self._budget.cells_of(label_sets(keys, self._fields, self._decoders))
@@ -135,7 +151,7 @@ class SeriesTable:
         idle = self._budget.expire()
         if idle is not None:
             self._grouping.move(idle.moves)
-            self.expired += self._values.clear(idle.rows)
+            self._expired.value += self._values.clear(idle.rows)
         lost = self._budget.elect()
         if lost is not None:
             self._grouping.move(lost.moves)

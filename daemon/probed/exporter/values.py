@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The numbers of a metric by row: how often, and for a histogram how much.
 
-`series` tells it which row counts what, which rows merge into another and which are gone. It knows no labels.
+`series` tells it which row counts what, which rows merge into another and which are gone. It knows no labels. The
+numbers lie in a ledger: what is written counts when that is committed.
 """
 
 from __future__ import annotations
@@ -11,18 +12,21 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from probed.exporter.arrays import grown
+from probed.exporter.ledger import Ledger
 from probed.manifest import Metric
 
 
 class Values(Protocol):
     """The numbers of all rows of one metric."""
 
+    def __len__(self) -> int:
+        """Return how many rows there are."""
+
     def add(self, counted: NDArray[Any], rows: NDArray[Any], events: NDArray[Any]) -> None:
         """Count a batch: `counted` by row, shape (rows,), and of each event its row, shape (n,)."""
 
-    def merge(self, rows: NDArray[Any], into: int) -> None:
-        """Move what some rows have to another one; they are at 0 then."""
+    def merge(self, rows: NDArray[Any], into: int) -> int:
+        """Move what some rows have to another one; they are at 0 then. Return how many events that is."""
 
     def clear(self, rows: NDArray[Any]) -> int:
         """Set rows to 0; return how many events they had."""
@@ -32,70 +36,84 @@ class Values(Protocol):
 
 
 class Counts:
-    """Events of each row."""
+    """Events of each row, at most `rows` rows."""
 
-    def __init__(self) -> None:
-        self._counts = np.zeros(0, np.uint64)
+    def __init__(self, ledger: Ledger, rows: int) -> None:
+        self._counts = ledger.array(rows, 1)
+
+    def __len__(self) -> int:
+        return len(self._counts)
 
     def add(self, counted: NDArray[Any], rows: NDArray[Any], events: NDArray[Any]) -> None:  # noqa: D102
-        self._counts = grown(self._counts, len(counted))
-        self._counts[: len(counted)] += counted.astype(np.uint64)
+        self._counts.write(len(counted))[: len(counted), 0] += counted.astype(np.uint64)
 
-    def merge(self, rows: NDArray[Any], into: int) -> None:  # noqa: D102
-        self._counts[into] += self._counts[rows].sum()
-        self._counts[rows] = 0
+    def merge(self, rows: NDArray[Any], into: int) -> int:  # noqa: D102
+        had = self.clear(rows)
+        self._counts.write(into + 1)[into] += np.uint64(had)
+        return had
 
     def clear(self, rows: NDArray[Any]) -> int:  # noqa: D102
-        had = int(self._counts[rows].sum())
-        self._counts[rows] = 0
+        counts = self._counts.write(int(rows.max(initial=-1)) + 1)
+        had = int(counts[rows].sum())
+        counts[rows] = 0
         return had
 
     def of(self, rows: NDArray[Any]) -> dict[str, Any]:  # noqa: D102
-        self._counts = grown(self._counts, int(rows.max(initial=-1)) + 1)
-        return {"values": self._counts[rows]}
+        return {"values": _rows_of(self._counts.read(), rows)[:, 0]}
 
 
 class Observations:
-    """Buckets and sums of each row.
+    """Buckets and sum of each row, at most `rows` rows.
 
     A sum is kept in units of the field: whole numbers, which a float64 adds exactly up to 2 to the 53rd (104 days in
     nanoseconds), whatever the order and whichever rows merge.
     """
 
-    def __init__(self, metric: Metric) -> None:
+    def __init__(self, ledger: Ledger, rows: int, metric: Metric) -> None:
         self._value = str(metric.value)
         self._factor = metric.factor
         self._shown_bounds = metric.bounds
         # A whole number of the field's units is in a bucket when it is at most the bound.
         self._bounds = np.array([round(bound / metric.factor) for bound in metric.bounds], np.int64)
-        self._buckets = np.zeros((0, len(metric.bounds) + 1), np.uint64)
-        self._sums = np.zeros(0)
+        self._numbers = ledger.array(rows, len(metric.bounds) + 2)  # the buckets, and the bits of the sum
+
+    def __len__(self) -> int:
+        return len(self._numbers)
 
     def add(self, counted: NDArray[Any], rows: NDArray[Any], events: NDArray[Any]) -> None:  # noqa: D102
-        size, slots = len(counted), self._buckets.shape[1]
-        self._grow(size)
+        size = len(counted)
+        numbers = self._numbers.write(size)[:size]
+        slots = numbers.shape[1] - 1
         values = events[self._value].astype(np.int64)
         cells = rows * slots + np.searchsorted(self._bounds, values)
         buckets = np.bincount(cells, minlength=size * slots).astype(np.uint64)
-        self._buckets[:size] += buckets.reshape(size, slots)
-        self._sums[:size] += np.bincount(rows, values, size)
+        numbers[:, :-1] += buckets.reshape(size, slots)
+        _sums(numbers)[:] += np.bincount(rows, values, size)
 
-    def merge(self, rows: NDArray[Any], into: int) -> None:  # noqa: D102
-        self._buckets[into] += self._buckets[rows].sum(axis=0)
-        self._sums[into] += self._sums[rows].sum()
-        self.clear(rows)
+    def merge(self, rows: NDArray[Any], into: int) -> int:  # noqa: D102
+        numbers = self._numbers.write(max(into, int(rows.max(initial=-1))) + 1)
+        numbers[into, :-1] += numbers[rows, :-1].sum(axis=0)
+        _sums(numbers)[into] += _sums(numbers)[rows].sum()
+        return self.clear(rows)
 
     def clear(self, rows: NDArray[Any]) -> int:  # noqa: D102
-        had = int(self._buckets[rows].sum())
-        self._buckets[rows] = 0
-        self._sums[rows] = 0
+        numbers = self._numbers.write(int(rows.max(initial=-1)) + 1)
+        had = int(numbers[rows, :-1].sum())
+        numbers[rows] = 0
         return had
 
     def of(self, rows: NDArray[Any]) -> dict[str, Any]:  # noqa: D102
-        self._grow(int(rows.max(initial=-1)) + 1)
-        sums = self._sums[rows] * self._factor
-        return {"bounds": self._shown_bounds, "buckets": self._buckets[rows], "sums": sums}
+        numbers = _rows_of(self._numbers.read(), rows)
+        return {"bounds": self._shown_bounds, "buckets": numbers[:, :-1], "sums": _sums(numbers) * self._factor}
 
-    def _grow(self, rows: int) -> None:
-        self._buckets = grown(self._buckets, rows)
-        self._sums = grown(self._sums, rows)
+
+def _sums(numbers: NDArray[Any]) -> NDArray[Any]:
+    return numbers[:, -1].view(np.float64)
+
+
+def _rows_of(numbers: NDArray[Any], rows: NDArray[Any]) -> NDArray[Any]:
+    """Return a copy of rows; those that were never written to are 0."""
+    copy = np.zeros((len(rows), numbers.shape[1]), np.uint64)
+    there = rows < len(numbers)
+    copy[there] = numbers[rows[there]]
+    return copy

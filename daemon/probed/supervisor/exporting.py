@@ -38,7 +38,7 @@ FRUGAL = {
 }
 """One heap for its few threads, and none of numpy's threads for linear algebra: 6 MB less after a storm."""
 
-EXPORTER_FDS = ("ring", "stats", "map:")
+EXPORTER_FDS = ("ring", "stats", "map:", "state")
 
 
 class Exporting:
@@ -76,7 +76,7 @@ class Exporting:
             self.child.kill()  # `died` will be called, and the next one is told everything
 
     def add(self, held: Held) -> None:
-        """Give it a probe's ring and maps: never its programs and attachments."""
+        """Give it a probe's ring, maps and counters: never its programs and attachments."""
         names = tuple(name for name in held.loaded.fd_names if name.startswith(EXPORTER_FDS))
         data = shape.to_data(held.loaded) | {"fd_names": list(names)}
         self._tell("probe", data, [held.fds[name] for name in names])

@@ -11,7 +11,7 @@ import select
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from probed import shape
 from probed.channel import Closed, Message
@@ -144,8 +144,8 @@ class Loading:
                 self._finish()
                 raise HostError(str(message.data))
             case "loaded":
-                loaded = shape.build(LoadedProbe, message.data, _ANSWER)
-                return self._result(loaded.name, Held(loaded, dict(zip(loaded.fd_names, message.fds, strict=False))))
+                held = _held(message)
+                return self._result(held.loaded.name, held)
             case "failed":
                 failure = shape.build(Failure, message.data, _ANSWER)
                 error = LoadError(failure.name, failure.reason, failure.text, failure.errno)
@@ -202,6 +202,16 @@ class Loading:
         if not self.done:
             self._child.kill()
             self._finish()
+
+
+def _held(message: Message) -> Held:
+    """Take over a probe, and give it the memory in which the exporter keeps what it has counted."""
+    loaded = shape.build(LoadedProbe, message.data, _ANSWER)
+    fds = dict(zip(loaded.fd_names, message.fds, strict=False))
+    if not fds:  # it was only tried
+        return Held(loaded, fds)
+    state = os.memfd_create("probed-state")
+    return Held(replace(loaded, fd_names=(*loaded.fd_names, "state")), fds | {"state": state})
 
 
 def wait(loading: Loading) -> Event | None:

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The exporter killed at random instants while the machine does nothing but spawn and fail to open: no event is lost
+or counted twice.
+
+The daemon would wait ever longer before it starts an exporter again; so here its parts are put together without it.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+import subprocess
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from http.client import HTTPException
+from pathlib import Path
+
+import pytest
+import yaml
+from fixtures import Install, Start
+
+from daemon import PATIENCE, Page, site, until
+from probed import manifest
+from probed.manifest import ProbeStatus, Status
+from probed.manifest import Start as Starting
+from probed.request import Files
+from probed.supervisor.exporting import Exporting
+from probed.supervisor.loading import Held, Loading, Reading, Result, wait
+
+KILLS = 200
+LONGEST = 0.9
+"""Seconds that an exporter lives at most. It is up after some 0.4 s, later beside the load."""
+
+ROOMY = {
+    "cgroups": {},
+    "process": {"ring": {"bytes": "64 MiB"}},
+    "open_failures": {"ring": {"bytes": "512 MiB"}},
+    "syscalls": {},
+}
+"""Rings that hold what happens while there is no exporter, at full speed."""
+
+
+def load(folder: Path) -> list[Held]:
+    """Load the probes, as the supervisor does."""
+    configuration = folder / "probed.yaml"
+    configuration.write_text(yaml.safe_dump(site(ROOMY)))
+    loading = Loading()
+    loading.read(Files(str(configuration), "/sys/kernel/btf/vmlinux"))
+    held = []
+    while not loading.done:
+        match wait(loading):
+            case Reading() as reading:
+                loading.load([wanted.request for wanted in reading.wanted.values()], "attach")
+            case Result(_, Held() as one):
+                held.append(one)
+            case None:
+                pass
+            case other:
+                pytest.fail(str(other))
+    assert len(held) == len(ROOMY)
+    return held
+
+
+class Life:
+    """Exporters on the same rings, one after another."""
+
+    def __init__(self, folder: Path) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._exporting = Exporting(
+            Starting(manifest.VERSION, "/metrics", True, None, "warning", "logfmt"), [self._listener]
+        )
+        self._held = load(folder)
+        probes = tuple(ProbeStatus(name, "", True, "", "", {}) for name in ROOMY)
+        self._status = Status(probes, "", True, 0.0, 0)
+
+    def born(self) -> None:
+        self._exporting.launch(self._held, self._status)
+
+    def killed(self) -> None:
+        assert self._exporting.child is not None
+        self._exporting.child.kill()
+        self._exporting.child.reap(PATIENCE)
+        self._exporting.child = None
+
+    def has_all(self) -> bool:
+        """Say whether the exporter has been told of every probe."""
+        page = self.scrape()
+        return all(("probed_events_emitted_total", frozenset({("probe", name)})) in page for name in ROOMY)
+
+    def scrape(self, timeout: float = PATIENCE) -> Page:
+        port = self._listener.getsockname()[1]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=timeout) as response:
+            return Page.parse(response.read().decode())
+
+    def end(self) -> None:
+        for held in self._held:
+            held.close()
+        assert self._exporting.stop() == ""
+        self._listener.close()
+
+
+class Load:
+    """A workload that runs again and again in a thread, until it is told to stop."""
+
+    def __init__(self, arguments: list[str], folder: Path) -> None:
+        self.rounds = 0
+        self._arguments = arguments
+        self._folder = folder
+        self._enough = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._enough.is_set():
+            subprocess.run(self._arguments, cwd=self._folder, check=True, stdout=subprocess.DEVNULL)
+            self.rounds += 1
+
+    def stop(self) -> None:
+        self._enough.set()
+        self._thread.join()
+
+
+@contextmanager
+def scraping(life: Life) -> Iterator[None]:
+    """Scrape all the time: there are commits at a scrape too."""
+    enough = threading.Event()
+
+    def scrape() -> None:
+        while not enough.wait(0.01):
+            with suppress(OSError, HTTPException):  # what it scraped has died
+                life.scrape(1.0)
+
+    thread = threading.Thread(target=scrape)
+    thread.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        thread.join()
+
+
+def test_sigkill_at_any_instant_loses_nothing_and_doubles_nothing(install: Install, tmp_path: Path) -> None:
+    program, opener = install("exits"), install("fail_opens")
+    instants = random.Random(1_000_003)
+    with ExitStack() as stack:
+        life = Life(tmp_path)
+        stack.callback(life.end)
+        spawns = Load([str(install("spawn")), "1009", str(program)], tmp_path)
+        stack.callback(spawns.stop)
+        opens = Load([str(opener), "openat", "ENOENT", "200003"], tmp_path)
+        stack.callback(opens.stop)
+        with scraping(life):
+            for _ in range(KILLS):
+                life.born()
+                threading.Event().wait(instants.uniform(0, LONGEST))
+                life.killed()
+        spawns.stop()
+        opens.stop()
+        life.born()
+        until(life.has_all, "the last exporter has all probes")
+        page = life.scrape()
+        assert page.total("probed_open_failures_total", comm=opener.name, errno="ENOENT") == 200_003 * opens.rounds
+        assert page.total("probed_process_execs_total", comm=program.name) == 1_009 * spawns.rounds
+        assert page.total("probed_process_lifetime_seconds_count", comm=program.name) == 1_009 * spawns.rounds
+        for probe in ROOMY:
+            assert (page.lost(probe), page.emitted(probe)) == (0, page.accounted(probe)), probe
+
+
+def test_counters_go_on_when_the_exporter_is_killed(start: Start, install: Install) -> None:
+    daemon, program = start(), install("exits")
+    for kills in (1, 2, 3):
+        subprocess.run([install("spawn"), "101", program], check=True, stdout=subprocess.DEVNULL)
+        before, dead = daemon.scrape(), daemon.exporter
+        daemon.kill_exporter()
+        until(lambda dead=dead: daemon.exporter not in (0, dead) and daemon.is_ready(), "there is another exporter")
+        page = daemon.scrape()
+        assert page.total("probed_process_execs_total", comm=program.name) == 101 * kills
+        assert page.total("probed_process_lifetime_seconds_count", comm=program.name) == 101 * kills
+        for name in ("probed_opens_total", "probed_syscalls_total", "probed_process_lifetime_seconds_sum"):
+            assert page.total(name) >= before.total(name) > 0, name
+        assert page.value("probed_exporter_restarts_total") == kills
