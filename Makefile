@@ -7,7 +7,7 @@ CONFIG ?= config/probed.yaml
 
 # What the daemon needs, all from the distribution: BCC comes from nowhere else.
 RUN_PACKAGES := python3-venv python3-setuptools python3-wheel python3-bpfcc python3-cheroot python3-numpy \
-	python3-prometheus-client python3-seccomp python3-yaml
+	python3-prometheus-client python3-seccomp python3-systemd python3-yaml
 # What its tests need besides: a compiler for the workloads, ways to take privileges away, a system to boot.
 TEST_PACKAGES := gcc libc6-dev mmdebstrap util-linux
 TEST_WHEELS := pytest hypothesis jsonschema mypy ruff types-PyYAML

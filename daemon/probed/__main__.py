@@ -75,10 +75,16 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 
 def _run(flags: argparse.Namespace) -> int:
     from probed.supervisor.daemon import Daemon, Options
+    from probed.supervisor.notices import Notices, sender
 
     addresses = tuple(map(str, flags.listen_addresses)) if flags.listen_addresses else None
     files = Files(flags.config_file, flags.btf)
-    return Daemon(Options(files, addresses, flags.telemetry_path, flags.log_level, flags.log_format)).run()
+    options = Options(files, addresses, flags.telemetry_path, flags.log_level, flags.log_format)
+    try:
+        return Daemon(options).run()
+    except ProbedError as error:
+        Notices(sender()).status(str(error).split("\n", maxsplit=1)[0])
+        raise
 
 
 def _check(flags: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-VERSION = 2
+VERSION = 3
 
 SERIES_BUDGET = 1000
 """Series that a metric may have where neither site nor declaration says otherwise."""
@@ -154,7 +154,7 @@ class Status:
 class Start:
     """The first message to the exporter; `version` is that of the messages between the processes.
 
-    With `change_user` it becomes `user` (None: probed, else nobody).
+    With `change_user` it becomes `user` (None: probed, else nobody). Every `pulse_seconds` it sends a Pulse.
     """
 
     version: int
@@ -163,3 +163,17 @@ class Start:
     user: str | None
     log_level: str
     log_format: str
+    pulse_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """The exporter's sign of life: its drain loop and its HTTP server move.
+
+    `informed` says that it has a Status, so that a scrape tells the truth; `series` are those on the page, of all
+    probes, `lost` the events that are missing from them.
+    """
+
+    informed: bool
+    series: int
+    lost: int

@@ -68,9 +68,8 @@ class Life:
 
     def __init__(self, folder: Path) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._exporting = Exporting(
-            Starting(manifest.VERSION, "/metrics", True, None, "warning", "logfmt"), [self._listener]
-        )
+        start = Starting(manifest.VERSION, "/metrics", True, None, "warning", "logfmt", PATIENCE)
+        self._exporting = Exporting(start, [self._listener], PATIENCE)
         self._held = load(folder)
         probes = tuple(ProbeStatus(name, "", True, "", "", {}) for name in ROOMY)
         self._status = Status(probes, "", True, 0.0, 0)

@@ -22,7 +22,8 @@ ENVIRONMENT: Final = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "SYSTEMD_PAGER": "",
 }  # fmt: skip
 
-UNIT: Final = Path(__file__).parent / "probed@.service"
+UNIT: Final = ROOT / "packaging" / "systemd" / "probed.service"
+FROM_SOURCES: Final = Path(__file__).parent / "from-sources.conf"
 OUT: Final = Path("/out")
 """Where the folder that the machine shares with the test is, inside."""
 
@@ -61,6 +62,7 @@ class Machine:
         until(lambda: self.call("test", "-S", "/run/systemd/private") == 0, "systemd can be talked to")
         state = self.ask("systemctl", "is-system-running", "--wait").strip()
         assert state == "running", f"the system is {state}:\n{self.ask('systemctl', '--failed')}"
+        self.run("useradd", "--system", "probed")
         return self
 
     def _has_pid(self) -> bool:
@@ -138,7 +140,8 @@ class Service:
         self.machine = machine
         self.port = port
         self.unit = f"probed@{port}.service"
-        machine.write(f"/etc/systemd/system/{UNIT.name}", UNIT.read_text())
+        machine.write("/etc/systemd/system/probed@.service", UNIT.read_text())
+        machine.write("/etc/systemd/system/probed@.service.d/from-sources.conf", FROM_SOURCES.read_text())
         lines = "".join(f"{name}={value}\n" for name, value in (settings or {}).items())
         machine.write(f"/run/systemd/system/{self.unit}.d/test.conf", f"[Service]\n{lines}")
         machine.run("systemctl", "daemon-reload")

@@ -21,8 +21,8 @@ EXECS = "probed_process_execs_total"
 LIFETIMES = "probed_process_lifetime_seconds_count"
 
 AS_ROOT = {
-    "DynamicUser": "no",
     "User": "root",
+    "Group": "root",
     "AmbientCapabilities": "",
     "CapabilityBoundingSet": "~",
     "SystemCallFilter": "",  # it makes the exporter another user

@@ -32,6 +32,24 @@ class Counting:
         self.removed.append(name)
 
 
+class Resting:
+    """Stands for the heart: never due, but hastened."""
+
+    def __init__(self) -> None:
+        self.beats = 0
+        self.due = False
+
+    def due_in(self) -> float:
+        return 0.0 if self.due else 60.0
+
+    def hasten(self) -> None:
+        self.due = True
+
+    def beat(self) -> None:
+        self.due = False
+        self.beats += 1
+
+
 class Running:
     """A loop on a thread of its own, and the supervisor's end of its channel."""
 
@@ -39,7 +57,8 @@ class Running:
         self.supervisor, end = Channel.pair()
         self.exporter = Channel(end)
         self.collection = Counting()
-        self.loop = Loop(self.exporter, self.collection)  # type: ignore[arg-type]
+        self.heart = Resting()
+        self.loop = Loop(self.exporter, self.collection, self.heart)  # type: ignore[arg-type]
         self.ended_by: Exception | None = None
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
@@ -109,6 +128,13 @@ def test_status_and_removal_reach_the_collection(running: Running) -> None:
     running.supervisor.send("stop", None)
     running.join()
     assert (running.collection.status, running.collection.removed) == (status, ["x"])
+
+
+def test_a_status_is_answered_with_a_beat(running: Running) -> None:
+    running.supervisor.send("status", shape.to_data(Status((), "0.26", True, 1.5, 0)))
+    running.supervisor.send("stop", None)
+    running.join()
+    assert running.heart.beats == 1
 
 
 @pytest.mark.parametrize(("kind", "data"), [("nonsense", None), ("status", {"probes": 1}), ("probe", {})])

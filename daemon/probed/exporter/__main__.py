@@ -3,7 +3,8 @@
 
 The first message is ``start`` (a Start; fds: the supervisor's statm, then the listening sockets). Then come ``probe``
 (a LoadedProbe, with its ring, stats and maps), ``remove`` (a name), ``status`` (a Status), ``stop``. It answers
-``serving`` once, ``failed`` (text) when it cannot serve, and ``stopped`` (text) after the last drain.
+``pulse`` (a Pulse) now and then while it moves, ``failed`` (text) when it cannot serve, and ``stopped`` (text) after
+the last drain.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from probed.exporter.itself import Build, Process
 from probed.exporter.landing import Landing
 from probed.exporter.loop import Loop
 from probed.exporter.maps import possible_cpus
+from probed.exporter.pulse import Heart
 from probed.exporter.server import Server
 from probed.manifest import Start
 
@@ -41,14 +43,15 @@ class Exporter:
         self._start = start
         self._channel = channel
         self._collection = Collection(build, Process(), possible_cpus(), statm)
-        self._loop = Loop(channel, self._collection)
         application = Application(start.telemetry_path, self._collection.scrape, self.readiness, self.landing)
         self._server = Server(listeners, application)
+        self._loop = Loop(
+            channel, self._collection, Heart(channel, self._collection, self._server, start.pulse_seconds)
+        )
 
     def serve(self) -> str:
         """Serve until the supervisor says stop; return the sums of the last drain as text."""
         self._server.start()
-        self._channel.send("serving", None)
         self._loop.run()
         self._server.stop()
         totals = self._collection.totals()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The exporter's one clocked loop: waits for fill marks and for the supervisor, and drains.
 
-`__main__` runs it on the main thread. Scrapes drain by themselves, so an idle loop turns once in `IDLE_SECONDS`.
+`__main__` runs it on the main thread. Scrapes drain by themselves, so an idle loop turns once in a pulse.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from collections.abc import Callable
 from probed import shape
 from probed.channel import Channel, Message
 from probed.exporter.collection import Collection
+from probed.exporter.pulse import Heart
 from probed.manifest import LoadedProbe, Status
 
 LOG = logging.getLogger("exporter")
 
-IDLE_SECONDS = 5.0
 MOVES_WITHIN = 2.0
 """A loop that does not answer for so long is stuck: the largest batch takes some milliseconds."""
 
@@ -27,7 +27,8 @@ MOVES_WITHIN = 2.0
 class Loop:
     """Owns the epoll set: the supervisor's channel, one ring for each probe that has one, and an eventfd."""
 
-    def __init__(self, channel: Channel, collection: Collection) -> None:
+    def __init__(self, channel: Channel, collection: Collection, heart: Heart) -> None:
+        self._heart = heart
         self._channel = channel
         self._collection = collection
         self._poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -42,13 +43,15 @@ class Loop:
     def run(self) -> None:
         """Turn until the supervisor says stop, then drain once more. Raises Closed when the supervisor has gone."""
         while not self._stopping:
-            ready = [fd for fd, _ in self._epoll.poll(IDLE_SECONDS)]
+            ready = [fd for fd, _ in self._epoll.poll(self._heart.due_in())]
             if self._channel.fileno() in ready:
                 self._obey(self._channel.receive())
             if self._poke in ready:
                 os.eventfd_read(self._poke)
             else:
                 self._collection.drain()
+            if not self._heart.due_in():
+                self._heart.beat()
             with self._turned:
                 self._turns += 1
                 self._turned.notify_all()
@@ -93,6 +96,7 @@ class Loop:
 
     def _take_status(self, message: Message) -> None:
         self._collection.status = shape.build(Status, message.data, shape.Source("the supervisor's message"))
+        self._heart.hasten()
 
     def _stop(self, _: Message) -> None:
         self._stopping = True

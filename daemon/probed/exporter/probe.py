@@ -128,6 +128,10 @@ class RunningProbe:
         self._commit()
         return families, self._numbers(fill)
 
+    def numbers(self) -> ProbeNumbers:
+        """Return the sums of this moment. Raises OSError."""
+        return self._numbers(self.fill)
+
     def _numbers(self, fill: int) -> ProbeNumbers:
         keys, counts = self._stats.read()
         stats = dict(zip(keys["key"].tolist(), counts.tolist(), strict=True))

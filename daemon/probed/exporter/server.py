@@ -37,7 +37,10 @@ QUEUE = 16
 TIMEOUT = 10
 """Seconds that a request may take, first byte to last of the answer, and that an idle client is kept."""
 
-IDLE_WAKE = 5.0
+HANGS_AFTER = 3
+"""Time-outs after which a request is not slow but stuck."""
+
+IDLE_WAKE = 15.0
 """Seconds between looks at idle clients: the only thing that an idle server does."""
 
 HEADER_BYTES = 16 << 10
@@ -73,6 +76,7 @@ class Server:
         timeout: float = TIMEOUT,
     ) -> None:
         listeners = _Listeners(sockets, timeout)
+        self._listeners = listeners
         self._cheroot = _Cheroot(listeners, sockets[0].getsockname()[:2], application, threads, timeout)
 
     def start(self) -> None:
@@ -94,6 +98,14 @@ class Server:
         stopping.join(timeout)
         if stopping.is_alive():
             logging.getLogger("exporter").warning("an HTTP request is still not answered after %g s", timeout)
+
+    def poke(self) -> None:
+        """Make the thread that accepts clients turn once; `moved` tells whether it did."""
+        self._listeners.poke()
+
+    def moved(self) -> bool:
+        """Say whether it has turned since it was poked, and no request takes far longer than one may."""
+        return not self._listeners.poked and not self._cheroot.hangs()
 
     def _serve(self, started: SimpleQueue[Exception | None]) -> None:
         try:
@@ -130,8 +142,11 @@ class _Listeners:
         self._timeout = timeout
         self._sockets = {listener.fileno(): listener for listener in sockets}
         self._waker = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._poke = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.poked = False
         self._epoll = select.epoll()
         self._epoll.register(self._waker, select.EPOLLIN)
+        self._epoll.register(self._poke, select.EPOLLIN)
         for listener in sockets:
             listener.setblocking(False)
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -144,7 +159,11 @@ class _Listeners:
         return self._epoll.fileno()
 
     def accept(self) -> tuple[_Stream, Any]:
-        for fd, _ in self._epoll.poll(0):
+        ready = [fd for fd, _ in self._epoll.poll(0)]
+        if self._poke in ready:
+            os.eventfd_read(self._poke)
+            self.poked = False
+        for fd in ready:
             if fd in self._sockets:
                 return self._accept(self._sockets[fd])
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
@@ -169,9 +188,14 @@ class _Listeners:
         """Make the epoll descriptor readable for good, so that cheroot's thread sees that it is to stop."""
         os.eventfd_write(self._waker, 1)
 
+    def poke(self) -> None:
+        self.poked = True
+        os.eventfd_write(self._poke, 1)
+
     def close(self) -> None:
         self._epoll.close()
         os.close(self._waker)
+        os.close(self._poke)
         for listener in self._sockets.values():
             listener.close()
 
@@ -184,11 +208,15 @@ class _Connection(HTTPConnection):
             return False
         self.socket.deadline = time.monotonic() + self.server.timeout
         communicate: Callable[[], Any] = super().communicate
+        thread = threading.get_ident()
+        self.server.busy_since[thread] = time.monotonic()
         try:
             return bool(communicate())
         except Exception as error:  # errors while cheroot reports errors, which it lets pass
             self.server.error_log(f"cannot answer a request: {error!r}", logging.DEBUG)
             return False
+        finally:
+            del self.server.busy_since[thread]
 
     def close(self) -> None:
         try:
@@ -225,7 +253,13 @@ class _Cheroot(wsgi.Server):
         super().__init__(address, application, threads, server_name="probed", max=threads)
         self.timeout = timeout
         self._listeners = listeners
+        self.busy_since: dict[int, float] = {}
         self._seldom = Seldom(logging.getLogger("exporter"))
+
+    def hangs(self) -> bool:
+        """Say whether a thread has been at one request for far longer than the time-out allows."""
+        since = list(self.busy_since.values())
+        return bool(since) and time.monotonic() - min(since) > HANGS_AFTER * self.timeout
 
     def prepare(self) -> None:
         """Take the listeners, where the original would bind (or, given LISTEN_PID, take descriptor 3)."""

@@ -21,6 +21,7 @@ from probed.request import Files, Settings
 from probed.supervisor import listeners
 from probed.supervisor.exporting import Exporting
 from probed.supervisor.loading import Held, Loading, Reading, Refused, Result, wait
+from probed.supervisor.notices import Notices, sender, status_line, watchdog_seconds
 from probed.supervisor.probes import Probes
 
 LOG = logging.getLogger("supervisor")
@@ -68,7 +69,8 @@ class Daemon:
         addresses = map(parse_address, self._settings.listen_addresses)
         self._sockets = listeners.bind(addresses)
         privilege.keep_only(privilege.SUPERVISOR)
-        self._exporting = Exporting(self._start_message(), self._sockets)
+        self._notices = Notices(sender())
+        self._exporting = Exporting(self._start_message(), self._sockets, watchdog_seconds() / 3)
         self._reloading = False
         self._reload_again = False
         self._bcc_version = ""
@@ -89,13 +91,14 @@ class Daemon:
         settings = self._settings
         return Start(
             manifest.VERSION, settings.telemetry_path, privilege.is_root(), settings.user, settings.log_level,
-            settings.log_format,
+            settings.log_format, watchdog_seconds() / 9,
         )  # fmt: skip
 
     def run(self) -> int:
         """Run until SIGTERM or SIGINT; return the exit status. Raises HostError when nothing can be loaded at start."""
         self._catch_signals()
         try:
+            self._notices.status(f"loading {len(self._names())} probes")
             self._exporting.launch([], None)
             assert self._loading is not None
             self._load(self._loading, self._names())
@@ -127,17 +130,16 @@ class Daemon:
             child = self._exporting.child
             if child is not None:
                 selector.register(child.pidfd, selectors.EVENT_READ, self._on_exporter_end)
-                selector.register(child.channel, selectors.EVENT_READ, self._exporting.heard)
+                selector.register(child.channel, selectors.EVENT_READ, self._on_exporter_word)
             ready = [key.data for key, _ in selector.select(self._timeout())]
-        if self._on_exporter_end in ready and self._exporting.heard in ready:
-            ready.remove(self._exporting.heard)
-        for act in ready:
+        for act in sorted(ready, key=self._on_exporter_end.__eq__):  # its last words come before its end
             act()
         self._on_clock()
 
     def _timeout(self) -> float | None:
         loading = self._loading.deadline if self._loading else None
-        moments = [loading, self._exporting.restart_at, None if loading else self._probes.next_retry()]
+        retry = None if loading else self._probes.next_retry()
+        moments = [loading, retry, self._exporting.restart_at, self._exporting.stuck_at]
         due = [moment for moment in moments if moment is not None]
         return max(0.0, min(due) - time.monotonic()) if due else None
 
@@ -145,6 +147,8 @@ class Daemon:
         now = time.monotonic()
         if self._loading is not None and self._loading.deadline <= now:
             self._on_loader()
+        if self._exporting.stuck_at is not None and self._exporting.stuck_at <= now:
+            self._exporting.end_stuck()
         if self._exporting.restart_at is not None and self._exporting.restart_at <= now:
             self._exporting.launch(self._probes.held(), self._status() if self._attached else None)
         if self._loading is None:
@@ -162,6 +166,14 @@ class Daemon:
 
     def _on_exporter_end(self) -> None:
         self._exporting.died()
+
+    def _on_exporter_word(self) -> None:
+        """Pass its sign of life on: whoever gets this far moves."""
+        pulse = self._exporting.heard()
+        if pulse is None:
+            return
+        line = status_line(self._status().probes, pulse)
+        self._notices.all_moves(line, settled=pulse.informed and not self._reloading)
 
     # Loading: at start, at a reload, at a retry.
 
@@ -250,6 +262,7 @@ class Daemon:
             self._reload_again = True
             return
         self._reloading = True
+        self._notices.reloading()
         self._loading = Loading()
         self._loading.read(self._options.files)
 
@@ -276,6 +289,7 @@ class Daemon:
 
     def _shut_down(self) -> str:
         """Detach, let the exporter drain once more and end it; return what went wrong with that."""
+        self._notices.stopping()
         if self._loading is not None:
             self._loading.abort()
         self._probes.close()

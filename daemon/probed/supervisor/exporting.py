@@ -16,7 +16,7 @@ from contextlib import suppress
 from probed import shape
 from probed.channel import Closed
 from probed.errors import HostError
-from probed.manifest import Start, Status
+from probed.manifest import Pulse, Start, Status
 from probed.supervisor.children import Child
 from probed.supervisor.loading import Held
 
@@ -27,6 +27,8 @@ LAST_BACKOFF = 30.0
 STEADY = 60.0
 """An exporter that lived so long starts the back-off anew."""
 STOP_TIMEOUT = 10.0
+NEWBORN = 30.0
+"""How long it may take until its first sign of life: it imports numpy, perhaps on an emulated machine."""
 TELL_TIMEOUT = 5.0
 """An exporter that takes no message for so long is stuck."""
 
@@ -44,14 +46,17 @@ EXPORTER_FDS = ("ring", "stats", "map:", "state")
 class Exporting:
     """The exporter process, or the wait for the next one."""
 
-    def __init__(self, start: Start, listeners: Sequence[socket.socket]) -> None:
+    def __init__(self, start: Start, listeners: Sequence[socket.socket], patience: float) -> None:
+        """`patience` is how many seconds it may show no sign of life before it is taken to be stuck."""
         self._start = start
         self._listeners = listeners
+        self._patience = patience
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._backoff = FIRST_BACKOFF
         self._born = 0.0
         self.child: Child | None = None
         self.restart_at: float | None = None
+        self.stuck_at: float | None = None
         self.restarts = 0
 
     def launch(self, held: Sequence[Held], status: Status | None) -> None:
@@ -60,6 +65,7 @@ class Exporting:
         self.child.channel.set_timeout(TELL_TIMEOUT)
         self._born = time.monotonic()
         self.restart_at = None
+        self.stuck_at = self._born + max(NEWBORN, self._patience)
         fds = [self._statm, *(listener.fileno() for listener in self._listeners)]
         self._tell("start", shape.to_data(self._start), fds)
         for each in held:
@@ -89,24 +95,33 @@ class Exporting:
         """Tell it how things stand."""
         self._tell("status", shape.to_data(status))
 
-    def heard(self) -> None:
-        """Take one message from it. Raises HostError when it says that it cannot serve."""
+    def heard(self) -> Pulse | None:
+        """Take one message from it, and return it if it is a sign of life. Raises HostError when it cannot serve."""
         assert self.child is not None
         try:
             message = self.child.channel.receive()
         except Closed:
             self.child.kill()  # without the channel it is of no use
-            return
+            return None
         if message.kind == "failed":
             raise HostError(str(message.data))
-        if message.kind == "stopped":
-            LOG.info("stopped: %s", message.data)
+        if message.kind != "pulse":
+            raise ValueError(f"the exporter sent a message of kind '{message.kind}'")
+        self.stuck_at = time.monotonic() + self._patience
+        return shape.build(Pulse, message.data, shape.Source("the exporter's message"))
+
+    def end_stuck(self) -> None:
+        """End one that does not move, so that another can take its place."""
+        assert self.child is not None
+        self.stuck_at = None
+        LOG.error("the exporter has shown no sign of life for %g s: ending it", self._patience)
+        self.child.kill()
 
     def died(self) -> None:
         """Reap it and set the time of the next one."""
         assert self.child is not None
         how = self.child.reap(0) or "ended unasked"
-        self.child = None
+        self.child, self.stuck_at = None, None
         if time.monotonic() - self._born > STEADY:
             self._backoff = FIRST_BACKOFF
         self.restart_at = time.monotonic() + self._backoff

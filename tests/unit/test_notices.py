@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What systemd is told, and when; nobody is listening here."""
+
+import pytest
+
+from probed.errors import REASONS
+from probed.manifest import ProbeStatus, Pulse
+from probed.supervisor.notices import WATCHDOG, Notices, sender, status_line, watchdog_seconds
+
+QUIET = Pulse(informed=True, series=14, lost=0)
+
+
+def status(name: str, up: bool = True, reason: str = "") -> ProbeStatus:
+    return ProbeStatus(name, "", up, reason, "", dict.fromkeys(REASONS, 0))
+
+
+@pytest.mark.parametrize(
+    ("probes", "line"),
+    [
+        ([status(name) for name in "abc"], "3 probes up, 14 series, 0 lost"),
+        ([status("a")], "1 probe up, 14 series, 0 lost"),
+        ([], "no probe is wanted, 14 series, 0 lost"),
+        (
+            [status("a"), status("b", False, "verifier"), status("c", False)],
+            "1 of 3 probes up (b: verifier, c: loading), 14 series, 0 lost",
+        ),
+    ],
+)
+def test_the_status_line_says_what_an_operator_asks_first(probes: list[ProbeStatus], line: str) -> None:
+    assert status_line(probes, QUIET) == line
+
+
+def test_it_is_ready_once_and_only_when_it_is_settled() -> None:
+    said: list[str] = []
+    notices = Notices(said.append)
+    notices.all_moves("a", settled=False)
+    notices.all_moves("b", settled=True)
+    notices.all_moves("c", settled=True)
+    assert said == ["WATCHDOG=1", "WATCHDOG=1", "READY=1\nSTATUS=b", "WATCHDOG=1", "STATUS=c"]
+
+
+def test_a_reload_says_when_it_began_and_ends_in_being_ready() -> None:
+    said: list[str] = []
+    notices = Notices(said.append)
+    notices.all_moves("a", settled=True)
+    notices.reloading()
+    notices.all_moves("b", settled=False)
+    notices.all_moves("c", settled=True)
+    reloading = dict(line.split("=") for line in said[2].splitlines())
+    assert (reloading["RELOADING"], reloading["MONOTONIC_USEC"].isdigit()) == ("1", True)
+    assert said[3:] == ["WATCHDOG=1", "WATCHDOG=1", "READY=1\nSTATUS=c"]
+
+
+def test_without_systemd_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    assert sender() is None
+    Notices(None).stopping()
+
+
+@pytest.mark.parametrize(("usec", "seconds"), [(None, WATCHDOG), ("0", WATCHDOG), ("9000000", 9.0)])
+def test_the_watchdog_is_systemd_s_or_ours(monkeypatch: pytest.MonkeyPatch, usec: str | None, seconds: float) -> None:
+    monkeypatch.delenv("WATCHDOG_USEC", raising=False)
+    if usec is not None:
+        monkeypatch.setenv("WATCHDOG_USEC", usec)
+    assert watchdog_seconds() == seconds
