@@ -72,8 +72,8 @@ def _probes(folders: Iterable[Path], btf: str) -> tuple[list[Declared], list[Pro
 
 
 def _is_declaration(path: Path, text: str) -> bool:
-    if path.suffix != ".yaml":
-        return False
+    if path.suffix != ".yaml" or re.search(r"^(probe_directories|probes):", text, re.MULTILINE):
+        return False  # /etc/probed/probed.yaml has the name of its folder, as a declaration has
     return path.resolve().parent.name == path.stem or bool(re.search(r"^(programs|metrics):", text, re.MULTILINE))
 
 
