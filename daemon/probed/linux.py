@@ -11,6 +11,7 @@ import os
 from functools import cache
 
 PR_SET_DUMPABLE = 4
+PR_SET_KEEPCAPS = 8
 PR_CAPBSET_READ = 23
 PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
@@ -19,9 +20,11 @@ PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 LINUX_CAPABILITY_VERSION_3 = 0x20080522
 
+BPF_MAP_CREATE = 0
 BPF_MAP_LOOKUP_ELEM = 1
 BPF_OBJ_GET_INFO_BY_FD = 15
 BPF_MAP_LOOKUP_BATCH = 24
+BPF_MAP_TYPE_ARRAY = 2
 
 _BPF_NUMBER = {"x86_64": 321, "aarch64": 280, "riscv64": 280}
 """The number of bpf(2), which glibc does not wrap: arch/x86/entry/syscalls/syscall_64.tbl, asm-generic/unistd.h."""

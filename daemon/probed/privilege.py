@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each process may do: the two capabilities of the loader, none for the exporter.
+"""What each process may do: the two capabilities of the loader, none for the exporter where the kernel allows that.
 
 Called once by each process, after its imports and before it touches anything from outside.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pwd
+import struct
 
 from probed import linux
 from probed.errors import HostError
@@ -107,8 +109,37 @@ def last_capability() -> int:
         capability += 1
 
 
-def give_up_all(user: pwd.struct_passwd | None) -> None:
-    """Become `user` (None: stay) without any capability, and never gain one again.
+def maps_are_for_bpf_only() -> bool:
+    """Say whether this kernel lets only CAP_BPF look into a map, also for who was given its fd: asked by trying.
+
+    False, too, for a process that has no CAP_BPF which it could keep. Source: Linux commit c8644cd0efe7 ("bpf: refine
+    kernel.unprivileged_bpf_disabled behaviour") (in v5.19).
+    """
+    effective, permitted, inheritable = linux.capget()
+    room = ctypes.create_string_buffer(8)
+    try:
+        array = linux.bpf(linux.BPF_MAP_CREATE, _attribute("IIIII", linux.BPF_MAP_TYPE_ARRAY, 4, len(room), 1, 0))
+    except PermissionError:
+        return False
+    linux.capset(0, permitted, inheritable)
+    try:
+        key = value = ctypes.addressof(room)
+        linux.bpf(linux.BPF_MAP_LOOKUP_ELEM, _attribute("IxxxxQQQ", array, key, value, 0))
+    except PermissionError:
+        return True
+    finally:
+        linux.capset(effective, permitted, inheritable)
+        os.close(array)
+    return False
+
+
+def _attribute(layout: str, *values: int) -> ctypes.Array[ctypes.c_char]:
+    """Make the part of union bpf_attr that a command of bpf(2) wants."""
+    return ctypes.create_string_buffer(struct.pack(f"={layout}", *values), struct.calcsize(f"={layout}"))
+
+
+def become(user: pwd.struct_passwd | None, keep: frozenset[int] = frozenset()) -> None:
+    """Become `user` (None: stay) with no capabilities but `keep`, and never gain one again.
 
     What is still to be imported must be readable by that user. Raises OSError when the kernel refuses.
     """
@@ -117,8 +148,10 @@ def give_up_all(user: pwd.struct_passwd | None) -> None:
         for capability in range(last_capability() + 1):
             linux.prctl(linux.PR_CAPBSET_DROP, capability)
     if user is not None:
+        if keep:
+            linux.prctl(linux.PR_SET_KEEPCAPS, 1)
         os.setgroups([])
         os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
         os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
-    linux.capset(0, 0, 0)
+    linux.capset(_mask(keep), _mask(keep), 0)
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)

@@ -93,6 +93,14 @@ def _start(channel: Channel) -> tuple[Start, int, list[socket.socket]]:
     return start, statm, [socket.socket(fileno=fd) for fd in listeners]
 
 
+def _give_up_privilege(start: Start) -> None:
+    keep = frozenset[int]()
+    if privilege.maps_are_for_bpf_only():
+        keep = frozenset({privilege.CAP_BPF})
+        LOG.info("this kernel (Linux before 5.19) lets only CAP_BPF read the maps of BPF, so the exporter keeps that")
+    privilege.become(privilege.exporter_user(start.user) if start.change_user else None, keep)
+
+
 def main(fd: int) -> int:
     """Serve the supervisor behind `fd`; return the exit status."""
     # Both reach every process of a terminal or of a systemd unit: the supervisor says when the last drain is.
@@ -104,7 +112,7 @@ def main(fd: int) -> int:
     try:
         if os.uname().machine not in MACHINES:
             raise HostError(f"probed reads rings on {', '.join(MACHINES)} only, this is {os.uname().machine}")
-        privilege.give_up_all(privilege.exporter_user(start.user) if start.change_user else None)
+        _give_up_privilege(start)
         channel.send("stopped", Exporter(channel, start, statm, listeners).serve())
     except HostError as error:
         channel.send("failed", str(error))
