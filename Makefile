@@ -8,11 +8,17 @@ CONFIG ?= config/probed.yaml
 # What the daemon needs, all from the distribution: BCC comes from nowhere else.
 RUN_PACKAGES := python3-venv python3-setuptools python3-wheel python3-bpfcc python3-cheroot python3-numpy \
 	python3-prometheus-client python3-seccomp python3-systemd python3-yaml
-# What its tests need besides: a compiler for the workloads, ways to take privileges away, a system to boot.
-TEST_PACKAGES := gcc libc6-dev mmdebstrap util-linux
+# What its tests need besides: a compiler for the workloads, ways to take privileges away, systems and kernels to boot,
+# readers of what the package has for users.
+TEST_PACKAGES := gcc libc6-dev mmdebstrap util-linux e2fsprogs qemu-system-x86 man-db zsh
 TEST_WHEELS := pytest hypothesis jsonschema mypy ruff types-PyYAML
+# What the Debian package is made of and with.
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' daemon/probed/__init__.py)
+DEB := build/probed_$(VERSION)_all.deb
+DEB_SOURCES := config daemon packaging probes
+DEB_PACKAGES := debhelper dh-python dpkg-dev lintian
 
-.PHONY: run test check schema clean
+.PHONY: run test check schema deb clean
 
 run: $(VENV)/run
 	$(VENV)/bin/probed run --config.file $(CONFIG) $(ARGS)
@@ -29,6 +35,20 @@ check: $(VENV)/test
 schema: $(VENV)/run
 	$(VENV)/bin/python -m probed.schema config/schema
 
+# build/probed_VERSION_all.deb, from a copy of the tree and with nothing but Debian's own tools.
+deb: $(DEB)
+	@echo $(DEB)
+
+$(DEB): $(shell find $(DEB_SOURCES) -type f -not -name '*.pyc') Makefile
+	@$(call install,$(DEB_PACKAGES))
+	rm -rf build/deb
+	mkdir -p build/deb/probed
+	tar --exclude=__pycache__ --exclude='*.egg-info' -c $(DEB_SOURCES) | tar -x -C build/deb/probed
+	mv build/deb/probed/packaging/debian build/deb/probed/debian
+	cd build/deb/probed && dpkg-buildpackage --build=binary --no-sign
+	lintian --fail-on error,warning --pedantic build/deb/*.changes
+	mv build/deb/*.deb build/
+
 clean:
 	rm -rf $(VENV) .cache build daemon/*.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
@@ -40,7 +60,7 @@ $(VENV)/run: pyproject.toml Makefile
 	@touch $@
 
 $(VENV)/test: $(VENV)/run
-	@$(call install,$(TEST_PACKAGES))
+	@$(call install,$(TEST_PACKAGES) $(DEB_PACKAGES))
 	$(VENV)/bin/pip install --quiet $(TEST_WHEELS)
 	@command -v promtool >/dev/null || $(call unpack,prometheus)
 	@touch $@
