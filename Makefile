@@ -11,6 +11,8 @@ RUN_PACKAGES := python3-venv python3-setuptools python3-wheel python3-bpfcc pyth
 # What its tests need besides: a compiler for the workloads, ways to take privileges away, systems and kernels to boot,
 # readers of what the package has for users.
 TEST_PACKAGES := gcc libc6-dev mmdebstrap util-linux e2fsprogs qemu-system-x86 man-db zsh
+# Only unpacked, beside the virtual environment: to install these starts their services.
+UNPACKED := prometheus prometheus-alertmanager
 TEST_WHEELS := pytest hypothesis jsonschema mypy ruff types-PyYAML
 # What the Debian package is made of and with.
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' daemon/probed/__init__.py)
@@ -24,7 +26,7 @@ run: $(VENV)/run
 	$(VENV)/bin/probed run --config.file $(CONFIG) $(ARGS)
 
 test: $(VENV)/test
-	PATH="$$PATH:$(CURDIR)/$(VENV)/prometheus/usr/bin" $(VENV)/bin/pytest $(ARGS)
+	PATH="$$PATH$(foreach package,$(UNPACKED),:$(CURDIR)/$(VENV)/$(package)/usr/bin)" $(VENV)/bin/pytest $(ARGS)
 
 check: $(VENV)/test
 	$(VENV)/bin/ruff format --check daemon tests
@@ -62,12 +64,13 @@ $(VENV)/run: pyproject.toml Makefile
 $(VENV)/test: $(VENV)/run
 	@$(call install,$(TEST_PACKAGES) $(DEB_PACKAGES))
 	$(VENV)/bin/pip install --quiet $(TEST_WHEELS)
-	@command -v promtool >/dev/null || $(call unpack,prometheus)
+	@$(foreach package,$(UNPACKED),$(call unpack,$(package)) &&) true
 	@touch $@
 
-# Unpack a package beside the virtual environment: installing it would start its service.
+# Unpack a package, if it is neither there nor installed.
 define unpack
-{ cd $(VENV) && apt-get -qq -o APT::Sandbox::User=root download $(1) && dpkg-deb -x $(1)_*.deb $(1) && rm $(1)_*.deb; }
+{ command -v $(1) >/dev/null || test -d $(VENV)/$(1) || ( cd $(VENV) && \
+	apt-get -qq -o APT::Sandbox::User=root download $(1) && dpkg-deb -x $(1)_*.deb $(1) && rm $(1)_*.deb ); }
 endef
 
 # Install those of the packages that are missing. Nothing is asked.
