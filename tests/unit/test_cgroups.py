@@ -137,6 +137,16 @@ def test_cgroup2_is_found_wherever_it_is_mounted_whole(tmp_path: Path, line: str
     assert mount_point(tmp_path) == (tmp_path / where if where else None)
 
 
+def test_in_a_cgroup_namespace_the_hosts_tree_is_the_one_that_begins_furthest_up(tmp_path: Path) -> None:
+    own = "30 23 0:26 / /sys/fs/cgroup ro - cgroup2 cgroup rw\n"
+    pod = "31 23 0:26 /.. /pod ro - cgroup2 cgroup rw\n"
+    neighbour = "33 23 0:26 /../../../system.slice /units ro - cgroup2 cgroup rw\n"
+    host = "32 23 0:26 /../../.. /host/sys/fs/cgroup ro - cgroup2 cgroup rw\n"
+    assert mount_point(mounted(tmp_path, own + pod + neighbour + host)) == tmp_path / "host/sys/fs/cgroup"
+    (tmp_path / "other").mkdir()
+    assert mount_point(mounted(tmp_path / "other", own)) == tmp_path / "other/sys/fs/cgroup"
+
+
 def test_a_host_without_cgroup2_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     known = Cgroups(mounted(tmp_path, "22 1 0:5 / / rw - ext4 /dev/vda rw\n"))
     assert "no cgroup2 is mounted here" in caplog.text

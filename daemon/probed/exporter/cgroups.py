@@ -32,14 +32,19 @@ WALK_SECONDS = 10.0
 
 
 def mount_point(root: Path = Path("/")) -> Path | None:
-    """Return where the whole cgroup2 hierarchy is mounted, None where it is not. Source: proc(5), mountinfo."""
+    """Return where the whole cgroup2 hierarchy is mounted, None where it is not. Source: proc(5), mountinfo.
+
+    In a cgroup namespace (a container's) ``/`` is the own group: the host's tree, mounted there as well, begins at as
+    many ``/..`` as the group is deep. Source: cgroup_namespaces(7).
+    """
+    tops = []
     for line in (root / "proc/self/mountinfo").read_text().splitlines():
         before, _, after = line.partition(" - ")
         if after.split()[0] == "cgroup2":
             mounted_part, where = before.split()[3:5]
-            if mounted_part == "/":
-                return root / _unescaped(where).lstrip("/")
-    return None
+            if set(mounted_part.split("/")) <= {"", ".."}:
+                tops.append((mounted_part.count(".."), root / _unescaped(where).lstrip("/")))
+    return max(tops, key=lambda top: top[0])[1] if tops else None
 
 
 def _unescaped(text: str) -> str:
