@@ -20,9 +20,6 @@ FIELDS = (Field("value_ns", "u64", 0, 1), Field("name", "char", 8, 16), Field("k
 EVENT = Record(28, FIELDS)
 BOUNDS = (1e-9, 1e-6)
 
-MOST_KEYS = 1 << 14
-"""Keys that the kernel maps of a table may have."""
-
 Decode = Callable[[int | bytes], str | None]
 
 
@@ -46,6 +43,21 @@ def events(of: Iterable[bytes | str | tuple[bytes | str, int]]) -> np.ndarray:
     return batch
 
 
+class CountMapOfTest:
+    """A kernel map of counts by name; `content` is set by the test."""
+
+    def __init__(self) -> None:
+        self.content: dict[str, int] = {}
+        self.last_keys = events([])
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        self.last_keys = events(self.content)
+        return self.last_keys, np.array(list(self.content.values()), np.uint64)
+
+    def delete(self, keys: np.ndarray) -> None:
+        """Delete nothing: there is no control group in the key."""
+
+
 def metric(kind: str = "counter", *, budget: int = 1000, idle: float = 3600.0, labels: bool = True) -> Metric:
     """Return a metric with the label `name`, or with none."""
     of = (Label("name", "name", "comm", {}),) if labels else ()
@@ -61,7 +73,7 @@ def table(of: Metric, clock: Clock | None = None, decode: Decode | None = None) 
 def table_in(memory: Ledger, of: Metric, clock: Clock | None = None, decode: Decode | None = None) -> SeriesTable:
     """Return the metric's table in a ledger that other tables may have had before."""
     columns: list[tuple[Field, Decode]] = [(FIELDS[1], decode or decoder(label)) for label in of.labels]
-    return SeriesTable(of, columns, memory, MOST_KEYS, clock or Clock())
+    return SeriesTable(of, columns, memory, clock or Clock())
 
 
 @contextmanager

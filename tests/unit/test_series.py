@@ -16,11 +16,12 @@ from probed.exporter import budget as budget_module
 from probed.exporter import series as series_module
 from probed.exporter.budget import FACTOR, WINDOW_SECONDS
 from probed.exporter.decoders import decoder
+from probed.exporter.mapsource import MapSource
 from probed.exporter.records import dtype
 from probed.exporter.series import SeriesTable, SeriesUsage
-from probed.manifest import Field, Label, Metric, Record
+from probed.manifest import Field, Label, Map, Metric, Record
 from series_reference import Reference
-from series_tables import BOUNDS, Clock, events, ledger, metric, observed, shown, table
+from series_tables import BOUNDS, FIELDS, Clock, CountMapOfTest, events, ledger, metric, observed, shown, table
 
 WAITING = 8
 IDLE = 100.0
@@ -207,21 +208,33 @@ def test_a_dropped_event_is_counted_nowhere() -> None:
     assert (series.usage().overflowed, series.expired) == (0, 0)
 
 
-def counts(of: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
-    return events(of), np.array(list(of.values()), np.uint64)
+class Kernel:
+    """Maps of counts by name, and the sources that read them."""
+
+    def __init__(self, maps: int = 1) -> None:
+        self._maps = [CountMapOfTest() for _ in range(maps)]
+        layout = Map("names", "percpu_hash", Record(28, FIELDS[1:2]), 1 << 14)
+        self._sources = [MapSource(each, layout, ledger(), lambda: None) for each in self._maps]
+
+    def scrape(self, series: SeriesTable, *contents: dict[str, int]) -> None:
+        for each, content in zip(self._maps, contents, strict=True):
+            each.content = content
+        for source in self._sources:
+            source.read()
+        series.add_counts(source.take() for source in self._sources)
 
 
 def test_kernel_counts_are_taken_over_and_not_added_up() -> None:
-    series = table(metric())
+    series, kernel = table(metric()), Kernel(2)
     for more in (0, 1):
-        series.set_counts([counts({"a": 5 + more, "b": 7}), counts({"a": 100})])
+        kernel.scrape(series, {"a": 5 + more, "b": 7}, {"a": 100})
         assert shown(series.family()) == {"a": 105 + more, "b": 7}
 
 
 def test_kernel_counts_without_labels_are_one_series() -> None:
-    series = table(metric(labels=False))
+    series, kernel = table(metric(labels=False)), Kernel(2)
     for more in (0, 1):
-        series.set_counts([counts({"a": 5 + more, "b": 7}), counts({"a": 100})])
+        kernel.scrape(series, {"a": 5 + more, "b": 7}, {"a": 100})
         assert series.family().values.tolist() == [112 + more]
 
 
@@ -244,34 +257,34 @@ def test_of_kernel_counts_nothing_is_lost_and_nothing_falls(
     with little_memory():
         clock = Clock()
         series = table(metric(budget=budget, idle=IDLE), clock)
-        kernel: Counter[str] = Counter()
+        kernel, content = Kernel(2), Counter[str]()
         before: dict[str, int] = {}
         for more, seconds in scrapes:
-            kernel.update(more)
-            series.set_counts([counts(dict(kernel)), counts({})])
+            content.update(more)
+            kernel.scrape(series, dict(content), {})
             clock.now += seconds
             now = shown(series.family())
             assert len(now) <= budget
-            assert sum(now.values()) + series.expired == kernel.total()
+            assert sum(now.values()) + series.expired == content.total()
             assert all(now[name] >= before[name] for name in now.keys() & before.keys())
             before = now
 
 
 def test_of_kernel_counts_the_heaviest_have_the_rows() -> None:
-    series = table(metric(budget=3))
-    series.set_counts([counts({"light": 1, "heavy": 900, "middle": 90, "small": 9})])
+    series, kernel = table(metric(budget=3)), Kernel()
+    kernel.scrape(series, {"light": 1, "heavy": 900, "middle": 90, "small": 9})
     assert shown(series.family()) == {"other": 10, "heavy": 900, "middle": 90}
-    series.set_counts([counts({"light": 5, "heavy": 900, "middle": 91, "small": 9})])
+    kernel.scrape(series, {"light": 5, "heavy": 900, "middle": 91, "small": 9})
     assert shown(series.family()) == {"other": 14, "heavy": 900, "middle": 91}
 
 
 def test_a_kernel_count_that_was_idle_comes_again_with_what_is_new() -> None:
     clock = Clock()
-    series = table(metric(idle=10.0), clock)
-    series.set_counts([counts({"a": 5, "b": 7})])
+    series, kernel = table(metric(idle=10.0), clock), Kernel()
+    kernel.scrape(series, {"a": 5, "b": 7})
     clock.now += 11
-    series.set_counts([counts({"a": 5, "b": 8})])
+    kernel.scrape(series, {"a": 5, "b": 8})
     assert shown(series.family()) == {"b": 8}
-    series.set_counts([counts({"a": 6, "b": 8})])
+    kernel.scrape(series, {"a": 6, "b": 8})
     assert shown(series.family()) == {"a": 1, "b": 8}
     assert series.expired == 5

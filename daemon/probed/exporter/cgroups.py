@@ -69,12 +69,21 @@ class Cgroups:
     def __len__(self) -> int:
         return len(self._paths)
 
-    def walk(self) -> None:
-        """Read the whole tree."""
+    def walk(self) -> set[int]:
+        """Read the whole tree, and return all ids in it."""
         self._walked_at = self._clock()
-        if self._top is not None:
-            for number, path in _tree(self._top):
-                self._keep(number, path)
+        if self._top is None:
+            return set()
+        found = dict(_tree(self._top))
+        for number, path in found.items():
+            self._keep(number, path)
+        return set(found)
+
+    def living(self) -> set[int] | None:
+        """Return the ids of all cgroups that there are; None without a tree, or when the last walk was just now."""
+        if self._top is None or self._clock() - self._walked_at < WALK_SECONDS:
+            return None
+        return self.walk()
 
     def _keep(self, number: int, path: str) -> None:
         self._paths[number] = path

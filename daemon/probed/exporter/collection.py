@@ -41,7 +41,7 @@ class Collection:
         self._supervisor_statm = supervisor_statm
         self._lock = threading.Lock()
         self._cgroups = Cgroups()
-        self._context = Context(self._attribution, Path("/"))
+        self._context = Context(self._attribution, Path("/"), self._cgroups.living)
         self._probes: dict[str, RunningProbe] = {}
         self._numbers: dict[str, itself.ProbeNumbers] = {}
         self._failures: Counter[str] = Counter()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kernel maps of counts, read whole: a system call or two for all entries, summed over the CPUs.
 
-`probe` reads them at the scrape. Keys are only ever added by our programs, so a walk sees each exactly once.
+`mapsource` reads them at the scrape. Our programs only ever add keys, so a walk sees each exactly once.
 Source: bpf(2), Linux include/uapi/linux/bpf.h (struct for BPF_MAP_*_BATCH commands).
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,12 @@ class CountMap:
         self._values = np.zeros((layout.entries, width), np.uint64)
         self._token = ctypes.create_string_buffer(max(layout.key.size, 8))
         self._read = self._read_batch
+        self._count = 0
+
+    @property
+    def last_keys(self) -> NDArray[Any]:
+        """All keys of the last reading, shape (n,), dtype of the key: a copy."""
+        return self._keys[: self._count].copy()
 
     def read(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return keys, shape (n,), dtype of the key, and counts, shape (n,), dtype uint64; zeros are left out.
@@ -59,6 +66,7 @@ class CountMap:
                 raise
             self._read = self._read_one_by_one
             count = self._read()
+        self._count = count
         counts = self._values[:count].sum(axis=1, dtype=np.uint64)
         found = counts.nonzero()[0]
         return self._keys[:count][found], counts[found]
@@ -93,3 +101,11 @@ class CountMap:
             _ELEM.pack_into(attribute, 0, self._fd, 0, key, value, 0)
             linux.bpf(linux.BPF_MAP_LOOKUP_ELEM, attribute)
         return self._entries
+
+    def delete(self, keys: NDArray[Any]) -> None:
+        """Delete entries, shape (n,), dtype of the key; those that are not there stay so. Raises OSError."""
+        for at in range(len(keys)):
+            attribute = ctypes.create_string_buffer(_ELEM.size)
+            _ELEM.pack_into(attribute, 0, self._fd, 0, keys[at:].ctypes.data, 0, 0)
+            with suppress(FileNotFoundError):
+                linux.bpf(linux.BPF_MAP_DELETE_ELEM, attribute)

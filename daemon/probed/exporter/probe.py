@@ -17,6 +17,7 @@ from probed.exporter.family import Family
 from probed.exporter.itself import ProbeNumbers
 from probed.exporter.ledger import Ledger
 from probed.exporter.maps import CountMap
+from probed.exporter.mapsource import MapSource
 from probed.exporter.ring import Ring
 from probed.exporter.series import SeriesTable
 from probed.manifest import Field, LoadedProbe, Map, Metric, Record
@@ -50,13 +51,17 @@ class RunningProbe:
         self.loaded = loaded
         self._fds = fds
         self._stats = CountMap(fds["stats"], _STATS, cpus)
-        self._maps = {layout.name: CountMap(fds[f"map:{layout.name}"], layout, cpus) for layout in loaded.maps}
         self._ledger = Ledger(fds["state"], loaded.fingerprint)
         self._ring = Ring.map(fds["ring"], loaded.ring_bytes, loaded.event) if loaded.event else None
         self._position, self._delivered, self._discarded, self._corrupt = (self._ledger.scalar() for _ in range(4))
         if self._ring:
             self._take_over(self._ring)
+        self._sources = {layout.name: self._source(layout, cpus) for layout in loaded.maps}
         self._tables = [(metric, self._table(metric)) for metric in loaded.metrics]
+
+    def _source(self, layout: Map, cpus: int) -> MapSource:
+        counts = CountMap(self._fds[f"map:{layout.name}"], layout, cpus)
+        return MapSource(counts, layout, self._ledger, self._context.living_cgroups)
 
     def _take_over(self, ring: Ring) -> None:
         """Go on from the last commit: an earlier exporter may have died before it released what it had counted."""
@@ -71,8 +76,7 @@ class RunningProbe:
         assert record is not None
         by_name = {field.name: field for field in record.fields}
         columns = [(by_name[label.field], decoder(label, self._context)) for label in metric.labels]
-        most_keys = sum(self._map_layout(name).entries for name in metric.maps)
-        return SeriesTable(metric, columns, self._ledger, most_keys)
+        return SeriesTable(metric, columns, self._ledger)
 
     def _map_layout(self, name: str) -> Map:
         return next(layout for layout in self.loaded.maps if layout.name == name)
@@ -121,11 +125,16 @@ class RunningProbe:
 
         `fill` is how many bytes the drain before found waiting. Raises OSError.
         """
+        for source in self._sources.values():
+            source.read()
+        risen = {name: source.take() for name, source in self._sources.items()}
         for metric, table in self._tables:
             if metric.maps:
-                table.set_counts(self._maps[name].read() for name in metric.maps)
+                table.add_counts(risen[name] for name in metric.maps)
         families = [table.family() for _, table in self._tables]
         self._commit()
+        for source in self._sources.values():
+            source.retire()
         return families, self._numbers(fill)
 
     def numbers(self) -> ProbeNumbers:

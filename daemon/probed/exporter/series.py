@@ -19,7 +19,6 @@ from probed.exporter.budget import FIRST, OTHER, Budget
 from probed.exporter.family import Family
 from probed.exporter.fold import Decoder
 from probed.exporter.grouping import Grouping
-from probed.exporter.increments import Increments
 from probed.exporter.labels import OTHER_TEXT, label_sets
 from probed.exporter.ledger import Ledger
 from probed.exporter.records import key_words, words_of
@@ -51,14 +50,13 @@ class SeriesTable:
         metric: Metric,
         columns: Sequence[tuple[Field, Decoder]],
         ledger: Ledger,
-        most_keys: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`columns` are, for each label in their order, the field that it comes from and what makes its text.
 
         At most `metric.budget` series are shown, `other` among them; one that is idle for more than
         `metric.idle_seconds` of `clock` leaves the page at the next scrape. A metric without labels has its one series
-        always. What `ledger` has of an earlier exporter goes on; kernel maps have at most `most_keys` keys.
+        always. What `ledger` has of an earlier exporter goes on.
         """
         self._metric = metric
         self._fields = fields = tuple(field for field, _ in columns)
@@ -70,7 +68,6 @@ class SeriesTable:
             self._budget.take(())
         self._values = self._kept_values(ledger)
         self._expired = ledger.scalar()
-        self._increments = Increments(ledger, words, most_keys)
         self._grouping = Grouping(words, self._cells_of, max(LEAST_KEYS, 8 * metric.budget))
 
     def _kept_values(self, ledger: Ledger) -> Values:
@@ -102,21 +99,21 @@ class SeriesTable:
         else:
             self._count(np.full(len(events), FIRST, np.intp), events)
 
-    def set_counts(self, parts: Iterable[tuple[NDArray[Any], NDArray[Any]]]) -> None:
-        """Take over what the kernel has counted: for each map its keys, shape (n,), and counts, shape (n,).
+    def add_counts(self, parts: Iterable[tuple[NDArray[Any], NDArray[Any]]]) -> None:
+        """Count what kernel maps have counted: of each the keys, shape (n,), and how often, shape (n,), dtype int64.
 
-        What was counted since the last time passes through the budget as events do, at once: who counted most in it
-        is first to get a free row, and who is idle leaves.
+        It passes through the budget as events do, at once: who counted most in it is first to get a free row, and who
+        is idle leaves.
         """
-        keys, counts = zip(*((self._keys(records), counts) for records, counts in parts), strict=True)
-        risen, by = self._increments.since(np.concatenate(keys, axis=1), np.concatenate(counts))
-        if len(by):
-            cells = self._grouping.cells(risen) if self._fields else np.full(len(by), FIRST, np.intp)
-            self._count(cells, risen, by)
-
-    def _keys(self, records: NDArray[Any]) -> NDArray[Any]:
-        """Return the key of each record; without labels all have one."""
-        return key_words(records, self._fields) if self._fields else np.zeros((1, len(records)), np.uint64)
+        records, times = zip(*parts, strict=True)
+        by = np.concatenate(times)
+        if not len(by):
+            return
+        if self._fields:
+            keys = np.concatenate([key_words(part, self._fields) for part in records], axis=1)
+            self._count(self._grouping.cells(keys), keys, by)
+        else:
+            self._count(np.full(len(by), FIRST, np.intp), by, by)
 
     def _count(self, cells: NDArray[Any], events: NDArray[Any], times: NDArray[Any] | None = None) -> None:
         """Count each event in its cell, shape (n,), so many `times`, shape (n,), dtype int64 (None: once)."""

@@ -7,7 +7,7 @@ decoder takes any value and raises nothing; its text prints. It is None for what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,13 +29,15 @@ from probed.manifest import Label
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What decoders know of the host.
+    """What a probe may ask about the host.
 
-    `cgroups` tells whose a cgroup id is. Below `root` are /etc, /proc and /sys.
+    `cgroups` tells whose a cgroup id is, `living_cgroups` which ids there are (None: it was asked too soon after the
+    last time). Below `root` are /etc, /proc and /sys.
     """
 
     cgroups: Whose
     root: Path = Path("/")
+    living_cgroups: Callable[[], Set[int] | None] = lambda: None
 
 
 _PLAIN: Mapping[str, Decoder] = {
