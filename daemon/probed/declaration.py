@@ -204,6 +204,11 @@ class Probe:
     ring: Annotated[Ring | None, "The ring that carries 'struct event' of the C; a probe may do with maps alone."] = (
         None
     )
+    site: Given[Source | None] = None
+
+    def source_of(self, at: Key) -> Source:
+        """Return the file in which an element is written: the site configuration for what a site has added."""
+        return self.site if self.site is not None and at[:1] == ("probes",) else self.source
 
     def check(self) -> Iterator[Fault]:
         """Check what concerns several elements of the probe."""
@@ -240,9 +245,9 @@ def parse(text: str, path: str, name: str) -> Probe:
     return probe
 
 
-def enum_constants(probe: Probe) -> dict[str, int]:
-    """List the C constants that `when` and tables name, each with the line that names it first."""
-    constants: dict[str, int] = {}
+def enum_constants(probe: Probe) -> dict[str, tuple[str, int]]:
+    """List the C constants that `when` and tables name, each with file and line that name it first."""
+    constants: dict[str, tuple[str, int]] = {}
     for metric in probe.metrics.values():
         named: list[tuple[Key, str | int]] = [
             ((*metric.at, "when", name), value) for name, value in metric.when.items()
@@ -251,7 +256,8 @@ def enum_constants(probe: Probe) -> dict[str, int]:
             named += [((*label.at, "table", constant), constant) for constant in label.table]
         for at, constant in named:
             if isinstance(constant, str):
-                constants.setdefault(constant, probe.source.line(at))
+                source = probe.source_of(at)
+                constants.setdefault(constant, (source.path, source.line(at)))
     return constants
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a site changes about a probe: its ring, a metric's buckets and series, labels left out, renamed or folded.
+"""What a site changes about a probe: its ring, a metric's buckets and series, labels added, left out, renamed, folded.
 
 `site` reads Overrides as part of the site configuration; the loader and `probed check` call `override` before
 the checks against C and host. What a probe measures is the declaration's to say, not the site's.
@@ -33,6 +33,9 @@ class MetricOverrides:
     drop_labels: Annotated[tuple[str, ...], "Labels left out: their series are counted together.", NOT_EMPTY_LIST] = ()
     rename_labels: Annotated[
         Mapping[str, LabelName], "Declared name of a label to the site's name for it.", NOT_EMPTY_MAPPING
+    ] = dataclasses.field(default_factory=dict)
+    add_labels: Annotated[
+        Mapping[LabelName, Label], "Further labels of fields that the probe has, by name.", NOT_EMPTY_MAPPING
     ] = dataclasses.field(default_factory=dict)
     series: Annotated[SeriesBudget | None, "How many series it may have."] = None
     idle_seconds: Annotated[IdleSeconds | None, "How long a series stays without events."] = None
@@ -96,7 +99,9 @@ def override(probe: Probe, overrides: Overrides, everywhere: Everywhere, source:
         name: _changed(metric, overrides.metrics[name]) if name in overrides.metrics else metric
         for name, metric in probe.metrics.items()
     }
-    return settled(dataclasses.replace(probe, ring=_resized(probe.ring, overrides.ring), metrics=metrics), everywhere)
+    ring = _resized(probe.ring, overrides.ring)
+    site = source if any(changes.add_labels for changes in overrides.metrics.values()) else None
+    return settled(dataclasses.replace(probe, ring=ring, metrics=metrics, site=site), everywhere)
 
 
 def settled(probe: Probe, everywhere: Everywhere) -> Probe:
@@ -140,7 +145,7 @@ def _changed(metric: Metric, changes: MetricOverrides) -> Metric:
     return dataclasses.replace(
         metric,
         buckets=changes.buckets or metric.buckets,
-        labels={new: metric.labels[old] for old, new in _names(metric, changes).items()},
+        labels={new: metric.labels[old] for old, new in _names(metric, changes).items()} | dict(changes.add_labels),
         series=changes.series or metric.series,
         idle_seconds=changes.idle_seconds or metric.idle_seconds,
     )
@@ -172,6 +177,9 @@ def _metric_faults(metric: Metric, changes: MetricOverrides) -> Iterator[Fault]:
     for label in changes.rename_labels:
         if label not in metric.labels:
             yield ("rename_labels", label), _no_label(label, metric.labels)
+    for label in changes.add_labels:
+        if label in _names(metric, changes).values():
+            yield ("add_labels", label), f"the metric has a label '{label}' already; choose another name"
     yield from _collisions(metric, changes)
 
 

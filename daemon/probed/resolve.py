@@ -107,7 +107,7 @@ class _Check:
         self.problems: list[Problem] = []
 
     def problem(self, at: Key, text: str) -> None:
-        self.problems.append(self.probe.source.problem(at, text))
+        self.problems.append(self.probe.source_of(at).problem(at, text))
 
     def metric(self, metric: Metric) -> manifest.Metric:
         layouts = self.keys_of_maps(metric) if metric.maps else self.event

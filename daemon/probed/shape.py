@@ -93,7 +93,7 @@ Given = Annotated[T, _GIVEN]
 """The type of a dataclass field that is no key of the document, so that `to_data` leaves it out.
 
 A field `at` receives the object's own key path. In the root, a field `source` receives the Source, and others
-what the caller of `build` gives.
+what the caller of `build` gives, or their default.
 """
 
 
@@ -275,7 +275,9 @@ class _Builder:
         if _BROKEN in values.values() or not values.keys() >= set(needed):
             return _BROKEN
         told = {"at": at, **givens}
-        others = [f.name for f in dataclasses.fields(cls) if f.name not in hints]
+        others = [
+            f.name for f in dataclasses.fields(cls) if f.name not in hints and (f.name in told or f.default is MISSING)
+        ]
         made = cls(**values, **{name: told[name] for name in others})
         if isinstance(made, Checked) and data.keys() <= hints.keys():
             self.faults += [((*at, *below), text) for below, text in made.check()]

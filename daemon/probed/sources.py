@@ -67,7 +67,8 @@ def declared_probes(configuration: Site, site_text: Text, btf: str) -> dict[str,
         else:
             declared[name] = shared.declare(probe, text, source)
     if len(read_probes) == len(configuration.probes):
-        problems += check_folded(configuration.everywhere, read_probes, configuration.source)
+        with_added = [*read_probes, *(each.probe for each in declared.values())]
+        problems += check_folded(configuration.everywhere, with_added, configuration.source)
     problems += declaration.check_together(each.probe for each in declared.values())
     if problems:
         raise DeclarationError(sorted(set(problems)))

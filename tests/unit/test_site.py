@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 
 from probed import declaration, site
 from probed.declaration import Probe
+from probed.errors import DeclarationError
 from probed.folding import FoldRule
+from probed.manifest import Field, Map, Record
 from probed.override import Everywhere, Overrides, Series, override, settled
+from probed.resolve import resolve
 from probed.site import Address, Site
 
 ROOT = Path(__file__).parents[2]
@@ -141,6 +144,41 @@ def test_a_renamed_label_is_still_found_in_its_declaration() -> None:
     assert probe.source.line(label.at) == shipped("process").source.lines[label.at]
 
 
+def test_a_site_adds_labels_of_fields_that_the_probe_has() -> None:
+    probe = overridden(
+        "    metrics:\n"
+        "      probed_process_execs_total:\n"
+        "        rename_labels: {unit: service_unit}\n"
+        "        add_labels:\n"
+        "          pod_uid: {field: cgroup, decoder: pod_uid}\n",
+        "process",
+    )
+    labels = probe.metrics["probed_process_execs_total"].labels
+    assert {name: (label.field, label.decoder) for name, label in labels.items()} == {
+        "service_unit": ("cgroup", "cgroup_unit"), "comm": ("comm", "comm"), "parent": ("parent", "comm"),
+        "pod_uid": ("cgroup", "pod_uid"),
+    }  # fmt: skip
+
+
+def test_an_added_label_that_the_c_has_no_field_for_is_said_at_the_site_s_line() -> None:
+    probe = overridden(
+        "    metrics:\n"
+        "      probed_open_failures_total:\n"
+        "        add_labels:\n"
+        "          pod: {field: cgruop, decoder: pod_uid}\n",
+        "open_failures",
+    )
+    label = probe.metrics["probed_open_failures_total"].labels["pod"]
+    event = Record(8, (Field("cgroup", "u64", 0, 1), Field("errno", "u32", 8, 1), Field("comm", "char", 12, 16)))
+    layout = Map("opens", "percpu_array", Record(4, (Field("key", "u32", 0, 1),)), 1)
+    with pytest.raises(DeclarationError) as caught:
+        resolve(probe, event, {"opens": layout}, {})
+    (problem,) = caught.value.problems
+    assert (problem.path, problem.key) == ("/etc/probed/probed.yaml", ".".join(map(str, (*label.at, "field"))))
+    assert problem.line > 1
+    assert "did you mean 'cgroup'" in problem.text
+
+
 def test_the_default_configuration_runs_the_shipped_probes() -> None:
     wanted = site.parse(DEFAULT.read_text(), str(DEFAULT))
     assert set(wanted.probes) == SHIPPED
@@ -155,7 +193,7 @@ def test_the_default_configuration_shows_the_defaults() -> None:
 
 def test_the_examples_in_the_default_configuration_are_right() -> None:
     text = re.sub(r"^( +)# ( +\w+: | *user: )", r"\1\2", DEFAULT.read_text(), flags=re.MULTILINE)
-    text = re.sub(r"^( +)# ( +\w+:)$", r"\1\2", text, flags=re.MULTILINE)
+    text = re.sub(r"^( +)# ( +\w+:)( +#.*)?$", r"\1\2", text, flags=re.MULTILINE)
     text = re.sub(r"^# (fold:| +unit:| +comm:| +- \{)", r"\1", text, flags=re.MULTILINE)
     wanted = site.parse(text, str(DEFAULT))
     assert wanted.exporter.user == "probed"

@@ -92,8 +92,8 @@ def _layout_of(probe: Probe) -> list[str]:
     """
     constants = enum_constants(probe)
     lines = [f"struct {ENUMS} {{", "char probed_none[1];"]
-    for name, line in constants.items():
-        lines += [f'#line {line} "{probe.source.path}"', f"char value_{name}[1 + ({name})];"]
+    for name, (path, line) in constants.items():
+        lines += [f'#line {line} "{path}"', f"char value_{name}[1 + ({name})];"]
     lines += ["};", f"BPF_ARRAY({ENUMS}, struct {ENUMS}, 1);"]
     if probe.ring is not None:
         lines += [f'#line 1 "{probe.source.path}"', f"BPF_ARRAY({LAYOUT}, struct event, 1);"]
