@@ -299,10 +299,20 @@ def proportional_bytes(pid: int) -> int:
     return next(int(parts[1]) << 10 for parts in lines if parts[0] == "Pss:")
 
 
+def command_line(pid: int) -> str:
+    """Return a process's command line, its words with a space after each."""
+    return _read(pid, "cmdline").replace("\0", " ")
+
+
 def bpf_program_ids(pid: int) -> set[int]:
-    """Return the ids of the BPF programs that a process has descriptors of. Source: proc_pid_fdinfo(5)."""
+    """Return the ids of the BPF programs that a process has descriptors of."""
+    return {number for kind, number in bpf_ids(pid) if kind == "prog_id"}
+
+
+def bpf_ids(pid: int) -> set[tuple[str, int]]:
+    """Return what a process has descriptors of: ("prog_id" or "map_id", id). Source: proc_pid_fdinfo(5)."""
     ids = set()
     for fd in Path(f"/proc/{pid}/fdinfo").iterdir():
         fields = (line.split() for line in fd.read_text().splitlines())
-        ids |= {int(field[1]) for field in fields if field[:1] == ["prog_id:"]}
+        ids |= {(field[0][:-1], int(field[1])) for field in fields if field[:1] in (["prog_id:"], ["map_id:"])}
     return ids

@@ -63,6 +63,10 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         help="where to serve, repeatable (default: web.listen_addresses of the site configuration)",
     )  # fmt: skip
     run.add_argument(
+        "--web.systemd-socket", dest="systemd_socket", action="store_true",
+        help="serve on the sockets of a systemd .socket unit, instead of any listen address",
+    )  # fmt: skip
+    run.add_argument(
         "--web.telemetry-path",
         dest="telemetry_path",
         type=_path,
@@ -74,12 +78,15 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 
 
 def _run(flags: argparse.Namespace) -> int:
-    from probed.supervisor.daemon import Daemon, Options
+    from probed.supervisor.daemon import Daemon
     from probed.supervisor.notices import Notices, sender
+    from probed.supervisor.options import Options
 
     addresses = tuple(map(str, flags.listen_addresses)) if flags.listen_addresses else None
     files = Files(flags.config_file, flags.btf)
-    options = Options(files, addresses, flags.telemetry_path, flags.log_level, flags.log_format)
+    options = Options(
+        files, addresses, flags.systemd_socket, flags.telemetry_path, flags.log_level, flags.log_format
+    )  # fmt: skip
     try:
         return Daemon(options).run()
     except ProbedError as error:

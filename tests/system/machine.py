@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Final
 
 from rootfs import HARNESS
 
-from daemon import PATIENCE, ROOT, Page, tail, until
+from daemon import PATIENCE, ROOT, Page, bpf_ids, command_line, tail, until
 from programs import compile_workloads, install
 
 ENVIRONMENT: Final = {
@@ -27,7 +29,7 @@ FROM_SOURCES: Final = Path(__file__).parent / "from-sources.conf"
 OUT: Final = Path("/out")
 """Where the folder that the machine shares with the test is, inside."""
 
-WORKLOADS: Final = ("exits", "lives", "spawn")
+WORKLOADS: Final = ("calls", "exits", "lives", "spawn")
 
 
 class Machine:
@@ -176,6 +178,37 @@ class Service:
         """Return the process ids, outside, of all that is in its cgroup. Source: Linux admin-guide/cgroup-v2.rst."""
         group = self.machine.show(self.unit, "ControlGroup")
         return list(map(int, (self.machine.root / f"sys/fs/cgroup{group}/cgroup.procs").read_text().split()))
+
+    def show(self, name: str) -> str:
+        """Return one property of its unit."""
+        return self.machine.show(self.unit, name)
+
+    @property
+    def supervisor(self) -> int:
+        """Return the supervisor's process id, outside; 0 while there is none."""
+        return self._of_module("probed")
+
+    @property
+    def exporter(self) -> int:
+        """Return the exporter's process id, outside; 0 while there is none."""
+        return self._of_module("probed.exporter")
+
+    def _of_module(self, module: str) -> int:
+        lines = {pid: command_line(pid) for pid in self.processes()}
+        return next((pid for pid, line in lines.items() if f"-m {module} " in line), 0)
+
+    def bpf_ids(self) -> set[tuple[str, int]]:
+        """Return what it has in the kernel: ("prog_id" or "map_id", id)."""
+        return set[tuple[str, int]]().union(*map(bpf_ids, self.processes()))
+
+    def kill(self, pid: int, number: signal.Signals) -> None:
+        """Send one of its processes a signal."""
+        assert pid in self.processes()
+        os.kill(pid, number)
+
+    def restart(self) -> None:
+        """Restart it, and return when systemd says that it is up."""
+        self.machine.run("systemctl", "restart", self.unit)
 
     def stop(self) -> tuple[str, str]:
         """Stop it; return systemd's verdict and the exit status."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import struct
 
 import pytest
 from machine import Machine, Service
 
-from daemon import SHIPPED, bpf_program_ids, status_of, until
+from daemon import SHIPPED, status_of, until
 from probed import linux
 
 CAP_PERFMON, CAP_BPF = 38, 39
-BPF_PROG_GET_FD_BY_ID = 13
+GET_FD_BY_ID = {"prog_id": 13, "map_id": 14}
 """enum bpf_cmd of Linux include/uapi/linux/bpf.h."""
 
 EXECS = "probed_process_execs_total"
@@ -29,18 +30,15 @@ AS_ROOT = {
 }
 
 
-def exists(program: int) -> bool:
-    """Say whether the kernel still has a BPF program of this id."""
+def exists(thing: tuple[str, int]) -> bool:
+    """Say whether the kernel still has a BPF program or map of this id."""
+    kind, number = thing
     try:
-        fd = linux.bpf(BPF_PROG_GET_FD_BY_ID, ctypes.create_string_buffer(struct.pack("=IIII", program, 0, 0, 0), 16))
+        fd = linux.bpf(GET_FD_BY_ID[kind], ctypes.create_string_buffer(struct.pack("=IIII", number, 0, 0, 0), 16))
     except FileNotFoundError:
         return False
     os.close(fd)
     return True
-
-
-def held_programs(service: Service) -> set[int]:
-    return set[int]().union(*map(bpf_program_ids, service.processes()))
 
 
 def capabilities(service: Service, kind: str) -> set[int]:
@@ -77,20 +75,22 @@ def test_101_processes_of_a_unit_are_101(machine: Machine, probed: Service) -> N
 
 
 @pytest.mark.parametrize(("port", "settings"), [(9801, {}), (9802, AS_ROOT)], ids=["two capabilities", "root"])
-def test_stop_ends_it_with_0_and_leaves_no_program(machine: Machine, port: int, settings: dict[str, str]) -> None:
+def test_stop_ends_it_with_0_and_leaves_no_program_and_no_map(
+    machine: Machine, port: int, settings: dict[str, str]
+) -> None:
     service = Service(machine, port, settings).wait_until_ready()
-    programs = held_programs(service)
-    assert programs
-    assert all(map(exists, programs))
+    ours = service.bpf_ids()
+    assert {kind for kind, _ in ours} == set(GET_FD_BY_ID)
+    assert all(map(exists, ours))
     assert service.stop() == ("success", "0")
-    until(lambda: not any(map(exists, programs)), "no program of ours is left")
+    until(lambda: not any(map(exists, ours)), "no program and no map of ours is left")
 
 
-def test_a_restart_begins_anew(machine: Machine) -> None:
-    service = Service(machine, 9803).wait_until_ready()
-    machine.run("systemctl", "restart", service.unit)
-    page = service.wait_until_ready().scrape()
-    assert page.emitted("process") == page.accounted("process")
+def test_it_is_started_when_its_probes_are_attached_and_says_how_it_is(machine: Machine) -> None:
+    service = Service(machine, 9803)
+    page = service.scrape()
+    assert {probe: page.value("probed_probe_up", probe=probe) for probe in SHIPPED} == dict.fromkeys(SHIPPED, 1)
+    assert re.fullmatch(r"4 probes up, [1-9][0-9]* series, 0 lost", service.show("StatusText"))
     assert service.stop() == ("success", "0")
 
 

@@ -268,6 +268,78 @@ def test_stopping_lets_a_request_finish() -> None:
     assert not stopping.is_alive()
 
 
+def test_stopping_answers_also_those_that_still_wait_for_a_thread() -> None:
+    gate = Gate()
+    listener = _bound()
+    server = Server([listener], gate)
+    address = listener.getsockname()
+    server.start()
+    with contextlib.ExitStack() as clients:
+        served = [clients.enter_context(_connect(address)) for _ in range(THREADS)]
+        for _ in served:
+            gate.inside.get(timeout=LONG)
+        served += [clients.enter_context(_connect(address)) for _ in range(QUEUE)]
+        assert b" 503 " in _ask(address)  # so all of them have been accepted
+        stopping = threading.Thread(target=server.stop)
+        stopping.start()
+        gate.open.set()
+        assert all(_answer(client).endswith(b"hello") for client in served)
+        stopping.join(LONG)
+    assert not stopping.is_alive()
+
+
+def test_who_connects_to_a_stopped_server_waits_for_the_next_on_the_same_socket() -> None:
+    listener = _bound()
+    address = listener.getsockname()
+    with listener.dup() as kept:
+        server = Server([listener], _hello)
+        server.start()
+        assert _ask(address).endswith(b"hello")
+        server.stop()
+        with _connect(address) as client:
+            following = Server([kept.dup()], _hello)
+            following.start()
+            assert _answer(client).endswith(b"hello")
+            following.stop()
+
+
+def _moves(server: Server) -> bool:
+    server.poke()
+    deadline = time.monotonic() + LONG
+    while not server.moved() and time.monotonic() < deadline:
+        pass
+    return server.moved()
+
+
+def test_a_server_that_is_poked_moves() -> None:
+    listener = _bound()
+    server = Server([listener], _hello)
+    server.poke()
+    assert not server.moved()
+    server.start()
+    assert _moves(server)
+    assert _ask(listener.getsockname()).endswith(b"hello")
+    assert _moves(server)
+    server.stop()
+
+
+def test_a_request_that_hangs_for_several_timeouts_is_no_movement() -> None:
+    gate = Gate()
+    listener = _bound()
+    server = Server([listener], gate, timeout=0.05)
+    server.start()
+    assert _moves(server)
+    with _connect(listener.getsockname()):
+        gate.inside.get(timeout=LONG)
+        deadline = time.monotonic() + LONG
+        while server.moved() and time.monotonic() < deadline:
+            pass
+        assert not server.moved()
+        gate.open.set()
+        assert _moves(server)
+    server.stop()
+
+
 def test_stopping_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
     gate = Gate()
     listener = _bound()

@@ -11,7 +11,7 @@ from probed.address import Address
 from probed.errors import REASONS, HostError, LoadError
 from probed.manifest import LoadedProbe, Metric
 from probed.request import LoadRequest, Text, Wanted
-from probed.supervisor import listeners
+from probed.supervisor import listeners, passed
 from probed.supervisor.loading import Held
 from probed.supervisor.probes import FIRST_RETRY, LAST_RETRY, Probes
 
@@ -67,6 +67,32 @@ def test_what_is_no_longer_wanted_is_let_go(probes: Probes) -> None:
     _, gone = probes.held()
     assert probes.want({"a": wanted("a")}) == ([], ["b"])
     assert not is_open(gone)
+
+
+def test_what_ran_before_a_restart_runs_on_and_only_the_rest_is_loaded() -> None:
+    unchanged, changed = held("a"), held("b", "0")
+    probes = Probes()
+    assert probes.start({name: wanted(name) for name in "abc"}, [unchanged, changed]) == ["b", "c"]
+    assert probes.held() == [unchanged, changed]
+    probes.close()
+
+
+def test_what_ran_before_a_restart_and_is_not_wanted_any_more_is_let_go() -> None:
+    gone = held("b")
+    probes = Probes()
+    assert probes.start({"a": wanted("a")}, [gone]) == ["a"]
+    assert not is_open(gone)
+
+
+@pytest.mark.parametrize("order", [("1", "2"), ("2", "1")])
+def test_of_two_versions_that_ran_the_wanted_one_stays(order: tuple[str, str]) -> None:
+    both = [held("a", fingerprint) for fingerprint in order]
+    probes = Probes()
+    assert probes.start({"a": wanted("a", "1")}, both) == []
+    (kept,) = probes.held()
+    assert kept.loaded.fingerprint == "1"
+    assert [is_open(each) for each in both] == [each is kept for each in both]
+    probes.close()
 
 
 def test_a_newer_version_takes_the_older_one_s_place(probes: Probes) -> None:
@@ -130,6 +156,40 @@ def test_a_bound_address_can_be_connected_to(host: str) -> None:
     (listener,) = listeners.bind([Address(host, 0)])
     with listener, socket.create_connection(("127.0.0.1", listener.getsockname()[1]), timeout=5):
         pass
+
+
+def test_a_kept_socket_is_used_where_its_address_is_wanted_and_else_closed() -> None:
+    kept = listeners.bind([Address("127.0.0.1", 0), Address("127.0.0.1", 0)])
+    one, other = (each.getsockname()[1] for each in kept)
+    (again,) = listeners.bind([Address("127.0.0.1", one)], kept)
+    assert again is kept[0]
+    assert kept[1].fileno() == -1
+    (fresh,) = listeners.bind([Address("127.0.0.1", other)])
+    again.close()
+    fresh.close()
+
+
+def test_a_socket_unit_must_have_passed_listening_sockets() -> None:
+    (good,) = listeners.bind([Address("127.0.0.1", 0)])
+    with good, socket.socket() as idle:
+        assert listeners.activated([good]) == [good]
+        with pytest.raises(HostError, match="systemd passed no socket"):
+            listeners.activated([])
+        with pytest.raises(HostError, match="a socket does not listen"):
+            listeners.activated([good, idle])
+
+
+def test_fds_that_systemd_passes_are_told_apart_by_kind_and_name() -> None:
+    kept, unit = listeners.bind([Address("127.0.0.1", 0), Address("127.0.0.1", 0)])
+    memory = os.memfd_create("memory")
+    fds = {os.dup(kept.fileno()): "listener", os.dup(unit.fileno()): "probed.socket", memory: "probe.a.1"}
+    sorted_out = passed.sort(fds)
+    assert [each.getsockname() for each in sorted_out.kept] == [kept.getsockname()]
+    assert [each.getsockname() for each in sorted_out.activated] == [unit.getsockname()]
+    assert sorted_out.others == {memory: "probe.a.1"}
+    for each in (kept, unit, *sorted_out.kept, *sorted_out.activated):
+        each.close()
+    os.close(memory)
 
 
 def test_a_taken_port_says_how_to_find_who_has_it_and_how_to_choose_another() -> None:

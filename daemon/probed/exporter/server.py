@@ -91,11 +91,16 @@ class Server:
     def stop(self, timeout: float = TIMEOUT) -> None:
         """Accept nothing more, let requests that are being answered finish, close the sockets.
 
-        Returns after `timeout` seconds at most, whether that is done or not.
+        Returns after `timeout` seconds at most, whether that is done or not. Who connects from now on waits in the
+        sockets' queues: somebody else may still have them open, to serve on them next.
         """
+        deadline = time.monotonic() + timeout
+        if self._cheroot.ready:
+            self._listeners.pause(timeout)
+            self._cheroot.wait_until_answered(deadline - time.monotonic())
         stopping = threading.Thread(target=self._cheroot.stop, name="http-stop", daemon=True)
         stopping.start()
-        stopping.join(timeout)
+        stopping.join(max(0.0, deadline - time.monotonic()))
         if stopping.is_alive():
             logging.getLogger("exporter").warning("an HTTP request is still not answered after %g s", timeout)
 
@@ -105,7 +110,7 @@ class Server:
 
     def moved(self) -> bool:
         """Say whether it has turned since it was poked, and no request takes far longer than one may."""
-        return not self._listeners.poked and not self._cheroot.hangs()
+        return self._listeners.turned.is_set() and not self._cheroot.hangs()
 
     def _serve(self, started: SimpleQueue[Exception | None]) -> None:
         try:
@@ -143,7 +148,7 @@ class _Listeners:
         self._sockets = {listener.fileno(): listener for listener in sockets}
         self._waker = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._poke = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self.poked = False
+        self.turned = threading.Event()
         self._epoll = select.epoll()
         self._epoll.register(self._waker, select.EPOLLIN)
         self._epoll.register(self._poke, select.EPOLLIN)
@@ -162,7 +167,8 @@ class _Listeners:
         ready = [fd for fd, _ in self._epoll.poll(0)]
         if self._poke in ready:
             os.eventfd_read(self._poke)
-            self.poked = False
+            self.turned.set()
+            ready = []  # clients have their turn right after
         for fd in ready:
             if fd in self._sockets:
                 return self._accept(self._sockets[fd])
@@ -184,12 +190,19 @@ class _Listeners:
         # tells it not to.
         raise OSError(errno.EBADF, "several sockets have no one name")
 
+    def pause(self, timeout: float) -> None:
+        """Accept nobody any more; who was accepted before has been handed on when this returns."""
+        for listener in self._sockets.values():
+            self._epoll.unregister(listener)
+        self.poke()
+        self.turned.wait(timeout)
+
     def wake(self) -> None:
         """Make the epoll descriptor readable for good, so that cheroot's thread sees that it is to stop."""
         os.eventfd_write(self._waker, 1)
 
     def poke(self) -> None:
-        self.poked = True
+        self.turned.clear()
         os.eventfd_write(self._poke, 1)
 
     def close(self) -> None:
@@ -217,6 +230,7 @@ class _Connection(HTTPConnection):
             return False
         finally:
             del self.server.busy_since[thread]
+            self.server.answered(self)
 
     def close(self) -> None:
         try:
@@ -254,6 +268,8 @@ class _Cheroot(wsgi.Server):
         self.timeout = timeout
         self._listeners = listeners
         self.busy_since: dict[int, float] = {}
+        self._unanswered = set[_Connection]()
+        self._changed = threading.Condition()
         self._seldom = Seldom(logging.getLogger("exporter"))
 
     def hangs(self) -> bool:
@@ -271,9 +287,22 @@ class _Cheroot(wsgi.Server):
     def process_conn(self, conn: Any) -> None:
         """Queue a connection with a request, unless too many wait: the original blocks, or hangs up."""
         if self.requests.qsize < QUEUE:
+            with self._changed:
+                self._unanswered.add(conn)
             self.requests.put(conn)
         else:
             conn.refuse()
+
+    def answered(self, conn: _Connection) -> None:
+        """Note that nobody waits on this connection any more."""
+        with self._changed:
+            self._unanswered.discard(conn)
+            self._changed.notify_all()
+
+    def wait_until_answered(self, timeout: float) -> None:
+        """Return when no request waits or is being answered, or at the time-out."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._unanswered, timeout)
 
     def put_conn(self, conn: Any) -> None:
         """Keep a connection for its next request."""

@@ -14,6 +14,13 @@ from collections.abc import Mapping
 
 from probed.channel import Channel
 
+SYSTEMD_S = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+"""Variables with which systemd speaks to the supervisor alone."""
+
+
+def _inherited() -> dict[str, str]:
+    return {name: text for name, text in os.environ.items() if name not in SYSTEMD_S}
+
 
 class Child:
     """A running process of ours, the channel to it, and a pidfd that turns readable at its end."""
@@ -26,7 +33,7 @@ class Child:
                 [sys.executable, "-P", "-m", module, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, **(environment or {})},
+                env={**_inherited(), **(environment or {})},
             )
         self.pidfd = os.pidfd_open(self._process.pid)
 

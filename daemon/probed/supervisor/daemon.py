@@ -11,43 +11,22 @@ import selectors
 import signal
 import socket
 import time
-from dataclasses import dataclass, replace
 
 from probed import log, manifest, privilege
 from probed.address import parse_address
 from probed.errors import ConfigurationError, HostError, LoadError
 from probed.manifest import Start, Status
-from probed.request import Files, Settings
-from probed.supervisor import listeners
+from probed.supervisor import listeners, passed
 from probed.supervisor.exporting import Exporting
+from probed.supervisor.fdstore import Store
 from probed.supervisor.loading import Held, Loading, Reading, Refused, Result, wait
 from probed.supervisor.notices import Notices, sender, status_line, watchdog_seconds
+from probed.supervisor.options import Options
 from probed.supervisor.probes import Probes
 
 LOG = logging.getLogger("supervisor")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line says; None leaves it to the site configuration."""
-
-    files: Files
-    listen_addresses: tuple[str, ...] | None
-    telemetry_path: str | None
-    log_level: str | None
-    log_format: str | None
-
-    def over(self, settings: Settings) -> Settings:
-        """Put the command line's wishes on top of the site's."""
-        return replace(
-            settings,
-            listen_addresses=self.listen_addresses or settings.listen_addresses,
-            telemetry_path=self.telemetry_path or settings.telemetry_path,
-            log_level=self.log_level or settings.log_level,
-            log_format=self.log_format or settings.log_format,
-        )
 
 
 class Daemon:
@@ -63,17 +42,19 @@ class Daemon:
         reading = self._read_first(self._loading)
         self._settings = options.over(reading.settings)
         log.start(self._settings.log_level, self._settings.log_format)
-        self._probes = Probes()
-        self._probes.want(reading.wanted)
         privilege.require_bpf()
-        addresses = map(parse_address, self._settings.listen_addresses)
-        self._sockets = listeners.bind(addresses)
+        send = sender()
+        self._notices = Notices(send)
+        self._store = Store(send)
+        given = passed.receive()
+        self._probes = Probes(self._store.let_go)
+        self._names_to_load = self._probes.start(reading.wanted, self._store.take_over(given.others))
+        self._sockets = self._listen(given)
         privilege.keep_only(privilege.SUPERVISOR)
-        self._notices = Notices(sender())
         self._exporting = Exporting(self._start_message(), self._sockets, watchdog_seconds() / 3)
         self._reloading = False
         self._reload_again = False
-        self._bcc_version = ""
+        self._bcc_version = self._store.bcc_version
         self._attached = False
         self._reload_successful, self._reload_success_time = True, time.time()
         self._stopping = False
@@ -87,6 +68,15 @@ class Daemon:
             if isinstance(event, Refused):
                 raise ConfigurationError(event.text)
 
+    def _listen(self, given: passed.Passed) -> list[socket.socket]:
+        if self._options.systemd_socket:
+            return listeners.activated(given.activated)
+        if given.kept:
+            self._store.forget_listeners()
+        sockets = listeners.bind(map(parse_address, self._settings.listen_addresses), given.kept)
+        self._store.keep_listeners([each.fileno() for each in sockets])
+        return sockets
+
     def _start_message(self) -> Start:
         settings = self._settings
         return Start(
@@ -99,9 +89,9 @@ class Daemon:
         self._catch_signals()
         try:
             self._notices.status(f"loading {len(self._names())} probes")
-            self._exporting.launch([], None)
+            self._exporting.launch(self._probes.held(), None)
             assert self._loading is not None
-            self._load(self._loading, self._names())
+            self._load(self._loading, self._names_to_load)
             while not self._stopping:
                 self._turn()
         except BaseException:
@@ -221,8 +211,9 @@ class Daemon:
             held.close()
             self._failed(LoadError(name, "declaration", f"probe '{other}', which runs, has a metric of the same name"))
             return
-        self._probes.came_up(name, held)
+        self._store.keep(held, self._bcc_version)
         self._exporting.add(held)
+        self._probes.came_up(name, held)
         LOG.info("probe '%s' is up", name, extra={"PROBE": name})
 
     def _failed(self, error: LoadError) -> None:
@@ -292,7 +283,8 @@ class Daemon:
         self._notices.stopping()
         if self._loading is not None:
             self._loading.abort()
-        self._probes.close()
+        if not self._store.keeps:  # else systemd detaches them, unless this is a restart
+            self._probes.close()
         how = self._exporting.stop()
         if how:
             LOG.error("the exporter %s", how)

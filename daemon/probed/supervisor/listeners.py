@@ -6,36 +6,60 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from probed.address import Address
 from probed.errors import HostError
 
-
-def bind(addresses: Iterable[Address]) -> list[socket.socket]:
-    """Bind and listen on every address. Raises HostError that says what to do."""
-    return [listener for address in addresses for listener in _bind(address)]
+Place = tuple[int, str, int]
+"""Address family, host, port."""
 
 
-def _bind(address: Address) -> list[socket.socket]:
+def bind(addresses: Iterable[Address], kept: Sequence[socket.socket] = ()) -> list[socket.socket]:
+    """Listen on every address, with a kept socket where one is bound to it; close the other kept ones.
+
+    Raises HostError that says what to do.
+    """
+    places = [(address, _resolve(address)) for address in addresses]
+    left = {_place(each): each for each in kept}
+    reused = {place: left.pop(place) for _, place in places if place in left}
+    for each in left.values():
+        each.close()
+    return [reused.get(place) or _bind(address, place) for address, place in places]
+
+
+def activated(sockets: Sequence[socket.socket]) -> list[socket.socket]:
+    """Return the sockets of a .socket unit. Raises HostError when there is none, or one of another kind."""
+    if not sockets:
+        raise HostError("--web.systemd-socket: systemd passed no socket; start the .socket unit (probed.socket)")
+    for each in sockets:
+        if each.type != socket.SOCK_STREAM or not each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise HostError("--web.systemd-socket: a socket does not listen; ListenStream= without Accept=yes does")
+    return list(sockets)
+
+
+def _place(listener: socket.socket) -> Place:
+    host, port = listener.getsockname()[:2]
+    return listener.family, host, port
+
+
+def _resolve(address: Address) -> Place:
     if not address.host:
-        return [_all_interfaces(address)]
+        ipv6 = socket.has_dualstack_ipv6()
+        return (socket.AF_INET6, "::", address.port) if ipv6 else (socket.AF_INET, "0.0.0.0", address.port)
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
         raise HostError(f"cannot listen on {address}: host '{address.host}' is not known ({error.strerror})") from error
     family, _, _, _, sockaddr = found[0]
-    try:
-        return [socket.create_server(sockaddr[:2], family=family, backlog=128)]
-    except OSError as error:
-        raise _refused(address, error) from error
+    return family, str(sockaddr[0]), int(sockaddr[1])
 
 
-def _all_interfaces(address: Address) -> socket.socket:
+def _bind(address: Address, place: Place) -> socket.socket:
+    family, host, port = place
+    all_interfaces = family == socket.AF_INET6 and not address.host
     try:
-        if socket.has_dualstack_ipv6():
-            return socket.create_server(("", address.port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128)
-        return socket.create_server(("", address.port), backlog=128)
+        return socket.create_server((host, port), family=family, dualstack_ipv6=all_interfaces, backlog=128)
     except OSError as error:
         raise _refused(address, error) from error
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from probed.manifest import ProbeStatus, Pulse
+from probed.supervisor.fdstore import Send
 
 LOG = logging.getLogger("supervisor")
-
-Send = Callable[[str], object]
 
 WATCHDOG = 90.0
 """Seconds, where systemd has not set WATCHDOG_USEC: who does not move for a third of them is stuck here too."""
@@ -43,8 +42,12 @@ class Notices:
     """Tells one systemd, or nobody."""
 
     def __init__(self, send: Send | None) -> None:
-        self._send = send or (lambda _: None)
+        self._to = send
         self._ready = False
+
+    def _send(self, text: str) -> None:
+        if self._to is not None:
+            self._to(text)
 
     def status(self, text: str) -> None:
         """Set the line that `systemctl status` shows."""

@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from probed.errors import REASONS, LoadError, Reason
-from probed.manifest import ProbeStatus
+from probed.manifest import LoadedProbe, ProbeStatus
 from probed.request import Wanted
 from probed.supervisor.loading import Held
 
@@ -46,7 +46,9 @@ class State:
 class Probes:
     """All wanted probes by name."""
 
-    def __init__(self) -> None:
+    def __init__(self, let_go: Callable[[Held], None] = Held.close) -> None:
+        """`let_go` detaches one."""
+        self._let_go = let_go
         self._states: dict[str, State] = {}
 
     def __iter__(self) -> Iterator[State]:
@@ -55,6 +57,24 @@ class Probes:
     def held(self) -> list[Held]:
         """Return what runs."""
         return [state.held for state in self if state.held]
+
+    def start(self, wanted: Mapping[str, Wanted], held: Sequence[Held]) -> list[str]:
+        """Begin with what the site wants and what runs already; return the names to load.
+
+        What runs and is not wanted, or runs twice, is let go: an interrupted reload leaves two versions, of which the
+        wanted one stays.
+        """
+        self.want(wanted)
+        for each in sorted(held, key=lambda each: self._is_wanted(each.loaded)):
+            if each.loaded.name in self._states:
+                self.came_up(each.loaded.name, each)
+            else:
+                self._let_go(each)
+        return self.want(wanted)[0]
+
+    def _is_wanted(self, loaded: LoadedProbe) -> bool:
+        state = self._states.get(loaded.name)
+        return state is not None and state.wanted.request.fingerprint == loaded.fingerprint
 
     def want(self, wanted: Mapping[str, Wanted]) -> tuple[list[str], list[str]]:
         """Take over what the site wants now; return the names to load, and the names to remove from the exporter.
@@ -65,7 +85,7 @@ class Probes:
         for name in gone:
             held = self._states.pop(name).held
             if held:
-                held.close()
+                self._let_go(held)
         for name, each in wanted.items():
             self._states.setdefault(name, State(each)).wanted = each
         return [state.wanted.request.name for state in self if self._outdated(state)], gone
@@ -80,7 +100,7 @@ class Probes:
         old, state.held = state.held, held
         state.error, state.retry_at, state.retry_in = None, None, FIRST_RETRY
         if old:
-            old.close()
+            self._let_go(old)
 
     def failed(self, error: LoadError, now: float) -> float:
         """Note a failed load; return in how many seconds it is tried again."""
@@ -117,5 +137,5 @@ class Probes:
         """Let go of everything."""
         for state in self:
             if state.held:
-                state.held.close()
+                self._let_go(state.held)
                 state.held = None
