@@ -19,6 +19,11 @@ def test_the_exporter_may_do_nothing(daemon: Daemon) -> None:
     assert status["NoNewPrivs"] == "1"
 
 
+def test_the_exporter_has_a_filter_of_its_own_for_system_calls(daemon: Daemon) -> None:
+    filters = {pid: int(status_of(pid)["Seccomp_filters"]) for pid in (daemon.supervisor, daemon.exporter)}
+    assert filters[daemon.exporter] == filters[daemon.supervisor] + 2
+
+
 def test_the_exporter_is_another_user(daemon: Daemon) -> None:
     status = status_of(daemon.exporter)
     assert "0" not in status["Uid"].split()

@@ -20,6 +20,7 @@ from probed import __version__, log, manifest, privilege, shape
 from probed.channel import Channel, Closed
 from probed.errors import HostError
 from probed.exporter.collection import Collection
+from probed.exporter.confinement import confine
 from probed.exporter.http import Application
 from probed.exporter.itself import Build, Process
 from probed.exporter.landing import Landing
@@ -113,7 +114,9 @@ def main(fd: int) -> int:
         if os.uname().machine not in MACHINES:
             raise HostError(f"probed reads rings on {', '.join(MACHINES)} only, this is {os.uname().machine}")
         _give_up_privilege(start)
-        channel.send("stopped", Exporter(channel, start, statm, listeners).serve())
+        exporter = Exporter(channel, start, statm, listeners)
+        confine()
+        channel.send("stopped", exporter.serve())
     except HostError as error:
         channel.send("failed", str(error))
         return 1
