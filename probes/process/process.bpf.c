@@ -141,6 +141,14 @@ static __always_inline bool first_to_note_end(u32 tgid, u64 start)
 	return true;
 }
 
+/* One that comes last finds no other thread any more; but the one that reported the end may just have gone. */
+static __always_inline bool end_was_noted(u32 tgid, u64 start)
+{
+	u64 *noted = ended.lookup(&tgid);
+
+	return noted && *noted == start;
+}
+
 /* From the last exec, or from the creation where none was seen. An exec before the creation was another process's. */
 static __always_inline u64 take_beginning(u32 tgid, u64 start)
 {
@@ -169,7 +177,7 @@ PROGRAM(on_exit)
 		return 0;
 	tgid = READ(task, tgid);
 	start = READ(leader, start_boottime);
-	if (READ(signal, nr_threads) > 1 && !first_to_note_end(tgid, start))
+	if (READ(signal, nr_threads) > 1 ? !first_to_note_end(tgid, start) : end_was_noted(tgid, start))
 		return 0;
 	beginning = take_beginning(tgid, start);
 	event = reserve(KIND_EXIT);
