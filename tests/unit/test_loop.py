@@ -130,6 +130,18 @@ def test_status_and_removal_reach_the_collection(running: Running) -> None:
     assert (running.collection.status, running.collection.removed) == (status, ["x"])
 
 
+def test_what_was_said_before_it_begins_is_obeyed_at_once() -> None:
+    supervisor, end = Channel.pair()
+    exporter, collection = Channel(end), Counting()
+    status = Status((), "0.26", True, 1.5, 0)
+    supervisor.send("remove", "x")
+    supervisor.send("status", shape.to_data(status))
+    Loop(exporter, collection, Resting()).catch_up()  # type: ignore[arg-type]
+    assert (collection.removed, collection.status) == (["x"], status)
+    supervisor.close()
+    exporter.close()
+
+
 def test_a_status_is_answered_with_a_beat(running: Running) -> None:
     running.supervisor.send("status", shape.to_data(Status((), "0.26", True, 1.5, 0)))
     running.supervisor.send("stop", None)

@@ -52,6 +52,7 @@ class Exporter:
 
     def serve(self) -> str:
         """Serve until the supervisor says stop; return the sums of the last drain as text."""
+        self._loop.catch_up()
         self._server.start()
         self._loop.run()
         self._server.stop()

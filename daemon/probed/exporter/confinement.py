@@ -6,7 +6,7 @@ kernel logs it ("audit: type=1326", comm and number of the call). It does not ki
 listed either way, while a library of another version, which tries a call and falls back, goes on counting.
 
 There is no way to start a program or a process, to open a socket, a file for writing or a file as code, to look into
-another process, or to do more with BPF than to look at the maps whose descriptors were given.
+another process, or to do more with BPF than to look at the maps whose descriptors were given, and delete from them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ TERMINAL_OR_NOT, BLOCKING, CLOSE_ON_EXEC = 0x5401, 0x5421, 0x5451
 
 PR_SET_NAME, PR_SET_VMA = 15, 0x53564D41
 
-BPF_COMMANDS: Final = (linux.BPF_MAP_LOOKUP_ELEM, linux.BPF_OBJ_GET_INFO_BY_FD, linux.BPF_MAP_LOOKUP_BATCH)
+BPF_COMMANDS: Final = (
+    linux.BPF_MAP_LOOKUP_ELEM, linux.BPF_MAP_DELETE_ELEM, linux.BPF_OBJ_GET_INFO_BY_FD, linux.BPF_MAP_LOOKUP_BATCH,
+)  # fmt: skip
 WRITING: Final = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 

@@ -40,6 +40,11 @@ class Loop:
         self._epoll.register(channel.fileno(), select.EPOLLIN)
         self._epoll.register(self._poke, select.EPOLLIN)
 
+    def catch_up(self) -> None:
+        """Obey what the supervisor has said already: the first scrape is to find every probe that is up."""
+        while select.select([self._channel], [], [], 0)[0]:
+            self._obey(self._channel.receive())
+
     def run(self) -> None:
         """Turn until the supervisor says stop, then drain once more. Raises Closed when the supervisor has gone."""
         while not self._stopping:
