@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What runs inside a virtual machine: the package's life from installation to purge, around a known workload.
+
+`test_kernels` puts it into the folder that is /out there, as guest.sh runs it; it asserts nothing, but writes what it
+saw to /out/seen.json. It runs on the distribution's Python and uses nothing of probed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import platform
+import struct
+import subprocess
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+OUT = Path("/out")
+PAGE = "http://127.0.0.1:9788"
+NR_BPF = 321
+BPF_PROG_GET_NEXT_ID, BPF_PROG_GET_FD_BY_ID, BPF_OBJ_GET_INFO_BY_FD = 11, 13, 15
+BPF_PROG_TYPE_RAW_TRACEPOINT = 17
+"""x86-64's number, and enums of Linux include/uapi/linux/bpf.h."""
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def call(*command: str | Path) -> str:
+    """Run a command that must succeed; return what it printed."""
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{command}: exit status {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def bpf(command: int, attributes: Any) -> int:
+    """Call bpf(2); return its result, -1 for an error."""
+    return int(LIBC.syscall(NR_BPF, command, attributes, len(attributes)))
+
+
+def program_ids() -> Iterator[int]:
+    """List the ids of all BPF programs of this kernel."""
+    attributes = ctypes.create_string_buffer(12)
+    number = 0
+    while True:
+        struct.pack_into("=III", attributes, 0, number, 0, 0)
+        if bpf(BPF_PROG_GET_NEXT_ID, attributes):
+            return
+        number = struct.unpack_from("=I", attributes, 4)[0]
+        yield number
+
+
+def program_info(number: int) -> bytes:
+    """Return the beginning of a program's struct bpf_prog_info."""
+    fd = bpf(BPF_PROG_GET_FD_BY_ID, ctypes.create_string_buffer(struct.pack("=III", number, 0, 0), 12))
+    info = ctypes.create_string_buffer(216)
+    bpf(BPF_OBJ_GET_INFO_BY_FD, ctypes.create_string_buffer(struct.pack("=IIQ", fd, 216, ctypes.addressof(info)), 16))
+    os.close(fd)
+    return info.raw
+
+
+def missed_runs() -> dict[str, int]:
+    """Return of each program of the kind that probed loads (systemd loads others) how often the kernel left it out."""
+    missed = {}
+    for info in map(program_info, program_ids()):
+        (kind,) = struct.unpack_from("=I", info)
+        name, misses = struct.unpack_from("=16s", info, 64)[0], struct.unpack_from("=Q", info, 208)[0]
+        if kind == BPF_PROG_TYPE_RAW_TRACEPOINT:
+            name = name.rstrip(b"\0").decode()
+            missed[name] = missed.get(name, 0) + misses
+    return missed
+
+
+def statuses() -> list[str]:
+    """Return /proc/PID/status of all processes of the service."""
+    group = call("systemctl", "show", "--value", "--property=ControlGroup", "probed").strip()
+    pids = Path(f"/sys/fs/cgroup{group}/cgroup.procs").read_text().split()
+    return [Path(f"/proc/{pid}/status").read_text() for pid in pids]
+
+
+def get(path: str) -> str:
+    """Take a page of the service, once it serves."""
+    return call("curl", "-sSf", "--retry", "100", "--retry-delay", "1", "--retry-all-errors", PAGE + path)
+
+
+def left() -> list[str]:
+    """List the files and folders that have the name of the package, but for dpkg's and systemd's own notes."""
+    places = ("/etc", "/usr", "/var", "/run", "/opt", "/lib/systemd")
+    found = call("find", *places, "-xdev", "-name", "*probed*", "-print").split()
+    return sorted(found)
+
+
+def look(seen: dict[str, Any]) -> None:
+    """Go through the package's life; fill `seen` on the way."""
+    seen["release"] = platform.release()
+    seen["paranoid"] = Path("/proc/sys/kernel/perf_event_paranoid").read_text().strip()
+    seen["headers"] = [str(path) for path in Path("/usr/src").glob("linux-headers*")]
+    seen["files before"] = left()
+    call("apt-get", "install", "--yes", "/out/probed.deb")
+    seen["landing"] = get("/")
+    get("/-/ready")
+    seen["statuses"] = statuses()
+    seen["before"] = get("/metrics")
+    unit = ("systemd-run", "--quiet", "--collect", "--wait", "--pipe", "--unit=known.service")
+    seen["workload"] = call(*unit, "--working-directory=/var/tmp", "/bin/bash", "-ex", "/out/workload.sh")
+    seen["after"] = get("/metrics")
+    seen["check"] = call("probed", "check", "--host")
+    seen["missed"] = missed_runs()
+    call("systemctl", "stop", "probed")
+    seen["missed after stop"] = missed_runs()
+    call("apt-get", "purge", "--yes", "probed")
+    seen["files after"] = left()
+
+
+def main() -> None:
+    """Look, and write down what was seen, and how it ended."""
+    seen: dict[str, Any] = {}
+    try:
+        look(seen)
+        seen["end"] = ""
+    except Exception:
+        seen["end"] = traceback.format_exc()
+    seen["journal"] = call("journalctl", "--output=short-monotonic", "--unit=probed")
+    seen["kernel"] = call("dmesg", "--level=err,warn")
+    (OUT / "seen.json").write_text(json.dumps(seen))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Debian package in a test: built from this tree, installed in a machine, and what of it is in the kernel."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from machine import OUT, Machine, Service
+
+from daemon import ROOT
+from probed import linux
+
+BPF_PROG_GET_FD_BY_ID: Final = 13
+BPF_MAP_GET_FD_BY_ID: Final = 14
+"""enum bpf_cmd of Linux include/uapi/linux/bpf.h."""
+
+BY_ID: Final = {"prog_id:": BPF_PROG_GET_FD_BY_ID, "map_id:": BPF_MAP_GET_FD_BY_ID}
+
+Thing = tuple[str, int]
+"""A program or map in the kernel: its kind as proc_pid_fdinfo(5) calls it, and its id."""
+
+
+def build() -> Path:
+    """Build the package, unless that is done, and return its path."""
+    done = subprocess.run(
+        ["make", "--silent", "--directory", ROOT, "deb"], check=False, stdin=subprocess.DEVNULL, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, f"make deb: exit status {done.returncode}\n{done.stdout}{done.stderr}"
+    return ROOT / done.stdout.splitlines()[-1]
+
+
+class Installed(Service):
+    """probed.service of the installed package."""
+
+    def __init__(self, machine: Machine, deb: Path) -> None:
+        """Install it, as `apt install ./probed_*.deb` does; that also starts the service."""
+        self.machine = machine
+        self.port = 9788
+        self.unit = "probed.service"
+        shutil.copy(deb, machine.out)
+        machine.run("apt-get", "install", "--yes", OUT / deb.name)
+
+    def in_kernel(self) -> set[Thing]:
+        """Return the programs and maps that its processes have."""
+        return set[Thing]().union(*map(_things, self.processes()))
+
+
+def _things(pid: int) -> set[Thing]:
+    lines = (line.split() for file in Path(f"/proc/{pid}/fdinfo").iterdir() for line in file.read_text().splitlines())
+    return {(line[0], int(line[1])) for line in lines if line[0] in BY_ID}
+
+
+def exists(thing: Thing) -> bool:
+    """Say whether a program or map is still in the kernel."""
+    kind, number = thing
+    try:
+        fd = linux.bpf(BY_ID[kind], ctypes.create_string_buffer(struct.pack("=IIII", number, 0, 0, 0), 16))
+    except FileNotFoundError:
+        return False
+    os.close(fd)
+    return True

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Debian package in a real systemd: what apt installs works, obeys, and goes without a trace."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from machine import Machine
+from package import Installed, build, exists
+from rootfs import rootfs
+
+from daemon import SHIPPED, until
+
+CONFIGURATION = "/etc/probed/probed.yaml"
+EXECS = "probed_process_execs_total"
+LIFETIMES = "probed_process_lifetime_seconds_count"
+SUCCESSFUL = "probed_config_last_reload_successful"
+
+SITE_C = """\
+#include "probed.bpf.h"
+
+struct program {
+	char comm[16];
+};
+
+BPF_PERCPU_HASH(begun, struct program, u64, 1024);
+
+PROGRAM(on_exec)
+{
+	struct task_struct *task = (struct task_struct *)ctx->args[0];
+	struct program program = {};
+	u64 zero = 0, *count;
+
+	READ_ARRAY(program.comm, task, comm);
+	count = begun.lookup_or_try_init(&program, &zero);
+	if (count)
+		++*count;
+	else
+		count_map_full();
+	return 0;
+}
+"""
+
+SITE_YAML = """\
+description: Which programs begin.
+programs:
+  on_exec: {raw_tracepoint: sched_process_exec}
+metrics:
+  probed_begun_total:
+    type: counter
+    help: Programs that began.
+    maps: [begun]
+    labels:
+      comm: {field: comm, decoder: comm}
+"""
+
+NOTES = (
+    "/etc/.pwd.lock", "/etc/group-", "/etc/gshadow-", "/etc/passwd-", "/etc/shadow-",
+    "/tmp/", "/var/cache/apt/", "/var/lib/apt/", "/var/lib/dpkg/", "/var/lib/systemd/", "/var/log/", "/var/tmp/",
+)  # fmt: skip
+"""What apt, dpkg, systemd and the user database write for themselves, whatever is installed."""
+
+
+@pytest.fixture(scope="module")
+def deb() -> Path:
+    """The package of this tree."""
+    return build()
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Machine]:
+    """A machine of its own."""
+    with Machine(rootfs(), tmp_path) as booted:
+        yield booted.wait_until_up()
+
+
+@pytest.fixture(scope="module")
+def probed(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
+    """The installed service, in a machine for the tests of this file."""
+    with Machine(rootfs(), tmp_path_factory.mktemp("package")) as booted:
+        yield Installed(booted.wait_until_up(), deb).wait_until_ready()
+
+
+def files(machine: Machine) -> set[str]:
+    """Return the paths of all files and folders of a machine's own file system."""
+    found = machine.run("find", "/", "-xdev", "-path", "/out", "-prune", "-o", "-printf", "%p\\n").splitlines()
+    return {path for path in found if not f"{path}/".startswith(NOTES)}
+
+
+def configuration(probed: Installed) -> str:
+    return probed.machine.run("cat", CONFIGURATION)
+
+
+def reload_with(probed: Installed, text: str, successful: bool) -> None:
+    """Write the site configuration, reload, and wait until that has succeeded or failed."""
+    probed.machine.write(CONFIGURATION, text)
+    before = probed.scrape().value("probed_config_last_reload_success_timestamp_seconds")
+    probed.machine.run("systemctl", "reload", probed.unit)
+    if successful:
+        name = "probed_config_last_reload_success_timestamp_seconds"
+        until(lambda: probed.scrape().value(name) > before, "the reload has succeeded")
+    else:
+        until(lambda: probed.scrape().value(SUCCESSFUL) == 0, "the reload has failed")
+
+
+def test_the_service_starts_with_the_machine_and_every_shipped_probe_is_up(probed: Installed) -> None:
+    page = probed.scrape()
+    assert {probe: page.value("probed_probe_up", probe=probe) for probe in SHIPPED} == dict.fromkeys(SHIPPED, 1)
+    assert probed.machine.run("systemctl", "is-enabled", probed.unit) == "enabled\n"
+    assert probed.machine.show(probed.unit, "User") == "probed"
+
+
+def test_the_command_is_there_for_everybody(probed: Installed) -> None:
+    machine = probed.machine
+    listed = machine.run("setpriv", "--reuid=nobody", "--clear-groups", "probed", "list")
+    assert {line.partition(":")[0] for line in listed.splitlines() if line[:1].strip()} == set(SHIPPED)
+    assert machine.run("probed", "check", "--host").count("(attaches here)") == 12
+
+
+def test_101_processes_of_a_unit_are_101(probed: Installed) -> None:
+    machine = probed.machine
+    unit, spawner, program = f"test-{secrets.token_hex(4)}.service", machine.install("spawn"), machine.install("exits")
+    assert machine.transient("--unit", unit, spawner, "101", program) == "0 101\n"
+    page = probed.scrape()
+    assert page.by("parent", EXECS, comm=program.name) == {spawner.name: 101}
+    assert page.by("unit", EXECS, comm=program.name) == {unit: 101}
+    assert page.by("exit", LIFETIMES, comm=program.name) == {"ok": 101}
+    assert page.emitted("process") == page.accounted("process")
+
+
+def test_a_reload_with_a_mistake_changes_nothing_and_one_without_mends_it(probed: Installed) -> None:
+    machine, good = probed.machine, configuration(probed)
+    program = machine.install("exits")
+    machine.transient(program)
+    reload_with(probed, f"{good}\nseris:\n", successful=False)
+    assert "seris: unknown key; did you mean 'series'?" in probed.log_tail()
+    machine.transient(program)
+    assert probed.scrape().by("comm", EXECS, comm=program.name) == {program.name: 2}
+    reload_with(probed, good, successful=True)
+    assert probed.scrape().by("comm", EXECS, comm=program.name) == {program.name: 2}
+
+
+def test_a_probe_of_the_site_counts_beside_the_shipped_ones(probed: Installed) -> None:
+    machine, before = probed.machine, configuration(probed)
+    machine.write("/etc/probed/probes.d/begun/begun.bpf.c", SITE_C)
+    machine.write("/etc/probed/probes.d/begun/begun.yaml", SITE_YAML)
+    machine.run("probed", "check", "--host", "/etc/probed/probes.d")
+    reload_with(probed, before.replace("\nprobes:\n", "\nprobes:\n  begun:\n"), successful=True)
+    program = machine.install("exits")
+    machine.transient(machine.install("spawn"), "101", program)
+    page = probed.scrape()
+    assert page.value("probed_begun_total", comm=program.name) == 101
+    assert page.by("comm", EXECS, comm=program.name) == {program.name: 101}
+
+
+def test_stop_leaves_nothing_in_the_kernel(probed: Installed) -> None:
+    things = probed.in_kernel()
+    assert {kind for kind, _ in things} == {"prog_id:", "map_id:"}
+    assert probed.stop() == ("success", "0")
+    until(lambda: not any(map(exists, things)), "no program and no map of ours is left")
+    probed.machine.run("systemctl", "start", probed.unit)
+    probed.wait_until_ready()
+
+
+def test_remove_ends_the_service_and_keeps_the_configuration(fresh: Machine, deb: Path) -> None:
+    probed = Installed(fresh, deb).wait_until_ready()
+    things = probed.in_kernel()
+    fresh.run("apt-get", "remove", "--yes", "probed")
+    until(lambda: not any(map(exists, things)), "no program and no map of ours is left")
+    left = fresh.run("find", "/usr", "/etc", "/lib/systemd", "-path", "*probed*").split()
+    assert set(left) == {"/etc/probed", CONFIGURATION, "/etc/systemd/system/multi-user.target.wants/probed.service"}
+
+
+def test_purge_leaves_nothing(fresh: Machine, deb: Path) -> None:
+    before = files(fresh)
+    probed = Installed(fresh, deb).wait_until_ready()
+    things = probed.in_kernel()
+    fresh.run("probed", "list")
+    fresh.run("apt-get", "purge", "--yes", "probed")
+    assert files(fresh) - before == set()
+    assert before - files(fresh) == set()
+    until(lambda: not any(map(exists, things)), "no program and no map of ours is left")
+    assert fresh.run("systemctl", "list-units", "--all", "--no-legend", "probed*") == ""
