@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import pwd
+import resource
 import struct
 
 from probed import linux
@@ -20,6 +21,7 @@ CAP_SETGID = 6
 CAP_SETUID = 7
 CAP_SETPCAP = 8
 CAP_SYS_ADMIN = 21
+CAP_SYS_RESOURCE = 24
 CAP_PERFMON = 38
 CAP_BPF = 39
 
@@ -86,9 +88,12 @@ def exporter_user(wanted: str | None) -> pwd.struct_passwd:
 def keep_only(capabilities: frozenset[int]) -> None:
     """Give up every capability but these, for this process and for what it starts, as far as it may.
 
-    The bounding set is lowered where CAP_SETPCAP allows; without it (an ordinary service user) it stays.
+    The bounding set is lowered where CAP_SETPCAP allows; without it (an ordinary service user) it stays. Before Linux
+    5.11 the memory of maps counts as locked memory, so the limit of that goes where CAP_SYS_RESOURCE allows.
     Source: capabilities(7).
     """
+    if permitted() & 1 << CAP_SYS_RESOURCE:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     keep = _mask(capabilities)
     if permitted() & 1 << CAP_SETPCAP:
         for capability in range(last_capability() + 1):
