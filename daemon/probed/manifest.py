@@ -109,7 +109,8 @@ class LoadedProbe:
     `fingerprint` says what it was made from (declaration with overrides, sources): equal means unchanged.
     `ring_bytes` is 0 for a probe without a ring; `event` is then None.
     Its fds travel beside it, in the order that `fd_names` says: ``ring``, ``stats``, ``map:NAME``,
-    ``link:PROGRAM``, ``program:PROGRAM``, and ``state``, the supervisor's: memory for what the exporter counts.
+    ``link:PROGRAM``, ``program:PROGRAM``, and ``state``, the supervisor's: memory for what the exporter counts. Instead
+    of links and programs the exporter gets ``fdinfo:PROGRAM``, a file of /proc.
     """
 
     name: str

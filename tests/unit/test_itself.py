@@ -45,6 +45,7 @@ NUMBERS = ProbeNumbers(
         SeriesUsage("probed_execs_total", series=1000, budget=1000, overflowed=23),
         SeriesUsage("probed_forks_total", series=1, budget=1000, overflowed=0),
     ),
+    missed={"on_exec": 0, "on_exit": 3},
 )
 PROCESS_FAMILIES = {
     "process_cpu_seconds_total",
@@ -78,6 +79,11 @@ def test_every_loss_reason_of_every_probe_is_there_from_the_start() -> None:
     lost = _series(_all(), "probed_events_lost_total")
     assert set(lost) == {(probe, reason) for probe in ("process", "opens") for reason in LOSS_REASONS}
     assert sum(lost.values()) == lost["process", "ring_full"] == 8
+
+
+def test_runs_that_the_kernel_left_out_are_there_by_program() -> None:
+    missed = _series(_all(), "probed_probe_missed_runs_total")
+    assert missed == {("process", "on_exec"): 0, ("process", "on_exit"): 3}
 
 
 @pytest.mark.parametrize(

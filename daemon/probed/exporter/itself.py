@@ -45,7 +45,7 @@ class ProbeNumbers:
 
     `lost` is by reason, one of `LOSS_REASONS`; a reason that is not in it stands for 0.
     `ring_bytes` is the ring's capacity (0: no ring), `ring_fill_bytes` what the last drain found waiting.
-    `usages` are those of its metrics.
+    `usages` are those of its metrics. `missed` has, by program, the runs that the kernel left out.
     """
 
     name: str
@@ -56,6 +56,7 @@ class ProbeNumbers:
     ring_bytes: int = 0
     ring_fill_bytes: int = 0
     usages: Sequence[SeriesUsage] = ()
+    missed: Mapping[str, int] = field(default_factory=dict)
 
 
 def families(
@@ -78,6 +79,7 @@ def families(
         _build_info(build),
         *_states(status.probes),
         *_events(of_probes),
+        _missed_runs(of_probes),
         *_rings(of_probes),
         *_series([usage for probe in of_probes for usage in probe.usages]),
         _one("counter", "probed_drains_total", "Drains of all rings, those at a scrape included.", drains),
@@ -215,6 +217,18 @@ def _events(probes: Sequence[ProbeNumbers]) -> list[Family]:
             [probe.discarded for probe in probes],
         ),
     ]
+
+
+def _missed_runs(probes: Sequence[ProbeNumbers]) -> Family:
+    missed = {(probe.name, program): runs for probe in probes for program, runs in probe.missed.items()}
+    return Family(
+        name="probed_probe_missed_runs_total",
+        type="counter",
+        help="Runs of the probe's program that the kernel left out, since it was in the midst of one on that CPU.",
+        label_names=("probe", "program"),
+        labels=list(missed),
+        values=np.array(list(missed.values()), np.uint64),
+    )
 
 
 def _rings(probes: Sequence[ProbeNumbers]) -> list[Family]:

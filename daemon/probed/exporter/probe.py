@@ -18,6 +18,7 @@ from probed.exporter.itself import ProbeNumbers
 from probed.exporter.ledger import Ledger
 from probed.exporter.maps import CountMap
 from probed.exporter.mapsource import MapSource
+from probed.exporter.missed import missed_runs
 from probed.exporter.ring import Ring
 from probed.exporter.series import SeriesTable
 from probed.manifest import Field, LoadedProbe, Map, Metric, Record
@@ -27,6 +28,9 @@ BATCH = 1 << 13
 
 STAT_SENT, STAT_RING_FULL, STAT_MAP_FULL, STATS = range(4)
 """enum probed_stat of probes/include/probed.bpf.h."""
+
+FDINFO = "fdinfo:"
+"""How the names of those fds begin that tell about a program."""
 
 _STATS = Map("probed_stats", "percpu_array", Record(4, (Field("key", "u32", 0, 1),)), STATS)
 
@@ -51,6 +55,7 @@ class RunningProbe:
         self.loaded = loaded
         self._fds = fds
         self._stats = CountMap(fds["stats"], _STATS, cpus)
+        self._programs = {name.removeprefix(FDINFO): fd for name, fd in fds.items() if name.startswith(FDINFO)}
         self._ledger = Ledger(fds["state"], loaded.fingerprint)
         self._ring = Ring.map(fds["ring"], loaded.ring_bytes, loaded.event) if loaded.event else None
         self._position, self._delivered, self._discarded, self._corrupt = (self._ledger.scalar() for _ in range(4))
@@ -156,6 +161,7 @@ class RunningProbe:
             ring_bytes=self.loaded.ring_bytes,
             ring_fill_bytes=fill,
             usages=tuple(table.usage() for _, table in self._tables),
+            missed={program: missed_runs(fd) for program, fd in self._programs.items()},
         )
 
     def close(self) -> None:

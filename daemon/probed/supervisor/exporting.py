@@ -11,7 +11,8 @@ import os
 import socket
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from pathlib import Path
 
 from probed import shape
 from probed.channel import Closed
@@ -82,10 +83,15 @@ class Exporting:
             self.child.kill()  # `died` will be called, and the next one is told everything
 
     def add(self, held: Held) -> None:
-        """Give it a probe's ring, maps and counters: never its programs and attachments."""
-        names = tuple(name for name in held.loaded.fd_names if name.startswith(EXPORTER_FDS))
-        data = shape.to_data(held.loaded) | {"fd_names": list(names)}
-        self._tell("probe", data, [held.fds[name] for name in names])
+        """Give it a probe's ring, maps and counters, and what /proc tells of its programs: never these and its links."""
+        fds = {name: held.fds[name] for name in held.loaded.fd_names if name.startswith(EXPORTER_FDS)}
+        with ExitStack() as stack:
+            for name in held.loaded.fd_names:
+                if name.startswith("program:"):
+                    fdinfo = stack.enter_context(Path(f"/proc/self/fdinfo/{held.fds[name]}").open("rb"))
+                    fds[name.replace("program:", "fdinfo:")] = fdinfo.fileno()
+            data = shape.to_data(held.loaded) | {"fd_names": list(fds)}
+            self._tell("probe", data, list(fds.values()))
 
     def remove(self, name: str) -> None:
         """Tell it to drop a probe."""
