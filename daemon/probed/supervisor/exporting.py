@@ -83,7 +83,7 @@ class Exporting:
             self.child.kill()  # `died` will be called, and the next one is told everything
 
     def add(self, held: Held) -> None:
-        """Give it a probe's ring, maps and counters, and what /proc tells of its programs: never these and its links."""
+        """Give it a probe's ring, maps and counters, and what /proc tells of its programs: never these themselves."""
         fds = {name: held.fds[name] for name in held.loaded.fd_names if name.startswith(EXPORTER_FDS)}
         with ExitStack() as stack:
             for name in held.loaded.fd_names:
