@@ -105,7 +105,7 @@ def look(seen: dict[str, Any]) -> None:
     seen["statuses"] = statuses()
     seen["before"] = get("/metrics")
     unit = ("systemd-run", "--quiet", "--collect", "--wait", "--pipe", "--unit=known.service")
-    seen["workload"] = call(*unit, "--working-directory=/var/tmp", "/bin/bash", "-ex", "/out/workload.sh")
+    seen["workload"] = call(*unit, "--working-directory=/var/tmp", "/bin/bash", "-e", "/out/workload.sh")
     seen["after"] = get("/metrics")
     seen["check"] = call("probed", "check", "--host")
     seen["missed"] = missed_runs()

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The package on Debian's kernels, without headers and with kernel.perf_event_paranoid=3: it counts a known workload.
+
+Exactly, but for what the kernel says itself that it left out: see probed_probe_missed_runs_total.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import kernels
+import pytest
+from package import build
+
+from daemon import SHIPPED, Page, rise
+from programs import compile_workloads, install
+
+UNIT = "known.service"
+SPAWNED: Mapping[str, tuple[int, str]] = {
+    "exits": (101, "{program}"),
+    "error": (29, "{program} exit 7"),
+    "signal": (31, "{program} signal 15"),
+    "abort": (37, "{program} core 6"),
+}
+"""What `spawn` starts, how often, and how."""
+FAILED_OPENS = {"ENOENT": 41, "ENOTDIR": 43}
+CALLS = 10_007
+
+TWO_CAPABILITIES = 1 << 38 | 1 << 39  # CAP_PERFMON, CAP_BPF
+CAP_BPF = 1 << 39
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The programs under names that nobody else has, by what `SPAWNED` calls them."""
+
+    spawner: str
+    programs: Mapping[str, str]
+    opener: str
+    script: str
+
+
+@dataclass(frozen=True)
+class Guest:
+    """What was seen inside, before and after the workload."""
+
+    workload: Workload
+    seen: Mapping[str, Any]
+    before: Page
+    after: Page
+
+    def counted(self, name: str, **labels: str) -> float:
+        return rise(self.before, self.after, name, **labels)
+
+    def missed(self, probe: str, *programs: str) -> float:
+        """Return how many runs of these programs the kernel has left out."""
+        name = "probed_probe_missed_runs_total"
+        return sum(self.after.value(name, probe=probe, program=program) for program in programs)
+
+    def assert_counted(self, expected: int, missed: float, name: str, **labels: str) -> None:
+        """Assert that all were counted but those of the runs which are missing, of anybody's."""
+        assert expected - missed <= self.counted(name, **labels) <= expected, f"{missed:g} runs were left out"
+
+
+def workload(folder: Path) -> Workload:
+    """Give the workloads their names in OUT/bin, and write the script that runs them."""
+    spawner = install(folder, "spawn").name
+    programs = {name: install(folder, "exits" if name == "exits" else "exit_kinds").name for name in SPAWNED}
+    opener = install(folder, "fail_opens").name
+    lines = ["cd $(mktemp -d)"]
+    for name, (times, how) in SPAWNED.items():
+        lines.append(f"/out/bin/{spawner} {times} /out/bin/{how.format(program=programs[name])}")
+    lines += [f"/out/bin/{opener} openat {errno} {times}" for errno, times in FAILED_OPENS.items()]
+    lines.append(f"/out/bin/calls sched_get_priority_max {CALLS}")
+    return Workload(spawner, programs, opener, "\n".join(lines))
+
+
+def boot(kernel: str, folder: Path, deb: Path, disks: Path) -> Guest:
+    """Run a guest from power on to power off."""
+    (folder / "bin").mkdir(parents=True)
+    compile_workloads(folder / "bin", "spawn", "exits", "exit_kinds", "fail_opens", "calls")
+    known = workload(folder / "bin")
+    shutil.copy(deb, folder / "probed.deb")
+    shutil.copy(Path(__file__).with_name("guest.py"), folder)
+    (folder / "guest.sh").write_text("exec /usr/bin/python3 /out/guest.py\n")
+    (folder / "workload.sh").write_text(known.script)
+    kernels.run(disks, folder, kernel, folder / "seen.json")
+    seen = json.loads((folder / "seen.json").read_text())
+    assert seen["end"] == "", f"{seen['end']}\n{seen['journal']}\n{seen['kernel']}"
+    return Guest(known, seen, Page.parse(seen["before"]), Page.parse(seen["after"]))
+
+
+@pytest.fixture(scope="module")
+def guests(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mapping[str, Future[Guest]]]:
+    """The guests of all tests that were chosen, two at a time."""
+    if not shutil.which("qemu-system-x86_64") or not shutil.which("mkfs.ext4"):
+        pytest.skip("other kernels run in QEMU, from a disk: install qemu-system-x86 and e2fsprogs")
+    deb, disks, folder = build(), kernels.disks(), tmp_path_factory.mktemp("kernels")
+    params = (getattr(item, "callspec", None) for item in request.session.items if "guest" in item.fixturenames)
+    chosen = dict.fromkeys(spec.params["guest"] for spec in params if spec)
+    with ThreadPoolExecutor(2) as pool:
+        yield {kernel: pool.submit(boot, kernel, folder / kernel, deb, disks) for kernel in chosen}
+
+
+@pytest.fixture(scope="module", params=kernels.KERNELS)
+def guest(request: pytest.FixtureRequest, guests: Mapping[str, Future[Guest]]) -> Guest:
+    """What a guest has seen, once it has."""
+    return guests[request.param].result()
+
+
+def test_it_is_that_kernel_as_debian_has_it(guest: Guest, request: pytest.FixtureRequest) -> None:
+    assert guest.seen["release"].startswith(f"{request.node.callspec.params['guest']}.")
+    assert guest.seen["paranoid"] == "3"
+    assert guest.seen["headers"] == []
+
+
+def test_every_shipped_probe_is_up_with_two_capabilities(guest: Guest) -> None:
+    up = {probe: guest.after.value("probed_probe_up", probe=probe) for probe in SHIPPED}
+    assert up == dict.fromkeys(SHIPPED, 1)
+    supervisor, exporter = (dict(line.split(":\t") for line in text.splitlines()) for text in guest.seen["statuses"])
+    assert int(supervisor["CapPrm"], 16) == TWO_CAPABILITIES
+    # Before Linux 5.19 nobody else may look into the maps.
+    kept = CAP_BPF if guest.seen["release"].startswith("5.10.") else 0
+    assert int(exporter["CapPrm"], 16) == kept
+    assert ("so the exporter keeps that" in guest.seen["journal"]) == bool(kept)
+
+
+def test_check_loads_every_probe_for_root_too(guest: Guest) -> None:
+    assert guest.seen["check"].count("(attaches here)") == 12
+
+
+def test_execs_are_counted_by_parent_and_unit(guest: Guest) -> None:
+    missed = guest.missed("process", "on_exec")
+    for name, (times, _) in SPAWNED.items():
+        labels = {"comm": guest.workload.programs[name], "parent": guest.workload.spawner, "unit": UNIT}
+        guest.assert_counted(times, missed, "probed_process_execs_total", **labels)
+
+
+def test_ends_are_counted_by_their_kind(guest: Guest) -> None:
+    ends = "probed_process_lifetime_seconds_count"
+    missed = guest.missed("process", "on_exit")
+    waited = {int(status): int(times) for status, times in map(str.split, guest.seen["workload"].splitlines())}
+    programs = guest.workload.programs
+    for name, exit_kind, status in (("exits", "ok", 0), ("error", "error", 7 << 8), ("signal", "signal", 15)):
+        assert waited[status] == SPAWNED[name][0]
+        guest.assert_counted(waited[status], missed, ends, comm=programs[name], exit=exit_kind, unit=UNIT)
+    # Whether core is dumped is the machine's affair; what it says to who waits counts.
+    for exit_kind, status in (("signal", 6), ("core", 6 | 0x80)):
+        guest.assert_counted(waited.get(status, 0), missed, ends, comm=programs["abort"], exit=exit_kind, unit=UNIT)
+
+
+def test_opens_that_fail_are_counted_by_errno(guest: Guest) -> None:
+    missed = guest.missed("open_failures", "on_return")
+    for errno, times in FAILED_OPENS.items():
+        labels = {"comm": guest.workload.opener, "errno": errno, "unit": UNIT}
+        guest.assert_counted(times, missed, "probed_open_failures_total", **labels)
+
+
+def test_system_calls_are_counted(guest: Guest) -> None:
+    missed = guest.missed("syscalls", "on_enter", "on_return")
+    guest.assert_counted(CALLS, missed, "probed_syscalls_total", syscall="sched_get_priority_max")
+
+
+def test_no_event_is_lost_on_the_way(guest: Guest) -> None:
+    for probe in SHIPPED:
+        assert guest.after.lost(probe) == 0
+        assert guest.after.emitted(probe) == guest.after.accounted(probe)
+
+
+def test_what_the_kernel_left_out_is_on_the_page(guest: Guest) -> None:
+    """Before 7.2 it leaves out nothing."""
+    missed = guest.after.by("program", "probed_probe_missed_runs_total")
+    assert all(missed.get(program, 0) <= times for program, times in guest.seen["missed"].items())
+    assert not missed or guest.seen["release"].startswith("7.")
+
+
+def test_it_stops_and_goes_without_a_trace(guest: Guest) -> None:
+    assert guest.seen["missed after stop"] == {}
+    assert guest.seen["files before"] == guest.seen["files after"] == []
