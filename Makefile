@@ -13,14 +13,15 @@ RUN_PACKAGES := python3-venv python3-setuptools python3-wheel python3-bpfcc pyth
 TEST_PACKAGES := gcc libc6-dev mmdebstrap util-linux e2fsprogs qemu-system-x86 man-db zsh
 # Only unpacked, beside the virtual environment: to install these starts their services.
 UNPACKED := prometheus prometheus-alertmanager
-TEST_WHEELS := pytest hypothesis jsonschema mypy ruff types-PyYAML
+TEST_WHEELS := pytest hypothesis jsonschema mypy ruff types-PyYAML \
+	grafana-foundation-sdk==1769699379!11.6.0
 # What the Debian package is made of and with.
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' daemon/probed/__init__.py)
 DEB := build/probed_$(VERSION)_all.deb
 DEB_SOURCES := config daemon packaging probes
 DEB_PACKAGES := debhelper dh-python dpkg-dev lintian
 
-.PHONY: run test check schema deb clean
+.PHONY: run test check schema deb dashboards clean
 
 run: $(VENV)/run
 	$(VENV)/bin/probed run --config.file $(CONFIG) $(ARGS)
@@ -29,8 +30,8 @@ test: $(VENV)/test
 	PATH="$$PATH$(foreach package,$(UNPACKED),:$(CURDIR)/$(VENV)/$(package)/usr/bin)" $(VENV)/bin/pytest $(ARGS)
 
 check: $(VENV)/test
-	$(VENV)/bin/ruff format --check daemon tests
-	$(VENV)/bin/ruff check daemon tests
+	$(VENV)/bin/ruff format --check daemon tests deploy
+	$(VENV)/bin/ruff check daemon tests deploy
 	$(VENV)/bin/mypy
 
 # The JSON schemas for editors, from the same definitions that the daemon reads YAML with.
@@ -50,6 +51,10 @@ $(DEB): $(shell find $(DEB_SOURCES) -type f -not -name '*.pyc') Makefile
 	cd build/deb/probed && dpkg-buildpackage --build=binary --no-sign
 	lintian --fail-on error,warning --pedantic build/deb/*.changes
 	mv build/deb/*.deb build/
+
+# Grafana's dashboards, from their Python.
+dashboards: $(VENV)/test
+	PYTHONPATH=deploy/grafana $(VENV)/bin/python -m boards deploy/grafana/dashboards
 
 clean:
 	rm -rf $(VENV) .cache build daemon/*.egg-info

@@ -70,10 +70,10 @@ def _try_to_remove(group: Path) -> bool:
     return not group.exists()
 
 
-def run_in(group: Path, *command: str | Path) -> None:
-    """Run a command whose exec happens in a control group, and wait for it."""
+def run_in(group: Path, *command: str | Path, cwd: Path | None = None) -> None:
+    """Run a command, in a folder, whose exec happens in a control group, and wait for it."""
 
     def join() -> None:
         (group / "cgroup.procs").write_text("0")
 
-    subprocess.run(list(map(str, command)), check=True, preexec_fn=join, stdout=subprocess.DEVNULL)
+    subprocess.run(list(map(str, command)), check=True, cwd=cwd, preexec_fn=join, stdout=subprocess.DEVNULL)

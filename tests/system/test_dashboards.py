@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every query of every dashboard, asked of a real Prometheus that scrapes a real daemon while a unit is in trouble."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import yaml
+from grafana import Period, Series, answer, boards, choices, everything, panels, several
+from prometheus import Prometheus, prometheus
+from trouble import UNIT, Trouble
+
+from boards.frame import ALERTS
+from daemon import Daemon, site, until
+
+SCRAPES = 17
+"""Seconds that the trouble is watched for; a rate takes eight."""
+
+STORMS = "probed-process-storms"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What was watched, by whom and when."""
+
+    server: Prometheus
+    daemon: Daemon
+    trouble: Trouble
+    period: Period
+
+    def variables(self, board: dict[str, Any], one: bool) -> dict[str, str]:
+        """Return the variables with everything chosen, or with only the instance and the unit of this test."""
+        values = everything(board, choices(board, self.server))
+        if one:
+            values |= {"instance": several([f"127.0.0.1:{self.daemon.port}"]), "unit": several([UNIT])}
+        return values
+
+
+def rules() -> dict[str, Any]:
+    """Return rules in which every alert of probed fires at once: those of deploy/prometheus wait for longer."""
+    condition = "sum by (instance, unit) (probed_process_forks_total) > 0"
+    return {"groups": [{"name": "all", "rules": [{"alert": name, "expr": condition} for name in ALERTS]}]}
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A daemon, a Prometheus that has watched it for some scrapes, and a unit that was in trouble all the time."""
+    folder = tmp_path_factory.mktemp("dashboards")
+    (folder / "trouble").mkdir()
+    (folder / "rules.yml").write_text(yaml.safe_dump(rules()))
+    with Daemon(folder, site()) as daemon, Trouble(folder / "trouble") as trouble:
+        daemon.wait_until_ready()
+        targets = [{"targets": [f"127.0.0.1:{daemon.port}"]}]
+        configuration = {
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+            "rule_files": ["../rules.yml"],
+            "scrape_configs": [{"job_name": "probed", "static_configs": targets}],
+        }
+        with prometheus(folder / "prometheus", configuration) as server:
+            until(lambda: server.value("sum(count_over_time(up[1h]))") >= SCRAPES, f"{SCRAPES} scrapes")
+            now = server.query("time()")[0].value
+            yield Stage(server, daemon, trouble, Period(now - SCRAPES, now))
+
+
+def of_dashboard(uid: str) -> dict[str, Any]:
+    return next(board for board in boards() if board["uid"] == uid)
+
+
+def asked(stage: Stage, board: dict[str, Any], title: str, one: bool) -> list[list[Series]]:
+    """Return the answers to the queries of a panel."""
+    panel = next(panel for panel in panels(board) if panel["title"] == title)
+    variables = stage.variables(board, one)
+    return [answer(target, variables, stage.period, stage.server) for target in panel["targets"]]
+
+
+TITLES = [(board["uid"], panel["title"]) for board in boards() for panel in panels(board)]
+
+
+@pytest.mark.parametrize("one", [False, True], ids=["everything", "one unit"])
+@pytest.mark.parametrize(("uid", "title"), TITLES)
+def test_every_query_of_a_panel_has_data(stage: Stage, uid: str, title: str, one: bool) -> None:
+    for number, series in enumerate(asked(stage, of_dashboard(uid), title, one)):
+        assert series, f"query {number} has none"
+
+
+@pytest.mark.parametrize("board", boards(), ids=lambda board: board["uid"])
+def test_variables_offer_what_is_there(stage: Stage, board: dict[str, Any]) -> None:
+    offered = choices(board, stage.server)
+    assert offered["job"] == ["probed"]
+    assert offered["instance"] == [f"127.0.0.1:{stage.daemon.port}"]
+    assert UNIT in offered["unit"]
+
+
+@pytest.mark.parametrize("board", boards(), ids=lambda board: board["uid"])
+def test_alerts_are_marked(stage: Stage, board: dict[str, Any]) -> None:
+    for one in (False, True):
+        variables = stage.variables(board, one)
+        for annotation in board["annotations"]["list"]:
+            assert answer({**annotation, "instant": False}, variables, stage.period, stage.server), annotation["name"]
+
+
+def test_the_culprit_is_the_first_in_the_table(stage: Stage) -> None:
+    starts, short = asked(stage, of_dashboard(STORMS), "Who starts what, now", one=True)
+    first = max(starts, key=lambda series: max(series.values.values()))
+    programs = {workload: program.name for workload, program in stage.trouble.programs.items()}
+    assert first.labels == {"unit": UNIT, "parent": programs["spawn"], "comm": programs["exits"]}
+    (share,) = [list(series.values.values()) for series in short if series.labels == first.labels]
+    assert share == [1.0]
+
+
+def test_the_out_of_descriptors_are_named(stage: Stage) -> None:
+    (rows,) = asked(stage, of_dashboard("probed-open-failures"), "Who ran out", one=True)
+    program = stage.trouble.programs["fail_opens"].name
+    assert [series.labels for series in rows] == [{"unit": UNIT, "comm": program, "errno": "EMFILE"}]
