@@ -21,7 +21,7 @@ DEB := build/probed_$(VERSION)_all.deb
 DEB_SOURCES := config daemon packaging probes
 DEB_PACKAGES := debhelper dh-python dpkg-dev lintian
 
-.PHONY: run test check schema deb dashboards clean
+.PHONY: run test check schema deb dashboards pictures clean
 
 run: $(VENV)/run
 	$(VENV)/bin/probed run --config.file $(CONFIG) $(ARGS)
@@ -55,6 +55,12 @@ $(DEB): $(shell find $(DEB_SOURCES) -type f -not -name '*.pyc') Makefile
 # Grafana's dashboards, from their Python.
 dashboards: $(VENV)/test
 	PYTHONPATH=deploy/grafana $(VENV)/bin/python -m boards deploy/grafana/dashboards
+
+# What they look like, for their README; as root, two minutes.
+pictures: $(VENV)/test
+	@$(call install,python3-matplotlib)
+	PATH="$$PATH:$(CURDIR)/$(VENV)/prometheus/usr/bin" PYTHONPATH=daemon:tests:tests/system:deploy/grafana \
+		$(VENV)/bin/python -m draw_dashboards deploy/grafana/pictures
 
 clean:
 	rm -rf $(VENV) .cache build daemon/*.egg-info
