@@ -103,14 +103,14 @@ class Prometheus:
         until(lambda: (all_up := self.targets()) and all(one["health"] == "up" for one in all_up), "all targets are up")
         return self
 
-    def is_ready(self) -> bool:
-        """Say whether it answers queries. Raises AssertionError when it has ended."""
-        log = tail(self.folder / "prometheus.log")
-        assert self.process.poll() is None, f"prometheus ended with {self.process.returncode}:\n{log}"
-        try:
-            return b"is Ready" in self.fetch(f"{self.url}/-/ready")
-        except OSError:
-            return False
+
+def answers(process: subprocess.Popen[bytes], log: Path, url: str, fetch: Fetch = fetch) -> bool:
+    """Say whether a program is ready, which it says at `url`. Raises AssertionError when it has ended."""
+    assert process.poll() is None, f"{process.args!r} ended with {process.returncode}:\n{tail(log)}"
+    try:
+        return fetch(url).strip().endswith((b"OK", b"is Ready."))
+    except OSError:
+        return False
 
 
 def need(*programs: str) -> None:
@@ -143,7 +143,9 @@ def prometheus(
     )  # fmt: skip
     with running([*under, *own, *arguments], folder, "prometheus.log") as process:
         started = Prometheus(f"http://127.0.0.1:{port}", folder, process, fetch)
-        until(started.is_ready, "Prometheus is ready")
+        until(
+            lambda: answers(process, folder / "prometheus.log", f"{started.url}/-/ready", fetch), "Prometheus is ready"
+        )
         yield started
 
 
