@@ -21,7 +21,7 @@ DEB := build/probed_$(VERSION)_all.deb
 DEB_SOURCES := config daemon packaging probes
 DEB_PACKAGES := debhelper dh-python dpkg-dev lintian
 
-.PHONY: run test check schema deb dashboards pictures clean
+.PHONY: run test check schema deb dashboards pictures fleet clean
 
 run: $(VENV)/run
 	$(VENV)/bin/probed run --config.file $(CONFIG) $(ARGS)
@@ -61,6 +61,14 @@ pictures: $(VENV)/test
 	@$(call install,python3-matplotlib)
 	PATH="$$PATH:$(CURDIR)/$(VENV)/prometheus/usr/bin" PYTHONPATH=daemon:tests:tests/system:deploy/grafana \
 		$(VENV)/bin/python -m draw_dashboards deploy/grafana/pictures
+
+# Half an hour: plays fleets of hosts to a real Prometheus, and writes what that took into deploy/fleet.md.
+fleet: export PYTHONPATH := tests:tests/system
+fleet: export PATH := $(PATH)$(foreach package,$(UNPACKED),:$(CURDIR)/$(VENV)/$(package)/usr/bin)
+fleet: $(VENV)/test
+	$(VENV)/bin/python -m fleet pages --write
+	nice $(VENV)/bin/python -m fleet rules --write
+	nice $(VENV)/bin/python -m fleet run --write
 
 clean:
 	rm -rf $(VENV) .cache build daemon/*.egg-info

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of deploy/fleet.md: what is on the recorded pages, what a simulation measured, and what follows from it.
+
+Pure: `__main__` hands it what there is, and puts the text between the two marks of the file.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Mapping, Sequence
+
+from fleet.pages import Recording
+from fleet.recorded import Cut
+from fleet.simulation import Measured, Query, slope
+
+REAL_INTERVAL = 15
+"""The scrape interval, in seconds, that is recommended and that the extrapolation is for."""
+
+Row = Sequence[object]
+
+
+def table(head: Row, rows: Sequence[Row]) -> str:
+    """Return a table in Markdown, numbers to the right."""
+    lines = ["| " + " | ".join(map(str, row)) + " |" for row in (head, *rows)]
+    lines.insert(1, "|---" + "|---:" * (len(head) - 1) + "|")
+    return "\n".join(lines)
+
+
+def pages(recordings: Mapping[str, Recording]) -> str:
+    """Say what one scrape of each recording is."""
+    names = list(recordings)
+    bodies = [recording.at(0) for recording in recordings.values()]
+    counts = [recording.by_metric() for recording in recordings.values()]
+    metrics = sorted(set().union(*counts), key=lambda metric: -max(count[metric] for count in counts))
+    shown = [metric for metric in metrics if max(count[metric] for count in counts) >= 100]
+    rows: list[Row] = [
+        ["samples a scrape", *(f"**{count.total():,}**" for count in counts)],
+        ["bytes", *(f"{len(body):,}" for body in bodies)],
+        ["bytes with gzip, as Prometheus asks", *(f"{len(gzip.compress(body, 6)):,}" for body in bodies)],
+        *([f"`{metric}`", *(f"{count[metric]:,}" for count in counts)] for metric in shown),
+        ["all other metrics", *(f"{count.total() - sum(count[each] for each in shown):,}" for count in counts)],
+    ]
+    less = {
+        "without buckets of lifetimes": lambda sample: sample.name != "probed_process_lifetime_seconds_bucket",
+        "without anything of lifetimes": lambda sample: not sample.name.startswith("probed_process_lifetime_seconds"),
+    }
+    for what, keep in less.items():
+        rows.append([what, *(f"{sum(map(keep, recording.samples)):,}" for recording in recordings.values())])
+    return table(["one scrape", *names], rows)
+
+
+def _mega(value: float) -> str:
+    return f"{value / 1e6:,.0f}"
+
+
+def _milli(value: float) -> str:
+    return f"{value * 1e3:,.0f}" if value >= 0.01 else f"{value * 1e3:.1f}"
+
+
+COLUMNS: Sequence[tuple[str, Callable[[Measured], str]]] = (
+    ("series in memory", lambda each: f"{each.series:,}"),
+    ("samples a second", lambda each: f"{each.samples_per_second:,.0f}"),
+    ("memory (RSS), MB", lambda each: _mega(each.resident_bytes)),
+    ("heap in use, MB", lambda each: _mega(each.heap_bytes)),
+    ("on disk, MB", lambda each: _mega(each.disk_bytes)),
+    ("cores", lambda each: f"{each.cores:.2f}"),
+    ("targets down", lambda each: f"{each.targets_down}"),
+)
+
+
+def growth(measured: Sequence[Measured]) -> str:
+    """Say what grew with the number of hosts."""
+    rows = [[name, *(show(each) for each in measured)] for name, show in COLUMNS]
+    return table(["hosts", *(f"{each.hosts:,}" for each in measured)], rows)
+
+
+def queries(measured: Sequence[Measured], asked: Sequence[Query]) -> str:
+    """Say how long each query took."""
+    rows = [[query.name, *(_milli(each.query_seconds[query.name]) for each in measured)] for query in asked]
+    return table(["milliseconds, with hosts:", *(f"{each.hosts:,}" for each in measured)], rows)
+
+
+def extrapolation(measured: Sequence[Measured], interval: float, fleets: Sequence[int]) -> str:
+    """Say what whole fleets cost, by the straight line through what was measured."""
+    series, _ = slope(measured, lambda each: each.series)
+    memory, fixed = slope(measured, lambda each: each.resident_bytes)
+    samples, _ = slope(measured, lambda each: each.samples_per_second * interval / REAL_INTERVAL)
+    rows: list[Row] = [
+        ["series scraped", *(f"{hosts * series:,.0f}" for hosts in fleets)],
+        [f"samples a second at {REAL_INTERVAL} s", *(f"{hosts * samples:,.0f}" for hosts in fleets)],
+        ["memory of Prometheus, GB", *(f"{(fixed + hosts * memory) / 1e9:,.1f}" for hosts in fleets)],
+        ["disk a day at 1.5 bytes a sample, GB", *(f"{hosts * samples * 86400 * 1.5 / 1e9:,.0f}" for hosts in fleets)],
+    ]
+    return table(["hosts", *(f"{hosts:,}" for hosts in fleets)], rows)
+
+
+def per_host(measured: Sequence[Measured]) -> str:
+    """Say in a sentence what a host and a series add."""
+    series, _ = slope(measured, lambda each: each.series)
+    memory, _ = slope(measured, lambda each: each.resident_bytes)
+    return f"A host adds {series:,.0f} series and {memory / 1e6:.1f} MB: {memory / series / 1e3:.1f} kB a series."
+
+
+def cut(hosts: int, made: Cut) -> str:
+    """Say what the recording rules make of each kind of host, how soon, and what they save a query."""
+
+    def share(kind: str) -> str:
+        return f"{made.recorded[kind] / made.scraped[kind]:.0%}"
+
+    rows: list[Row] = [
+        ["series scraped", *(f"{made.scraped[kind]:,}" for kind in made.scraped)],
+        ["series recorded by all rules", *(f"{made.recorded[kind]:,}" for kind in made.scraped)],
+        ["… as a share", *map(share, made.scraped)],
+        ["series recorded at the level `unit:`", *(f"{made.of_units[kind]:,}" for kind in made.scraped)],
+    ]
+    asked = [[name, _milli(first), _milli(second)] for name, (first, second) in made.queries.items()]
+    return "\n\n".join(
+        [
+            table(["of one host", *made.scraped], rows),
+            f"All rules and alerts once, for {hosts} such hosts: {_milli(made.rules_seconds)} ms.",
+            table([f"milliseconds, with {hosts} such hosts", "from scraped series", "from recorded ones"], asked),
+        ]
+    )
+
+
+def between(text: str, mark: str, new: str) -> str:
+    """Replace what is between the marks ``<!-- MARK -->`` and ``<!-- end of MARK -->``. Raises ValueError without."""
+    begin, end = f"<!-- {mark} -->\n", f"<!-- end of {mark} -->\n"
+    before, after = text.index(begin) + len(begin), text.index(end)
+    return f"{text[:before]}\n{new}\n\n{text[after:]}"

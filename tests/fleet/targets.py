@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One small HTTP server that is a whole fleet: /host/NUMBER/metrics is the page of one of its hosts.
+
+Every scrape of a host shows its page a scrape interval later, so counters rise as they did where they were recorded.
+Pages are made and compressed once for all hosts that show them: what is to be measured is Prometheus, not this.
+"""
+
+from __future__ import annotations
+
+import gzip
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import lru_cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+
+from fleet.pages import Recording
+
+MIX = ("busy", *["idle"] * 9)
+"""What hosts of an ordinary fleet do: one in ten is busy."""
+
+AHEAD = 61
+"""Hosts are up to so many scrapes ahead of each other, so that not all show the same page."""
+
+
+class Targets:
+    """A fleet on a port of the loopback; leaving the context ends it."""
+
+    def __init__(self, mix: Sequence[str], interval: float) -> None:
+        """Hosts show the recordings of `mix` in turn; `interval` seconds of their lives pass between two scrapes."""
+        self._mix = mix
+        self._recordings = {name: Recording.load(name) for name in mix}
+        self._interval = interval
+        self._scrapes: Counter[int] = Counter()
+        self._page = lru_cache(maxsize=1024)(self._compressed)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self.port = self._server.server_address[1]
+
+    def __enter__(self) -> Targets:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def scrape(self, host: int) -> bytes:
+        """Return the next page of a host, compressed with gzip."""
+        step = self._scrapes[host]
+        self._scrapes[host] += 1
+        return self._page(self._mix[host % len(self._mix)], step + host % AHEAD)
+
+    def _compressed(self, recording: str, step: int) -> bytes:
+        return gzip.compress(self._recordings[recording].at(step * self._interval), 6, mtime=0)
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        scrape = self.scrape
+
+        class Host(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = scrape(int(self.path.split("/")[2]))
+                self.send_response(200)
+                self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+                self.send_header("Content-Encoding", "gzip")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                with suppress(ConnectionError):  # a Prometheus that ends does not wait for it
+                    self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing of each scrape."""
+
+        return Host

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fleet's simulation in short: ten hosts of recorded pages, one real Prometheus, a few scrapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus import Prometheus, need, prometheus
+
+from daemon import until
+from fleet import recorded, simulation
+from fleet.__main__ import RULES, queries
+from fleet.pages import KINDS, Recording
+from fleet.report import between
+from fleet.simulation import Plan
+from fleet.targets import MIX, Targets
+
+OF_PROMETHEUS = 5
+"""up, scrape_duration_seconds and the like, for each target."""
+
+PLAN = Plan(interval=1, seconds=8, rules=(), queries=queries(1))
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Iterator[Targets]:
+    need("prometheus")
+    with Targets(MIX, 15) as targets:
+        yield targets
+
+
+def scraped(host: int) -> int:
+    """Return how many series a host has in Prometheus."""
+    return len(Recording.load(MIX[host % len(MIX)]).samples) + OF_PROMETHEUS
+
+
+def series_of(server: Prometheus, host: int) -> float:
+    """Return how many of a host's series Prometheus has."""
+    return server.value(f'count({{instance="host-{host:05}"}})')
+
+
+def test_every_host_is_scraped_whole_and_goes_on(fleet: Targets, tmp_path: Path) -> None:
+    with prometheus(tmp_path, simulation.configuration(10, fleet.port, PLAN)) as server:
+        until(lambda: series_of(server, 0) == scraped(0), "the busy host is there whole")
+        until(lambda: series_of(server, 1) == scraped(1), "an idle host is there whole")
+        rising = "count(resets(probed_opens_total[1m]) == 0 and increase(probed_opens_total[1m]) > 0)"
+        until(lambda: server.value(rising) == 10, "counters of all hosts rise")
+
+
+def test_a_step_measures_every_figure(fleet: Targets) -> None:
+    measured = simulation.run(10, fleet, PLAN)
+    assert (measured.hosts, measured.targets_down) == (10, 0)
+    assert measured.series == sum(map(scraped, range(10)))
+    assert measured.query_seconds.keys() == {query.name for query in PLAN.queries}
+    assert min(measured.resident_bytes, measured.disk_bytes, measured.samples_per_second) > 0
+
+
+def test_the_shipped_rules_record_less_than_is_scraped(tmp_path: Path) -> None:
+    need("prometheus")
+    rules = [tmp_path / file.name for file in RULES.glob("*.yml")]
+    for file in rules:
+        file.write_text((RULES / file.name).read_text().replace("interval: 30s", "interval: 1s"))
+    made = recorded.run(len(KINDS), KINDS, Plan(interval=1, seconds=8, rules=tuple(rules), queries=()))
+    for kind in KINDS:
+        assert 0 < made.of_units[kind] < made.recorded[kind] < made.scraped[kind]
+    assert made.queries.keys() == {pair.name for pair in recorded.PAIRS}
+
+
+def test_a_table_goes_between_its_marks() -> None:
+    text = "before\n<!-- x -->\nold\n<!-- end of x -->\nafter\n"
+    assert between(text, "x", "new") == "before\n<!-- x -->\n\nnew\n\n<!-- end of x -->\nafter\n"
