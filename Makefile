@@ -21,7 +21,7 @@ DEB := build/probed_$(VERSION)_all.deb
 DEB_SOURCES := config daemon packaging probes
 DEB_PACKAGES := debhelper dh-python dpkg-dev lintian
 
-.PHONY: run test check schema deb dashboards pictures fleet clean
+.PHONY: run test check bench schema deb dashboards pictures fleet clean
 
 run: $(VENV)/run
 	$(VENV)/bin/probed run --config.file $(CONFIG) $(ARGS)
@@ -33,6 +33,10 @@ check: $(VENV)/test
 	$(VENV)/bin/ruff format --check daemon tests deploy
 	$(VENV)/bin/ruff check daemon tests deploy
 	$(VENV)/bin/mypy
+
+# What the daemon costs, as root, in about five minutes; ARGS=--short shows in one that the bench works.
+bench: $(VENV)/test
+	PYTHONPATH=tests:daemon $(VENV)/bin/python -m bench $(ARGS)
 
 # The JSON schemas for editors, from the same definitions that the daemon reads YAML with.
 schema: $(VENV)/run

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a traced call costs: without the daemon, with empty programs, with each probe, with all.
+
+Rounds are interleaved: each takes all variants one after the other, so that what disturbs a while disturbs all alike.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from typing import Final
+
+from bench.figures import Figure, difference, least
+from bench.setup import HERE, Setup
+from daemon import SHIPPED, environment
+
+CALLS: Final[Mapping[str, tuple[str, int]]] = {
+    "getppid": ("ns", 20_000),
+    "failing open": ("ns", 6_000),
+    "open and close": ("ns", 4_000),
+    "spawn": ("µs", 100),
+}
+"""Calls of tests/bench/timed.c, in what unit they are told, and how many of them are timed at once."""
+
+WORDS: Final = {"failing open": "failing", "open and close": "opening"}
+REPEATS: Final = 12
+"""How often they are timed in a round: the least counts."""
+
+ROUNDS: Final = 7
+
+
+def measure(setup: Setup) -> list[Figure]:
+    """Return the cost of every call with every variant, as what it adds to the call without."""
+    variants = _variants(setup)
+    found: dict[str, dict[str, list[float]]] = {call: {name: [] for name in variants} for call in CALLS}
+    for _ in range(setup.rounds(ROUNDS)):
+        for name, variant in variants.items():
+            with variant():
+                for call in CALLS:
+                    found[call][name].append(_time(setup, call))
+    return [figure for call in CALLS for figure in _figures(call, found[call])]
+
+
+def _figures(call: str, found: Mapping[str, list[float]]) -> Iterator[Figure]:
+    unit, _ = CALLS[call]
+    without = found["without"]
+    yield least(f"{call}, without", unit, without)
+    for name in list(found)[1:]:
+        yield difference(f"{call}, {name}", unit, found[name], without)
+
+
+def _time(setup: Setup, call: str) -> float:
+    unit, n = CALLS[call]
+    times = setup.run("timed", WORDS.get(call, call), n, setup.rounds(REPEATS), setup.folder / "exits")
+    return min(times) / {"ns": 1, "µs": 1e3}[unit]
+
+
+Variants = dict[str, partial[AbstractContextManager[object]]]
+
+
+def _variants(setup: Setup) -> Variants:
+    probes = {name: {"cgroups": None, name: None} for name in SHIPPED if name != "cgroups"}
+    variants: Variants = {
+        "without": partial(nullcontext),
+        "empty on sys_enter": partial(_empty_programs, "sys_enter"),
+        "empty on sys_exit": partial(_empty_programs, "sys_exit"),
+        "empty on both": partial(_empty_programs, "sys_enter", "sys_exit"),
+    }
+    variants |= {f"probe {name}": partial(_running, setup, these) for name, these in probes.items()}
+    return variants | {"all probes": partial(_running, setup, SHIPPED)}
+
+
+@contextmanager
+def _running(setup: Setup, probes: Mapping[str, object]) -> Iterator[None]:
+    with setup.daemon(probes) as daemon:
+        daemon.wait_until_ready()
+        yield
+
+
+@contextmanager
+def _empty_programs(*tracepoints: str) -> Iterator[None]:
+    """Attach an empty program to each tracepoint, in a process that holds it."""
+    command = [sys.executable, "-m", "bench.floor", *tracepoints]
+    with subprocess.Popen(
+        command, env=environment(), cwd=HERE.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        if not process.stdout.readline():
+            raise ChildProcessError(f"{' '.join(command)}: ended before its programs were attached")
+        yield
+        process.stdin.close()

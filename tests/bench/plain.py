@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same work the plain way: BCC's own callback for each event, and prometheus_client's counter with its labels.
+
+`rate` and `scraping` start it as a process of its own: ``python -m bench.plain``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter
+
+from bench import compiled
+from bench.setup import HERE
+from daemon import environment
+
+RING_BYTES: Final = 4 << 20
+
+
+class Event(ctypes.Structure):
+    """struct event of tests/bench/probes/storm: BCC knows it only of rings that are filled by copying."""
+
+    _fields_ = (
+        ("cgroup", ctypes.c_uint64),
+        ("comm", ctypes.c_char * 16),
+        ("set", ctypes.c_uint32),
+        ("pad", ctypes.c_uint32),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What it did: the events that it counted and the CPU time of its whole life."""
+
+    events: int
+    cpu_seconds: float
+
+
+class Counting:
+    """The process that counts the plain way."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self.pid = process.pid
+
+    def stop(self) -> Taken:
+        """Let it take what still waits, and end."""
+        said, _ = self._process.communicate(b"stop\n")
+        events, seconds = said.split()
+        return Taken(int(events), float(seconds))
+
+
+@contextmanager
+def running() -> Iterator[Counting]:
+    """Run it; its program is attached."""
+    command = [sys.executable, "-m", "bench.plain"]
+    with subprocess.Popen(
+        command, env=environment(), cwd=HERE.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        if not process.stdout.readline():
+            raise ChildProcessError(f"{' '.join(command)}: ended before its program was attached")
+        yield Counting(process)
+
+
+def main() -> None:
+    """Count until there is something on standard input; then print how many events it were, and the CPU time."""
+    module = compiled.probe(HERE / "probes" / "storm" / "storm.bpf.c", RING_BYTES)
+    module.attach("on_enter", module.load_program("on_enter"), "sys_enter")
+    table = module.table("events")
+    counter = Counter("storm_events", "Calls.", ["cgroup", "comm", "set"], registry=CollectorRegistry())
+    pointer, seen = ctypes.POINTER(Event), 0
+
+    def count(_: object, data: int, __: object) -> None:
+        nonlocal seen
+        event = ctypes.cast(data, pointer).contents
+        counter.labels(event.cgroup, event.comm.decode(), event.set).inc()
+        seen += 1
+
+    table.open_ring_buffer(count)
+    os.write(1, b"attached\n")
+    os.set_blocking(0, False)
+    while not sys.stdin.buffer.read():
+        table.bpf.ring_buffer_poll(100)
+    table.bpf.ring_buffer_consume()
+    os.write(1, f"{seen} {time.process_time()}\n".encode())
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
