@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-VERSION = 3
+VERSION = 4
 
 SERIES_BUDGET = 1000
 """Series that a metric may have where neither site nor declaration says otherwise."""
@@ -103,14 +103,23 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a program belongs: a slot of the array behind the hook of a raw tracepoint."""
+
+    program: str
+    tracepoint: str
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
 class LoadedProbe:
     """One probe as it runs in the kernel.
 
     `fingerprint` says what it was made from (declaration with overrides, sources): equal means unchanged.
     `ring_bytes` is 0 for a probe without a ring; `event` is then None.
     Its fds travel beside it, in the order that `fd_names` says: ``ring``, ``stats``, ``map:NAME``,
-    ``link:PROGRAM``, ``program:PROGRAM``, and ``state``, the supervisor's: memory for what the exporter counts. Instead
-    of links and programs the exporter gets ``fdinfo:PROGRAM``, a file of /proc.
+    ``program:PROGRAM``, and ``state``, the supervisor's: memory for what the exporter counts. Instead of programs the
+    exporter gets ``fdinfo:PROGRAM``, a file of /proc. It runs once its programs are in their `places`.
     """
 
     name: str
@@ -120,6 +129,7 @@ class LoadedProbe:
     maps: tuple[Map, ...]
     metrics: tuple[Metric, ...]
     fd_names: tuple[str, ...]
+    places: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

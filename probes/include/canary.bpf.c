@@ -79,7 +79,7 @@ static __always_inline void look(struct saw *saw, struct task_struct *task)
 	saw->exit_code = READ(task, exit_code);
 #endif
 #ifdef CHECK_task_struct_thread_info
-	saw->ia32 = ia32_bit();
+	saw->ia32 = READ(task, thread_info.status) & TS_COMPAT;
 #endif
 #ifdef CHECK_task_struct_signal
 	struct signal_struct *signal = READ(task, signal);
@@ -108,8 +108,11 @@ PROGRAM(on_return)
 	if (!parent || ctx->args[1] != *parent || !saw || !is_child())
 		return 0;
 	look(saw, (struct task_struct *)bpf_get_current_task());
-#if defined(CHECK_pt_regs_orig_ax) || defined(CHECK_pt_regs_syscallno)
-	saw->syscall = returning_syscall(ctx);
+	struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
+#if defined(CHECK_pt_regs_syscallno)
+	saw->syscall = READ(regs, syscallno);
+#elif defined(CHECK_pt_regs_orig_ax)
+	saw->syscall = READ(regs, orig_ax);
 #endif
 	return 0;
 }

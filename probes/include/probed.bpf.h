@@ -14,8 +14,11 @@
 
 #include <linux/types.h>
 
-/* One program: the declaration says which raw tracepoint it attaches to, ctx->args are the tracepoint's own. */
-#define PROGRAM(name) int name(struct bpf_raw_tracepoint_args *ctx)
+/*
+ * One program: the declaration says which raw tracepoint it attaches to, ctx->args are the tracepoint's own. The loader
+ * adds the function `name` that the kernel calls: this one, and a jump to the next probe's.
+ */
+#define PROGRAM(name) static __always_inline int program_##name(struct bpf_raw_tracepoint_args *ctx)
 
 /* The value of pointer->member in kernel memory; 0 where it cannot be read. */
 #define READ(pointer, member)                                                       \
@@ -24,6 +27,26 @@
 		bpf_probe_read_kernel(&value_, sizeof(value_), &(pointer)->member); \
 		value_;                                                             \
 	})
+
+/*
+ * The same in one instruction, for what the verifier knows: pointers among the tracepoint's arguments, the one that
+ * bpf_get_current_task_btf() returns, and what was loaded from these. Members of 4 or 8 bytes. The assembly keeps BCC from
+ * making a call of it.
+ */
+#define LOAD(pointer, member)                                                           \
+	({                                                                              \
+		u64 value_;                                                             \
+		if (sizeof((pointer)->member) == 8)                                     \
+			asm volatile("%0 = *(u64 *)(%1 + %2)"                           \
+				     : "=r"(value_)                                     \
+				     : "r"(pointer), "i"(OFFSET_OF(pointer, member)));  \
+		else                                                                    \
+			asm volatile("%0 = *(u32 *)(%1 + %2)"                           \
+				     : "=r"(value_)                                     \
+				     : "r"(pointer), "i"(OFFSET_OF(pointer, member)));  \
+		(__typeof__((pointer)->member))value_;                                  \
+	})
+#define OFFSET_OF(pointer, member) __builtin_offsetof(__typeof__(*(pointer)), member)
 
 /* The same for arrays: into `destination`, an array of the event. */
 #define READ_ARRAY(destination, pointer, member) \
@@ -104,9 +127,9 @@ static __always_inline u64 current_cgroup(void)
 
 static __always_inline u32 ia32_bit(void)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct task_struct *task = bpf_get_current_task_btf();
 
-	return READ(task, thread_info.status) & TS_COMPAT ? IA32 : 0;
+	return LOAD(task, thread_info.status) & TS_COMPAT ? IA32 : 0;
 }
 #else
 static __always_inline u32 ia32_bit(void)
@@ -115,23 +138,33 @@ static __always_inline u32 ia32_bit(void)
 }
 #endif
 
-/* The number of the system call that is returning, in whichever table; 0xffffffff when none is. */
-static __always_inline u32 returning_number(struct bpf_raw_tracepoint_args *ctx)
+/* The number of the system call that a task is in, in whichever table; 0xffffffff when it is in none. */
+static __always_inline u32 number_of(struct pt_regs *regs)
 {
-	struct pt_regs *regs = (struct pt_regs *)ctx->args[0];
 #ifdef __TARGET_ARCH_arm64
-	return READ(regs, syscallno);
+	return LOAD(regs, syscallno);
 #else
-	return READ(regs, orig_ax);
+	return LOAD(regs, orig_ax);
 #endif
 }
 
-/* Which system call is returning; 0xffffffff when none is (rt_sigreturn, a call that a tracer skipped). */
-static __always_inline u32 returning_syscall(struct bpf_raw_tracepoint_args *ctx)
+/* Which system call the current task is in; 0xffffffff when in none (rt_sigreturn, a call that a tracer skipped). */
+static __always_inline u32 syscall_of(struct pt_regs *regs)
 {
-	u32 number = returning_number(ctx);
+	u32 number = number_of(regs);
 
 	return number == (u32)-1 ? number : number | ia32_bit();
+}
+
+/* At raw tracepoint sys_exit: which system call is returning, its number and the whole. */
+static __always_inline u32 returning_number(struct bpf_raw_tracepoint_args *ctx)
+{
+	return number_of((struct pt_regs *)ctx->args[0]);
+}
+
+static __always_inline u32 returning_syscall(struct bpf_raw_tracepoint_args *ctx)
+{
+	return syscall_of((struct pt_regs *)ctx->args[0]);
 }
 
 /* The errno of a returning system call, 0 for success. Linux include/linux/err.h: MAX_ERRNO is 4095. */

@@ -10,15 +10,14 @@ import os
 import sys
 
 from bench import compiled
+from probed.request import Text
 
 
 def main() -> None:
     """Attach one program to each tracepoint, say so, and wait."""
     tracepoints = sys.argv[1:]
-    text = "".join(f"int on_{name}(void *ctx) {{ return 0; }}\n" for name in tracepoints)
-    module = compiled.module("floor", text)
-    for name in tracepoints:
-        module.attach(f"on_{name}", module.load_program(f"on_{name}"), name)
+    text = "".join(f"PROGRAM(on_{name}) {{ return 0; }}\n" for name in tracepoints)
+    compiled.attach(Text("floor.bpf.c", text), {f"on_{name}": name for name in tracepoints})
     os.write(1, b"attached\n")
     sys.stdin.read()
     os._exit(0)

@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry, Counter
 from bench import compiled
 from bench.setup import HERE
 from daemon import environment
+from probed.request import Text
 
 RING_BYTES: Final = 4 << 20
 
@@ -73,9 +74,10 @@ def running() -> Iterator[Counting]:
 
 def main() -> None:
     """Count until there is something on standard input; then print how many events it were, and the CPU time."""
-    module = compiled.probe(HERE / "probes" / "storm" / "storm.bpf.c", RING_BYTES)
-    module.attach("on_enter", module.load_program("on_enter"), "sys_enter")
-    table = module.table("events")
+    source = HERE / "probes" / "storm" / "storm.bpf.c"
+    table = compiled.attach(Text(str(source), source.read_text()), {"on_enter": "sys_enter"}, RING_BYTES).table(
+        "events"
+    )
     counter = Counter("storm_events", "Calls.", ["cgroup", "comm", "set"], registry=CollectorRegistry())
     pointer, seen = ctypes.POINTER(Event), 0
 

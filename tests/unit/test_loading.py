@@ -94,15 +94,15 @@ def test_refused_files_end_the_run(play: Callable[[], Played]) -> None:
 
 def test_every_request_gets_its_result(play: Callable[[], Played]) -> None:
     run = Loading()
-    run.load([request("a"), request("b")], "attach")
+    run.load([request("a"), request("b")], "attach", {})
     assert play().heard() == ["load a", "load b", "end"]
     reader, writer = os.pipe()
-    play().says("loaded", LoadedProbe("a", "1", None, 0, (), (), ("stats", "link:x")), (reader, writer))
+    play().says("loaded", LoadedProbe("a", "1", None, 0, (), (), ("stats", "program:x")), (reader, writer))
     play().says("failed", Failure("b", "verifier", "why", 0))
     up, down = run.step(), run.step()
     assert isinstance(up, Result)
     assert isinstance(up.outcome, Held)
-    assert sorted(up.outcome.fds) == ["link:x", "state", "stats"]
+    assert sorted(up.outcome.fds) == ["program:x", "state", "stats"]
     up.outcome.close()
     assert isinstance(down, Result)
     assert str(down.outcome) == "probe 'b': why"
@@ -113,7 +113,7 @@ def test_every_request_gets_its_result(play: Callable[[], Played]) -> None:
 
 def test_a_loader_that_dies_costs_the_probe_it_tried(play: Callable[[], Played]) -> None:
     run = Loading()
-    run.load([request("a"), request("b"), request("c")], "attach")
+    run.load([request("a"), request("b"), request("c")], "attach", {})
     first = play()
     first.says("failed", Failure("a", "compile", "no", 0))
     first.says("trying", "b")
@@ -135,7 +135,7 @@ def test_a_loader_that_hangs_is_killed_and_costs_the_probe_it_tried(
 ) -> None:
     monkeypatch.setattr(loading, "SECONDS_A_PROBE", 0.0)
     run = Loading()
-    run.load([request("a")], "attach")
+    run.load([request("a")], "attach", {})
     blamed = run.step()
     assert isinstance(blamed, Result)
     assert isinstance(blamed.outcome, LoadError)
@@ -157,7 +157,7 @@ def test_a_loader_that_dies_while_it_reads_is_a_refusal(play: Callable[[], Playe
 
 def test_a_machine_that_can_load_nothing_is_an_error_of_the_host(play: Callable[[], Played]) -> None:
     run = Loading()
-    run.load([request("a")], "attach")
+    run.load([request("a")], "attach", {})
     play().says("host", "no BTF")
     with pytest.raises(HostError, match="no BTF"):
         run.step()

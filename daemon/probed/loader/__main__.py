@@ -3,9 +3,10 @@
 
 Started by the supervisor as ``python -m probed.loader FD``. It receives ``read`` (Files), if anything is to be read,
 and answers ``settings`` (Settings) and a ``wanted`` (Wanted) for each probe, then ``all``; or ``refused`` (text). Then
-come ``load`` (a LoadRequest) any number of times and ``end`` with how far to go. It says ``bcc`` (its version), and
-answers each request in order: ``trying`` (its name), then ``loaded`` (a LoadedProbe, with fds when attached) or
-``failed`` (a Failure). A machine that can load nothing gets the one answer ``host`` (text).
+come ``hooked`` (a tracepoint, with the array behind its hook) and ``load`` (a LoadRequest) any number of times, and
+``end`` with how far to go. It says ``bcc`` (its version), and answers each request in order: ``trying`` (its name),
+then ``hook`` (a tracepoint, with array and link) for each hook that was missing, and ``loaded`` (a LoadedProbe, with
+its fds) or ``failed`` (a Failure). A machine that can load nothing gets the one answer ``host`` (text).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import signal
 import socket
 import sys
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 
 from probed import privilege, shape, sources
@@ -22,6 +24,7 @@ from probed.channel import Channel, Closed
 from probed.errors import DeclarationError, HostError, LoadError
 from probed.loader import canary, compiler, load
 from probed.loader.btf import Btf
+from probed.loader.chain import Chains
 from probed.loader.types import offsets_used
 from probed.manifest import LoadedProbe
 from probed.request import Ending, Failure, Files, Goal, LoadRequest, Settings, Wanted
@@ -30,25 +33,39 @@ from probed.site import Site
 Answer = tuple[LoadedProbe, list[int]]
 
 
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What is to be loaded, how far; `hooked` are the arrays behind hooks that exist, by tracepoint."""
+
+    requests: list[LoadRequest]
+    hooked: dict[str, int]
+    goal: Goal
+
+
 class Loading:
     """The work on one series of requests: what the machine is, and what the canary found, are asked once."""
 
-    def __init__(self, requests: list[LoadRequest], goal: Goal, root: Path = Path("/")) -> None:
+    def __init__(self, channel: Channel, wishes: Wishes, root: Path = Path("/")) -> None:
         """Read the machine's facts. Raises HostError."""
+        requests = wishes.requests
         btf = Btf.read(Path(requests[0].btf))
         machine = os.uname().machine
         self._host = load.Host(btf, btf.raw_tracepoints(), _possible_cpus(root), machine)
-        self._goal = goal
+        self._channel = channel
+        self._goal = wishes.goal
+        self._chains = Chains(wishes.hooked)
         self._requests = requests
         self._wrong: dict[canary.Member, str] | None = None
 
     def answer(self, request: LoadRequest) -> Answer:
         """Go as far as the goal with one probe. Raises LoadError, DeclarationError, HostError."""
-        checked = load.check(request, self._host)
+        checked = load.check(request, self._host, self._chains)
         if self._goal == "compile":
             return load.describe(checked), []
         self._refuse_wrong_layout(request)
-        loaded, fds = load.load(checked)
+        loaded, fds = load.load(checked, self._host)
+        for tracepoint, array, link in load.hook(checked, self._host, self._chains):
+            self._channel.send("hook", tracepoint, [array, link])
         return loaded, fds if self._goal == "attach" else []
 
     def _refuse_wrong_layout(self, request: LoadRequest) -> None:
@@ -66,15 +83,19 @@ def _possible_cpus(root: Path) -> int:
     return int(text.strip().split(",")[-1].split("-")[-1]) + 1
 
 
-def _wishes(channel: Channel) -> tuple[list[LoadRequest], Goal]:
+def _wishes(channel: Channel) -> Wishes:
     """Read what is to be read, and take what is to be loaded."""
     requests: list[LoadRequest] = []
+    hooked: dict[str, int] = {}
     while (message := channel.receive()).kind != "end":
-        if message.kind == "read":
-            _read(channel, shape.build(Files, message.data, shape.Source("read")))
-        else:
-            requests.append(shape.build(LoadRequest, message.data, shape.Source("load")))
-    return requests, shape.build(Ending, message.data, shape.Source("end")).goal
+        match message.kind:
+            case "read":
+                _read(channel, shape.build(Files, message.data, shape.Source("read")))
+            case "hooked":
+                hooked[str(message.data)] = message.fds[0]
+            case _:
+                requests.append(shape.build(LoadRequest, message.data, shape.Source("load")))
+    return Wishes(requests, hooked, shape.build(Ending, message.data, shape.Source("end")).goal)
 
 
 def _read(channel: Channel, files: Files) -> None:
@@ -99,14 +120,14 @@ def _settings(configuration: Site) -> Settings:
 
 
 def _serve(channel: Channel) -> None:
-    requests, goal = _wishes(channel)
-    if not requests:
+    wishes = _wishes(channel)
+    if not wishes.requests:
         return
     bcc = compiler.import_bcc()
     channel.send("bcc", str(getattr(bcc, "__version__", "unknown")))
     privilege.keep_only(privilege.LOADER)
-    loading = Loading(requests, goal)
-    for request in requests:
+    loading = Loading(channel, wishes)
+    for request in wishes.requests:
         channel.send("trying", request.name)
         try:
             loaded, fds = loading.answer(request)

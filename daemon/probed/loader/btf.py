@@ -204,6 +204,10 @@ class Btf:
         names = self.names(Kind.TYPEDEF)
         return frozenset(name.removeprefix(_TRACEPOINT) for name in names if name.startswith(_TRACEPOINT))
 
+    def tracepoint_type(self, name: str) -> int:
+        """Return the type that the kernel knows a raw tracepoint by. Raises KeyError where it does not exist."""
+        return self.names(Kind.TYPEDEF)[_TRACEPOINT + name][0]
+
     def tracepoint_arguments(self, name: str) -> int | None:
         """Return how many arguments a raw tracepoint has (``ctx->args``), None where it does not exist.
 

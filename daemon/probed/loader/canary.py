@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from probed.errors import LoadError
+from probed.loader.chain import lone
 from probed.loader.compiler import Module, compile_text
 from probed.loader.load import Host, defines, header_and_source
 from probed.loader.syscall_numbers import number_of
@@ -24,6 +25,7 @@ from probed.request import Text
 Member = tuple[str, str]
 """Struct and member."""
 
+PROGRAMS = {"on_return": "sys_exit", "on_exit": "sched_process_exit"}
 EXIT_STATUS = 37
 CHILD, PARENT = 0, 1
 SIGNAL_GROUP_EXIT = 4
@@ -48,6 +50,8 @@ def wrong_members(members: Iterable[Member], header: Text, canary: Text, host: H
     """
     wanted = set(members)
     module = _compile(wanted, header, canary, host)
+    for program, tracepoint in PROGRAMS.items():
+        module.attach(program, module.load_program(program, host.btf.tracepoint_type(tracepoint)), tracepoint)
     known, in_call, at_exit = _watch_child(module)
     if not in_call.helper_tgid or not at_exit.helper_tgid:
         raise LoadError("canary", "internal", "the canary's programs saw nothing of the child they were to watch")
@@ -56,7 +60,7 @@ def wrong_members(members: Iterable[Member], header: Text, canary: Text, host: H
 
 
 def _compile(members: set[Member], header: Text, canary: Text, host: Host) -> Module:
-    text = "\n".join(header_and_source(header, canary)) + "\n"
+    text = "\n".join([*header_and_source(header, canary), lone(PROGRAMS)]) + "\n"
     namespace = Path("/proc/self/ns/pid").stat()
     macros = defines(host) | {f"CHECK_{struct}_{member}": "1" for struct, member in members}
     macros |= {"PIDNS_DEV": f"{namespace.st_dev}ULL", "PIDNS_INO": f"{namespace.st_ino}ULL"}
@@ -64,9 +68,7 @@ def _compile(members: set[Member], header: Text, canary: Text, host: Host) -> Mo
 
 
 def _watch_child(module: Module) -> tuple[Known, Any, Any]:
-    """Let a child call getppid and exit, with the programs attached; return what is known and what they saw."""
-    for program, tracepoint in (("on_return", "sys_exit"), ("on_exit", "sched_process_exit")):
-        module.attach(program, module.load_program(program), tracepoint)
+    """Let a child call getppid and exit; return what is known and what the programs saw."""
     family = module.table("family")
     ready, start = os.pipe()
     pid = os.fork()

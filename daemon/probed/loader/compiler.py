@@ -13,10 +13,11 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
+from probed import linux
 from probed.errors import HostError, LoadError, Reason
 from probed.loader import tree
 from probed.manifest import Field, FieldType, Map, MapKind, Record
@@ -32,6 +33,9 @@ _MAP_KINDS: Mapping[int, MapKind] = {1: "hash", 2: "array", 5: "percpu_hash", 6:
 
 _INDEX = Record(4, (Field("key", "u32", 0, 1),))
 """The key of every array, which BCC calls an int."""
+
+LOG_BYTES = 1 << 20
+"""What the verifier may say of a program that it refuses."""
 
 _ERROR = re.compile(r"^(\S+):(\d+):\d+: (?:fatal )?error: (.*)$", re.MULTILINE)
 
@@ -83,27 +87,37 @@ class Module:
         self._bpf = bpf
         self._lib = lib
 
-    def functions(self) -> list[str]:
-        """Return the names of all programs."""
-        module = self._bpf.module
-        count = self._lib.bpf_num_functions(module)
-        return [self._lib.bpf_function_name(module, index).decode() for index in range(count)]
+    def load_program(self, name: str, tracepoint_type: int) -> int:
+        """Pass one program through the verifier and return its fd. Raises LoadError with the line at fault.
 
-    def load_program(self, name: str) -> int:
-        """Pass one program through the verifier and return its fd. Raises LoadError with the line at fault."""
+        `tracepoint_type` is the BTF type of its raw tracepoint. So the verifier knows what the arguments point to, and
+        lets the program read that as it is: `LOAD` of probed.bpf.h. BCC cannot load that kind, only compile it.
+        """
+        module, encoded = self._bpf.module, name.encode()
+        code = ctypes.string_at(
+            self._lib.bpf_function_start(module, encoded), self._lib.bpf_function_size(module, encoded)
+        )
+        licence = self._lib.bpf_module_license(module)
+        try:
+            return linux.load_tracing_program(code, name, licence, tracepoint_type, bytearray())
+        except OSError:
+            log = bytearray(LOG_BYTES)
+        try:
+            return linux.load_tracing_program(code, name, licence, tracepoint_type, log)
+        except OSError as error:
+            said = log.partition(b"\0")[0].decode(errors="replace")
+            raise self._refused(name, self._with_lines(name, said), error.errno or 0) from error
+
+    def _with_lines(self, name: str, log: str) -> str:
+        """Return the verifier's log with lines of the source, which BCC has it make, if that ends likewise."""
         import bcc
 
-        with captured_stderr() as said:
-            try:
-                function = self._bpf.load_func(name, bcc.BPF.RAW_TRACEPOINT)
-            except Exception as error:
-                failure = error
-            else:
-                return int(function.fd)
-        raise self._refused(name, said[0], failure)
+        with captured_stderr() as said, suppress(Exception):
+            self._bpf.load_func(name, bcc.BPF.RAW_TRACEPOINT)
+        return said[0] if _verdict(said[0]).startswith(_verdict(log)) else log
 
-    def _refused(self, name: str, log: str, error: Exception) -> LoadError:
-        if "Operation not permitted" in str(error) and "processed" not in log:
+    def _refused(self, name: str, log: str, number: int) -> LoadError:
+        if number == errno.EPERM and "processed" not in log:
             return LoadError(
                 self._probe, "permission",
                 f"the kernel does not let this process load program '{name}' (EPERM): it needs CAP_BPF and "
@@ -112,12 +126,11 @@ class Module:
         return LoadError(self._probe, "verifier", f"the kernel's verifier refuses program '{name}': {_verdict(log)}")
 
     def attach(self, program: str, fd: int, tracepoint: str) -> int:
-        """Attach a loaded program to a raw tracepoint and return the attachment's fd. Raises LoadError."""
-        with captured_stderr():
-            link = int(self._lib.bpf_attach_raw_tracepoint(fd, tracepoint.encode()))
-            number = ctypes.get_errno()
-        if link >= 0:
-            return link
+        """Attach a loaded program to its raw tracepoint and return the attachment's fd. Raises LoadError."""
+        try:
+            return linux.attach_tracing_program(fd)
+        except OSError as error:
+            number = error.errno or 0
         reason: Reason = "permission" if number in (errno.EPERM, errno.EACCES) else "attach_point"
         cause = f"{os.strerror(number)} ({errno.errorcode.get(number, number)})"
         raise LoadError(

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from probed import declaration, site
 from probed.declaration import Probe, enum_constants
 from probed.errors import DeclarationError, LoadError, Problem
 from probed.loader.btf import Btf
+from probed.loader.chain import Chains, hook_name
 from probed.loader.compiler import Module, compile_text
+from probed.loader.mentions import programs
 from probed.loader.types import types_for
-from probed.manifest import LoadedProbe, Map, Metric, Record
+from probed.manifest import LoadedProbe, Map, Metric, Place, Record
 from probed.override import Everywhere, override, settled
 from probed.request import LoadRequest, Text
 from probed.resolve import check_attach_points, check_programs, resolve
@@ -48,6 +50,7 @@ class Checked:
     probe: Probe
     fingerprint: str
     module: Module
+    places: tuple[Place, ...]
     event: Record | None
     maps: tuple[Map, ...]
     metrics: tuple[Metric, ...]
@@ -62,9 +65,9 @@ def declared(request: LoadRequest) -> Probe:
     return override(probe, configuration.probes[request.name], configuration.everywhere, configuration.source)
 
 
-def source_text(request: LoadRequest, probe: Probe) -> str:
+def source_text(request: LoadRequest, probe: Probe, entries: str) -> str:
     """Return the whole C text of a probe, every part under its own file's name."""
-    parts = [*header_and_source(request.header, request.source), *_layout_of(probe)]
+    parts = [*header_and_source(request.header, request.source), *_layout_of(probe), entries]
     return "\n".join(parts) + "\n"
 
 
@@ -100,18 +103,20 @@ def _layout_of(probe: Probe) -> list[str]:
     return lines
 
 
-def check(request: LoadRequest, host: Host) -> Checked:
+def check(request: LoadRequest, host: Host, chains: Chains) -> Checked:
     """Compile a probe and hold its declaration against the C and the host.
 
     Raises LoadError for the C and for what this host does not have, DeclarationError for the YAML.
     """
     probe = declared(request)
-    text = source_text(request, probe)
+    functions = programs(request.source.text)
+    places = _places(probe, functions, host, chains)
+    text = source_text(request, probe, chains.text(probe.name, places))
     macros = defines(host, probe.ring.bytes if probe.ring is not None else 0)
     module = compile_text(probe.name, text, types_for(host.btf, text), macros)
     event = module.record(LAYOUT) if probe.ring is not None else None
     maps, unfit = _maps(module)
-    problems: list[Problem] = list(check_programs(probe, module.functions()))
+    problems: list[Problem] = list(check_programs(probe, functions))
     nowhere = check_attach_points(probe, host.raw_tracepoints)
     try:
         metrics = resolve(probe, event, maps, _enums(module), unfit)
@@ -122,7 +127,14 @@ def check(request: LoadRequest, host: Host) -> Checked:
     if nowhere:
         raise LoadError(probe.name, "attach_point", "\n".join(map(str, nowhere)), errno.ENOENT)
     read = sorted({name for metric in metrics for name in metric.maps})
-    return Checked(probe, request.fingerprint, module, event, tuple(maps[name] for name in read), metrics)
+    return Checked(probe, request.fingerprint, module, places, event, tuple(maps[name] for name in read), metrics)
+
+
+def _places(probe: Probe, functions: Sequence[str], host: Host, chains: Chains) -> tuple[Place, ...]:
+    """Return a place for each program that the C has and the host has a tracepoint for."""
+    wanted = {name: program.raw_tracepoint for name, program in probe.programs.items() if name in functions}
+    there = {name: tracepoint for name, tracepoint in wanted.items() if tracepoint in host.raw_tracepoints}
+    return tuple(chains.find_place(probe.name, name, tracepoint) for name, tracepoint in there.items())
 
 
 def _maps(module: Module) -> tuple[dict[str, Map], dict[str, str]]:
@@ -145,20 +157,26 @@ def _enums(module: Module) -> Mapping[str, int]:
     return {field.name.removeprefix("value_"): field.count - 1 for field in fields if field.name != "probed_none"}
 
 
-def load(checked: Checked) -> tuple[LoadedProbe, list[int]]:
-    """Load and attach a checked probe; return its description and its fds in the order of `fd_names`.
+def hook(checked: Checked, host: Host, chains: Chains) -> Iterator[tuple[str, int, int]]:
+    """Attach the hooks that the probe still misses; yield each one's tracepoint, array and link. Raises LoadError."""
+    for tracepoint in dict.fromkeys(place.tracepoint for place in checked.places):
+        if not chains.is_hooked(tracepoint):
+            name, module = hook_name(tracepoint), checked.module
+            program = module.load_program(name, host.btf.tracepoint_type(tracepoint))
+            yield tracepoint, chains.array(checked.probe.name, tracepoint), module.attach(name, program, tracepoint)
+            chains.hooked(tracepoint)
 
-    Raises LoadError; what was attached until then goes with this process.
-    """
+
+def load(checked: Checked, host: Host) -> tuple[LoadedProbe, list[int]]:
+    """Load a checked probe; return its description and its fds in the order of `fd_names`. Raises LoadError."""
     probe, module = checked.probe, checked.module
-    programs = {name: module.load_program(name) for name in probe.programs}
-    links = {name: module.attach(name, fd, probe.programs[name].raw_tracepoint) for name, fd in programs.items()}
+    types = {place.program: host.btf.tracepoint_type(place.tracepoint) for place in checked.places}
+    loaded = {name: module.load_program(name, its) for name, its in types.items()}
     fds = {"stats": _needed(module, STATS, probe.name)}
     if checked.event is not None:
         fds["ring"] = _needed(module, RING, probe.name)
     fds |= {f"map:{layout.name}": module.map_fd(layout.name) for layout in checked.maps}
-    fds |= {f"link:{name}": fd for name, fd in links.items()}
-    fds |= {f"program:{name}": fd for name, fd in programs.items()}
+    fds |= {f"program:{name}": fd for name, fd in loaded.items()}
     return describe(checked, tuple(fds)), list(fds.values())
 
 
@@ -173,6 +191,7 @@ def describe(checked: Checked, fd_names: tuple[str, ...] = ()) -> LoadedProbe:
         maps=checked.maps,
         metrics=checked.metrics,
         fd_names=fd_names,
+        places=checked.places,
     )
 
 

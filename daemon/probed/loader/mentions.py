@@ -29,6 +29,9 @@ _DECLARED = re.compile(rf"\b(?:{_SCALAR}|(?:struct|union|enum)\s+\w+)\b[\s*]*\b(
 _MACRO_ARGUMENT = re.compile(r"\b[A-Z][A-Z0-9_]*\(\s*([A-Za-z_]\w*)\s*[,)]")
 
 
+_PROGRAM = re.compile(r"\bPROGRAM\(\s*(\w+)\s*\)")
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Tag:
     """A type as C names it: ``struct name``, ``union name`` or ``enum name``."""
@@ -74,6 +77,11 @@ def mentions(source: str) -> Mentions:
         defined=frozenset(defined),
         includes=includes,
     )
+
+
+def programs(source: str) -> list[str]:
+    """Find the programs that a C source begins with ``PROGRAM(name)``, in their order."""
+    return list(dict.fromkeys(_PROGRAM.findall(_NOISE.sub(_blank, source))))
 
 
 def _blank(noise: re.Match[str]) -> str:

@@ -19,7 +19,8 @@ from probed.manifest import Start, Status
 from probed.supervisor import listeners, passed
 from probed.supervisor.exporting import Exporting
 from probed.supervisor.fdstore import Store
-from probed.supervisor.loading import Held, Loading, Reading, Refused, Result, wait
+from probed.supervisor.hooks import Hooks
+from probed.supervisor.loading import Held, Hook, Loading, Reading, Refused, Result, wait
 from probed.supervisor.notices import Notices, sender, status_line, watchdog_seconds
 from probed.supervisor.options import Options
 from probed.supervisor.probes import Probes
@@ -47,8 +48,9 @@ class Daemon:
         self._notices = Notices(send)
         self._store = Store(send)
         given = passed.receive()
-        self._probes = Probes(self._store.let_go)
-        self._names_to_load = self._probes.start(reading.wanted, self._store.take_over(given.others))
+        self._hooks = Hooks(self._store.take_over_hooks(given.others))
+        self._probes = Probes(self._let_go)
+        self._names_to_load = self._probes.start(reading.wanted, self._take_over(given))
         self._sockets = self._listen(given)
         privilege.keep_only(privilege.SUPERVISOR)
         self._exporting = Exporting(self._start_message(), self._sockets, watchdog_seconds() / 3)
@@ -67,6 +69,19 @@ class Daemon:
                 return event
             if isinstance(event, Refused):
                 raise ConfigurationError(event.text)
+
+    def _take_over(self, given: passed.Passed) -> list[Held]:
+        """Return the probes that run on from before; let go of what is there and does not run."""
+        there = self._store.take_over(given.others)
+        running = [held for held in there if self._hooks.have(held)]
+        for held in there:
+            if held not in running:
+                self._let_go(held)
+        return running
+
+    def _let_go(self, held: Held) -> None:
+        self._hooks.detach(held)
+        self._store.let_go(held)
 
     def _listen(self, given: passed.Passed) -> list[socket.socket]:
         if self._options.systemd_socket:
@@ -169,7 +184,7 @@ class Daemon:
 
     def _load(self, loading: Loading, names: list[str]) -> None:
         self._loading = loading
-        loading.load([wanted.request for wanted in self._probes.requests(names)], "attach")
+        loading.load([wanted.request for wanted in self._probes.requests(names)], "attach", self._hooks.arrays())
         self._look_whether_done()
 
     def _on_loader(self) -> None:
@@ -186,6 +201,9 @@ class Daemon:
                 return
             case Refused():
                 self._refuse_reload(event.text)
+            case Hook():
+                self._hooks.add(event)
+                self._store.keep_hook(event)
             case Result(name, Held() as held):
                 self._came_up(name, held)
             case Result(_, LoadError() as failure):
@@ -212,6 +230,12 @@ class Daemon:
             self._failed(LoadError(name, "declaration", f"probe '{other}', which runs, has a metric of the same name"))
             return
         self._store.keep(held, self._bcc_version)
+        try:
+            self._hooks.attach(held)
+        except OSError as error:
+            self._let_go(held)
+            self._failed(LoadError(name, "attach_point", f"cannot join a chain of programs: {error}", error.errno or 0))
+            return
         self._exporting.add(held)
         self._probes.came_up(name, held)
         LOG.info("probe '%s' is up", name, extra={"PROBE": name})
@@ -224,6 +248,8 @@ class Daemon:
             self._reload_successful = False
 
     def _loaded_all(self) -> None:
+        for hook in self._hooks.close_unused(self._probes.held()):
+            self._store.forget_hook(hook)
         up, wanted = len(self._probes.held()), len(self._names())
         if not self._attached:
             for listener in self._sockets:
@@ -284,6 +310,7 @@ class Daemon:
         if self._loading is not None:
             self._loading.abort()
         if not self._store.keeps:  # else systemd detaches them, unless this is a restart
+            self._hooks.close_unused([])
             self._probes.close()
         how = self._exporting.stop()
         if how:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What rests with systemd while no supervisor runs: every fd of every probe that is up, and the listening sockets.
+"""What rests with systemd while no supervisor runs: every fd of every probe that is up, the hooks, the sockets.
 
 Programs stay attached and rings keep their events over a restart, whoever ends it and how. A probe goes into the store
 in one message, so it is there whole or not at all, beside a sealed memfd that says what it is. The kernel's ids tell
@@ -22,13 +22,14 @@ from typing import Final, Protocol
 from probed import manifest, shape
 from probed.errors import DeclarationError
 from probed.manifest import LoadedProbe
-from probed.supervisor.loading import Held
+from probed.supervisor.loading import Held, Hook
 
 LOG = logging.getLogger("supervisor")
 
 LISTENER: Final = "listener"
 BARRIER_SECONDS = 5.0
 _PROBE: Final = "probe."
+_HOOK: Final = "hook."
 _MEMFD: Final = "probed-manifest"
 _SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 _IDS: Final = ("link_id", "map_id", "prog_id")
@@ -87,6 +88,14 @@ class Store:
         self._remove(_name(held))
         held.close()
 
+    def keep_hook(self, hook: Hook) -> None:
+        """Leave a hook there: its link and its array."""
+        self._store(_HOOK + hook.tracepoint, [hook.link, hook.array])
+
+    def forget_hook(self, hook: Hook) -> None:
+        """Take a hook out of it."""
+        self._remove(_HOOK + hook.tracepoint)
+
     def keep_listeners(self, fds: Sequence[int]) -> None:
         """Leave the listening sockets there: clients wait in their queues while nobody takes them."""
         self._store(LISTENER, fds)
@@ -96,10 +105,23 @@ class Store:
         self._remove(LISTENER)
         self._wait()
 
+    def take_over_hooks(self, passed: Mapping[int, str]) -> list[Hook]:
+        """Return the hooks that are whole, of the fds that systemd passed by name; let go of the others."""
+        hooks = []
+        for name in sorted(name for name in set(passed.values()) if name.startswith(_HOOK)):
+            fds = {identity(fd).partition(":")[0]: fd for fd, its in passed.items() if its == name}
+            if fds.keys() == {"link_id", "map_id"}:
+                hooks.append(Hook(name.removeprefix(_HOOK), fds["map_id"], fds["link_id"]))
+            else:
+                LOG.warning("'%s', which systemd kept, is let go: it is not whole", name)
+                self._remove(name)
+                _close(fds.values())
+        return hooks
+
     def take_over(self, passed: Mapping[int, str]) -> list[Held]:
         """Return the probes that are whole, of the fds that systemd passed by name; let go of everything else."""
         probes = []
-        for name in sorted(set(passed.values())):
+        for name in sorted(name for name in set(passed.values()) if not name.startswith(_HOOK)):
             fds = [fd for fd, its in passed.items() if its == name]
             try:
                 held, self.bcc_version = _whole(name, fds)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import select
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -36,9 +36,23 @@ class Held:
     fds: dict[str, int]
 
     def close(self) -> None:
-        """Let go of everything: attachments first, so that no event comes to a ring that nobody reads."""
-        for name in sorted(self.fds, key=lambda name: not name.startswith("link:")):
-            os.close(self.fds[name])
+        """Let go of everything."""
+        for fd in self.fds.values():
+            os.close(fd)
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """An attached program on a raw tracepoint, and the array of programs that it jumps into; fds that are ours."""
+
+    tracepoint: str
+    array: int
+    link: int
+
+    def close(self) -> None:
+        """Detach it, and with it all that is behind it."""
+        os.close(self.link)
+        os.close(self.array)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +78,7 @@ class Result:
     outcome: Held | LoadError
 
 
-Event = Reading | Refused | Result
+Event = Reading | Refused | Result | Hook
 
 
 @dataclass(slots=True)
@@ -74,6 +88,7 @@ class _Work:
     files: Files | None = None
     requests: list[LoadRequest] = field(default_factory=list)
     goal: Goal = "attach"
+    hooked: dict[str, int] = field(default_factory=dict)
 
 
 class Loading:
@@ -105,9 +120,14 @@ class Loading:
         self._work.files = files
         self._tell("read", files)
 
-    def load(self, requests: Sequence[LoadRequest], goal: Goal) -> None:
-        """Let it load probes: a Result will come for each. With none it is done."""
-        self._work.requests, self._work.goal = list(requests), goal
+    def load(self, requests: Sequence[LoadRequest], goal: Goal, hooked: Mapping[str, int]) -> None:
+        """Let it load probes: a Result will come for each, and a Hook before where one was missing.
+
+        `hooked` are the arrays behind the hooks that exist, by tracepoint. With no request it is done.
+        """
+        self._work.requests, self._work.goal, self._work.hooked = list(requests), goal, dict(hooked)
+        for tracepoint, array in hooked.items():
+            self._tell("hooked", tracepoint, [array])
         for request in requests:
             self._tell("load", request)
         self._tell("end", Ending(goal))
@@ -115,9 +135,9 @@ class Loading:
         if not requests:
             self._finish()
 
-    def _tell(self, kind: str, what: object) -> None:
+    def _tell(self, kind: str, what: object, fds: Sequence[int] = ()) -> None:
         with suppress(Closed):  # it died: `step` will read the end and say so
-            self._child.channel.send(kind, shape.to_data(what))
+            self._child.channel.send(kind, shape.to_data(what), fds)
 
     def step(self) -> Event | None:
         """Take one answer; None for news that is no event.
@@ -143,6 +163,10 @@ class Loading:
             case "host":
                 self._finish()
                 raise HostError(str(message.data))
+            case "hook":
+                array, link = message.fds
+                self._work.hooked[str(message.data)] = array
+                return Hook(str(message.data), array, link)
             case "loaded":
                 held = _held(message)
                 return self._result(held.loaded.name, held)
@@ -188,7 +212,7 @@ class Loading:
         rest = [request for request in self._work.requests if request.name != name]
         if rest:
             self._start()
-            self.load(rest, self._work.goal)
+            self.load(rest, self._work.goal, self._work.hooked)
         else:
             self.done = True
         return Result(name, LoadError(name, reason, text))
@@ -224,7 +248,7 @@ def load_all(requests: Sequence[LoadRequest], goal: Goal) -> dict[str, Held | Lo
     """Load all requests and wait for every result. Raises HostError."""
     results: dict[str, Held | LoadError] = {}
     loading = Loading()
-    loading.load(requests, goal)
+    loading.load(requests, goal, {})
     while not loading.done:
         event = wait(loading)
         if isinstance(event, Result):

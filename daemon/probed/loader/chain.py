@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One hook a raw tracepoint, and behind it the programs of all probes that want to run there.
+
+A second program on a tracepoint costs as much as the first, some 60 ns on a machine with retpolines; a tail call with
+a constant index is a jump that the kernel writes into the code, and costs one or two: Linux commit 428d5df1fa4f ("bpf,
+x86: Emit patchable direct jump as tail call") (in v5.5). So only a small program is attached, the hook. It jumps to the
+first program of an array, and each program ends with a jump to the next. The jump to an empty slot is none: the chain
+is whole whoever is missing.
+
+`load` makes C text with it and attaches hooks by it. The supervisor owns the hooks and fills and empties the slots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from probed import linux
+from probed.errors import LoadError
+from probed.manifest import Place
+
+SLOTS = 32
+"""Programs behind one hook: the kernel lets no more than 33 tail calls follow each other."""
+
+ARGUMENT = "struct bpf_raw_tracepoint_args *ctx"
+
+
+class Chains:
+    """The arrays of programs by tracepoint, and which of them have a hook."""
+
+    def __init__(self, hooked: Mapping[str, int]) -> None:
+        """`hooked` are the arrays of the hooks that the supervisor has."""
+        self._arrays = dict(hooked)
+        self._hooked = set(hooked)
+        self._promised: set[Place] = set()
+
+    def find_place(self, probe: str, program: str, tracepoint: str) -> Place:
+        """Return a slot that nobody else has or gets. Raises LoadError."""
+        array = self.array(probe, tracepoint)
+        taken = {place.slot for place in self._promised if place.tracepoint == tracepoint}
+        for slot in range(SLOTS):
+            if slot not in taken and not linux.program_id(array, slot):
+                place = Place(program, tracepoint, slot)
+                self._promised.add(place)
+                return place
+        text = f"raw tracepoint '{tracepoint}' has {SLOTS} programs already, and no room for '{program}'"
+        raise LoadError(probe, "attach_point", text)
+
+    def array(self, probe: str, tracepoint: str) -> int:
+        """Return the fd of a tracepoint's array of programs, made now if there was none. Raises LoadError."""
+        if tracepoint not in self._arrays:
+            try:
+                self._arrays[tracepoint] = linux.program_array(SLOTS)
+            except OSError as error:
+                text = f"cannot create the array of programs behind '{tracepoint}': {error.strerror}"
+                raise LoadError(probe, "map_create", text, error.errno or 0) from error
+        return self._arrays[tracepoint]
+
+    def is_hooked(self, tracepoint: str) -> bool:
+        """Say whether a tracepoint's hook is attached."""
+        return tracepoint in self._hooked
+
+    def hooked(self, tracepoint: str) -> None:
+        """Note that a tracepoint's hook is attached now."""
+        self._hooked.add(tracepoint)
+
+    def text(self, probe: str, places: Iterable[Place]) -> str:
+        """Return C for the programs that ``PROGRAM(name)`` began, and for hooks that are still missing."""
+        functions: dict[str, str] = {}
+        for place in places:
+            array = self.array(probe, place.tracepoint)
+            functions[place.program] = entry(place.program) + _jumps(array, place.slot + 1)
+            if not self.is_hooked(place.tracepoint):
+                functions[hook_name(place.tracepoint)] = _jumps(array, 0)
+        return "".join(f"int {name}({ARGUMENT})\n{{\n{body}\treturn 0;\n}}\n" for name, body in functions.items())
+
+
+def hook_name(tracepoint: str) -> str:
+    """Return the name of a tracepoint's hook in C."""
+    return f"probed_{tracepoint}"
+
+
+def entry(program: str) -> str:
+    """Return the call of what ``PROGRAM(name)`` began."""
+    return f"\tprogram_{program}(ctx);\n"
+
+
+def lone(programs: Iterable[str]) -> str:
+    """Return C for programs that are attached by themselves."""
+    return "".join(f"int {name}({ARGUMENT})\n{{\n{entry(name)}\treturn 0;\n}}\n" for name in programs)
+
+
+def _jumps(array: int, first: int) -> str:
+    return "".join(f"\tbpf_tail_call_(bpf_pseudo_fd(1, {array}), ctx, {slot});\n" for slot in range(first, SLOTS))

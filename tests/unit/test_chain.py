@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Places in chains of programs, and the C of them; arrays of programs are sets of slots."""
+
+from __future__ import annotations
+
+import pytest
+
+from probed import linux
+from probed.errors import LoadError
+from probed.loader import chain
+from probed.loader.chain import SLOTS, Chains, lone
+from probed.loader.mentions import programs
+
+
+@pytest.fixture
+def arrays(monkeypatch: pytest.MonkeyPatch) -> dict[int, set[int]]:
+    """The slots that are taken, by array; a new array is number 7, then 8."""
+    taken: dict[int, set[int]] = {}
+
+    def make(_: int) -> int:
+        taken[7 + len(taken)] = set()
+        return 6 + len(taken)
+
+    monkeypatch.setattr(linux, "program_array", make)
+    monkeypatch.setattr(linux, "program_id", lambda array, slot: slot in taken[array])
+    return taken
+
+
+def test_the_first_program_of_a_tracepoint_makes_its_array_and_its_hook(arrays: dict[int, set[int]]) -> None:
+    chains = Chains({})
+    place = chains.find_place("a", "on_x", "sys_exit")
+    text = chains.text("a", [place])
+    assert (place.slot, set(arrays)) == (0, {7})
+    assert "int on_x(struct" in text
+    assert "int probed_sys_exit(struct" in text
+    assert text.count("bpf_pseudo_fd(1, 7)") == SLOTS + SLOTS - 1
+
+
+def test_a_hook_that_is_there_is_not_made_again(arrays: dict[int, set[int]]) -> None:
+    arrays[3] = {0, 2}
+    chains = Chains({"sys_exit": 3})
+    places = [chains.find_place("a", name, "sys_exit") for name in ("on_x", "on_y")]
+    assert [place.slot for place in places] == [1, 3]
+    assert "probed_sys_exit" not in chains.text("a", places)
+
+
+def test_a_program_jumps_to_all_slots_after_its_own(arrays: dict[int, set[int]]) -> None:
+    arrays[3] = {0}
+    chains = Chains({"sys_exit": 3})
+    text = chains.text("a", [chains.find_place("a", "on_x", "sys_exit")])
+    jumps = [int(line.split(", ")[-1].rstrip(");")) for line in text.splitlines() if "tail_call" in line]
+    assert jumps == list(range(2, SLOTS))
+
+
+def test_a_promised_place_is_not_given_twice_though_its_slot_is_still_empty(arrays: dict[int, set[int]]) -> None:
+    chains = Chains({})
+    assert [chains.find_place("a", "on_x", "sys_exit").slot for _ in range(3)] == [0, 1, 2]
+    assert chains.find_place("a", "on_x", "sys_enter").slot == 0
+
+
+def test_a_full_chain_is_an_error_with_its_tracepoint(arrays: dict[int, set[int]]) -> None:
+    chains = Chains({})
+    for _ in range(SLOTS):
+        chains.find_place("a", "on_x", "sys_exit")
+    with pytest.raises(LoadError, match=f"'sys_exit' has {SLOTS} programs already, and no room for 'on_y'"):
+        chains.find_place("b", "on_y", "sys_exit")
+
+
+def test_no_more_jumps_than_the_kernel_allows() -> None:
+    assert SLOTS <= 33  # MAX_TAIL_CALL_CNT of Linux include/linux/bpf.h
+
+
+def test_programs_are_found_where_they_are_no_comment() -> None:
+    source = "/* PROGRAM(on_a) */\nPROGRAM(on_b)\n{\n}\n// PROGRAM(on_c)\nPROGRAM( on_d ) {}\n"
+    assert programs(source) == ["on_b", "on_d"]
+    assert [line for line in lone(["on_b"]).splitlines() if "program_" in line] == ["\tprogram_on_b(ctx);"]
+    assert chain.hook_name("sys_exit") == "probed_sys_exit"
