@@ -4,6 +4,8 @@
 /* The native table has some 470 calls today; a number past this goes to calls_elsewhere. */
 #define NATIVE 1024
 
+#define ENOSYS 38 /* include/uapi/asm-generic/errno.h */
+
 struct failure {
 	u32 syscall;
 	u32 errno;
@@ -14,72 +16,102 @@ BPF_PERCPU_ARRAY(calls, u64, NATIVE);
 BPF_PERCPU_HASH(calls_elsewhere, u32, u64, 2048);
 /* Pairs seen on a busy machine are some hundreds; 470 calls with a dozen errnos each would still fit. */
 BPF_PERCPU_HASH(failures, struct failure, u64, 8192);
-/*
- * Set for good when a 32-bit call is seen. Asking whether a call is one costs 22 ns; only machines where 32-bit
- * programs run pay it on every call.
- */
-BPF_ARRAY(ia32_seen, u32, 1);
 
-static __always_inline void watch_for_ia32(u32 bit)
+static __always_inline void count_call(u32 syscall)
 {
-	u32 zero = 0, *seen;
+	u64 zero = 0, *count = calls.lookup(&syscall);
 
-	if (!bit)
-		return;
-	seen = ia32_seen.lookup(&zero);
-	if (seen)
-		*seen = 1;
-}
-
-static __always_inline u32 ia32_bit_if_seen(void)
-{
-	u32 zero = 0, *seen = ia32_seen.lookup(&zero);
-
-	return seen && *seen ? ia32_bit() : 0;
-}
-
-/* raw tracepoint sys_enter(struct pt_regs *regs, long id) */
-PROGRAM(on_enter)
-{
-	u32 syscall = (u32)ctx->args[1] | ia32_bit_if_seen();
-	u64 zero = 0, *count;
-
-	count = calls.lookup(&syscall);
-	if (!count) {
-		if (syscall == (u32)-1) /* a tracer skips this call */
-			return 0;
+	if (!count)
 		count = calls_elsewhere.lookup_or_try_init(&syscall, &zero);
-	}
 	if (count)
 		++*count;
 	else
 		count_map_full();
-	return 0;
+}
+
+static __always_inline void count_failure(u32 syscall, u32 errno)
+{
+	struct failure failure = {.syscall = syscall, .errno = errno};
+	u64 zero = 0, *count = failures.lookup_or_try_init(&failure, &zero);
+
+	if (count)
+		++*count;
+	else
+		count_map_full();
+}
+
+/* They return twice, in the child with 0, where nobody made a call. */
+static __always_inline bool makes_tasks(u32 syscall)
+{
+	switch (syscall) {
+#ifdef __NR_fork
+	case __NR_fork:
+	case __NR_vfork:
+#endif
+	case __NR_clone:
+	case __NR_clone3:
+#ifdef PROBED_HAS_IA32
+	case IA32 | __NR_ia32_fork:
+	case IA32 | __NR_ia32_vfork:
+	case IA32 | __NR_ia32_clone:
+	case IA32 | __NR_ia32_clone3:
+#endif
+		return true;
+	}
+	return false;
+}
+
+static __always_inline bool ends_tasks(u32 syscall)
+{
+	switch (syscall) {
+	case __NR_exit:
+	case __NR_exit_group:
+#ifdef PROBED_HAS_IA32
+	case IA32 | __NR_ia32_exit:
+	case IA32 | __NR_ia32_exit_group:
+#endif
+		return true;
+	}
+	return false;
+}
+
+/*
+ * A call without a number is rt_sigreturn, whose result is what the signal interrupted; or one that a tracer skips; or
+ * one that a program made with the number -1.
+ */
+static __always_inline void count_numberless(u32 errno)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	if (errno != ENOSYS && !LOAD(task, ptrace))
+		count_call(__NR_rt_sigreturn);
 }
 
 /* raw tracepoint sys_exit(struct pt_regs *regs, long ret) */
 PROGRAM(on_return)
 {
-	struct failure failure = {.errno = returned_errno(ctx)};
-	u64 zero = 0, *count;
+	u32 syscall = returning_syscall(ctx), errno = returned_errno(ctx);
 
-	if (!failure.errno)
+	if (syscall == (u32)-1) {
+		count_numberless(errno);
 		return 0;
-	failure.syscall = returning_syscall(ctx);
-	if (failure.syscall == (u32)-1)
+	}
+	if (ctx->args[1] == 0 && makes_tasks(syscall))
 		return 0;
-	watch_for_ia32(failure.syscall & IA32);
-	count = failures.lookup_or_try_init(&failure, &zero);
-	if (count)
-		++*count;
-	else
-		count_map_full();
+	count_call(syscall);
+	if (errno)
+		count_failure(syscall, errno);
 	return 0;
 }
 
-/* raw tracepoint sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm) */
-PROGRAM(on_exec)
+/* raw tracepoint sched_process_exit(struct task_struct *p): a thread whose last call does not return */
+PROGRAM(on_exit)
 {
-	watch_for_ia32(ia32_bit());
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	u32 syscall = syscall_of(regs);
+
+	if (ends_tasks(syscall))
+		count_call(syscall);
 	return 0;
 }
