@@ -54,25 +54,22 @@ class Loading:
         self._channel = channel
         self._goal = wishes.goal
         self._chains = Chains(wishes.hooked)
-        self._requests = requests
-        self._wrong: dict[canary.Member, str] | None = None
+        self._canary = None if self._goal == "compile" else self._start_canary(requests)
+
+    def _start_canary(self, requests: list[LoadRequest]) -> canary.Watch:
+        used = {member for each in requests for member in self._members(each)}
+        return canary.Watch(used, requests[0].header, requests[0].canary, self._host)
 
     def answer(self, request: LoadRequest) -> Answer:
         """Go as far as the goal with one probe. Raises LoadError, DeclarationError, HostError."""
         checked = load.check(request, self._host, self._chains)
-        if self._goal == "compile":
+        if self._canary is None:
             return load.describe(checked), []
-        self._refuse_wrong_layout(request)
+        canary.refuse(request.name, self._members(request), self._canary.wrong_members())
         loaded, fds = load.load(checked, self._host)
         for tracepoint, array, link in load.hook(checked, self._host, self._chains):
             self._channel.send("hook", tracepoint, [array, link])
         return loaded, fds if self._goal == "attach" else []
-
-    def _refuse_wrong_layout(self, request: LoadRequest) -> None:
-        if self._wrong is None:
-            used = {member for each in self._requests for member in self._members(each)}
-            self._wrong = canary.wrong_members(used, request.header, request.canary, self._host)
-        canary.refuse(request.name, self._members(request), self._wrong)
 
     def _members(self, request: LoadRequest) -> list[canary.Member]:
         return sorted(offsets_used(self._host.btf, request.header.text + request.source.text))

@@ -8,6 +8,7 @@ give wrong values silently: that is worse than no value.
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -40,6 +41,44 @@ class Known:
     start_ticks: int
     ticks_per_second: int
     syscall: int
+
+
+class Watch:
+    """The canary at work, in a process of its own, while the probes are compiled in this one."""
+
+    def __init__(self, members: Iterable[Member], header: Text, canary: Text, host: Host) -> None:
+        """Start it, with the arguments of `wrong_members`."""
+        self._text: bytes | None = None
+        self._answer, end = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            try:
+                os.write(end, json.dumps(_answer(members, header, canary, host)).encode())
+            finally:
+                os._exit(0)
+        os.close(end)
+
+    def wrong_members(self) -> dict[Member, str]:
+        """Wait for its end, and return what it found; or raise the LoadError that it ended with."""
+        if self._text is None:
+            with os.fdopen(self._answer, "rb") as answer:
+                self._text = answer.read()
+            os.waitpid(self._pid, 0)
+        if not self._text:
+            raise LoadError("canary", "internal", "the canary's process ended without an answer")
+        wrong, refused = json.loads(self._text)
+        if refused:
+            raise LoadError(*refused)
+        return {(struct, member): why for struct, member, why in wrong}
+
+
+def _answer(members: Iterable[Member], header: Text, canary: Text, host: Host) -> tuple[list[object], list[object]]:
+    """Return the wrong members, or the fields of the error."""
+    try:
+        wrong = wrong_members(members, header, canary, host)
+    except LoadError as error:
+        return [], [error.probe, error.reason, error.text, error.errno]
+    return [[*member, why] for member, why in wrong.items()], []
 
 
 def wrong_members(members: Iterable[Member], header: Text, canary: Text, host: Host) -> dict[Member, str]:

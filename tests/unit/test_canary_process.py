@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The canary's own process: what it finds comes back, and so does what stops it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NoReturn
+
+import pytest
+
+from probed.errors import LoadError
+from probed.loader import canary
+from probed.request import Text
+
+NONE = Text("", "")
+
+
+def watch(monkeypatch: pytest.MonkeyPatch, found: Any) -> canary.Watch:
+    monkeypatch.setattr(canary, "wrong_members", found)
+    return canary.Watch([], NONE, NONE, None)  # type: ignore[arg-type]
+
+
+def test_what_it_finds_comes_back_as_often_as_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = {("task_struct", "tgid"): "it is elsewhere"}
+    watching = watch(monkeypatch, lambda *_: wrong)
+    assert watching.wrong_members() == wrong
+    assert watching.wrong_members() == wrong
+
+
+def test_its_error_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise LoadError("canary", "permission", "the kernel does not let it", 1)
+
+    with pytest.raises(LoadError, match="the kernel does not let it") as caught:
+        watch(monkeypatch, refuse).wrong_members()
+    assert (caught.value.probe, caught.value.reason, caught.value.errno) == ("canary", "permission", 1)
+
+
+def test_its_death_is_an_error_and_no_clean_bill(monkeypatch: pytest.MonkeyPatch) -> None:
+    watching = watch(monkeypatch, lambda *_: os._exit(3))
+    for _ in range(2):
+        with pytest.raises(LoadError, match="ended without an answer"):
+            watching.wrong_members()
