@@ -7,7 +7,9 @@ The events are ends of processes, which go into a histogram with three labels; k
 from __future__ import annotations
 
 import mmap
+import os
 import time
+from contextlib import closing
 from itertools import product
 from typing import Any, Final
 
@@ -18,6 +20,7 @@ from bench.figures import Figure, least
 from bench.setup import Setup
 from probed.exporter.decoders.integers import integer
 from probed.exporter.decoders.texts import text
+from probed.exporter.ledger import Ledger
 from probed.exporter.probe import BATCH
 from probed.exporter.records import LENGTH, ring_dtype
 from probed.exporter.ring import Ring
@@ -45,7 +48,8 @@ def measure(setup: Setup) -> list[Figure]:
     figures = []
     for sets, waiting in product(LABEL_SETS, WAITING):
         drains = 4 if setup.short else max(4, min(4_000, EVENTS // waiting))
-        found = _Drain(sets).times(waiting, drains, setup.rounds(5))
+        with closing(_Drain(sets)) as drain:
+            found = drain.times(waiting, drains, setup.rounds(5))
         about = f"drain, {sets:,} label sets, {waiting:,} waiting"
         figures.append(least(about, "ns an event", found))
     return figures
@@ -61,7 +65,9 @@ class _Drain:
         self._produced = np.frombuffer(self._producer, np.uint64, 1)
         self._fill(sets)
         self._ring = Ring(self._consumer, self._producer, RING_BYTES, EVENT)
-        self._table = _table()
+        self._state = os.memfd_create("state")
+        self._ledger = Ledger(self._state, "bench")
+        self._table = _table(self._ledger)
 
     def _fill(self, sets: int) -> None:
         kinds = ring_dtype(EVENT)
@@ -94,15 +100,20 @@ class _Drain:
             events = ring.batch(min(BATCH, end - ring.records))
             self._table.add_events(events)
             taken += len(events)
+            self._ledger.commit()
             ring.release()
         return taken
+
+    def close(self) -> None:
+        """Let go of the memory for counts."""
+        os.close(self._state)
 
 
 def _names(of: NDArray[Any]) -> NDArray[Any]:
     return np.char.add("program-", (of % 100).astype("U4")).astype("S16").astype("V16")
 
 
-def _table() -> SeriesTable:
+def _table(ledger: Ledger) -> SeriesTable:
     labels = (
         Label("unit", "cgroup", "integer", {}),
         Label("comm", "comm", "comm", {}),
@@ -120,4 +131,4 @@ def _table() -> SeriesTable:
         BOUNDS,
         1_001,
     )
-    return SeriesTable(metric, (CGROUP, COMM, EXIT), (integer, text, integer))
+    return SeriesTable(metric, [(CGROUP, integer), (COMM, text), (EXIT, integer)], ledger)
