@@ -27,7 +27,8 @@ from probed.manifest import ProbeStatus, Status
 from probed.manifest import Start as Starting
 from probed.request import Files
 from probed.supervisor.exporting import Exporting
-from probed.supervisor.loading import Held, Loading, Reading, Result, wait
+from probed.supervisor.hooks import Hooks
+from probed.supervisor.loading import Held, Hook, Loading, Reading, Result, wait
 
 KILLS = 200
 LONGEST = 0.9
@@ -42,7 +43,7 @@ ROOMY = {
 """Rings that hold what happens while there is no exporter, at full speed."""
 
 
-def load(folder: Path) -> list[Held]:
+def load(folder: Path, hooks: Hooks) -> list[Held]:
     """Load the probes, as the supervisor does."""
     configuration = folder / "probed.yaml"
     configuration.write_text(yaml.safe_dump(site(ROOMY)))
@@ -52,8 +53,11 @@ def load(folder: Path) -> list[Held]:
     while not loading.done:
         match wait(loading):
             case Reading() as reading:
-                loading.load([wanted.request for wanted in reading.wanted.values()], "attach")
+                loading.load([wanted.request for wanted in reading.wanted.values()], "attach", {})
+            case Hook() as hook:
+                hooks.add(hook)
             case Result(_, Held() as one):
+                hooks.attach(one)
                 held.append(one)
             case None:
                 pass
@@ -70,7 +74,8 @@ class Life:
         self._listener = socket.create_server(("127.0.0.1", 0))
         start = Starting(manifest.VERSION, "/metrics", True, None, "warning", "logfmt", PATIENCE)
         self._exporting = Exporting(start, [self._listener], PATIENCE)
-        self._held = load(folder)
+        self._hooks = Hooks()
+        self._held = load(folder, self._hooks)
         probes = tuple(ProbeStatus(name, "", True, "", "", {}) for name in ROOMY)
         self._status = Status(probes, "", True, 0.0, 0)
 
@@ -97,6 +102,7 @@ class Life:
         for held in self._held:
             held.close()
         assert self._exporting.stop() == ""
+        self._hooks.close_unused([])
         self._listener.close()
 
 
