@@ -30,22 +30,20 @@
 
 /*
  * The same in one instruction, for what the verifier knows: pointers among the tracepoint's arguments, the one that
- * bpf_get_current_task_btf() returns, and what was loaded from these. Members of 4 or 8 bytes. The assembly keeps BCC from
- * making a call of it.
+ * bpf_get_current_task_btf() returns, and what was loaded from these. Members of 4 or 8 bytes. The assembly keeps BCC
+ * from making a call of it.
  */
-#define LOAD(pointer, member)                                                           \
-	({                                                                              \
-		u64 value_;                                                             \
-		if (sizeof((pointer)->member) == 8)                                     \
-			asm volatile("%0 = *(u64 *)(%1 + %2)"                           \
-				     : "=r"(value_)                                     \
-				     : "r"(pointer), "i"(OFFSET_OF(pointer, member)));  \
-		else                                                                    \
-			asm volatile("%0 = *(u32 *)(%1 + %2)"                           \
-				     : "=r"(value_)                                     \
-				     : "r"(pointer), "i"(OFFSET_OF(pointer, member)));  \
-		(__typeof__((pointer)->member))value_;                                  \
+#define LOAD(pointer, member)                                                      \
+	({                                                                         \
+		u64 value_;                                                        \
+		if (sizeof((pointer)->member) == 8)                                \
+			LOAD_AT(u64, value_, pointer, OFFSET_OF(pointer, member)); \
+		else                                                               \
+			LOAD_AT(u32, value_, pointer, OFFSET_OF(pointer, member)); \
+		(__typeof__((pointer)->member))value_;                             \
 	})
+#define LOAD_AT(type, value, pointer, offset) \
+	asm volatile("%0 = *(" #type " *)(%1 + %2)" : "=r"(value) : "r"(pointer), "i"(offset))
 #define OFFSET_OF(pointer, member) __builtin_offsetof(__typeof__(*(pointer)), member)
 
 /* The same for arrays: into `destination`, an array of the event. */
@@ -105,15 +103,28 @@ static __always_inline void submit_event_of(void *event, u64 size)
 
 /*
  * Whose doing it is: the id of the current task's cgroup, for the decoders `cgroup_unit` and `pod_uid`; 0 for a kernel
- * thread.
+ * thread. It is what bpf_get_current_cgroup_id() returns, without the call.
  */
 #define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
 
 static __always_inline u64 current_cgroup(void)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct css_set *groups = LOAD(task, cgroups);
+	struct cgroup *cgroup = LOAD(groups, dfl_cgrp);
+	struct kernfs_node *node = LOAD(cgroup, kn);
 
-	return READ(task, flags) & PF_KTHREAD ? 0 : bpf_get_current_cgroup_id();
+	return LOAD(task, flags) & PF_KTHREAD ? 0 : LOAD(node, id);
+}
+
+/* The current thread's comm, into 16 bytes of the event that begin at a multiple of 8. */
+static __always_inline void current_comm(void *destination)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	u64 *halves = destination;
+
+	LOAD_AT(u64, halves[0], task, OFFSET_OF(task, comm));
+	LOAD_AT(u64, halves[1], task, OFFSET_OF(task, comm) + 8);
 }
 
 /*

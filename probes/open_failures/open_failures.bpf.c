@@ -49,8 +49,8 @@ PROGRAM(on_return)
 	event = reserve_event(sizeof(*event));
 	if (!event)
 		return 0;
-	event->cgroup = bpf_get_current_cgroup_id(); /* a kernel thread makes no system call */
-	bpf_get_current_comm(&event->comm, sizeof(event->comm));
+	event->cgroup = current_cgroup();
+	current_comm(event->comm);
 	event->errno = errno;
 	event->pad = 0;
 	submit_event(event);

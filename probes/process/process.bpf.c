@@ -96,7 +96,7 @@ PROGRAM(on_return)
 	event = reserve(KIND_EXEC_FAILURE);
 	if (!event)
 		return 0;
-	bpf_get_current_comm(&event->comm, sizeof(event->comm));
+	current_comm(event->comm);
 	event->errno = errno;
 	submit_event(event);
 	return 0;

@@ -21,8 +21,8 @@ PROGRAM(on_enter)
 	event = reserve_event(sizeof(*event));
 	if (!event)
 		return 0;
-	event->cgroup = bpf_get_current_cgroup_id();
-	bpf_get_current_comm(&event->comm, sizeof(event->comm));
+	event->cgroup = current_cgroup();
+	current_comm(event->comm);
 	event->set = READ(regs, di);
 	event->pad = 0;
 	submit_event(event);
