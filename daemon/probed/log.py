@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Log lines on standard error, as logfmt or JSON, with fields.
+"""Log lines with fields: on standard error as logfmt or JSON, or to the journal where standard error is that.
 
 A field is an extra attribute in capitals (``extra={"PROBE": "process"}``), the way the journal names them.
 """
@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 FORMATS = ("logfmt", "json")
 LEVELS = ("debug", "info", "warning", "error")
 
+_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+"""Source: syslog(3)."""
+
 
 def fields(record: logging.LogRecord) -> dict[str, object]:
-    """Return the record's own fields, in the order they were given."""
-    return {name: value for name, value in record.__dict__.items() if name.isupper()}
+    """Return the record's own fields, in the order they were given; MESSAGE_ID is for the journal alone."""
+    return {name: value for name, value in record.__dict__.items() if name.isupper() and name != "MESSAGE_ID"}
 
 
 class Logfmt(logging.Formatter):
@@ -64,8 +69,65 @@ def _quoted(value: str) -> str:
     return value if value and value.isprintable() and not set(value) & set(' "=') else json.dumps(value)
 
 
-def start(level: str, form: str) -> None:
-    """Send this process's log lines to standard error; called once, by each process's main."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Json() if form == "json" else Logfmt())
+class Journal(logging.Handler):
+    """Sends lines to the journal with their fields; `send` is `systemd.journal.send`."""
+
+    def __init__(self, send: Callable[..., object]) -> None:
+        super().__init__()
+        self._send = send
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one line. Source: systemd.journal-fields(7)."""
+        try:
+            self._send(self.format(record), **journal_fields(record))
+        except OSError:
+            self.handleError(record)
+
+
+def journal_fields(record: logging.LogRecord) -> dict[str, object]:
+    """Return what the journal is told beside the message."""
+    own = {name: str(value) for name, value in fields(record).items()}
+    given: dict[str, object] = {
+        "PRIORITY": str(_PRIORITIES[record.levelno]),
+        "SYSLOG_IDENTIFIER": "probed",
+        "PROCESS": record.name,
+        "CODE_FILE": record.pathname,
+        "CODE_LINE": record.lineno,
+        "CODE_FUNC": record.funcName or "",
+    }
+    if "MESSAGE_ID" in record.__dict__:
+        given["MESSAGE_ID"] = record.__dict__["MESSAGE_ID"]
+    return own | given
+
+
+def start(process: str, level: str, form: str) -> None:
+    """Send this process's log lines where they belong; called once, by each process's main."""
+    send = _journal() if form == "logfmt" else None
+    handler: logging.Handler
+    if send is None:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(Json() if form == "json" else Logfmt())
+    else:
+        handler = Journal(send)
+        handler.setFormatter(logging.Formatter())
+        # Whatever the level: it opens the socket, which the exporter cannot do later.
+        handler.handle(logging.LogRecord(process, logging.INFO, __file__, 0, "process %d begins", (os.getpid(),), None))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def _journal() -> Callable[..., object] | None:
+    """Return what sends to the journal; None where standard error is something else, or python3-systemd is missing."""
+    status = os.fstat(sys.stderr.fileno())
+    if not is_journal(os.environ, status.st_dev, status.st_ino):
+        return None
+    try:
+        from systemd import journal
+    except ImportError:
+        return None
+    send: Callable[..., object] = journal.send
+    return send
+
+
+def is_journal(environment: Mapping[str, str], device: int, inode: int) -> bool:
+    """Say whether standard error, the file of this device and inode, is the journal. Source: systemd.exec(5)."""
+    return environment.get("JOURNAL_STREAM") == f"{device}:{inode}"

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -25,11 +26,12 @@ ENVIRONMENT: Final = {
 }  # fmt: skip
 
 UNIT: Final = ROOT / "packaging" / "systemd" / "probed.service"
+SOCKET: Final = UNIT.with_suffix(".socket")
 FROM_SOURCES: Final = Path(__file__).parent / "from-sources.conf"
 OUT: Final = Path("/out")
 """Where the folder that the machine shares with the test is, inside."""
 
-WORKLOADS: Final = ("calls", "exits", "lives", "spawn")
+WORKLOADS: Final = ("calls", "exits", "fail_opens", "lives", "spawn")
 
 
 class Machine:
@@ -137,8 +139,19 @@ def _share(out: Path) -> None:
 class Service:
     """probed as a service of a machine: probed@PORT.service; it is stopped with the machine, or by `stop`."""
 
-    def __init__(self, machine: Machine, port: int, settings: Mapping[str, str] | None = None) -> None:
-        """Start it, with more settings of its [Service] section or other ones than those of the unit file."""
+    def __init__(
+        self,
+        machine: Machine,
+        port: int,
+        settings: Mapping[str, str] | None = None,
+        *,
+        socket: bool = False,
+        may_fail: bool = False,
+    ) -> None:
+        """Start it, with more settings of its [Service] section or other ones than those of the unit file.
+
+        With `socket` only its .socket unit is started. With `may_fail` the start may come to nothing.
+        """
         self.machine = machine
         self.port = port
         self.unit = f"probed@{port}.service"
@@ -146,8 +159,23 @@ class Service:
         machine.write("/etc/systemd/system/probed@.service.d/from-sources.conf", FROM_SOURCES.read_text())
         lines = "".join(f"{name}={value}\n" for name, value in (settings or {}).items())
         machine.write(f"/run/systemd/system/{self.unit}.d/test.conf", f"[Service]\n{lines}")
+        if socket:
+            machine.write("/etc/systemd/system/probed@.socket", SOCKET.read_text())
+            lines = "[Socket]\nListenStream=\nListenStream=127.0.0.1:%i\n"
+            machine.write("/etc/systemd/system/probed@.socket.d/test.conf", lines)
         machine.run("systemctl", "daemon-reload")
-        machine.run("systemctl", "start", self.unit)
+        start = machine.enter("systemctl", "start", self.socket_unit if socket else self.unit)
+        assert may_fail or start.returncode == 0, f"{start.stderr}\n{self.log_tail()}"
+
+    @property
+    def socket_unit(self) -> str:
+        """The name of its .socket unit."""
+        return f"probed@{self.port}.socket"
+
+    def journal(self, message_id: str) -> list[dict[str, str]]:
+        """Return the lines of a kind in its journal, with all their fields, oldest first."""
+        lines = self.machine.ask("journalctl", "--unit", self.unit, "--output=json", f"MESSAGE_ID={message_id}")
+        return list(map(json.loads, lines.splitlines()))
 
     def is_ready(self) -> bool:
         """Say whether it is ready. Raises AssertionError when it has ended."""
@@ -177,7 +205,10 @@ class Service:
     def processes(self) -> list[int]:
         """Return the process ids, outside, of all that is in its cgroup. Source: Linux admin-guide/cgroup-v2.rst."""
         group = self.machine.show(self.unit, "ControlGroup")
-        return list(map(int, (self.machine.root / f"sys/fs/cgroup{group}/cgroup.procs").read_text().split()))
+        try:
+            return list(map(int, (self.machine.root / f"sys/fs/cgroup{group}/cgroup.procs").read_text().split()))
+        except FileNotFoundError:  # it has just ended
+            return []
 
     def show(self, name: str) -> str:
         """Return one property of its unit."""

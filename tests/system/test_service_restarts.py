@@ -94,7 +94,9 @@ def test_what_happens_while_no_daemon_runs_waits_in_the_ring(
     assert service.bpf_ids() == ours
 
 
-def test_ten_restarts_under_load_lose_nothing(machine: Machine, service: Service) -> None:
+def test_ten_restarts_under_load_lose_nothing(machine: Machine, service: Service, configuration: str) -> None:
+    configure(machine, configuration, process={"ring": {"bytes": "16 MiB"}})
+    service.restart()
     ours, before = service.bpf_ids(), service.scrape()
     calls, spawner, program = machine.install("calls"), machine.install("spawn"), machine.install("exits")
     done = f"/run/{secrets.token_hex(4)}"
@@ -110,10 +112,10 @@ def test_ten_restarts_under_load_lose_nothing(machine: Machine, service: Service
     assert service.bpf_ids() == ours
 
 
-def test_a_scrape_during_a_restart_waits(machine: Machine, service: Service) -> None:
-    done = f"/run/{secrets.token_hex(4)}"
+def test_a_scrape_during_a_restart_waits_and_is_whole(machine: Machine, service: Service) -> None:
+    done, up = f"/run/{secrets.token_hex(4)}", "'^probed_probe_up{probe=.process.} 1.0$'"
     url = f"http://127.0.0.1:{PORT}/metrics"
-    script = f"while test ! -e {done}; do curl -sSf --max-time 20 -o /dev/null {url}; done"
+    script = f"while test ! -e {done}; do curl -sSf --max-time 20 {url} > {done}.page; grep -q {up} {done}.page; done"
     scraper = f"scraper-{secrets.token_hex(4)}"
     machine.run("systemd-run", "--quiet", f"--unit={scraper}", "--property=RemainAfterExit=yes", "sh", "-ec", script)
     for _ in range(3):

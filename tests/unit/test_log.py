@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from probed.log import Json, Logfmt
+from probed.log import Journal, Json, Logfmt, is_journal
 
 
 def record(message: str, *arguments: object, **fields: object) -> logging.LogRecord:
@@ -49,3 +49,37 @@ def test_an_exception_goes_with_its_line() -> None:
         entry.exc_info = (type(error), error, error.__traceback__)
     assert "ValueError: why" in Logfmt().format(entry)
     assert "ValueError: why" in json.loads(Json().format(entry))["exception"]
+
+
+def test_the_journal_is_told_the_line_its_place_and_its_fields() -> None:
+    said: list[tuple[str, dict[str, object]]] = []
+    entry = record("probe '%s'", "x", PROBE="x", ERRNO=2, MESSAGE_ID="0" * 32)
+    entry.funcName = "load"
+    Journal(lambda text, **fields: said.append((text, fields))).emit(entry)
+    assert said == [
+        (
+            "probe 'x'",
+            {
+                "PROBE": "x", "ERRNO": "2", "PRIORITY": "3", "SYSLOG_IDENTIFIER": "probed", "PROCESS": "supervisor",
+                "CODE_FILE": "x.py", "CODE_LINE": 1, "CODE_FUNC": "load", "MESSAGE_ID": "0" * 32,
+            },
+        )
+    ]  # fmt: skip
+
+
+def test_a_message_id_is_for_the_journal_alone() -> None:
+    assert "message_id" not in Logfmt().format(record("m", MESSAGE_ID="0" * 32))
+    assert "message_id" not in Json().format(record("m", MESSAGE_ID="0" * 32))
+
+
+@pytest.mark.parametrize(
+    ("environment", "so"),
+    [
+        ({}, False),
+        ({"JOURNAL_STREAM": "8:99"}, True),
+        ({"JOURNAL_STREAM": "8:98"}, False),
+        ({"JOURNAL_STREAM": "x"}, False),
+    ],
+)
+def test_standard_error_is_the_journal_only_if_it_is_that_very_file(environment: dict[str, str], so: bool) -> None:
+    assert is_journal(environment, 8, 99) == so

@@ -130,16 +130,18 @@ def test_status_and_removal_reach_the_collection(running: Running) -> None:
     assert (running.collection.status, running.collection.removed) == (status, ["x"])
 
 
-def test_what_was_said_before_it_begins_is_obeyed_at_once() -> None:
+def test_what_is_known_is_taken_before_pages_are_served() -> None:
     supervisor, end = Channel.pair()
-    exporter, collection = Channel(end), Counting()
-    status = Status((), "0.26", True, 1.5, 0)
-    supervisor.send("remove", "x")
-    supervisor.send("status", shape.to_data(status))
-    Loop(exporter, collection, Resting()).catch_up()  # type: ignore[arg-type]
-    assert (collection.removed, collection.status) == (["x"], status)
+    collection = Counting()
+    loop = Loop(Channel(end), collection, Resting())  # type: ignore[arg-type]
+    for name in "abc":
+        supervisor.send("remove", name)
+    supervisor.send("serve", None)
+    supervisor.send("remove", "later")
+    loop.prepare()
+    assert collection.removed == ["a", "b", "c"]
     supervisor.close()
-    exporter.close()
+    end.close()
 
 
 def test_a_status_is_answered_with_a_beat(running: Running) -> None:

@@ -2,7 +2,8 @@
 """The exporter's main: started by the supervisor as ``python -m probed.exporter FD``.
 
 The first message is ``start`` (a Start; fds: the supervisor's statm, then the listening sockets). Then come ``probe``
-(a LoadedProbe, with its ring, stats and maps), ``remove`` (a name), ``status`` (a Status), ``stop``. It answers
+(a LoadedProbe, with its ring, stats and maps), ``remove`` (a name), ``status`` (a Status), ``serve`` once all that is
+known so far has been told, ``stop``. It answers
 ``pulse`` (a Pulse) now and then while it moves, ``failed`` (text) when it cannot serve, and ``stopped`` (text) after
 the last drain.
 """
@@ -52,7 +53,7 @@ class Exporter:
 
     def serve(self) -> str:
         """Serve until the supervisor says stop; return the sums of the last drain as text."""
-        self._loop.catch_up()
+        self._loop.prepare()
         self._server.start()
         self._loop.run()
         self._server.stop()
@@ -110,7 +111,7 @@ def main(fd: int) -> int:
         signal.signal(number, signal.SIG_IGN)
     channel = Channel(socket.socket(fileno=fd))
     start, statm, listeners = _start(channel)
-    log.start(start.log_level, start.log_format)
+    log.start("exporter", start.log_level, start.log_format)
     try:
         if os.uname().machine not in MACHINES:
             raise HostError(f"probed reads rings on {', '.join(MACHINES)} only, this is {os.uname().machine}")

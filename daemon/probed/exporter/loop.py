@@ -35,14 +35,15 @@ class Loop:
         self._turned = threading.Condition()
         self._turns = 0
         self._stopping = False
+        self._may_serve = False
         self._rings: dict[str, int] = {}
         self._epoll = select.epoll()
         self._epoll.register(channel.fileno(), select.EPOLLIN)
         self._epoll.register(self._poke, select.EPOLLIN)
 
-    def catch_up(self) -> None:
-        """Obey what the supervisor has said already: the first scrape is to find every probe that is up."""
-        while select.select([self._channel], [], [], 0)[0]:
+    def prepare(self) -> None:
+        """Take what the supervisor knows already, until it says that pages may be served. Raises Closed."""
+        while not self._may_serve:
             self._obey(self._channel.receive())
 
     def run(self) -> None:
@@ -73,6 +74,7 @@ class Loop:
             "probe": self._add,
             "remove": self._remove,
             "status": self._take_status,
+            "serve": self._serve,
             "stop": self._stop,
         }.get(message.kind)
         if order is None:
@@ -102,6 +104,9 @@ class Loop:
     def _take_status(self, message: Message) -> None:
         self._collection.status = shape.build(Status, message.data, shape.Source("the supervisor's message"))
         self._heart.hasten()
+
+    def _serve(self, _: Message) -> None:
+        self._may_serve = True
 
     def _stop(self, _: Message) -> None:
         self._stopping = True

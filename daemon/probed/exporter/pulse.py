@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from probed import shape
+from probed import messages, shape
 from probed.channel import Channel
 from probed.exporter.collection import Collection
 from probed.exporter.itself import ProbeNumbers
@@ -98,5 +98,6 @@ class Losses:
                 LOG.warning(
                     "probe '%s': %d events lost (%s), %d in all: its metrics lack them; where a ring was full, "
                     "a larger one helps (ring.bytes)",
-                    each.name, sum(more.values()), reasons, sum(each.lost.values()), extra={"PROBE": each.name},
+                    each.name, sum(more.values()), reasons, sum(each.lost.values()),
+                    extra={"PROBE": each.name, "MESSAGE_ID": messages.EVENTS_LOST},
                 )  # fmt: skip

@@ -40,7 +40,7 @@ TIMEOUT = 10
 HANGS_AFTER = 3
 """Time-outs after which a request is not slow but stuck."""
 
-IDLE_WAKE = 15.0
+IDLE_WAKE = 30.0
 """Seconds between looks at idle clients: the only thing that an idle server does."""
 
 HEADER_BYTES = 16 << 10

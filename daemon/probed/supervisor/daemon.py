@@ -12,7 +12,7 @@ import signal
 import socket
 import time
 
-from probed import log, manifest, privilege
+from probed import log, manifest, messages, privilege
 from probed.address import parse_address
 from probed.errors import ConfigurationError, HostError, LoadError
 from probed.manifest import Start, Status
@@ -42,7 +42,7 @@ class Daemon:
         self._loading: Loading | None = Loading()
         reading = self._read_first(self._loading)
         self._settings = options.over(reading.settings)
-        log.start(self._settings.log_level, self._settings.log_format)
+        log.start("supervisor", self._settings.log_level, self._settings.log_format)
         privilege.require_bpf()
         send = sender()
         self._notices = Notices(send)
@@ -104,7 +104,7 @@ class Daemon:
         self._catch_signals()
         try:
             self._notices.status(f"loading {len(self._names())} probes")
-            self._exporting.launch(self._probes.held(), None)
+            self._exporting.launch(self._probes.held(), None if self._names_to_load else self._status())
             assert self._loading is not None
             self._load(self._loading, self._names_to_load)
             while not self._stopping:
@@ -242,7 +242,8 @@ class Daemon:
 
     def _failed(self, error: LoadError) -> None:
         wait = self._probes.failed(error, time.monotonic())
-        fields = {"PROBE": error.probe, "REASON": error.reason} | ({"ERRNO": error.errno} if error.errno else {})
+        fields = {"PROBE": error.probe, "REASON": error.reason, "MESSAGE_ID": messages.PROBE_FAILED}
+        fields |= {"ERRNO": str(error.errno)} if error.errno else {}
         LOG.error("%s; the other probes are not concerned; trying again in %g s", error, wait, extra=fields)
         if self._reloading:
             self._reload_successful = False
@@ -250,18 +251,25 @@ class Daemon:
     def _loaded_all(self) -> None:
         for hook in self._hooks.close_unused(self._probes.held()):
             self._store.forget_hook(hook)
-        up, wanted = len(self._probes.held()), len(self._names())
         if not self._attached:
             for listener in self._sockets:
                 LOG.info("serving %s", listeners.url(listener, self._settings.telemetry_path))
-        level = logging.INFO if up == wanted else logging.WARNING
-        LOG.log(level, "%d of %d probes up", up, wanted)
+            self._log_states("started", {"MESSAGE_ID": messages.STARTED})
+        elif self._reloading:
+            self._log_states("reloaded", {"MESSAGE_ID": messages.RELOADED})
+        else:
+            self._log_states("probes", {})
         self._attached = True
         self._reloading = False
         self._exporting.tell_status(self._status())
         if self._reload_again:
             self._reload_again = False
             self._reload()
+
+    def _log_states(self, what: str, extra: dict[str, str]) -> None:
+        up, wanted = len(self._probes.held()), len(self._names())
+        level = logging.INFO if up == wanted else logging.WARNING
+        LOG.log(level, "%s: %d of %d probes up", what, up, wanted, extra=extra)
 
     def _status(self) -> Status:
         return Status(
@@ -302,7 +310,9 @@ class Daemon:
 
     def _refuse_reload(self, text: str) -> None:
         self._reload_successful = False
-        LOG.error("reload refused, everything runs on as before:\n%s", text)
+        self._reloading = False
+        extra = {"MESSAGE_ID": messages.RELOAD_REFUSED}
+        LOG.error("reload refused, everything runs on as before:\n%s", text, extra=extra)
 
     def _shut_down(self) -> str:
         """Detach, let the exporter drain once more and end it; return what went wrong with that."""

@@ -73,6 +73,7 @@ class Exporting:
             self.add(each)
         if status is not None:
             self.tell_status(status)
+        self._tell("serve", None)
 
     def _tell(self, kind: str, data: object, fds: Sequence[int] = ()) -> None:
         if self.child is None:

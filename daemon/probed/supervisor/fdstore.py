@@ -130,6 +130,7 @@ class Store:
                 self._remove(name)
                 _close(fds)
             else:
+                LOG.info("probe '%s' is attached: taken over", held.loaded.name, extra={"PROBE": held.loaded.name})
                 probes.append(held)
         return probes
 

@@ -16,7 +16,7 @@ from probed.supervisor.fdstore import Send
 
 LOG = logging.getLogger("supervisor")
 
-WATCHDOG = 90.0
+WATCHDOG = 180.0
 """Seconds, where systemd has not set WATCHDOG_USEC: who does not move for a third of them is stuck here too."""
 
 
@@ -44,20 +44,24 @@ class Notices:
     def __init__(self, send: Send | None) -> None:
         self._to = send
         self._ready = False
+        self._said = ""
 
     def _send(self, text: str) -> None:
         if self._to is not None:
             self._to(text)
 
     def status(self, text: str) -> None:
-        """Set the line that `systemctl status` shows."""
-        self._send(f"STATUS={text}")
+        """Set the line that `systemctl status` shows; systemd tells everybody who watches, so not without news."""
+        if text != self._said:
+            self._said = text
+            self._send(f"STATUS={text}")
 
     def all_moves(self, text: str, *, settled: bool) -> None:
         """Say that nothing is stuck, and what it does; the first time that it is settled, that it is ready."""
         self._send("WATCHDOG=1")
         if settled and not self._ready:
             self._ready = True
+            self._said = text
             self._send(f"READY=1\nSTATUS={text}")
         elif self._ready:
             self.status(text)
@@ -66,6 +70,7 @@ class Notices:
         """Say that a reload has begun; it ends when it is settled again."""
         self._ready = False
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self._said = "reloading"
         self._send(f"RELOADING=1\nMONOTONIC_USEC={now}\nSTATUS=reloading")
 
     def stopping(self) -> None:
