@@ -13,7 +13,7 @@ import probed
 ROOT = Path(probed.__file__).parent
 
 PURE = {
-    "errors", "manifest", "request", "shape", "spelling", "names", "units", "address",
+    "errors", "manifest", "messages", "request", "shape", "spelling", "names", "units", "address",
     "declaration", "override", "resolve",
     "folding", "fold_defaults",
     "exporter.family", "exporter.cgroup_names", "exporter.fold",
@@ -24,6 +24,7 @@ PURE = {
     "exporter.arrays", "exporter.budget", "exporter.heavy", "exporter.increments", "exporter.keys", "exporter.labels",
     "exporter.values",
     "loader.mentions", "loader.likeness",
+    "supervisor.options",
 }  # fmt: skip
 """Modules that touch nothing outside: no files, no processes, no sockets, no system calls."""
 
