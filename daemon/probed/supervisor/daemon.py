@@ -321,10 +321,11 @@ class Daemon:
             self._loading.abort()
         if not self._store.keeps:  # else systemd detaches them, unless this is a restart
             self._hooks.close_unused([])
-            self._probes.close()
         how = self._exporting.stop()
         if how:
             LOG.error("the exporter %s", how)
+        if not self._store.keeps:
+            self._probes.close()
         for listener in self._sockets:
             listener.close()
         return how
