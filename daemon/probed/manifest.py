@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-VERSION = 4
+VERSION = 5
 
 SERIES_BUDGET = 1000
 """Series that a metric may have where neither site nor declaration says otherwise."""
@@ -118,8 +118,9 @@ class LoadedProbe:
     `fingerprint` says what it was made from (declaration with overrides, sources): equal means unchanged.
     `ring_bytes` is 0 for a probe without a ring; `event` is then None.
     Its fds travel beside it, in the order that `fd_names` says: ``ring``, ``stats``, ``map:NAME``,
-    ``program:PROGRAM``, and ``state``, the supervisor's: memory for what the exporter counts. Instead of programs the
-    exporter gets ``fdinfo:PROGRAM``, a file of /proc. It runs once its programs are in their `places`.
+    ``hash:NAME`` for hash maps that no metric reads, ``program:PROGRAM``, and ``state``, the supervisor's: memory for
+    what the exporter counts. Instead of programs the exporter gets ``fdinfo:PROGRAM``, a file of /proc, and of the
+    hooks that they are behind ``hook:TRACEPOINT``, such a file too. It runs once its programs are in their `places`.
     """
 
     name: str

@@ -14,8 +14,8 @@ from probed.supervisor.fdstore import Store
 from probed.supervisor.hooks import Hooks
 from probed.supervisor.loading import Held, Hook
 
-ARRAY, LINK = 100, 101
-EXIT = Hook("sys_exit", ARRAY, LINK)
+ARRAY, LINK, PROGRAM = 100, 101, 102
+EXIT = Hook("sys_exit", ARRAY, LINK, PROGRAM)
 Arrays = dict[int, dict[int, int]]
 
 
@@ -59,10 +59,10 @@ def test_a_probe_does_not_run_without_its_hook_and_letting_it_go_is_no_error(arr
 
 
 def test_a_hook_goes_with_the_last_probe_behind_it(arrays: Arrays) -> None:
-    fds = [os.memfd_create("hook") for _ in range(4)]
-    chain = Hooks([Hook("sys_exit", *fds[:2])])
-    chain.add(Hook("sys_enter", *fds[2:]))
-    assert chain.arrays() == {"sys_exit": fds[0], "sys_enter": fds[2]}
+    fds = [os.memfd_create("hook") for _ in range(6)]
+    chain = Hooks([Hook("sys_exit", *fds[:3])])
+    chain.add(Hook("sys_enter", *fds[3:]))
+    assert chain.arrays() == {"sys_exit": fds[0], "sys_enter": fds[3]}
     (gone,) = chain.close_unused([held(Place("on_x", "sys_exit", 3))])
     assert gone.tracepoint == "sys_enter"
     assert chain.arrays() == {"sys_exit": fds[0]}
@@ -76,9 +76,10 @@ def test_a_hook_rests_with_systemd_and_comes_back(monkeypatch: pytest.MonkeyPatc
     said: list[tuple[str, list[int]]] = []
     store = Store(lambda status, *, fds=(): said.append((status.splitlines()[-2], list(fds))))
     store.keep_hook(EXIT)
-    assert said == [("FDNAME=hook.sys_exit", [LINK, ARRAY])]
-    monkeypatch.setattr(fdstore, "identity", {ARRAY: "map_id:1", LINK: "link_id:2"}.__getitem__)
-    assert store.take_over_hooks({ARRAY: "hook.sys_exit", LINK: "hook.sys_exit", 7: "probe.a"}) == [EXIT]
+    assert said == [("FDNAME=hook.sys_exit", [LINK, ARRAY, PROGRAM])]
+    monkeypatch.setattr(fdstore, "identity", {ARRAY: "map_id:1", LINK: "link_id:2", PROGRAM: "prog_id:3"}.__getitem__)
+    passed = dict.fromkeys((ARRAY, LINK, PROGRAM), "hook.sys_exit") | {7: "probe.a"}
+    assert store.take_over_hooks(passed) == [EXIT]
 
 
 def test_half_a_hook_is_let_go(caplog: pytest.LogCaptureFixture) -> None:

@@ -17,7 +17,10 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import CollectorRegistry
 
 from probed.errors import REASONS
+from probed.exporter import hashes, programs
 from probed.exporter.family import Family, FamilyType
+from probed.exporter.hashes import HashUsage
+from probed.exporter.programs import Program
 from probed.exporter.series import SeriesUsage
 from probed.manifest import ProbeStatus, Status
 
@@ -45,7 +48,8 @@ class ProbeNumbers:
 
     `lost` is by reason, one of `LOSS_REASONS`; a reason that is not in it stands for 0.
     `ring_bytes` is the ring's capacity (0: no ring), `ring_fill_bytes` what the last drain found waiting.
-    `usages` are those of its metrics. `missed` has, by program, the runs that the kernel left out.
+    `usages` are those of its metrics. `programs` are its own, `hooks` those that they are behind, `hashes` its hash
+    maps, as the kernel knows them. `missed` has, by program, the runs that the kernel left out.
     """
 
     name: str
@@ -57,6 +61,9 @@ class ProbeNumbers:
     ring_fill_bytes: int = 0
     usages: Sequence[SeriesUsage] = ()
     missed: Mapping[str, int] = field(default_factory=dict)
+    programs: Sequence[Program] = ()
+    hooks: Sequence[Program] = ()
+    hashes: Sequence[HashUsage] = ()
 
 
 def families(
@@ -82,6 +89,11 @@ def families(
         _missed_runs(of_probes),
         *_rings(of_probes),
         *_series([usage for probe in of_probes for usage in probe.usages]),
+        *programs.families(
+            [(probe.name, program) for probe in of_probes for program in probe.programs],
+            [hook for probe in of_probes for hook in probe.hooks],
+        ),
+        *hashes.families([(probe.name, usage) for probe in of_probes for usage in probe.hashes]),
         _one("counter", "probed_drains_total", "Drains of all rings, those at a scrape included.", drains),
         *_configuration(status),
         _one(

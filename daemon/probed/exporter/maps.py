@@ -35,7 +35,7 @@ def possible_cpus(root: Path = Path("/")) -> int:
 
 
 class CountMap:
-    """One map whose values are u64 counts."""
+    """One map whose values are u64 counts; `entries` are those that the last `read` found."""
 
     def __init__(self, fd: int, layout: Map, cpus: int) -> None:
         self._fd = fd
@@ -46,12 +46,12 @@ class CountMap:
         self._values = np.zeros((layout.entries, width), np.uint64)
         self._token = ctypes.create_string_buffer(max(layout.key.size, 8))
         self._read = self._read_batch
-        self._count = 0
+        self.entries = 0
 
     @property
     def last_keys(self) -> NDArray[Any]:
         """All keys of the last reading, shape (n,), dtype of the key: a copy."""
-        return self._keys[: self._count].copy()
+        return self._keys[: self.entries].copy()
 
     def read(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return keys, shape (n,), dtype of the key, and counts, shape (n,), dtype uint64; zeros are left out.
@@ -66,7 +66,7 @@ class CountMap:
                 raise
             self._read = self._read_one_by_one
             count = self._read()
-        self._count = count
+        self.entries = count
         counts = self._values[:count].sum(axis=1, dtype=np.uint64)
         found = counts.nonzero()[0]
         return self._keys[:count][found], counts[found]

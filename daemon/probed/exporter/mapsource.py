@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from probed.exporter.hashes import HashUsage
 from probed.exporter.increments import Increments
 from probed.exporter.ledger import Ledger
 from probed.exporter.maps import CountMap
@@ -62,6 +63,12 @@ class MapSource:
         records, counts = self._found
         risen, by = self._increments.since(key_words(records, self._layout.key.fields), counts)
         return records[risen], by
+
+    def usage(self) -> HashUsage | None:
+        """Return how full the map was when it was read last; None of an array, which is always full."""
+        if self._layout.kind.endswith("array"):
+            return None
+        return HashUsage(self._layout.name, self._counts.entries, self._layout.entries)
 
     def retire(self) -> None:
         """Delete the entries of control groups that were gone before the map was read. Raises OSError."""

@@ -7,21 +7,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
 
 from probed.exporter.decoders import Context, decoder
 from probed.exporter.family import Family
+from probed.exporter.hashes import HashMap, HashUsage
 from probed.exporter.itself import ProbeNumbers
 from probed.exporter.ledger import Ledger
 from probed.exporter.maps import CountMap
 from probed.exporter.mapsource import MapSource
-from probed.exporter.missed import missed_runs
+from probed.exporter.programs import Program, ProgramInfo, hook_name, told
 from probed.exporter.ring import Ring
 from probed.exporter.series import SeriesTable
-from probed.manifest import Field, LoadedProbe, Map, Metric, Record
+from probed.manifest import Field, LoadedProbe, Map, Metric, Place, Record
 
 BATCH = 1 << 13
 """Events taken at once: enough for numpy, and what is needed beside the ring stays in the CPU's cache."""
@@ -29,8 +31,6 @@ BATCH = 1 << 13
 STAT_SENT, STAT_RING_FULL, STAT_MAP_FULL, STATS = range(4)
 """enum probed_stat of probes/include/probed.bpf.h."""
 
-FDINFO = "fdinfo:"
-"""How the names of those fds begin that tell about a program."""
 
 _STATS = Map("probed_stats", "percpu_array", Record(4, (Field("key", "u32", 0, 1),)), STATS)
 
@@ -55,7 +55,6 @@ class RunningProbe:
         self.loaded = loaded
         self._fds = fds
         self._stats = CountMap(fds["stats"], _STATS, cpus)
-        self._programs = {name.removeprefix(FDINFO): fd for name, fd in fds.items() if name.startswith(FDINFO)}
         self._ledger = Ledger(fds["state"], loaded.fingerprint)
         self._ring = Ring.map(fds["ring"], loaded.ring_bytes, loaded.event) if loaded.event else None
         self._position, self._delivered, self._discarded, self._corrupt = (self._ledger.scalar() for _ in range(4))
@@ -63,6 +62,14 @@ class RunningProbe:
             self._take_over(self._ring)
         self._sources = {layout.name: self._source(layout, cpus) for layout in loaded.maps}
         self._tables = [(metric, self._table(metric)) for metric in loaded.metrics]
+        self._programs = [ProgramInfo(fds[f"fdinfo:{place.program}"], place.program, place) for place in loaded.places]
+        self._hooks = {
+            place.tracepoint: ProgramInfo(fds[f"hook:{place.tracepoint}"], hook_name(place), place)
+            for place in loaded.places
+        }
+        self._hashes = [
+            HashMap(name.removeprefix("hash:"), fd, cpus) for name, fd in fds.items() if name.startswith("hash:")
+        ]
 
     def _source(self, layout: Map, cpus: int) -> MapSource:
         counts = CountMap(self._fds[f"map:{layout.name}"], layout, cpus)
@@ -140,7 +147,12 @@ class RunningProbe:
         self._commit()
         for source in self._sources.values():
             source.retire()
-        return families, self._numbers(fill)
+        return families, replace(self._numbers(fill), programs=told(self._programs), hashes=self._hash_usages())
+
+    def _hash_usages(self) -> list[HashUsage]:
+        """Return how full the hash maps are: those of metrics as they were just read."""
+        read = [usage for source in self._sources.values() if (usage := source.usage())]
+        return read + [each.usage() for each in self._hashes]
 
     def numbers(self) -> ProbeNumbers:
         """Return the sums of this moment. Raises OSError."""
@@ -151,6 +163,7 @@ class RunningProbe:
         stats = dict(zip(keys["key"].tolist(), counts.tolist(), strict=True))
         ring_full, map_full = stats.get(STAT_RING_FULL, 0), stats.get(STAT_MAP_FULL, 0)
         ring = self._ring
+        hooks = told(self._hooks.values())
         return ProbeNumbers(
             name=self.loaded.name,
             # Read after the drain: what the producers reserved up to there, and what they could not.
@@ -161,8 +174,14 @@ class RunningProbe:
             ring_bytes=self.loaded.ring_bytes,
             ring_fill_bytes=fill,
             usages=tuple(table.usage() for _, table in self._tables),
-            missed={program: missed_runs(fd) for program, fd in self._programs.items()},
+            missed={place.program: self._missed(place, hooks) for place in self.loaded.places},
+            hooks=hooks,
         )
+
+    @staticmethod
+    def _missed(place: Place, hooks: Sequence[Program]) -> int:
+        """Return how often the kernel left a program out: as often as the hook that it is behind."""
+        return sum(hook.misses for hook in hooks if hook.tracepoint == place.tracepoint)
 
     def close(self) -> None:
         """Let go of the probe's fds; the ring's mapping goes with this object."""

@@ -67,8 +67,8 @@ class Loading:
             return load.describe(checked), []
         canary.refuse(request.name, self._members(request), self._canary.wrong_members())
         loaded, fds = load.load(checked, self._host)
-        for tracepoint, array, link in load.hook(checked, self._host, self._chains):
-            self._channel.send("hook", tracepoint, [array, link])
+        for tracepoint, *hook in load.hook(checked, self._host, self._chains):
+            self._channel.send("hook", tracepoint, hook)
         return loaded, fds if self._goal == "attach" else []
 
     def _members(self, request: LoadRequest) -> list[canary.Member]:

@@ -31,6 +31,9 @@ _TYPES: Mapping[str, FieldType] = {
 _MAP_KINDS: Mapping[int, MapKind] = {1: "hash", 2: "array", 5: "percpu_hash", 6: "percpu_array"}
 """enum bpf_map_type of Linux include/uapi/linux/bpf.h: those that hold counts and cannot lose them silently."""
 
+_HASHES = frozenset({1, 5, 9, 10})
+"""Likewise: hash, per-CPU hash, and both of them LRU."""
+
 _INDEX = Record(4, (Field("key", "u32", 0, 1),))
 """The key of every array, which BCC calls an int."""
 
@@ -158,6 +161,11 @@ class Module:
         name_of.argtypes, name_of.restype = (ctypes.c_void_p, ctypes.c_size_t), ctypes.c_char_p
         module = self._bpf.module
         return [name_of(module, index).decode() for index in range(self._lib.bpf_num_tables(module))]
+
+    def hash_names(self) -> list[str]:
+        """Return the names of all hash maps, of whatever values."""
+        kind_of, module = self._lib.bpf_table_type, self._bpf.module
+        return [name for name in self.map_names() if kind_of(module, name.encode()) in _HASHES]
 
     def count_map(self, name: str) -> Map | str:
         """Return the description of a map of u64 counts, or why it is none, as the end of a sentence."""

@@ -157,13 +157,17 @@ def _enums(module: Module) -> Mapping[str, int]:
     return {field.name.removeprefix("value_"): field.count - 1 for field in fields if field.name != "probed_none"}
 
 
-def hook(checked: Checked, host: Host, chains: Chains) -> Iterator[tuple[str, int, int]]:
-    """Attach the hooks that the probe still misses; yield each one's tracepoint, array and link. Raises LoadError."""
+def hook(checked: Checked, host: Host, chains: Chains) -> Iterator[tuple[str, int, int, int]]:
+    """Attach the hooks that the probe still misses; yield of each tracepoint, array, link and program.
+
+    Raises LoadError.
+    """
     for tracepoint in dict.fromkeys(place.tracepoint for place in checked.places):
         if not chains.is_hooked(tracepoint):
             name, module = hook_name(tracepoint), checked.module
             program = module.load_program(name, host.btf.tracepoint_type(tracepoint))
-            yield tracepoint, chains.array(checked.probe.name, tracepoint), module.attach(name, program, tracepoint)
+            array = chains.array(checked.probe.name, tracepoint)
+            yield tracepoint, array, module.attach(name, program, tracepoint), program
             chains.hooked(tracepoint)
 
 
@@ -176,6 +180,8 @@ def load(checked: Checked, host: Host) -> tuple[LoadedProbe, list[int]]:
     if checked.event is not None:
         fds["ring"] = _needed(module, RING, probe.name)
     fds |= {f"map:{layout.name}": module.map_fd(layout.name) for layout in checked.maps}
+    read = {layout.name for layout in checked.maps}
+    fds |= {f"hash:{name}": module.map_fd(name) for name in module.hash_names() if name not in read}
     fds |= {f"program:{name}": fd for name, fd in loaded.items()}
     return describe(checked, tuple(fds)), list(fds.values())
 

@@ -53,7 +53,7 @@ class Daemon:
         self._names_to_load = self._probes.start(reading.wanted, self._take_over(given))
         self._sockets = self._listen(given)
         privilege.keep_only(privilege.SUPERVISOR)
-        self._exporting = Exporting(self._start_message(), self._sockets, watchdog_seconds() / 3)
+        self._exporting = Exporting(self._start_message(), self._sockets, watchdog_seconds() / 3, self._hooks)
         self._reloading = False
         self._reload_again = False
         self._bcc_version = self._store.bcc_version

@@ -19,6 +19,7 @@ from probed.channel import Closed
 from probed.errors import HostError
 from probed.manifest import Pulse, Start, Status
 from probed.supervisor.children import Child
+from probed.supervisor.hooks import Hooks
 from probed.supervisor.loading import Held
 
 LOG = logging.getLogger("supervisor")
@@ -41,17 +42,18 @@ FRUGAL = {
 }
 """One heap for its few threads, and none of numpy's threads for linear algebra: 6 MB less after a storm."""
 
-EXPORTER_FDS = ("ring", "stats", "map:", "state")
+EXPORTER_FDS = ("ring", "stats", "map:", "hash:", "state")
 
 
 class Exporting:
     """The exporter process, or the wait for the next one."""
 
-    def __init__(self, start: Start, listeners: Sequence[socket.socket], patience: float) -> None:
+    def __init__(self, start: Start, listeners: Sequence[socket.socket], patience: float, hooks: Hooks) -> None:
         """`patience` is how many seconds it may show no sign of life before it is taken to be stuck."""
         self._start = start
         self._listeners = listeners
         self._patience = patience
+        self._hooks = hooks
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._backoff = FIRST_BACKOFF
         self._born = 0.0
@@ -86,11 +88,11 @@ class Exporting:
     def add(self, held: Held) -> None:
         """Give it a probe's ring, maps and counters, and what /proc tells of its programs: never these themselves."""
         fds = {name: held.fds[name] for name in held.loaded.fd_names if name.startswith(EXPORTER_FDS)}
+        programs = {f"fdinfo:{place.program}": held.fds[f"program:{place.program}"] for place in held.loaded.places}
+        programs |= {f"hook:{tracepoint}": program for tracepoint, program in self._hooks.programs(held).items()}
         with ExitStack() as stack:
-            for name in held.loaded.fd_names:
-                if name.startswith("program:"):
-                    fdinfo = stack.enter_context(Path(f"/proc/self/fdinfo/{held.fds[name]}").open("rb"))
-                    fds[name.replace("program:", "fdinfo:")] = fdinfo.fileno()
+            for name, program in programs.items():
+                fds[name] = stack.enter_context(Path(f"/proc/self/fdinfo/{program}").open("rb")).fileno()
             data = shape.to_data(held.loaded) | {"fd_names": list(fds)}
             self._tell("probe", data, list(fds.values()))
 

@@ -89,8 +89,8 @@ class Store:
         held.close()
 
     def keep_hook(self, hook: Hook) -> None:
-        """Leave a hook there: its link and its array."""
-        self._store(_HOOK + hook.tracepoint, [hook.link, hook.array])
+        """Leave a hook there: its link, its array and its program."""
+        self._store(_HOOK + hook.tracepoint, [hook.link, hook.array, hook.program])
 
     def forget_hook(self, hook: Hook) -> None:
         """Take a hook out of it."""
@@ -110,8 +110,8 @@ class Store:
         hooks = []
         for name in sorted(name for name in set(passed.values()) if name.startswith(_HOOK)):
             fds = {identity(fd).partition(":")[0]: fd for fd, its in passed.items() if its == name}
-            if fds.keys() == {"link_id", "map_id"}:
-                hooks.append(Hook(name.removeprefix(_HOOK), fds["map_id"], fds["link_id"]))
+            if fds.keys() == set(_IDS):
+                hooks.append(Hook(name.removeprefix(_HOOK), fds["map_id"], fds["link_id"], fds["prog_id"]))
             else:
                 LOG.warning("'%s', which systemd kept, is let go: it is not whole", name)
                 self._remove(name)

@@ -30,6 +30,10 @@ class Hooks:
         """Return the arrays by tracepoint: new programs want places in them."""
         return {tracepoint: hook.array for tracepoint, hook in self._hooks.items()}
 
+    def programs(self, held: Held) -> Mapping[str, int]:
+        """Return the programs of the hooks that a probe is behind, by tracepoint."""
+        return {place.tracepoint: self._hooks[place.tracepoint].program for place in held.loaded.places}
+
     def attach(self, held: Held) -> None:
         """Let a probe's programs run. Raises OSError."""
         for place in held.loaded.places:

@@ -48,11 +48,12 @@ class Hook:
     tracepoint: str
     array: int
     link: int
+    program: int
 
     def close(self) -> None:
         """Detach it, and with it all that is behind it."""
-        os.close(self.link)
-        os.close(self.array)
+        for fd in (self.link, self.array, self.program):
+            os.close(fd)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +165,9 @@ class Loading:
                 self._finish()
                 raise HostError(str(message.data))
             case "hook":
-                array, link = message.fds
+                array, link, program = message.fds
                 self._work.hooked[str(message.data)] = array
-                return Hook(str(message.data), array, link)
+                return Hook(str(message.data), array, link, program)
             case "loaded":
                 held = _held(message)
                 return self._result(held.loaded.name, held)

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What probed tells of its own programs and maps is what the kernel knows of them."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fixtures import OWN_PROBES, Install, Start
+
+from cgroup2 import Cgroups
+from daemon import PROBES, Page, bpf_program_ids, rise, site, until
+
+STATISTICS = Path("/proc/sys/kernel/bpf_stats_enabled")
+RUNS = "probed_program_runs_total"
+HOOK = "probed_cgroup_mkdir"
+NOTES = site({"notes": None}, [PROBES, OWN_PROBES])
+
+
+@pytest.fixture
+def statistics() -> Iterator[Path]:
+    """The switch of the kernel's statistics of programs; it is put back."""
+    before = STATISTICS.read_text()
+    yield STATISTICS
+    STATISTICS.write_text(before)
+
+
+def infos(page: Page) -> list[dict[str, str]]:
+    return [dict(labels) for name, labels in page if name == "probed_program_info"]
+
+
+def make_groups(times: int) -> None:
+    with Cgroups() as groups:
+        for number in range(times):
+            groups.make(f"probed-test-{number}")
+
+
+def test_every_run_is_told_while_the_kernel_counts(statistics: Path, start: Start) -> None:
+    statistics.write_text("1")
+    daemon = start(NOTES)
+    before = daemon.scrape()
+    make_groups(101)
+    after = daemon.scrape()
+    assert rise(before, after, RUNS, program=HOOK) == rise(before, after, "probed_notes_total") == 101
+    assert rise(before, after, "probed_program_run_seconds_total", program=HOOK) > 0
+
+
+def test_runs_rest_while_the_kernel_does_not_count(statistics: Path, start: Start) -> None:
+    statistics.write_text("1")
+    daemon = start(NOTES)
+    make_groups(7)
+    statistics.write_text("0")
+    before = daemon.scrape()
+    make_groups(101)
+    after = daemon.scrape()
+    assert before.value(RUNS, program=HOOK) == 7
+    assert rise(before, after, RUNS) == 0
+    assert rise(before, after, "probed_notes_total") == 101
+
+
+def test_runs_that_nobody_counted_are_not_told(statistics: Path, start: Start) -> None:
+    statistics.write_text("0")
+    page = start(NOTES).scrape()
+    assert not [name for name, _ in page if name in (RUNS, "probed_program_run_seconds_total")]
+
+
+def test_the_programs_are_those_of_the_supervisor(start: Start) -> None:
+    daemon = start()
+    page = daemon.scrape()
+    assert {int(info["id"]) for info in infos(page)} == bpf_program_ids(daemon.supervisor)
+    assert {(info["program"], info["attach"]) for info in infos(page) if info["probe"] == "process"} >= {
+        ("on_exec", "raw_tracepoint:sched_process_exec"),
+        ("on_fork", "raw_tracepoint:sched_process_fork"),
+    }
+    assert {info["program"] for info in infos(page) if not info["probe"]} >= {
+        "probed_sys_exit",
+        "probed_sched_process_exec",
+    }
+
+
+def test_the_exporter_holds_no_program(start: Start) -> None:
+    daemon = start()
+    assert daemon.scrape()
+    assert bpf_program_ids(daemon.exporter) == set()
+
+
+def test_programs_are_told_again_after_the_exporter_s_death_and_a_reload(start: Start) -> None:
+    daemon = start(NOTES)
+    before = infos(daemon.scrape())
+    died = daemon.exporter
+    daemon.kill_exporter()
+    until(lambda: daemon.exporter not in (0, died), "there is another exporter")
+    daemon.wait_until_ready()
+    assert infos(daemon.scrape()) == before
+    page = daemon.reload(site({"notes": None, "process": None}, [PROBES, OWN_PROBES]))
+    assert {int(info["id"]) for info in infos(page)} == bpf_program_ids(daemon.supervisor)
+
+
+def test_entries_of_hash_maps_are_counted_exactly_and_what_finds_one_full_is_lost(
+    start: Start, install: Install
+) -> None:
+    daemon = start(NOTES)
+    subprocess.run([install("spawn"), "101", install("exits")], check=True, stdout=subprocess.DEVNULL)
+    page = daemon.scrape()
+    assert page.by("map", "probed_map_entries", probe="notes") == {"notes": 101, "taken": 101}
+    assert page.by("map", "probed_map_capacity", probe="notes") == {"notes": 211, "taken": 307}
+    subprocess.run([install("spawn"), "211", install("exits")], check=True, stdout=subprocess.DEVNULL)
+    page = daemon.scrape()
+    assert page.value("probed_map_entries", probe="notes", map="taken") == 211
+    assert page.value("probed_events_lost_total", probe="notes", reason="map_full") == 101
+
+
+def test_the_shipped_hash_maps_are_there(start: Start) -> None:
+    page = start().scrape()
+    assert page.by("map", "probed_map_capacity", probe="process") == {"ended": 8_192, "last_exec": 65_536}
+    assert 0 < page.value("probed_map_entries", probe="process", map="last_exec") + 1 < 65_536

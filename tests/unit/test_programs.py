@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the kernel tells of programs, from files as it writes them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from probed.exporter.family import Family
+from probed.exporter.programs import Program, ProgramInfo, families, told
+from probed.manifest import Place
+
+TOLD = """pos:\t0
+flags:\t02000002
+mnt_id:\t17
+ino:\t1038
+prog_type:\t17
+prog_jited:\t1
+prog_tag:\t59f4a931744dcdc6
+memlock:\t4096
+prog_id:\t22869
+run_time_ns:\t{ns}
+run_cnt:\t{runs}
+recursion_misses:\t3
+verified_insns:\t2
+"""
+"""Linux 6.18."""
+
+EXEC = Place("on_exec", "sched_process_exec", 3)
+
+Write = Callable[[str], None]
+
+
+@pytest.fixture
+def info(tmp_path: Path) -> Iterator[tuple[ProgramInfo, Write]]:
+    """A program's file, and what writes it anew."""
+    path = tmp_path / "info"
+    path.touch()
+    fd = os.open(path, os.O_RDONLY)
+
+    def write(text: str) -> None:
+        path.write_text(text)
+
+    yield ProgramInfo(fd, "on_exec", EXEC), write
+    os.close(fd)
+
+
+def program(runs: int, ns: int = 0, misses: int = 0, name: str = "on_exec", number: int = 22869) -> Program:
+    return Program(name, "sched_process_exec", number, "59f4a931744dcdc6", runs, ns, misses)
+
+
+def series(of: list[Family], name: str) -> dict[tuple[str, ...], float]:
+    (family,) = [family for family in of if family.name == name]
+    return dict(zip(family.labels, family.values.tolist(), strict=True))
+
+
+def test_a_file_of_the_kernel_s_is_read_whole(info: tuple[ProgramInfo, Write]) -> None:
+    its, write = info
+    write(TOLD.format(ns=1_234_567, runs=1_009))
+    assert its.read() == program(1_009, 1_234_567, 3)
+
+
+def test_a_kernel_that_tells_no_misses_is_believed(info: tuple[ProgramInfo, Write]) -> None:
+    its, write = info
+    write(TOLD.format(ns=5, runs=1).replace("recursion_misses:\t3\n", ""))
+    assert its.read() == program(1, 5, 0)
+
+
+def test_another_program_under_the_same_descriptor_is_not_taken_for_ours(info: tuple[ProgramInfo, Write]) -> None:
+    its, write = info
+    write(TOLD.format(ns=5, runs=1))
+    assert its.read()
+    write(TOLD.format(ns=5, runs=1).replace("22869", "22870"))
+    assert its.read() is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "pos:\t0\nflags:\t02\n", "link_type:\traw_tracepoint\nprog_tag:\tab\nprog_id:\t7\n"]
+)
+def test_a_descriptor_that_is_no_program_tells_nothing(info: tuple[ProgramInfo, Write], text: str) -> None:
+    its, write = info
+    write(text)
+    assert its.read() is None
+
+
+def test_a_descriptor_that_is_closed_tells_nothing() -> None:
+    null = os.open("/dev/null", os.O_RDONLY)
+    fd = os.open(f"/proc/self/fdinfo/{null}", os.O_RDONLY)
+    os.close(null)
+    assert told([ProgramInfo(fd, "on_exec", EXEC)]) == []
+    os.close(fd)
+
+
+EXECS = program(7, 1_500_000_000, name="probed_sched_process_exec", number=71)
+OPENS = program(0, name="probed_sys_exit", number=73)
+
+
+def test_runs_are_left_out_until_the_kernel_counts_some() -> None:
+    found = families([("process", program(0))], [OPENS])
+    assert series(found, "probed_program_runs_total") == {}
+    assert series(found, "probed_program_run_seconds_total") == {}
+    assert len(series(found, "probed_program_info")) == 2
+
+
+def test_a_hook_that_never_ran_is_at_zero_once_another_has_run() -> None:
+    found = families([("process", program(0))], [EXECS, OPENS])
+    runs = {("probed_sched_process_exec",): 7, ("probed_sys_exit",): 0}
+    assert series(found, "probed_program_runs_total") == runs
+    assert series(found, "probed_program_run_seconds_total")[("probed_sched_process_exec",)] == 1.5
+
+
+def test_a_hook_that_several_probes_are_behind_is_told_once() -> None:
+    found = families([], [EXECS, EXECS, OPENS])
+    assert len(series(found, "probed_program_runs_total")) == len(series(found, "probed_program_info")) == 2
+
+
+def test_the_info_says_where_it_runs_and_whose_it_is() -> None:
+    first, hook = series(families([("process", program(0))], [EXECS]), "probed_program_info")
+    where = ("59f4a931744dcdc6", "raw_tracepoint:sched_process_exec")
+    assert first == ("process", "on_exec", "22869", *where)
+    assert hook == ("", "probed_sched_process_exec", "71", *where)
