@@ -24,7 +24,12 @@ Reason = Literal[
     "timeout",
     "internal",
 ]
-"""Why a probe is not up: a closed set, the values of the label `reason`."""
+"""Why a probe is not up: a closed set, the values of the label `reason`.
+
+Each has a remedy of its own. `declaration`: the YAML disagrees with the C; `compile`: the C is wrong, or there is no
+compiler; `no_btf`: the kernel does not tell its types; `layout`: it tells others than it has; `internal`: a mistake of
+probed.
+"""
 
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
@@ -67,7 +72,14 @@ class ConfigurationError(ProbedError):
 
 
 class HostError(ProbedError):
-    """The machine, not a probe, is what stops the daemon: no privilege, no BTF, no BCC, port taken."""
+    """The machine, not a probe, is what stops the daemon: no privilege, no BTF, no BCC, port taken.
+
+    `reason` is that of every probe which could not be loaded for it.
+    """
+
+    def __init__(self, text: str, reason: Reason = "internal") -> None:
+        super().__init__(text)
+        self.reason: Reason = reason
 
 
 class LoadError(ProbedError):

@@ -41,15 +41,22 @@ def permitted() -> int:
 
 def require_bpf() -> None:
     """Raise HostError unless this process may load BPF programs: CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN."""
-    have = permitted()
-    if have & _mask(LOADER) == _mask(LOADER) or have & 1 << CAP_SYS_ADMIN:
+    if may_load_bpf():
         return
+    have = permitted()
     names = {CAP_BPF: "CAP_BPF", CAP_PERFMON: "CAP_PERFMON"}
     missing = " and ".join(names[c] for c in sorted(LOADER, reverse=True) if not have & 1 << c)
     raise HostError(
         f"cannot load BPF programs: user '{user_name(os.geteuid())}' lacks {missing}; start probed as root, or grant "
-        "both (in a systemd unit: AmbientCapabilities=CAP_BPF CAP_PERFMON)"
+        "both (in a systemd unit: AmbientCapabilities=CAP_BPF CAP_PERFMON)",
+        "permission",
     )
+
+
+def may_load_bpf() -> bool:
+    """Say whether this process has what loading BPF programs takes: CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN."""
+    have = permitted()
+    return have & _mask(LOADER) == _mask(LOADER) or bool(have & 1 << CAP_SYS_ADMIN)
 
 
 def is_root() -> bool:
@@ -123,7 +130,7 @@ def maps_are_for_bpf_only() -> bool:
     effective, permitted, inheritable = linux.capget()
     room = ctypes.create_string_buffer(8)
     try:
-        array = linux.bpf(linux.BPF_MAP_CREATE, _attribute("IIIII", linux.BPF_MAP_TYPE_ARRAY, 4, len(room), 1, 0))
+        array = _small_map()
     except PermissionError:
         return False
     linux.capset(0, permitted, inheritable)
@@ -136,6 +143,19 @@ def maps_are_for_bpf_only() -> bool:
         linux.capset(effective, permitted, inheritable)
         os.close(array)
     return False
+
+
+def may_create_map() -> bool:
+    """Say whether the kernel gives this process a map of a few bytes: asked by trying."""
+    try:
+        os.close(_small_map())
+    except OSError:
+        return False
+    return True
+
+
+def _small_map() -> int:
+    return linux.bpf(linux.BPF_MAP_CREATE, _attribute("IIIII", linux.BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0))
 
 
 def _attribute(layout: str, *values: int) -> ctypes.Array[ctypes.c_char]:

@@ -78,7 +78,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why one probe could not be loaded; `errno` is 0 where none belongs to it."""
+    """Why one probe, or with the name "" none at all, could be loaded; `errno` is 0 where none belongs to it."""
 
     name: str
     reason: Reason

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from daemon import Daemon, Page, bpf_program_ids, site, until
 EXECS = "probed_process_execs_total"
 FAILURES = "probed_open_failures_total"
 LIFETIME = "probed_process_lifetime_seconds"
+LOAD_FAILURES = "probed_probe_load_failures_total"
 SUCCESSFUL = "probed_config_last_reload_successful"
 
 NEW_BUCKETS = {"metrics": {LIFETIME: {"buckets": [0.5, 1, 7]}}}
@@ -121,3 +124,22 @@ def test_what_a_removed_probe_held_is_let_go(counting: tuple[Daemon, Path, Path]
     daemon.reload(site({"process": None, "open_failures": None}))
     until(lambda: len(bpf_program_ids(daemon.supervisor)) == len(before), "as many programs as before")
     assert remaining < bpf_program_ids(daemon.supervisor)
+
+
+def test_types_that_are_gone_cost_only_what_is_to_be_loaded(tmp_path: Path) -> None:
+    btf = tmp_path / "vmlinux"
+    shutil.copyfile("/sys/kernel/btf/vmlinux", btf)
+    with Daemon(tmp_path, site({"process": None}), ["--kernel.btf", str(btf)]) as daemon:
+        daemon.wait_until_ready()
+        btf.rename(tmp_path / "gone")
+        daemon.reload(site({"process": NEW_BUCKETS, "open_failures": None}))
+        until(lambda: daemon.scrape().total(LOAD_FAILURES) == 2, "both have failed")
+        page = daemon.scrape()
+        assert page.by("reason", LOAD_FAILURES) == {"no_btf": 2}
+        assert page.by("probe", "probed_probe_up") == {"process": 1}
+        (tmp_path / "gone").rename(btf)
+        daemon.process.send_signal(signal.SIGHUP)  # at once, and not after the 10 s of the first retry
+        until(lambda: daemon.scrape().total("probed_probe_up") == 2, "both are up", 9)
+        page = daemon.scrape()
+        assert bounds(page) == {0.5, 1, 7, float("inf")}
+        assert page.total(LOAD_FAILURES) == 2

@@ -158,7 +158,8 @@ def test_a_loader_that_dies_while_it_reads_is_a_refusal(play: Callable[[], Playe
 def test_a_machine_that_can_load_nothing_is_an_error_of_the_host(play: Callable[[], Played]) -> None:
     run = Loading()
     run.load([request("a")], "attach", {})
-    play().says("host", "no BTF")
-    with pytest.raises(HostError, match="no BTF"):
+    play().says("host", Failure("", "no_btf", "no BTF", 0))
+    with pytest.raises(HostError, match="no BTF") as raised:
         run.step()
+    assert raised.value.reason == "no_btf"
     assert run.done

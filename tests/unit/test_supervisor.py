@@ -138,6 +138,22 @@ def test_a_retry_is_due_at_its_time_and_not_while_it_is_tried() -> None:
     assert (probes.next_retry(), probes.due(1e9)) == (None, [])
 
 
+def test_a_reload_tries_a_failed_probe_at_once() -> None:
+    probes = Probes()
+    probes.want({"a": wanted("a")})
+    probes.failed(LoadError("a", "compile", ""), 0.0)
+    assert probes.due(FIRST_RETRY - 1) == []
+    assert probes.want({"a": wanted("a")}) == (["a"], [])
+
+
+def test_a_reload_tries_a_newer_version_that_failed_at_once(probes: Probes) -> None:
+    newer = {"a": wanted("a", "2"), "b": wanted("b")}
+    probes.want(newer)
+    probes.failed(LoadError("a", "compile", ""), 0.0)
+    assert probes.want(newer) == (["a"], [])
+    assert probes.outdated() == ["a"]
+
+
 def test_a_metric_of_another_probe_is_noticed(probes: Probes) -> None:
     double = held("c", metric="probed_b_total")
     assert probes.other_with_metric_of(double) == "b"

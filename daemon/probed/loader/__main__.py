@@ -5,8 +5,9 @@ Started by the supervisor as ``python -m probed.loader FD``. It receives ``read`
 and answers ``settings`` (Settings) and a ``wanted`` (Wanted) for each probe, then ``all``; or ``refused`` (text). Then
 come ``hooked`` (a tracepoint, with the array behind its hook) and ``load`` (a LoadRequest) any number of times, and
 ``end`` with how far to go. It says ``bcc`` (its version), and answers each request in order: ``trying`` (its name),
-then ``hook`` (a tracepoint, with array and link) for each hook that was missing, and ``loaded`` (a LoadedProbe, with
-its fds) or ``failed`` (a Failure). A machine that can load nothing gets the one answer ``host`` (text).
+then ``hook`` (a tracepoint, with array, link and program) for each hook that was missing, and ``loaded`` (a
+LoadedProbe, with its fds) or ``failed`` (a Failure). A machine that can load nothing gets the one answer ``host`` (a
+Failure of no probe).
 """
 
 from __future__ import annotations
@@ -155,7 +156,7 @@ def main(fd: int) -> None:
         _serve(channel)
         status = 0
     except HostError as error:
-        channel.send("host", str(error))
+        channel.send("host", shape.to_data(Failure("", error.reason, str(error), 0)))
     except Closed:
         pass  # the supervisor has gone: nobody wants the answers
     except BaseException:

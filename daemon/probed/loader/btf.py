@@ -71,11 +71,12 @@ class Btf:
         try:
             data = path.read_bytes()
         except FileNotFoundError as error:
-            raise HostError(_missing(path)) from error
+            raise HostError(_missing(path), "no_btf") from error
         except OSError as error:
             raise HostError(
                 f"cannot read the kernel's type information {path}: {error.strerror}; it is a file of sysfs "
-                "that everybody may read: see that /sys is mounted and not hidden from this service"
+                "that everybody may read: see that /sys is mounted and not hidden from this service",
+                "no_btf",
             ) from error
         return cls.parse(data, path, base)
 

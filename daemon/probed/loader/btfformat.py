@@ -68,7 +68,8 @@ def damage(path: Path, fact: str) -> HostError:
     return HostError(
         f"{path}: cannot make sense of the kernel's type information: {fact}; expected BTF version "
         f"{_VERSION} of the running kernel: upgrade probed if the kernel is newer, else boot a kernel whose "
-        "BTF is whole"
+        "BTF is whole",
+        "no_btf",
     )
 
 

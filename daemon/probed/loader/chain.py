@@ -12,10 +12,13 @@ is whole whoever is missing.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Mapping
 
 from probed import linux
-from probed.errors import LoadError
+from probed.errors import LoadError, Reason
+from probed.loader import refusal
+from probed.loader.refusal import Facts
 from probed.manifest import Place
 
 SLOTS = 32
@@ -52,7 +55,11 @@ class Chains:
                 self._arrays[tracepoint] = linux.program_array(SLOTS)
             except OSError as error:
                 text = f"cannot create the array of programs behind '{tracepoint}': {error.strerror}"
-                raise LoadError(probe, "map_create", text, error.errno or 0) from error
+                reason: Reason = "map_create"
+                if error.errno == errno.EPERM:
+                    reason, why = refusal.not_permitted("map", Facts.gather())
+                    text = f"{text}; {why}"
+                raise LoadError(probe, reason, text, error.errno or 0) from error
         return self._arrays[tracepoint]
 
     def is_hooked(self, tracepoint: str) -> bool:

@@ -19,7 +19,8 @@ from typing import Any
 
 from probed import linux
 from probed.errors import HostError, LoadError, Reason
-from probed.loader import tree
+from probed.loader import refusal, tree
+from probed.loader.refusal import Facts
 from probed.manifest import Field, FieldType, Map, MapKind, Record
 
 _TYPES: Mapping[str, FieldType] = {
@@ -50,17 +51,20 @@ def import_bcc() -> ModuleType:
     except ModuleNotFoundError as error:
         raise HostError(
             f"BCC's Python module cannot be imported ({error}); install the distribution's package: "
-            "apt install python3-bpfcc"
+            "apt install python3-bpfcc",
+            "compile",
         ) from error
     except Exception as error:  # a broken installation can raise anything
         raise HostError(
             f"BCC's Python module is broken: {type(error).__name__}: {error}; reinstall the distribution's "
-            "packages: apt install --reinstall python3-bpfcc libbpfcc"
+            "packages: apt install --reinstall python3-bpfcc libbpfcc",
+            "compile",
         ) from error
     if not hasattr(bcc, "BPF"):
         raise HostError(
             f"the module 'bcc' at {getattr(bcc, '__file__', 'an unknown place')} is not the BPF Compiler Collection: "
-            "the package named bcc on PyPI is something else; pip uninstall bcc, then apt install python3-bpfcc"
+            "the package named bcc on PyPI is something else; pip uninstall bcc, then apt install python3-bpfcc",
+            "compile",
         )
     module: ModuleType = bcc
     return module
@@ -121,12 +125,12 @@ class Module:
 
     def _refused(self, name: str, log: str, number: int) -> LoadError:
         if number == errno.EPERM and "processed" not in log:
-            return LoadError(
-                self._probe, "permission",
-                f"the kernel does not let this process load program '{name}' (EPERM): it needs CAP_BPF and "
-                "CAP_PERFMON", errno.EPERM,
-            )  # fmt: skip
-        return LoadError(self._probe, "verifier", f"the kernel's verifier refuses program '{name}': {_verdict(log)}")
+            reason, cause = refusal.not_permitted("program", Facts.gather())
+            text = f"the kernel does not let this process load program '{name}' (EPERM): {cause}"
+            return LoadError(self._probe, reason, text, errno.EPERM)
+        text = f"the kernel's verifier refuses program '{name}': {_verdict(log)}"
+        locked = refusal.hidden_by_lockdown(log, Facts.gather())
+        return LoadError(self._probe, "lockdown" if locked else "verifier", f"{text}; {locked}" if locked else text)
 
     def attach(self, program: str, fd: int, tracepoint: str) -> int:
         """Attach a loaded program to its raw tracepoint and return the attachment's fd. Raises LoadError."""
@@ -134,8 +138,11 @@ class Module:
             return linux.attach_tracing_program(fd)
         except OSError as error:
             number = error.errno or 0
-        reason: Reason = "permission" if number in (errno.EPERM, errno.EACCES) else "attach_point"
+        reason: Reason = "attach_point"
         cause = f"{os.strerror(number)} ({errno.errorcode.get(number, number)})"
+        if number in (errno.EPERM, errno.EACCES):
+            reason, why = refusal.not_permitted("attachment", Facts.gather())
+            cause = f"{cause}; {why}"
         raise LoadError(
             self._probe,
             reason,
@@ -216,8 +223,8 @@ def _compile_error(probe: str, said: str, error: Exception) -> LoadError:
 
 def _map_error(probe: str, name: str, cause: str) -> LoadError:
     if "not permitted" in cause:
-        remedy = "it needs CAP_BPF, and before kernel 5.11 a locked-memory limit (LimitMEMLOCK=infinity)"
-        return LoadError(probe, "permission", f"cannot create map '{name}': {cause}; {remedy}", errno.EPERM)
+        reason, why = refusal.not_permitted("map", Facts.gather())
+        return LoadError(probe, reason, f"cannot create map '{name}': {cause}; {why}", errno.EPERM)
     return LoadError(probe, "map_create", f"cannot create map '{name}': {cause}; is there memory for its size?")
 
 

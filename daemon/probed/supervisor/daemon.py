@@ -218,9 +218,8 @@ class Daemon:
     def _nothing_can_be_loaded(self, error: HostError) -> None:
         if not self._attached:
             raise error
-        for name in self._names():
-            if name not in {held.loaded.name for held in self._probes.held()}:
-                self._failed(LoadError(name, "internal", str(error)))
+        for name in self._probes.outdated():
+            self._failed(LoadError(name, error.reason, str(error)))
         self._reload_successful = False
 
     def _came_up(self, name: str, held: Held) -> None:

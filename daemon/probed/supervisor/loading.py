@@ -163,7 +163,8 @@ class Loading:
                 self._wind()
             case "host":
                 self._finish()
-                raise HostError(str(message.data))
+                failure = shape.build(Failure, message.data, _ANSWER)
+                raise HostError(failure.text, failure.reason)
             case "hook":
                 array, link, program = message.fds
                 self._work.hooked[str(message.data)] = array

@@ -88,7 +88,11 @@ class Probes:
                 self._let_go(held)
         for name, each in wanted.items():
             self._states.setdefault(name, State(each)).wanted = each
-        return [state.wanted.request.name for state in self if self._outdated(state)], gone
+        return self.outdated(), gone
+
+    def outdated(self) -> list[str]:
+        """Return the probes that are not up as they are wanted."""
+        return [state.wanted.request.name for state in self if self._outdated(state)]
 
     @staticmethod
     def _outdated(state: State) -> bool:
