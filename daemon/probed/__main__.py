@@ -52,7 +52,15 @@ def _parser() -> argparse.ArgumentParser:
         "paths", nargs="*", metavar="PATH", help="probe folders, probe declarations, site configurations"
     )
     check.add_argument("--host", action="store_true", help="also try to load and attach here (needs privilege)")
-    commands.add_parser("list", parents=[common], help="list probes, attach points and metrics")
+    daemon = argparse.ArgumentParser(add_help=False)
+    daemon.add_argument(
+        "--web.listen-address", dest="address", type=_address, metavar="HOST:PORT",
+        help="where the daemon serves (default: web.listen_addresses of the site configuration)",
+    )  # fmt: skip
+    listing = commands.add_parser("list", parents=[common, daemon], help="list probes, attach points and metrics")
+    listing.add_argument("--live", action="store_true", help="list the running daemon's programs, and what they cost")
+    doctor = commands.add_parser("doctor", parents=[common, daemon], help="tell what there is, for a report of a fault")
+    doctor.add_argument("--json", dest="as_json", action="store_true", help="as JSON, for programs")
     commands.add_parser("version", help="print the version")
     return parser
 
@@ -103,7 +111,15 @@ def _check(flags: argparse.Namespace) -> int:
 def _list(flags: argparse.Namespace) -> int:
     from probed import listing
 
+    if flags.live:
+        return listing.run_live(flags.config_file, flags.address)
     return listing.run(flags.config_file, flags.btf)
+
+
+def _doctor(flags: argparse.Namespace) -> int:
+    from probed.doctor import command
+
+    return command.run(flags.config_file, flags.btf, flags.address, flags.as_json)
 
 
 def _version(_: argparse.Namespace) -> int:
@@ -114,7 +130,7 @@ def _version(_: argparse.Namespace) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status: 0, 1 for an error that was printed, 2 for wrong usage."""
     flags = _parser().parse_args(arguments)
-    command = {"run": _run, "check": _check, "list": _list, "version": _version}[flags.command]
+    command = {"run": _run, "check": _check, "list": _list, "doctor": _doctor, "version": _version}[flags.command]
     try:
         return command(flags)
     except ProbedError as error:

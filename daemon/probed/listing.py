@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`probed list`: the probes of a site, where they attach, what they export. Reads files only."""
+"""`probed list`: the probes of a site, where they attach, what they export; with ``--live`` what runs of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from probed import sources
+from probed import live, sources
+from probed.address import Address, parse_address
 from probed.declaration import Metric
 from probed.sources import Declared
 
@@ -16,6 +17,16 @@ def run(config_file: str, btf: str) -> int:
     for declared in sources.declared_probes(configuration, text, btf).values():
         print("\n".join(_shown(declared)), end="\n\n")
     return 0
+
+
+def run_live(config_file: str, address: Address | None) -> int:
+    """Print the programs of the daemon that serves at `address`, by default where the site configuration says.
+
+    Returns 0. Raises DeclarationError and HostError.
+    """
+    configuration, _ = sources.read_site(config_file)
+    web = configuration.web
+    return live.run(address or parse_address(str(web.listen_addresses[0])), web.telemetry_path)
 
 
 def _shown(declared: Declared) -> Iterator[str]:

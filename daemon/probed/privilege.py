@@ -30,6 +30,15 @@ SUPERVISOR = LOADER | {CAP_DAC_READ_SEARCH, CAP_KILL, CAP_SETGID, CAP_SETUID, CA
 """As root the supervisor must still give the exporter another user and end it, and read a site's files."""
 
 
+NAMES = {CAP_BPF: "CAP_BPF", CAP_PERFMON: "CAP_PERFMON", CAP_SYS_ADMIN: "CAP_SYS_ADMIN"}
+"""Those that bear on loading."""
+
+
+def capability_names() -> tuple[str, ...]:
+    """Return those of `NAMES` that this process has."""
+    return tuple(name for capability, name in NAMES.items() if permitted() & 1 << capability)
+
+
 def _mask(capabilities: frozenset[int]) -> int:
     return sum(1 << capability for capability in capabilities)
 
@@ -44,8 +53,7 @@ def require_bpf() -> None:
     if may_load_bpf():
         return
     have = permitted()
-    names = {CAP_BPF: "CAP_BPF", CAP_PERFMON: "CAP_PERFMON"}
-    missing = " and ".join(names[c] for c in sorted(LOADER, reverse=True) if not have & 1 << c)
+    missing = " and ".join(NAMES[c] for c in sorted(LOADER, reverse=True) if not have & 1 << c)
     raise HostError(
         f"cannot load BPF programs: user '{user_name(os.geteuid())}' lacks {missing}; start probed as root, or grant "
         "both (in a systemd unit: AmbientCapabilities=CAP_BPF CAP_PERFMON)",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""JSON schemas for editors, from the dataclasses that the YAML is built into.
+"""JSON schemas, from the dataclasses: for editors of what YAML is built into, for readers of what `doctor` prints.
 
 ``python -m probed.schema config/schema`` writes them. The developer runs it after a change of
 `declaration`, `override`, `site` or `names`; a test says when the files are stale. The daemon itself
@@ -18,6 +18,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from probed.declaration import Probe
+from probed.doctor.report import Report
 from probed.shape import Rule, description, extras, keys, required, to_data
 from probed.site import Site
 
@@ -42,6 +43,7 @@ def schemas() -> dict[str, str]:
     """Make the text of every schema file, by file name."""
     made = {
         "probe.schema.json": schema(Probe, "A probe declaration of probed"),
+        "doctor.schema.json": schema(Report, "What 'probed doctor --json' prints"),
         "site.schema.json": schema(Site, "The site configuration of probed"),
     }
     return {name: json.dumps(data, indent=2, ensure_ascii=False) + "\n" for name, data in made.items()}

@@ -11,6 +11,7 @@ import platform
 import secrets
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 import pytest
 from fixtures import Install, Start
 
-from daemon import Daemon, site, tail
+from daemon import ROOT, Daemon, site, tail
 
 SOURCES = Path(__file__).parents[1] / "workloads"
 COMM = 15
@@ -75,6 +76,17 @@ def start(tmp_path: Path) -> Iterator[Start]:
             return running.wait_until_ready()
 
         yield start
+
+
+@pytest.fixture
+def readable_copy() -> Iterator[Path]:
+    """A copy of the project that everybody may read: the tests may run from a private folder."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part in ("daemon", "probes", "config"):
+            shutil.copytree(ROOT / part, folder / part)
+        folder.chmod(0o755)
+        yield folder
 
 
 @pytest.hookimpl(hookwrapper=True)

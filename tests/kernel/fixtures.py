@@ -12,6 +12,9 @@ from daemon import Daemon
 OWN_PROBES = Path(__file__).parent / "probes"
 """Probes that only tests use."""
 
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+"""Runs a command as a user who may do nothing."""
+
 Install = Callable[[str], Path]
 """Takes a workload's name, returns a program of that kind whose comm nobody else has."""
 

@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from fixtures import NOBODY
 
 from daemon import ROOT, free_port, run_to_its_end, site
 
@@ -23,7 +21,6 @@ BCC = {
 """What the module bcc can be instead of BCC, and what must be said of it."""
 
 NO_BTF = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /sys/kernel/btf && exec "$@"', "sh")
-NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 
 
 @pytest.fixture
@@ -55,17 +52,6 @@ def test_a_kernel_without_btf(configuration: Path) -> None:
     text = fail_to_run(configuration, NO_BTF)
     assert "/sys/kernel/btf/vmlinux" in text
     assert "CONFIG_DEBUG_INFO_BTF" in text
-
-
-@pytest.fixture
-def readable_copy() -> Iterator[Path]:
-    """A copy of the project that everybody may read: the tests may run from a private folder."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for part in ("daemon", "probes", "config"):
-            shutil.copytree(ROOT / part, folder / part)
-        folder.chmod(0o755)
-        yield folder
 
 
 def test_an_ordinary_user(readable_copy: Path) -> None:

@@ -25,6 +25,7 @@ PURE = {
     "exporter.values",
     "loader.mentions", "loader.likeness",
     "supervisor.options",
+    "doctor.report", "doctor.rules",
 }  # fmt: skip
 """Modules that touch nothing outside: no files, no processes, no sockets, no system calls."""
 

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`probed doctor`: what there is to know about this machine and probed on it, on one screen.
+
+Nothing is changed, and no daemon is needed.
+"""
+
+from __future__ import annotations
+
+import json
+
+from probed import shape
+from probed.address import Address
+from probed.doctor import facts, rules
+from probed.doctor.report import render
+
+
+def run(config_file: str, btf: str, address: Address | None, as_json: bool) -> int:
+    """Print what was found; return 1 when anything is a failure, else 0. `address` is where the daemon listens."""
+    report = rules.diagnose(facts.gather(config_file, btf, address))
+    print(json.dumps(shape.to_data(report), indent=2) if as_json else render(report))
+    return 1 if report.status == "failure" else 0

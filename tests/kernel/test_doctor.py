@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`probed doctor` and `probed list --live` on this machine, as root and as nobody."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from fixtures import NOBODY, OWN_PROBES, Start
+
+from daemon import PATIENCE, PROBES, ROOT, bpf_program_ids, command, environment, free_port, run_to_its_end, site
+
+CONFIGURATION = ROOT / "config" / "probed.yaml"
+SCHEMA = ROOT / "config" / "schema" / "doctor.schema.json"
+PYTHON = str(Path(sys.executable).resolve())
+"""The distribution's own interpreter: that of the virtual environment may be out of nobody's reach."""
+
+
+def as_nobody(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*NOBODY, *command(*arguments, python=PYTHON)],
+        env=environment(PYTHONPATH=str(copy / "daemon")), timeout=PATIENCE, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def diagnosis(text: str) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads(text)
+    jsonschema.validate(report, json.loads(SCHEMA.read_text()))
+    return report
+
+
+def by_name(of: list[dict[str, Any]]) -> dict[str, Any]:
+    return {each["name"]: each for each in of}
+
+
+def address() -> str:
+    """Return an address where nobody listens, whoever runs a daemon on this machine."""
+    return f"127.0.0.1:{free_port()}"
+
+
+def test_root_is_told_everything_on_one_screen() -> None:
+    arguments = ("doctor", "--config.file", str(CONFIGURATION), "--web.listen-address", address())
+    status, text = run_to_its_end(*arguments)
+    assert status == 0, text
+    assert len(text.splitlines()) <= 40
+    for expected in (
+        os.uname().release,
+        "/sys/kernel/btf/vmlinux",
+        "libbcc.so",
+        "CAP_BPF",
+        "on_exec at sched_process_exec",
+    ):
+        assert expected in text
+
+
+def test_root_sees_each_probe_tried() -> None:
+    status, text = run_to_its_end(
+        "doctor", "--json", "--config.file", str(CONFIGURATION), "--web.listen-address", address()
+    )
+    report = diagnosis(text)
+    assert status == 0, text
+    assert "failure" not in {each["status"] for each in report["checks"]}
+    assert {(each["status"], each["tried"]) for each in report["probes"]} == {("ok", True)}
+
+
+def test_nobody_is_told_as_much_as_can_be(readable_copy: Path) -> None:
+    done = as_nobody(
+        readable_copy, "doctor", "--json", "--config.file", str(readable_copy / "config" / "probed.yaml"),
+        "--web.listen-address", address(),
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    report = diagnosis(done.stdout)
+    checks = by_name(report["checks"])
+    assert report["status"] == "warning"
+    assert checks["capabilities"]["status"] == "warning"
+    assert "'nobody' has none" in checks["capabilities"]["value"]
+    assert checks["btf"]["status"] == checks["bcc"]["status"] == checks["configuration"]["status"] == "ok"
+    assert {(each["status"], each["tried"]) for each in report["probes"]} == {("ok", False)}
+
+
+@pytest.mark.parametrize(
+    ("probe", "reason"), [("garbled", "compile"), ("refused", "verifier"), ("nowhere", "attach_point")]
+)
+def test_a_probe_with_a_fault_is_a_failure(tmp_path: Path, probe: str, reason: str) -> None:
+    path = tmp_path / "probed.yaml"
+    path.write_text(yaml.safe_dump(site(dict.fromkeys(["cgroups", probe]), [PROBES, OWN_PROBES])))
+    status, text = run_to_its_end("doctor", "--json", "--config.file", str(path), "--web.listen-address", address())
+    assert status == 1
+    probes = by_name(diagnosis(text)["probes"])
+    assert (probes["cgroups"]["status"], probes[probe]["status"]) == ("ok", "failure")
+    assert probes[probe]["reason"] == reason
+
+
+def test_a_daemon_that_runs_is_noticed_and_its_programs_are_listed(start: Start, readable_copy: Path) -> None:
+    daemon = start()
+    where = ("--config.file", str(CONFIGURATION), "--web.listen-address", f"127.0.0.1:{daemon.port}")
+    _, text = run_to_its_end("doctor", "--json", *where)
+    assert "runs and is ready" in by_name(diagnosis(text)["checks"])["daemon"]["value"]
+
+    status, text = run_to_its_end("list", "--live", *where)
+    assert status == 0, text
+    rows = [line.split() for line in text.splitlines() if " raw_tracepoint:" in line]
+    assert {int(row[3]) for row in rows} == bpf_program_ids(daemon.supervisor)
+    assert all(int(row[5]) > 0 and int(row[6]) > 0 for row in rows)
+
+    config = str(readable_copy / "config" / "probed.yaml")
+    done = as_nobody(readable_copy, "list", "--live", "--config.file", config, where[2], where[3])
+    assert done.returncode == 0
+    assert "CAP_SYS_ADMIN" in done.stderr
+    assert [line.split()[3] for line in done.stdout.splitlines()[1:]] == [row[3] for row in rows]

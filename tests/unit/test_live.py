@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`probed list --live`: a table from the daemon's page and the kernel's answers."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+
+import pytest
+
+from probed import live
+from probed.address import Address
+from probed.asking import Answer
+from probed.errors import HostError
+from probed.exporter.page import Page
+from probed.exporter.programs import Program, families
+from probed.live import Code
+
+ADDRESS = Address("127.0.0.1", 9788)
+EXEC = Program("on_exec", "sched_process_exec", 67, "59f4a931744dcdc6", 0, 0, 0)
+EXECS = Program("probed_sched_process_exec", "sched_process_exec", 71, "59f4a931744dcdc6", 1_009, 2_018_000, 0)
+RETURNS = Program("probed_sys_exit", "sys_exit", 73, "a0f4a931744dcdc6", 0, 0, 0)
+CODE = Code("tracing", 211, 1_307)
+
+
+def page(*hooks: Program) -> str:
+    """Return a page as the exporter renders it, with one probe's program and hooks."""
+    return Page().render(families([("process", EXEC)], hooks)).decode()
+
+
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "ask", lambda *_: Answer(200, page(EXECS, RETURNS)))
+
+
+def refuse(_: int) -> Code:
+    raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+def test_a_page_tells_which_programs_are_the_daemon_s_and_what_they_did() -> None:
+    assert live.parse(page(EXECS, RETURNS)) == [
+        live.Program("process", "on_exec", "raw_tracepoint:sched_process_exec", 67, None, None),
+        live.Program("(hook)", "probed_sched_process_exec", "raw_tracepoint:sched_process_exec", 71, 1_009, 0.002018),
+        live.Program("(hook)", "probed_sys_exit", "raw_tracepoint:sys_exit", 73, 0, 0.0),
+    ]
+
+
+def test_runs_that_the_kernel_does_not_count_are_not_zero() -> None:
+    assert [(found.runs, found.seconds) for found in live.parse(page(RETURNS))] == [(None, None), (None, None)]
+
+
+def test_the_table_has_everything(
+    answering: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(live, "code", lambda _: CODE)
+    assert live.run(ADDRESS, "/metrics") == 0
+    said = capsys.readouterr()
+    head, own, first, second = (line.split() for line in said.out.splitlines())
+    assert head[:5] == ["probe", "program", "attach", "id", "type"]
+    assert own[3:] == ["67", "tracing", "211", "1307", "-", "-", "-"]
+    assert first[3:] == ["71", "tracing", "211", "1307", "1009", "0.002018", "2000"]
+    assert second[3:] == ["73", "tracing", "211", "1307", "0", "0.000000", "-"]
+    assert said.err == ""
+
+
+def test_without_privilege_the_rest_is_shown_and_the_privilege_named(
+    answering: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(live, "code", refuse)
+    assert live.run(ADDRESS, "/metrics") == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines()[2].split()[3:] == ["71", "-", "-", "-", "1009", "0.002018", "2000"]
+    assert "Operation not permitted" in said.err
+    assert "CAP_SYS_ADMIN" in said.err
+
+
+def test_that_nothing_is_counted_is_said_with_its_remedy() -> None:
+    (note,) = live.notes(live.parse(page(RETURNS)), {67: CODE, 73: CODE}, "")
+    assert "sysctl kernel.bpf_stats_enabled=1" in note
+
+
+def test_a_daemon_that_does_not_run_is_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with pytest.raises(HostError, match=r"no daemon answers at 127\.0\.0\.1:\d+.*--web\.listen-address"):
+        live.run(Address("127.0.0.1", port), "/metrics")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"), [(Answer(404, ""), "status 404"), (Answer(0, "BadStatusLine"), "BadStatus")]
+)
+def test_another_page_is_an_error(monkeypatch: pytest.MonkeyPatch, answer: Answer, said: str) -> None:
+    monkeypatch.setattr(live, "ask", lambda *_: answer)
+    with pytest.raises(HostError, match=said):
+        live.run(ADDRESS, "/metrics")
