@@ -11,7 +11,7 @@ import struct
 import pytest
 from machine import Machine, Service
 
-from daemon import SHIPPED, status_of, until
+from daemon import SHIPPED, bpf_program_ids, status_of, until
 from probed import linux
 
 CAP_PERFMON, CAP_BPF = 38, 39
@@ -55,6 +55,11 @@ def test_no_process_has_more_than_the_two_capabilities(probed: Service) -> None:
     two = 1 << CAP_PERFMON | 1 << CAP_BPF
     assert capabilities(probed, "CapEff") == {two, 0}
     assert capabilities(probed, "CapBnd") == {two}
+
+
+def test_the_programs_show_themselves(probed: Service) -> None:
+    told = {int(dict(labels)["id"]) for name, labels in probed.scrape() if name == "probed_program_info"}
+    assert told == set[int]().union(*map(bpf_program_ids, probed.processes()))
 
 
 def test_no_process_is_root_or_can_become_it(probed: Service) -> None:
