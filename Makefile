@@ -6,11 +6,11 @@ VENV := .venv
 CONFIG ?= config/probed.yaml
 
 # What the daemon needs, all from the distribution: BCC comes from nowhere else.
-RUN_PACKAGES := python3-venv python3-setuptools python3-wheel python3-bpfcc python3-cheroot python3-numpy \
+RUN_PACKAGES := python3-venv python3-setuptools python3-wheel python3-bcrypt python3-bpfcc python3-h11 python3-numpy \
 	python3-prometheus-client python3-seccomp python3-systemd python3-yaml
 # What its tests need besides: a compiler for the workloads, ways to give and take privileges, systems, containers and
 # kernels to boot, readers of what the package has for users.
-TEST_PACKAGES := gcc libc6-dev mmdebstrap util-linux libcap2-bin e2fsprogs qemu-system-x86 runc man-db zsh
+TEST_PACKAGES := gcc libc6-dev mmdebstrap openssl util-linux libcap2-bin e2fsprogs qemu-system-x86 runc man-db zsh
 # Only unpacked, beside the virtual environment: to install these starts their services.
 UNPACKED := prometheus prometheus-alertmanager
 TEST_WHEELS := pytest hypothesis jsonschema mypy ruff types-PyYAML kubernetes-validate \

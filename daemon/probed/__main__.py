@@ -32,6 +32,13 @@ def _path(text: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def _max_requests(text: str) -> int:
+    try:
+        return address.parse_max_requests(int(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("probed", description="Counts what samplers of /proc never see.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -81,6 +88,18 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="path of the metrics page",
     )
+    run.add_argument(
+        "--web.config.file", dest="web_config_file", metavar="FILE",
+        help="TLS, passwords and headers, in the dialect of Prometheus' exporters (config/web.yaml has it all)",
+    )  # fmt: skip
+    run.add_argument(
+        "--web.max-requests", dest="max_requests", type=_max_requests, metavar="N",
+        help="requests that may wait or be answered at a time; more are told 503 (default: 40)",
+    )  # fmt: skip
+    run.add_argument(
+        "--web.enable-lifecycle", dest="enable_lifecycle", action="store_true", default=None,
+        help="let a POST to /-/reload have the configuration read again",
+    )  # fmt: skip
     run.add_argument("--log.level", dest="log_level", choices=log.LEVELS, help="least severe level that is logged")
     run.add_argument("--log.format", dest="log_format", choices=log.FORMATS, help="how log lines look")
 
@@ -93,7 +112,8 @@ def _run(flags: argparse.Namespace) -> int:
     addresses = tuple(map(str, flags.listen_addresses)) if flags.listen_addresses else None
     files = Files(flags.config_file, flags.btf)
     options = Options(
-        files, addresses, flags.systemd_socket, flags.telemetry_path, flags.log_level, flags.log_format
+        files, addresses, flags.systemd_socket, flags.telemetry_path, flags.log_level, flags.log_format,
+        flags.web_config_file, flags.max_requests, flags.enable_lifecycle,
     )  # fmt: skip
     try:
         return Daemon(options).run()

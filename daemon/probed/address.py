@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the metrics are served: addresses and the path, as flags and the site configuration write them. Pure."""
+"""Where the metrics are served, and to how many: as flags and the site configuration write it. Pure."""
 
 from __future__ import annotations
 
@@ -76,3 +76,10 @@ def parse_telemetry_path(text: str) -> str:
     if re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text) is None:
         raise ValueError(f"expected a path of letters, digits, '.', '_', '~', '-' and single '/', found '{text}'")
     return text
+
+
+def parse_max_requests(number: int) -> int:
+    """Take the number of requests that may be answered at a time. Raises ValueError, saying what was expected."""
+    if not 1 <= number <= 1000:
+        raise ValueError(f"expected from 1 to 1000 requests, found {number}; there is always a limit here, 40 is usual")
+    return number

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from probed import declaration, sources
+from probed import declaration, sources, webfiles
 from probed.errors import DeclarationError, LoadError, Problem
 from probed.manifest import Field, LoadedProbe, Map
 from probed.sources import Declared
@@ -19,6 +19,10 @@ from probed.supervisor.loading import load_all
 
 NAMES_ITS_PLACE = ("declaration", "attach_point")
 """Reasons whose texts begin with file and line."""
+
+
+WEB_CONFIGURATION = "^(tls_server_config|http_server_config|basic_auth_users|rate_limit):"
+"""Only a web configuration has these keys."""
 
 
 def run(paths: Sequence[str], btf: str, host: bool) -> int:
@@ -42,7 +46,7 @@ def _complain(texts: Iterable[str]) -> int:
 
 
 def _read(path: Path, btf: str) -> tuple[list[Declared], list[Problem]]:
-    """Read a probe folder, a folder of probe folders, a probe's declaration or a site configuration."""
+    """Read a probe folder, a folder of probe folders, a probe's declaration, a site or a web configuration."""
     if path.is_dir():
         folders = [path] if (path / f"{path.resolve().name}.yaml").exists() else sorted(_probe_folders(path))
         return _probes(folders or [path], btf)
@@ -50,10 +54,23 @@ def _read(path: Path, btf: str) -> tuple[list[Declared], list[Problem]]:
         text = sources.read(str(path), "name a probe's folder, a declaration or a site configuration")
         if _is_declaration(path, text.text):
             return _probes([path.parent], btf)
+        if re.search(WEB_CONFIGURATION, text.text, re.MULTILINE):
+            return [], list(_web_problems(str(path)))
         configuration, text = sources.read_site(str(path))
-        return list(sources.declared_probes(configuration, text, btf).values()), []
+        web = _web_problems(configuration.web_config_file) if configuration.web_config_file else ()
+        return list(sources.declared_probes(configuration, text, btf).values()), list(web)
     except DeclarationError as error:
         return [], list(error.problems)
+
+
+def _web_problems(path: str) -> tuple[Problem, ...]:
+    """Read a web configuration with its certificates, and tell what it comes to."""
+    try:
+        summary = webfiles.read(path).summary
+    except DeclarationError as error:
+        return error.problems
+    print(f"{path}: {'TLS' if summary.tls else 'no TLS'}, {summary.users} users", end="\n\n")
+    return ()
 
 
 def _probe_folders(path: Path) -> Iterator[Path]:

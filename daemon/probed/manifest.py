@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-VERSION = 5
+VERSION = 6
 
 SERIES_BUDGET = 1000
 """Series that a metric may have where neither site nor declaration says otherwise."""
@@ -149,6 +149,14 @@ class ProbeStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class WebStatus:
+    """How the last reading of the web configuration ended, and when the last one that succeeded did."""
+
+    successful: bool
+    success_time: float
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """What the supervisor tells the exporter about the daemon as a whole; times in seconds since the epoch.
 
@@ -160,13 +168,15 @@ class Status:
     reload_successful: bool
     reload_success_time: float
     exporter_restarts: int
+    web: WebStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
     """The first message to the exporter; `version` is that of the messages between the processes.
 
-    With `change_user` it becomes `user` (None: probed, else nobody). Every `pulse_seconds` it sends a Pulse.
+    With `change_user` it becomes `user` (None: probed, else nobody). Every `pulse_seconds` it sends a Pulse. With
+    `web` a web configuration comes with it.
     """
 
     version: int
@@ -176,6 +186,9 @@ class Start:
     log_level: str
     log_format: str
     pulse_seconds: float
+    web: bool = False
+    max_requests: int = 40
+    enable_lifecycle: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ OWN_METRICS: Final = (
     "probed_series",
     "probed_supervisor_",
     "probed_unknown_",
+    "probed_web_",
 )
 """How the names of probed's metrics about itself begin; no probe may use them."""
 

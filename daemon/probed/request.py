@@ -59,6 +59,9 @@ class Settings:
     user: str | None
     log_level: str
     log_format: str
+    web_config_file: str | None = None
+    max_requests: int = 40
+    enable_lifecycle: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from pathlib import PurePath
 from typing import Annotated, Literal
 
 from probed import yamltext
-from probed.address import Address, parse_address, parse_telemetry_path
+from probed.address import Address, parse_address, parse_max_requests, parse_telemetry_path
 from probed.folding import FoldRules
 from probed.names import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, LabelName, Line, ProbeName
 from probed.override import Everywhere, Overrides, Series
@@ -34,6 +34,8 @@ def _distinct(addresses: tuple[Address, ...]) -> tuple[Address, ...]:
 
 ListenAddress = Annotated[Address, Rule(parse_address, {"examples": ["127.0.0.1:9788", "[::1]:9788"]}, raw=str)]
 TelemetryPath = Annotated[str, Rule(parse_telemetry_path, {"pattern": "^(/[A-Za-z0-9._~-]+)+$"})]
+MAX_REQUESTS = 40
+MaxRequests = Annotated[int, Rule(parse_max_requests, {"minimum": 1, "maximum": 1000})]
 UserName = Annotated[str, pattern("[a-z_][a-z0-9_-]{0,31}", "a user's name")]
 
 
@@ -48,6 +50,14 @@ class Web:
         Rule(_distinct),
     ] = (Address("127.0.0.1", 9788),)
     telemetry_path: Annotated[TelemetryPath, "The path of the metrics page."] = "/metrics"
+    config_file: Annotated[
+        Line | None,
+        "TLS, passwords and headers, in the dialect of Prometheus' exporters; relative to this file.",
+    ] = None
+    max_requests: Annotated[MaxRequests, "Requests that may wait or be answered at a time; more are told 503."] = (
+        MAX_REQUESTS
+    )
+    enable_lifecycle: Annotated[bool, "Whether a POST to /-/reload has the configuration read again."] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +117,13 @@ class Site:
         """The probe directories as paths that can be opened: relative ones start at the file's folder."""
         here = PurePath(self.source.path).parent
         return tuple(os.path.normpath(here / path) for path in self.probe_directories)
+
+    @property
+    def web_config_file(self) -> str | None:
+        """The web configuration as a path that can be opened, likewise."""
+        return (
+            os.path.normpath(PurePath(self.source.path).parent / self.web.config_file) if self.web.config_file else None
+        )
 
 
 def parse(text: str, path: str) -> Site:

@@ -74,7 +74,7 @@ class Life:
         self._listener = socket.create_server(("127.0.0.1", 0))
         start = Starting(manifest.VERSION, "/metrics", True, None, "warning", "logfmt", PATIENCE)
         self._hooks = Hooks()
-        self._exporting = Exporting(start, [self._listener], PATIENCE, self._hooks)
+        self._exporting = Exporting(start, [self._listener], PATIENCE, self._hooks, lambda: None)
         self._held = load(folder, self._hooks)
         probes = tuple(ProbeStatus(name, "", True, "", "", {}) for name in ROOMY)
         self._status = Status(probes, "", True, 0.0, 0)

@@ -15,21 +15,24 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from queue import SimpleQueue
 from typing import Any
 
 import pytest
 
-from probed.exporter.server import HEADER_BYTES, QUEUE, THREADS, Server
+from daemon import until
+from probed.exporter.client import HEADER_BYTES
+from probed.exporter.exchange import Request, Response
+from probed.exporter.server import MAX_REQUESTS, THREADS, Application, Server
 
 LONG = 30.0
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+CLOSE = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 
-def _hello(_: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
-    return [b"hello"]
+def _hello(_: Request) -> Response:
+    return Response(200, "text/plain", b"hello")
 
 
 def _bound(host: str = "127.0.0.1") -> socket.socket:
@@ -39,7 +42,7 @@ def _bound(host: str = "127.0.0.1") -> socket.socket:
 
 
 @contextlib.contextmanager
-def _serving(application: Callable[..., Iterable[bytes]], *hosts: str, timeout: float = LONG) -> Iterator[list[Any]]:
+def _serving(application: Application, *hosts: str, timeout: float = LONG) -> Iterator[list[Any]]:
     listeners = [_bound(host) for host in hosts or ("127.0.0.1",)]
     addresses = [listener.getsockname()[:2] for listener in listeners]
     server = Server(listeners, application, timeout=timeout)
@@ -68,7 +71,7 @@ def _answer(client: socket.socket) -> bytes:
 
 
 def _workers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("CP Server")]
+    return [thread for thread in threading.enumerate() if thread.name.startswith("http-page")]
 
 
 def test_every_socket_is_served_by_the_same_threads() -> None:
@@ -112,14 +115,15 @@ def test_the_server_does_not_say_what_it_is_made_of() -> None:
     [
         (b"GARBAGE\r\n\r\n", b"400"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", b"400"),
-        (b"GET / HTTP/3.0\r\n\r\n", b"505"),
+        (b"GET / HTTP/3.0\r\nHost: x\r\n\r\n", b"505"),
         (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\r\nContent-Length: many\r\n\r\n", b"400"),
-        (b"GET / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n", b"413"),
-        (b"GET http://other/ HTTP/1.1\r\n\r\n", b"400"),
-        (b"GET http://[::1/ HTTP/1.1\r\n\r\n", b""),  # cheroot trips over it: 500
-        (b"GET /" + b"a" * HEADER_BYTES + b" HTTP/1.1\r\n\r\n", b"4"),
-        (b"GET / HTTP/1.1\r\nX: " + b"a" * HEADER_BYTES + b"\r\n\r\n", b"413"),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n" + b"x" * 2000, b"413"),
+        (b"GET http://other/ HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (b"GET http://[::1/ HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\n\r\n", b"400"),
+        (b"GET /" + b"a" * HEADER_BYTES + b" HTTP/1.1\r\n\r\n", b"431"),
+        (b"GET / HTTP/1.1\r\nX: " + b"a" * HEADER_BYTES + b"\r\n\r\n", b"431"),
     ],
 )
 def test_bad_requests_are_answered_and_forgotten(
@@ -152,16 +156,18 @@ def test_clients_that_hang_up_cost_no_thread(capfd: pytest.CaptureFixture[str]) 
 def test_an_error_in_the_application_is_logged_and_not_printed(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if environ["PATH_INFO"] == "/broken":
+    def broken(request: Request) -> Response:
+        if request.path == "/broken":
             raise ValueError("of some kind")
-        return _hello(environ, start_response)
+        return _hello(request)
 
     caplog.set_level(logging.INFO)
     with _serving(broken) as (address,):
-        assert b" 500 " in _ask(address, GET.replace(b"/ ", b"/broken "))
+        assert b" 500 " in _ask(
+            address, GET.replace(b"/ ", b"/broken ", 1).replace(b"Host", b"Connection: close\r\nHost")
+        )
         assert _ask(address).endswith(b"hello")
-    assert caplog.messages == ["HTTP: ValueError('of some kind'): of some kind"]
+    assert caplog.messages == ["HTTP: cannot answer a request: ValueError: of some kind"]
     assert capfd.readouterr() == ("", "")
 
 
@@ -172,10 +178,10 @@ class Gate:
         self.inside: SimpleQueue[None] = SimpleQueue()
         self.open = threading.Event()
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(self, request: Request) -> Response:
         self.inside.put(None)
         assert self.open.wait(LONG)
-        return _hello(environ, start_response)
+        return _hello(request)
 
 
 def _connect(address: Any) -> socket.socket:
@@ -190,8 +196,8 @@ def test_more_requests_than_can_wait_get_503_at_once() -> None:
         served = [clients.enter_context(_connect(address)) for _ in range(THREADS)]
         for _ in served:
             gate.inside.get(timeout=LONG)
-        served += [clients.enter_context(_connect(address)) for _ in range(QUEUE)]
-        refused = _ask(address)
+        served += [clients.enter_context(_connect(address)) for _ in range(MAX_REQUESTS - THREADS)]
+        refused = _ask(address, CLOSE)
         gate.open.set()
         head, body = refused.split(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 503 ")
@@ -203,7 +209,7 @@ def test_more_requests_than_can_wait_get_503_at_once() -> None:
 
 def test_clients_that_say_nothing_hold_no_thread() -> None:
     with _serving(_hello) as (address,), contextlib.ExitStack() as clients:
-        for _ in range(2 * (THREADS + QUEUE)):
+        for _ in range(2 * (THREADS + MAX_REQUESTS)):
             clients.enter_context(socket.create_connection(address, timeout=LONG))
         assert _ask(address).endswith(b"hello")
 
@@ -221,23 +227,18 @@ def test_a_request_that_trickles_in_ends_at_the_timeout() -> None:
         assert _ask(address).endswith(b"hello")
 
 
+def _clients(server: Server) -> int:
+    return next(int(family.values[0]) for family in server.families() if family.name == "probed_http_clients")
+
+
 def test_an_answer_that_nobody_reads_ends_at_the_timeout() -> None:
-    ended: SimpleQueue[None] = SimpleQueue()
-
-    class Endless:
-        def __iter__(self) -> Iterator[bytes]:
-            while True:
-                yield b"x" * 65536
-
-        def close(self) -> None:
-            ended.put(None)
-
-    def endless(_: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return Endless()
-
-    with _serving(endless, timeout=0.3) as (address,), _connect(address):
-        ended.get(timeout=LONG)
+    listener = _bound()
+    server = Server([listener], lambda _: Response(200, "text/plain", b"x" * (64 << 20)), timeout=0.3)
+    server.start()
+    with _connect(listener.getsockname()) as client:
+        assert client.recv(1) == b"H"
+        until(lambda: _clients(server) == 0, "it hangs up")
+    server.stop()
 
 
 def test_stopping_is_quick_and_closes_the_sockets() -> None:
@@ -278,8 +279,8 @@ def test_stopping_answers_also_those_that_still_wait_for_a_thread() -> None:
         served = [clients.enter_context(_connect(address)) for _ in range(THREADS)]
         for _ in served:
             gate.inside.get(timeout=LONG)
-        served += [clients.enter_context(_connect(address)) for _ in range(QUEUE)]
-        assert b" 503 " in _ask(address)  # so all of them have been accepted
+        served += [clients.enter_context(_connect(address)) for _ in range(MAX_REQUESTS - THREADS)]
+        assert b" 503 " in _ask(address, CLOSE)  # so all of them have been accepted
         stopping = threading.Thread(target=server.stop)
         stopping.start()
         gate.open.set()
@@ -385,12 +386,12 @@ def test_no_descriptor_left_is_waited_out(monkeypatch: pytest.MonkeyPatch, caplo
                 raise failures.pop()
             return super().accept()
 
-    monkeypatch.setattr("probed.exporter.server._ACCEPT_PAUSE", 0)
+    monkeypatch.setattr("probed.exporter.front._PAUSE", 0)
     server = Server([Full(fileno=listener.detach())], _hello)
     server.start()
     assert _ask(address).endswith(b"hello")
     server.stop()
-    assert caplog.messages == ["HTTP: Error in HTTPServer.serve: [Errno 24] Too many open files"]
+    assert caplog.messages == ["HTTP: cannot accept a connection: Too many open files"]
 
 
 SERVE_EVERYTHING = """
@@ -423,7 +424,7 @@ def landing():
 
 def ask(request):
     if b"\\r\\n" not in request:
-        request += b" HTTP/1.1\\r\\nConnection: close\\r\\n\\r\\n"
+        request += b" HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n"
     with socket.socket() as client:
         client.settimeout(30)
         client.connect(address)  # create_connection would import encodings.idna, and blame the server
@@ -439,7 +440,7 @@ application = Application("/metrics", scrape, lambda: "no" if unready else "", l
 before = set(sys.modules)
 server = Server([listener], application, timeout=0.5)
 server.start()
-end = b" HTTP/1.1\\r\\nConnection: close\\r\\n"
+end = b" HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n"
 codes = [ask(b"GET /metrics"), ask(b"HEAD /metrics"), ask(b"GET /metrics?name[]=x_seconds%5fsum&a=%ff%20+;")]
 codes += [ask(b"GET /metrics" + end + b"Accept-Encoding: gzip, br;q=0.1\\r\\n\\r\\n")]
 codes += [ask(b"GET /metrics" + end + b"Accept: application/openmetrics-text;version=1.0.0\\r\\n\\r\\n")]
@@ -449,11 +450,11 @@ unready.append(1)
 broken.append(9)
 codes += [ask(b"GET /-/ready"), ask(b"GET /metrics"), ask(b"GET /metrics HTTP/1.0\\r\\n\\r\\n")]
 codes += [ask(b"garbage\\r\\n\\r\\n"), ask(b"GET / HTTP/1.1\\r\\nX: " + b"x" * 20000 + b"\\r\\n\\r\\n")]
-codes += [ask(b"GET / HTTP/1.1\\r\\nContent-Length: 9999\\r\\n\\r\\n")]
-codes += [ask(b"GET http://[::1]/ HTTP/1.1\\r\\n\\r\\n")]
-codes += [ask(b"GET / HTTP/1.1\\r\\nTransfer-Encoding: chunked\\r\\nExpect: 100-continue\\r\\n"
+codes += [ask(b"GET / HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 9999\\r\\n\\r\\n" + b"x" * 2000)]
+codes += [ask(b"GET http://[::1]/ HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")]
+codes += [ask(b"GET / HTTP/1.1\\r\\nHost: x\\r\\nTransfer-Encoding: chunked\\r\\nExpect: 100-continue\\r\\n"
               b"Connection: close\\r\\n\\r\\n0\\r\\n\\r\\n")]
-codes += [ask(b"GET /slow HTTP/1.1\\r\\nX"), ask(b"OPTIONS * HTTP/1.1\\r\\nConnection: close\\r\\n\\r\\n")]
+codes += [ask(b"GET /slow HTTP/1.1\\r\\nX"), ask(b"OPTIONS * HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n")]
 server.stop()
 print(*codes)
 print(*sorted(set(sys.modules) - before))
@@ -466,5 +467,5 @@ def test_nothing_is_imported_once_requests_come() -> None:
         [sys.executable, "-c", SERVE_EVERYTHING], env=environment, capture_output=True, text=True, check=False
     )
     codes, imported = done.stdout.splitlines() if done.stdout else (done.stderr, "")
-    assert codes == "200 200 200 200 200 200 200 200 404 405 503 500 200 400 413 413 400 100 408 404"
+    assert codes == "200 200 200 200 200 200 200 200 404 405 503 500 200 400 431 413 400 200 408 404"
     assert imported == ""

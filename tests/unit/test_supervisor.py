@@ -164,7 +164,7 @@ def test_port_zero_is_any_free_port_and_the_url_tells_it() -> None:
     (listener,) = listeners.bind([Address("127.0.0.1", 0)])
     with listener:
         port = listener.getsockname()[1]
-        assert listeners.url(listener, "/metrics") == f"http://127.0.0.1:{port}/metrics"
+        assert listeners.url(listener, "/metrics", "http") == f"http://127.0.0.1:{port}/metrics"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", ""])

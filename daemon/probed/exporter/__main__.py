@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The exporter's main: started by the supervisor as ``python -m probed.exporter FD``.
 
-The first message is ``start`` (a Start; fds: the supervisor's statm, then the listening sockets). Then come ``probe``
-(a LoadedProbe, with its ring, stats and maps), ``remove`` (a name), ``status`` (a Status), ``serve`` once all that is
-known so far has been told, ``stop``. It answers
-``pulse`` (a Pulse) now and then while it moves, ``failed`` (text) when it cannot serve, and ``stopped`` (text) after
-the last drain.
+The first message is ``start`` (a Start; fds: the supervisor's statm, the WebSettings if there are any, then the
+listening sockets). Then come ``probe`` (a LoadedProbe, with its ring, stats and maps), ``remove`` (a name), ``status``
+(a Status), ``serve`` once all that is known so far has been told, ``web`` (newer WebSettings), ``reloaded`` (what was
+wrong), ``stop``. It says ``pulse`` (a Pulse) now and then while it moves, ``failed`` (text) when it cannot serve,
+``reload`` when it was asked for that, and ``stopped`` (text) after the last drain.
 """
 
 from __future__ import annotations
 
+import importlib
+import json
 import logging
 import os
 import platform
@@ -18,18 +20,21 @@ import socket
 import sys
 
 from probed import __version__, log, manifest, privilege, shape
-from probed.channel import Channel, Closed
+from probed.channel import Channel, Closed, Message
 from probed.errors import HostError
 from probed.exporter.collection import Collection
 from probed.exporter.confinement import confine
+from probed.exporter.family import Family
 from probed.exporter.http import Application
 from probed.exporter.itself import Build, Process
 from probed.exporter.landing import Landing
 from probed.exporter.loop import Loop
 from probed.exporter.maps import possible_cpus
 from probed.exporter.pulse import Heart
+from probed.exporter.reloads import Reloads
 from probed.exporter.server import Server
 from probed.manifest import Start
+from probed.websettings import WebSettings
 
 LOG = logging.getLogger("exporter")
 
@@ -40,16 +45,21 @@ MACHINES = ("x86_64",)
 class Exporter:
     """What the process is made of, wired together; `serve` runs it to its end."""
 
-    def __init__(self, channel: Channel, start: Start, statm: int, listeners: list[socket.socket]) -> None:
+    def __init__(
+        self, channel: Channel, start: Start, statm: int, web: int | None, listeners: list[socket.socket]
+    ) -> None:
         build = Build(__version__, platform.python_version(), "", os.uname().release)
         self._start = start
         self._channel = channel
         self._collection = Collection(build, Process(), possible_cpus(), statm)
-        application = Application(start.telemetry_path, self._collection.scrape, self.readiness, self.landing)
-        self._server = Server(listeners, application)
-        self._loop = Loop(
-            channel, self._collection, Heart(channel, self._collection, self._server, start.pulse_seconds)
-        )
+        self._reloads = Reloads(lambda: channel.send("reload", None))
+        reload = self._reloads.reload if start.enable_lifecycle else None
+        application = Application(start.telemetry_path, self.scrape, self.readiness, self.landing, reload)
+        self._server = Server(listeners, application, start.max_requests)
+        if web is not None:
+            self._server.configure(_web_settings(web))
+        heart = Heart(channel, self._collection, self._server, start.pulse_seconds)
+        self._loop = Loop(channel, self._collection, heart, {"web": self._reconfigure, "reloaded": self._reloaded})
 
     def serve(self) -> str:
         """Serve until the supervisor says stop; return the sums of the last drain as text."""
@@ -61,6 +71,17 @@ class Exporter:
         delivered = sum(probe.delivered for probe in totals)
         lost = sum(sum(probe.lost.values()) for probe in totals)
         return f"{delivered} events delivered, {lost} lost"
+
+    def _reconfigure(self, message: Message) -> None:
+        (fd,) = message.fds
+        self._server.configure(_web_settings(fd))
+
+    def _reloaded(self, message: Message) -> None:
+        self._reloads.ended(str(message.data))
+
+    def scrape(self) -> list[Family]:
+        """Return the families of this moment."""
+        return [*self._collection.scrape(), *self._server.families()]
 
     def readiness(self) -> str:
         """Return why a scrape would not tell the truth yet, "" when it does."""
@@ -84,7 +105,16 @@ class Exporter:
         )
 
 
-def _start(channel: Channel) -> tuple[Start, int, list[socket.socket]]:
+def _web_settings(fd: int) -> WebSettings:
+    """Read what the loader wrote, from its beginning: whoever has a copy of the descriptor shares the place in it."""
+    try:
+        data = os.pread(fd, os.fstat(fd).st_size, 0)
+    finally:
+        os.close(fd)
+    return shape.build(WebSettings, json.loads(data), shape.Source("the web configuration's memory"))
+
+
+def _start(channel: Channel) -> tuple[Start, int, int | None, list[socket.socket]]:
     message = channel.receive()
     start = shape.build(Start, message.data, shape.Source("the supervisor's message"))
     if start.version != manifest.VERSION:
@@ -92,8 +122,9 @@ def _start(channel: Channel) -> tuple[Start, int, list[socket.socket]]:
             f"supervisor and exporter are of different versions ({start.version}, {manifest.VERSION}): "
             "probed was upgraded while it ran; restart it"
         )
-    statm, *listeners = message.fds
-    return start, statm, [socket.socket(fileno=fd) for fd in listeners]
+    statm, *rest = message.fds
+    web = rest.pop(0) if start.web else None
+    return start, statm, web, [socket.socket(fileno=fd) for fd in rest]
 
 
 def _give_up_privilege(start: Start) -> None:
@@ -110,13 +141,15 @@ def main(fd: int) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     channel = Channel(socket.socket(fileno=fd))
-    start, statm, listeners = _start(channel)
+    start, statm, web, listeners = _start(channel)
+    if web is not None:
+        importlib.import_module("probed.exporter.guarded")  # readable now, perhaps not as another user
     log.start("exporter", start.log_level, start.log_format)
     try:
         if os.uname().machine not in MACHINES:
             raise HostError(f"probed reads rings on {', '.join(MACHINES)} only, this is {os.uname().machine}")
         _give_up_privilege(start)
-        exporter = Exporter(channel, start, statm, listeners)
+        exporter = Exporter(channel, start, statm, web, listeners)
         confine()
         channel.send("stopped", exporter.serve())
     except HostError as error:

@@ -22,7 +22,7 @@ from probed.exporter.family import Family, FamilyType
 from probed.exporter.hashes import HashUsage
 from probed.exporter.programs import Program
 from probed.exporter.series import SeriesUsage
-from probed.manifest import ProbeStatus, Status
+from probed.manifest import ProbeStatus, Status, WebStatus
 
 _UNKNOWN = Status(probes=(), bcc_version="", reload_successful=False, reload_success_time=0.0, exporter_restarts=0)
 """Before the supervisor has said anything."""
@@ -96,6 +96,7 @@ def families(
         *hashes.families([(probe.name, usage) for probe in of_probes for usage in probe.hashes]),
         _one("counter", "probed_drains_total", "Drains of all rings, those at a scrape included.", drains),
         *_configuration(status),
+        *_web_configuration(status.web),
         _one(
             "counter",
             "probed_exporter_restarts_total",
@@ -303,6 +304,46 @@ def _configuration(status: Status) -> list[Family]:
             "probed_config_last_reload_success_timestamp_seconds",
             "Time of the last successful reading of the configuration since unix epoch in seconds.",
             status.reload_success_time,
+        ),
+    ]
+
+
+def _web_configuration(web: WebStatus | None) -> list[Family]:
+    if web is None:
+        return []
+    return [
+        _one(
+            "gauge",
+            "probed_web_config_last_reload_successful",
+            "Whether the last attempt to read the web configuration and its certificates succeeded.",
+            int(web.successful),
+        ),
+        _one(
+            "gauge",
+            "probed_web_config_last_reload_success_timestamp_seconds",
+            "Time of the last successful reading of the web configuration since unix epoch in seconds.",
+            web.success_time,
+        ),
+    ]
+
+
+def http(responses: Mapping[int, int], clients: int, dropped: int) -> list[Family]:
+    """Give what the HTTP server tells of itself: responses by status, clients now, clients that had to make room."""
+    return [
+        Family(
+            name="probed_http_responses_total",
+            type="counter",
+            help="Responses by HTTP status.",
+            label_names=("code",),
+            labels=[(str(code),) for code in responses],
+            values=np.array(list(responses.values()), np.uint64),
+        ),
+        _one("gauge", "probed_http_clients", "Connections of clients.", clients),
+        _one(
+            "counter",
+            "probed_http_clients_dropped_total",
+            "Connections that were closed to make room for others, or because their answers were not taken.",
+            dropped,
         ),
     ]
 

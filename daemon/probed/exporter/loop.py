@@ -10,7 +10,8 @@ import logging
 import os
 import select
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from probed import shape
 from probed.channel import Channel, Message
@@ -27,7 +28,15 @@ MOVES_WITHIN = 2.0
 class Loop:
     """Owns the epoll set: the supervisor's channel, one ring for each probe that has one, and an eventfd."""
 
-    def __init__(self, channel: Channel, collection: Collection, heart: Heart) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        collection: Collection,
+        heart: Heart,
+        others: Mapping[str, Callable[[Message], None]] = MappingProxyType({}),
+    ) -> None:
+        """Obey the supervisor's orders; `others` are those that do not concern the collection, by kind."""
+        self._others = others
         self._heart = heart
         self._channel = channel
         self._collection = collection
@@ -76,6 +85,7 @@ class Loop:
             "status": self._take_status,
             "serve": self._serve,
             "stop": self._stop,
+            **self._others,
         }.get(message.kind)
         if order is None:
             raise ValueError(f"the supervisor sent a message of kind '{message.kind}'")

@@ -2,7 +2,8 @@
 """The loader's main: files are read, probes compiled, loaded and attached, and then the process is gone.
 
 Started by the supervisor as ``python -m probed.loader FD``. It receives ``read`` (Files), if anything is to be read,
-and answers ``settings`` (Settings) and a ``wanted`` (Wanted) for each probe, then ``all``; or ``refused`` (text). Then
+and answers ``settings`` (Settings) and a ``wanted`` (Wanted) for each probe, then ``all``; or ``refused`` (text). To
+``web`` (a path) it answers ``web`` (a WebSummary; fd: the WebSettings in sealed memory) or ``refused``. Then
 come ``hooked`` (a tracepoint, with the array behind its hook) and ``load`` (a LoadRequest) any number of times, and
 ``end`` with how far to go. It says ``bcc`` (its version), and answers each request in order: ``trying`` (its name),
 then ``hook`` (a tracepoint, with array, link and program) for each hook that was missing, and ``loaded`` (a
@@ -20,7 +21,7 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
-from probed import privilege, shape, sources
+from probed import privilege, shape, sources, webfiles
 from probed.channel import Channel, Closed
 from probed.errors import DeclarationError, HostError, LoadError
 from probed.loader import canary, compiler, load
@@ -89,6 +90,8 @@ def _wishes(channel: Channel) -> Wishes:
         match message.kind:
             case "read":
                 _read(channel, shape.build(Files, message.data, shape.Source("read")))
+            case "web":
+                _read_web(channel, str(message.data))
             case "hooked":
                 hooked[str(message.data)] = message.fds[0]
             case _:
@@ -109,11 +112,23 @@ def _read(channel: Channel, files: Files) -> None:
     channel.send("all", None)
 
 
+def _read_web(channel: Channel, path: str) -> None:
+    try:
+        read = webfiles.read(path)
+    except DeclarationError as error:
+        channel.send("refused", str(error))
+        return
+    fd = webfiles.packed(read.settings)
+    channel.send("web", shape.to_data(read.summary), [fd])
+    os.close(fd)
+
+
 def _settings(configuration: Site) -> Settings:
     web = configuration.web
     return Settings(
         tuple(map(str, web.listen_addresses)), web.telemetry_path, configuration.exporter.user,
         configuration.log.level, configuration.log.format,
+        configuration.web_config_file, web.max_requests, web.enable_lifecycle,
     )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from probed.supervisor.loading import Held, Hook, Loading, Reading, Refused, Res
 from probed.supervisor.notices import Notices, sender, status_line, watchdog_seconds
 from probed.supervisor.options import Options
 from probed.supervisor.probes import Probes
+from probed.supervisor.web import Web
 
 LOG = logging.getLogger("supervisor")
 
@@ -52,8 +53,12 @@ class Daemon:
         self._probes = Probes(self._let_go)
         self._names_to_load = self._probes.start(reading.wanted, self._take_over(given))
         self._sockets = self._listen(given)
+        patience = watchdog_seconds() / 3
+        self._exporting = Exporting(self._start_message(), self._sockets, patience, self._hooks, self._reload_wanted)
+        self._web = self._read_web()
         privilege.keep_only(privilege.SUPERVISOR)
-        self._exporting = Exporting(self._start_message(), self._sockets, watchdog_seconds() / 3, self._hooks)
+        self._reload_asked = False
+        self._reload_faults: list[str] = []
         self._reloading = False
         self._reload_again = False
         self._bcc_version = self._store.bcc_version
@@ -83,6 +88,13 @@ class Daemon:
         self._hooks.detach(held)
         self._store.let_go(held)
 
+    def _read_web(self) -> Web | None:
+        if self._settings.web_config_file is None:
+            return None
+        web = Web(self._settings.web_config_file, self._exporting.tell_web)
+        self._exporting.web_fd = web.fd
+        return web
+
     def _listen(self, given: passed.Passed) -> list[socket.socket]:
         if self._options.systemd_socket:
             return listeners.activated(given.activated)
@@ -96,7 +108,8 @@ class Daemon:
         settings = self._settings
         return Start(
             manifest.VERSION, settings.telemetry_path, privilege.is_root(), settings.user, settings.log_level,
-            settings.log_format, watchdog_seconds() / 9,
+            settings.log_format, watchdog_seconds() / 9, settings.web_config_file is not None,
+            settings.max_requests, settings.enable_lifecycle,
         )  # fmt: skip
 
     def run(self) -> int:
@@ -132,6 +145,8 @@ class Daemon:
             selector.register(self._signals, selectors.EVENT_READ, self._on_signals)
             if self._loading is not None:
                 selector.register(self._loading.fileno(), selectors.EVENT_READ, self._on_loader)
+            if self._web is not None and self._web.reading:
+                selector.register(self._web.fileno(), selectors.EVENT_READ, self._on_web)
             child = self._exporting.child
             if child is not None:
                 selector.register(child.pidfd, selectors.EVENT_READ, self._on_exporter_end)
@@ -144,12 +159,32 @@ class Daemon:
     def _timeout(self) -> float | None:
         loading = self._loading.deadline if self._loading else None
         retry = None if loading else self._probes.next_retry()
-        moments = [loading, retry, self._exporting.restart_at, self._exporting.stuck_at]
+        web = self._web.due() if self._web else None
+        moments = [loading, retry, web, self._exporting.restart_at, self._exporting.stuck_at]
         due = [moment for moment in moments if moment is not None]
         return max(0.0, min(due) - time.monotonic()) if due else None
 
+    def _on_web(self) -> None:
+        if self._web is not None and self._web.heard():
+            self._web_was_read()
+
+    def _web_was_read(self) -> None:
+        if self._attached:
+            self._exporting.tell_status(self._status())
+        self._answer_reload()
+
+    def _answer_reload(self) -> None:
+        """Tell the exporter how a reload ended that was asked for by HTTP, once all of it has."""
+        if not self._reload_asked or self._loading is not None or (self._web and self._web.reading):
+            return
+        self._reload_asked = False
+        faults = [*self._reload_faults, *([self._web.wrong] if self._web and self._web.wrong else [])]
+        self._exporting.tell_reloaded("\n".join(faults))
+
     def _on_clock(self) -> None:
         now = time.monotonic()
+        if self._web is not None and self._web.on_clock(now):
+            self._web_was_read()
         if self._loading is not None and self._loading.deadline <= now:
             self._on_loader()
         if self._exporting.stuck_at is not None and self._exporting.stuck_at <= now:
@@ -246,13 +281,15 @@ class Daemon:
         LOG.error("%s; the other probes are not concerned; trying again in %g s", error, wait, extra=fields)
         if self._reloading:
             self._reload_successful = False
+            self._reload_faults.append(str(error))
 
     def _loaded_all(self) -> None:
         for hook in self._hooks.close_unused(self._probes.held()):
             self._store.forget_hook(hook)
         if not self._attached:
             for listener in self._sockets:
-                LOG.info("serving %s", listeners.url(listener, self._settings.telemetry_path))
+                scheme = "https" if self._web and self._web.summary.tls else "http"
+                LOG.info("serving %s", listeners.url(listener, self._settings.telemetry_path, scheme))
             self._log_states("started", {"MESSAGE_ID": messages.STARTED})
         elif self._reloading:
             self._log_states("reloaded", {"MESSAGE_ID": messages.RELOADED})
@@ -264,6 +301,7 @@ class Daemon:
         if self._reload_again:
             self._reload_again = False
             self._reload()
+        self._answer_reload()
 
     def _log_states(self, what: str, extra: dict[str, str]) -> None:
         up, wanted = len(self._probes.held()), len(self._names())
@@ -277,9 +315,15 @@ class Daemon:
             reload_successful=self._reload_successful,
             reload_success_time=self._reload_success_time,
             exporter_restarts=self._exporting.restarts,
+            web=self._web.status() if self._web else None,
         )
 
     # Reload.
+
+    def _reload_wanted(self) -> None:
+        """Reload because the exporter was asked to by HTTP, and tell it how that ended."""
+        self._reload_asked = True
+        self._reload()
 
     def _reload(self) -> None:
         if self._loading is not None:
@@ -287,6 +331,9 @@ class Daemon:
             return
         self._reloading = True
         self._notices.reloading()
+        self._reload_faults = []
+        if self._web is not None:
+            self._web.read()
         self._loading = Loading()
         self._loading.read(self._options.files)
 
@@ -309,6 +356,7 @@ class Daemon:
 
     def _refuse_reload(self, text: str) -> None:
         self._reload_successful = False
+        self._reload_faults.append(text)
         self._reloading = False
         extra = {"MESSAGE_ID": messages.RELOAD_REFUSED}
         LOG.error("reload refused, everything runs on as before:\n%s", text, extra=extra)
@@ -318,6 +366,8 @@ class Daemon:
         self._notices.stopping()
         if self._loading is not None:
             self._loading.abort()
+        if self._web is not None:
+            self._web.close()
         if not self._store.keeps:  # else systemd detaches them, unless this is a restart
             self._hooks.close_unused([])
         how = self._exporting.stop()

@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -48,9 +48,21 @@ EXPORTER_FDS = ("ring", "stats", "map:", "hash:", "state")
 class Exporting:
     """The exporter process, or the wait for the next one."""
 
-    def __init__(self, start: Start, listeners: Sequence[socket.socket], patience: float, hooks: Hooks) -> None:
-        """`patience` is how many seconds it may show no sign of life before it is taken to be stuck."""
+    def __init__(
+        self,
+        start: Start,
+        listeners: Sequence[socket.socket],
+        patience: float,
+        hooks: Hooks,
+        reload: Callable[[], None],
+    ) -> None:
+        """`patience` is how many seconds it may show no sign of life before it is taken to be stuck.
+
+        `reload` is called when it asks for that.
+        """
         self._start = start
+        self._reload = reload
+        self.web_fd = -1
         self._listeners = listeners
         self._patience = patience
         self._hooks = hooks
@@ -69,7 +81,8 @@ class Exporting:
         self._born = time.monotonic()
         self.restart_at = None
         self.stuck_at = self._born + max(NEWBORN, self._patience)
-        fds = [self._statm, *(listener.fileno() for listener in self._listeners)]
+        web = [self.web_fd] if self._start.web else []
+        fds = [self._statm, *web, *(listener.fileno() for listener in self._listeners)]
         self._tell("start", shape.to_data(self._start), fds)
         for each in held:
             self.add(each)
@@ -104,6 +117,15 @@ class Exporting:
         """Tell it how things stand."""
         self._tell("status", shape.to_data(status))
 
+    def tell_web(self, fd: int) -> None:
+        """Give it a newer web configuration, and every one that is started later."""
+        self.web_fd = fd
+        self._tell("web", None, [fd])
+
+    def tell_reloaded(self, wrong: str) -> None:
+        """Tell it how the reload that it asked for ended: what was wrong, "" when nothing was."""
+        self._tell("reloaded", wrong)
+
     def heard(self) -> Pulse | None:
         """Take one message from it, and return it if it is a sign of life. Raises HostError when it cannot serve."""
         assert self.child is not None
@@ -114,6 +136,10 @@ class Exporting:
             return None
         if message.kind == "failed":
             raise HostError(str(message.data))
+        if message.kind == "reload" and self._start.enable_lifecycle:
+            LOG.info("reload asked for by HTTP")
+            self._reload()
+            return None
         if message.kind != "pulse":
             raise ValueError(f"the exporter sent a message of kind '{message.kind}'")
         self.stuck_at = time.monotonic() + self._patience

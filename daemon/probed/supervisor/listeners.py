@@ -76,8 +76,8 @@ def _refused(address: Address, error: OSError) -> HostError:
     return HostError(f"cannot listen on {address}: {os.strerror(number)}: {remedy}")
 
 
-def url(listener: socket.socket, path: str) -> str:
+def url(listener: socket.socket, path: str, scheme: str) -> str:
     """Return where a browser on this machine finds `path`."""
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "localhost"}.get(host, host)
-    return f"http://[{host}]:{port}{path}" if ":" in host else f"http://{host}:{port}{path}"
+    return f"{scheme}://[{host}]:{port}{path}" if ":" in host else f"{scheme}://{host}:{port}{path}"

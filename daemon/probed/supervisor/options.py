@@ -18,6 +18,9 @@ class Options:
     telemetry_path: str | None = None
     log_level: str | None = None
     log_format: str | None = None
+    web_config_file: str | None = None
+    max_requests: int | None = None
+    enable_lifecycle: bool | None = None
 
     def over(self, settings: Settings) -> Settings:
         """Put the command line's wishes on top of the site's."""
@@ -27,4 +30,7 @@ class Options:
             telemetry_path=self.telemetry_path or settings.telemetry_path,
             log_level=self.log_level or settings.log_level,
             log_format=self.log_format or settings.log_format,
+            web_config_file=self.web_config_file or settings.web_config_file,
+            max_requests=self.max_requests or settings.max_requests,
+            enable_lifecycle=self.enable_lifecycle or settings.enable_lifecycle,
         )
