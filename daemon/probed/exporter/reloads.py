@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-PATIENCE = 600.0
-"""Seconds that a reload may take: a probe has 30 s, and there may be twenty."""
+PATIENCE = 20.0
+"""Seconds that somebody waits for the end, which comes in any case: longer than that, a request counts as stuck."""
 
 
 class Reloads:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import resource
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -28,6 +29,12 @@ from probed.websettings import WebSettings
 THREADS = 4
 HANGS_AFTER = 3
 """Time-outs after which a page is not slow but stuck."""
+THREADS = 2
+"""That make pages: more would only compete for the interpreter lock, with the thread that talks to clients too."""
+
+SWITCH_SECONDS = 0.0002
+"""How soon who makes a page lets others go on: at every system call the thread that talks to clients gives
+up the interpreter lock, and would wait 5 ms, Python's default, to have it back."""
 
 MAX_REQUESTS = 40
 """Requests that may be answered or wait for it; more get 503. node_exporter's default too."""
@@ -82,6 +89,7 @@ class Server:
 
     def start(self) -> None:
         """Serve from now on, in threads of their own. Raises RuntimeError when there can be no thread."""
+        sys.setswitchinterval(SWITCH_SECONDS)
         for number in range(self._threads):
             self._run(f"http-page-{number}", self._make_pages)
         self._run("http-password", self._verify_passwords)
