@@ -21,7 +21,7 @@ DEB := build/probed_$(VERSION)_all.deb
 DEB_SOURCES := config daemon packaging probes
 DEB_PACKAGES := debhelper dh-python dpkg-dev lintian
 
-.PHONY: run test check bench schema deb dashboards pictures fleet clean
+.PHONY: run test check bench fuzz schema deb dashboards pictures fleet clean
 
 run: $(VENV)/run
 	$(VENV)/bin/probed run --config.file $(CONFIG) $(ARGS)
@@ -37,6 +37,11 @@ check: $(VENV)/test
 # What the daemon costs, as root, in about five minutes; ARGS=--short shows in one that the bench works.
 bench: $(VENV)/test
 	PYTHONPATH=tests:daemon $(VENV)/bin/python -m bench $(ARGS)
+# Everything that parses, each for so many seconds, led by coverage: tests/fuzz.py.
+fuzz: SECONDS ?= 60
+fuzz: $(VENV)/test
+	$(VENV)/bin/pip install --quiet atheris
+	$(VENV)/bin/python tests/fuzz.py $(SECONDS) $(ARGS)
 
 # The JSON schemas for editors, from the same definitions that the daemon reads YAML with.
 schema: $(VENV)/run

@@ -26,9 +26,9 @@ from probed.exporter.terms import Open, Terms
 from probed.exporter.turns import Turns
 from probed.websettings import WebSettings
 
-THREADS = 4
 HANGS_AFTER = 3
 """Time-outs after which a page is not slow but stuck."""
+
 THREADS = 2
 """That make pages: more would only compete for the interpreter lock, with the thread that talks to clients too."""
 

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The properties of unit/test_fuzz.py under atheris, each for some seconds; `make fuzz` installs it and runs this.
+
+    python fuzz.py SECONDS [NAME…]
+
+It sees which code an input reaches and keeps the inputs that reach more. A property that fails ends the run with the
+input in a file `crash-…`. atheris: https://github.com/google/atheris; its hook in Hypothesis:
+https://hypothesis.readthedocs.io/en/latest/extras.html
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def names() -> list[str]:
+    """Return the names of all properties."""
+    from unit import test_fuzz
+
+    return [name for name in vars(test_fuzz) if name.startswith("test_")]
+
+
+def alone(name: str, arguments: list[str]) -> None:
+    """Fuzz one property in this process, which libFuzzer ends."""
+    import atheris
+
+    with atheris.instrument_imports(include=["probed", "h11", "yaml"]):
+        from unit import test_fuzz
+
+    atheris.Setup([sys.argv[0], *arguments], getattr(test_fuzz, name).hypothesis.fuzz_one_input)
+    atheris.Fuzz()
+
+
+def main(seconds: str = "10", *wanted: str) -> int:
+    """Fuzz the properties one after another; return how many failed."""
+    if seconds == "alone":
+        alone(wanted[0], list(wanted[1:]))
+    failed = []
+    for name in wanted or names():
+        with tempfile.TemporaryDirectory() as corpus:
+            limits = (f"-max_total_time={seconds}", "-timeout=20", "-rss_limit_mb=2048", "-print_final_stats=1", corpus)
+            command = [sys.executable, __file__, "alone", name, *limits]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        told = [line for line in done.stderr.splitlines() if "number_of_executed_units" in line]
+        print(f"{name:36} {'ok' if done.returncode == 0 else 'FAILED'} {' '.join(told)}", flush=True)
+        if done.returncode:
+            failed.append(name)
+            print(done.stdout, done.stderr, file=sys.stderr)
+    return len(failed)
+
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(HERE), str(HERE.parent / "daemon")]
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that parses, on anything at all: what comes out is a value or the parser's own error, never another.
+
+In CI each takes some hundreds of examples. `make fuzz SECONDS=60` lets atheris, which sees what of the code was
+reached, look for more with the same properties: see ../fuzz.py.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import mmap
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from probed import declaration, shape, site, yamltext
+from probed.channel import Channel, Closed, Message
+from probed.errors import DeclarationError
+from probed.exporter import formats
+from probed.exporter.admission import Bucket, Passwords
+from probed.exporter.cgroup_names import attribute
+from probed.exporter.client import Client, Gone, State
+from probed.exporter.exchange import REASONS, text
+from probed.exporter.ring import Ring
+from probed.exporter.terms import Open
+from probed.exporter.transport import Wait
+from probed.manifest import Field, LoadedProbe, Pulse, Record, Start, Status
+from probed.request import Failure, Files, LoadRequest, Settings, Wanted
+from probed.webconfig import WebConfiguration
+from probed.websettings import WebSettings, WebSummary
+
+ROOT = Path(__file__).parents[2]
+RING_BYTES = 4096
+MESSAGES = (
+    LoadedProbe, Status, Start, Pulse, LoadRequest, Settings, Wanted, Failure, Files, WebSettings, WebSummary,
+)  # fmt: skip
+
+some = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def seeds(pattern: str) -> list[str]:
+    return [path.read_text() for path in sorted(ROOT.glob(pattern))]
+
+
+@st.composite
+def mutated(draw: st.DrawFn, originals: list[str]) -> str:
+    """A file that is right, with some places cut out, doubled, or replaced by anything."""
+    made = draw(st.sampled_from(originals))
+    for _ in range(draw(st.integers(0, 4))):
+        at = draw(st.integers(0, len(made)))
+        end = min(len(made), at + draw(st.integers(0, 40)))
+        filling = draw(st.one_of(st.text(max_size=20), st.sampled_from(TOKENS), st.just(made[at:end] * 2)))
+        made = made[:at] + filling + made[end:]
+    return made
+
+
+TOKENS = (
+    ":", "- ", "? ", "[", "]", "{", "}", "&a", "*a", "!!python/object:os.system", "<<: ", "%YAML 1.1\n", "---\n", "|\n",
+    "\t", "'", '"', "0o17", "1:30", ".nan", "null", "yes", "\x00", "\ud800", "\ufeff", "#", "~", "1e999", "99999999999",
+)  # fmt: skip
+
+yaml_text = st.one_of(st.text(), st.text(alphabet="ab:-?[]{}&*!|>'\"%#@,\n \t0.~"), st.binary().map(bytes.hex))
+json_data = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@some
+@given(yaml_text)
+def test_yaml(written: str) -> None:
+    with suppress(DeclarationError):
+        yamltext.read(written, "x.yaml")
+
+
+@some
+@given(mutated(seeds("probes/*/*.yaml")))
+def test_declarations(written: str) -> None:
+    with suppress(DeclarationError):
+        declaration.parse(written, "x/x.yaml", "x")
+
+
+@some
+@given(mutated([*seeds("config/probed.yaml"), *seeds("tests/unit/broken/sites/*.yaml")]))
+def test_site_configurations(written: str) -> None:
+    with suppress(DeclarationError):
+        site.parse(written, "probed.yaml")
+
+
+@some
+@given(mutated(seeds("config/web.yaml")))
+def test_web_configurations(written: str) -> None:
+    with suppress(DeclarationError):
+        yamltext.parse(WebConfiguration, written, "web.yaml")
+
+
+@some
+@given(st.one_of(st.binary(), json_data.map(lambda data: json.dumps({"kind": "x", "data": data}).encode())))
+def test_packets(packet: bytes) -> None:
+    ours, theirs = Channel.pair()
+    with theirs:
+        theirs.send(packet)
+        with suppress(ValueError, Closed):
+            assert isinstance(ours.receive(), Message)
+    ours.close()
+
+
+@st.composite
+def almost(draw: st.DrawFn) -> tuple[type, Any]:
+    """A kind of message, and data that has its keys or not."""
+    kind = draw(st.sampled_from(MESSAGES))
+    keys = dict.fromkeys(shape.keys(kind), json_data)
+    return kind, draw(st.one_of(json_data, st.fixed_dictionaries(keys)))
+
+
+@some
+@given(almost())
+def test_messages(drawn: tuple[type, Any]) -> None:
+    kind, data = drawn
+    with suppress(DeclarationError):
+        built = shape.build(kind, data, shape.Source("a message"))
+        assert shape.build(kind, json.loads(json.dumps(shape.to_data(built))), shape.Source("again")) == built
+
+
+@some
+@given(st.binary(max_size=RING_BYTES), st.integers(0, 2**60), st.integers(0, RING_BYTES // 8))
+def test_ring_records(data: bytes, start: int, ahead: int) -> None:
+    """Whatever stands in a ring, draining it ends and stays within it. Only the kernel writes positions."""
+    consumer, producer = mmap.mmap(-1, mmap.PAGESIZE), mmap.mmap(-1, mmap.PAGESIZE + 2 * RING_BYTES)
+    start -= start % 8
+    end = start + 8 * ahead
+    consumer[:8], producer[:8] = start.to_bytes(8, "little"), end.to_bytes(8, "little")
+    for copy in (0, RING_BYTES):
+        producer[mmap.PAGESIZE + copy : mmap.PAGESIZE + copy + len(data)] = data
+    ring = Ring(
+        consumer, producer, RING_BYTES, Record(20, (Field("number", "u32", 0, 1), Field("text", "char", 4, 16)))
+    )
+    for _ in range(2 * RING_BYTES // 8):
+        events = ring.batch(100)
+        assert len(events) <= 100
+        if not ring.release() and not len(events):
+            break
+    assert ring.corrupt >= 0 <= ring.discarded
+
+
+@some
+@given(st.one_of(st.text(), st.from_regex(r"(/[a-z@.:\\x0-9-]{0,80}(\.(slice|scope|service))?){0,9}")))
+def test_cgroup_paths(path: str) -> None:
+    whose = attribute(path)
+    assert whose.unit.isprintable()
+    assert whose.pod_uid.isprintable()
+
+
+class Scripted:
+    """A transport that gives these pieces and then the end, and takes what is sent."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self.pieces = pieces
+        self.sent = b""
+
+    def handshake(self) -> None: ...
+    def end(self) -> None: ...
+    def close(self) -> None: ...
+    def fileno(self) -> int:
+        return -1
+
+    def receive(self) -> bytes:
+        return self.pieces.pop(0) if self.pieces else b""
+
+    def send(self, data: memoryview) -> int:
+        if len(self.sent) % 3 == 1:
+            self.sent += b""
+        self.sent += bytes(data[:1000])
+        return min(1000, len(data))
+
+
+def statuses(sent: bytes) -> Iterator[int]:
+    for part in sent.split(b"HTTP/1.1 ")[1:]:
+        yield int(part[:3])
+
+
+head = st.lists(
+    st.one_of(
+        st.binary(max_size=64),
+        st.sampled_from([
+            b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: ",
+            b"5\r\n\r\n",
+            b"\r\n", b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n", b"Expect: 100-continue\r\n",
+            b"HTTP/1.1", b"CONNECT x:1 ", b"Upgrade: h2c\r\n", b"X: " + 5000 * b"a", b"0\r\n\r\n", b"ffffffffff\r\n",
+            b"\x16\x03\x01",
+        ]),
+    ),
+    max_size=12,
+)  # fmt: skip
+
+
+@some
+@given(head)
+def test_http(pieces: list[bytes]) -> None:
+    """Whatever a client sends, it is answered with a status of ours or hung up on, and nothing is raised."""
+    transport = Scripted([piece for piece in pieces if piece])
+    counted: list[int] = []
+    client = Client(transport, b"", Open(), counted.append)
+    for _ in range(1000):
+        try:
+            client.advance()
+        except Gone:
+            break
+        except Wait as wait:
+            pytest.fail(f"nothing here waits: {wait}")
+        assert client.state is State.WORKING
+        assert client.request is not None
+        assert client.deadline == math.inf
+        client.answer(text(200, client.request.path))
+    else:
+        pytest.fail("it goes on for ever")
+    assert list(statuses(transport.sent))[: len(counted)] == counted
+    assert set(counted) <= set(REASONS)
+
+
+@some
+@given(st.text(alphabet=st.characters(max_codepoint=255)), st.text(alphabet=st.characters(max_codepoint=255)))
+def test_header_values(accept: str, other: str) -> None:
+    formats.choose(accept)
+    formats.accepts_gzip(accept)
+    assert Passwords({"a": f"$2y$04${53 * '.'}"}).look(other) in (None, False)
+    assert Bucket(0.0, 0).take()
+
+
+@some
+@given(st.lists(st.integers(0, 3), max_size=20))
+def test_packets_that_are_cut_short(sizes: list[int]) -> None:
+    ours, theirs = Channel.pair()
+    with theirs:
+        for size in sizes:
+            theirs.send(b'{"kind":"x","data":null}'[:size] or b"{")
+        theirs.shutdown(socket.SHUT_WR)
+        for _ in sizes:
+            with suppress(ValueError):
+                ours.receive()
+    ours.close()
