@@ -168,6 +168,9 @@ class Scripted:
     def handshake(self) -> None: ...
     def end(self) -> None: ...
     def close(self) -> None: ...
+    def has_ended(self) -> bool:
+        return not self.pieces
+
     def fileno(self) -> int:
         return -1
 

@@ -207,6 +207,32 @@ def test_more_requests_than_can_wait_get_503_at_once() -> None:
         assert _ask(address).endswith(b"hello")
 
 
+def test_who_has_hung_up_gets_no_page_while_others_wait() -> None:
+    gate = Gate()
+    listener = _bound()
+    server = Server([listener], gate)
+    server.start()
+    with contextlib.ExitStack() as clients:
+        waiting = [clients.enter_context(_connect(listener.getsockname())) for _ in range(2 * THREADS + 1)]
+        for _ in range(THREADS):
+            gate.inside.get(timeout=LONG)
+        until(lambda: _clients(server) == len(waiting), "all of them are there")
+        for _ in range(50):
+            _connect(listener.getsockname()).close()
+        refused = [clients.enter_context(_connect(listener.getsockname())) for _ in range(MAX_REQUESTS)]
+        assert refused[-1].recv(12) == b"HTTP/1.1 503"
+        gate.open.set()
+        assert all(_answer(client).endswith(b"hello") for client in waiting)
+    server.stop()
+    assert THREADS + gate.inside.qsize() < MAX_REQUESTS + 50
+
+
+def test_who_has_closed_his_half_alone_gets_his_answer() -> None:
+    with _serving(_hello) as (address,), _connect(address) as client:
+        client.shutdown(socket.SHUT_WR)
+        assert _answer(client).endswith(b"hello")
+
+
 def test_clients_that_say_nothing_hold_no_thread() -> None:
     with _serving(_hello) as (address,), contextlib.ExitStack() as clients:
         for _ in range(2 * (THREADS + MAX_REQUESTS)):

@@ -71,6 +71,7 @@ class Client:
         self.terms = terms
         self.state = State.OPENING
         self.request: Request | None = None
+        self.armed = False
         self._transport = transport
         self._timeout = timeout
         self.deadline = time.monotonic() + timeout
@@ -99,6 +100,10 @@ class Client:
         except (OSError, h11.ProtocolError) as error:
             raise Gone from error
         return 0
+
+    def has_hung_up(self) -> bool:
+        """Say whether nothing more will come from it; it may have closed its connection, or only its half of it."""
+        return self._transport.has_ended()
 
     def _step(self) -> None:
         match self.state:

@@ -23,6 +23,8 @@ from probed.exporter.client import Client, Gone, State
 from probed.exporter.exchange import REASONS, Response
 from probed.exporter.seldom import Seldom
 
+LOG = logging.getLogger("exporter")
+
 BACKLOG = 4096
 """Connections that may wait to be accepted; the kernel's net.core.somaxconn may say less."""
 
@@ -39,7 +41,7 @@ Welcome = Callable[[socket.socket, bytes], Client]
 """Makes a client of a connection just accepted and of whom it belongs to."""
 
 Desk = Callable[[Client], Response | None]
-"""Takes a client with a request: answers at once, or later by `answered`."""
+"""Takes a client with a request: answers at once, or later by `answered`. Raises Gone for one to hang up on."""
 
 
 class Front:
@@ -59,7 +61,7 @@ class Front:
         self.responses = dict.fromkeys(REASONS, 0)
         self.dropped = 0
         self.turned = threading.Event()
-        self._seldom = Seldom(logging.getLogger("exporter"))
+        self._seldom = Seldom(LOG)
         self._waker = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll = select.epoll()
         self._epoll.register(self._waker, select.EPOLLIN)
@@ -173,7 +175,6 @@ class Front:
             return
         self._clients[client.fd] = client
         self._of_whom.setdefault(whom, {})[client.fd] = client
-        self._epoll.register(client.fd, select.EPOLLONESHOT)
         self._advance(client)
 
     def _make_room(self, error: OSError) -> None:
@@ -201,22 +202,30 @@ class Front:
         try:
             events = client.advance()
             if client.request is not None:
-                response = self._desk(client)
+                response = self._desk(client)  # may raise Gone
                 if response is None:
                     return
                 client.answer(response, self._stopping)
                 self._next.append(client)  # others come first
                 return
         except Gone as gone:
-            self._seldom.log(logging.DEBUG, f"HTTP: a client is gone: {gone.__cause__ or 'as it should'}")
+            if gone.__cause__:
+                LOG.debug("HTTP: a connection broke: %s", gone.__cause__)
             self._drop(client)
             return
-        self._epoll.modify(client.fd, events | select.EPOLLONESHOT)
+        self._arm(client, events | select.EPOLLONESHOT)
         self._look_at = min(self._look_at, client.deadline)
         self._writing.pop(client.fd, None)
         if client.state is State.WRITING:
             self._writing[client.fd] = client
             self._bound_unsent()
+
+    def _arm(self, client: Client, events: int) -> None:
+        if client.armed:
+            self._epoll.modify(client.fd, events)
+        else:
+            client.armed = True
+            self._epoll.register(client.fd, events)
 
     def _bound_unsent(self) -> None:
         while len(self._writing) > 1 and sum(client.unsent for client in self._writing.values()) > UNSENT_BYTES:

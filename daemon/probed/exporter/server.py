@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from probed.exporter import itself
-from probed.exporter.client import TIMEOUT, Client
+from probed.exporter.client import TIMEOUT, Client, Gone
 from probed.exporter.exchange import Request, Response, text
 from probed.exporter.family import Family
 from probed.exporter.front import Front
@@ -144,6 +144,8 @@ class Server:
         known = self._terms.look(client.request)
         if isinstance(known, Response):
             return known
+        if len(self._requests) > self._threads and client.has_hung_up():
+            raise Gone  # it may have closed its half alone and still want its answer, but others certainly do
         loser = (self._requests if known else self._guesses).put(client.whom, client)
         if loser is None:
             return None

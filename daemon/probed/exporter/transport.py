@@ -42,6 +42,10 @@ class Transport(Protocol):
         """Close the socket."""
         ...
 
+    def has_ended(self) -> bool:
+        """Say whether the other side has sent FIN, and nothing before that is left to read. Never waits."""
+        ...
+
     def fileno(self) -> int:
         """Return the descriptor."""
         ...
@@ -74,6 +78,10 @@ class Plain:
         """Send FIN."""
         self._socket.shutdown(socket.SHUT_WR)
 
+    def has_ended(self) -> bool:
+        """Say whether the other side has sent FIN."""
+        return has_ended(self._socket)
+
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
@@ -81,3 +89,13 @@ class Plain:
     def fileno(self) -> int:
         """Return the descriptor."""
         return self._socket.fileno()
+
+
+def has_ended(connected: socket.socket) -> bool:
+    """Say whether the other side of a TCP connection has sent FIN or RST, and nothing is left to read."""
+    try:
+        return not connected.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The web side as Prometheus has it: a real one scrapes over mutual TLS with a password, also after both changed."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import bcrypt
+import pytest
+import yaml
+from prometheus import Prometheus, prometheus
+
+from certificates import Authority
+from daemon import PATIENCE, Daemon, until
+
+SCRAPE = "1s"
+
+
+def hashed(password: str) -> str:
+    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(6)).decode()
+
+
+class Guarded(Daemon):
+    """A daemon behind TLS and a password, with its authority in the same folder."""
+
+    def __init__(self, folder: Path, password: str) -> None:
+        self.folder = folder
+        self.authority = Authority(folder)
+        self.authority.sign("server", "DNS:localhost")
+        self.client = self.authority.sign("client", "DNS:prometheus.example")
+        self.password = password
+        self.configure_web(password)
+        site = {
+            "probe_directories": [str(Path(__file__).parents[2] / "probes")],
+            "probes": {"process": None},
+            "web": {"config_file": "web.yaml", "enable_lifecycle": True},
+        }
+        super().__init__(folder, site)
+
+    def configure_web(self, password: str) -> None:
+        """Write the web configuration."""
+        tls = {
+            "cert_file": "server.pem", "key_file": "server.key", "client_ca_file": "authority.pem",
+            "client_auth_type": "RequireAndVerifyClientCert", "client_allowed_sans": ["prometheus.example"],
+        }  # fmt: skip
+        users = {"prometheus": hashed(password)}
+        (self.folder / "web.yaml").write_text(yaml.safe_dump({"tls_server_config": tls, "basic_auth_users": users}))
+
+    def job(self, password: str) -> Mapping[str, Any]:
+        """Return how Prometheus is told to scrape it."""
+        tls = {
+            "ca_file": str(self.authority.certificate), "cert_file": str(self.client.certificate),
+            "key_file": str(self.client.key), "server_name": "localhost",
+        }  # fmt: skip
+        return {
+            "job_name": "probed", "scheme": "https", "scrape_interval": SCRAPE, "scrape_timeout": SCRAPE,
+            "tls_config": tls, "basic_auth": {"username": "prometheus", "password_file": self._secret(password)},
+            "static_configs": [{"targets": [f"127.0.0.1:{self.port}"]}],
+        }  # fmt: skip
+
+    def _secret(self, password: str) -> str:
+        path = self.folder / "password"
+        path.write_text(password)
+        return str(path)
+
+    def post(self, path: str, password: str) -> tuple[int, str]:
+        """Send an empty POST; return the status and the body."""
+        context = ssl.create_default_context(cafile=self.authority.certificate)
+        context.load_cert_chain(self.client.certificate, self.client.key)
+        connection = http.client.HTTPSConnection("localhost", self.port, timeout=PATIENCE, context=context)
+        with closing(connection):
+            token = base64.b64encode(f"prometheus:{password}".encode()).decode()
+            connection.request("POST", path, headers={"Authorization": f"Basic {token}"})
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    with Guarded(tmp_path_factory.mktemp("guarded"), "first") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def scraping(guarded: Guarded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    configuration = {"scrape_configs": [guarded.job("first")]}
+    with prometheus(tmp_path_factory.mktemp("prometheus"), configuration) as running:
+        yield running.wait_until_scraped()
+
+
+def test_a_real_prometheus_scrapes_over_mutual_tls_with_a_password(guarded: Guarded, scraping: Prometheus) -> None:
+    assert scraping.value('up{job="probed"}') == 1
+    assert scraping.value('probed_http_responses_total{code="401"}') == 0
+
+
+def test_the_key_is_readable_by_nobody_but_root(guarded: Guarded, scraping: Prometheus) -> None:
+    key = guarded.folder / "server.key"
+    assert (key.stat().st_mode & 0o777, key.stat().st_uid) == (0o600, 0)
+    assert "Uid:\t0" not in Path(f"/proc/{guarded.exporter}/status").read_text()
+
+
+def test_certificate_and_password_change_without_a_restart(guarded: Guarded, scraping: Prometheus) -> None:
+    exporter = guarded.exporter
+    newer = guarded.authority.sign("newer", "DNS:localhost")
+    newer.certificate.rename(guarded.folder / "server.pem")
+    newer.key.rename(guarded.folder / "server.key")
+    guarded.configure_web("second")
+    until(lambda: scraping.value('up{job="probed"}') == 0, "the old password is refused")
+    (guarded.folder / "password").write_text("second")
+    until(lambda: scraping.value('up{job="probed"}') == 1, "the new one is taken")
+    assert scraping.value("probed_web_config_last_reload_successful") == 1
+    assert guarded.exporter == exporter
+
+
+def test_a_reload_by_http_is_answered_when_it_has_ended(guarded: Guarded, scraping: Prometheus) -> None:
+    assert guarded.post("/-/reload", "wrong")[0] == 401
+    assert guarded.post("/-/reload", "second") == (200, "reloaded\n")
+    good = guarded.configuration.read_text()
+    guarded.configuration.write_text(good.replace("probes:", "probs:"))
+    status, body = guarded.post("/-/reload", "second")
+    assert (status, "did you mean 'probes'" in body) == (500, True), body
+    guarded.configuration.write_text(good)
+    assert guarded.post("/-/reload", "second") == (200, "reloaded\n")
+
+
+def test_a_broken_web_configuration_leaves_the_old_in_force(guarded: Guarded, scraping: Prometheus) -> None:
+    good = (guarded.folder / "web.yaml").read_text()
+    (guarded.folder / "web.yaml").write_text(good.replace("cert_file", "cert_fil"))
+    until(lambda: scraping.value("probed_web_config_last_reload_successful") == 0, "it was refused")
+    assert scraping.value('up{job="probed"}') == 1
+    assert "did you mean 'cert_file'" in guarded.log()
+    (guarded.folder / "web.yaml").write_text(good)
+    until(lambda: scraping.value("probed_web_config_last_reload_successful") == 1, "it is right again")
