@@ -95,7 +95,8 @@ def scraping(guarded: Guarded, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def test_a_real_prometheus_scrapes_over_mutual_tls_with_a_password(guarded: Guarded, scraping: Prometheus) -> None:
-    assert scraping.value('up{job="probed"}') == 1
+    until(lambda: scraping.value('up{job="probed"}') == 1, "it is scraped")
+    until(lambda: scraping.value('probed_http_responses_total{code="200"}') > 0, "its pages are kept")
     assert scraping.value('probed_http_responses_total{code="401"}') == 0
 
 
