@@ -37,6 +37,7 @@ check: $(VENV)/test
 # What the daemon costs, as root, in about five minutes; ARGS=--short shows in one that the bench works.
 bench: $(VENV)/test
 	PYTHONPATH=tests:daemon $(VENV)/bin/python -m bench $(ARGS)
+
 # Everything that parses, each for so many seconds, led by coverage: tests/fuzz.py.
 fuzz: SECONDS ?= 60
 fuzz: $(VENV)/test

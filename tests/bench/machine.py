@@ -14,7 +14,7 @@ from pathlib import Path
 from daemon import ROOT
 from probed.linux import bpf
 
-PACKAGES = ("numpy", "prometheus_client", "cheroot", "PyYAML")
+PACKAGES = ("numpy", "prometheus_client", "h11", "PyYAML")
 BPF_LINK_GET_NEXT_ID = 31
 """enum bpf_cmd of Linux include/uapi/linux/bpf.h."""
 
