@@ -94,6 +94,22 @@ def test_what_happens_while_no_daemon_runs_waits_in_the_ring(
     assert service.bpf_ids() == ours
 
 
+def test_counters_go_on_over_a_restart(machine: Machine, service: Service) -> None:
+    spawner, program = machine.install("spawn"), machine.install("exits")
+    for times, end in enumerate((None, restart, kill_supervisor), 1):
+        if end is not None:
+            pid = service.supervisor
+            end(service)
+            until(
+                lambda pid=pid: service.supervisor not in (0, pid) and service.show("SubState") == "running",
+                "it is back",
+            )
+        assert machine.transient(spawner, "1009", program) == "0 1009\n"
+        page = service.scrape()
+        assert page.by("parent", EXECS, comm=program.name) == {spawner.name: times * 1009}
+        assert page.total("probed_process_lifetime_seconds_count", comm=program.name) == times * 1009
+
+
 def test_ten_restarts_under_load_lose_nothing(machine: Machine, service: Service, configuration: str) -> None:
     configure(machine, configuration, process={"ring": {"bytes": "16 MiB"}})
     service.restart()
@@ -107,6 +123,8 @@ def test_ten_restarts_under_load_lose_nothing(machine: Machine, service: Service
     until((machine.root / done.lstrip("/")).exists, "the work is done")
     after = service.scrape()
     assert after.value(CALLS, syscall=RARE) == before.value(CALLS, syscall=RARE) + 101 * 1009
+    assert after.by("parent", EXECS, comm=program.name) == {spawner.name: 101 * 101}
+    assert after.total("probed_process_lifetime_seconds_count", comm=program.name) == 101 * 101
     assert after.emitted("process") == after.accounted("process") >= before.emitted("process") + 3 * 101 * 101
     assert {probe: after.lost(probe) for probe in SHIPPED} == {probe: before.lost(probe) for probe in SHIPPED}
     assert service.bpf_ids() == ours
