@@ -22,7 +22,7 @@ OUT = Path("/out")
 PAGE = "http://127.0.0.1:9788"
 NR_BPF = 321
 BPF_PROG_GET_NEXT_ID, BPF_PROG_GET_FD_BY_ID, BPF_OBJ_GET_INFO_BY_FD = 11, 13, 15
-BPF_PROG_TYPE_RAW_TRACEPOINT = 17
+BPF_PROG_TYPE_TRACING = 26
 """x86-64's number, and enums of Linux include/uapi/linux/bpf.h."""
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -68,7 +68,7 @@ def missed_runs() -> dict[str, int]:
     for info in map(program_info, program_ids()):
         (kind,) = struct.unpack_from("=I", info)
         name, misses = struct.unpack_from("=16s", info, 64)[0], struct.unpack_from("=Q", info, 208)[0]
-        if kind == BPF_PROG_TYPE_RAW_TRACEPOINT:
+        if kind == BPF_PROG_TYPE_TRACING:
             name = name.rstrip(b"\0").decode()
             missed[name] = missed.get(name, 0) + misses
     return missed

@@ -165,7 +165,7 @@ def test_opens_that_fail_are_counted_by_errno(guest: Guest) -> None:
 
 
 def test_system_calls_are_counted(guest: Guest) -> None:
-    missed = guest.missed("syscalls", "on_enter", "on_return")
+    missed = guest.missed("syscalls", "on_return")
     guest.assert_counted(CALLS, missed, "probed_syscalls_total", syscall="sched_get_priority_max")
 
 
@@ -177,9 +177,9 @@ def test_no_event_is_lost_on_the_way(guest: Guest) -> None:
 
 def test_what_the_kernel_left_out_is_on_the_page(guest: Guest) -> None:
     """Before 7.2 it leaves out nothing."""
-    missed = guest.after.by("program", "probed_probe_missed_runs_total")
-    assert all(missed.get(program, 0) <= times for program, times in guest.seen["missed"].items())
-    assert not missed or guest.seen["release"].startswith("7.")
+    missed = [value for (name, _), value in guest.after.items() if name == "probed_probe_missed_runs_total"]
+    assert max(missed) <= max(guest.seen["missed"].values())  # of any hook, a moment later
+    assert not any(missed) or guest.seen["release"].startswith("7.")
 
 
 def test_it_stops_and_goes_without_a_trace(guest: Guest) -> None:
