@@ -13,7 +13,7 @@ import pytest
 from fixtures import OWN_PROBES, Install, Start
 
 from cgroup2 import Cgroups, run_in
-from daemon import PROBES, SHIPPED, Daemon, site
+from daemon import PROBES, Daemon, site, until
 
 EXECS = "probed_process_execs_total"
 LIFETIMES = "probed_process_lifetime_seconds_count"
@@ -122,6 +122,32 @@ def test_unknown_cgroups_are_one_label(start: Start, install: Install, cgroups: 
     assert daemon.scrape().by("unit", EXECS, comm=program.name) == {"unknown": 11}
 
 
+def test_opens_have_the_unit_too(daemon: Daemon, install: Install, cgroups: Cgroups) -> None:
+    """Those that succeed, too: a start of the program itself is some."""
+    path, label = fresh(UNITS["a service"])
+    run_in(cgroups.make(path), install("fail_opens"), "openat", "EMFILE", "1009")
+    cgroups.remove()
+    assert daemon.scrape().total("probed_opens_total", unit=label) == 1_009
+
+
+def test_a_map_of_cgroups_never_fills(start: Start, install: Install, cgroups: Cgroups) -> None:
+    """What went makes room for what comes, and stays counted."""
+    execs, map_full = "probed_owners_execs_total", {"probe": "owners", "reason": "map_full"}
+    program, labels = install("exits"), dict[str, float]()
+    daemon = start(site({"cgroups": None, "owners": None}, [PROBES, OWN_PROBES]))
+    for _ in range(3):
+        for times in range(41):
+            path, label = fresh(UNITS["a service"])
+            for _ in range(times % 3 + 1):
+                run_in(cgroups.make(path), program)
+            cgroups.remove()
+            labels[label] = times % 3 + 1
+        until(lambda: daemon.scrape().value("probed_map_entries", probe="owners", map="execs") < 20, "there is room")
+        page = daemon.scrape()
+        assert {unit: page.value(execs, unit=unit) for unit in labels} == labels
+        assert page.value("probed_events_lost_total", **map_full) == 0
+
+
 HOSTILE = (b"a", b'quo"te', b"back\\slash", b"\\xff", b"\xff", b"%FF", b"pi|pe", b"bra{c}e", b"con\x01trol", b"comma,=")
 
 
@@ -134,20 +160,25 @@ def test_hostile_names_stay_apart_on_a_valid_page(daemon: Daemon, install: Insta
     assert daemon.get("/metrics", Accept="application/openmetrics-text")[0] == 200
 
 
+WITH_POD = {
+    "cgroups": None,
+    "process": {"metrics": {EXECS: {"add_labels": {"pod_uid": {"field": "cgroup", "decoder": "pod_uid"}}}}},
+}
+
+
 @pytest.mark.parametrize("runtime", [name for name, (path, _) in CONTAINERS.items() if path.startswith("kubepods")])
 def test_a_container_of_a_pod_has_its_uid(start: Start, install: Install, cgroups: Cgroups, runtime: str) -> None:
-    daemon = start(site({"cgroups": None, "owners": None}, [PROBES, OWN_PROBES]))
+    daemon = start(site(WITH_POD))
     path, label = fresh(CONTAINERS[runtime])
     program = install("exits")
     run_in(cgroups.make(path), program)
     cgroups.remove()
     page = daemon.scrape()
-    assert page.by("unit", "probed_owners_execs_total", comm=program.name) == {label: 1}
-    assert page.by("pod_uid", "probed_owners_execs_total", comm=program.name) == {POD: 1}
+    assert page.by("unit", EXECS, comm=program.name) == {label: 1}
+    assert page.by("pod_uid", EXECS, comm=program.name) == {POD: 1}
 
 
 def test_what_is_in_no_pod_has_an_empty_pod_uid(start: Start, install: Install, cgroups: Cgroups) -> None:
-    daemon = start(site({**SHIPPED, "owners": None}, [PROBES, OWN_PROBES]))
-    program = install("exits")
+    daemon, program = start(site(WITH_POD)), install("exits")
     run_in(cgroups.make(fresh(UNITS["a service"])[0]), program)
-    assert daemon.scrape().by("pod_uid", "probed_owners_execs_total", comm=program.name) == {"": 1}
+    assert daemon.scrape().by("pod_uid", EXECS, comm=program.name) == {"": 1}

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "probed.bpf.h"
 
-struct event {
+struct owner {
 	u64 cgroup;
-	char comm[16];
 };
+
+BPF_PERCPU_HASH(execs, struct owner, u64, 64);
 
 /* raw tracepoint sched_process_exec(struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm) */
 PROGRAM(on_exec)
 {
-	struct event *event = reserve_event(sizeof(*event));
+	struct owner owner = {.cgroup = current_cgroup()};
+	u64 zero = 0, *count = execs.lookup_or_try_init(&owner, &zero);
 
-	if (!event)
-		return 0;
-	event->cgroup = current_cgroup();
-	bpf_get_current_comm(&event->comm, sizeof(event->comm));
-	submit_event(event);
+	if (count)
+		++*count;
+	else
+		count_map_full();
 	return 0;
 }
