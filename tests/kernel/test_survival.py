@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exporter killed at random instants while the machine does nothing but spawn and fail to open: no event is lost
-or counted twice.
+"""The exporter, and the loader, killed at random instants while the machine does nothing but spawn and fail to open: no
+event is lost or counted twice.
 
-The daemon would wait ever longer before it starts an exporter again; so here its parts are put together without it.
+The daemon would wait ever longer before it starts an exporter again; for that its parts are put together without it.
 """
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import socket
 import subprocess
 import threading
@@ -171,6 +173,38 @@ def test_sigkill_at_any_instant_loses_nothing_and_doubles_nothing(install: Insta
         assert page.total("probed_process_lifetime_seconds_count", comm=program.name) == 1_009 * spawns.rounds
         for probe in ROOMY:
             assert (page.lost(probe), page.emitted(probe)) == (0, page.accounted(probe)), probe
+
+
+RELOADS = 23
+
+
+def test_a_loader_that_is_killed_at_a_reload_costs_no_event(start: Start, install: Install, tmp_path: Path) -> None:
+    """It loads another version of one probe; the others run on, and the older version does where the newer fails."""
+    program, opener = install("exits"), install("fail_opens")
+    instants = random.Random(1_000_003)
+    daemon = start(site(ROOMY))
+    killed = 0
+    with ExitStack() as stack:
+        spawns = Load([str(install("spawn")), "1009", str(program)], tmp_path)
+        stack.callback(spawns.stop)
+        opens = Load([str(opener), "openat", "ENOENT", "200003"], tmp_path)
+        stack.callback(opens.stop)
+        for number in range(RELOADS):
+            changed = {"metrics": {"probed_cgroups_made_total": {"series": 100 + number}}}
+            daemon.configure(site({**ROOMY, "cgroups": changed}))
+            daemon.process.send_signal(signal.SIGHUP)
+            threading.Event().wait(instants.uniform(0, 1.0))
+            for pid in [pid for pid, line in daemon.children().items() if "probed.loader" in line]:
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+    assert killed > RELOADS / 3
+    until(lambda: all(daemon.scrape().value("probed_probe_up", probe=probe) for probe in ROOMY), "all probes are up")
+    page = daemon.scrape()
+    assert page.total("probed_open_failures_total", comm=opener.name, errno="ENOENT") == 200_003 * opens.rounds
+    assert page.total("probed_process_execs_total", comm=program.name) == 1_009 * spawns.rounds
+    assert page.total("probed_process_lifetime_seconds_count", comm=program.name) == 1_009 * spawns.rounds
+    for probe in ("process", "open_failures", "syscalls"):
+        assert (page.lost(probe), page.emitted(probe)) == (0, page.accounted(probe)), probe
 
 
 def test_counters_go_on_when_the_exporter_is_killed(start: Start, install: Install) -> None:
