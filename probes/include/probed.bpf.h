@@ -7,6 +7,7 @@
  *   RING_PAGES	pages of the ring, when the declaration has one
  *   CPUS	how many CPUs this kernel may ever have
  *   PROBED_HAS_IA32	when the kernel runs 32-bit x86 programs
+ *   PROBED_HAS_name	for helpers that not every kernel has: loader/load.py lists them
  * and one #define for each __NR_name and __NR_ia32_name that the source uses.
  */
 #ifndef PROBED_BPF_H
@@ -29,8 +30,8 @@
 	})
 
 /*
- * The same in one instruction, for what the verifier knows: pointers among the tracepoint's arguments, the one that
- * bpf_get_current_task_btf() returns, and what was loaded from these. Members of 4 or 8 bytes. The assembly keeps BCC
+ * The same in one instruction, for what the verifier knows: pointers among the tracepoint's arguments, and what was
+ * loaded from these. Members of 4 or 8 bytes. The assembly keeps BCC
  * from making a call of it.
  */
 #define LOAD(pointer, member)                                                      \
@@ -45,6 +46,18 @@
 #define LOAD_AT(type, value, pointer, offset) \
 	asm volatile("%0 = *(" #type " *)(%1 + %2)" : "=r"(value) : "r"(pointer), "i"(offset))
 #define OFFSET_OF(pointer, member) __builtin_offsetof(__typeof__(*(pointer)), member)
+
+/*
+ * The current task, and members of it and of what it leads to. The verifier knows what it is since Linux 5.11 (commit
+ * 3ca1032ab7ab); before, every member is a read.
+ */
+#ifdef PROBED_HAS_GET_CURRENT_TASK_BTF
+#define current_task()		      bpf_get_current_task_btf()
+#define LOAD_OF_TASK(pointer, member) LOAD(pointer, member)
+#else
+#define current_task()		      ((struct task_struct *)bpf_get_current_task())
+#define LOAD_OF_TASK(pointer, member) READ(pointer, member)
+#endif
 
 /* The same for arrays: into `destination`, an array of the event. */
 #define READ_ARRAY(destination, pointer, member) \
@@ -109,22 +122,26 @@ static __always_inline void submit_event_of(void *event, u64 size)
 
 static __always_inline u64 current_cgroup(void)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct css_set *groups = LOAD(task, cgroups);
-	struct cgroup *cgroup = LOAD(groups, dfl_cgrp);
-	struct kernfs_node *node = LOAD(cgroup, kn);
+	struct task_struct *task = current_task();
+	struct css_set *groups = LOAD_OF_TASK(task, cgroups);
+	struct cgroup *cgroup = LOAD_OF_TASK(groups, dfl_cgrp);
+	struct kernfs_node *node = LOAD_OF_TASK(cgroup, kn);
 
-	return LOAD(task, flags) & PF_KTHREAD ? 0 : LOAD(node, id);
+	return LOAD_OF_TASK(task, flags) & PF_KTHREAD ? 0 : LOAD_OF_TASK(node, id);
 }
 
 /* The current thread's comm, into 16 bytes of the event that begin at a multiple of 8. */
 static __always_inline void current_comm(void *destination)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+#ifdef PROBED_HAS_GET_CURRENT_TASK_BTF
+	struct task_struct *task = current_task();
 	u64 *halves = destination;
 
 	LOAD_AT(u64, halves[0], task, OFFSET_OF(task, comm));
 	LOAD_AT(u64, halves[1], task, OFFSET_OF(task, comm) + 8);
+#else
+	bpf_get_current_comm(destination, 16);
+#endif
 }
 
 /*
@@ -138,9 +155,9 @@ static __always_inline void current_comm(void *destination)
 
 static __always_inline u32 ia32_bit(void)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = current_task();
 
-	return LOAD(task, thread_info.status) & TS_COMPAT ? IA32 : 0;
+	return LOAD_OF_TASK(task, thread_info.status) & TS_COMPAT ? IA32 : 0;
 }
 #else
 static __always_inline u32 ia32_bit(void)
@@ -165,6 +182,21 @@ static __always_inline u32 syscall_of(struct pt_regs *regs)
 	u32 number = number_of(regs);
 
 	return number == (u32)-1 ? number : number | ia32_bit();
+}
+
+/* Which system call the current task is in, wherever it is: for one that does not return. */
+static __always_inline u32 current_syscall(void)
+{
+	struct task_struct *task = current_task();
+#ifdef PROBED_HAS_TASK_PT_REGS
+	return syscall_of((struct pt_regs *)bpf_task_pt_regs(task));
+#else
+	/* Before Linux 5.15: at the top of a stack of four pages. arch/x86/include/asm/processor.h: task_pt_regs() */
+	struct pt_regs *regs = (struct pt_regs *)(READ(task, stack) + 16384) - 1;
+	u32 number = READ(regs, orig_ax);
+
+	return number == (u32)-1 ? number : number | ia32_bit();
+#endif
 }
 
 /* At raw tracepoint sys_exit: which system call is returning, its number and the whole. */

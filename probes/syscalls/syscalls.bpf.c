@@ -81,9 +81,9 @@ static __always_inline bool ends_tasks(u32 syscall)
  */
 static __always_inline void count_numberless(u32 errno)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = current_task();
 
-	if (errno != ENOSYS && !LOAD(task, ptrace))
+	if (errno != ENOSYS && !LOAD_OF_TASK(task, ptrace))
 		count_call(__NR_rt_sigreturn);
 }
 
@@ -107,9 +107,7 @@ PROGRAM(on_return)
 /* raw tracepoint sched_process_exit(struct task_struct *p): a thread whose last call does not return */
 PROGRAM(on_exit)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
-	u32 syscall = syscall_of(regs);
+	u32 syscall = current_syscall();
 
 	if (ends_tasks(syscall))
 		count_call(syscall);

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -207,7 +208,9 @@ class Service:
         group = self.machine.show(self.unit, "ControlGroup")
         try:
             return list(map(int, (self.machine.root / f"sys/fs/cgroup{group}/cgroup.procs").read_text().split()))
-        except FileNotFoundError:  # it has just ended
+        except OSError as error:  # ENOENT, or ENODEV for a file that was open: it has just ended
+            if error.errno not in (errno.ENOENT, errno.ENODEV):
+                raise
             return []
 
     def show(self, name: str) -> str:

@@ -15,6 +15,7 @@ import errno
 import mmap
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, Final
 
 import seccomp
@@ -84,8 +85,8 @@ def confine() -> None:
     try:
         _without_clone3().load()
         _listed().load()
-    except OSError as error:
-        raise HostError(f"the exporter cannot give up system calls: {os.strerror(error.errno or 0)}") from error
+    except (OSError, RuntimeError) as error:  # the second is libseccomp's own "Library error"
+        raise HostError(f"the exporter cannot give up system calls: {error}") from error
 
 
 def _without_clone3() -> seccomp.SyscallFilter:
@@ -100,7 +101,8 @@ def _without_clone3() -> seccomp.SyscallFilter:
 
 def _listed() -> seccomp.SyscallFilter:
     rules = seccomp.SyscallFilter(seccomp.ERRNO(errno.EPERM))
-    rules.set_attr(seccomp.Attr.CTL_LOG, 1)
+    with suppress(RuntimeError):  # a container's own filter may hide that the kernel can log
+        rules.set_attr(seccomp.Attr.CTL_LOG, 1)
     for name in (*FREELY, "clone3"):
         rules.add_rule(seccomp.ALLOW, name)
     for name, arguments in _sometimes():

@@ -33,6 +33,10 @@ RING = "events"
 OWN_MAPS = (LAYOUT, ENUMS, STATS, RING)
 
 
+HELPERS = ("get_current_task_btf", "task_pt_regs")
+"""Helpers that probed.bpf.h does without where the kernel has them not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """What the loader knows of the machine: its types, its raw tracepoints, how many CPUs it may have."""
@@ -83,6 +87,7 @@ def defines(host: Host, ring_bytes: int = 0) -> dict[str, str]:
         "CPUS": f"{host.cpus}UL",
         f"__TARGET_ARCH_{'arm64' if host.machine == 'aarch64' else 'x86'}": "1",
     }
+    macros |= {f"PROBED_HAS_{name.upper()}": "1" for name in HELPERS if host.btf.has_function(f"bpf_{name}")}
     if ring_bytes:
         macros["RING_PAGES"] = str(ring_bytes // PAGE)
     return macros
