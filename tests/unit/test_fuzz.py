@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import math
 import mmap
+import re
 import socket
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -184,9 +184,9 @@ class Scripted:
         return min(1000, len(data))
 
 
-def statuses(sent: bytes) -> Iterator[int]:
-    for part in sent.split(b"HTTP/1.1 ")[1:]:
-        yield int(part[:3])
+def statuses(sent: bytes) -> list[int]:
+    """Return the statuses of answers; one may quote what it was sent."""
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) [A-Z]", sent)]
 
 
 head = st.lists(

@@ -170,7 +170,7 @@ def test_an_added_label_that_the_c_has_no_field_for_is_said_at_the_site_s_line()
     )
     label = probe.metrics["probed_open_failures_total"].labels["pod"]
     event = Record(8, (Field("cgroup", "u64", 0, 1), Field("errno", "u32", 8, 1), Field("comm", "char", 12, 16)))
-    layout = Map("opens", "percpu_array", Record(4, (Field("key", "u32", 0, 1),)), 1)
+    layout = Map("opens", "percpu_hash", Record(8, (Field("cgroup", "u64", 0, 1),)), 1)
     with pytest.raises(DeclarationError) as caught:
         resolve(probe, event, {"opens": layout}, {})
     (problem,) = caught.value.problems
