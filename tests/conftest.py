@@ -1,23 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What holds for all tests: the marker comes from the folder, and each runs only where it can.
+"""What holds for all tests: the marker comes from the folder, and each runs only where it can; workloads and daemons.
 
 Kernel tests need BPF, system tests also what boots a system. With PROBED_REQUIRE_KERNEL=1, as in CI, one of these that
 is skipped for whatever reason has failed.
+
+A process's comm is its program's file name. So a test that runs a program under a name that nobody else has
+finds exact counts under that name, however busy the machine is, and finds them starting at 0.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import programs
+from daemon import Daemon, Start, site, tail
+
 HERE = Path(__file__).parent
-FOLDERS = ("unit", "kernel", "system")
+FOLDERS = {"unit": "unit", "kernel": "kernel", "faults": "kernel", "system": "system"}
+"""Which marker the tests of a folder have."""
 REQUIRE_KERNEL = "PROBED_REQUIRE_KERNEL"
 
 
@@ -48,26 +57,59 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         folder = item.path.relative_to(HERE).parts[0]
         if folder in FOLDERS:
-            item.add_marker(folder)
+            item.add_marker(FOLDERS[folder])
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test where it cannot run."""
-    folders = {folder for folder in FOLDERS if item.get_closest_marker(folder)}
+    markers = {marker for marker in FOLDERS.values() if item.get_closest_marker(marker)}
     reason = ""
-    if folders & {"kernel", "system"}:
+    if markers & {"kernel", "system"}:
         reason = why_no_bpf()
-    if "system" in folders:
+    if "system" in markers:
         reason = reason or why_no_system()
     if reason:
         pytest.skip(reason)
 
 
+@pytest.fixture(scope="session")
+def install(tmp_path_factory: pytest.TempPathFactory) -> programs.Install:
+    """Gives a workload a name, and so a comm, that nobody else has."""
+    folder = tmp_path_factory.mktemp("workloads")
+    programs.compile_workloads(folder)
+    return lambda workload: programs.install(folder, workload)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts daemons of the test's own, ready when they are returned."""
+    with ExitStack() as daemons:
+
+        def start(configuration: Mapping[str, Any] | None = None, **variables: str) -> Daemon:
+            folder = tmp_path / f"daemon-{secrets.token_hex(4)}"
+            folder.mkdir()
+            running = daemons.enter_context(Daemon(folder, configuration or site(), **variables))
+            return running.wait_until_ready()
+
+        yield start
+
+
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
-    """Turn a skipped test of the kernel or of a system into a failed one where all of them must run."""
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, None]:
+    """Show the end of the daemons' logs with a failed test.
+
+    Turn a skipped test of the kernel or of a system into a failed one where all of them must run.
+    """
     report: pytest.TestReport = (yield).get_result()
+    if report.failed and call.when != "teardown":
+        report.sections += [(f"the end of {log}", tail(log)) for log in _logs(getattr(item, "funcargs", {}))]
     ours = any(item.get_closest_marker(folder) for folder in ("kernel", "system"))
     if report.skipped and ours and os.environ.get(REQUIRE_KERNEL) == "1" and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"{REQUIRE_KERNEL}=1, but this test was skipped: {report.longrepr}"
+
+
+def _logs(arguments: Mapping[str, Any]) -> list[Path]:
+    """Return the logs of the daemons that a test has had."""
+    logs = sorted(arguments["tmp_path"].rglob("probed.log")) if "tmp_path" in arguments else []
+    return [*logs, arguments["daemon"].log_file] if isinstance(arguments.get("daemon"), Daemon) else logs

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, ClassVar, Final, Protocol
 
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
@@ -115,9 +115,9 @@ def environment(**more: str) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT / "daemon")} | more
 
 
-def command(*arguments: str, python: str = sys.executable) -> list[str]:
+def command(*arguments: str, python: str = sys.executable, module: str = "probed") -> list[str]:
     """Return how probed is called with these arguments."""
-    return [python, "-m", "probed", *arguments]
+    return [python, "-m", module, *arguments]
 
 
 def run_to_its_end(
@@ -135,10 +135,20 @@ def run_to_its_end(
 class Daemon:
     """``probed run`` as a process of ours; leaving the context stops it, whatever state it is in."""
 
+    module: ClassVar[str] = "probed"
+
     def __init__(
-        self, folder: Path, configuration: Mapping[str, Any], arguments: Sequence[str] = (), **variables: str
+        self,
+        folder: Path,
+        configuration: Mapping[str, Any],
+        arguments: Sequence[str] = (),
+        under: Sequence[str] = (),
+        **variables: str,
     ) -> None:
-        """Start it with its configuration and log in `folder`, with more arguments, with these variables."""
+        """Start it with its configuration and log in `folder`, with more arguments, with these variables.
+
+        `under` is a command that executes what follows it, in the same process.
+        """
         self.configuration = folder / "probed.yaml"
         self.log_file = folder / "probed.log"
         self.port = free_port()
@@ -149,7 +159,7 @@ class Daemon:
         )  # fmt: skip
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                command(*own, *arguments),
+                [*under, *command(*own, *arguments, module=self.module)],
                 cwd=folder, env=environment(**variables), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 
@@ -316,3 +326,9 @@ def bpf_ids(pid: int) -> set[tuple[str, int]]:
         fields = (line.split() for line in fd.read_text().splitlines())
         ids |= {(field[0][:-1], int(field[1])) for field in fields if field[:1] in (["prog_id:"], ["map_id:"])}
     return ids
+
+
+class Start(Protocol):
+    """The fixture `start`: a daemon of the test's own, by default with the shipped probes, ready when returned."""
+
+    def __call__(self, configuration: Mapping[str, Any] | None = None, **variables: str) -> Daemon: ...

@@ -7,6 +7,7 @@ import platform
 import secrets
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,9 @@ import pytest
 SOURCES: Final = Path(__file__).parent / "workloads"
 COMM: Final = 15
 """Characters of a comm. Source: TASK_COMM_LEN of Linux include/linux/sched.h, which counts the NUL."""
+
+Install = Callable[[str], Path]
+"""Takes a workload's name, returns a program of that kind whose comm nobody else has: the fixture `install`."""
 
 
 def compile_workloads(folder: Path, *names: str) -> None:

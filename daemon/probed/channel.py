@@ -23,6 +23,14 @@ class Closed(Exception):
     """The other side has gone."""
 
 
+class Starved(Exception):
+    """A message came without its fds, since this process may open no more files; `message` is what is left of it."""
+
+    def __init__(self, message: Message) -> None:
+        super().__init__(f"message '{message.kind}' came without its descriptors: too many open files")
+        self.message = message
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """`kind` says what it is, `data` is plain JSON data, `fds` belong to the receiver now."""
@@ -60,7 +68,7 @@ class Channel:
             raise Closed from error
 
     def receive(self) -> Message:
-        """Take one message, waiting for it. Raises Closed at the end, ValueError for what is no message."""
+        """Take one message, waiting for it. Raises Closed at the end, Starved, ValueError for what is no message."""
         try:
             body, fds, flags = self._receive()
         except ConnectionResetError as error:
@@ -69,7 +77,9 @@ class Channel:
             raise Closed
         if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
             _close_all(fds)
-            raise ValueError("a message came truncated (too many open files?)")
+            if flags & socket.MSG_TRUNC:
+                raise ValueError("a message came truncated")
+            raise Starved(_parse(body, ()))
         return _parse(body, fds)
 
     def _receive(self) -> tuple[bytes, array[int], int]:

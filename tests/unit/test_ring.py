@@ -33,14 +33,14 @@ class Kernel:
     def _publish(self) -> None:
         self.producer[:8] = self.position.to_bytes(8, "little")
 
-    def submit(self, number: int, flags: int = 0, length: int = EVENT.size) -> int:
+    def submit(self, number: int, flags: int = 0, length: int = EVENT.size, stride: int = STRIDE) -> int:
         """Write one record and return its position."""
         body = (length | flags).to_bytes(4, "little") + bytes(4) + number.to_bytes(4, "little")
         at = self.position
         for copy in (0, SIZE):
             offset = mmap.PAGESIZE + at % SIZE + copy
             self.producer[offset : offset + len(body)] = body
-        self.position += STRIDE
+        self.position += stride
         self._publish()
         return at
 
@@ -132,6 +132,43 @@ def test_a_record_of_another_length_is_corruption_up_to_the_producer(length: int
     assert (ring.corrupt, ring.fill) == (2, 0)
     kernel.submit(4)
     assert drain(ring) == [4]
+
+
+@pytest.mark.parametrize("length", [1, 8, 16, 24, 25, 40, 100, 1000])
+def test_after_records_of_another_length_the_sum_still_closes(length: int) -> None:
+    kernel = Kernel()
+    ring = kernel.ring()
+    for number in (3, 5, 7):
+        kernel.submit(number, length=length, stride=(length + 15) & ~7)
+        wanted = ring.end
+        assert drain(ring) == []
+        assert ring.records == ring.corrupt == wanted
+        assert ring.fill == 0
+    kernel.submit(11)
+    assert drain(ring) == [11]
+    assert (ring.records, ring.end) == (ring.corrupt + 1, ring.corrupt + 1)
+
+
+def test_a_short_record_that_is_still_written_is_left_alone() -> None:
+    kernel = Kernel()
+    ring = kernel.ring()
+    kernel.submit(1, flags=BUSY, length=8, stride=16)
+    assert drain(ring) == []
+    assert (ring.corrupt, ring.fill) == (0, 16)
+
+
+def test_a_new_reader_goes_on_with_the_sums_after_corruption() -> None:
+    kernel = Kernel()
+    old = kernel.ring()
+    kernel.submit(1)
+    kernel.submit(2, length=8, stride=16)
+    kernel.submit(3, length=40, stride=48)
+    assert (drain(old), drain(old)) == ([1], [])
+    new = kernel.ring()
+    new.take_over_losses(1, 0, old.corrupt)
+    kernel.submit(4)
+    assert (drain(old), drain(new)) == ([4], [4])
+    assert (new.records, new.corrupt) == (old.records, old.corrupt) == (1 + old.corrupt + 1, old.corrupt)
 
 
 def test_events_that_wrap_around_the_end_are_whole() -> None:

@@ -8,6 +8,7 @@ privilege: the tree is there for all to read. An id is the inode of the director
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -29,6 +30,10 @@ MOST = 1 << 12
 
 WALK_SECONDS = 10.0
 """An unknown id makes the tree be walked again, but no more often than this."""
+
+
+_OUT_OF_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""What tells nothing of a folder: its cgroup may live, and its counts must not be taken for a dead one's."""
 
 
 def mount_point(root: Path = Path("/")) -> Path | None:
@@ -69,12 +74,16 @@ class Cgroups:
     def __len__(self) -> int:
         return len(self._paths)
 
-    def walk(self) -> set[int]:
-        """Read the whole tree, and return all ids in it."""
+    def walk(self) -> set[int] | None:
+        """Read the whole tree, and return all ids in it; None where that cannot be."""
         self._walked_at = self._clock()
         if self._top is None:
-            return set()
-        found = dict(_tree(self._top))
+            return None
+        try:
+            found = dict(_tree(self._top))
+        except OSError as error:
+            LOG.warning("the tree of cgroups at %s cannot be read: %s; new ones may be 'unknown'", self._top, error)
+            return None
         for number, path in found.items():
             self._keep(number, path)
         return set(found)
@@ -123,8 +132,10 @@ def _tree(top: Path) -> Iterator[tuple[int, str]]:
         try:
             with os.scandir(folder) as entries:
                 below = [(entry.inode(), entry.name) for entry in entries if entry.is_dir(follow_symlinks=False)]
-        except OSError:  # removed since its parent was read
-            continue
+        except OSError as error:
+            if error.errno in _OUT_OF_ROOM:
+                raise
+            continue  # removed since its parent was read
         for number, name in below:
             path = f"{above}/{name}"
             yield number, path

@@ -6,6 +6,8 @@ The drain loop (`loop`) and the HTTP threads call it; one lock keeps them apart.
 
 from __future__ import annotations
 
+import errno
+import gc
 import logging
 import os
 import threading
@@ -23,6 +25,8 @@ from probed.exporter.family import Family
 from probed.exporter.probe import RunningProbe
 from probed.exporter.seldom import Seldom
 from probed.manifest import LoadedProbe, Status
+
+LOG = logging.getLogger("exporter")
 
 ANNOUNCES_CGROUPS = "cgroups"
 """The probe whose events tell which path a cgroup id belongs to."""
@@ -44,15 +48,23 @@ class Collection:
         self._context = Context(self._attribution, Path("/"), self._cgroups.living)
         self._probes: dict[str, RunningProbe] = {}
         self._numbers: dict[str, itself.ProbeNumbers] = {}
+        self._left_out = set[str]()
         self._failures: Counter[str] = Counter()
-        self._seldom = Seldom(logging.getLogger("exporter"))
+        self._seldom = Seldom(LOG)
         self._drains = 0
         self.status: Status | None = None
 
     def add(self, loaded: LoadedProbe, fds: Mapping[str, int]) -> int | None:
-        """Run a probe, instead of an older one of its name; return its ring's fd. Raises OSError."""
-        hear = self._cgroups.hear if loaded.name == ANNOUNCES_CGROUPS else None
-        probe = RunningProbe(loaded, fds, self._cpus, self._context, hear)
+        """Run a probe, instead of an older one of its name; return its ring's fd, if it has one.
+
+        `fds` are by the names of `LoadedProbe.fd_names`. Where some are missing, for this process may open no more
+        files, or where it cannot map them, the probe is left out: every scrape counts as one that failed to collect it.
+        """
+        try:
+            probe = self._running(loaded, fds)
+        except OSError as error:
+            self._leave_out(loaded.name, fds, error)
+            return None
         self.remove(loaded.name)
         with self._lock:
             self._probes[loaded.name] = probe
@@ -60,13 +72,33 @@ class Collection:
                 self._cgroups.walk()  # what was made before the announcements began
         return probe.ring_fd
 
+    def _running(self, loaded: LoadedProbe, fds: Mapping[str, int]) -> RunningProbe:
+        missing = [name for name in loaded.fd_names if name not in fds]
+        if missing:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        hear = self._cgroups.hear if loaded.name == ANNOUNCES_CGROUPS else None
+        return RunningProbe(loaded, fds, self._cpus, self._context, hear)
+
+    def _leave_out(self, name: str, fds: Mapping[str, int], error: OSError) -> None:
+        for fd in fds.values():
+            os.close(fd)
+        self.remove(name)
+        with self._lock:
+            self._left_out.add(name)
+        text = "probe '%s' is left out until a restart: %s; see LimitNOFILE= and the limits of memory of the unit"
+        LOG.error(text, name, error, extra={"PROBE": name})
+
     def remove(self, name: str) -> None:
         """Drop a probe and its series; nothing happens when there is none."""
         with self._lock:
+            self._left_out.discard(name)
             probe = self._probes.pop(name, None)
             self._numbers.pop(name, None)
             if probe is not None:
                 probe.close()
+        if probe is not None:
+            del probe
+            gc.collect()  # its tables are in cycles, which keep its ring and its counters mapped
 
     def drain(self) -> None:
         """Count what waits in every ring."""
@@ -97,6 +129,7 @@ class Collection:
             fill = self._drain()
             for name, probe in self._probes.items():
                 families += self._collect(probe, fill[name])
+            self._failures.update(self._left_out)
             numbers = list(self._numbers.values())
             drains, unknown = self._drains, self._cgroups.unknown
         status = self.status

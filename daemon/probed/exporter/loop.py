@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from probed import shape
-from probed.channel import Channel, Message
+from probed.channel import Channel, Message, Starved
 from probed.exporter.collection import Collection
 from probed.exporter.pulse import Heart
 from probed.manifest import LoadedProbe, Status
@@ -53,14 +53,14 @@ class Loop:
     def prepare(self) -> None:
         """Take what the supervisor knows already, until it says that pages may be served. Raises Closed."""
         while not self._may_serve:
-            self._obey(self._channel.receive())
+            self._hear()
 
     def run(self) -> None:
         """Turn until the supervisor says stop, then drain once more. Raises Closed when the supervisor has gone."""
         while not self._stopping:
             ready = [fd for fd, _ in self._epoll.poll(self._heart.due_in())]
             if self._channel.fileno() in ready:
-                self._obey(self._channel.receive())
+                self._hear()
             if self._poke in ready:
                 os.eventfd_read(self._poke)
             else:
@@ -78,6 +78,13 @@ class Loop:
             os.eventfd_write(self._poke, 1)
             return self._turned.wait_for(lambda: self._turns != before, MOVES_WITHIN)
 
+    def _hear(self) -> None:
+        try:
+            message = self._channel.receive()
+        except Starved as starved:
+            message = starved.message  # only a probe comes with descriptors, and misses them
+        self._obey(message)
+
     def _obey(self, message: Message) -> None:
         order: Callable[[Message], None] | None = {
             "probe": self._add,
@@ -94,7 +101,7 @@ class Loop:
     def _add(self, message: Message) -> None:
         loaded = shape.build(LoadedProbe, message.data, shape.Source("the supervisor's message"))
         self._forget_ring(loaded.name)
-        ring = self._collection.add(loaded, dict(zip(loaded.fd_names, message.fds, strict=True)))
+        ring = self._collection.add(loaded, dict(zip(loaded.fd_names, message.fds, strict=False)))
         if ring is not None:
             # Edge-triggered: woken by a program's wake-up at the fill mark, not by every event that waits.
             self._epoll.register(ring, select.EPOLLIN | select.EPOLLET)

@@ -81,7 +81,7 @@ class RunningProbe:
             ring.skip_to(self._position.value)
         else:
             self._delivered.value = ring.records  # by whom this memory does not know
-        ring.discarded, ring.corrupt = self._discarded.value, self._corrupt.value
+        ring.take_over_losses(self._delivered.value, self._discarded.value, self._corrupt.value)
 
     def _table(self, metric: Metric) -> SeriesTable:
         record = self._map_layout(metric.maps[0]).key if metric.maps else self.loaded.event
@@ -105,7 +105,7 @@ class RunningProbe:
 
     def waiting(self) -> int:
         """Return up to which record, counted since the ring was made, a drain would come now."""
-        return self._ring.records + self._ring.fill // self._ring.stride if self._ring else 0
+        return self._ring.end if self._ring else 0
 
     def drain(self, end: int) -> None:
         """Count the ring's records up to `end`, as `waiting` said it.

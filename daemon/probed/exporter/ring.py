@@ -36,6 +36,7 @@ class Ring:
         self._producer = np.frombuffer(producer, np.uint64, 1)
         self._data = np.frombuffer(producer, np.uint8, 2 * size, mmap.PAGESIZE)
         self._position = self._next = int(self._consumer[0])
+        self._padding = 0
         self.discarded = 0
         self.corrupt = 0
 
@@ -54,13 +55,18 @@ class Ring:
 
     @property
     def records(self) -> int:
-        """Records that left the ring since it was made, delivered or not."""
-        return self._position // self.stride
+        """Records that left the ring since it was made: delivered, discarded or corrupt."""
+        return (self._position + self._padding) // self.stride
 
     @property
     def fill(self) -> int:
         """Bytes that wait in the ring."""
         return int(self._producer[0]) - self._position
+
+    @property
+    def end(self) -> int:
+        """What `records` will be when all that waits now has left the ring."""
+        return self.records + -(-self.fill // self.stride)
 
     def batch(self, limit: int) -> NDArray[Any]:
         """Return the oldest events, at most `limit`, shape (n,): a view of the ring, valid until `release`.
@@ -69,15 +75,17 @@ class Ring:
         A record of another length than the event's is corruption: everything up to the producer is skipped and
         counted, for where the next record begins cannot be known.
         """
-        records = self._waiting(limit)
+        waiting = self.fill
+        records = self._whole(waiting, limit)
+        if 0 < waiting < self.stride:
+            self._skip_fraction()
         lengths = records[LENGTH]
         if (lengths == self._event_bytes).all():
             return records
         return self._sound(records, lengths)
 
-    def _waiting(self, limit: int) -> NDArray[Any]:
-        produced = int(self._producer[0])
-        count = min((produced - self._position) // self.stride, limit)
+    def _whole(self, waiting: int, limit: int) -> NDArray[Any]:
+        count = min(waiting // self.stride, limit)
         start = self._position % self._size
         self._next = self._position + count * self.stride
         return self._data[start : start + count * self.stride].view(self._dtype)
@@ -95,9 +103,18 @@ class Ring:
         self.discarded += len(records) - len(kept)
         return kept
 
+    def _skip_fraction(self) -> None:
+        """Skip what is less than a whole record, for which nobody would ever come."""
+        start = self._position % self._size
+        if not self._data[start : start + 4].view(np.uint32)[0] & BUSY:
+            self._skip_corruption()
+
     def _skip_corruption(self) -> None:
+        """Count in whole records, of which the last may be a fraction: `records` counts that as one too."""
         produced = int(self._producer[0])
-        self.corrupt += -(-(produced - self._position) // self.stride)
+        count = -(-(produced - self._position) // self.stride)
+        self.corrupt += count
+        self._padding += count * self.stride - (produced - self._position)
         self._next = produced
 
     @property
@@ -109,6 +126,12 @@ class Ring:
         """Leave out what lies before a position that another reader had already taken."""
         self._next = max(position, self._position)
         self.release()
+
+    def take_over_losses(self, delivered: int, discarded: int, corrupt: int) -> None:
+        """Go on with the sums of the reader that came as far as this one is now."""
+        self.discarded, self.corrupt = discarded, corrupt
+        if corrupt:  # else every record was whole
+            self._padding = (delivered + discarded + corrupt) * self.stride - self._position
 
     def release(self) -> bool:
         """Give the space of the last batch back to the producers; say whether that was any."""

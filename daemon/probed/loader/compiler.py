@@ -196,6 +196,17 @@ def compile_text(probe: str, text: str, types: str, defines: Mapping[str, str]) 
 
     The header tree that BCC wants is private and gone on return.
     """
+    try:
+        return _compile_in_a_tree(probe, text, types, defines)
+    except OSError as error:
+        raise LoadError(
+            probe, "compile",
+            f"cannot write what the compiler is to read: {error}; some 100 kB are needed for a moment in a folder for "
+            "temporary files: make room there, or set TMPDIR to one that can be written to", error.errno or 0,
+        ) from error  # fmt: skip
+
+
+def _compile_in_a_tree(probe: str, text: str, types: str, defines: Mapping[str, str]) -> Module:
     bcc = import_bcc()
     flags = ["-Werror=implicit-function-declaration", "-Werror=int-conversion"]
     with tempfile.TemporaryDirectory(prefix="probed-") as directory:

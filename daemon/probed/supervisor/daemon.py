@@ -17,6 +17,7 @@ from probed.address import parse_address
 from probed.errors import ConfigurationError, HostError, LoadError
 from probed.manifest import Start, Status
 from probed.supervisor import listeners, passed
+from probed.supervisor.children import why_not
 from probed.supervisor.exporting import Exporting
 from probed.supervisor.fdstore import Store
 from probed.supervisor.hooks import Hooks
@@ -141,7 +142,7 @@ class Daemon:
 
     def _turn(self) -> None:
         """Wait for the next thing, and do it."""
-        with selectors.DefaultSelector() as selector:
+        with selectors.PollSelector() as selector:  # it takes no descriptor, of which there may be none left
             selector.register(self._signals, selectors.EVENT_READ, self._on_signals)
             if self._loading is not None:
                 selector.register(self._loading.fileno(), selectors.EVENT_READ, self._on_loader)
@@ -194,7 +195,17 @@ class Daemon:
         if self._loading is None:
             due = self._probes.due(now)
             if due:
-                self._load(Loading(), due)
+                self._try_again(due)
+
+    def _try_again(self, names: list[str]) -> None:
+        try:
+            loading = Loading()
+        except HostError as error:
+            for name in names:
+                self._failed(LoadError(name, "internal", str(error)))
+            self._exporting.tell_status(self._status())
+        else:
+            self._load(loading, names)
 
     def _on_signals(self) -> None:
         for number in self._signals.recv(64):
@@ -270,7 +281,12 @@ class Daemon:
             self._let_go(held)
             self._failed(LoadError(name, "attach_point", f"cannot join a chain of programs: {error}", error.errno or 0))
             return
-        self._exporting.add(held)
+        try:
+            self._exporting.add(held)
+        except OSError as error:
+            self._let_go(held)
+            self._failed(LoadError(name, "internal", f"it cannot be handed over: {why_not(error)}", error.errno or 0))
+            return
         self._probes.came_up(name, held)
         LOG.info("probe '%s' is up", name, extra={"PROBE": name})
 
@@ -334,8 +350,13 @@ class Daemon:
         self._reload_faults = []
         if self._web is not None:
             self._web.read()
-        self._loading = Loading()
-        self._loading.read(self._options.files)
+        try:
+            self._loading = Loading()
+        except HostError as error:
+            self._refuse_reload(str(error))
+            self._loaded_all()
+        else:
+            self._loading.read(self._options.files)
 
     def _reload_with(self, loading: Loading, reading: Reading) -> None:
         settings = self._options.over(reading.settings)

@@ -15,10 +15,10 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from probed import shape
-from probed.channel import Closed
-from probed.errors import HostError
+from probed.channel import Closed, Message, Starved
+from probed.errors import DeclarationError, HostError
 from probed.manifest import Pulse, Start, Status
-from probed.supervisor.children import Child
+from probed.supervisor.children import Child, why_not
 from probed.supervisor.hooks import Hooks
 from probed.supervisor.loading import Held
 
@@ -75,11 +75,20 @@ class Exporting:
         self.restarts = 0
 
     def launch(self, held: Sequence[Held], status: Status | None) -> None:
-        """Start an exporter and tell it everything. Raises OSError."""
+        """Start an exporter and tell it everything; where that cannot be, later."""
+        self.restart_at = None
+        try:
+            self._launch(held, status)
+        except OSError as error:
+            if self.child is not None:
+                self.child.kill()
+                self.child.reap(STOP_TIMEOUT)
+            self._postpone(f"no exporter can be started: {why_not(error)}")
+
+    def _launch(self, held: Sequence[Held], status: Status | None) -> None:
         self.child = Child("probed.exporter", FRUGAL)
         self.child.channel.set_timeout(TELL_TIMEOUT)
         self._born = time.monotonic()
-        self.restart_at = None
         self.stuck_at = self._born + max(NEWBORN, self._patience)
         web = [self.web_fd] if self._start.web else []
         fds = [self._statm, *web, *(listener.fileno() for listener in self._listeners)]
@@ -99,7 +108,10 @@ class Exporting:
             self.child.kill()  # `died` will be called, and the next one is told everything
 
     def add(self, held: Held) -> None:
-        """Give it a probe's ring, maps and counters, and what /proc tells of its programs: never these themselves."""
+        """Give it a probe's ring, maps and counters, and what /proc tells of its programs: never these themselves.
+
+        Raises OSError before it has been given anything.
+        """
         fds = {name: held.fds[name] for name in held.loaded.fd_names if name.startswith(EXPORTER_FDS)}
         programs = {f"fdinfo:{place.program}": held.fds[f"program:{place.program}"] for place in held.loaded.places}
         programs |= {f"hook:{tracepoint}": program for tracepoint, program in self._hooks.programs(held).items()}
@@ -131,9 +143,21 @@ class Exporting:
         assert self.child is not None
         try:
             message = self.child.channel.receive()
+            pulse = self._understood(message)
         except Closed:
             self.child.kill()  # without the channel it is of no use
             return None
+        except (Starved, ValueError, DeclarationError) as error:
+            LOG.error("the exporter does not speak as it should (%s): ending it", error)
+            self.child.kill()
+            return None
+        if pulse is not None:
+            self.stuck_at = time.monotonic() + self._patience
+        return pulse
+
+    def _understood(self, message: Message) -> Pulse | None:
+        for fd in message.fds:  # nobody has asked for any
+            os.close(fd)
         if message.kind == "failed":
             raise HostError(str(message.data))
         if message.kind == "reload" and self._start.enable_lifecycle:
@@ -141,8 +165,7 @@ class Exporting:
             self._reload()
             return None
         if message.kind != "pulse":
-            raise ValueError(f"the exporter sent a message of kind '{message.kind}'")
-        self.stuck_at = time.monotonic() + self._patience
+            raise ValueError(f"a message of kind '{message.kind}'")
         return shape.build(Pulse, message.data, shape.Source("the exporter's message"))
 
     def end_stuck(self) -> None:
@@ -156,16 +179,15 @@ class Exporting:
         """Reap it and set the time of the next one."""
         assert self.child is not None
         how = self.child.reap(0) or "ended unasked"
-        self.child, self.stuck_at = None, None
         if time.monotonic() - self._born > STEADY:
             self._backoff = FIRST_BACKOFF
-        self.restart_at = time.monotonic() + self._backoff
         self.restarts += 1
-        LOG.error(
-            "the exporter %s; starting it again in %g s: its rings keep what happens meanwhile",
-            how,
-            self._backoff,
-        )
+        self._postpone(f"the exporter {how}")
+
+    def _postpone(self, why: str) -> None:
+        self.child, self.stuck_at = None, None
+        self.restart_at = time.monotonic() + self._backoff
+        LOG.error("%s; starting it again in %g s: its rings keep what happens meanwhile", why, self._backoff)
         self._backoff = min(2 * self._backoff, LAST_BACKOFF)
 
     def stop(self) -> str:

@@ -73,19 +73,24 @@ class Store:
         """Leave a probe's fds there, in one message."""
         if self._send is None:
             return
+        try:
+            self._keep(held, bcc_version)
+        except OSError as error:
+            LOG.warning("probe '%s' will not outlive a restart: systemd cannot keep it: %s", held.loaded.name, error)
+
+    def _keep(self, held: Held, bcc_version: str) -> None:
         fds = [held.fds[name] for name in held.loaded.fd_names]
         rest = Rest(manifest.VERSION, bcc_version, held.loaded, tuple(map(identity, fds)))
         sheet = _sealed(json.dumps(shape.to_data(rest)).encode())
         try:
             self._store(_name(held), [*fds, sheet])
-        except OSError as error:
-            LOG.warning("probe '%s' will not outlive a restart: systemd cannot keep it: %s", held.loaded.name, error)
         finally:
             os.close(sheet)
 
     def let_go(self, held: Held) -> None:
         """Take a probe's fds out of it, and close our own: it is detached."""
-        self._remove(_name(held))
+        if self._send is not None:
+            self._remove(_name(held))
         held.close()
 
     def keep_hook(self, hook: Hook) -> None:

@@ -14,11 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from probed import shape
-from probed.channel import Closed, Message
+from probed.channel import Closed, Message, Starved
 from probed.errors import HostError, LoadError, Reason
 from probed.manifest import LoadedProbe
 from probed.request import Ending, Failure, Files, Goal, LoadRequest, Settings, Wanted
-from probed.supervisor.children import Child
+from probed.supervisor.children import Child, why_not
 
 SECONDS_A_PROBE = 30.0
 """A compile takes 0.2 s here and 10 to 20 s in an emulated machine."""
@@ -96,14 +96,18 @@ class Loading:
     """A loader at work. First `read`, if anything is to be read, then `load`; after both it is `done`."""
 
     def __init__(self) -> None:
-        """Start a loader. Raises OSError."""
+        """Start a loader. Raises HostError when there can be none."""
         self.bcc_version = ""
         self.done = False
         self._work = _Work()
         self._start()
 
     def _start(self) -> None:
-        self._child = Child("probed.loader")
+        try:
+            self._child = Child("probed.loader")
+        except OSError as error:
+            self.done = True
+            raise HostError(f"no loader can be started: {why_not(error)}") from error
         self._trying = ""
         self._settings: Settings | None = None
         self._wanted: dict[str, Wanted] = {}
@@ -152,6 +156,9 @@ class Loading:
             message = self._child.channel.receive()
         except Closed:
             return self._died("internal", "the loader ended while it worked on this probe")
+        except Starved:
+            self._child.kill()
+            return self._died("internal", "there is no room for its descriptors: too many open files; see LimitNOFILE=")
         return self._answered(message)
 
     def _answered(self, message: Message) -> Event | None:
@@ -170,8 +177,8 @@ class Loading:
                 self._work.hooked[str(message.data)] = array
                 return Hook(str(message.data), array, link, program)
             case "loaded":
-                held = _held(message)
-                return self._result(held.loaded.name, held)
+                loaded = shape.build(LoadedProbe, message.data, _ANSWER)
+                return self._result(loaded.name, _held(loaded, message.fds))
             case "failed":
                 failure = shape.build(Failure, message.data, _ANSWER)
                 error = LoadError(failure.name, failure.reason, failure.text, failure.errno)
@@ -230,13 +237,17 @@ class Loading:
             self._finish()
 
 
-def _held(message: Message) -> Held:
+def _held(loaded: LoadedProbe, received: Sequence[int]) -> Held | LoadError:
     """Take over a probe, and give it the memory in which the exporter keeps what it has counted."""
-    loaded = shape.build(LoadedProbe, message.data, _ANSWER)
-    fds = dict(zip(loaded.fd_names, message.fds, strict=False))
+    fds = dict(zip(loaded.fd_names, received, strict=False))
     if not fds:  # it was only tried
         return Held(loaded, fds)
-    state = os.memfd_create("probed-state")
+    try:
+        state = os.memfd_create("probed-state")
+    except OSError as error:
+        Held(loaded, fds).close()
+        text = f"there can be no memory for what it counts: {why_not(error)}"
+        return LoadError(loaded.name, "internal", text, error.errno or 0)
     return Held(replace(loaded, fd_names=(*loaded.fd_names, "state")), fds | {"state": state})
 
 

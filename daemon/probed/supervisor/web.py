@@ -16,10 +16,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from probed import shape
-from probed.channel import Closed, Message
+from probed.channel import Closed, Message, Starved
 from probed.errors import ConfigurationError
 from probed.manifest import WebStatus
-from probed.supervisor.children import Child
+from probed.supervisor.children import Child, why_not
 from probed.websettings import WebSummary, state
 
 LOG = logging.getLogger("supervisor")
@@ -89,15 +89,22 @@ class Web:
         self._look_at = now + PERIOD
         states = {path: _state(path) for path in self.summary.files}
         steady, self._seen = states == self._seen, states
-        if steady and states != self._tried:
-            self.read()
-        return False
+        return steady and states != self._tried and not self.read()
 
-    def read(self) -> None:
-        """Begin to read, unless that is going on."""
-        if self._child is None:
-            self._tried = {path: _state(path) for path in self.summary.files}
+    def read(self) -> bool:
+        """Begin to read, unless that is going on; return whether that can be. Where it cannot, it is tried again."""
+        if self._child is not None:
+            return True
+        try:
             self._start()
+        except OSError as error:
+            self._tried, before = {}, self.wrong
+            self.wrong = f"{self._path}: no loader can be started: {why_not(error)}"
+            if self.wrong != before:
+                LOG.error("web configuration cannot be read, everything is served as before:\n%s", self.wrong)
+            return False
+        self._tried = {path: _state(path) for path in self.summary.files}
+        return True
 
     def _start(self) -> None:
         self._child = Child("probed.loader")
@@ -126,7 +133,7 @@ class Web:
             return self._finish(f"{self._path}: reading took longer than {READ_SECONDS:g} s")
         try:
             message = self._child.channel.receive()
-        except Closed:
+        except (Closed, Starved):
             return self._finish(f"{self._path}: the loader ended while it read the web configuration")
         return self._finish(self._take(message))
 
