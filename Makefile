@@ -21,7 +21,7 @@ DEB := build/probed_$(VERSION)_all.deb
 DEB_SOURCES := config daemon packaging probes
 DEB_PACKAGES := debhelper dh-python dpkg-dev lintian
 
-.PHONY: run test check bench fuzz schema deb dashboards pictures fleet clean
+.PHONY: run test check bench fuzz soak schema deb dashboards pictures fleet clean
 
 run: $(VENV)/run
 	$(VENV)/bin/probed run --config.file $(CONFIG) $(ARGS)
@@ -43,6 +43,10 @@ fuzz: SECONDS ?= 60
 fuzz: $(VENV)/test
 	$(VENV)/bin/pip install --quiet atheris
 	$(VENV)/bin/python tests/fuzz.py $(SECONDS) $(ARGS)
+
+# An hour of storms, reloads and restarts, as root: does anything grow? See tests/soak/README.md.
+soak: $(VENV)/test
+	PYTHONPATH=tests:daemon nice $(VENV)/bin/python -m soak $(ARGS)
 
 # The JSON schemas for editors, from the same definitions that the daemon reads YAML with.
 schema: $(VENV)/run

@@ -49,13 +49,14 @@ def _make(tree: Path, wanted: Path) -> None:
     unfinished.rename(wanted)
 
 
-def run(folder: Path, out: Path, kernel: str, answer: Path) -> None:
+def run(folder: Path, out: Path, kernel: str, answer: Path, cpus: int = 1) -> None:
     """Boot a kernel with `out` as its /out until it has powered off; `answer` is what it must have written there.
 
     Its console goes to OUT/console.log. Raises AssertionError with the end of that.
     """
     for _ in range(2):
-        if _boot([HARNESS / "run-vm", folder, out, kernel], out / "console.log") and answer.exists():
+        command = ["env", f"CPUS={cpus}", HARNESS / "run-vm", folder, out, kernel]
+        if _boot(command, out / "console.log") and answer.exists():
             return
     raise AssertionError(f"kernel {kernel} gave no answer:\n{tail(out / 'console.log')}")
 

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m hurried run …`` is ``probed run`` that waits for seconds where probed waits for minutes."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+from probed.__main__ import main
+from probed.supervisor import loading, probes
+
+LOADER_SECONDS = 8.0
+RETRY_SECONDS = 1.0
+
+if __name__ == "__main__":
+    loading.SECONDS_A_PROBE = LOADER_SECONDS
+    probes.FIRST_RETRY = probes.LAST_RETRY = RETRY_SECONDS
+    probes.State = partial(probes.State, retry_in=RETRY_SECONDS)  # type: ignore[assignment,misc]
+    sys.exit(main())

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happens to a loader costs the probe that it works on, for a while; what runs already counts on."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from faulty import EXECS, SUCCESSFUL, Hasty, StartHasty, ours, spawn, stop_while_it_compiles
+
+from daemon import until
+from programs import Install
+
+LARGER = {"ring": {"bytes": "1 MiB"}}
+
+
+@pytest.fixture
+def counting(hasten: StartHasty, install: Install) -> tuple[Hasty, Path, Path]:
+    """A daemon with a probe that has counted 101 execs, of a program that is run by another."""
+    daemon, spawner, program = hasten(ours("process", "misfit")), install("spawn"), install("exits")
+    spawn(spawner, 101, program)
+    assert daemon.scrape().total(EXECS, comm=program.name) == 101
+    return daemon, spawner, program
+
+
+def assert_recovered(daemon: Hasty, probe: str, ring_bytes: int) -> None:
+    """Assert that the newer version comes up by itself."""
+    until(lambda: daemon.scrape().value("probed_ring_bytes", probe=probe) == ring_bytes, "it is tried again")
+    until(lambda: daemon.loader == 0, "the loader is gone")
+
+
+def test_a_loader_that_is_killed(counting: tuple[Hasty, Path, Path]) -> None:
+    daemon, spawner, program = counting
+    daemon.configure(ours("process", misfit=LARGER))
+    daemon.hang_up()
+    os.kill(stop_while_it_compiles(daemon), signal.SIGKILL)
+    line = daemon.wait_for_log("probe 'misfit': the loader ended while it worked on this probe")
+    assert "it was killed by SIGKILL" in line
+    assert "reason=internal" in line
+    spawn(spawner, 103, program)
+    page = daemon.scrape()
+    assert page.total(EXECS, comm=program.name) == 101 + 103
+    assert daemon.failures("misfit") == {"internal": 1}
+    assert_recovered(daemon, "misfit", 1 << 20)
+
+
+def test_a_loader_that_hangs(counting: tuple[Hasty, Path, Path]) -> None:
+    daemon, spawner, program = counting
+    daemon.configure(ours("process", misfit=LARGER))
+    daemon.hang_up()
+    loader = stop_while_it_compiles(daemon)
+    spawn(spawner, 103, program)
+    assert daemon.scrape().total(EXECS, comm=program.name) == 101 + 103
+    line = daemon.wait_for_log("probe 'misfit': loading took longer than 8 s")
+    assert "reason=timeout" in line
+    assert not Path(f"/proc/{loader}").exists()
+    assert daemon.failures("misfit") == {"timeout": 1}
+    assert daemon.scrape().value(SUCCESSFUL) == 0
+    assert_recovered(daemon, "misfit", 1 << 20)
+
+
+def test_a_loader_that_hangs_before_it_has_read_the_files(counting: tuple[Hasty, Path, Path]) -> None:
+    daemon, spawner, program = counting
+    daemon.hang_up()
+    until(lambda: daemon.loader, "there is a loader")
+    os.kill(daemon.loader, signal.SIGSTOP)
+    daemon.wait_for_log("reload refused, everything runs on as before")
+    assert "the loader ended before it had read the files" in daemon.log()
+    spawn(spawner, 103, program)
+    page = daemon.scrape()
+    assert page.value(SUCCESSFUL) == 0
+    assert page.total(EXECS, comm=program.name) == 101 + 103
+    assert daemon.reload().value(SUCCESSFUL) == 1

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A newer version of a probe that cannot be had: the older one goes on, until there is one that can."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from faulty import OWN_PROBES, SUCCESSFUL, Hasty, StartHasty, calls, ours
+
+from daemon import until
+from programs import Install
+
+MISFIT = "probed_misfit_calls_total"
+EVENT = "100201"
+FAULTS = {
+    "verifier": ("misfit.bpf.c", "if (!event)", "if (longer.more)", "the kernel's verifier refuses program 'on_enter'"),
+    "attach_point": ("misfit.yaml", "sys_enter", "sys_gone", "no raw tracepoint 'sys_gone'"),
+    "compile": ("misfit.bpf.c", "struct longer longer", "struct gone longer", "misfit.bpf.c:"),
+}
+"""By reason: in which file what is replaced by what, and what is said of it."""
+
+
+@pytest.fixture
+def probe(tmp_path: Path) -> Path:
+    """A probe of the site's own, to be changed."""
+    return Path(shutil.copytree(OWN_PROBES / "misfit", tmp_path / "probes" / "misfit"))
+
+
+@pytest.fixture
+def daemon(hasten: StartHasty, probe: Path) -> Hasty:
+    configuration = ours("process", "misfit")
+    configuration["probe_directories"].insert(0, str(probe.parent))
+    return hasten(configuration)
+
+
+@pytest.mark.parametrize("reason", FAULTS)
+def test_the_older_version_goes_on(daemon: Hasty, probe: Path, install: Install, reason: str) -> None:
+    program = install("calls")
+    calls(program, EVENT, "101")
+    file, good, bad, said = FAULTS[reason]
+    text = (probe / file).read_text()
+    (probe / file).write_text(text.replace(good, bad))
+    daemon.hang_up()
+    until(lambda: daemon.failures("misfit").get(reason), "the page says so")
+    assert said in daemon.log()
+    assert daemon.scrape().value(SUCCESSFUL) == 0
+    calls(program, EVENT, "103")
+    page = daemon.scrape()
+    assert page.value("probed_probe_up", probe="misfit") == 1
+    assert page.by("comm", MISFIT) == {program.name: 101 + 103}
+
+    (probe / file).write_text(text.replace("A ring", "Again a ring") + "\n")
+    page = daemon.reload()
+    assert page.value(SUCCESSFUL) == 1
+    calls(program, EVENT, "107")
+    assert daemon.scrape().by("comm", MISFIT) == {program.name: 107}

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a soak watches: memory and descriptors of both processes, and what they have in the kernel.
+
+`course` takes samples; `verdict` says what has grown, and `__main__` makes a table of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+KIB: Final = 1 << 10
+MEMORY_BOUND: Final = 4096 * KIB
+"""By how many bytes a process may be larger at the end than it was before it had settled."""
+DESCRIPTOR_BOUND: Final = 2
+SETTLED: Final = 60.0
+"""Seconds until which memory may grow; a third of the time in a short soak."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process: `memory` is its own in bytes (neither files nor what it shares), `proportional` all of it."""
+
+    memory: int
+    proportional: int
+    descriptors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One moment, `second` after the start, under one of the two configurations; `kernel_bytes` are of BPF objects."""
+
+    second: int
+    way: int
+    supervisor: Process
+    exporter: Process
+    maps: int
+    programs: int
+    kernel_bytes: int
+
+
+def take(second: int, way: int, supervisor: int, exporter: int) -> Sample:
+    """Look at two processes by their ids."""
+    objects = _bpf_objects(supervisor)
+    kinds = [kind for kind, _ in objects]
+    return Sample(
+        second, way, _process(supervisor), _process(exporter),
+        kinds.count("map_id"), kinds.count("prog_id"), sum(objects.values()),
+    )  # fmt: skip
+
+
+def _process(pid: int) -> Process:
+    """Source: proc_pid_smaps(5); Pss_File is left out of `memory`, for it depends on who else has mapped a library."""
+    lines = (line.split() for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
+    sizes = {words[0].rstrip(":"): int(words[1]) * KIB for words in lines}
+    descriptors = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    return Process(sizes["Pss_Anon"] + sizes["Pss_Shmem"], sizes["Pss"], descriptors)
+
+
+def _bpf_objects(pid: int) -> dict[tuple[str, str], int]:
+    """Return the bytes of every map and program that a process has, by kind and id. Source: proc_pid_fdinfo(5)."""
+    objects = {}
+    for file in Path(f"/proc/{pid}/fdinfo").iterdir():
+        fields = {key: text.strip() for key, _, text in (line.partition(":") for line in file.read_text().splitlines())}
+        for kind in ("map_id", "prog_id"):
+            if kind in fields and "memlock" in fields:
+                objects[kind, fields[kind]] = int(fields["memlock"])
+    return objects
+
+
+def verdict(samples: Sequence[Sample], seconds: float) -> list[str]:
+    """Return what has grown past its bound, each as a sentence: under each configuration by itself."""
+    settled = min(SETTLED, seconds / 3)
+    found = []
+    for way in sorted({sample.way for sample in samples}):
+        these = [sample for sample in samples if sample.way == way]
+        early = [sample for sample in these if sample.second <= settled] or these[:1]
+        late = [sample for sample in these if sample not in early]
+        for name, bound, of in _WATCHED:
+            allowed = max(map(of, early)) + bound
+            worst = max(map(of, late), default=0)
+            if worst > allowed:
+                found.append(f"configuration {'AB'[way]}: {name} came to {worst:,}, {allowed:,} is allowed")
+    return found
+
+
+_WATCHED: Final = (
+    ("the supervisor's memory", MEMORY_BOUND, lambda sample: sample.supervisor.memory),
+    ("the exporter's memory", MEMORY_BOUND, lambda sample: sample.exporter.memory),
+    ("the supervisor's descriptors", DESCRIPTOR_BOUND, lambda sample: sample.supervisor.descriptors),
+    ("the exporter's descriptors", DESCRIPTOR_BOUND, lambda sample: sample.exporter.descriptors),
+    ("the number of maps", 0, lambda sample: sample.maps),
+    ("the number of programs", 0, lambda sample: sample.programs),
+    ("the kernel's memory of maps and programs", 0, lambda sample: sample.kernel_bytes),
+)

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""States of a kernel that a test must not put its own machine into: processors that go, clocks that step, sleep,
+kernel.unprivileged_bpf_disabled at each value, lockdown in both modes. In one guest, one after the other.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import kernels
+import pytest
+
+from daemon import ROOT
+from programs import compile_workloads
+
+KERNEL = "6.12"
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
+    """What the guest has seen."""
+    if not shutil.which("qemu-system-x86_64") or not shutil.which("mkfs.ext4"):
+        pytest.skip("other kernels run in QEMU, from a disk: install qemu-system-x86 and e2fsprogs")
+    folder = tmp_path_factory.mktemp("states")
+    (folder / "bin").mkdir()
+    compile_workloads(folder / "bin", "spawn", "exits", "lives")
+    (folder / "bin/spawned").hardlink_to(folder / "bin/exits")
+    for name in ("forth", "back", "asleep"):
+        (folder / "bin" / name).hardlink_to(folder / "bin/lives")
+    for part in ("daemon", "probes"):
+        shutil.copytree(ROOT / part, folder / "tree" / part)
+    (folder / "tree/tests").mkdir()
+    for file in (ROOT / "tests/daemon.py", Path(__file__).with_name("states.py")):
+        shutil.copy(file, folder / "tree/tests")
+    lines = (
+        "cp -a /out/tree /run/tree",
+        "exec env PYTHONPATH=/run/tree/daemon /usr/bin/python3 /run/tree/tests/states.py",
+    )
+    (folder / "guest.sh").write_text("\n".join(lines) + "\n")
+    kernels.run(kernels.disks(), folder, KERNEL, folder / "seen.json", cpus=2)
+    found: Mapping[str, Any] = json.loads((folder / "seen.json").read_text())
+    assert found["end"] == "", f"{found['end']}\n{found['log']}"
+    return found
+
+
+def test_processors_go_and_come(seen: Mapping[str, Any]) -> None:
+    assert seen["online"] == "0"
+    counted = [seen[each] for each in ("unprivileged 0", "two processors", "one processor", "two again")]
+    assert counted == [5, 5 + 23, 5 + 23 + 29, 5 + 23 + 29 + 31]
+
+
+@pytest.mark.parametrize("step", ["forth", "back"])
+def test_steps_of_the_clock_are_no_lifetime(seen: Mapping[str, Any], step: str) -> None:
+    assert seen[step]["least"] <= seen[step]["lived"] <= seen[step]["most"] < 3600
+
+
+def test_sleep_is_part_of_a_lifetime(seen: Mapping[str, Any]) -> None:
+    asleep = seen["asleep"]
+    assert asleep["least"] <= asleep["lived"] <= asleep["most"]
+    assert asleep["awake"] < asleep["least"] - 1
+
+
+def test_unprivileged_bpf_may_be_disabled_or_not(seen: Mapping[str, Any]) -> None:
+    assert [seen["unprivileged 2"], seen["unprivileged 1"]] == [88 + 7, 88 + 14]
+    assert seen["loaded with unprivileged 1"] == 11
+
+
+def test_lockdown_for_integrity_is_no_hindrance(seen: Mapping[str, Any]) -> None:
+    assert seen["loaded with integrity"] == 13
+
+
+def test_lockdown_for_confidentiality_is_named_and_what_runs_goes_on(seen: Mapping[str, Any]) -> None:
+    assert seen["states"] == ["1", "none integrity [confidentiality]"]
+    assert (list(seen["failures"]), seen["up"]) == (["lockdown"], 1)
+    assert seen["running with confidentiality"] == 13 + 17
+    assert "lockdown" in next(line for line in seen["log"].splitlines() if "probe 'process':" in line)
