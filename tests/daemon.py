@@ -323,8 +323,9 @@ def bpf_ids(pid: int) -> set[tuple[str, int]]:
     """Return what a process has descriptors of: ("prog_id" or "map_id", id). Source: proc_pid_fdinfo(5)."""
     ids = set()
     for fd in Path(f"/proc/{pid}/fdinfo").iterdir():
-        fields = (line.split() for line in fd.read_text().splitlines())
-        ids |= {(field[0][:-1], int(field[1])) for field in fields if field[:1] in (["prog_id:"], ["map_id:"])}
+        with suppress(FileNotFoundError):  # closed since: the exporter's clients come and go
+            fields = (line.split() for line in fd.read_text().splitlines())
+            ids |= {(field[0][:-1], int(field[1])) for field in fields if field[:1] in (["prog_id:"], ["map_id:"])}
     return ids
 
 
