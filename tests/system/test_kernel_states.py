@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""States of a kernel that a test must not put its own machine into: processors that go, clocks that step, sleep,
+"""States of a kernel that a test must not put its own machine into: processors that go, clocks that step,
 kernel.unprivileged_bpf_disabled at each value, lockdown in both modes. In one guest, one after the other.
 """
 
@@ -29,7 +29,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
     (folder / "bin").mkdir()
     compile_workloads(folder / "bin", "spawn", "exits", "lives")
     (folder / "bin/spawned").hardlink_to(folder / "bin/exits")
-    for name in ("forth", "back", "asleep"):
+    for name in ("forth", "back"):
         (folder / "bin" / name).hardlink_to(folder / "bin/lives")
     for part in ("daemon", "probes"):
         shutil.copytree(ROOT / part, folder / "tree" / part)
@@ -56,12 +56,6 @@ def test_processors_go_and_come(seen: Mapping[str, Any]) -> None:
 @pytest.mark.parametrize("step", ["forth", "back"])
 def test_steps_of_the_clock_are_no_lifetime(seen: Mapping[str, Any], step: str) -> None:
     assert seen[step]["least"] <= seen[step]["lived"] <= seen[step]["most"] < 3600
-
-
-def test_sleep_is_part_of_a_lifetime(seen: Mapping[str, Any]) -> None:
-    asleep = seen["asleep"]
-    assert asleep["least"] <= asleep["lived"] <= asleep["most"]
-    assert asleep["awake"] < asleep["least"] - 1
 
 
 def test_unprivileged_bpf_may_be_disabled_or_not(seen: Mapping[str, Any]) -> None:
