@@ -37,6 +37,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
     for file in (ROOT / "tests/daemon.py", Path(__file__).with_name("states.py")):
         shutil.copy(file, folder / "tree/tests")
     lines = (
+        "exec >/out/output 2>&1",
         "cp -a /out/tree /run/tree",
         "exec env PYTHONPATH=/run/tree/daemon /usr/bin/python3 /run/tree/tests/states.py",
     )
