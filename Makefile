@@ -13,6 +13,8 @@ RUN_PACKAGES := python3-venv python3-setuptools python3-wheel python3-bcrypt pyt
 TEST_PACKAGES := gcc libc6-dev mmdebstrap openssl util-linux libcap2-bin e2fsprogs qemu-system-x86 runc man-db zsh
 # Only unpacked, beside the virtual environment: to install these starts their services.
 UNPACKED := prometheus prometheus-alertmanager
+empty :=
+UNPACKED_PATH := $(subst $(empty) :,:,$(foreach package,$(UNPACKED),:$(CURDIR)/$(VENV)/$(package)/usr/bin))
 TEST_WHEELS := pytest hypothesis jsonschema mypy ruff types-PyYAML kubernetes-validate \
 	grafana-foundation-sdk==1769699379!11.6.0
 # What the Debian package is made of and with.
@@ -27,7 +29,7 @@ run: $(VENV)/run
 	$(VENV)/bin/probed run --config.file $(CONFIG) $(ARGS)
 
 test: $(VENV)/test
-	PATH="$$PATH$(foreach package,$(UNPACKED),:$(CURDIR)/$(VENV)/$(package)/usr/bin)" $(VENV)/bin/pytest $(ARGS)
+	PATH="$$PATH$(UNPACKED_PATH)" $(VENV)/bin/pytest $(ARGS)
 
 check: $(VENV)/test
 	$(VENV)/bin/ruff format --check daemon tests deploy
@@ -78,7 +80,7 @@ pictures: $(VENV)/test
 
 # Half an hour: plays fleets of hosts to a real Prometheus, and writes what that took into deploy/fleet.md.
 fleet: export PYTHONPATH := tests:tests/system
-fleet: export PATH := $(PATH)$(foreach package,$(UNPACKED),:$(CURDIR)/$(VENV)/$(package)/usr/bin)
+fleet: export PATH := $(PATH)$(UNPACKED_PATH)
 fleet: $(VENV)/test
 	$(VENV)/bin/python -m fleet pages --write
 	nice $(VENV)/bin/python -m fleet rules --write
