@@ -7,6 +7,7 @@ judges.
 
 from __future__ import annotations
 
+import math
 import signal
 import subprocess
 import threading
@@ -53,7 +54,7 @@ def configurations(*ours: str) -> tuple[dict[str, Any], dict[str, Any]]:
     Names that are not `ours` are folded into one: what else this machine does must not look like growth.
     """
     others = {"match": f"(?!{'|'.join(ours)}).*", "replace": "others"}
-    common = {"cgroups": None, "process": None, "open_failures": {"ring": {"bytes": "16 MiB"}}}
+    common = {"cgroups": None, "process": {"ring": {"bytes": "8 MiB"}}, "open_failures": {"ring": {"bytes": "16 MiB"}}}
     more = {"fold": {"comm": [others]} | {label: [{"match": ".*", "replace": "any"}] for label in ("parent", "unit")}}
     other_ends = {"ring": {"bytes": "512 KiB"}, "metrics": {"probed_ends_seconds": {"buckets": [0.02, 0.2, 2, 20]}}}
     directories = [PROBES, OWN_PROBES]
@@ -108,16 +109,16 @@ class Soak:
     def _go_on(self, daemon: Daemon, seconds: float) -> None:
         began = time.monotonic()
         last, reload_at, kill_at = self._scrape(daemon), RELOAD_SECONDS, KILL_SECONDS
-        for second in range(1, int(seconds) + 1):
+        while (second := math.ceil(time.monotonic() - began)) <= seconds:
             time.sleep(max(0.0, began + second - time.monotonic()))
             page = self._scrape(daemon)
             self._look(last, page)
             last = page
             if second >= reload_at:
-                reload_at += RELOAD_SECONDS
-                self._sample_and_reload(daemon, page, second)
+                reload_at = second + RELOAD_SECONDS
+                self._sample_and_reload(daemon, second)
             if second >= kill_at:
-                kill_at += KILL_SECONDS
+                kill_at = second + KILL_SECONDS
                 daemon.kill_exporter()
                 self.course.kills += 1
 
@@ -150,16 +151,18 @@ class Soak:
         if set(UNCHANGED) <= set(up) and page.emitted("process"):
             assert all(now >= then for then, now in zip(self._counts(before), self._counts(page), strict=True))
 
-    def _sample_and_reload(self, daemon: Daemon, page: Page, second: int) -> None:
+    def _sample_and_reload(self, daemon: Daemon, second: int) -> None:
         way = self.course.reloads % 2
-        wanted = self._ways[way]["probes"]
-        assert page.value("probed_config_last_reload_successful") == 1, daemon.log_tail()
-        assert set(page.by("probe", "probed_probe_up")) == set(wanted), daemon.log_tail()
-        if daemon.exporter:
-            self.course.samples.append(take(second, way, daemon.supervisor, daemon.exporter))
+        until(lambda: self._went(daemon, way), "the reload before succeeds")
+        self.course.samples.append(take(second, way, daemon.supervisor, daemon.exporter))
         daemon.configure(self._ways[1 - way])
         daemon.process.send_signal(signal.SIGHUP)
         self.course.reloads += 1
+
+    def _went(self, daemon: Daemon, way: int) -> bool:
+        page = self._scrape(daemon)
+        up = set(page.by("probe", "probed_probe_up"))
+        return page.value("probed_config_last_reload_successful") == 1 and up == set(self._ways[way]["probes"])
 
     def _settle_accounts(self, daemon: Daemon) -> None:
         """See that every one of our own doings was counted once."""
