@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which path a cgroup id belongs to: on trees made of folders, and announcements made of arrays."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -151,3 +152,24 @@ def test_a_host_without_cgroup2_says_so_once(tmp_path: Path, caplog: pytest.LogC
     known = Cgroups(mounted(tmp_path, "22 1 0:5 / / rw - ext4 /dev/vda rw\n"))
     assert "no cgroup2 is mounted here" in caplog.text
     assert known.path(1) is None
+
+
+def test_a_tree_that_cannot_be_read_for_want_of_descriptors_is_not_an_empty_one(
+    host: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tree = Cgroups(host, clock)
+    number = number_of(host, "/system.slice/nginx.service")
+
+    def fail(_: str) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "scandir", fail)
+    clock.now += WALK_SECONDS
+    assert tree.living() is None
+    assert tree.path(number) == "/system.slice/nginx.service"
+    assert "Too many open files" in caplog.text
+    monkeypatch.undo()
+    clock.now += WALK_SECONDS
+    living = tree.living()
+    assert living is not None
+    assert number in living

@@ -2,12 +2,13 @@
 """What passes between the processes: JSON and fds, whole or refused."""
 
 import os
+import resource
 import socket
 from collections.abc import Iterator
 
 import pytest
 
-from probed.channel import MAX_FDS, Channel, Closed
+from probed.channel import MAX_FDS, Channel, Closed, Starved
 
 
 @pytest.fixture
@@ -81,3 +82,21 @@ def test_a_silent_other_side_is_a_timeout(ends: tuple[Channel, Channel]) -> None
     ends[0].set_timeout(0.01)
     with pytest.raises(TimeoutError):
         ends[0].receive()
+
+
+def test_a_message_whose_fds_have_no_room_says_what_it_was(ends: tuple[Channel, Channel]) -> None:
+    files = [os.memfd_create(str(number)) for number in range(3)]
+    ends[0].send("probe", {"name": "a"}, files)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(files) + 1, before[1]))
+    try:
+        with pytest.raises(Starved) as starved:
+            ends[1].receive()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    message = starved.value.message
+    assert (message.kind, message.data, message.fds) == ("probe", {"name": "a"}, ())
+    for fd in files:
+        os.close(fd)
+    ends[0].send("next", None)
+    assert ends[1].receive().kind == "next"

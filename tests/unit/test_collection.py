@@ -85,3 +85,17 @@ def test_the_supervisor_s_memory_is_read_where_it_said(both: Collection) -> None
     family = next(f for f in both.scrape() if f.name == "probed_supervisor_resident_memory_bytes")
     assert family.values[0] > 1e6
     assert family.values[0] % os.sysconf("SC_PAGESIZE") == 0
+
+
+def test_a_probe_whose_descriptors_did_not_arrive_is_left_out(
+    both: Collection, caplog: pytest.LogCaptureFixture
+) -> None:
+    received = os.memfd_create("stats")
+    assert both.add(LoadedProbe("a", "2", None, 0, (), (), ("stats", "state")), {"stats": received}) is None
+    assert "probe 'a' is left out until a restart: [Errno 24] Too many open files" in caplog.text
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(received)
+    assert values(both, "probed_probe_collect_failures_total") == {"a": 1, "b": 0}
+    assert values(both, "probed_events_emitted_total") == {"a": 0, "b": 2}
+    both.add(LoadedProbe("a", "3", None, 0, (), (), ()), {})
+    assert values(both, "probed_probe_collect_failures_total") == {"a": 2, "b": 0}

@@ -57,6 +57,12 @@ def test_every_program_says_its_tracepoint_s_arguments(folder: Path) -> None:
         assert re.search(pattern, source), name
 
 
+def test_times_come_from_the_clock_that_goes_on_in_sleep(folder: Path) -> None:
+    """Lifetimes are differences to start_boottime, and no step of the wall clock may be one. Source: bpf-helpers(7)."""
+    source = (folder / f"{folder.name}.bpf.c").read_text()
+    assert set(re.findall(r"\bbpf_ktime_\w+", source)) <= {"bpf_ktime_get_boot_ns"}
+
+
 def test_the_shipped_probes_run_together() -> None:
     probes = [sources.lone_probe(folder, "").probe for folder in FOLDERS]
     assert declaration.check_together(probes) == []

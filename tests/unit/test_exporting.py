@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The exporter as the supervisor sees it, where there is none to be had, or one that cannot be trusted."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from probed import manifest
+from probed.channel import Channel
+from probed.manifest import Start
+from probed.supervisor import exporting
+from probed.supervisor.exporting import FIRST_BACKOFF, Exporting
+from probed.supervisor.hooks import Hooks
+
+Make = Callable[[], Exporting]
+
+
+class Played:
+    """Stands for an exporter; the test speaks for it."""
+
+    def __init__(self) -> None:
+        self.channel, theirs = Channel.pair()
+        self.theirs = Channel(theirs)
+        self.killed = False
+
+    def kill(self) -> None:
+        self.killed = True
+
+    def reap(self, _: float) -> str:
+        self.channel.close()
+        return "was killed by SIGKILL"
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
+    """What the supervisor gets for an exporter."""
+    one = Played()
+    monkeypatch.setattr(exporting, "Child", lambda *_: one)
+    yield one
+    one.theirs.close()
+    one.channel.close()
+
+
+@pytest.fixture
+def make() -> Make:
+    start = Start(manifest.VERSION, "/metrics", False, None, "info", "logfmt", 10.0, False, 4, False)
+    return lambda: Exporting(start, [], 30.0, Hooks(), lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"), [("pulse", {"series": "many"}), ("pulse", None), ("order", None), ("reload", None)]
+)
+def test_an_exporter_that_speaks_nonsense_is_ended(
+    make: Make, played: Played, caplog: pytest.LogCaptureFixture, kind: str, data: object
+) -> None:
+    one = make()
+    one.launch([], None)
+    played.theirs.send(kind, data)
+    assert one.heard() is None
+    assert played.killed
+    assert "does not speak as it should" in caplog.text
+
+
+def test_descriptors_that_it_sends_are_closed(make: Make, played: Played) -> None:
+    one = make()
+    one.launch([], None)
+    reader, writer = socket.socketpair()
+    with reader:
+        with writer:
+            played.theirs.send("pulse", {"informed": True, "series": 3, "lost": 0}, [writer.fileno()])
+        pulse = one.heard()
+        assert pulse is not None
+        assert pulse.series == 3
+        assert reader.recv(1) == b""
+
+
+def test_where_no_process_can_be_had_it_is_tried_later(
+    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(exporting, "Child", fail)
+    one = make()
+    before = time.monotonic()
+    one.launch([], None)
+    assert one.child is None
+    assert one.restart_at is not None
+    assert one.restart_at >= before + FIRST_BACKOFF
+    assert one.restarts == 0
+    assert "no exporter can be started: Resource temporarily unavailable (EAGAIN)" in caplog.text
+    assert "TasksMax=" in caplog.text
