@@ -216,7 +216,8 @@ class Loading:
         text = f"{text} (it {how})" if how else text
         if self._work.files is not None or not self._work.requests:
             self.done = True
-            return Refused(f"the loader ended before it had read the files ({how or 'with status 0'})")
+            why = text if reason == "timeout" else how or "with status 0"
+            return Refused(f"the loader ended before it had read the files: {why}")
         name = self._trying or self._work.requests[0].name
         rest = [request for request in self._work.requests if request.name != name]
         if rest:
