@@ -72,8 +72,15 @@ def _try_to_remove(group: Path) -> bool:
 
 def run_in(group: Path, *command: str | Path, cwd: Path | None = None) -> None:
     """Run a command, in a folder, whose exec happens in a control group, and wait for it."""
+    with start_in(group, *command, cwd=cwd) as process:
+        pass
+    assert process.returncode == 0, f"{command} in {group}: status {process.returncode}"
+
+
+def start_in(group: Path, *command: str | Path, cwd: Path | None = None) -> subprocess.Popen[bytes]:
+    """Start it, and go on."""
 
     def join() -> None:
         (group / "cgroup.procs").write_text("0")
 
-    subprocess.run(list(map(str, command)), check=True, cwd=cwd, preexec_fn=join, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(list(map(str, command)), cwd=cwd, preexec_fn=join, stdout=subprocess.DEVNULL)  # noqa: PLW1509

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-VERSION = 6
+VERSION = 7
 
 SERIES_BUDGET = 1000
 """Series that a metric may have where neither site nor declaration says otherwise."""
@@ -45,12 +45,16 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """One kernel map that a metric reads: every value is a u64 count, per CPU where `kind` says so."""
+    """One kernel map that a metric reads: every value is a u64 count, per CPU where `kind` says so.
+
+    Counts that it is still to get are in `recent` slots a CPU of a map beside it; 0: there is no such map.
+    """
 
     name: str
     kind: MapKind
     key: Record
     entries: int
+    recent: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +121,11 @@ class LoadedProbe:
 
     `fingerprint` says what it was made from (declaration with overrides, sources): equal means unchanged.
     `ring_bytes` is 0 for a probe without a ring; `event` is then None.
-    Its fds travel beside it, in the order that `fd_names` says: ``ring``, ``stats``, ``map:NAME``,
-    ``hash:NAME`` for hash maps that no metric reads, ``program:PROGRAM``, and ``state``, the supervisor's: memory for
-    what the exporter counts. Instead of programs the exporter gets ``fdinfo:PROGRAM``, a file of /proc, and of the
-    hooks that they are behind ``hook:TRACEPOINT``, such a file too. It runs once its programs are in their `places`.
+    Its fds travel beside it, in the order that `fd_names` says: ``ring``, ``stats``, ``map:NAME`` and ``recent:NAME``
+    beside it, ``hash:NAME`` for hash maps that no metric reads, ``program:PROGRAM``, and ``state``, the supervisor's:
+    memory for what the exporter counts. Instead of programs the exporter gets ``fdinfo:PROGRAM``, a file of /proc, and
+    of the hooks that they are behind ``hook:TRACEPOINT``, such a file too. It runs once its programs are in their
+    `places`.
     """
 
     name: str

@@ -18,6 +18,34 @@ struct opener {
  */
 BPF_PERCPU_HASH(opens, struct opener, u64, 8192);
 
+/* The last few control groups of each CPU. */
+#define RECENT 8
+BPF_PERCPU_ARRAY(opens_recent, struct recent_count, RECENT);
+
+static __always_inline void count_open(struct opener opener)
+{
+	u32 place = recent_slot(opener.cgroup, RECENT);
+	struct recent_count *slot = opens_recent.lookup(&place);
+	struct opener former;
+	u64 zero = 0, *count;
+
+	if (!slot)
+		return;
+	if (!is_recent(slot, opener.cgroup)) {
+		if (!opens.lookup_or_try_init(&opener, &zero)) {
+			count_map_full();
+			return;
+		}
+		former.cgroup = slot->key;
+		stop_recent(slot);
+		count = opens.lookup(&former);
+		if (count)
+			*count += slot->count;
+		start_recent(slot, opener.cgroup);
+	}
+	++slot->count;
+}
+
 static __always_inline bool is_open(u32 syscall)
 {
 	switch (syscall) {
@@ -42,18 +70,13 @@ PROGRAM(on_return)
 	u32 number = returning_number(ctx), errno;
 	struct opener opener;
 	struct event *event;
-	u64 zero = 0, *count;
 
 	if (!is_open(number) && !is_open(number | IA32)) /* most calls are done with here */
 		return 0;
 	if (!is_open(number | ia32_bit()))
 		return 0;
 	opener.cgroup = current_cgroup();
-	count = opens.lookup_or_try_init(&opener, &zero);
-	if (count)
-		++*count;
-	else
-		count_map_full();
+	count_open(opener);
 	errno = returned_errno(ctx);
 	if (!errno)
 		return 0;

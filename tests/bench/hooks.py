@@ -31,6 +31,9 @@ REPEATS: Final = 12
 
 ROUNDS: Final = 7
 
+LABELLED: Final = "probe open_failures"
+UNLABELLED: Final = "open_failures without unit"
+
 
 def measure(setup: Setup) -> list[Figure]:
     """Return the cost of every call with every variant, as what it adds to the call without."""
@@ -50,6 +53,7 @@ def _figures(call: str, found: Mapping[str, list[float]]) -> Iterator[Figure]:
     yield least(f"{call}, without", unit, without)
     for name in list(found)[1:]:
         yield difference(f"{call}, {name}", unit, found[name], without)
+    yield difference(f"{call}, what the label unit adds", unit, found[LABELLED], found[UNLABELLED])
 
 
 def _time(setup: Setup, call: str) -> float:
@@ -70,6 +74,7 @@ def _variants(setup: Setup) -> Variants:
         "empty on both": partial(_empty_programs, "sys_enter", "sys_exit"),
     }
     variants |= {f"probe {name}": partial(_running, setup, these) for name, these in probes.items()}
+    variants[UNLABELLED] = partial(_running, setup, {"cgroups": None, "no_unit": None})
     return variants | {"all probes": partial(_running, setup, SHIPPED)}
 
 

@@ -27,6 +27,8 @@ TARGETS: Final = (
     Target("getppid, all probes", 151, 120),
     Target("failing open, probe open_failures", 284, 200),
     Target("failing open, all probes", 346, 260),
+    Target("failing open, what the label unit adds", None, 30),
+    Target("open and close, what the label unit adds", None, 30),
     Target("spawn, all probes", 38, 15),
     Target("drain, 1,000 label sets, 65,536 waiting", None, 60),
     Target("lost of them", None, 0),

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 from fixtures import OWN_PROBES, Install, Start
 
-from cgroup2 import Cgroups, run_in
+from cgroup2 import Cgroups, run_in, start_in
 from daemon import PROBES, Daemon, site, until
 
 EXECS = "probed_process_execs_total"
@@ -128,6 +128,21 @@ def test_opens_have_the_unit_too(daemon: Daemon, install: Install, cgroups: Cgro
     run_in(cgroups.make(path), install("fail_opens"), "openat", "EMFILE", "1009")
     cgroups.remove()
     assert daemon.scrape().total("probed_opens_total", unit=label) == 1_009
+
+
+def test_opens_of_many_cgroups_at_once_are_told_apart(daemon: Daemon, install: Install, cgroups: Cgroups) -> None:
+    """More than a CPU keeps at hand, while others look at the counts."""
+    program, labels, running = install("fail_opens"), dict[str, float](), []
+    for number in range(23):
+        path, label = fresh(UNITS["a service"])
+        labels[label] = 20_011 + 2 * number
+        running.append(start_in(cgroups.make(path), program, "openat", "EMFILE", str(20_011 + 2 * number)))
+    while any(process.poll() is None for process in running):
+        page = daemon.scrape()
+        assert all(page.total("probed_opens_total", unit=label) <= times for label, times in labels.items())
+    assert [process.returncode for process in running] == [0] * len(running)
+    page = daemon.scrape()
+    assert {label: page.total("probed_opens_total", unit=label) for label in labels} == labels
 
 
 def test_a_map_of_cgroups_never_fills(start: Start, install: Install, cgroups: Cgroups) -> None:

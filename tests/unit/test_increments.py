@@ -51,3 +51,12 @@ def test_keys_that_the_map_has_no_more_make_room() -> None:
     }  # fmt: skip
     since(increments, [(key, 7) for key in range(64, 96)])
     assert since(increments, [(key, 3) for key in (*range(32), *range(64, 96))]) == dict.fromkeys(range(32), 3)
+
+
+def test_a_key_without_a_count_is_none_that_is_gone() -> None:
+    """Some of what it has counted may be on its way into the map."""
+    increments = Increments(ledger(), 1, 4)
+    since(increments, [(key, 5) for key in range(4)])
+    assert since(increments, [(3, 0), (4, 1)]) == {4: 1}
+    assert since(increments, [(3, 7), (4, 1)]) == {3: 2}
+    assert since(Increments(ledger(), 1, 4), [(1, 0)]) == {}

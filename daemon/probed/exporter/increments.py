@@ -31,27 +31,29 @@ class Increments:
         """Return which keys' counts have risen, shape (m,), dtype intp, and by how much, shape (m,), dtype int64.
 
         `keys` shape (words, n), distinct, and `counts` shape (n,): all that there are. A count that is lower than it
-        was (two CPUs wrote it, and an older value won) gives nothing until it is higher again.
+        was (two CPUs wrote it, and an older value won; or some of it was on its way into the map) gives nothing until
+        it is higher again.
         """
-        numbers = self._number(keys)
+        there = counts.nonzero()[0]
+        numbers = self._number(keys[:, there], keys)
         before = self._last.read()[:, -1].astype(np.int64)
         before = np.concatenate((before, np.zeros(len(self._index) - len(before), np.int64)))[numbers]
-        counts = counts.astype(np.int64)
-        risen = (counts > before).nonzero()[0]
+        now = counts[there].astype(np.int64)
+        risen = (now > before).nonzero()[0]
         if len(risen):
             known = len(self._last)
             last = self._last.write(len(self._index))
             last[known:, :-1] = self._index.keys[:, known:].T
-            last[numbers[risen], -1] = counts[risen]
-        return risen, counts[risen] - before[risen]
+            last[numbers[risen], -1] = now[risen]
+        return there[risen], now[risen] - before[risen]
 
-    def _number(self, keys: NDArray[Any]) -> NDArray[Any]:
+    def _number(self, keys: NDArray[Any], all_keys: NDArray[Any]) -> NDArray[Any]:
         numbers = self._index.find(keys)
         new = (numbers < 0).nonzero()[0]
         if not len(new):
             return numbers
         if len(self._index) + len(new) > self._most:
-            self._forget_all_but(keys)
+            self._forget_all_but(all_keys)
         self._index.add(keys)
         return self._index.find(keys)
 

@@ -24,6 +24,9 @@ from probed.manifest import Map
 ENOTSUPP = 524
 """Linux include/linux/errno.h: what a map without batch operations answers."""
 
+COUNT: np.dtype[Any] = np.dtype(np.uint64)
+"""What a map of counts has as its values."""
+
 _BATCH = struct.Struct("=QQQQIIQQ")  # in_batch, out_batch, keys, values, count, map_fd, elem_flags, flags
 _ELEM = struct.Struct("=IIQQQ")  # map_fd, padding, key, value, flags
 
@@ -34,42 +37,31 @@ def possible_cpus(root: Path = Path("/")) -> int:
     return int(text.strip().split(",")[-1].split("-")[-1]) + 1
 
 
-class CountMap:
-    """One map whose values are u64 counts; `entries` are those that the last `read` found."""
+class Entries:
+    """Room for all entries of one map, and what the last `read` found there.
 
-    def __init__(self, fd: int, layout: Map, cpus: int) -> None:
+    `keys` shape (entries,), `values` shape (entries, CPUs), or (entries, 1) where there is one for all of them.
+    """
+
+    def __init__(self, fd: int, layout: Map, cpus: int, values: np.dtype[Any] = COUNT) -> None:
         self._fd = fd
         self._entries = layout.entries
         self._is_array = layout.kind.endswith("array")
-        width = cpus if layout.kind.startswith("percpu") else 1
-        self._keys = np.zeros(layout.entries, dtype(layout.key))
-        self._values = np.zeros((layout.entries, width), np.uint64)
+        self.keys = np.zeros(layout.entries, dtype(layout.key))
+        self.values = np.zeros((layout.entries, cpus if layout.kind.startswith("percpu") else 1), values)
         self._token = ctypes.create_string_buffer(max(layout.key.size, 8))
         self._read = self._read_batch
-        self.entries = 0
 
-    @property
-    def last_keys(self) -> NDArray[Any]:
-        """All keys of the last reading, shape (n,), dtype of the key: a copy."""
-        return self._keys[: self.entries].copy()
-
-    def read(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return keys, shape (n,), dtype of the key, and counts, shape (n,), dtype uint64; zeros are left out.
-
-        Raises OSError.
-        """
+    def read(self) -> int:
+        """Read the map; return how many entries were found, which are the first. Raises OSError."""
         try:
-            count = self._read()
+            return self._read()
         except OSError as error:
             # Linux commit f008d732ab18 ("bpf: Add batched ops support for percpu array") (in v5.13)
             if error.errno not in (ENOTSUPP, errno.EINVAL) or not self._is_array:
                 raise
             self._read = self._read_one_by_one
-            count = self._read()
-        self.entries = count
-        counts = self._values[:count].sum(axis=1, dtype=np.uint64)
-        found = counts.nonzero()[0]
-        return self._keys[:count][found], counts[found]
+            return self._read()
 
     def _read_batch(self) -> int:
         done = 0
@@ -77,7 +69,7 @@ class CountMap:
         while done < self._entries:
             attribute = ctypes.create_string_buffer(_BATCH.size)
             token = ctypes.addressof(self._token)
-            keys, values = self._keys[done:], self._values[done:]
+            keys, values = self.keys[done:], self.values[done:]
             _BATCH.pack_into(
                 attribute, 0, 0 if first else token, token, keys.ctypes.data, values.ctypes.data,
                 self._entries - done, self._fd, 0, 0,
@@ -94,13 +86,32 @@ class CountMap:
 
     def _read_one_by_one(self) -> int:
         keys = np.arange(self._entries, dtype=np.uint32)
-        self._keys.view(np.uint32)[:] = keys
+        self.keys.view(np.uint32)[:] = keys
         for index in range(self._entries):
             attribute = ctypes.create_string_buffer(_ELEM.size)
-            key, value = self._keys[index:].ctypes.data, self._values[index:].ctypes.data
+            key, value = self.keys[index:].ctypes.data, self.values[index:].ctypes.data
             _ELEM.pack_into(attribute, 0, self._fd, 0, key, value, 0)
             linux.bpf(linux.BPF_MAP_LOOKUP_ELEM, attribute)
         return self._entries
+
+
+class CountMap:
+    """One map whose values are u64 counts; `entries` are those that the last `read` found."""
+
+    def __init__(self, fd: int, layout: Map, cpus: int) -> None:
+        self._fd = fd
+        self._content = Entries(fd, layout, cpus)
+        self.entries = 0
+
+    @property
+    def last_keys(self) -> NDArray[Any]:
+        """All keys of the last reading, shape (n,), dtype of the key: a copy."""
+        return self._content.keys[: self.entries].copy()
+
+    def read(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return keys, shape (n,), dtype of the key, and counts, shape (n,), dtype uint64. Raises OSError."""
+        self.entries = self._content.read()
+        return self._content.keys[: self.entries], self._content.values[: self.entries].sum(axis=1, dtype=np.uint64)
 
     def delete(self, keys: NDArray[Any]) -> None:
         """Delete entries, shape (n,), dtype of the key; those that are not there stay so. Raises OSError."""

@@ -3,7 +3,8 @@
 
 `probe` owns one for each map that a metric reads. Where a map's key has a member `cgroup`, the id of a control group,
 entries would only ever be added, for ids do not come again. So when the map is more than half full, entries of control
-groups that are gone are deleted; what they had counted stays counted.
+groups that are gone are deleted; what they had counted stays counted. Beside a map there can be counts that it is still
+to get (`recent`), which belong to its own.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from probed.exporter.hashes import HashUsage
 from probed.exporter.increments import Increments
 from probed.exporter.ledger import Ledger
 from probed.exporter.maps import CountMap
+from probed.exporter.recent import RecentCounts
 from probed.exporter.records import key_words, words_of
 from probed.manifest import Map
 
@@ -31,11 +33,15 @@ Living = Callable[[], Set[int] | None]
 class MapSource:
     """One map. A scrape calls `read`, `take` and, once what was taken has been committed, `retire`."""
 
-    def __init__(self, counts: CountMap, layout: Map, ledger: Ledger, living: Living) -> None:
+    def __init__(
+        self, counts: CountMap, layout: Map, ledger: Ledger, living: Living, recent: RecentCounts | None = None
+    ) -> None:
         self._counts = counts
+        self._recent = recent
         self._layout = layout
         self._increments = Increments(ledger, words_of(layout.key.fields), layout.entries)
         self._living = living
+        self._key = layout.key.fields[0].name
         self._has_cgroups = any(field.name == CGROUP for field in layout.key.fields)
         self._keys = np.zeros(0)
         self._found = (np.zeros(0), np.zeros(0))
@@ -44,7 +50,10 @@ class MapSource:
         """Read the map. Raises OSError."""
         # Before the reading: what a control group did until it went is then in what is read.
         self._keys = self._of_the_gone()
-        self._found = self._counts.read()
+        records, counts = self._counts.read()
+        if self._recent is not None:
+            counts = _with_recent(records[self._key], counts, *self._recent.read())
+        self._found = records, counts
 
     def _of_the_gone(self) -> NDArray[Any]:
         """Return the keys of the last reading, shape (n,), whose control group is gone, if room is getting short."""
@@ -56,6 +65,9 @@ class MapSource:
             return keys[:0]
         alive = np.isin(keys[CGROUP], np.fromiter(living, np.uint64, len(living)))
         gone: NDArray[Any] = keys[~alive]
+        if self._recent is not None:
+            # Their rest would come into the map after its entry has gone.
+            gone = gone[~np.isin(gone[CGROUP], self._recent.held())]
         return gone
 
     def take(self) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -73,3 +85,18 @@ class MapSource:
     def retire(self) -> None:
         """Delete the entries of control groups that were gone before the map was read. Raises OSError."""
         self._counts.delete(self._keys)
+
+
+def _with_recent(there: NDArray[Any], counts: NDArray[Any], keys: NDArray[Any], more: NDArray[Any]) -> NDArray[Any]:
+    """Return the counts of the keys `there` with what is still to be added to them.
+
+    Every key was in the map before it was here; one that came into it after the map was read waits for the next time.
+    """
+    if not len(there):
+        return counts
+    order = there.argsort()
+    places = order.take(there.searchsorted(keys, sorter=order), mode="clip")
+    known = there[places] == keys
+    sums = counts.copy()
+    np.add.at(sums, places[known], more[known])
+    return sums

@@ -21,6 +21,7 @@ from probed.exporter.ledger import Ledger
 from probed.exporter.maps import CountMap
 from probed.exporter.mapsource import MapSource
 from probed.exporter.programs import Program, ProgramInfo, hook_name, told
+from probed.exporter.recent import RecentCounts
 from probed.exporter.ring import Ring
 from probed.exporter.series import SeriesTable
 from probed.manifest import Field, LoadedProbe, Map, Metric, Place, Record
@@ -73,7 +74,8 @@ class RunningProbe:
 
     def _source(self, layout: Map, cpus: int) -> MapSource:
         counts = CountMap(self._fds[f"map:{layout.name}"], layout, cpus)
-        return MapSource(counts, layout, self._ledger, self._context.living_cgroups)
+        recent = RecentCounts.of(self._fds[f"recent:{layout.name}"], layout.recent, cpus) if layout.recent else None
+        return MapSource(counts, layout, self._ledger, self._context.living_cgroups, recent)
 
     def _take_over(self, ring: Ring) -> None:
         """Go on from the last commit: an earlier exporter may have died before it released what it had counted."""

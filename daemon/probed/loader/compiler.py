@@ -180,13 +180,25 @@ class Module:
         kind = _MAP_KINDS.get(self._lib.bpf_table_type(module, encoded))
         if kind is None:
             return "it is neither an array nor a hash"
-        # Asked for by its C name: the table object of a per-CPU map has an array as its value.
-        value = self._lib.bpf_table_leaf_desc(module, encoded).decode()
-        if value != '"unsigned long long"':
-            return f"its values are {value.split(',')[0].strip(chr(34) + '[')}, not u64"
+        value = self._value_type(name)
+        if value != "unsigned long long":
+            return f"its values are {value}, not u64"
         entries = int(self._lib.bpf_table_max_entries(module, encoded))
         key = _INDEX if kind.endswith("array") else _layout(self.table(name).Key, "key", self._probe, name)
         return Map(name, kind, key, entries)
+
+    def recent_slots(self, name: str) -> int:
+        """Return how many `struct recent_count` a map has for each CPU; 0 for another kind of map."""
+        module, encoded = self._bpf.module, name.encode()
+        kind = _MAP_KINDS.get(self._lib.bpf_table_type(module, encoded))
+        if kind != "percpu_array" or self._value_type(name) != "recent_count":
+            return 0
+        return int(self._lib.bpf_table_max_entries(module, encoded))
+
+    def _value_type(self, name: str) -> str:
+        """Return the C name of the type of a map's values: the table object of a per-CPU map has an array there."""
+        described = self._lib.bpf_table_leaf_desc(self._bpf.module, name.encode()).decode()
+        return str(described.split(",")[0].strip('"['))
 
 
 def compile_text(probe: str, text: str, types: str, defines: Mapping[str, str]) -> Module:

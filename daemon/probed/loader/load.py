@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from probed import declaration, site
 from probed.declaration import Probe, enum_constants
@@ -32,6 +32,8 @@ STATS = "probed_stats"
 RING = "events"
 OWN_MAPS = (LAYOUT, ENUMS, STATS, RING)
 
+RECENT = "_recent"
+"""Of the name of a map of `struct recent_count`, what is behind the name of the map that its counts belong to."""
 
 HELPERS = ("get_current_task_btf", "task_pt_regs")
 """Helpers that probed.bpf.h does without where the kernel has them not."""
@@ -120,7 +122,7 @@ def check(request: LoadRequest, host: Host, chains: Chains) -> Checked:
     macros = defines(host, probe.ring.bytes if probe.ring is not None else 0)
     module = compile_text(probe.name, text, types_for(host.btf, text), macros)
     event = module.record(LAYOUT) if probe.ring is not None else None
-    maps, unfit = _maps(module)
+    maps, unfit = _maps(probe.name, module)
     problems: list[Problem] = list(check_programs(probe, functions))
     nowhere = check_attach_points(probe, host.raw_tracepoints)
     try:
@@ -142,8 +144,8 @@ def _places(probe: Probe, functions: Sequence[str], host: Host, chains: Chains) 
     return tuple(chains.find_place(probe.name, name, tracepoint) for name, tracepoint in there.items())
 
 
-def _maps(module: Module) -> tuple[dict[str, Map], dict[str, str]]:
-    """Return the C's maps of counts, and of its other maps why a metric cannot read them."""
+def _maps(probe: str, module: Module) -> tuple[dict[str, Map], dict[str, str]]:
+    """Return the C's maps of counts, and of its other maps why a metric cannot read them. Raises LoadError."""
     maps: dict[str, Map] = {}
     unfit: dict[str, str] = {}
     for name in module.map_names():
@@ -154,7 +156,21 @@ def _maps(module: Module) -> tuple[dict[str, Map], dict[str, str]]:
             maps[name] = layout
         else:
             unfit[name] = layout
+    for name in unfit:
+        if slots := module.recent_slots(name):
+            owner = name.removesuffix(RECENT)
+            maps[owner] = replace(_owner(probe, name, maps.get(owner)), recent=slots)
     return maps, unfit
+
+
+def _owner(probe: str, name: str, owner: Map | None) -> Map:
+    if owner is None or not owner.kind.endswith("hash") or [each.type for each in owner.key.fields] != ["u64"]:
+        raise LoadError(
+            probe, "declaration",
+            f"map '{name}' of struct recent_count stands beside no map of counts: it is called NAME{RECENT} after a "
+            "BPF_PERCPU_HASH(NAME, KEY, u64, …) whose KEY is one u64",
+        )  # fmt: skip
+    return owner
 
 
 def _enums(module: Module) -> Mapping[str, int]:
@@ -185,6 +201,7 @@ def load(checked: Checked, host: Host) -> tuple[LoadedProbe, list[int]]:
     if checked.event is not None:
         fds["ring"] = _needed(module, RING, probe.name)
     fds |= {f"map:{layout.name}": module.map_fd(layout.name) for layout in checked.maps}
+    fds |= {f"recent:{each.name}": module.map_fd(each.name + RECENT) for each in checked.maps if each.recent}
     read = {layout.name for layout in checked.maps}
     fds |= {f"hash:{name}": module.map_fd(name) for name in module.hash_names() if name not in read}
     fds |= {f"program:{name}": fd for name, fd in loaded.items()}

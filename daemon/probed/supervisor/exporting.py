@@ -42,7 +42,7 @@ FRUGAL = {
 }
 """One heap for its few threads, and none of numpy's threads for linear algebra: 6 MB less after a storm."""
 
-EXPORTER_FDS = ("ring", "stats", "map:", "hash:", "state")
+EXPORTER_FDS = ("ring", "stats", "map:", "recent:", "hash:", "state")
 
 
 class Exporting:
