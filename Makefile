@@ -21,7 +21,7 @@ TEST_WHEELS := pytest hypothesis jsonschema mypy ruff types-PyYAML kubernetes-va
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' daemon/probed/__init__.py)
 DEB := build/probed_$(VERSION)_all.deb
 DEB_SOURCES := config daemon packaging probes
-DEB_PACKAGES := debhelper dh-python dpkg-dev lintian
+DEB_PACKAGES := build-essential debhelper dh-python dpkg-dev lintian
 
 .PHONY: run test check bench fuzz soak schema deb dashboards pictures fleet clean
 
