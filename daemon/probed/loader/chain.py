@@ -7,6 +7,8 @@ x86: Emit patchable direct jump as tail call") (in v5.5). So only a small progra
 first program of an array, and each program ends with a jump to the next. The jump to an empty slot is none: the chain
 is whole whoever is missing.
 
+The jumps are written in assembly: calls in C would take the compiler longer than many a probe's own program.
+
 `load` makes C text with it and attaches hooks by it. The supervisor owns the hooks and fills and empties the slots.
 """
 
@@ -23,6 +25,13 @@ from probed.manifest import Place
 
 SLOTS = 32
 """Programs behind one hook: the kernel lets no more than 33 tail calls follow each other."""
+
+R7_IS_A_MAP = 0x1718
+"""The first 32 bits of the instruction that loads r7 with a map, whose fd follows: BPF_LD | BPF_DW | BPF_IMM with
+BPF_PSEUDO_MAP_FD. LLVM 14 cannot read its own word for that, ld_pseudo."""
+
+TAIL_CALL = 12
+"""BPF_FUNC_tail_call of Linux include/uapi/linux/bpf.h."""
 
 ARGUMENT = "struct bpf_raw_tracepoint_args *ctx"
 
@@ -78,7 +87,7 @@ class Chains:
             functions[place.program] = entry(place.program) + _jumps(array, place.slot + 1)
             if not self.is_hooked(place.tracepoint):
                 functions[hook_name(place.tracepoint)] = _jumps(array, 0)
-        return "".join(f"int {name}({ARGUMENT})\n{{\n{body}\treturn 0;\n}}\n" for name, body in functions.items())
+        return "".join(f"int {name}({ARGUMENT})\n{{\n{body}}}\n" for name, body in functions.items())
 
 
 def hook_name(tracepoint: str) -> str:
@@ -97,4 +106,13 @@ def lone(programs: Iterable[str]) -> str:
 
 
 def _jumps(array: int, first: int) -> str:
-    return "".join(f"\tbpf_tail_call_(bpf_pseudo_fd(1, {array}), ctx, {slot});\n" for slot in range(first, SLOTS))
+    """Return C that jumps to every slot from `first` on, and returns 0 where all are empty.
+
+    Nothing of the function comes after it, so it may take any register; a call leaves only r6 to r9 as they were.
+    Source: Linux Documentation/bpf/instruction-set.rst.
+    """
+    lines = ["r6 = %0", f".quad {array << 32 | R7_IS_A_MAP:#x}", ".quad 0"]
+    for slot in range(first, SLOTS):
+        lines += ["r1 = r6", "r2 = r7", f"r3 = {slot}", f"call {TAIL_CALL}"]
+    text = "".join(f'\t\t"{line}\\n"\n' for line in [*lines, "r0 = 0", "exit"])
+    return f'\tasm volatile(\n{text}\t\t: : "r"(ctx) : "memory");\n\t__builtin_unreachable();\n'
