@@ -24,7 +24,7 @@ from pathlib import Path
 from probed import privilege, shape, sources, webfiles
 from probed.channel import Channel, Closed
 from probed.errors import DeclarationError, HostError, LoadError
-from probed.loader import canary, compiler, load
+from probed.loader import canary, compiler, ksyms, load
 from probed.loader.btf import Btf
 from probed.loader.chain import Chains
 from probed.loader.types import offsets_used
@@ -139,6 +139,7 @@ def _serve(channel: Channel) -> None:
     bcc = compiler.import_bcc()
     channel.send("bcc", str(getattr(bcc, "__version__", "unknown")))
     privilege.keep_only(privilege.LOADER)
+    ksyms.take_away()
     loading = Loading(channel, wishes)
     for request in wishes.requests:
         channel.send("trying", request.name)

@@ -29,7 +29,7 @@ def number_of(name: str) -> int:
 
     Raises HostError when libseccomp is not there or does not know the name.
     """
-    seccomp = _import_seccomp()
+    seccomp = import_seccomp()
     number = int(seccomp.resolve_syscall(seccomp.Arch(), name))
     if number == _UNKNOWN:
         raise HostError(_unknown(name, seccomp, seccomp.Arch()))
@@ -45,7 +45,7 @@ def numbers_for(names: frozenset[str]) -> str:
     wanted = sorted(name for name in names if name.startswith(NATIVE) and name != NATIVE)
     if not wanted:
         return ""
-    seccomp = _import_seccomp()
+    seccomp = import_seccomp()
     return "".join(f"{_definition(macro, seccomp)}\n" for macro in wanted)
 
 
@@ -79,7 +79,8 @@ def _known(seccomp: ModuleType, arch: object) -> list[str]:
     return names
 
 
-def _import_seccomp() -> ModuleType:
+def import_seccomp() -> ModuleType:
+    """Return libseccomp's binding. Raises HostError when it is not there."""
     try:
         import seccomp
     except ImportError as error:
