@@ -17,6 +17,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass
+from functools import cache
 from types import NoneType, UnionType
 from typing import (
     Annotated,
@@ -97,7 +98,8 @@ what the caller of `build` gives, or their default.
 """
 
 
-def keys(cls: type) -> dict[str, Any]:
+@cache
+def keys(cls: type) -> Mapping[str, Any]:
     """List the keys that the document has for a dataclass, in order, each with its type hint."""
     hints = get_type_hints(cls, include_extras=True)
     return {f.name: hints[f.name] for f in dataclasses.fields(cls) if _GIVEN not in extras(hints[f.name])}

@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,25 +57,26 @@ class Loading:
         self._channel = channel
         self._goal = wishes.goal
         self._chains = Chains(wishes.hooked)
-        self._canary = None if self._goal == "compile" else self._start_canary(requests)
+        self._used = {each.name: frozenset(self._members(each)) for each in requests}
+        self._canary = None if self._goal == "compile" else self._start_canary(requests[0])
 
-    def _start_canary(self, requests: list[LoadRequest]) -> canary.Watch:
-        used = {member for each in requests for member in self._members(each)}
-        return canary.Watch(used, requests[0].header, requests[0].canary, self._host)
+    def _start_canary(self, any_request: LoadRequest) -> canary.Watch:
+        used = frozenset[canary.Member]().union(*self._used.values())
+        return canary.Watch(used, any_request.header, any_request.canary, self._host)
 
     def answer(self, request: LoadRequest) -> Answer:
         """Go as far as the goal with one probe. Raises LoadError, DeclarationError, HostError."""
         checked = load.check(request, self._host, self._chains)
         if self._canary is None:
             return load.describe(checked), []
-        canary.refuse(request.name, self._members(request), self._canary.wrong_members())
+        canary.refuse(request.name, self._used[request.name], self._canary.wrong_members())
         loaded, fds = load.load(checked, self._host)
         for tracepoint, *hook in load.hook(checked, self._host, self._chains):
             self._channel.send("hook", tracepoint, hook)
         return loaded, fds if self._goal == "attach" else []
 
-    def _members(self, request: LoadRequest) -> list[canary.Member]:
-        return sorted(offsets_used(self._host.btf, request.header.text + request.source.text))
+    def _members(self, request: LoadRequest) -> Iterable[canary.Member]:
+        return offsets_used(self._host.btf, request.header.text + request.source.text)
 
 
 def _possible_cpus(root: Path) -> int:

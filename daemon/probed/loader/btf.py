@@ -8,8 +8,9 @@ elsewhere. The format's source is Linux Documentation/bpf/btf.rst and include/ua
 from __future__ import annotations
 
 import os
+import re
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -138,29 +139,38 @@ class Btf:
             type_id = self.target(type_id)
         self._damaged(f"type {type_id} stands behind more than {DEEPEST} typedefs and qualifiers")
 
-    def members(self, type_id: int) -> Iterator[Member]:
-        """Yield a struct's or union's members as C names them: those of anonymous ones inside are its own."""
-        return self._members(type_id, 0, ())
+    def members(self, type_id: int, names: Collection[str] | None = None) -> Iterator[Member]:
+        """Yield a struct's or union's members as C names them: those of anonymous ones inside are its own.
 
-    def _members(self, type_id: int, base: int, outer: tuple[int, ...]) -> Iterator[Member]:
+        With `names` those that are called so: most of the time that all of them take is saved.
+        """
+        return self._members(type_id, names, 0, ())
+
+    def _members(
+        self, type_id: int, names: Collection[str] | None, base: int, outer: tuple[int, ...]
+    ) -> Iterator[Member]:
         if type_id in outer or len(outer) > DEEPEST:
             self._damaged(f"type {type_id} contains itself, or stands in more than {DEEPEST} others")
-        for member in self._own_members(type_id):
+        for member in self._own_members(type_id, names):
             offset = base + member.offset
             if member.name:
                 yield Member(member.name, member.type_id, offset, member.bit_field)
                 continue
             inner, _ = self.resolve(member.type_id)
             if self.kind(inner) in (Kind.STRUCT, Kind.UNION):
-                yield from self._members(inner, offset, (*outer, type_id))
+                yield from self._members(inner, names, offset, (*outer, type_id))
 
-    def _own_members(self, type_id: int) -> Iterator[Member]:
+    def _own_members(self, type_id: int, names: Collection[str] | None) -> Iterator[Member]:
+        """Yield the anonymous members, too, whatever `names` are: others may be inside."""
         sized = self.flag(type_id)
-        for name, member_type, place in self._entries(type_id, 3):
+        for name_at, member_type, place in self._entries(type_id, 3):
+            name = self._string(name_at)
+            if name and names is not None and name not in names:
+                continue
             bits = place & 0xFFFFFF if sized else place
             width = place >> 24 if sized else 0
             bit_field = bool(width or bits % 8 or self._narrow(member_type))
-            yield Member(self._string(name), member_type, bits // 8, bit_field)
+            yield Member(name, member_type, bits // 8, bit_field)
 
     def _narrow(self, type_id: int) -> bool:
         """Say whether it is an integer of fewer bits than its bytes have: how old BTF writes a bit-field."""
@@ -194,8 +204,9 @@ class Btf:
         return self.names(kind).get(name, ())
 
     def has_function(self, name: str) -> bool:
-        """Say whether the kernel has that function."""
-        return bool(self.find(Kind.FUNC, name))
+        """Say whether the kernel has that function: of 60,000 that it has the names are not read for it."""
+        places = {found.start() for found in re.finditer(re.escape(f"{name}\0".encode()), self.strings)}
+        return bool(places) and any(self.words[self.starts[type_id]] in places for type_id in self.by_kind[Kind.FUNC])
 
     def raw_tracepoints(self) -> frozenset[str]:
         """Return the names of the kernel's raw tracepoints.

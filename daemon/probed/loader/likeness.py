@@ -18,7 +18,7 @@ _SIZED = frozenset({Kind.INT, Kind.FLOAT, Kind.ENUM, Kind.ENUM64, Kind.STRUCT, K
 
 def shape(btf: Btf, type_id: int, names: Collection[str]) -> Hashable:
     """Describe a struct as far as a source sees it that reads the members `names`. Raises HostError."""
-    seen = [member for member in btf.members(type_id) if member.name in names]
+    seen = btf.members(type_id, names)
     members = tuple((each.name, each.offset, each.bit_field, outline(btf, each.type_id)) for each in seen)
     return btf.size(type_id), members
 

@@ -178,7 +178,7 @@ class _Writer:
 
     def _define_if_read(self, type_id: int, spelling: str) -> None:
         """Define a struct behind a pointer; one of which nothing is read stays opaque."""
-        if any(self._is_read(member) for member in self._btf.members(type_id)):
+        if any(self._btf.members(type_id, self._asked.names)):
             self._define(type_id, spelling)
 
     def _define(self, type_id: int, spelling: str) -> None:
@@ -194,7 +194,7 @@ class _Writer:
             self._odd(type_id)
         self._open.add(type_id)
         whole = self._whole and spelling == "struct pt_regs"
-        members = [each for each in self._btf.members(type_id) if whole or self._is_read(each)]
+        members = self._btf.members(type_id, None if whole else self._asked.names)
         rows = "".join(f"\t{self._row(member, spelling)}\n" for member in members)
         self._open.remove(type_id)
         return f"{{ union {{\n{rows}\tchar probed_size[{self._btf.size(type_id)}];\n}}; }}"
