@@ -110,6 +110,25 @@ def test_functions_are_known_by_name() -> None:
     assert not btf.has_function("task_struct")
 
 
+def test_no_function_is_known_by_the_end_of_its_name_or_by_the_name_of_another_type() -> None:
+    builder = BtfBuilder()
+    number = builder.integer("wake", 4)
+    builder.refer(Kind.FUNC, builder.prototype(number), "try_to_wake_up")
+    btf = parse(builder)
+    assert btf.has_function("try_to_wake_up")
+    assert not any(map(btf.has_function, ("to_wake_up", "try_to_wake", "wake", "")))
+
+
+def test_members_that_are_asked_for_by_name_are_those_of_all() -> None:
+    btf = parse(kernel())
+    task = one(btf, Kind.STRUCT, "task_struct")
+    every = list(btf.members(task))
+    assert len(every) > 2
+    for each in every:
+        assert list(btf.members(task, {each.name})) == [each]
+    assert list(btf.members(task, {"no_such_member"})) == []
+
+
 def test_a_module_goes_on_where_the_kernel_ends() -> None:
     base = kernel()
     module = BtfBuilder(base)

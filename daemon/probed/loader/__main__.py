@@ -22,7 +22,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from probed import privilege, shape, sources, webfiles
+from probed import privilege, shape, sources
 from probed.channel import Channel, Closed
 from probed.errors import DeclarationError, HostError, LoadError
 from probed.loader import canary, compiler, ksyms, load
@@ -115,6 +115,8 @@ def _read(channel: Channel, files: Files) -> None:
 
 
 def _read_web(channel: Channel, path: str) -> None:
+    from probed import webfiles  # with all that it imports, of use to a site with TLS or passwords alone
+
     try:
         read = webfiles.read(path)
     except DeclarationError as error:
