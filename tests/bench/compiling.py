@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What BCC alone takes to compile the probes of a site: no loader of them can be faster.
+
+``python -m bench.compiling FILE``, started by `starting`; writes the CPU seconds of BCC's import and of its compiles.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+
+from bench.compiled import BTF
+from probed import privilege, sources
+from probed.loader import compiler, ksyms, load
+from probed.loader.btf import Btf
+from probed.loader.chain import Chains
+
+
+def main(config_file: str) -> None:
+    """Do what the loader does before a canary and the kernel come into it."""
+    configuration, text = sources.read_site(config_file)
+    declared = sources.declared_probes(configuration, text, str(BTF))
+    btf = Btf.read(BTF)
+    host = load.Host(btf, btf.raw_tracepoints(), os.cpu_count() or 1, os.uname().machine)
+    begin = time.process_time()
+    bcc = compiler.import_bcc()
+    imported = time.process_time() - begin
+    privilege.keep_only(privilege.LOADER)
+    ksyms.take_away()
+    compiles: list[float] = []
+
+    class Timed(bcc.BPF):  # type: ignore[misc, name-defined]
+        def __init__(self, **arguments: Any) -> None:
+            begin = time.process_time()
+            super().__init__(**arguments)
+            compiles.append(time.process_time() - begin)
+
+    bcc.BPF = Timed  # type: ignore[attr-defined]
+    chains = Chains({})
+    for each in declared.values():
+        load.check(each.request, host, chains)
+    os.write(1, f"{imported} {sum(compiles)}\n".encode())
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
