@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 from probed import __version__, address, log
 from probed.errors import ProbedError
@@ -16,6 +18,7 @@ from probed.request import Files
 
 DEFAULT_CONFIG = "/etc/probed/probed.yaml"
 VMLINUX_BTF = "/sys/kernel/btf/vmlinux"
+HELP_WIDTH = 100
 
 
 def _address(text: str) -> address.Address:
@@ -39,10 +42,18 @@ def _max_requests(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+class _Parser(argparse.ArgumentParser):
+    """Does not ask how wide the terminal is: that would keep shutil and its compressors in the supervisor's memory."""
+
+    def __init__(self, prog: str | None = None, **more: Any) -> None:
+        more["formatter_class"] = partial(argparse.HelpFormatter, width=HELP_WIDTH)
+        super().__init__(prog, **more)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("probed", description="Counts what samplers of /proc never see.")
+    parser = _Parser("probed", description="Counts what samplers of /proc never see.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    common = argparse.ArgumentParser(add_help=False)
+    common = _Parser(add_help=False)
     common.add_argument(
         "--config.file", dest="config_file", default=DEFAULT_CONFIG, metavar="FILE",
         help="the site configuration (default: %(default)s)",
@@ -59,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         "paths", nargs="*", metavar="PATH", help="probe folders, probe declarations, site configurations"
     )
     check.add_argument("--host", action="store_true", help="also try to load and attach here (needs privilege)")
-    daemon = argparse.ArgumentParser(add_help=False)
+    daemon = _Parser(add_help=False)
     daemon.add_argument(
         "--web.listen-address", dest="address", type=_address, metavar="HOST:PORT",
         help="where the daemon serves (default: web.listen_addresses of the site configuration)",
