@@ -12,7 +12,6 @@ arrive in their order: for the memory is shared, what was stored before a kill i
 
 from __future__ import annotations
 
-import hashlib
 import mmap
 import os
 from typing import Any
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION = 1
+VERSION = 2
 """Of what lies where. Memory of another version is begun anew."""
 
 SLOTS = 1 << 12
@@ -30,7 +29,8 @@ CHUNK = 1 << 26
 """Bytes mapped at a time; every mapping costs a descriptor."""
 
 _WORD = 8
-_HEAD_WORDS = 4  # identity (two words), commits so far (the lowest bit says which root counts), unused
+_IDENTITY_WORDS = 12
+_HEAD_WORDS = _IDENTITY_WORDS + 1  # and the commits so far, whose lowest bit says which root counts
 
 
 class Ledger:
@@ -41,15 +41,18 @@ class Ledger:
     """
 
     def __init__(self, fd: int, identity: str) -> None:
-        """Map the memory; where it was another identity's it is begun anew. Raises OSError."""
+        """Map the memory; where it was another identity's it is begun anew. Raises OSError.
+
+        `identity` has 94 bytes at most.
+        """
         self._fd = fd
         self._chunk = np.zeros(0, np.uint64)
         self._end = 0
-        mark = np.frombuffer(hashlib.sha256(f"{VERSION} {identity}".encode()).digest()[: 2 * _WORD], np.uint64)
-        if os.pread(fd, 2 * _WORD, 0) != mark.tobytes():
+        mark = f"{VERSION} {identity}".encode().ljust(_IDENTITY_WORDS * _WORD, b"\0")
+        if os.pread(fd, len(mark), 0) != mark:
             os.ftruncate(fd, 0)
         self._head = self._words(_HEAD_WORDS)
-        self._head[:2] = mark
+        self._head[:_IDENTITY_WORDS] = np.frombuffer(mark, np.uint64)
         self._roots = self._words(2 * SLOTS).reshape(2, SLOTS)
         self._slots = 0
         self.root: NDArray[Any] = self._roots[self.commits & 1].copy()
@@ -58,7 +61,7 @@ class Ledger:
     @property
     def commits(self) -> int:
         """How often something was committed, by all who had this memory."""
-        return int(self._head[2])
+        return int(self._head[_IDENTITY_WORDS])
 
     def _words(self, count: int) -> NDArray[Any]:
         """Return the next so many words of the memory, dtype uint64, 0 where nothing was written yet."""
@@ -91,7 +94,7 @@ class Ledger:
         """Let everything count that was written since the last time."""
         commits = self.commits + 1
         self._roots[commits & 1, : self._slots] = self.root[: self._slots]
-        self._head[2] = commits
+        self._head[_IDENTITY_WORDS] = commits
         self.written.clear()
 
 

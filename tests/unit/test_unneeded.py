@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the exporter leaves out of its packages is not missed, with the installed versions or any other."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import prometheus_client
+import pytest
+
+import probed
+from probed import manifest, shape
+from probed.channel import Channel
+from probed.exporter import unneeded
+
+DAEMON = Path(probed.__file__).parents[1]
+
+IMPORTED = """
+from importlib import import_module
+from probed.exporter.unneeded import left_out
+with left_out():
+    serving = import_module("probed.exporter.serving")
+"""
+
+
+def run(code: str) -> str:
+    command = [sys.executable, "-W", "error", "-c", IMPORTED + code]
+    environment = {"PYTHONPATH": str(DAEMON)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_exporter_imports_none_of_it() -> None:
+    there = run("import sys; print(*sys.modules)").split()
+    assert "numpy" in there
+    assert not {*unneeded.PARTS, *unneeded.PACKAGES} & set(there)
+    assert not {"html", "http.server", "urllib.request", "ssl", "hashlib", "difflib", "platform"} & set(there)
+
+
+def test_process_metrics_come_all_the_same() -> None:
+    names = run("print(*(family.name for family in serving.Process().families()))").split()
+    assert "process_resident_memory_bytes" in names
+
+
+@pytest.mark.parametrize("name", ["numpy.random", "numpy.ma", "prometheus_client"])
+def test_who_asks_for_it_later_gets_the_real_one(name: str) -> None:
+    asked = "RandomState" if name == "numpy.random" else "masked_array" if name == "numpy.ma" else "CollectorRegistry"
+    assert run(f"print(import_module({name!r}).{asked}.__name__)")
+
+
+def test_what_is_imported_already_stays() -> None:
+    with unneeded.left_out():
+        assert sys.modules["prometheus_client"] is prometheus_client
+    assert sys.modules["prometheus_client"] is prometheus_client
+    assert np.random.rand
+
+
+def test_a_package_that_does_not_bear_it_is_taken_whole(tmp_path: Path) -> None:
+    real = Path(prometheus_client.__file__).parent
+    mine = tmp_path / "prometheus_client"
+    mine.mkdir()
+    (mine / "__init__.py").write_text(f"NEEDED = 1\n__path__.append({str(real)!r})\n")
+    source = (real / "metrics_core.py").read_text()
+    (mine / "metrics_core.py").write_text(f"from prometheus_client import NEEDED\n{source}")
+    supervisor, end = Channel.pair()
+    start = manifest.Start(manifest.VERSION + 1, "/metrics", False, "nobody", "info", "logfmt", 1.0, False, 1, False)
+    with end:
+        supervisor.send("start", shape.to_data(start))
+        done = subprocess.run(
+            [sys.executable, "-m", "probed.exporter", str(end.fileno())],
+            env=os.environ | {"PYTHONPATH": f"{tmp_path}:{DAEMON}"},
+            pass_fds=[end.fileno()], capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    supervisor.close()
+    assert "cannot import name 'NEEDED'" in done.stderr
+    assert "it takes them whole" in done.stderr
+    assert "supervisor and exporter are of different versions" in done.stderr
