@@ -27,13 +27,12 @@ class Grouping:
         self._cells_of = cells_of
         self._most = most
         self._index = KeyIndex(words)
-        # The last one is no key's: number -1 wraps to it.
-        self._cells = np.full(most + 1, -1, np.intp)
+        self._cells = _none(self._index.room)
 
     def forget(self) -> None:
         """Forget every key."""
         self._index.clear()
-        self._cells[:] = -1
+        self._cells = _none(self._index.room)
 
     def move(self, moves: NDArray[Any]) -> None:
         """Follow cells that move: `moves` is the new cell by the old one, -1 for one that is gone, and ends in -1."""
@@ -55,4 +54,12 @@ class Grouping:
             self.forget()
         keys, cells = keys[:, : self._most], cells[: self._most]
         self._index.add(keys)
+        if len(self._cells) <= self._index.room:
+            before, self._cells = self._cells, _none(self._index.room)
+            self._cells[: len(before)] = before
         self._cells[self._index.find(keys)] = cells
+
+
+def _none(room: int) -> NDArray[Any]:
+    """Return so many cells that are not known. One more is no key's: number -1 wraps to it."""
+    return np.full(room + 1, -1, np.intp)

@@ -8,14 +8,14 @@ says where to look: keys are compared whole, so two never merge.
 
 from __future__ import annotations
 
-import secrets
+from random import SystemRandom
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-ROOM = 1 << 10
-"""Keys that a table has room for at first."""
+ROOM = 1 << 6
+"""Keys that a table has room for at first: most tables never have more."""
 
 _SLOTS_A_KEY = 16
 """Of a full table one slot in sixteen is taken: few look-ups need a second step."""
@@ -39,8 +39,9 @@ class KeyIndex:
 
     def __init__(self, words: int) -> None:
         self._words = words
+        draw = SystemRandom()
         # Names are chosen by strangers: without the drawn factors they could choose them to collide.
-        self._factors = [np.uint64(secrets.randbits(64) | 1) for _ in range(words)]
+        self._factors = [np.uint64(draw.getrandbits(64) | 1) for _ in range(words)]
         self.clear()
 
     def clear(self) -> None:
@@ -51,6 +52,11 @@ class KeyIndex:
 
     def __len__(self) -> int:
         return self._used
+
+    @property
+    def room(self) -> int:
+        """How many keys it can number before it grows."""
+        return self._room
 
     @property
     def keys(self) -> NDArray[Any]:
