@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The exporter's loop: it turns, it can tell that it does, and it obeys; rings are eventfds here."""
 
+import os
+import select
 import threading
 from collections.abc import Iterator
 
@@ -59,6 +61,8 @@ class Running:
         self.collection = Counting()
         self.heart = Resting()
         self.loop = Loop(self.exporter, self.collection, self.heart)  # type: ignore[arg-type]
+        self.ring = os.eventfd(0)
+        self.loop._epoll.register(self.ring, select.EPOLLIN | select.EPOLLET)
         self.ended_by: Exception | None = None
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
@@ -68,6 +72,10 @@ class Running:
             self.loop.run()
         except (Closed, ValueError, DeclarationError) as error:
             self.ended_by = error
+
+    def fill(self) -> None:
+        """Do what a program does at the fill mark."""
+        os.eventfd_write(self.ring, 1)
 
     def join(self) -> None:
         self.thread.join(10)
@@ -84,6 +92,7 @@ def running() -> Iterator[Running]:
     running.join()
     running.supervisor.close()
     running.exporter.close()
+    os.close(running.ring)
 
 
 def test_a_loop_that_waits_for_events_moves(running: Running) -> None:
@@ -96,10 +105,31 @@ def test_being_asked_costs_no_drain(running: Running) -> None:
     assert running.collection.drains == 0
 
 
+def test_what_the_supervisor_says_costs_no_drain(running: Running) -> None:
+    running.supervisor.send("remove", "x")
+    assert running.loop.moves()
+    assert running.collection.removed == ["x"]
+    assert running.collection.drains == 0
+
+
+def test_a_fill_mark_is_a_drain(running: Running) -> None:
+    running.fill()
+    while not running.collection.drains:
+        pass
+    assert running.loop.moves()
+    assert running.collection.drains == 1
+
+
+def test_a_beat_is_no_drain(running: Running) -> None:
+    running.heart.due = True
+    assert running.loop.moves()
+    assert (running.heart.beats, running.collection.drains) == (1, 0)
+
+
 def test_a_loop_that_hangs_in_a_drain_does_not_move(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "MOVES_WITHIN", 0.05)
     running.collection.may_go_on.clear()
-    running.supervisor.send("remove", "x")
+    running.fill()
     while not running.collection.drains:
         pass
     assert not running.loop.moves()

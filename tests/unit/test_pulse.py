@@ -44,7 +44,7 @@ class Sums:
     def __init__(self) -> None:
         self.status: Status | None = None
 
-    def numbers(self) -> list[ProbeNumbers]:
+    def brief(self) -> list[ProbeNumbers]:
         return [numbers("a", ring_full=3), numbers("b", ring_full=4, map_full=5)]
 
 

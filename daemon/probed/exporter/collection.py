@@ -161,13 +161,14 @@ class Collection:
         self.scrape()
         return list(self._numbers.values())
 
-    def numbers(self) -> list[itself.ProbeNumbers]:
-        """Return the sums of events without a scrape; those of the last one for a probe that cannot be asked."""
+    def brief(self) -> list[itself.ProbeNumbers]:
+        """Return what each probe has lost and its series, as of the last drain; nothing of one that cannot be asked."""
+        numbers = []
         with self._lock:
-            for name, probe in self._probes.items():
+            for probe in self._probes.values():
                 with suppress(OSError):  # the next scrape fails with it, and says so
-                    self._numbers[name] = probe.numbers()
-            return list(self._numbers.values())
+                    numbers.append(probe.brief())
+        return numbers
 
     def _supervisor_memory(self) -> int:
         pages = int(os.pread(self._supervisor_statm, 64, 0).split()[1])

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The exporter's one clocked loop: waits for fill marks and for the supervisor, and drains.
 
-`__main__` runs it on the main thread. Scrapes drain by themselves, so an idle loop turns once in a pulse.
+`serving` runs it on the main thread. Scrapes drain by themselves, and the programs wake it before a ring is a quarter
+full, so nothing is drained by the clock: who waits in a ring is safe there, announced control groups too. An idle loop
+turns once in a pulse.
 """
 
 from __future__ import annotations
@@ -58,18 +60,19 @@ class Loop:
     def run(self) -> None:
         """Turn until the supervisor says stop, then drain once more. Raises Closed when the supervisor has gone."""
         while not self._stopping:
-            ready = [fd for fd, _ in self._epoll.poll(self._heart.due_in())]
+            ready = {fd for fd, _ in self._epoll.poll(self._heart.due_in())}
             if self._channel.fileno() in ready:
                 self._hear()
             if self._poke in ready:
                 os.eventfd_read(self._poke)
-            else:
+            if ready - {self._channel.fileno(), self._poke}:
                 self._collection.drain()
             if not self._heart.due_in():
                 self._heart.beat()
             with self._turned:
                 self._turns += 1
                 self._turned.notify_all()
+        self._collection.drain()
 
     def moves(self) -> bool:
         """Say whether the loop turns, by making it turn; called by the HTTP threads."""

@@ -23,7 +23,7 @@ from probed.exporter.mapsource import MapSource
 from probed.exporter.programs import Program, ProgramInfo, hook_name, told
 from probed.exporter.recent import RecentCounts
 from probed.exporter.ring import Ring
-from probed.exporter.series import SeriesTable
+from probed.exporter.series import SeriesTable, SeriesUsage
 from probed.manifest import Field, LoadedProbe, Map, Metric, Place, Record
 
 BATCH = 1 << 13
@@ -156,26 +156,33 @@ class RunningProbe:
         read = [usage for source in self._sources.values() if (usage := source.usage())]
         return read + [each.usage() for each in self._hashes]
 
-    def numbers(self) -> ProbeNumbers:
-        """Return the sums of this moment. Raises OSError."""
-        return self._numbers(self.fill)
+    def brief(self) -> ProbeNumbers:
+        """Return only what was lost, and the usages. Raises OSError."""
+        return ProbeNumbers(self.loaded.name, lost=self._lost(), usages=self._usages())
 
-    def _numbers(self, fill: int) -> ProbeNumbers:
+    def _lost(self) -> dict[str, int]:
         keys, counts = self._stats.read()
         stats = dict(zip(keys["key"].tolist(), counts.tolist(), strict=True))
-        ring_full, map_full = stats.get(STAT_RING_FULL, 0), stats.get(STAT_MAP_FULL, 0)
+        corrupt = self._ring.corrupt if self._ring else 0
+        return {"ring_full": stats.get(STAT_RING_FULL, 0), "map_full": stats.get(STAT_MAP_FULL, 0), "corrupt": corrupt}
+
+    def _usages(self) -> tuple[SeriesUsage, ...]:
+        return tuple(table.usage() for _, table in self._tables)
+
+    def _numbers(self, fill: int) -> ProbeNumbers:
+        lost = self._lost()
         ring = self._ring
         hooks = told(self._hooks.values())
         return ProbeNumbers(
             name=self.loaded.name,
             # Read after the drain: what the producers reserved up to there, and what they could not.
-            emitted=(ring.records if ring else 0) + ring_full + map_full,
+            emitted=(ring.records if ring else 0) + lost["ring_full"] + lost["map_full"],
             delivered=self._delivered.value,
             discarded=ring.discarded if ring else 0,
-            lost={"ring_full": ring_full, "map_full": map_full, "corrupt": ring.corrupt if ring else 0},
+            lost=lost,
             ring_bytes=self.loaded.ring_bytes,
             ring_fill_bytes=fill,
-            usages=tuple(table.usage() for _, table in self._tables),
+            usages=self._usages(),
             missed={place.program: self._missed(place, hooks) for place in self.loaded.places},
             hooks=hooks,
         )

@@ -70,7 +70,7 @@ class Heart:
             return
         self._next = self._clock() + self._seconds
         self._server.poke()
-        numbers = self._collection.numbers()
+        numbers = self._collection.brief()
         self._losses.tell(numbers)
         series = sum(usage.series for each in numbers for usage in each.usages)
         lost = sum(sum(each.lost.values()) for each in numbers)
