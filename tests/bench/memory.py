@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory: the proportional set size of all processes after the start, after a storm, after many scrapes."""
+"""Memory: the proportional set size of all processes after the start, after a storm, after many scrapes.
+
+What processes of others map too, Python above all, is shared with those; so it is also said how much memory there would
+be if nobody else did, and what two Pythons with the imports that are needed take at the same moment.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from bench import least
 from bench.figures import Figure, one
 from bench.setup import Setup, processes
 from daemon import Daemon, proportional_bytes
@@ -18,17 +24,23 @@ SCRAPES: Final = 50
 
 
 def measure(setup: Setup) -> list[Figure]:
-    """Return it by moment, and by process; the part of the rings besides."""
+    """Return it by moment, and by process; the part of the rings besides, and the floor."""
     with setup.daemon() as daemon:
         daemon.wait_until_ready()
         daemon.scrape()
         figures = [*_memory(daemon, "after start")]
+        rings = _rings(daemon.exporter)
+        alone = _alone(processes(daemon).values()) + rings
+        figures.append(one("memory after start, if nobody else had the same files mapped", "MB", alone / MB))
         setup.run("fail_opens", "openat", "ENOENT", OPENS // (100 if setup.short else 1))
         setup.run("spawn", SPAWNS // (100 if setup.short else 1), setup.folder / "exits")
         figures += _memory(daemon, "after a storm")
         for _ in range(SCRAPES):
             daemon.get("/metrics")
-        return [*figures, *_memory(daemon, f"after {SCRAPES} scrapes")]
+        figures += _memory(daemon, f"after {SCRAPES} scrapes")
+    with least.processes() as pids:
+        floor = sum(map(proportional_bytes, pids.values())) + rings
+        return [*figures, one("memory of two Pythons with the imports needed, and the rings", "MB", floor / MB)]
 
 
 def _memory(daemon: Daemon, moment: str) -> Iterator[Figure]:
@@ -39,13 +51,34 @@ def _memory(daemon: Daemon, moment: str) -> Iterator[Figure]:
     yield one("  of which rings", "MB", _rings(daemon.exporter) / MB)
 
 
+def _alone(pids: Iterable[int]) -> int:
+    """Return how much memory some processes have among them, rings not included: what they share counts once."""
+    private, shared = 0, dict[str, int]()
+    for pid in pids:
+        own = Counter[str]()
+        for path, sizes in _mappings(pid):
+            private += sizes["Anonymous"]
+            if "bpf-map" not in path:
+                own[path] += sizes["Rss"] - sizes["Anonymous"]
+        shared |= {path: max(size, shared.get(path, 0)) for path, size in own.items()}
+    return private + sum(shared.values())
+
+
 def _rings(pid: int) -> int:
-    """Return the proportional set size of mapped BPF maps. Source: proc_pid_smaps(5)."""
-    size, is_map = 0, False
+    """Return the proportional set size of mapped BPF maps."""
+    return sum(sizes["Pss"] for path, sizes in _mappings(pid) if "bpf-map" in path)
+
+
+def _mappings(pid: int) -> Iterator[tuple[str, dict[str, int]]]:
+    """Give the path of every mapping and its sizes in bytes by name. Source: proc_pid_smaps(5)."""
+    path, sizes = "", dict[str, int]()
     for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
-        words = line.split()
-        if not words[0].endswith(":"):
-            is_map = "bpf-map" in line
-        elif is_map and words[0] == "Pss:":
-            size += int(words[1]) << 10
-    return size
+        words = line.split(maxsplit=5)
+        if words[0].endswith(":"):
+            if words[-1] == "kB":
+                sizes[words[0][:-1]] = int(words[1]) << 10
+            continue
+        if sizes:
+            yield path, sizes
+        path, sizes = words[5] if len(words) > 5 else "", {}
+    yield path, sizes

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import subprocess
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import programs
-from daemon import PROBES, SHIPPED, Daemon, site
+from daemon import PROBES, ROOT, SHIPPED, Daemon, site
 
 HERE: Final = Path(__file__).parent
 STORM: Final = {"cgroups": None, "storm": None}
@@ -34,7 +35,8 @@ class Setup:
         return 1.0 if self.short else long
 
     def compile(self) -> None:
-        """Compile all workloads."""
+        """Compile all workloads, and the daemon's Python, as every installation does."""
+        compileall.compile_dir(ROOT / "daemon" / "probed", quiet=1)
         programs.compile_workloads(self.folder)
         for source in HERE.glob("*.c"):
             command = ["cc", "-static", "-O2", "-Wall", "-Werror", "-o", self.folder / source.stem, source]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The system calls that the exporter may make once it serves: a seccomp filter, by libseccomp.
 
-`__main__` calls `confine` when everything is open and no thread runs yet. What is not listed fails with EPERM, and the
+`serving` calls `confine` when everything is open and no thread runs yet. What is not listed fails with EPERM, and the
 kernel logs it ("audit: type=1326", comm and number of the call). It does not kill: nothing that an intruder wants is
 listed either way, while a library of another version, which tries a call and falls back, goes on counting.
 
