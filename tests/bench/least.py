@@ -32,11 +32,15 @@ PERIOD: Final = 20.0
 @contextmanager
 def processes() -> Iterator[dict[str, int]]:
     """Run both, and give their process ids by what they stand for."""
+    from probed.supervisor.exporting import FRUGAL  # not in the processes themselves: it brings half the supervisor
+
     running = {}
     try:
         for name in NEEDED:
             command = [sys.executable, "-m", "bench.least", name]
-            running[name] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            running[name] = subprocess.Popen(
+                command, env=os.environ | FRUGAL, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
         for process in running.values():
             assert process.stdout is not None
             process.stdout.readline()
