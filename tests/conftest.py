@@ -20,9 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 import programs
 from daemon import Daemon, Start, site, tail
+
+# How long an example takes is the machine's affair.
+settings.register_profile("probed", deadline=None)
+settings.load_profile("probed")
 
 HERE = Path(__file__).parent
 FOLDERS = {"unit": "unit", "kernel": "kernel", "faults": "kernel", "system": "system"}

@@ -42,7 +42,7 @@ MESSAGES = (
     LoadedProbe, Status, Start, Pulse, LoadRequest, Settings, Wanted, Failure, Files, WebSettings, WebSummary,
 )  # fmt: skip
 
-some = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+some = settings(max_examples=200, suppress_health_check=list(HealthCheck))
 
 
 def seeds(pattern: str) -> list[str]:
