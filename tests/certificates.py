@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 EC = ("ec", "-pkeyopt", "ec_paramgen_curve:P-256")
+RSA = ("rsa:4096",)
+"""The key with the dearest signature that is in use: 5 ms, where that of EC takes 0.1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +37,12 @@ class Authority:
             "-keyout", self._key, "-out", self.certificate,
         )  # fmt: skip
 
-    def sign(self, name: str, *sans: str) -> Signed:
+    def sign(self, name: str, *sans: str, key: Sequence[str] = EC) -> Signed:
         """Sign a certificate with Subject Alternative Names such as ``DNS:localhost`` and ``IP:127.0.0.1``."""
         made = Signed(self.folder / f"{name}.pem", self.folder / f"{name}.key")
         request, extensions = self.folder / f"{name}.csr", self.folder / f"{name}.ext"
         extensions.write_text(f"subjectAltName={','.join(sans)}\n" if sans else "")
-        _openssl("req", "-newkey", *EC, "-nodes", "-subj", f"/CN={name}", "-keyout", made.key, "-out", request)
+        _openssl("req", "-newkey", *key, "-nodes", "-subj", f"/CN={name}", "-keyout", made.key, "-out", request)
         _openssl(
             "x509", "-req", "-days", "1", "-in", request, "-CA", self.certificate, "-CAkey", self._key,
             "-CAcreateserial", "-extfile", extensions, "-out", made.certificate,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -136,6 +137,8 @@ class Daemon:
     """``probed run`` as a process of ours; leaving the context stops it, whatever state it is in."""
 
     module: ClassVar[str] = "probed"
+    scheme: ClassVar[str] = "http"
+    context: ssl.SSLContext | None = None
 
     def __init__(
         self,
@@ -193,9 +196,16 @@ class Daemon:
 
     def get(self, path: str, **headers: str) -> tuple[int, bytes]:
         """Ask for a page; return the status and the body."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=headers)
+        return self.ask(urllib.request.Request(self.url(path), headers=headers))
+
+    def url(self, path: str) -> str:
+        """Return where a page is."""
+        return f"{self.scheme}://127.0.0.1:{self.port}{path}"
+
+    def ask(self, request: urllib.request.Request) -> tuple[int, bytes]:
+        """Send a request; return the status and the body."""
         try:
-            with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+            with urllib.request.urlopen(request, timeout=PATIENCE, context=self.context) as response:
                 return response.status, response.read()
         except urllib.error.HTTPError as error:
             with error:

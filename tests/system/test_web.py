@@ -3,93 +3,44 @@
 
 from __future__ import annotations
 
-import base64
-import http.client
-import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import bcrypt
 import pytest
-import yaml
 from prometheus import Prometheus, prometheus
 
-from certificates import Authority
-from daemon import PATIENCE, Daemon, until
+from daemon import site, until
+from guarded import USER, Guarded
 
 SCRAPE = "1s"
 
 
-def hashed(password: str) -> str:
-    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(6)).decode()
-
-
-class Guarded(Daemon):
-    """A daemon behind TLS and a password, with its authority in the same folder."""
-
-    def __init__(self, folder: Path, password: str) -> None:
-        self.folder = folder
-        self.authority = Authority(folder)
-        self.authority.sign("server", "DNS:localhost")
-        self.client = self.authority.sign("client", "DNS:prometheus.example")
-        self.password = password
-        self.configure_web(password)
-        site = {
-            "probe_directories": [str(Path(__file__).parents[2] / "probes")],
-            "probes": {"process": None},
-            "web": {"config_file": "web.yaml", "enable_lifecycle": True},
-        }
-        super().__init__(folder, site)
-
-    def configure_web(self, password: str) -> None:
-        """Write the web configuration."""
-        tls = {
-            "cert_file": "server.pem", "key_file": "server.key", "client_ca_file": "authority.pem",
-            "client_auth_type": "RequireAndVerifyClientCert", "client_allowed_sans": ["prometheus.example"],
-        }  # fmt: skip
-        users = {"prometheus": hashed(password)}
-        (self.folder / "web.yaml").write_text(yaml.safe_dump({"tls_server_config": tls, "basic_auth_users": users}))
-
-    def job(self, password: str) -> Mapping[str, Any]:
-        """Return how Prometheus is told to scrape it."""
-        tls = {
-            "ca_file": str(self.authority.certificate), "cert_file": str(self.client.certificate),
-            "key_file": str(self.client.key), "server_name": "localhost",
-        }  # fmt: skip
-        return {
-            "job_name": "probed", "scheme": "https", "scrape_interval": SCRAPE, "scrape_timeout": SCRAPE,
-            "tls_config": tls, "basic_auth": {"username": "prometheus", "password_file": self._secret(password)},
-            "static_configs": [{"targets": [f"127.0.0.1:{self.port}"]}],
-        }  # fmt: skip
-
-    def _secret(self, password: str) -> str:
-        path = self.folder / "password"
-        path.write_text(password)
-        return str(path)
-
-    def post(self, path: str, password: str) -> tuple[int, str]:
-        """Send an empty POST; return the status and the body."""
-        context = ssl.create_default_context(cafile=self.authority.certificate)
-        context.load_cert_chain(self.client.certificate, self.client.key)
-        connection = http.client.HTTPSConnection("localhost", self.port, timeout=PATIENCE, context=context)
-        with closing(connection):
-            token = base64.b64encode(f"prometheus:{password}".encode()).decode()
-            connection.request("POST", path, headers={"Authorization": f"Basic {token}"})
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
+def job(guarded: Guarded) -> Mapping[str, Any]:
+    """Return how Prometheus is told to scrape it."""
+    password = guarded.folder / "password"
+    password.write_text(guarded.password)
+    tls = {
+        "ca_file": str(guarded.authority.certificate), "cert_file": str(guarded.client.certificate),
+        "key_file": str(guarded.client.key), "server_name": "localhost",
+    }  # fmt: skip
+    return {
+        "job_name": "probed", "scheme": "https", "scrape_interval": SCRAPE, "scrape_timeout": SCRAPE,
+        "tls_config": tls, "basic_auth": {"username": USER, "password_file": str(password)},
+        "static_configs": [{"targets": [f"127.0.0.1:{guarded.port}"]}],
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    with Guarded(tmp_path_factory.mktemp("guarded"), "first") as running:
+    folder = tmp_path_factory.mktemp("guarded")
+    with Guarded(folder, site({"process": None}), password="first", mutual=True) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def scraping(guarded: Guarded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    configuration = {"scrape_configs": [guarded.job("first")]}
+    configuration = {"scrape_configs": [job(guarded)]}
     with prometheus(tmp_path_factory.mktemp("prometheus"), configuration) as running:
         yield running.wait_until_scraped()
 
@@ -108,7 +59,7 @@ def test_the_key_is_readable_by_nobody_but_root(guarded: Guarded, scraping: Prom
 
 def test_certificate_and_password_change_without_a_restart(guarded: Guarded, scraping: Prometheus) -> None:
     exporter = guarded.exporter
-    newer = guarded.authority.sign("newer", "DNS:localhost")
+    newer = guarded.authority.sign("newer", "DNS:localhost", "IP:127.0.0.1")
     newer.certificate.rename(guarded.folder / "server.pem")
     newer.key.rename(guarded.folder / "server.key")
     guarded.configure_web("second")

@@ -161,6 +161,8 @@ def test_cgroup_paths(path: str) -> None:
 class Scripted:
     """A transport that gives these pieces and then the end, and takes what is sent."""
 
+    shakes_hands = False
+
     def __init__(self, pieces: list[bytes]) -> None:
         self.pieces = pieces
         self.sent = b""

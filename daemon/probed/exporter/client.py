@@ -69,7 +69,7 @@ class Client:
         self.fd = transport.fileno()
         self.whom = whom
         self.terms = terms
-        self.state = State.OPENING
+        self.state = State.OPENING if transport.shakes_hands else State.READING
         self.request: Request | None = None
         self.armed = False
         self._transport = transport

@@ -2,7 +2,8 @@
 """The one thread that talks to clients: accepts, reads, writes and hangs up, and never waits for any of them.
 
 However many connect, say nothing, trickle or do not read: no thread is theirs, and when there are too many, the address
-that has most of them loses its oldest. `server` makes one, takes the requests, and brings the answers back.
+that has most of them loses its oldest. Handshakes of TLS, which cost a client nothing and us a signature, come by turns
+of the addresses, for a moment at a time. `server` makes one, takes the requests, and brings the answers back.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from contextlib import suppress
 from probed.exporter.client import Client, Gone, State
 from probed.exporter.exchange import REASONS, Response
 from probed.exporter.seldom import Seldom
+from probed.exporter.turns import Turns
 
 LOG = logging.getLogger("exporter")
 
@@ -33,6 +35,8 @@ UNSENT_BYTES = 16 << 20
 
 _ACCEPTS_A_TURN = 64
 _EVENTS_A_TURN = 256
+_HANDSHAKE_SECONDS = 0.003
+"""That a turn may take for handshakes, of which it does one at least; a signature takes 0.1 ms or, with RSA, 5 ms."""
 _PAUSE = 0.5
 _OUT_OF_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _MAPPED = bytes(10) + b"\xff\xff"
@@ -56,6 +60,7 @@ class Front:
         self._writing: dict[int, Client] = {}
         self._answers: deque[tuple[Client, Response, bool]] = deque()
         self._next: deque[Client] = deque()
+        self._opening = Turns[Client](2 * most)
         self._look_at, self._resume_at = math.inf, math.inf
         self._stopping = False
         self.responses = dict.fromkeys(REASONS, 0)
@@ -133,19 +138,40 @@ class Front:
             elif fd in self._listeners:
                 self._accept(self._listeners[fd])
             elif fd in self._clients:
-                self._advance(self._clients[fd])
+                self._heed(self._clients[fd])
         for _ in range(len(self._answers)):
             client, response, last = self._answers.popleft()
             client.answer(response, last or self._stopping)
             self._advance(client)
         for _ in range(len(self._next)):
             client = self._next.popleft()
-            if self._clients.get(client.fd) is client:
+            if self._has(client):
                 self._advance(client)
+        self._shake_hands()
         self._on_clock(time.monotonic())
 
+    def _has(self, client: Client) -> bool:
+        """Say whether it is still there."""
+        return self._clients.get(client.fd) is client
+
+    def _heed(self, client: Client) -> None:
+        """Let a client go on now, or with its handshake when it is its turn."""
+        if client.state is not State.OPENING:
+            self._advance(client)
+            return
+        loser = self._opening.put(client.whom, client)
+        if loser and self._has(loser):
+            self._drop(loser)
+
+    def _shake_hands(self) -> None:
+        end = time.monotonic() + _HANDSHAKE_SECONDS
+        while len(self._opening) and time.monotonic() < end:
+            client = self._opening.take()
+            if client and self._has(client):
+                self._advance(client)
+
     def _timeout(self) -> float | None:
-        if self._next or self._answers:
+        if self._next or self._answers or len(self._opening):
             return 0
         due = min(self._look_at, self._resume_at)
         return None if due == math.inf else max(0.0, due - time.monotonic())
@@ -175,7 +201,10 @@ class Front:
             return
         self._clients[client.fd] = client
         self._of_whom.setdefault(whom, {})[client.fd] = client
-        self._advance(client)
+        if client.state is State.OPENING:
+            self._arm(client, select.EPOLLIN)
+        else:
+            self._advance(client)
 
     def _make_room(self, error: OSError) -> None:
         """Close a connection, or accept nothing for a while: the clients stay in the backlog."""
@@ -213,19 +242,20 @@ class Front:
                 LOG.debug("HTTP: a connection broke: %s", gone.__cause__)
             self._drop(client)
             return
-        self._arm(client, events | select.EPOLLONESHOT)
-        self._look_at = min(self._look_at, client.deadline)
+        self._arm(client, events)
         self._writing.pop(client.fd, None)
         if client.state is State.WRITING:
             self._writing[client.fd] = client
             self._bound_unsent()
 
     def _arm(self, client: Client, events: int) -> None:
+        """Wait for events, once, or for its deadline."""
+        self._look_at = min(self._look_at, client.deadline)
         if client.armed:
-            self._epoll.modify(client.fd, events)
+            self._epoll.modify(client.fd, events | select.EPOLLONESHOT)
         else:
             client.armed = True
-            self._epoll.register(client.fd, events)
+            self._epoll.register(client.fd, events | select.EPOLLONESHOT)
 
     def _bound_unsent(self) -> None:
         while len(self._writing) > 1 and sum(client.unsent for client in self._writing.values()) > UNSENT_BYTES:

@@ -20,7 +20,12 @@ class Wait(Exception):
 
 
 class Transport(Protocol):
-    """A connected socket that does not block; every method raises Wait, or OSError when the connection is broken."""
+    """A connected socket that does not block; every method raises Wait, or OSError when the connection is broken.
+
+    `shakes_hands` tells whether `handshake` comes first.
+    """
+
+    shakes_hands: bool
 
     def handshake(self) -> None:
         """Do what comes before the first byte."""
@@ -53,6 +58,8 @@ class Transport(Protocol):
 
 class Plain:
     """A TCP connection as it is."""
+
+    shakes_hands = False
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An attack as a process of its own, which ends by itself, and what a well-behaved client sees meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from attacks.http import GET
+from attacks.target import FRIEND, Target
+
+
+@contextlib.contextmanager
+def under(attack: str, target: Target, seconds: float) -> Iterator[subprocess.Popen[bytes]]:
+    """Let an attack go on meanwhile, for so many seconds at most."""
+    command = [sys.executable, "-m", "attacks", "--alone", "--identity", target.identity, target.url, f"{seconds}"]
+    path = {"PYTHONPATH": str(Path(__file__).parents[1])}
+    with subprocess.Popen([*command, attack], env=os.environ | path) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a client saw: how many scrapes were answered by 200, and seconds that the slowest of all took."""
+
+    scrapes: int
+    good: int
+    slowest: float
+
+
+def look_on(scrape: Callable[[], int], process: subprocess.Popen[bytes]) -> Seen:
+    """Scrape again and again, 20 times a second, until an attack is over; `scrape` returns a status."""
+    statuses: list[int] = []
+    slowest = 0.0
+    while process.poll() is None:
+        began = time.monotonic()
+        try:
+            statuses.append(scrape())
+        except OSError as error:
+            print(f"a scrape failed: {error}", file=sys.stderr)
+            statuses.append(0)
+        slowest = max(slowest, time.monotonic() - began)
+        time.sleep(0.05)
+    return Seen(len(statuses), statuses.count(200), slowest)
+
+
+def scraper(target: Target, authorization: str = "") -> Callable[[], int]:
+    """Make a client that gets the metrics page, on a new connection each time, and returns the status."""
+    more = f"Authorization: {authorization}\r\n" if authorization else ""
+    request = GET[:-2] + f"Connection: close\r\nAccept-Encoding: gzip\r\n{more}\r\n".encode()
+
+    def scrape() -> int:
+        with target.connect(FRIEND) as client:
+            client.sendall(request)
+            answer = b"".join(iter(lambda: client.recv(65536), b""))
+            return int(answer.split(b" ", 2)[1]) if answer else 0
+
+    return scrape

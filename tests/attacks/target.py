@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The server that is attacked, and how to connect to it: as TCP, or through TLS."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+FOE, FRIEND = "127.0.0.2", "127.0.0.1"
+PATIENCE = 2.0
+
+NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server on a loopback; `identity` is a file with a client's certificate and key, empty for none."""
+
+    url: str
+    identity: str = ""
+    context: ssl.SSLContext = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        assert (urlsplit(self.url).hostname or "").startswith("127."), "only a loopback is attacked"
+        object.__setattr__(self, "context", context(self.identity))
+
+    @property
+    def address(self) -> tuple[str, int]:
+        parts = urlsplit(self.url)
+        return parts.hostname or "", parts.port or 0
+
+    def reach(self, whence: str = FOE) -> socket.socket:
+        """Connect, and say nothing."""
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        client.settimeout(PATIENCE)
+        client.bind((whence, 0))
+        client.connect(self.address)
+        return client
+
+    def through(self, client: socket.socket) -> socket.socket:
+        """Go through TLS, where the server has it."""
+        return self.context.wrap_socket(client) if self.url.startswith("https:") else client
+
+    def connect(self, whence: str = FOE) -> socket.socket:
+        """Connect, so that a request can be sent."""
+        return self.through(self.reach(whence))
+
+
+def context(identity: str) -> ssl.SSLContext:
+    """Make a client that trusts whoever answers: it has no secret to tell."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
+    if identity:
+        made.load_cert_chain(identity)
+    return made
+
+
+def hold(connect: Callable[[], socket.socket], count: int, first: bytes, trickle: bytes, end: float) -> None:
+    """Hold connections, say `first` on each, and now and then the next byte of `trickle`, which begins anew at its end.
+
+    Where one is closed, connect anew.
+    """
+    with contextlib.ExitStack() as held:
+        clients: list[tuple[socket.socket, float]] = []
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError):
+                while len(clients) < count and time.monotonic() < end:
+                    client = held.enter_context(connect())
+                    client.sendall(first)
+                    clients.append((client, time.monotonic()))
+            clients = [(client, since) for client, since in clients if _trickles(client, trickle, since)]
+            time.sleep(0.05)
+
+
+def _trickles(client: socket.socket, trickle: bytes, since: float) -> bool:
+    client.setblocking(False)
+    try:
+        if trickle:
+            at = int((time.monotonic() - since) * 20) % len(trickle)
+            client.send(trickle[at : at + 1])
+        return bool(client.recv(4096))
+    except NOTHING_YET:
+        return True
+    except OSError:
+        client.close()
+        return False
+
+
+def say(client: socket.socket, data: bytes, end: bool = False) -> None:
+    """Say something, and listen to the answer to its end."""
+    client.sendall(data)
+    if end:
+        client.shutdown(socket.SHUT_WR)
+    while client.recv(65536):
+        pass
