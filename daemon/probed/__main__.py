@@ -75,6 +75,10 @@ def _parser() -> argparse.ArgumentParser:
         "--web.listen-address", dest="address", type=_address, metavar="HOST:PORT",
         help="where the daemon serves (default: web.listen_addresses of the site configuration)",
     )  # fmt: skip
+    daemon.add_argument(
+        "--http.config.file", dest="http_config_file", metavar="FILE",
+        help="who asks it: client certificate and password, as promtool and amtool take them",
+    )  # fmt: skip
     listing = commands.add_parser("list", parents=[common, daemon], help="list probes, attach points and metrics")
     listing.add_argument("--live", action="store_true", help="list the running daemon's programs, and what they cost")
     doctor = commands.add_parser("doctor", parents=[common, daemon], help="tell what there is, for a report of a fault")
@@ -143,14 +147,14 @@ def _list(flags: argparse.Namespace) -> int:
     from probed import listing
 
     if flags.live:
-        return listing.run_live(flags.config_file, flags.address)
+        return listing.run_live(flags.config_file, flags.address, flags.http_config_file)
     return listing.run(flags.config_file, flags.btf)
 
 
 def _doctor(flags: argparse.Namespace) -> int:
     from probed.doctor import command
 
-    return command.run(flags.config_file, flags.btf, flags.address, flags.as_json)
+    return command.run(flags.config_file, flags.btf, flags.address, flags.http_config_file, flags.as_json)
 
 
 def _version(_: argparse.Namespace) -> int:

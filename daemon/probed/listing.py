@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from probed import live, sources
+from probed import httpconfig, live, sources
 from probed.address import Address, parse_address
+from probed.asking import find_way
 from probed.declaration import Metric
 from probed.sources import Declared
 
@@ -19,14 +20,15 @@ def run(config_file: str, btf: str) -> int:
     return 0
 
 
-def run_live(config_file: str, address: Address | None) -> int:
+def run_live(config_file: str, address: Address | None, http_config_file: str | None) -> int:
     """Print the programs of the daemon that serves at `address`, by default where the site configuration says.
 
-    Returns 0. Raises DeclarationError and HostError.
+    `http_config_file` says who asks. Returns 0. Raises DeclarationError and HostError.
     """
     configuration, _ = sources.read_site(config_file)
     web = configuration.web
-    return live.run(address or parse_address(str(web.listen_addresses[0])), web.telemetry_path)
+    way = find_way(configuration.web_config_file, httpconfig.read(http_config_file))
+    return live.run(address or parse_address(str(web.listen_addresses[0])), web.telemetry_path, way)
 
 
 def _shown(declared: Declared) -> Iterator[str]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from probed import linux
 from probed.address import Address
-from probed.asking import ask
+from probed.asking import Way, ask
 from probed.errors import HostError
 
 FAMILIES = ("probed_program_info", "probed_program_runs_total", "probed_program_run_seconds_total")
@@ -61,9 +61,9 @@ class Code:
     jited_bytes: int
 
 
-def run(address: Address, path: str) -> int:
+def run(address: Address, path: str, way: Way) -> int:
     """Print the table; return 0. `path` is that of the metrics page. Raises HostError when no daemon answers there."""
-    programs = parse(_page(address, path))
+    programs = parse(_page(address, path, way))
     codes: dict[int, Code] = {}
     unknown = ""
     for program in programs:
@@ -77,13 +77,18 @@ def run(address: Address, path: str) -> int:
     return 0
 
 
-def _page(address: Address, path: str) -> str:
-    answer = ask(address, f"{path}?{'&'.join(f'name[]={name}' for name in FAMILIES)}")
+def _page(address: Address, path: str, way: Way) -> str:
+    answer = ask(address, f"{path}?{'&'.join(f'name[]={name}' for name in FAMILIES)}", way)
     if answer is None:
         raise HostError(f"no daemon answers at {address}: start it, or name its address with --web.listen-address")
+    if answer.status == 401:
+        raise HostError(f"the daemon at {address} wants a password: name one in basic_auth of --http.config.file")
     if answer.status != 200:
         found = f"status {answer.status}" if answer.status else answer.text
-        raise HostError(f"http://{address}{path} is not a page of metrics that can be read ({found})")
+        raise HostError(
+            f"{address}{path} is not a page of metrics that can be read ({found}); where it wants TLS or a client's "
+            "certificate, name them in tls_config of --http.config.file"
+        )
     return answer.text
 
 

@@ -48,6 +48,17 @@ def read(path: str) -> WebFiles:
     return WebFiles(settings, WebSummary(settings.tls is not None, len(settings.users), reading.files))
 
 
+def certificate(path: str) -> str | None:
+    """Return the certificate that a daemon shows, as PEM text, None without TLS. Raises DeclarationError.
+
+    The private key is not read: this is for clients.
+    """
+    reading = _Reading()
+    configuration = yamltext.parse(WebConfiguration, reading.text(path, Problem(path, 0, "", "")), path)
+    tls = configuration.tls_server_config
+    return reading.part("cert", tls, configuration) if tls else None
+
+
 def packed(settings: WebSettings) -> int:
     """Write settings into sealed memory, and return its descriptor, which is the caller's."""
     fd = os.memfd_create("web", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)

@@ -5,8 +5,13 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import ssl
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +20,9 @@ import pytest
 import yaml
 from fixtures import NOBODY, OWN_PROBES, Start
 
+from certificates import Authority
 from daemon import PATIENCE, PROBES, ROOT, bpf_program_ids, command, environment, free_port, run_to_its_end, site
+from guarded import USER, Guarded
 
 CONFIGURATION = ROOT / "config" / "probed.yaml"
 SCHEMA = ROOT / "config" / "schema" / "doctor.schema.json"
@@ -115,3 +122,60 @@ def test_a_daemon_that_runs_is_noticed_and_its_programs_are_listed(start: Start,
     assert done.returncode == 0
     assert "CAP_SYS_ADMIN" in done.stderr
     assert [line.split()[3] for line in done.stdout.splitlines()[1:]] == [row[3] for row in rows]
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    with Guarded(tmp_path_factory.mktemp("guarded"), site({"process": None}), "right", mutual=True) as running:
+        running.wait_until_ready()
+        yield running
+
+
+def asking(guarded: Guarded, tls: bool = True, password: str = "right") -> tuple[str, ...]:
+    """Return how it is asked, by a client with a certificate or without."""
+    who: dict[str, Any] = {"basic_auth": {"username": USER, "password_file": "secret"}}
+    if tls:
+        who["tls_config"] = {"cert_file": "client.pem", "key_file": "client.key"}
+    (guarded.folder / "secret").write_text(f"{password}\n")
+    (guarded.folder / "http.yaml").write_text(yaml.safe_dump(who))
+    where = ("--config.file", str(guarded.configuration), "--web.listen-address", f"127.0.0.1:{guarded.port}")
+    return *where, "--http.config.file", str(guarded.folder / "http.yaml")
+
+
+def test_a_daemon_that_wants_a_certificate_and_a_password_is_asked_with_them(guarded: Guarded) -> None:
+    _, text = run_to_its_end("doctor", "--json", *asking(guarded))
+    assert "runs and is ready" in by_name(diagnosis(text)["checks"])["daemon"]["value"]
+    status, text = run_to_its_end("list", "--live", *asking(guarded))
+    assert status == 0, text
+    rows = [line.split() for line in text.splitlines() if " raw_tracepoint:" in line]
+    assert {int(row[3]) for row in rows} == bpf_program_ids(guarded.supervisor)
+
+
+@pytest.mark.parametrize(("tls", "password", "remedy"), [(True, "wrong", "basic_auth"), (False, "right", "tls_config")])
+def test_who_lacks_one_of_them_is_told_what(guarded: Guarded, tls: bool, password: str, remedy: str) -> None:
+    arguments = asking(guarded, tls, password)
+    status, text = run_to_its_end("list", "--live", *arguments)
+    assert (status, remedy in text, "Traceback" in text) == (1, True, False), text
+    _, text = run_to_its_end("doctor", "--json", *arguments)
+    seen = by_name(diagnosis(text)["checks"])["daemon"]
+    assert (seen["status"], remedy in seen["remedy"]) == ("warning", True)
+
+
+def test_whoever_else_answers_is_told_no_password(guarded: Guarded, tmp_path: Path) -> None:
+    other = Authority(tmp_path).sign("other", "DNS:localhost", "IP:127.0.0.1")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(other.certificate, other.key)
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def listen() -> None:
+            with context.wrap_socket(listener.accept()[0], server_side=True) as client, suppress(OSError):
+                heard.append(client.recv(4096))
+
+        listening = threading.Thread(target=listen)
+        listening.start()
+        where = ("--web.listen-address", f"127.0.0.1:{listener.getsockname()[1]}")
+        status, text = run_to_its_end("list", "--live", *asking(guarded), *where)
+        listening.join()
+    assert (status, "is not the one that the site's web configuration names" in text) == (1, True), text
+    assert heard in ([], [b""])

@@ -17,9 +17,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from probed import schema, shape
+from probed import httpconfig, schema, shape
 from probed.address import Address
-from probed.asking import Answer, ask
+from probed.asking import Answer, Way, ask
 from probed.doctor import facts
 from probed.doctor.facts import Clocks, Compiler, Configuration, Facts, Loads, Mounts, Types
 from probed.doctor.report import WIDTH, Check, ProbeCheck, Report, render
@@ -191,7 +191,7 @@ def test_headers_are_found_where_they_are(tmp_path: Path) -> None:
 
 
 def test_an_empty_tree_has_facts_too(tmp_path: Path) -> None:
-    found = facts.gather(str(tmp_path / "absent.yaml"), str(tmp_path / "absent"), None, tmp_path)
+    found = facts.gather(str(tmp_path / "absent.yaml"), str(tmp_path / "absent"), None, httpconfig.read(None), tmp_path)
     assert set(found.sysctls.values()) == {None}
     assert (found.lockdown, found.clocks.source, found.mounts) == (None, None, Mounts())
     report = diagnose(found)
@@ -242,13 +242,13 @@ def served(status: int, text: bytes) -> Iterator[Address]:
 
 def test_a_daemon_that_answers_is_quoted() -> None:
     with served(503, b"no probe is up\n") as address:
-        assert ask(address, "/-/ready") == Answer(503, "no probe is up\n")
+        assert ask(address, "/-/ready", Way()) == Answer(503, "no probe is up\n")
 
 
 def test_nobody_answers_where_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    assert ask(Address("127.0.0.1", port), "/-/ready") is None
+    assert ask(Address("127.0.0.1", port), "/-/ready", Way()) is None
 
 
 def test_what_answers_without_http_is_told() -> None:
@@ -262,7 +262,7 @@ def test_what_answers_without_http_is_told() -> None:
 
         thread = threading.Thread(target=answer)
         thread.start()
-        found = ask(Address("127.0.0.1", listener.getsockname()[1]), "/-/ready")
+        found = ask(Address("127.0.0.1", listener.getsockname()[1]), "/-/ready", Way())
         thread.join()
     assert found is not None
     assert found.status == 0

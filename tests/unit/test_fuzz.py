@@ -31,6 +31,7 @@ from probed.exporter.exchange import REASONS, text
 from probed.exporter.ring import Ring
 from probed.exporter.terms import Open
 from probed.exporter.transport import Wait
+from probed.httpconfig import HttpConfiguration
 from probed.manifest import Field, LoadedProbe, Pulse, Record, Start, Status
 from probed.request import Failure, Files, LoadRequest, Settings, Wanted
 from probed.webconfig import WebConfiguration
@@ -41,6 +42,11 @@ RING_BYTES = 4096
 MESSAGES = (
     LoadedProbe, Status, Start, Pulse, LoadRequest, Settings, Wanted, Failure, Files, WebSettings, WebSummary,
 )  # fmt: skip
+
+HTTP_CONFIGURATION = """\
+tls_config: {ca_file: a.pem, cert_file: b.pem, key_file: c.pem, server_name: d, insecure_skip_verify: false}
+basic_auth: {username: ann, password_file: e}
+"""
 
 some = settings(max_examples=200, suppress_health_check=list(HealthCheck))
 
@@ -99,6 +105,13 @@ def test_site_configurations(written: str) -> None:
 def test_web_configurations(written: str) -> None:
     with suppress(DeclarationError):
         yamltext.parse(WebConfiguration, written, "web.yaml")
+
+
+@some
+@given(mutated([HTTP_CONFIGURATION]))
+def test_http_configurations(written: str) -> None:
+    with suppress(DeclarationError):
+        yamltext.parse(HttpConfiguration, written, "http.yaml")
 
 
 @some

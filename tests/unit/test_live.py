@@ -11,7 +11,7 @@ import pytest
 
 from probed import live
 from probed.address import Address
-from probed.asking import Answer
+from probed.asking import Answer, Way
 from probed.errors import HostError
 from probed.exporter.page import Page
 from probed.exporter.programs import Program, families
@@ -54,7 +54,7 @@ def test_the_table_has_everything(
     answering: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(live, "code", lambda _: CODE)
-    assert live.run(ADDRESS, "/metrics") == 0
+    assert live.run(ADDRESS, "/metrics", Way()) == 0
     said = capsys.readouterr()
     head, own, first, second = (line.split() for line in said.out.splitlines())
     assert head[:5] == ["probe", "program", "attach", "id", "type"]
@@ -68,7 +68,7 @@ def test_without_privilege_the_rest_is_shown_and_the_privilege_named(
     answering: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(live, "code", refuse)
-    assert live.run(ADDRESS, "/metrics") == 0
+    assert live.run(ADDRESS, "/metrics", Way()) == 0
     said = capsys.readouterr()
     assert said.out.splitlines()[2].split()[3:] == ["71", "-", "-", "-", "1009", "0.002018", "2000"]
     assert "Operation not permitted" in said.err
@@ -84,13 +84,14 @@ def test_a_daemon_that_does_not_run_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(HostError, match=r"no daemon answers at 127\.0\.0\.1:\d+.*--web\.listen-address"):
-        live.run(Address("127.0.0.1", port), "/metrics")
+        live.run(Address("127.0.0.1", port), "/metrics", Way())
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"), [(Answer(404, ""), "status 404"), (Answer(0, "BadStatusLine"), "BadStatus")]
+    ("answer", "said"),
+    [(Answer(401, ""), "basic_auth"), (Answer(404, ""), "status 404"), (Answer(0, "BadStatusLine"), "BadStatus")],
 )
 def test_another_page_is_an_error(monkeypatch: pytest.MonkeyPatch, answer: Answer, said: str) -> None:
     monkeypatch.setattr(live, "ask", lambda *_: answer)
     with pytest.raises(HostError, match=said):
-        live.run(ADDRESS, "/metrics")
+        live.run(ADDRESS, "/metrics", Way())

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import json
 
-from probed import shape
+from probed import httpconfig, shape
 from probed.address import Address
 from probed.doctor import facts, rules
 from probed.doctor.report import render
 
 
-def run(config_file: str, btf: str, address: Address | None, as_json: bool) -> int:
-    """Print what was found; return 1 when anything is a failure, else 0. `address` is where the daemon listens."""
-    report = rules.diagnose(facts.gather(config_file, btf, address))
+def run(config_file: str, btf: str, address: Address | None, http_config_file: str | None, as_json: bool) -> int:
+    """Print what was found; return 1 when anything is a failure, else 0. `address` is where the daemon listens.
+
+    `http_config_file` says who asks it. Raises DeclarationError for that file alone.
+    """
+    client = httpconfig.read(http_config_file)
+    report = rules.diagnose(facts.gather(config_file, btf, address, client))
     print(json.dumps(shape.to_data(report), indent=2) if as_json else render(report))
     return 1 if report.status == "failure" else 0

@@ -21,8 +21,9 @@ from pathlib import Path
 
 from probed import lockdown, privilege, sources
 from probed.address import Address, parse_address
-from probed.asking import Answer, ask
+from probed.asking import Answer, ask, find_way
 from probed.errors import DeclarationError, HostError, LoadError
+from probed.httpconfig import HttpConfiguration
 from probed.loader.btf import Btf
 from probed.request import LoadRequest
 from probed.site import Site
@@ -36,8 +37,8 @@ SYSCTLS = (
     "net/core/bpf_jit_enable",
 )
 PACKAGES = {
-    "numpy": "numpy", "prometheus_client": "prometheus-client", "cheroot": "cheroot", "yaml": "PyYAML",
-    "seccomp": "seccomp", "systemd": "systemd-python",
+    "numpy": "numpy", "prometheus_client": "prometheus-client", "h11": "h11", "bcrypt": "bcrypt",
+    "yaml": "PyYAML", "seccomp": "seccomp", "systemd": "systemd-python",
 }  # fmt: skip
 """Modules that probed imports, and what their distributions are called."""
 
@@ -87,6 +88,7 @@ class Configuration:
     error: str = ""
     programs: Mapping[str, Mapping[str, str]] | None = None
     address: Address | None = None
+    web_config_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,9 @@ class Facts:
     answer: Answer | None
 
 
-def gather(config_file: str, btf: str, address: Address | None, root: Path = Path("/")) -> Facts:
+def gather(
+    config_file: str, btf: str, address: Address | None, client: HttpConfiguration, root: Path = Path("/")
+) -> Facts:
     """Look at everything; takes as long as loading the probes, where that is allowed."""
     configuration, requests = read_configuration(config_file, btf)
     may_load = privilege.may_load_bpf()
@@ -146,8 +150,16 @@ def gather(config_file: str, btf: str, address: Address | None, root: Path = Pat
         clocks=read_clocks(root),
         configuration=configuration,
         loads=try_to_load(requests) if may_load and requests else None,
-        answer=ask(address, "/-/ready") if address else None,
+        answer=ask_daemon(address, configuration.web_config_file, client) if address else None,
     )
+
+
+def ask_daemon(address: Address, web_config_file: str | None, client: HttpConfiguration) -> Answer | None:
+    """Ask whether the daemon is ready."""
+    try:
+        return ask(address, "/-/ready", find_way(web_config_file, client))
+    except (DeclarationError, HostError) as error:
+        return Answer(0, str(error))
 
 
 def _line(path: Path) -> str | None:
@@ -215,14 +227,15 @@ def read_clocks(root: Path = Path("/")) -> Clocks:
 def read_configuration(path: str, btf: str) -> tuple[Configuration, list[LoadRequest]]:
     """Read the site configuration and its probes."""
     address: Address | None = None
+    web: str | None = None
     try:
         site, text = sources.read_site(path)
-        address = _address(site)
+        address, web = _address(site), site.web_config_file
         declared = sources.declared_probes(site, text, btf)
     except (DeclarationError, HostError) as error:
-        return Configuration(path, str(error), None, address), []
+        return Configuration(path, str(error), None, address, web), []
     programs = {name: _programs(each) for name, each in declared.items()}
-    return Configuration(path, "", programs, address), [each.request for each in declared.values()]
+    return Configuration(path, "", programs, address, web), [each.request for each in declared.values()]
 
 
 def _address(site: Site) -> Address:

@@ -13,6 +13,8 @@ from probed.doctor.report import Attachment, Check, ProbeCheck, Report, Status, 
 SLOW_CLOCKS = ("hpet", "acpi_pm", "refined-jiffies", "jiffies", "pit")
 """A reading of these takes a microsecond or more, or tells no less than milliseconds."""
 
+_WHO_ASKS = "does it want TLS, or a client's certificate (tls_config of --http.config.file)"
+
 Found = tuple[Status, str, str]
 """Status, value, remedy."""
 
@@ -180,15 +182,13 @@ def _daemon(facts: Facts) -> Found:
         case 0:
             return (
                 "warning",
-                f"something answers, but not in HTTP: {said}",
-                "is it TLS, or another program? see ss -ltnp",
+                f"something answers, but not to us: {said}",
+                f"{_WHO_ASKS}, or is it another program (ss -ltnp)?",
             )
+        case 401:
+            return "warning", "runs, and wants a password", "name the password in basic_auth of --http.config.file"
         case status:
-            return (
-                "warning",
-                f"something answers with status {status}",
-                "does it ask for a password, or is it another program?",
-            )
+            return "warning", f"something answers with status {status}", "is it another program? see ss -ltnp"
 
 
 def _failures(facts: Facts) -> Mapping[str, tuple[str, str] | None]:
