@@ -13,15 +13,20 @@ import signal
 import subprocess
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from daemon import Daemon, Page, site
 
 OUT = Path("/out")
+BIN = Path("/var/tmp/bin")
 UNPRIVILEGED = Path("/proc/sys/kernel/unprivileged_bpf_disabled")
 LOCKDOWN = Path("/sys/kernel/security/lockdown")
+PM_TEST = Path("/sys/power/pm_test")
+POWER = Path("/sys/power/state")
+FOLDER_OF_HOST = Path("/sys/bus/virtio/drivers/9pnet_virtio")
 CPU = Path("/sys/devices/system/cpu/cpu1/online")
 LIFETIME = "probed_process_lifetime_seconds"
 PATIENCE = 120.0
@@ -37,6 +42,25 @@ def wait(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.1)
 
 
+def asleep() -> float:
+    """Return for how many seconds the machine has slept since its boot."""
+    awake = time.monotonic()
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - awake
+
+
+@contextmanager
+def without_the_folder_of_the_host() -> Iterator[None]:
+    """Do without /out for a while: the driver of this device knows no suspend, and what is asked of it then hangs."""
+    (device,) = (entry.name for entry in FOLDER_OF_HOST.iterdir() if entry.name.startswith("virtio"))
+    subprocess.run(["umount", OUT], check=True)
+    (FOLDER_OF_HOST / "unbind").write_text(device)
+    try:
+        yield
+    finally:
+        (FOLDER_OF_HOST / "bind").write_text(device)
+        subprocess.run(["mount", OUT], check=True)
+
+
 class States:
     """The daemon and the programs that it is to count."""
 
@@ -47,7 +71,7 @@ class States:
 
     def spawn(self, times: int, program: str = "spawned") -> float:
         """Run a program so many times; return how often it was counted since it was last loaded."""
-        subprocess.run([OUT / "bin/spawn", str(times), OUT / "bin" / program], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([BIN / "spawn", str(times), BIN / program], check=True, stdout=subprocess.DEVNULL)
         return self.page().total("probed_process_execs_total", comm=program)
 
     def page(self) -> Page:
@@ -77,6 +101,7 @@ class States:
         """One state after the other; some cannot be left again, so the order matters."""
         self._processors()
         self._clocks()
+        self._sleep()
         for value in ("2", "1"):
             UNPRIVILEGED.write_text(value)
             self.another_exporter()
@@ -104,14 +129,16 @@ class States:
     def _live(self, program: str, meanwhile: Callable[[], None]) -> dict[str, float]:
         """Let a program live through something; return its lifetime, and what it must be between."""
         start = time.clock_gettime(time.CLOCK_BOOTTIME)
-        living = subprocess.Popen([OUT / "bin" / program, "until-eof"], stdin=subprocess.PIPE)
+        living = subprocess.Popen([BIN / program, "until-eof"], stdin=subprocess.PIPE)
         inside = time.clock_gettime(time.CLOCK_BOOTTIME)
+        awake = time.monotonic()
         meanwhile()
         least = time.clock_gettime(time.CLOCK_BOOTTIME) - inside
+        awake = time.monotonic() - awake
         living.communicate()
         most = time.clock_gettime(time.CLOCK_BOOTTIME) - start
         lived = self.page().total(f"{LIFETIME}_sum", comm=program)
-        return {"lived": lived, "least": least, "most": most}
+        return {"lived": lived, "least": least, "most": most, "awake": awake}
 
     def _clocks(self) -> None:
         now = time.time()
@@ -120,6 +147,22 @@ class States:
                 name, lambda offset=offset: time.clock_settime(time.CLOCK_REALTIME, now + offset)
             )
         time.clock_settime(time.CLOCK_REALTIME, now)
+
+    def _sleep(self) -> None:
+        """Freeze all processes; suspend to memory. The kernel wakes by itself after five seconds.
+
+        Source: Linux Documentation/power/basic-pm-debugging.rst; only the last step, into the firmware, is not taken.
+        """
+        exporter = self._daemon.exporter
+        self.seen["before sleep"] = self.spawn(37)
+        with without_the_folder_of_the_host():
+            for name, level in (("frozen", "freezer"), ("asleep", "core")):
+                PM_TEST.write_text(level)
+                before = asleep()
+                self.seen[name] = self._live(name, lambda: POWER.write_text("mem"))
+                self.seen[name]["slept"] = asleep() - before
+        self.seen["after sleep"] = self.spawn(41)
+        self.seen["same exporter"] = self._daemon.exporter == exporter
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """States of a kernel that a test must not put its own machine into: processors that go, clocks that step,
-kernel.unprivileged_bpf_disabled at each value, lockdown in both modes. In one guest, one after the other.
+suspend, kernel.unprivileged_bpf_disabled at each value, lockdown in both modes. In one guest, one after the other.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
     (folder / "bin").mkdir()
     compile_workloads(folder / "bin", "spawn", "exits", "lives")
     (folder / "bin/spawned").hardlink_to(folder / "bin/exits")
-    for name in ("forth", "back"):
+    for name in ("forth", "back", "frozen", "asleep"):
         (folder / "bin" / name).hardlink_to(folder / "bin/lives")
     for part in ("daemon", "probes"):
         shutil.copytree(ROOT / part, folder / "tree" / part)
@@ -37,8 +37,10 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
     for file in (ROOT / "tests/daemon.py", Path(__file__).with_name("states.py")):
         shutil.copy(file, folder / "tree/tests")
     lines = (
-        "exec >/out/output 2>&1",
-        "cp -a /out/tree /run/tree",
+        "exec >/dev/console 2>&1",
+        "cp -a /out/tree /run",
+        "cp -a /out/bin /var/tmp",
+        "cd /run",
         "exec env PYTHONPATH=/run/tree/daemon /usr/bin/python3 /run/tree/tests/states.py",
     )
     (folder / "guest.sh").write_text("\n".join(lines) + "\n")
@@ -59,8 +61,25 @@ def test_steps_of_the_clock_are_no_lifetime(seen: Mapping[str, Any], step: str) 
     assert seen[step]["least"] <= seen[step]["lived"] <= seen[step]["most"] < 3600
 
 
+def test_processes_that_stood_still_lived_meanwhile(seen: Mapping[str, Any]) -> None:
+    frozen = seen["frozen"]
+    assert frozen["least"] <= frozen["lived"] <= frozen["most"]
+
+
+def test_time_asleep_is_lifetime_by_the_boot_clock(seen: Mapping[str, Any]) -> None:
+    asleep = seen["asleep"]
+    assert asleep["slept"] > 1, "the machine did not sleep"
+    assert asleep["least"] <= asleep["lived"] <= asleep["most"]
+    assert asleep["lived"] >= asleep["awake"] + asleep["slept"]
+
+
+def test_the_daemon_wakes_as_it_fell_asleep(seen: Mapping[str, Any]) -> None:
+    assert (seen["before sleep"], seen["after sleep"]) == (88 + 37, 88 + 37 + 41)
+    assert seen["same exporter"]
+
+
 def test_unprivileged_bpf_may_be_disabled_or_not(seen: Mapping[str, Any]) -> None:
-    assert [seen["unprivileged 2"], seen["unprivileged 1"]] == [88 + 7, 88 + 14]
+    assert [seen["unprivileged 2"], seen["unprivileged 1"]] == [166 + 7, 166 + 14]
     assert seen["loaded with unprivileged 1"] == 11
 
 
