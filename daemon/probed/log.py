@@ -10,8 +10,8 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 
 FORMATS = ("logfmt", "json")
 LEVELS = ("debug", "info", "warning", "error")
@@ -62,7 +62,9 @@ class Json(logging.Formatter):
 
 
 def _time(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    """Return the moment in UTC as RFC 3339 has it, to the millisecond."""
+    seconds, milliseconds = divmod(int(record.created * 1000), 1000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{milliseconds:03d}+00:00"
 
 
 def _quoted(value: str) -> str:

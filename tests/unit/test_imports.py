@@ -124,7 +124,10 @@ def test_there_is_no_cycle() -> None:
 @pytest.mark.parametrize(
     ("module", "kept_out"),
     [
-        ("probed.supervisor.daemon", ["yaml", "numpy", "bcc", "prometheus_client", "hashlib", "ssl", "difflib"]),
+        (
+            "probed.supervisor.daemon",
+            ["yaml", "numpy", "bcc", "prometheus_client", "hashlib", "ssl", "difflib", "pathlib", "ipaddress"],
+        ),
         ("probed.exporter.serving", ["yaml", "bcc", "bcrypt"]),
         ("probed.loader.__main__", ["numpy", "prometheus_client", "h11", "bcrypt", "ssl"]),
     ],

@@ -1,12 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arrays that grow by doubling."""
+"""Arrays: what they are called in annotations, and some that grow by doubling.
+
+numpy.typing is 0.3 MB of classes that only type checkers look at: `NDArray` is there for them alone.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+else:
+    NDArray = None
+
+__all__ = ["NDArray", "grown"]
 
 
 def grown(array: NDArray[Any], rows: int) -> NDArray[Any]:

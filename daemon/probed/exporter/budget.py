@@ -26,9 +26,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from probed.exporter.arrays import grown
+from probed.exporter.arrays import NDArray, grown
 from probed.exporter.heavy import Waiting
 from probed.exporter.labels import Labels
 from probed.exporter.ledger import Ledger

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
+from probed.exporter.arrays import NDArray
 
 LOG = logging.getLogger("exporter")
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+
+from probed.exporter.arrays import NDArray
 
 FamilyType = Literal["counter", "gauge", "histogram"]
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from probed.exporter.arrays import NDArray
 from probed.exporter.keys import KeyIndex, distinct
 
 

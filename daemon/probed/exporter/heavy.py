@@ -14,9 +14,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from probed.exporter.arrays import grown
+from probed.exporter.arrays import NDArray, grown
 from probed.exporter.labels import Labels
 
 

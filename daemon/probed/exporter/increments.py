@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from probed.exporter.arrays import NDArray
 from probed.exporter.keys import KeyIndex
 from probed.exporter.ledger import Ledger
 

@@ -12,7 +12,8 @@ from random import SystemRandom
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from probed.exporter.arrays import NDArray
 
 ROOM = 1 << 6
 """Keys that a table has room for at first: most tables never have more."""

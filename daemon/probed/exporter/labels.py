@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from probed.exporter.arrays import NDArray
 from probed.exporter.fold import Decoder
 from probed.manifest import Field
 

@@ -17,7 +17,8 @@ import os
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from probed.exporter.arrays import NDArray
 
 VERSION = 2
 """Of what lies where. Memory of another version is begun anew."""

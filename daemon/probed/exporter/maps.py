@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from probed import linux
+from probed.exporter.arrays import NDArray
 from probed.exporter.records import dtype
 from probed.manifest import Map
 

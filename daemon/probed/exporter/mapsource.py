@@ -13,8 +13,8 @@ from collections.abc import Callable, Set
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from probed.exporter.arrays import NDArray
 from probed.exporter.hashes import HashUsage
 from probed.exporter.increments import Increments
 from probed.exporter.ledger import Ledger

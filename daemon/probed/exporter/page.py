@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from prometheus_client.utils import floatToGoString
 
+from probed.exporter.arrays import NDArray
 from probed.exporter.family import Family
 
 _PLAIN = 1_000_000

@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from numpy.typing import NDArray
-
+from probed.exporter.arrays import NDArray
 from probed.exporter.decoders import Context, decoder
 from probed.exporter.family import Family
 from probed.exporter.hashes import HashMap, HashUsage

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from probed.exporter.arrays import NDArray
 from probed.manifest import Field, Record
 
 HEADER_BYTES = 8

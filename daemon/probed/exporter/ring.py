@@ -12,8 +12,8 @@ import mmap
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from probed.exporter.arrays import NDArray
 from probed.exporter.records import LENGTH, ring_dtype
 from probed.manifest import Record
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from probed.exporter.arrays import NDArray
 from probed.exporter.budget import FIRST, OTHER, Budget
 from probed.exporter.family import Family
 from probed.exporter.fold import Decoder

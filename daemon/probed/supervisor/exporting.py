@@ -12,7 +12,6 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from pathlib import Path
 
 from probed import shape
 from probed.channel import Closed, Message, Starved
@@ -117,7 +116,7 @@ class Exporting:
         programs |= {f"hook:{tracepoint}": program for tracepoint, program in self._hooks.programs(held).items()}
         with ExitStack() as stack:
             for name, program in programs.items():
-                fds[name] = stack.enter_context(Path(f"/proc/self/fdinfo/{program}").open("rb")).fileno()
+                fds[name] = stack.enter_context(open(f"/proc/self/fdinfo/{program}", "rb")).fileno()
             data = shape.to_data(held.loaded) | {"fd_names": list(fds)}
             self._tell("probe", data, list(fds.values()))
 

@@ -16,7 +16,6 @@ import os
 import select
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Protocol
 
 from probed import manifest, shape
@@ -164,10 +163,10 @@ def _name(held: Held) -> str:
     return f"{_PROBE}{held.loaded.name}.{identity(held.fds['stats'])}".replace(":", "-")
 
 
-def identity(fd: int, root: Path = Path("/")) -> str:
+def identity(fd: int) -> str:
     """Return what tells an open file from every other: a BPF object's kind and id, else its device and inode."""
-    lines = (root / f"proc/self/fdinfo/{fd}").read_text().splitlines()
-    fields = {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    with open(f"/proc/self/fdinfo/{fd}") as lines:
+        fields = {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
     for kind in _IDS:
         if kind in fields:
             return f"{kind}:{fields[kind]}"
@@ -204,7 +203,7 @@ def _is_sheet(fd: int) -> bool:
         sealed = fcntl.fcntl(fd, fcntl.F_GET_SEALS) & _SEALS == _SEALS
     except OSError:  # EINVAL: no memfd
         return False
-    return sealed and Path(f"/proc/self/fd/{fd}").readlink().name == f"memfd:{_MEMFD} (deleted)"
+    return sealed and os.readlink(f"/proc/self/fd/{fd}") == f"/memfd:{_MEMFD} (deleted)"
 
 
 def _read(fd: int) -> Rest:

@@ -13,7 +13,6 @@ import select
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 from probed import shape
 from probed.channel import Closed, Message, Starved
@@ -167,6 +166,6 @@ class Web:
 
 def _state(path: str) -> str:
     try:
-        return state(Path(path).stat())
+        return state(os.stat(path))
     except OSError as error:
         return f"errno {error.errno}"

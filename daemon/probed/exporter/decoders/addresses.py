@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import sys
 
 
@@ -15,8 +14,10 @@ def address(value: int | bytes) -> str:
     Source: RFC 4291, 2.5.5.2; RFC 5952.
     """
     if isinstance(value, int):
-        return str(ipaddress.IPv4Address((value & 0xFFFFFFFF).to_bytes(4, sys.byteorder)))
+        return ".".join(map(str, (value & 0xFFFFFFFF).to_bytes(4, sys.byteorder)))
     if len(value) != 16:
         return value.hex()
+    import ipaddress  # 0.3 MB, of use to few sites
+
     found = ipaddress.IPv6Address(value)
     return str(found.ipv4_mapped or found)

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from probed.exporter.arrays import NDArray
 from probed.exporter.decoders.texts import text
 
 LOG = logging.getLogger("exporter")
