@@ -10,7 +10,9 @@ import pytest
 from probed.errors import REASONS
 from probed.exporter import collection
 from probed.exporter.collection import Collection
-from probed.exporter.itself import Build, ProbeNumbers, Process
+from probed.exporter.itself import Build
+from probed.exporter.numbers import ProbeNumbers
+from probed.exporter.process import Process
 from probed.manifest import LoadedProbe, ProbeStatus, Status
 
 

@@ -18,8 +18,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from probed.errors import REASONS
 from probed.exporter.family import Family
-from probed.exporter.itself import LOSS_REASONS, Build, ProbeNumbers, Process, families
+from probed.exporter.itself import Build, families
+from probed.exporter.numbers import LOSS_REASONS, ProbeNumbers
 from probed.exporter.page import Page
+from probed.exporter.process import Process
 from probed.exporter.series import SeriesUsage
 from probed.manifest import ProbeStatus, Status
 
@@ -164,7 +166,7 @@ def test_a_hidden_proc_stat_costs_no_process_family(tmp_path: Path) -> None:
 
 AS_ANOTHER_USER = """
 import ctypes, os
-from probed.exporter.itself import Process
+from probed.exporter.process import Process
 process = Process()
 if os.geteuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)

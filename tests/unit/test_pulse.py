@@ -8,7 +8,7 @@ import pytest
 
 from probed import shape
 from probed.channel import Channel
-from probed.exporter.itself import ProbeNumbers
+from probed.exporter.numbers import ProbeNumbers
 from probed.exporter.pulse import LOOK_AGAIN, LOSS_PERIOD, Heart, Losses
 from probed.exporter.series import SeriesUsage
 from probed.manifest import Pulse, Status

@@ -426,7 +426,8 @@ import numpy as np
 from probed.exporter.family import Family
 from probed.exporter.http import Application
 from probed.exporter.landing import Landing
-from probed.exporter.itself import Build, Process, families
+from probed.exporter.itself import Build, families
+from probed.exporter.process import Process
 from probed.exporter.server import Server
 from probed.manifest import ProbeStatus, Status
 

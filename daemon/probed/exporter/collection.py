@@ -22,7 +22,9 @@ from probed.exporter.cgroup_names import Attribution, attribute
 from probed.exporter.cgroups import Cgroups
 from probed.exporter.decoders import Context
 from probed.exporter.family import Family
+from probed.exporter.numbers import ProbeNumbers
 from probed.exporter.probe import RunningProbe
+from probed.exporter.process import Process
 from probed.exporter.seldom import Seldom
 from probed.manifest import LoadedProbe, Status
 
@@ -38,7 +40,7 @@ UNKNOWN = Attribution("unknown", "")
 class Collection:
     """The running probes by name, and the last `Status` from the supervisor (None until it has one)."""
 
-    def __init__(self, build: itself.Build, process: itself.Process, cpus: int, supervisor_statm: int) -> None:
+    def __init__(self, build: itself.Build, process: Process, cpus: int, supervisor_statm: int) -> None:
         self._build = build
         self._process = process
         self._cpus = cpus
@@ -47,7 +49,7 @@ class Collection:
         self._cgroups = Cgroups()
         self._context = Context(self._attribution, Path("/"), self._cgroups.living)
         self._probes: dict[str, RunningProbe] = {}
-        self._numbers: dict[str, itself.ProbeNumbers] = {}
+        self._numbers: dict[str, ProbeNumbers] = {}
         self._left_out = set[str]()
         self._failures: Counter[str] = Counter()
         self._seldom = Seldom(LOG)
@@ -156,12 +158,12 @@ class Collection:
             return []
         return families
 
-    def totals(self) -> list[itself.ProbeNumbers]:
+    def totals(self) -> list[ProbeNumbers]:
         """Return the sums of events, for the last log line."""
         self.scrape()
         return list(self._numbers.values())
 
-    def brief(self) -> list[itself.ProbeNumbers]:
+    def brief(self) -> list[ProbeNumbers]:
         """Return what each probe has lost and its series, as of the last drain; nothing of one that cannot be asked."""
         numbers = []
         with self._lock:

@@ -7,29 +7,20 @@ Names follow https://prometheus.io/docs/practices/naming/ and /docs/instrumentin
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-from prometheus_client.metrics_core import Metric
-from prometheus_client.process_collector import ProcessCollector
-from prometheus_client.registry import CollectorRegistry
 
 from probed.errors import REASONS
 from probed.exporter import hashes, programs
-from probed.exporter.family import Family, FamilyType
-from probed.exporter.hashes import HashUsage
-from probed.exporter.programs import Program
+from probed.exporter.family import Family, FamilyType, one
+from probed.exporter.numbers import LOSS_REASONS, ProbeNumbers
 from probed.exporter.series import SeriesUsage
 from probed.manifest import ProbeStatus, Status, WebStatus
 
 _UNKNOWN = Status(probes=(), bcc_version="", reload_successful=False, reload_success_time=0.0, exporter_restarts=0)
 """Before the supervisor has said anything."""
-
-
-LOSS_REASONS = ("ring_full", "map_full", "corrupt")
-"""Why an event is missing from the metrics: a closed set, the values of the label `reason`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,30 +31,6 @@ class Build:
     python: str
     bcc: str
     kernel: str
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeNumbers:
-    """Sums of one probe since it was loaded, in events: emitted = delivered + lost + discarded.
-
-    `lost` is by reason, one of `LOSS_REASONS`; a reason that is not in it stands for 0.
-    `ring_bytes` is the ring's capacity (0: no ring), `ring_fill_bytes` what the last drain found waiting.
-    `usages` are those of its metrics. `programs` are its own, `hooks` those that they are behind, `hashes` its hash
-    maps, as the kernel knows them. `missed` has, by program, the runs that the kernel left out.
-    """
-
-    name: str
-    emitted: int = 0
-    delivered: int = 0
-    discarded: int = 0
-    lost: Mapping[str, int] = field(default_factory=dict)
-    ring_bytes: int = 0
-    ring_fill_bytes: int = 0
-    usages: Sequence[SeriesUsage] = ()
-    missed: Mapping[str, int] = field(default_factory=dict)
-    programs: Sequence[Program] = ()
-    hooks: Sequence[Program] = ()
-    hashes: Sequence[HashUsage] = ()
 
 
 def families(
@@ -94,16 +61,16 @@ def families(
             [hook for probe in of_probes for hook in probe.hooks],
         ),
         *hashes.families([(probe.name, usage) for probe in of_probes for usage in probe.hashes]),
-        _one("counter", "probed_drains_total", "Drains of all rings, those at a scrape included.", drains),
+        one("counter", "probed_drains_total", "Drains of all rings, those at a scrape included.", drains),
         *_configuration(status),
         *_web_configuration(status.web),
-        _one(
+        one(
             "counter",
             "probed_exporter_restarts_total",
             "Exporter processes that ended unasked and were started again.",
             status.exporter_restarts,
         ),
-        _one(
+        one(
             "gauge",
             "probed_supervisor_resident_memory_bytes",
             "Resident memory of the supervisor process in bytes.",
@@ -115,7 +82,7 @@ def families(
 def unknown_cgroups(count: int) -> Family:
     """Return how many new label sets had a cgroup id that nothing knew: their `unit` is `unknown`."""
     text = "New label sets whose control group had no name, neither announced nor in the tree."
-    return _one("counter", "probed_unknown_cgroups_total", text, count)
+    return one("counter", "probed_unknown_cgroups_total", text, count)
 
 
 def collect_failures(status: Status | None, failures: Mapping[str, int]) -> Family:
@@ -128,42 +95,6 @@ def collect_failures(status: Status | None, failures: Mapping[str, int]) -> Fami
         names,
         [failures.get(name, 0) for name in names],
     )
-
-
-class Process:
-    """The `process_*` families of this process, read by prometheus_client's ProcessCollector.
-
-    They are there for another uid too, and for a process whose dumpable flag is gone, though /proc/self then
-    belongs to root: `stat` and `limits` are readable by all, and `fd` by the process itself (Linux
-    fs/proc/fd.c, proc_fd_permission).
-    """
-
-    def __init__(self, proc: str = "/proc") -> None:
-        """Read from `proc`, where a procfs is mounted."""
-        self._registry = CollectorRegistry()
-        _ProcessCollector(proc=proc, registry=self._registry)
-
-    def families(self) -> list[Family]:
-        """Read them now: CPU time, memory, start time, open and allowed file descriptors."""
-        return list(map(_family, self._registry.collect()))
-
-
-class _ProcessCollector(ProcessCollector):
-    """Takes the time of boot from the clock.
-
-    systemd's ProcSubset=pid hides /proc/stat, where the original looks for it, and without which it gives
-    nothing at all.
-    """
-
-    def _boot_time(self) -> float:
-        return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def _family(metric: Metric) -> Family:
-    (sample,) = metric.samples
-    if metric.type == "counter":
-        return _one("counter", sample.name, metric.documentation, sample.value)
-    return _one("gauge", sample.name, metric.documentation, sample.value)
 
 
 def _build_info(build: Build) -> Family:
@@ -293,13 +224,13 @@ def _series(usages: Sequence[SeriesUsage]) -> list[Family]:
 
 def _configuration(status: Status) -> list[Family]:
     return [
-        _one(
+        one(
             "gauge",
             "probed_config_last_reload_successful",
             "Whether the last attempt to read the configuration succeeded.",
             int(status.reload_successful),
         ),
-        _one(
+        one(
             "gauge",
             "probed_config_last_reload_success_timestamp_seconds",
             "Time of the last successful reading of the configuration since unix epoch in seconds.",
@@ -312,13 +243,13 @@ def _web_configuration(web: WebStatus | None) -> list[Family]:
     if web is None:
         return []
     return [
-        _one(
+        one(
             "gauge",
             "probed_web_config_last_reload_successful",
             "Whether the last attempt to read the web configuration and its certificates succeeded.",
             int(web.successful),
         ),
-        _one(
+        one(
             "gauge",
             "probed_web_config_last_reload_success_timestamp_seconds",
             "Time of the last successful reading of the web configuration since unix epoch in seconds.",
@@ -338,8 +269,8 @@ def http(responses: Mapping[int, int], clients: int, dropped: int) -> list[Famil
             labels=[(str(code),) for code in responses],
             values=np.array(list(responses.values()), np.uint64),
         ),
-        _one("gauge", "probed_http_clients", "Connections of clients.", clients),
-        _one(
+        one("gauge", "probed_http_clients", "Connections of clients.", clients),
+        one(
             "counter",
             "probed_http_clients_dropped_total",
             "Connections that were closed to make room for others, or because their answers were not taken.",
@@ -356,7 +287,3 @@ def _by_probe(kind: FamilyType, name: str, text: str, probes: Sequence[str], val
 def _by_metric(kind: FamilyType, name: str, text: str, usages: Sequence[SeriesUsage], values: list[int]) -> Family:
     labels = [(usage.metric_name,) for usage in usages]
     return Family(name, kind, text, ("metric",), labels, np.array(values, np.uint64))
-
-
-def _one(kind: FamilyType, name: str, text: str, value: float) -> Family:
-    return Family(name, kind, text, (), [()], np.array([value]))

@@ -11,7 +11,6 @@ import ctypes
 import errno
 import struct
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,12 +28,6 @@ COUNT: np.dtype[Any] = np.dtype(np.uint64)
 
 _BATCH = struct.Struct("=QQQQIIQQ")  # in_batch, out_batch, keys, values, count, map_fd, elem_flags, flags
 _ELEM = struct.Struct("=IIQQQ")  # map_fd, padding, key, value, flags
-
-
-def possible_cpus(root: Path = Path("/")) -> int:
-    """Return how many CPUs the kernel keeps per-CPU values for. Source: Documentation/admin-guide/cputopology.rst."""
-    text = (root / "sys/devices/system/cpu/possible").read_text()
-    return int(text.strip().split(",")[-1].split("-")[-1]) + 1
 
 
 class Entries:

@@ -15,10 +15,10 @@ from probed.exporter.arrays import NDArray
 from probed.exporter.decoders import Context, decoder
 from probed.exporter.family import Family
 from probed.exporter.hashes import HashMap, HashUsage
-from probed.exporter.itself import ProbeNumbers
 from probed.exporter.ledger import Ledger
 from probed.exporter.maps import CountMap
 from probed.exporter.mapsource import MapSource
+from probed.exporter.numbers import ProbeNumbers
 from probed.exporter.programs import Program, ProgramInfo, hook_name, told
 from probed.exporter.recent import RecentCounts
 from probed.exporter.ring import Ring

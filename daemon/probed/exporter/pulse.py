@@ -15,7 +15,7 @@ from typing import Protocol
 from probed import messages, shape
 from probed.channel import Channel
 from probed.exporter.collection import Collection
-from probed.exporter.itself import ProbeNumbers
+from probed.exporter.numbers import ProbeNumbers
 from probed.manifest import Pulse
 
 LOG = logging.getLogger("exporter")

@@ -22,15 +22,16 @@ import sys
 
 from probed import __version__, log, manifest, privilege, shape
 from probed.channel import Channel, Closed, Message
+from probed.cpus import possible_cpus
 from probed.errors import HostError
 from probed.exporter.collection import Collection
 from probed.exporter.confinement import confine
 from probed.exporter.family import Family
 from probed.exporter.http import Application
-from probed.exporter.itself import Build, Process
+from probed.exporter.itself import Build
 from probed.exporter.landing import Landing
 from probed.exporter.loop import Loop
-from probed.exporter.maps import possible_cpus
+from probed.exporter.process import Process
 from probed.exporter.pulse import Heart
 from probed.exporter.reloads import Reloads
 from probed.exporter.server import Server

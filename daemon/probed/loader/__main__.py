@@ -24,6 +24,7 @@ from pathlib import Path
 
 from probed import privilege, shape, sources
 from probed.channel import Channel, Closed
+from probed.cpus import possible_cpus
 from probed.errors import DeclarationError, HostError, LoadError
 from probed.loader import canary, compiler, ksyms, load
 from probed.loader.btf import Btf
@@ -53,7 +54,7 @@ class Loading:
         requests = wishes.requests
         btf = Btf.read(Path(requests[0].btf))
         machine = os.uname().machine
-        self._host = load.Host(btf, btf.raw_tracepoints(), _possible_cpus(root), machine)
+        self._host = load.Host(btf, btf.raw_tracepoints(), possible_cpus(root), machine)
         self._channel = channel
         self._goal = wishes.goal
         self._chains = Chains(wishes.hooked)
@@ -77,11 +78,6 @@ class Loading:
 
     def _members(self, request: LoadRequest) -> Iterable[canary.Member]:
         return offsets_used(self._host.btf, request.header.text + request.source.text)
-
-
-def _possible_cpus(root: Path) -> int:
-    text = (root / "sys/devices/system/cpu/possible").read_text()
-    return int(text.strip().split(",")[-1].split("-")[-1]) + 1
 
 
 def _wishes(channel: Channel) -> Wishes:
