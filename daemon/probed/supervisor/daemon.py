@@ -17,19 +17,19 @@ from probed.address import parse_address
 from probed.errors import ConfigurationError, HostError, LoadError
 from probed.manifest import Start, Status
 from probed.supervisor import listeners, passed
+from probed.supervisor.attached import Attached
 from probed.supervisor.children import why_not
 from probed.supervisor.exporting import Exporting
 from probed.supervisor.fdstore import Store
-from probed.supervisor.hooks import Hooks
 from probed.supervisor.loading import Held, Hook, Loading, Reading, Refused, Result, wait
 from probed.supervisor.notices import Notices, sender, status_line, watchdog_seconds
 from probed.supervisor.options import Options
 from probed.supervisor.probes import Probes
+from probed.supervisor.reloads import Reloads
+from probed.supervisor.signals import Signals
 from probed.supervisor.web import Web
 
 LOG = logging.getLogger("supervisor")
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Daemon:
@@ -50,21 +50,19 @@ class Daemon:
         self._notices = Notices(send)
         self._store = Store(send)
         given = passed.receive()
-        self._hooks = Hooks(self._store.take_over_hooks(given.others))
-        self._probes = Probes(self._let_go)
-        self._names_to_load = self._probes.start(reading.wanted, self._take_over(given))
+        self._attached = Attached(self._store, given.others)
+        self._probes = Probes(self._attached.let_go)
+        self._names_to_load = self._probes.start(reading.wanted, self._attached.take_over(given.others))
         self._sockets = self._listen(given)
         patience = watchdog_seconds() / 3
-        self._exporting = Exporting(self._start_message(), self._sockets, patience, self._hooks, self._reload_wanted)
+        hooks = self._attached.hooks
+        self._exporting = Exporting(self._start_message(), self._sockets, patience, hooks, self._reload_wanted)
         self._web = self._read_web()
         privilege.keep_only(privilege.SUPERVISOR)
-        self._reload_asked = False
-        self._reload_faults: list[str] = []
-        self._reloading = False
+        self._reloads = Reloads(self._notices, self._exporting.tell_reloaded)
         self._reload_again = False
         self._bcc_version = self._store.bcc_version
-        self._attached = False
-        self._reload_successful, self._reload_success_time = True, time.time()
+        self._started = False
         self._stopping = False
 
     def _read_first(self, loading: Loading) -> Reading:
@@ -75,19 +73,6 @@ class Daemon:
                 return event
             if isinstance(event, Refused):
                 raise ConfigurationError(event.text)
-
-    def _take_over(self, given: passed.Passed) -> list[Held]:
-        """Return the probes that run on from before; let go of what is there and does not run."""
-        there = self._store.take_over(given.others)
-        running = [held for held in there if self._hooks.have(held)]
-        for held in there:
-            if held not in running:
-                self._let_go(held)
-        return running
-
-    def _let_go(self, held: Held) -> None:
-        self._hooks.detach(held)
-        self._store.let_go(held)
 
     def _read_web(self) -> Web | None:
         if self._settings.web_config_file is None:
@@ -115,7 +100,7 @@ class Daemon:
 
     def run(self) -> int:
         """Run until SIGTERM or SIGINT; return the exit status. Raises HostError when nothing can be loaded at start."""
-        self._catch_signals()
+        self._signals = Signals()
         try:
             self._notices.status(f"loading {len(self._names())} probes")
             self._exporting.launch(self._probes.held(), None if self._names_to_load else self._status())
@@ -127,15 +112,6 @@ class Daemon:
             self._shut_down()
             raise
         return 1 if self._shut_down() else 0
-
-    def _catch_signals(self) -> None:
-        self._signals, writer = socket.socketpair()
-        self._signals.setblocking(False)
-        writer.setblocking(False)
-        for number in SIGNALS:
-            signal.signal(number, lambda *_: None)
-        signal.set_wakeup_fd(writer.fileno())
-        self._signals_writer = writer
 
     def _names(self) -> list[str]:
         return [state.wanted.request.name for state in self._probes]
@@ -170,17 +146,14 @@ class Daemon:
             self._web_was_read()
 
     def _web_was_read(self) -> None:
-        if self._attached:
+        if self._started:
             self._exporting.tell_status(self._status())
         self._answer_reload()
 
     def _answer_reload(self) -> None:
-        """Tell the exporter how a reload ended that was asked for by HTTP, once all of it has."""
-        if not self._reload_asked or self._loading is not None or (self._web and self._web.reading):
-            return
-        self._reload_asked = False
-        faults = [*self._reload_faults, *([self._web.wrong] if self._web and self._web.wrong else [])]
-        self._exporting.tell_reloaded("\n".join(faults))
+        """Let whoever asked for a reload by HTTP know how it ended, once all of it has."""
+        if self._loading is None and not (self._web and self._web.reading):
+            self._reloads.answer([self._web.wrong] if self._web and self._web.wrong else [])
 
     def _on_clock(self) -> None:
         now = time.monotonic()
@@ -191,7 +164,7 @@ class Daemon:
         if self._exporting.stuck_at is not None and self._exporting.stuck_at <= now:
             self._exporting.end_stuck()
         if self._exporting.restart_at is not None and self._exporting.restart_at <= now:
-            self._exporting.launch(self._probes.held(), self._status() if self._attached else None)
+            self._exporting.launch(self._probes.held(), self._status() if self._started else None)
         if self._loading is None:
             due = self._probes.due(now)
             if due:
@@ -208,11 +181,11 @@ class Daemon:
             self._load(loading, names)
 
     def _on_signals(self) -> None:
-        for number in self._signals.recv(64):
-            if number == signal.SIGHUP:
+        for each in self._signals.read():
+            if each == signal.SIGHUP:
                 self._reload()
             else:
-                LOG.info("%s: stopping", signal.Signals(number).name)
+                LOG.info("%s: stopping", each.name)
                 self._stopping = True
 
     def _on_exporter_end(self) -> None:
@@ -224,13 +197,15 @@ class Daemon:
         if pulse is None:
             return
         line = status_line(self._status().probes, pulse)
-        self._notices.all_moves(line, settled=pulse.informed and not self._reloading)
+        self._notices.all_moves(line, settled=pulse.informed and not self._reloads.under_way)
 
     # Loading: at start, at a reload, at a retry.
 
     def _load(self, loading: Loading, names: list[str]) -> None:
         self._loading = loading
-        loading.load([wanted.request for wanted in self._probes.requests(names)], "attach", self._hooks.arrays())
+        loading.load(
+            [wanted.request for wanted in self._probes.requests(names)], "attach", self._attached.hooks.arrays()
+        )
         self._look_whether_done()
 
     def _on_loader(self) -> None:
@@ -246,10 +221,9 @@ class Daemon:
                 self._reload_with(self._loading, event)
                 return
             case Refused():
-                self._refuse_reload(event.text)
+                self._reloads.refuse(event.text)
             case Hook():
-                self._hooks.add(event)
-                self._store.keep_hook(event)
+                self._attached.add(event)
             case Result(name, Held() as held):
                 self._came_up(name, held)
             case Result(_, LoadError() as failure):
@@ -262,11 +236,11 @@ class Daemon:
             self._loaded_all()
 
     def _nothing_can_be_loaded(self, error: HostError) -> None:
-        if not self._attached:
+        if not self._started:
             raise error
         for name in self._probes.outdated():
             self._failed(LoadError(name, error.reason, str(error)))
-        self._reload_successful = False
+        self._reloads.successful = False
 
     def _came_up(self, name: str, held: Held) -> None:
         other = self._probes.other_with_metric_of(held)
@@ -274,17 +248,15 @@ class Daemon:
             held.close()
             self._failed(LoadError(name, "declaration", f"probe '{other}', which runs, has a metric of the same name"))
             return
-        self._store.keep(held, self._bcc_version)
         try:
-            self._hooks.attach(held)
+            self._attached.attach(held, self._bcc_version)
         except OSError as error:
-            self._let_go(held)
             self._failed(LoadError(name, "attach_point", f"cannot join a chain of programs: {error}", error.errno or 0))
             return
         try:
             self._exporting.add(held)
         except OSError as error:
-            self._let_go(held)
+            self._attached.let_go(held)
             self._failed(LoadError(name, "internal", f"it cannot be handed over: {why_not(error)}", error.errno or 0))
             return
         self._probes.came_up(name, held)
@@ -295,24 +267,22 @@ class Daemon:
         fields = {"PROBE": error.probe, "REASON": error.reason, "MESSAGE_ID": messages.PROBE_FAILED}
         fields |= {"ERRNO": str(error.errno)} if error.errno else {}
         LOG.error("%s; the other probes are not concerned; trying again in %g s", error, wait, extra=fields)
-        if self._reloading:
-            self._reload_successful = False
-            self._reload_faults.append(str(error))
+        if self._reloads.under_way:
+            self._reloads.fail(str(error))
 
     def _loaded_all(self) -> None:
-        for hook in self._hooks.close_unused(self._probes.held()):
-            self._store.forget_hook(hook)
-        if not self._attached:
+        self._attached.keep_only(self._probes.held())
+        if not self._started:
             for listener in self._sockets:
                 scheme = "https" if self._web and self._web.summary.tls else "http"
                 LOG.info("serving %s", listeners.url(listener, self._settings.telemetry_path, scheme))
             self._log_states("started", {"MESSAGE_ID": messages.STARTED})
-        elif self._reloading:
+        elif self._reloads.under_way:
             self._log_states("reloaded", {"MESSAGE_ID": messages.RELOADED})
         else:
             self._log_states("probes", {})
-        self._attached = True
-        self._reloading = False
+        self._started = True
+        self._reloads.end()
         self._exporting.tell_status(self._status())
         if self._reload_again:
             self._reload_again = False
@@ -328,8 +298,8 @@ class Daemon:
         return Status(
             probes=tuple(state.status() for state in self._probes),
             bcc_version=self._bcc_version,
-            reload_successful=self._reload_successful,
-            reload_success_time=self._reload_success_time,
+            reload_successful=self._reloads.successful,
+            reload_success_time=self._reloads.success_time,
             exporter_restarts=self._exporting.restarts,
             web=self._web.status() if self._web else None,
         )
@@ -338,22 +308,20 @@ class Daemon:
 
     def _reload_wanted(self) -> None:
         """Reload because the exporter was asked to by HTTP, and tell it how that ended."""
-        self._reload_asked = True
+        self._reloads.ask()
         self._reload()
 
     def _reload(self) -> None:
         if self._loading is not None:
             self._reload_again = True
             return
-        self._reloading = True
-        self._notices.reloading()
-        self._reload_faults = []
+        self._reloads.begin()
         if self._web is not None:
             self._web.read()
         try:
             self._loading = Loading()
         except HostError as error:
-            self._refuse_reload(str(error))
+            self._reloads.refuse(str(error))
             self._loaded_all()
         else:
             self._loading.read(self._options.files)
@@ -362,7 +330,7 @@ class Daemon:
         settings = self._options.over(reading.settings)
         if settings != self._settings:
             loading.abort()
-            self._refuse_reload(
+            self._reloads.refuse(
                 "'web', 'exporter' and 'log' cannot change while probed runs: restart it, or put them back"
             )
             self._look_whether_done()
@@ -371,16 +339,9 @@ class Daemon:
         for name in gone:
             self._exporting.remove(name)
             LOG.info("probe '%s' is gone", name, extra={"PROBE": name})
-        self._reload_successful, self._reload_success_time = True, time.time()
+        self._reloads.accept()
         LOG.info("reloading: %d probes to load, %d unchanged", len(names), len(reading.wanted) - len(names))
         self._load(loading, names)
-
-    def _refuse_reload(self, text: str) -> None:
-        self._reload_successful = False
-        self._reload_faults.append(text)
-        self._reloading = False
-        extra = {"MESSAGE_ID": messages.RELOAD_REFUSED}
-        LOG.error("reload refused, everything runs on as before:\n%s", text, extra=extra)
 
     def _shut_down(self) -> str:
         """Detach, let the exporter drain once more and end it; return what went wrong with that."""
@@ -389,8 +350,7 @@ class Daemon:
             self._loading.abort()
         if self._web is not None:
             self._web.close()
-        if not self._store.keeps:  # else systemd detaches them, unless this is a restart
-            self._hooks.close_unused([])
+        self._attached.end()
         how = self._exporting.stop()
         if how:
             LOG.error("the exporter %s", how)
