@@ -382,6 +382,35 @@ def test_stopping_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> No
         worker.join(LONG)
 
 
+def test_a_first_request_that_is_on_its_way_when_it_stops_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("probed.exporter.front._GRACE_SECONDS", LONG)
+    listener = _bound()
+    address = listener.getsockname()
+    server = Server([listener], _hello)
+    server.start()
+    with socket.create_connection(address, LONG) as late, socket.create_connection(address, LONG) as idle:
+        idle.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert idle.recv(4096).endswith(b"hello")
+        until(lambda: _clients(server) == 2, "both are there")
+        stopping = threading.Thread(target=server.stop)
+        stopping.start()
+        assert idle.recv(4096) == b""  # it has had its answer
+        late.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert _answer(late).endswith(b"hello")
+        stopping.join(LONG)
+    assert not stopping.is_alive()
+
+
+def test_who_never_asks_does_not_keep_it_from_stopping() -> None:
+    listener = _bound()
+    server = Server([listener], _hello)
+    server.start()
+    with socket.create_connection(listener.getsockname(), LONG) as silent:
+        until(lambda: _clients(server) == 1, "it is there")
+        server.stop()
+        assert silent.recv(4096) == b""
+
+
 def test_stopping_twice_is_stopping_once() -> None:
     listener = _bound()
     server = Server([listener], _hello)

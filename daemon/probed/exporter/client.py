@@ -71,6 +71,8 @@ class Client:
         self.terms = terms
         self.state = State.OPENING if transport.shakes_hands else State.READING
         self.request: Request | None = None
+        self.is_new = True
+        """Whether it has had no answer yet."""
         self.armed = False
         self._transport = transport
         self._timeout = timeout
@@ -194,7 +196,7 @@ class Client:
         parts.append(self._http.send(h11.EndOfMessage()))
         # One piece: two would go out as two segments.
         self._unsent = [memoryview(b"".join(part for part in parts if part))]
-        self.request = None
+        self.request, self.is_new = None, False
         self._answered(response.status)
         self.state = State.WRITING
         self.deadline = time.monotonic() + self._timeout

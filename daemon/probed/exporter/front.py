@@ -38,6 +38,8 @@ _EVENTS_A_TURN = 256
 _HANDSHAKE_SECONDS = 0.003
 """That a turn may take for handshakes, of which it does one at least; a signature takes 0.1 ms or, with RSA, 5 ms."""
 _PAUSE = 0.5
+_GRACE_SECONDS = 0.5
+"""For the first request of who is connected when it stops: it may be on its way."""
 _OUT_OF_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _MAPPED = bytes(10) + b"\xff\xff"
 
@@ -63,6 +65,7 @@ class Front:
         self._opening = Turns[Client](2 * most)
         self._look_at, self._resume_at = math.inf, math.inf
         self._stopping = False
+        self._hang_up_at = math.inf
         self.responses = dict.fromkeys(REASONS, 0)
         self.dropped = 0
         self.turned = threading.Event()
@@ -94,7 +97,10 @@ class Front:
         self._wake()
 
     def stop(self) -> None:
-        """Accept nothing more, hang up on who asks nothing: `run` returns when all requests are answered."""
+        """Accept nothing more, hang up on who asks nothing: `run` returns when all requests are answered.
+
+        Who has not asked for anything yet is waited for, half a second at most.
+        """
         self._stopping = True
         self._wake()
 
@@ -117,10 +123,12 @@ class Front:
         """Say whether anybody still waits for an answer; hang up on the others."""
         if self._listeners:
             self._close_listeners()
+            self._hang_up_at = time.monotonic() + _GRACE_SECONDS
             self._wake()
             self._turn()  # who has sent a request by now is answered
+        is_late = self._hang_up_at <= time.monotonic()
         for client in list(self._clients.values()):
-            if client.state not in (State.WORKING, State.WRITING):
+            if client.state not in (State.WORKING, State.WRITING) and (is_late or not client.is_new):
                 self._drop(client)
         return bool(self._clients)
 
@@ -174,6 +182,8 @@ class Front:
         if self._next or self._answers or len(self._opening):
             return 0
         due = min(self._look_at, self._resume_at)
+        if self._hang_up_at > time.monotonic():
+            due = min(due, self._hang_up_at)
         return None if due == math.inf else max(0.0, due - time.monotonic())
 
     def _accept(self, listener: socket.socket) -> None:
