@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
 import os
 import signal
 import subprocess
+import sys
+import termios
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -46,6 +49,11 @@ def asleep() -> float:
     """Return for how many seconds the machine has slept since its boot."""
     awake = time.monotonic()
     return time.clock_gettime(time.CLOCK_BOOTTIME) - awake
+
+
+def unread(pipe: int) -> int:
+    """Return how many bytes wait in a pipe."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 @contextmanager
@@ -129,7 +137,11 @@ class States:
     def _live(self, program: str, meanwhile: Callable[[], None]) -> dict[str, float]:
         """Let a program live through something; return its lifetime, and what it must be between."""
         start = time.clock_gettime(time.CLOCK_BOOTTIME)
-        living = subprocess.Popen([BIN / program, "until-eof"], stdin=subprocess.PIPE)
+        living = subprocess.Popen([BIN / program, "until-eof"], stdin=subprocess.PIPE, bufsize=0)
+        assert living.stdin is not None
+        pipe = living.stdin.fileno()
+        os.write(pipe, b"x")
+        wait(lambda: not unread(pipe), "it reads: Popen returns before the exec is over")
         inside = time.clock_gettime(time.CLOCK_BOOTTIME)
         awake = time.monotonic()
         meanwhile()
