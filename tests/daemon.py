@@ -15,8 +15,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Final, Protocol
@@ -305,6 +305,15 @@ def status_of(pid: int) -> dict[str, str]:
     """Return the fields of /proc/PID/status."""
     pairs = (line.partition(":") for line in _read(pid, "status").splitlines())
     return {name: text.strip() for name, _, text in pairs}
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """Keep a process from doing anything meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: status_of(pid)["State"].startswith("T"), "the process is stopped")
+    yield
+    os.kill(pid, signal.SIGCONT)
 
 
 def mapped_files(pid: int) -> set[str]:

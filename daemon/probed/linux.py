@@ -71,6 +71,12 @@ def _checked(result: int) -> int:
     return result
 
 
+def trim_heap() -> None:
+    """Call malloc_trim(3), which glibc has: other C libraries give memory back by themselves."""
+    with suppress(AttributeError):
+        _libc().malloc_trim(0)
+
+
 def prctl(option: int, argument: int = 0, argument3: int = 0) -> int:
     """Call prctl(2) with the remaining arguments 0."""
     return _checked(_libc().prctl(option, argument, argument3, 0, 0))

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Final
 
-from bench.figures import Figure, difference, least
+from bench.figures import Figure, difference, least, middle
 from bench.setup import HERE, Setup
 from daemon import SHIPPED, environment
 
@@ -53,7 +53,8 @@ def _figures(call: str, found: Mapping[str, list[float]]) -> Iterator[Figure]:
     yield least(f"{call}, without", unit, without)
     for name in list(found)[1:]:
         yield difference(f"{call}, {name}", unit, found[name], without)
-    yield difference(f"{call}, what the label unit adds", unit, found[LABELLED], found[UNLABELLED])
+    pairs = zip(found[LABELLED], found[UNLABELLED], strict=True)
+    yield middle(f"{call}, what the label unit adds", unit, [with_it - without_it for with_it, without_it in pairs])
 
 
 def _time(setup: Setup, call: str) -> float:

@@ -64,15 +64,6 @@ def ours(*names: str, **probes: Any) -> dict[str, Any]:
     return site({**dict.fromkeys(names), **probes}, [PROBES, OWN_PROBES, ROOT / "tests" / "kernel" / "probes"])
 
 
-@contextmanager
-def stopped(pid: int) -> Iterator[None]:
-    """Keep a process from doing anything meanwhile."""
-    os.kill(pid, signal.SIGSTOP)
-    until(lambda: status_of(pid)["State"].startswith("T"), "the process is stopped")
-    yield
-    os.kill(pid, signal.SIGCONT)
-
-
 def stop_while_it_compiles(daemon: Hasty) -> int:
     """Stop the next loader when it has read its files and works on its first probe; return its process id."""
     until(lambda: any("libbcc" in name for name in mapped_files(daemon.loader)), "a loader has BCC")

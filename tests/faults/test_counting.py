@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import subprocess
 
-from faulty import EXECS, LOST, StartHasty, calls, ours, spawn, stopped
+from faulty import EXECS, LOST, StartHasty, calls, ours, spawn
 
-from daemon import PROBES, ROOT, site, until
+from daemon import PROBES, ROOT, site, stopped, until
 from programs import Install
 
 FLOOD = "100019"

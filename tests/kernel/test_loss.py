@@ -3,32 +3,19 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
 from fixtures import OWN_PROBES, Install, Start
 
-from daemon import PROBES, SHIPPED, Daemon, Page, site, status_of, until
+from daemon import PROBES, SHIPPED, Daemon, Page, site, stopped
 
 FLOOD = "100019"
 """The number that the probe `flood` waits for."""
 
 CALLS = "probed_flood_calls_total"
 ROOM = 4096 // 24
-
-
-@contextmanager
-def stopped(pid: int) -> Iterator[None]:
-    """Keep a process from doing anything meanwhile."""
-    os.kill(pid, signal.SIGSTOP)
-    until(lambda: status_of(pid)["State"].startswith("T"), "the process is stopped")
-    yield
-    os.kill(pid, signal.SIGCONT)
 
 
 def flood(program: Path, count: int) -> None:

@@ -411,12 +411,35 @@ def test_who_never_asks_does_not_keep_it_from_stopping() -> None:
         assert silent.recv(4096) == b""
 
 
+def test_memory_is_given_back_once_when_a_crowd_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    trimmed = list[int]()
+    monkeypatch.setattr("probed.linux.trim_heap", lambda: trimmed.append(_clients(server)))
+    listener = _bound()
+    server = Server([listener], _hello)
+    server.start()
+    for crowd in (63, 67):
+        with contextlib.ExitStack() as clients:
+            for _ in range(crowd):
+                clients.enter_context(socket.create_connection(listener.getsockname(), LONG))
+            until(lambda crowd=crowd: _clients(server) == crowd, "they are there")
+            assert trimmed == []
+        until(lambda: _clients(server) == 0, "they have gone")
+    until(lambda: trimmed, "memory is given back")
+    assert _ask(listener.getsockname()).endswith(b"hello")
+    server.stop()
+    assert len(trimmed) == 1
+    assert trimmed[0] <= 8
+
+
 def test_stopping_twice_is_stopping_once() -> None:
     listener = _bound()
     server = Server([listener], _hello)
     server.start()
+    assert _ask(listener.getsockname()).endswith(b"hello")
     server.stop()
+    assert _workers() == []
     server.stop()
+    assert _workers() == []
 
 
 def test_no_thread_keeps_the_process_alive() -> None:
