@@ -165,7 +165,12 @@ def test_a_kernel_without_btf_is_told_what_to_do(tmp_path: Path) -> None:
 
 def test_a_module_without_btf_is_told_how_to_load_it(tmp_path: Path) -> None:
     with pytest.raises(HostError, match=r"modprobe nf_conntrack.*CONFIG_DEBUG_INFO_BTF_MODULES=y"):
-        Btf.read(tmp_path / "nf_conntrack")
+        Btf.read(tmp_path / "nf_conntrack", parse(kernel()))
+
+
+def test_a_file_that_was_named_wrongly_is_told_where_the_kernels_is(tmp_path: Path) -> None:
+    with pytest.raises(HostError, match=r"there are no types at .*/vmlinus: .* at /sys/kernel/btf/vmlinux"):
+        Btf.read(tmp_path / "vmlinus")
 
 
 def test_an_unreadable_file_says_why(tmp_path: Path) -> None:

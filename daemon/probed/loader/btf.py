@@ -72,7 +72,7 @@ class Btf:
         try:
             data = path.read_bytes()
         except FileNotFoundError as error:
-            raise HostError(_missing(path), "no_btf") from error
+            raise HostError(_missing(path, base is not None), "no_btf") from error
         except OSError as error:
             raise HostError(
                 f"cannot read the kernel's type information {path}: {error.strerror}; it is a file of sysfs "
@@ -255,8 +255,10 @@ class Btf:
         raise damage(self.path, fact)
 
 
-def _missing(path: Path) -> str:
-    if path.name != VMLINUX.name:
+def _missing(path: Path, is_module: bool) -> str:
+    if path.name != VMLINUX.name and not is_module:
+        return f"there are no types at {path}: the running kernel's are at {VMLINUX}, where probed looks by itself"
+    if is_module:
         return (
             f"the kernel module '{path.name}' has no type information: {path} does not exist; load the "
             f"module (modprobe {path.name}), or boot a kernel built with CONFIG_DEBUG_INFO_BTF_MODULES=y"
