@@ -52,7 +52,7 @@ soak: $(VENV)/test
 
 # The JSON schemas for editors, from the same definitions that the daemon reads YAML with.
 schema: $(VENV)/run
-	$(VENV)/bin/python -m probed.schema config/schema
+	$(VENV)/bin/python -m probed.commands.json_schemas config/schema
 
 # build/probed_VERSION_all.deb, from a copy of the tree and with nothing but Debian's own tools.
 deb: $(DEB)

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import Literal
 
-from probed.loader.btfformat import Kind
+from probed.loader.btf.format import Kind
 
 Order = Literal["little", "big"]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rules of `probed.exporter.budget` again, event by event and without numpy: what the fast one is held against."""
+"""The rules of `exporter.series.budget` again, event by event and without numpy: the oracle of its tests."""
 
 from __future__ import annotations
 

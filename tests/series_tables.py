@@ -9,12 +9,12 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from probed.exporter.arrays.dtypes import dtype
+from probed.exporter.arrays.ledger import Ledger
 from probed.exporter.decoders import decoder
-from probed.exporter.family import Family
-from probed.exporter.ledger import Ledger
-from probed.exporter.records import dtype
-from probed.exporter.series import SeriesTable
-from probed.manifest import Field, Label, Metric, Record
+from probed.exporter.exposition.family import Family
+from probed.exporter.series.table import SeriesTable
+from probed.ipc.manifest import Field, Label, Metric, Record
 
 FIELDS = (Field("value_ns", "u64", 0, 1), Field("name", "char", 8, 16), Field("kind", "u32", 24, 1))
 EVENT = Record(28, FIELDS)

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from probed import __version__, address, log
+from probed import __version__, log
+from probed.config import listen_address as address
 from probed.errors import ProbedError
-from probed.request import Files
+from probed.ipc.loader_messages import Files
 
 DEFAULT_CONFIG = "/etc/probed/probed.yaml"
 VMLINUX_BTF = "/sys/kernel/btf/vmlinux"
@@ -120,9 +121,9 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 
 
 def _run(flags: argparse.Namespace) -> int:
-    from probed.supervisor.daemon import Daemon
-    from probed.supervisor.notices import Notices, sender
+    from probed.supervisor.main import Daemon
     from probed.supervisor.options import Options
+    from probed.supervisor.systemd.notify import Notices, sender
 
     addresses = tuple(map(str, flags.listen_addresses)) if flags.listen_addresses else None
     files = Files(flags.config_file, flags.btf)
@@ -138,13 +139,13 @@ def _run(flags: argparse.Namespace) -> int:
 
 
 def _check(flags: argparse.Namespace) -> int:
-    from probed import check
+    from probed.commands import check
 
     return check.run(flags.paths or [flags.config_file], flags.btf, flags.host)
 
 
 def _list(flags: argparse.Namespace) -> int:
-    from probed import listing
+    from probed.commands import listing
 
     if flags.live:
         return listing.run_live(flags.config_file, flags.address, flags.http_config_file)
@@ -152,7 +153,7 @@ def _list(flags: argparse.Namespace) -> int:
 
 
 def _doctor(flags: argparse.Namespace) -> int:
-    from probed.doctor import command
+    from probed.commands.doctor import command
 
     return command.run(flags.config_file, flags.btf, flags.address, flags.http_config_file, flags.as_json)
 

@@ -7,7 +7,7 @@
  *   RING_PAGES	pages of the ring, when the declaration has one
  *   CPUS	how many CPUs this kernel may ever have
  *   PROBED_HAS_IA32	when the kernel runs 32-bit x86 programs
- *   PROBED_HAS_name	for helpers that not every kernel has: loader/load.py lists them
+ *   PROBED_HAS_name	for helpers that not every kernel has: loader/pipeline.py lists them
  * and one #define for each __NR_name and __NR_ia32_name that the source uses.
  */
 #ifndef PROBED_BPF_H

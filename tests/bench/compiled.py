@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from daemon import PROBES
-from probed.loader import load
-from probed.loader.btf import Btf
-from probed.loader.chain import lone
+from probed.ipc.loader_messages import Text
+from probed.loader import pipeline as load
+from probed.loader.btf.reader import Btf
 from probed.loader.compiler import Module, compile_text
-from probed.loader.types import types_for
-from probed.request import Text
+from probed.loader.headers.types import types_for
+from probed.loader.hook_chain import lone
 
 BTF = Path("/sys/kernel/btf/vmlinux")
 HEADER = PROBES / "include" / "probed.bpf.h"

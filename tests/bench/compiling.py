@@ -12,10 +12,13 @@ import time
 from typing import Any
 
 from bench.compiled import BTF
-from probed import privilege, sources
-from probed.loader import compiler, ksyms, load
-from probed.loader.btf import Btf
-from probed.loader.chain import Chains
+from probed.config import files as sources
+from probed.linux import privilege
+from probed.loader import compiler
+from probed.loader import hide_kallsyms as ksyms
+from probed.loader import pipeline as load
+from probed.loader.btf.reader import Btf
+from probed.loader.hook_chain import Chains
 
 
 def main(config_file: str) -> None:

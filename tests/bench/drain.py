@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from bench.figures import Figure, least
 from bench.setup import Setup
+from probed.exporter.arrays.dtypes import LENGTH, ring_dtype
+from probed.exporter.arrays.ledger import Ledger
+from probed.exporter.bpf.ringbuf import Ring
+from probed.exporter.decoders.char_arrays import text
 from probed.exporter.decoders.integers import integer
-from probed.exporter.decoders.texts import text
-from probed.exporter.ledger import Ledger
 from probed.exporter.probe import BATCH
-from probed.exporter.records import LENGTH, ring_dtype
-from probed.exporter.ring import Ring
-from probed.exporter.series import SeriesTable
-from probed.manifest import Field, Label, Metric, Record
+from probed.exporter.series.table import SeriesTable
+from probed.ipc.manifest import Field, Label, Metric, Record
 
 CGROUP, COMM, EXIT = Field("cgroup", "u64", 0, 1), Field("comm", "char", 16, 16), Field("exit", "u16", 54, 1)
 FIELDS = (

@@ -10,7 +10,7 @@ import os
 import sys
 
 from bench import compiled
-from probed.request import Text
+from probed.ipc.loader_messages import Text
 
 
 def main() -> None:

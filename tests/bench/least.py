@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Final
 
-from probed.exporter.unneeded import left_out
+from probed.exporter.lean_imports import left_out
 
 NEEDED: Final = {
     "supervisor": ("argparse", "dataclasses", "json", "logging", "signal", "socket", "subprocess"),
@@ -32,7 +32,9 @@ PERIOD: Final = 20.0
 @contextmanager
 def processes() -> Iterator[dict[str, int]]:
     """Run both, and give their process ids by what they stand for."""
-    from probed.supervisor.exporting import FRUGAL  # not in the processes themselves: it brings half the supervisor
+    from probed.supervisor.exporter_process import (
+        FRUGAL,  # not in the processes themselves: it brings half the supervisor
+    )
 
     running = {}
     try:

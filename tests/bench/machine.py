@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from daemon import ROOT
-from probed.linux import bpf
+from probed.linux.syscalls import bpf
 
 PACKAGES = ("numpy", "prometheus_client", "h11", "PyYAML")
 BPF_LINK_GET_NEXT_ID = 31

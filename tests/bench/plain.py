@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry, Counter
 from bench import compiled
 from bench.setup import HERE
 from daemon import environment
-from probed.request import Text
+from probed.ipc.loader_messages import Text
 
 RING_BYTES: Final = 4 << 20
 

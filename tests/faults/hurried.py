@@ -7,7 +7,8 @@ import sys
 from functools import partial
 
 from probed.__main__ import main
-from probed.supervisor import loading, probes
+from probed.ipc import loader_process as loading
+from probed.supervisor import probe_states as probes
 
 LOADER_SECONDS = 8.0
 RETRY_SECONDS = 1.0

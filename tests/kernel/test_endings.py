@@ -13,7 +13,7 @@ import pytest
 from fixtures import Install, Start
 
 from daemon import Daemon, bpf_program_ids, status_of, until
-from probed import linux
+from probed.linux import syscalls as linux
 
 BPF_PROG_GET_FD_BY_ID = 13
 """enum bpf_cmd of Linux include/uapi/linux/bpf.h."""

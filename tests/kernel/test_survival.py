@@ -24,13 +24,13 @@ import yaml
 from fixtures import Install, Start
 
 from daemon import PATIENCE, Page, site, until
-from probed import manifest
-from probed.manifest import ProbeStatus, Status
-from probed.manifest import Start as Starting
-from probed.request import Files
-from probed.supervisor.exporting import Exporting
+from probed.ipc import manifest
+from probed.ipc.loader_messages import Files
+from probed.ipc.loader_process import Held, Hook, Loading, Reading, Result, wait
+from probed.ipc.manifest import ProbeStatus, Status
+from probed.ipc.manifest import Start as Starting
+from probed.supervisor.exporter_process import Exporting
 from probed.supervisor.hooks import Hooks
-from probed.supervisor.loading import Held, Hook, Loading, Reading, Result, wait
 
 KILLS = 200
 LONGEST = 0.9

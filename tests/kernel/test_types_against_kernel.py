@@ -21,12 +21,12 @@ from typing import Any
 import pytest
 
 from probed.errors import HostError
-from probed.loader.btf import VMLINUX, Btf
-from probed.loader.btfformat import Kind
-from probed.loader.mentions import mentions
-from probed.loader.syscall_numbers import number_of
-from probed.loader.tree import write
-from probed.loader.types import offsets_used, types_for
+from probed.loader.btf.format import Kind
+from probed.loader.btf.reader import VMLINUX, Btf
+from probed.loader.headers.c_names import mentions
+from probed.loader.headers.syscall_numbers import number_of
+from probed.loader.headers.tree import write
+from probed.loader.headers.types import offsets_used, types_for
 
 pytestmark = [
     pytest.mark.kernel,

@@ -13,7 +13,7 @@ from typing import Final
 from machine import OUT, Machine, Service
 
 from daemon import ROOT
-from probed import linux
+from probed.linux import syscalls as linux
 
 BPF_PROG_GET_NEXT_ID: Final = 11
 BPF_MAP_GET_NEXT_ID: Final = 12

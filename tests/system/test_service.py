@@ -11,7 +11,7 @@ import pytest
 from machine import Machine, Service
 
 from daemon import SHIPPED, bpf_program_ids, status_of, until
-from probed import linux
+from probed.linux import syscalls as linux
 
 CAP_PERFMON, CAP_BPF = 38, 39
 GET_NEXT_ID = {"prog_id": 11, "map_id": 12}

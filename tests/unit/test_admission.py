@@ -8,8 +8,8 @@ import base64
 import bcrypt
 import pytest
 
-from probed.exporter import admission
-from probed.exporter.admission import REMEMBERED, Bucket, Passwords
+from probed.exporter.http_server import basic_auth as admission
+from probed.exporter.http_server.basic_auth import REMEMBERED, Bucket, Passwords
 
 HASH = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
 

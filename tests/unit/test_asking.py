@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from certificates import Authority
-from probed import httpconfig
-from probed.asking import Way, find_way
+from probed.client import http_config as httpconfig
+from probed.client.http_client import Way, find_way
 from probed.errors import DeclarationError, HostError
 
 

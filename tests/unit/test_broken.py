@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from probed import declaration, resolve, site
+from probed.config import declaration, site
+from probed.config.overrides import check_folded, override
 from probed.errors import DeclarationError, Problem
-from probed.manifest import Field, Map, Record
-from probed.override import check_folded, override
+from probed.ipc.manifest import Field, Map, Record
+from probed.loader import resolve
 
 BROKEN = Path(__file__).parent / "broken"
 RAW_TRACEPOINTS = ("sched_process_exec", "sched_process_exit", "sys_enter", "sys_exit")

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from probed.exporter.budget import WINDOW_SECONDS
-from probed.exporter.series import SeriesTable, SeriesUsage
+from probed.exporter.series.budget import WINDOW_SECONDS
+from probed.exporter.series.table import SeriesTable, SeriesUsage
 from series_tables import Clock, events, metric, observed, shown, table
 
 SERVICES = [f"service{number}" for number in range(10)]

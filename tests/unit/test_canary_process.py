@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 import pytest
 
 from probed.errors import LoadError
+from probed.ipc.loader_messages import Text
 from probed.loader import canary
-from probed.request import Text
 
 NONE = Text("", "")
 

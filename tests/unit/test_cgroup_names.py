@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed.exporter.cgroup_names import Attribution, attribute
+from probed.exporter.cgroup.attribution import Attribution, attribute
 
 ID = "0123456789abcdef" * 4
 OTHER = "fedcba9876543210" * 4

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from probed.exporter import cgroups
-from probed.exporter.cgroups import MADE, REMOVED, RENAMED, WALK_SECONDS, Cgroups, mount_point
+from probed.exporter.cgroup import tree as cgroups
+from probed.exporter.cgroup.tree import MADE, REMOVED, RENAMED, WALK_SECONDS, Cgroups, mount_point
 
 EVENT = np.dtype([("id", "<u8"), ("kind", "<u4"), ("pad", "<u4"), ("path", "V496")])
 

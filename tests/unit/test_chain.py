@@ -7,11 +7,11 @@ import re
 
 import pytest
 
-from probed import linux
 from probed.errors import LoadError
-from probed.loader import chain
-from probed.loader.chain import SLOTS, Chains, lone
-from probed.loader.mentions import programs
+from probed.linux import syscalls as linux
+from probed.loader import hook_chain as chain
+from probed.loader.headers.c_names import programs
+from probed.loader.hook_chain import SLOTS, Chains, lone
 
 
 @pytest.fixture

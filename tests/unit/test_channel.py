@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from probed.channel import MAX_FDS, Channel, Closed, Starved
+from probed.ipc.channel import MAX_FDS, Channel, Closed, Starved
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from probed import check
+from probed.commands import check
 
 
 @pytest.mark.parametrize("folder", ["probed", "elsewhere"])

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from probed.errors import REASONS
-from probed.exporter import collection
-from probed.exporter.collection import Collection
-from probed.exporter.itself import Build
-from probed.exporter.numbers import ProbeNumbers
-from probed.exporter.process import Process
-from probed.manifest import LoadedProbe, ProbeStatus, Status
+from probed.exporter import collector as collection
+from probed.exporter.collector import Collection
+from probed.exporter.self_metrics.daemon import Build
+from probed.exporter.self_metrics.process import Process
+from probed.exporter.self_metrics.stats import ProbeNumbers
+from probed.ipc.manifest import LoadedProbe, ProbeStatus, Status
 
 
 class Fake:

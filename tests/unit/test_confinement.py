@@ -14,7 +14,7 @@ DAEMON = Path(__file__).parents[2] / "daemon"
 PREAMBLE = """
 import ctypes, errno, mmap, os, socket, sys, threading
 sys.path.insert(0, {daemon!r})
-from probed.exporter.confinement import confine
+from probed.exporter.seccomp_filter import confine
 libc = ctypes.CDLL(None, use_errno=True)
 server = socket.create_server(("127.0.0.1", 0))
 client = socket.create_connection(server.getsockname())

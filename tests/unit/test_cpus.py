@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from probed.cpus import possible_cpus
+from probed.linux.cpus import possible_cpus
 
 
 @pytest.mark.parametrize(("text", "cpus"), [("0", 1), ("0-1", 2), ("0-127", 128), ("0-3,8-11", 12), ("0,2", 3)])

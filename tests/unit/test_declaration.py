@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed import declaration
-from probed.declaration import Label, Metric, Probe
+from probed.config import declaration
+from probed.config.declaration import Label, Metric, Probe
 from probed.errors import DeclarationError
 
 TEXT = """\

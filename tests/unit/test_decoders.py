@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed import declaration
-from probed.exporter.cgroup_names import Attribution
+from probed.config import declaration
+from probed.exporter.cgroup.attribution import Attribution
 from probed.exporter.decoders import Context, decoder
 from probed.exporter.decoders.addresses import address
+from probed.exporter.decoders.char_arrays import text as text_of
 from probed.exporter.decoders.errnos import errno_name
 from probed.exporter.decoders.signals import signal_name
 from probed.exporter.decoders.syscalls import IA32, syscall_name
-from probed.exporter.decoders.texts import text as text_of
-from probed.manifest import Label
+from probed.ipc.manifest import Label
 
 
 @pytest.mark.parametrize(

@@ -17,14 +17,16 @@ from typing import Any
 import jsonschema
 import pytest
 
-from probed import httpconfig, schema, shape
-from probed.address import Address
-from probed.asking import Answer, Way, ask
-from probed.doctor import facts
-from probed.doctor.facts import Clocks, Compiler, Configuration, Facts, Loads, Mounts, Types
-from probed.doctor.report import WIDTH, Check, ProbeCheck, Report, render
-from probed.doctor.rules import diagnose
-from probed.loader.versions import libraries
+from probed.client import http_config as httpconfig
+from probed.client.http_client import Answer, Way, ask
+from probed.commands import json_schemas as schema
+from probed.commands.doctor import facts
+from probed.commands.doctor.facts import Clocks, Compiler, Configuration, Facts, Loads, Mounts, Types
+from probed.commands.doctor.report import WIDTH, Check, ProbeCheck, Report, render
+from probed.commands.doctor.rules import diagnose
+from probed.config.listen_address import Address
+from probed.loader.bcc_version import libraries
+from probed.schema import structure as shape
 
 ROOT = Path(__file__).parents[2]
 

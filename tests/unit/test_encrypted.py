@@ -15,9 +15,9 @@ import pytest
 
 from attacks.target import context
 from certificates import Authority
-from probed.exporter.client import LEAVE
-from probed.exporter.encrypted import Encrypted
-from probed.exporter.transport import CHUNK, Wait
+from probed.exporter.http_server.connection import LEAVE
+from probed.exporter.http_server.tls_transport import Encrypted
+from probed.exporter.http_server.transport import CHUNK, Wait
 
 T = TypeVar("T")
 BODY = bytes(range(251)) * 4001

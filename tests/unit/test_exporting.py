@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from probed import manifest
-from probed.channel import Channel
-from probed.manifest import Start
-from probed.supervisor import exporting
-from probed.supervisor.exporting import FIRST_BACKOFF, Exporting
+from probed.ipc import manifest
+from probed.ipc.channel import Channel
+from probed.ipc.manifest import Start
+from probed.supervisor import exporter_process as exporting
+from probed.supervisor.exporter_process import FIRST_BACKOFF, Exporting
 from probed.supervisor.hooks import Hooks
 
 Make = Callable[[], Exporting]

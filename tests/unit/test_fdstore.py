@@ -10,10 +10,11 @@ from dataclasses import replace
 
 import pytest
 
-from probed import manifest, shape
-from probed.manifest import LoadedProbe, Metric
-from probed.supervisor.fdstore import LISTENER, Rest, Store, identity
-from probed.supervisor.loading import Held
+from probed.ipc import manifest
+from probed.ipc.loader_process import Held
+from probed.ipc.manifest import LoadedProbe, Metric
+from probed.schema import structure as shape
+from probed.supervisor.systemd.fdstore import LISTENER, Rest, Store, identity
 
 NAMES = ("stats", "ring", "link:on_x")
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed import fold_defaults
+from probed.config import fold_defaults
 from probed.exporter.decoders import decoder
-from probed.exporter.fold import folded
-from probed.manifest import FoldRule, Label
+from probed.exporter.decoders.fold import folded
+from probed.ipc.manifest import FoldRule, Label
 
 HEX = "0123456789abcdef" * 2
 UUID = "01234567-89ab-cdef-0123-456789abcdef"

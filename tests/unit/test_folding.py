@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed import fold_defaults, shape
+from probed.config import fold_defaults
+from probed.config.fold_rules import FoldRule
 from probed.errors import DeclarationError
-from probed.folding import FoldRule
-from probed.shape import Source
+from probed.schema import structure as shape
+from probed.schema.structure import Source
 
 
 def rule(**keys: object) -> FoldRule:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed.exporter import formats
-from probed.exporter.formats import OPENMETRICS, OPENMETRICS_0_0_1, TEXT, Format
+from probed.exporter.exposition import negotiation as formats
+from probed.exporter.exposition.negotiation import OPENMETRICS, OPENMETRICS_0_0_1, TEXT, Format
 
 PROMETHEUS_2_42 = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"

@@ -20,22 +20,24 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from probed import declaration, shape, site, yamltext
-from probed.channel import Channel, Closed, Message
+from probed.client.http_config import HttpConfiguration
+from probed.config import declaration, site
 from probed.errors import DeclarationError
-from probed.exporter import formats
-from probed.exporter.admission import Bucket, Passwords
-from probed.exporter.cgroup_names import attribute
-from probed.exporter.client import Client, Gone, State
-from probed.exporter.exchange import REASONS, text
-from probed.exporter.ring import Ring
-from probed.exporter.terms import Open
-from probed.exporter.transport import Wait
-from probed.httpconfig import HttpConfiguration
-from probed.manifest import Field, LoadedProbe, Pulse, Record, Start, Status
-from probed.request import Failure, Files, LoadRequest, Settings, Wanted
-from probed.webconfig import WebConfiguration
-from probed.websettings import WebSettings, WebSummary
+from probed.exporter.bpf.ringbuf import Ring
+from probed.exporter.cgroup.attribution import attribute
+from probed.exporter.exposition import negotiation as formats
+from probed.exporter.http_server.basic_auth import Bucket, Passwords
+from probed.exporter.http_server.connection import Client, Gone, State
+from probed.exporter.http_server.messages import REASONS, text
+from probed.exporter.http_server.policy import Open
+from probed.exporter.http_server.transport import Wait
+from probed.ipc.channel import Channel, Closed, Message
+from probed.ipc.loader_messages import Failure, Files, LoadRequest, Settings, Wanted
+from probed.ipc.manifest import Field, LoadedProbe, Pulse, Record, Start, Status
+from probed.schema import strict_yaml as yamltext
+from probed.schema import structure as shape
+from probed.webconfig.file import WebConfiguration
+from probed.webconfig.settings import WebSettings, WebSummary
 
 ROOT = Path(__file__).parents[2]
 RING_BYTES = 4096

@@ -7,9 +7,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed.exporter.grouping import Grouping
-from probed.exporter.records import dtype, key_words
-from probed.manifest import Field, Record
+from probed.exporter.arrays.dtypes import dtype, key_words
+from probed.exporter.series.key_cache import Grouping
+from probed.ipc.manifest import Field, Record
 
 
 class Cells:

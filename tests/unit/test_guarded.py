@@ -17,10 +17,10 @@ import pytest
 
 from certificates import Authority, Signed
 from daemon import until
-from probed.exporter import guarded
-from probed.exporter.exchange import Request, Response, text
-from probed.exporter.server import GUESSES, Server
-from probed.websettings import ClientAuth, TlsSettings, WebSettings
+from probed.exporter.http_server import secured_policy as guarded
+from probed.exporter.http_server.messages import Request, Response, text
+from probed.exporter.http_server.server import GUESSES, Server
+from probed.webconfig.settings import ClientAuth, TlsSettings, WebSettings
 
 LONG = 30.0
 HASH = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()

@@ -10,9 +10,9 @@ import struct
 
 import pytest
 
-from probed import linux
-from probed.exporter import hashes
-from probed.exporter.hashes import CHUNK, COUNT_SECONDS, HashMap, HashUsage, families
+from probed.exporter.bpf import map_usage as hashes
+from probed.exporter.bpf.map_usage import CHUNK, COUNT_SECONDS, HashMap, HashUsage, families
+from probed.linux import syscalls as linux
 
 HASH, PERCPU_HASH = 1, 5
 

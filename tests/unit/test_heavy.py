@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed.exporter.heavy import Waiting
+from probed.exporter.series.heavy_hitters import Waiting
 
 LIMIT = 8
 

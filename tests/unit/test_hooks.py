@@ -7,12 +7,13 @@ import os
 
 import pytest
 
-from probed import linux
-from probed.manifest import LoadedProbe, Place
-from probed.supervisor import fdstore, hooks
-from probed.supervisor.fdstore import Store
+from probed.ipc.loader_process import Held, Hook
+from probed.ipc.manifest import LoadedProbe, Place
+from probed.linux import syscalls as linux
+from probed.supervisor import hooks
 from probed.supervisor.hooks import Hooks
-from probed.supervisor.loading import Held, Hook
+from probed.supervisor.systemd import fdstore
+from probed.supervisor.systemd.fdstore import Store
 
 ARRAY, LINK, PROGRAM = 100, 101, 102
 EXIT = Hook("sys_exit", ARRAY, LINK, PROGRAM)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from probed.exporter.cgroup_names import Attribution
+from probed.exporter.cgroup.attribution import Attribution
 from probed.exporter.decoders import Context, decoder
+from probed.exporter.decoders.fold import Decoder
+from probed.exporter.decoders.host_table import ANEW_SECONDS, MOST, OLD_SECONDS, Snapshot
 from probed.exporter.decoders.kernel_symbols import KernelSymbols
-from probed.exporter.decoders.snapshot import ANEW_SECONDS, MOST, OLD_SECONDS, Snapshot
-from probed.exporter.fold import Decoder
-from probed.manifest import Label
+from probed.ipc.manifest import Label
 
 HIDDEN = "0000000000000000 T _stext\n0000000000000000 T do_exit\n"
 KALLSYMS = """\

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import pytest
 
-from probed.exporter.exchange import Request, Response
-from probed.exporter.family import Family
-from probed.exporter.formats import OPENMETRICS, TEXT
-from probed.exporter.http import Application
-from probed.exporter.landing import CONTENT_SECURITY_POLICY, Landing
-from probed.exporter.page import Page
+from probed.exporter.exposition.family import Family
+from probed.exporter.exposition.negotiation import OPENMETRICS, TEXT
+from probed.exporter.exposition.renderer import Page
+from probed.exporter.http_server.messages import Request, Response
+from probed.exporter.pages.application import Application
+from probed.exporter.pages.landing_page import CONTENT_SECURITY_POLICY, Landing
 
 FORKS = Family("probed_forks_total", "counter", "Forks.", (), [()], np.array([7], np.uint64))
 EXECS = Family("probed_execs_total", "counter", "Execs.", ("comm",), [("ä",)], np.array([8], np.uint64))

@@ -4,6 +4,8 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -13,21 +15,51 @@ import probed
 ROOT = Path(probed.__file__).parent
 
 PURE = {
-    "errors", "manifest", "messages", "request", "websettings", "webconfig", "exporter.exchange", "shape",
-    "spelling", "names", "units", "address",
-    "declaration", "override", "resolve",
-    "folding", "fold_defaults",
-    "exporter.family", "exporter.cgroup_names", "exporter.fold",
-    "exporter.decoders.texts", "exporter.decoders.integers", "exporter.decoders.enums", "exporter.decoders.errnos",
-    "exporter.decoders.signals", "exporter.decoders.syscalls", "exporter.decoders.addresses",
-    "exporter.decoders.cgroup_labels",
-    "exporter.records", "exporter.grouping", "exporter.series", "exporter.page",
-    "exporter.arrays", "exporter.budget", "exporter.heavy", "exporter.increments", "exporter.keys", "exporter.labels",
-    "exporter.values",
-    "loader.mentions", "loader.likeness",
+    "commands.doctor.report",
+    "commands.doctor.rules",
+    "config.base_units",
+    "config.declaration",
+    "config.fold_defaults",
+    "config.fold_rules",
+    "config.listen_address",
+    "config.overrides",
+    "config.scalars",
+    "errors",
+    "exporter.arrays.dtypes",
+    "exporter.arrays.key_index",
+    "exporter.arrays.ndarray",
+    "exporter.bpf.map_deltas",
+    "exporter.cgroup.attribution",
+    "exporter.decoders.addresses",
+    "exporter.decoders.cgroups",
+    "exporter.decoders.char_arrays",
+    "exporter.decoders.enums",
+    "exporter.decoders.errnos",
+    "exporter.decoders.fold",
+    "exporter.decoders.integers",
+    "exporter.decoders.signals",
+    "exporter.decoders.syscalls",
+    "exporter.exposition.family",
+    "exporter.exposition.renderer",
+    "exporter.http_server.messages",
+    "exporter.series.budget",
+    "exporter.series.heavy_hitters",
+    "exporter.series.key_cache",
+    "exporter.series.label_sets",
+    "exporter.series.table",
+    "exporter.series.values",
+    "ipc.loader_messages",
+    "ipc.manifest",
+    "loader.btf.equivalence",
+    "loader.headers.c_names",
+    "loader.resolve",
+    "messages",
+    "schema.structure",
+    "schema.suggestions",
     "supervisor.options",
-    "doctor.report", "doctor.rules",
-}  # fmt: skip
+    "webconfig.file",
+    "webconfig.settings",
+}
 """Modules that touch nothing outside: no files, no processes, no sockets, no system calls."""
 
 TOUCHING = {
@@ -121,14 +153,38 @@ def test_there_is_no_cycle() -> None:
         visit(name, ())
 
 
+MOST_MODULES = 12
+"""Modules in one folder, decoders excepted: one a file, and their number is the field's."""
+
+
+def folder(name: str) -> str:
+    """Return the folder of a module; a package's own `__init__` is in it."""
+    return name if (ROOT / name.replace(".", "/")).is_dir() else name.rpartition(".")[0]
+
+
+def test_no_folder_imports_one_that_imports_it() -> None:
+    """`__main__` imports everything, and is left out."""
+    below: dict[str, set[str]] = {}
+    for name in set(MODULES) - {"__main__"}:
+        below.setdefault(folder(name), set()).update(folder(each) for each in own(name))
+    graph = {name: imported - {name} for name, imported in below.items()}
+    assert list(TopologicalSorter(graph).static_order())
+
+
+def test_a_folder_has_at_most_twelve_modules() -> None:
+    modules = Counter(path.parent for path in ROOT.rglob("*.py") if path.name != "__init__.py")
+    crowded = {str(path.relative_to(ROOT)): count for path, count in modules.items() if count > MOST_MODULES}
+    assert set(crowded) <= {"exporter/decoders"}
+
+
 @pytest.mark.parametrize(
     ("module", "kept_out"),
     [
         (
-            "probed.supervisor.daemon",
+            "probed.supervisor.main",
             ["yaml", "numpy", "bcc", "prometheus_client", "hashlib", "ssl", "difflib", "pathlib", "ipaddress"],
         ),
-        ("probed.exporter.serving", ["yaml", "bcc", "bcrypt"]),
+        ("probed.exporter.main", ["yaml", "bcc", "bcrypt"]),
         ("probed.loader.__main__", ["numpy", "prometheus_client", "h11", "bcrypt", "ssl"]),
     ],
 )

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed.exporter.increments import Increments
+from probed.exporter.bpf.map_deltas import Increments
 from series_tables import ledger
 
 

@@ -17,13 +17,13 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from probed.errors import REASONS
-from probed.exporter.family import Family
-from probed.exporter.itself import Build, families
-from probed.exporter.numbers import LOSS_REASONS, ProbeNumbers
-from probed.exporter.page import Page
-from probed.exporter.process import Process
-from probed.exporter.series import SeriesUsage
-from probed.manifest import ProbeStatus, Status
+from probed.exporter.exposition.family import Family
+from probed.exporter.exposition.renderer import Page
+from probed.exporter.self_metrics.daemon import Build, families
+from probed.exporter.self_metrics.process import Process
+from probed.exporter.self_metrics.stats import LOSS_REASONS, ProbeNumbers
+from probed.exporter.series.table import SeriesUsage
+from probed.ipc.manifest import ProbeStatus, Status
 
 BUILD = Build("0.1.0", "3.11.2", "0.26.0", "6.18.0")
 UP = ProbeStatus("process", "Processes.", True, "", "", {})
@@ -166,7 +166,7 @@ def test_a_hidden_proc_stat_costs_no_process_family(tmp_path: Path) -> None:
 
 AS_ANOTHER_USER = """
 import ctypes, os
-from probed.exporter.process import Process
+from probed.exporter.self_metrics.process import Process
 process = Process()
 if os.geteuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)

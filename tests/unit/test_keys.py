@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed.exporter import keys as module
-from probed.exporter.keys import KeyIndex, distinct
+from probed.exporter.arrays import key_index as module
+from probed.exporter.arrays.key_index import KeyIndex, distinct
 
 
 class OneSlot(KeyIndex):

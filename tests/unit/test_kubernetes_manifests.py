@@ -18,7 +18,7 @@ import yaml
 
 from daemon import ROOT, run_to_its_end
 from manifests import BASE, KUBERNETES, VARIANTS, Manifest, build, one
-from probed.address import parse_address
+from probed.config.listen_address import parse_address
 
 OLDEST, NEWEST = "1.25", kubernetes_validate.latest_version()
 

@@ -7,9 +7,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed.exporter.labels import key_columns, label_sets
-from probed.exporter.records import dtype, key_words
-from probed.manifest import Field, Record
+from probed.exporter.arrays.dtypes import dtype, key_words
+from probed.exporter.series.label_sets import key_columns, label_sets
+from probed.ipc.manifest import Field, Record
 
 FIELDS = (
     Field("lifetime_ns", "u64", 0, 1),

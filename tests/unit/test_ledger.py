@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed.exporter.increments import Increments
-from probed.exporter.ledger import Ledger
-from probed.exporter.texts import ROOM, Texts
+from probed.exporter.arrays.ledger import Ledger
+from probed.exporter.bpf.map_deltas import Increments
+from probed.exporter.series.label_store import ROOM, Texts
 from series_tables import Clock, events, metric, observed, shown, state, table_in
 
 

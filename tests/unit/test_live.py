@@ -9,13 +9,13 @@ import socket
 
 import pytest
 
-from probed import live
-from probed.address import Address
-from probed.asking import Answer, Way
+from probed.client.http_client import Answer, Way
+from probed.commands import live_programs as live
+from probed.commands.live_programs import Code
+from probed.config.listen_address import Address
 from probed.errors import HostError
-from probed.exporter.page import Page
-from probed.exporter.programs import Program, families
-from probed.live import Code
+from probed.exporter.bpf.program_stats import Program, families
+from probed.exporter.exposition.renderer import Page
 
 ADDRESS = Address("127.0.0.1", 9788)
 EXEC = Program("on_exec", "sched_process_exec", 67, "59f4a931744dcdc6", 0, 0, 0)

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from probed import shape
-from probed.channel import Channel
 from probed.errors import HostError, LoadError
-from probed.manifest import LoadedProbe
-from probed.request import Failure, Files, LoadRequest, Settings, Text, Wanted
-from probed.supervisor import loading
-from probed.supervisor.loading import Held, Loading, Reading, Refused, Result
+from probed.ipc import loader_process as loading
+from probed.ipc.channel import Channel
+from probed.ipc.loader_messages import Failure, Files, LoadRequest, Settings, Text, Wanted
+from probed.ipc.loader_process import Held, Loading, Reading, Refused, Result
+from probed.ipc.manifest import LoadedProbe
+from probed.schema import structure as shape
 
 NONE = Text("", "")
 

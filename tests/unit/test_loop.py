@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from probed import shape
-from probed.channel import Channel, Closed
 from probed.errors import DeclarationError
-from probed.exporter import loop
-from probed.exporter.loop import Loop
-from probed.manifest import Status
+from probed.exporter import drain_loop as loop
+from probed.exporter.drain_loop import Loop
+from probed.ipc.channel import Channel, Closed
+from probed.ipc.manifest import Status
+from probed.schema import structure as shape
 
 
 class Counting:

@@ -7,9 +7,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed.exporter.mapsource import MapSource
-from probed.exporter.records import dtype
-from probed.manifest import Field, Map, Record
+from probed.exporter.arrays.dtypes import dtype
+from probed.exporter.bpf.map_source import MapSource
+from probed.ipc.manifest import Field, Map, Record
 from series_tables import ledger
 
 ENTRIES = 8

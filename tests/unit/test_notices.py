@@ -4,8 +4,8 @@
 import pytest
 
 from probed.errors import REASONS
-from probed.manifest import ProbeStatus, Pulse
-from probed.supervisor.notices import WATCHDOG, Notices, sender, status_line, watchdog_seconds
+from probed.ipc.manifest import ProbeStatus, Pulse
+from probed.supervisor.systemd.notify import WATCHDOG, Notices, sender, status_line, watchdog_seconds
 
 QUIET = Pulse(informed=True, series=14, lost=0)
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from daemon import ROOT
-from probed import __main__, __version__, schema
+from probed import __main__, __version__
+from probed.commands import json_schemas as schema
 
 PACKAGING = ROOT / "packaging"
 DEBIAN = PACKAGING / "debian"

@@ -22,8 +22,8 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.utils import floatToGoString
 
-from probed.exporter.family import Family
-from probed.exporter.page import Page
+from probed.exporter.exposition.family import Family
+from probed.exporter.exposition.renderer import Page
 
 T = TypeVar("T")
 

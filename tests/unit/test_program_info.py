@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from probed.exporter.family import Family
-from probed.exporter.programs import Program, ProgramInfo, families, told
-from probed.manifest import Place
+from probed.exporter.bpf.program_stats import Program, ProgramInfo, families, told
+from probed.exporter.exposition.family import Family
+from probed.ipc.manifest import Place
 
 TOLD = """pos:\t0
 flags:\t02000002

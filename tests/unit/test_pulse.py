@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from probed import shape
-from probed.channel import Channel
-from probed.exporter.numbers import ProbeNumbers
-from probed.exporter.pulse import LOOK_AGAIN, LOSS_PERIOD, Heart, Losses
-from probed.exporter.series import SeriesUsage
-from probed.manifest import Pulse, Status
+from probed.exporter.heartbeat import LOOK_AGAIN, LOSS_PERIOD, Heart, Losses
+from probed.exporter.self_metrics.stats import ProbeNumbers
+from probed.exporter.series.table import SeriesUsage
+from probed.ipc.channel import Channel
+from probed.ipc.manifest import Pulse, Status
+from probed.schema import structure as shape
 
 SECONDS = 10.0
 

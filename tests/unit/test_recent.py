@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from probed.errors import LoadError
-from probed.exporter.mapsource import MapSource
-from probed.exporter.recent import SLOT, RecentCounts
-from probed.exporter.records import dtype
-from probed.loader import load
-from probed.manifest import Field, FieldType, Map, Record
+from probed.exporter.arrays.dtypes import dtype
+from probed.exporter.bpf.map_source import MapSource
+from probed.exporter.bpf.recent_counts import SLOT, RecentCounts
+from probed.ipc.manifest import Field, FieldType, Map, Record
+from probed.loader import pipeline as load
 from series_tables import ledger
 
 ENTRIES, CPUS = 8, 2

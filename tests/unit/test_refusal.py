@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from probed import lockdown
-from probed.loader.refusal import Facts, Refused, hidden_by_lockdown, not_permitted
+from probed.linux import lockdown
+from probed.loader.eperm import Facts, Refused, hidden_by_lockdown, not_permitted
 
 FREE = Facts(capable=True, lockdown="none", memlock=resource.RLIM_INFINITY, small_map=True)
 EVERYTHING: tuple[Refused, ...] = ("map", "program", "attachment")

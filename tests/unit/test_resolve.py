@@ -3,10 +3,12 @@ from __future__ import annotations
 
 import pytest
 
-from probed import declaration, manifest, resolve
-from probed.declaration import Probe
+from probed.config import declaration
+from probed.config.declaration import Probe
 from probed.errors import DeclarationError
-from probed.manifest import Field, Map, Record
+from probed.ipc import manifest
+from probed.ipc.manifest import Field, Map, Record
+from probed.loader import resolve
 
 TEXT = """\
 description: Starts of programs.

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed.exporter.ring import BUSY, DISCARDED, Ring
-from probed.manifest import Field, Record
+from probed.exporter.bpf.ringbuf import BUSY, DISCARDED, Ring
+from probed.ipc.manifest import Field, Record
 
 EVENT = Record(20, (Field("number", "u32", 0, 1), Field("text", "char", 4, 16)))
 STRIDE = 32

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
-from probed import schema
+from probed.commands import json_schemas as schema
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = ROOT / "config/schema"
@@ -27,7 +27,7 @@ def data(path: Path) -> Any:
 
 @pytest.mark.parametrize("name", sorted(schema.schemas()))
 def test_the_schema_files_are_up_to_date(name: str) -> None:
-    told = f"{name} is stale: run 'python -m probed.schema config/schema'"
+    told = f"{name} is stale: run 'python -m probed.commands.json_schemas config/schema'"
     assert (SCHEMAS / name).read_text() == schema.schemas()[name], told
 
 

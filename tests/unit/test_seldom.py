@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from probed.exporter.seldom import MOST, PERIOD, Seldom
+from probed.log_limiter import MOST, PERIOD, Seldom
 
 
 class Clock:

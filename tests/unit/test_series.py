@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probed.exporter import budget as budget_module
-from probed.exporter import series as series_module
-from probed.exporter.budget import FACTOR, WINDOW_SECONDS
+from probed.exporter.arrays.dtypes import dtype
+from probed.exporter.bpf.map_source import MapSource
 from probed.exporter.decoders import decoder
-from probed.exporter.mapsource import MapSource
-from probed.exporter.records import dtype
-from probed.exporter.series import SeriesTable, SeriesUsage
-from probed.manifest import Field, Label, Map, Metric, Record
+from probed.exporter.series import budget as budget_module
+from probed.exporter.series import table as series_module
+from probed.exporter.series.budget import FACTOR, WINDOW_SECONDS
+from probed.exporter.series.table import SeriesTable, SeriesUsage
+from probed.ipc.manifest import Field, Label, Map, Metric, Record
 from series_reference import Reference
 from series_tables import BOUNDS, FIELDS, Clock, CountMapOfTest, events, ledger, metric, observed, shown, table
 

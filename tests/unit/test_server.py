@@ -22,9 +22,9 @@ from typing import Any
 import pytest
 
 from daemon import until
-from probed.exporter.client import HEADER_BYTES
-from probed.exporter.exchange import Request, Response
-from probed.exporter.server import MAX_REQUESTS, THREADS, Application, Server
+from probed.exporter.http_server.connection import HEADER_BYTES
+from probed.exporter.http_server.messages import Request, Response
+from probed.exporter.http_server.server import MAX_REQUESTS, THREADS, Application, Server
 
 LONG = 30.0
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -383,7 +383,7 @@ def test_stopping_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_a_first_request_that_is_on_its_way_when_it_stops_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("probed.exporter.front._GRACE_SECONDS", LONG)
+    monkeypatch.setattr("probed.exporter.http_server.reactor._GRACE_SECONDS", LONG)
     listener = _bound()
     address = listener.getsockname()
     server = Server([listener], _hello)
@@ -413,7 +413,7 @@ def test_who_never_asks_does_not_keep_it_from_stopping() -> None:
 
 def test_memory_is_given_back_once_when_a_crowd_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     trimmed = list[int]()
-    monkeypatch.setattr("probed.linux.trim_heap", lambda: trimmed.append(_clients(server)))
+    monkeypatch.setattr("probed.linux.syscalls.trim_heap", lambda: trimmed.append(_clients(server)))
     listener = _bound()
     server = Server([listener], _hello)
     server.start()
@@ -464,7 +464,7 @@ def test_no_descriptor_left_is_waited_out(monkeypatch: pytest.MonkeyPatch, caplo
                 raise failures.pop()
             return super().accept()
 
-    monkeypatch.setattr("probed.exporter.front._PAUSE", 0)
+    monkeypatch.setattr("probed.exporter.http_server.reactor._PAUSE", 0)
     server = Server([Full(fileno=listener.detach())], _hello)
     server.start()
     assert _ask(address).endswith(b"hello")
@@ -475,13 +475,13 @@ def test_no_descriptor_left_is_waited_out(monkeypatch: pytest.MonkeyPatch, caplo
 SERVE_EVERYTHING = """
 import logging, socket, sys
 import numpy as np
-from probed.exporter.family import Family
-from probed.exporter.http import Application
-from probed.exporter.landing import Landing
-from probed.exporter.itself import Build, families
-from probed.exporter.process import Process
-from probed.exporter.server import Server
-from probed.manifest import ProbeStatus, Status
+from probed.exporter.exposition.family import Family
+from probed.exporter.pages.application import Application
+from probed.exporter.pages.landing_page import Landing
+from probed.exporter.self_metrics.daemon import Build, families
+from probed.exporter.self_metrics.process import Process
+from probed.exporter.http_server.server import Server
+from probed.ipc.manifest import ProbeStatus, Status
 
 logging.basicConfig(level=logging.DEBUG)
 probes = (ProbeStatus("p", "d", False, "verifier", "<é>", {}),)

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed import manifest, shape
 from probed.errors import DeclarationError
-from probed.shape import Fault, Given, Key, Rule, Source
+from probed.ipc import manifest
+from probed.schema import structure as shape
+from probed.schema.structure import Fault, Given, Key, Rule, Source
 
 
 def _even(number: int) -> int:
@@ -218,5 +219,5 @@ def test_given_fields_are_left_out_of_plain_data() -> None:
 
 
 def test_shape_needs_no_yaml() -> None:
-    code = "import sys; import probed.shape, probed.manifest; sys.exit('yaml' in sys.modules)"
+    code = "import sys; import probed.schema.structure, probed.ipc.manifest; sys.exit('yaml' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(shape.__file__).parents[1])

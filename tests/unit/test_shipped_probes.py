@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from probed import declaration, sources, yamltext
-from probed.site import Site
+from probed.config import declaration
+from probed.config import files as sources
+from probed.config.site import Site
+from probed.schema import strict_yaml as yamltext
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = sorted(path for path in (ROOT / "probes").iterdir() if path.is_dir() and path.name != "include")

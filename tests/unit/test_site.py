@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed import declaration, site
-from probed.declaration import Probe
+from probed.config import declaration, site
+from probed.config.declaration import Probe
+from probed.config.fold_rules import FoldRule
+from probed.config.overrides import Everywhere, Overrides, Series, override, settled
+from probed.config.site import Address, Site
 from probed.errors import DeclarationError
-from probed.folding import FoldRule
-from probed.manifest import Field, Map, Record
-from probed.override import Everywhere, Overrides, Series, override, settled
-from probed.resolve import resolve
-from probed.site import Address, Site
+from probed.ipc.manifest import Field, Map, Record
+from probed.loader.resolve import resolve
 
 ROOT = Path(__file__).parents[2]
 DEFAULT = ROOT / "config/probed.yaml"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from probed import sources
+from probed.config import files as sources
+from probed.config.files import Declared
 from probed.errors import DeclarationError
-from probed.sources import Declared
 
 PROBE = """\
 description: A probe.

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from probed.address import Address
+from probed.config.listen_address import Address
 from probed.errors import REASONS, HostError, LoadError
-from probed.manifest import LoadedProbe, Metric
-from probed.request import LoadRequest, Text, Wanted
-from probed.supervisor import listeners, passed
-from probed.supervisor.loading import Held
-from probed.supervisor.probes import FIRST_RETRY, LAST_RETRY, Probes
+from probed.ipc.loader_messages import LoadRequest, Text, Wanted
+from probed.ipc.loader_process import Held
+from probed.ipc.manifest import LoadedProbe, Metric
+from probed.supervisor import listeners
+from probed.supervisor.probe_states import FIRST_RETRY, LAST_RETRY, Probes
+from probed.supervisor.systemd import listen_fds as passed
 
 NONE = Text("", "")
 

@@ -14,8 +14,8 @@ import pytest
 from certificates import Authority
 from daemon import until
 from probed.errors import ConfigurationError
-from probed.supervisor import web
-from probed.supervisor.web import Web
+from probed.supervisor import web_config_watcher as web
+from probed.supervisor.web_config_watcher import Web
 
 HASH = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG"
 USERS = f"basic_auth_users: {{alice: {HASH}}}\n"

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from probed.errors import HostError
-from probed.loader.syscall_numbers import number_of, numbers_for
-from probed.loader.tree import version_code, write
-from probed.loader.types import BASIC
+from probed.loader.headers.syscall_numbers import number_of, numbers_for
+from probed.loader.headers.tree import version_code, write
+from probed.loader.headers.types import BASIC
 
 pytest.importorskip("seccomp", reason="python3-seccomp is not installed")
 

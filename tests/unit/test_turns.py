@@ -8,7 +8,7 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed.exporter.turns import Turns
+from probed.exporter.http_server.fair_queue import Turns
 
 
 def drained(turns: Turns[str]) -> list[str]:

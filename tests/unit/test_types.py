@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from btf_builder import BtfBuilder, M, kernel
 from probed.errors import HostError
-from probed.loader.btf import Btf
-from probed.loader.btfformat import Kind
-from probed.loader.mentions import Tag, mentions
-from probed.loader.types import offsets_used, types_for
+from probed.loader.btf.format import Kind
+from probed.loader.btf.reader import Btf
+from probed.loader.headers.c_names import Tag, mentions
+from probed.loader.headers.types import offsets_used, types_for
 
 PLACE = Path("/sys/kernel/btf/vmlinux")
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed import units
-from probed.units import Unit
+from probed.config import base_units as units
+from probed.config.base_units import Unit
 
 
 @pytest.mark.parametrize(

@@ -11,17 +11,18 @@ import prometheus_client
 import pytest
 
 import probed
-from probed import manifest, shape
-from probed.channel import Channel
-from probed.exporter import unneeded
+from probed.exporter import lean_imports as unneeded
+from probed.ipc import manifest
+from probed.ipc.channel import Channel
+from probed.schema import structure as shape
 
 DAEMON = Path(probed.__file__).parents[1]
 
 IMPORTED = """
 from importlib import import_module
-from probed.exporter.unneeded import left_out
+from probed.exporter.lean_imports import left_out
 with left_out():
-    serving = import_module("probed.exporter.serving")
+    serving = import_module("probed.exporter.main")
 """
 
 

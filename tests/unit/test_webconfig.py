@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 
 from certificates import Authority, Signed
-from probed import check, shape, tls, webfiles
+from probed.commands import check
 from probed.errors import DeclarationError
-from probed.webconfig import SUITES
-from probed.websettings import WebSettings
+from probed.schema import structure as shape
+from probed.webconfig import reader as webfiles
+from probed.webconfig import tls
+from probed.webconfig.file import SUITES
+from probed.webconfig.settings import WebSettings
 
 HASH = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG"
 TLS = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n"

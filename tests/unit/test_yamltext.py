@@ -6,8 +6,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed import yamltext
 from probed.errors import DeclarationError
+from probed.schema import strict_yaml as yamltext
 
 
 def problems(text: str) -> list[tuple[int, str, str]]:

@@ -10,9 +10,9 @@ import os
 import sys
 from importlib import import_module
 
-from probed.exporter.unneeded import left_out
+from probed.exporter.lean_imports import left_out
 
-SERVING = "probed.exporter.serving"
+SERVING = "probed.exporter.main"
 
 
 def main(fd: int, *, whole: bool) -> int:

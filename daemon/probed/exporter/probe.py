@@ -11,19 +11,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from probed.exporter.arrays import NDArray
+from probed.exporter.arrays.ledger import Ledger
+from probed.exporter.arrays.ndarray import NDArray
+from probed.exporter.bpf.map_reader import CountMap
+from probed.exporter.bpf.map_source import MapSource
+from probed.exporter.bpf.map_usage import HashMap, HashUsage
+from probed.exporter.bpf.program_stats import Program, ProgramInfo, hook_name, told
+from probed.exporter.bpf.recent_counts import RecentCounts
+from probed.exporter.bpf.ringbuf import Ring
 from probed.exporter.decoders import Context, decoder
-from probed.exporter.family import Family
-from probed.exporter.hashes import HashMap, HashUsage
-from probed.exporter.ledger import Ledger
-from probed.exporter.maps import CountMap
-from probed.exporter.mapsource import MapSource
-from probed.exporter.numbers import ProbeNumbers
-from probed.exporter.programs import Program, ProgramInfo, hook_name, told
-from probed.exporter.recent import RecentCounts
-from probed.exporter.ring import Ring
-from probed.exporter.series import SeriesTable, SeriesUsage
-from probed.manifest import Field, LoadedProbe, Map, Metric, Place, Record
+from probed.exporter.exposition.family import Family
+from probed.exporter.self_metrics.stats import ProbeNumbers
+from probed.exporter.series.table import SeriesTable, SeriesUsage
+from probed.ipc.manifest import Field, LoadedProbe, Map, Metric, Place, Record
 
 BATCH = 1 << 13
 """Events taken at once: enough for numpy, and what is needed beside the ring stays in the CPU's cache."""

@@ -22,17 +22,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from probed import privilege, shape, sources
-from probed.channel import Channel, Closed
-from probed.cpus import possible_cpus
+from probed.config import files as sources
+from probed.config.site import Site
 from probed.errors import DeclarationError, HostError, LoadError
-from probed.loader import canary, compiler, ksyms, load
-from probed.loader.btf import Btf
-from probed.loader.chain import Chains
-from probed.loader.types import offsets_used
-from probed.manifest import LoadedProbe
-from probed.request import Ending, Failure, Files, Goal, LoadRequest, Settings, Wanted
-from probed.site import Site
+from probed.ipc.channel import Channel, Closed
+from probed.ipc.loader_messages import Ending, Failure, Files, Goal, LoadRequest, Settings, Wanted
+from probed.ipc.manifest import LoadedProbe
+from probed.linux import privilege
+from probed.linux.cpus import possible_cpus
+from probed.loader import canary, compiler
+from probed.loader import hide_kallsyms as ksyms
+from probed.loader import pipeline as load
+from probed.loader.btf.reader import Btf
+from probed.loader.headers.types import offsets_used
+from probed.loader.hook_chain import Chains
+from probed.schema import structure as shape
 
 Answer = tuple[LoadedProbe, list[int]]
 
@@ -111,7 +115,9 @@ def _read(channel: Channel, files: Files) -> None:
 
 
 def _read_web(channel: Channel, path: str) -> None:
-    from probed import webfiles  # with all that it imports, of use to a site with TLS or passwords alone
+    from probed.webconfig import (
+        reader as webfiles,  # with all that it imports, of use to a site with TLS or passwords alone
+    )
 
     try:
         read = webfiles.read(path)

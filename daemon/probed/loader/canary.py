@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from probed.errors import LoadError
-from probed.loader.chain import lone
+from probed.ipc.loader_messages import Text
 from probed.loader.compiler import Module, compile_text
-from probed.loader.load import Host, defines, header_and_source
-from probed.loader.syscall_numbers import number_of
-from probed.loader.types import types_for
-from probed.request import Text
+from probed.loader.headers.syscall_numbers import number_of
+from probed.loader.headers.types import types_for
+from probed.loader.hook_chain import lone
+from probed.loader.pipeline import Host, defines, header_and_source
 
 Member = tuple[str, str]
 """Struct and member."""

@@ -17,11 +17,12 @@ from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
-from probed import linux
 from probed.errors import HostError, LoadError, Reason
-from probed.loader import refusal, tree
-from probed.loader.refusal import Facts
-from probed.manifest import Field, FieldType, Map, MapKind, Record
+from probed.ipc.manifest import Field, FieldType, Map, MapKind, Record
+from probed.linux import syscalls as linux
+from probed.loader import eperm as refusal
+from probed.loader.eperm import Facts
+from probed.loader.headers import tree
 
 _TYPES: Mapping[str, FieldType] = {
     "c": "char", "b": "s8", "B": "u8", "?": "u8", "h": "s16", "H": "u16", "i": "s32", "I": "u32",

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from probed.supervisor.fdstore import Store
+from probed.ipc.loader_process import Held, Hook
 from probed.supervisor.hooks import Hooks
-from probed.supervisor.loading import Held, Hook
+from probed.supervisor.systemd.fdstore import Store
 
 
 class Attached:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from probed import linux
-from probed.manifest import Place
-from probed.supervisor.fdstore import identity
-from probed.supervisor.loading import Held, Hook
+from probed.ipc.loader_process import Held, Hook
+from probed.ipc.manifest import Place
+from probed.linux import syscalls as linux
+from probed.supervisor.systemd.fdstore import identity
 
 
 class Hooks:

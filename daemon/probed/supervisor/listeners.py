@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import Iterable, Sequence
 
-from probed.address import Address
+from probed.config.listen_address import Address
 from probed.errors import HostError
 
 Place = tuple[int, str, int]

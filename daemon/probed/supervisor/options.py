@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from probed.request import Files, Settings
+from probed.ipc.loader_messages import Files, Settings
 
 
 @dataclass(frozen=True, slots=True)

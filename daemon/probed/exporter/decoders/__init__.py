@@ -13,18 +13,18 @@ from pathlib import Path
 
 from probed.exporter.decoders.addresses import address
 from probed.exporter.decoders.block_devices import device_name
-from probed.exporter.decoders.cgroup_labels import Whose, pod_uid, unit
+from probed.exporter.decoders.cgroups import Whose, pod_uid, unit
+from probed.exporter.decoders.char_arrays import mapped, text
 from probed.exporter.decoders.enums import enum
 from probed.exporter.decoders.errnos import errno_name
+from probed.exporter.decoders.fold import Decoder, folded
 from probed.exporter.decoders.integers import hexadecimal, integer
 from probed.exporter.decoders.kernel_symbols import KernelSymbols, symbol
 from probed.exporter.decoders.network_interfaces import interface_name
 from probed.exporter.decoders.signals import signal_name
 from probed.exporter.decoders.syscalls import syscall_name
-from probed.exporter.decoders.texts import mapped, text
 from probed.exporter.decoders.users import user_name
-from probed.exporter.fold import Decoder, folded
-from probed.manifest import Label
+from probed.ipc.manifest import Label
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from probed.exporter.decoders.texts import text
+from probed.exporter.decoders.char_arrays import text
 
 MINOR_BITS = 20
 """Of the kernel's own dev_t, which is not the user's. Source: Linux include/linux/kdev_t.h."""

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from probed.exporter.arrays import NDArray
-from probed.exporter.decoders.texts import text
+from probed.exporter.arrays.ndarray import NDArray
+from probed.exporter.decoders.char_arrays import text
 
 LOG = logging.getLogger("exporter")
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from probed.exporter.decoders.snapshot import Snapshot
-from probed.exporter.decoders.texts import text
+from probed.exporter.decoders.char_arrays import text
+from probed.exporter.decoders.host_table import Snapshot
 
 
 def user_name(root: Path) -> Callable[[int | bytes], str]:

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`probed check`: everything that can be known of declarations and configurations without running them.
+
+The same three checks as at start and reload: the shape, against the C, and with ``--host`` against the host.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from probed.config import declaration
+from probed.config import files as sources
+from probed.config.files import Declared
+from probed.errors import DeclarationError, LoadError, Problem
+from probed.ipc.loader_process import load_all
+from probed.ipc.manifest import Field, LoadedProbe, Map
+from probed.webconfig import reader as webfiles
+
+NAMES_ITS_PLACE = ("declaration", "attach_point")
+"""Reasons whose texts begin with file and line."""
+
+
+WEB_CONFIGURATION = "^(tls_server_config|http_server_config|basic_auth_users|rate_limit):"
+"""Only a web configuration has these keys."""
+
+
+def run(paths: Sequence[str], btf: str, host: bool) -> int:
+    """Check every path and print what was found; return 0 when all is well, else 1. Raises HostError."""
+    wrong = 0
+    for path in paths:
+        declared, problems = _read(Path(path), btf)
+        problems += declaration.check_together(each.probe for each in declared)
+        wrong += _complain(map(str, problems))
+        wrong += _complain(_compile(declared, host))
+    return 1 if wrong else 0
+
+
+def _complain(texts: Iterable[str]) -> int:
+    """Print what is wrong as it is found, and count it."""
+    wrong = 0
+    for text in texts:
+        print(text, file=sys.stderr, flush=True)
+        wrong += 1
+    return wrong
+
+
+def _read(path: Path, btf: str) -> tuple[list[Declared], list[Problem]]:
+    """Read a probe folder, a folder of probe folders, a probe's declaration, a site or a web configuration."""
+    if path.is_dir():
+        folders = [path] if (path / f"{path.resolve().name}.yaml").exists() else sorted(_probe_folders(path))
+        return _probes(folders or [path], btf)
+    try:
+        text = sources.read(str(path), "name a probe's folder, a declaration or a site configuration")
+        if _is_declaration(path, text.text):
+            return _probes([path.parent], btf)
+        if re.search(WEB_CONFIGURATION, text.text, re.MULTILINE):
+            return [], list(_web_problems(str(path)))
+        configuration, text = sources.read_site(str(path))
+        web = _web_problems(configuration.web_config_file) if configuration.web_config_file else ()
+        return list(sources.declared_probes(configuration, text, btf).values()), list(web)
+    except DeclarationError as error:
+        return [], list(error.problems)
+
+
+def _web_problems(path: str) -> tuple[Problem, ...]:
+    """Read a web configuration with its certificates, and tell what it comes to."""
+    try:
+        summary = webfiles.read(path).summary
+    except DeclarationError as error:
+        return error.problems
+    print(f"{path}: {'TLS' if summary.tls else 'no TLS'}, {summary.users} users", end="\n\n")
+    return ()
+
+
+def _probe_folders(path: Path) -> Iterator[Path]:
+    return (folder for folder in path.iterdir() if (folder / f"{folder.name}.yaml").exists())
+
+
+def _probes(folders: Iterable[Path], btf: str) -> tuple[list[Declared], list[Problem]]:
+    declared: list[Declared] = []
+    problems: list[Problem] = []
+    for folder in folders:
+        try:
+            declared.append(sources.lone_probe(folder, btf))
+        except DeclarationError as error:
+            problems += error.problems
+    return declared, problems
+
+
+def _is_declaration(path: Path, text: str) -> bool:
+    if path.suffix != ".yaml" or re.search(r"^(probe_directories|probes):", text, re.MULTILINE):
+        return False  # /etc/probed/probed.yaml has the name of its folder, as a declaration has
+    return path.resolve().parent.name == path.stem or bool(re.search(r"^(programs|metrics):", text, re.MULTILINE))
+
+
+def _compile(declared: Sequence[Declared], host: bool) -> Iterator[str]:
+    """Let the loader go on with probes of the right shape: print what it found, yield what it refused."""
+    by_name = {each.request.name: each for each in declared}
+    if not by_name:
+        return
+    results = load_all([each.request for each in by_name.values()], "verify" if host else "compile")
+    for name, result in results.items():
+        if isinstance(result, LoadError):
+            yield result.text if result.reason in NAMES_ITS_PLACE else str(result)
+        else:
+            print("\n".join(_shown(by_name[name], result.loaded, host)), end="\n\n")
+
+
+def _shown(declared: Declared, loaded: LoadedProbe, host: bool) -> Iterator[str]:
+    probe = declared.probe
+    yield f"{probe.name}: {probe.description}"
+    for name, program in probe.programs.items():
+        yield f"  program {name} at raw tracepoint {program.raw_tracepoint}{' (attaches here)' if host else ''}"
+    if loaded.event is not None:
+        stride = 8 + (loaded.event.size + 7) // 8 * 8
+        room = loaded.ring_bytes // stride
+        yield f"  event of {loaded.event.size} bytes; the ring of {loaded.ring_bytes:,} bytes has room for {room:,}"
+        yield from map(_member, loaded.event.fields)
+    for layout in loaded.maps:
+        yield from _map(layout)
+    for metric in loaded.metrics:
+        labels = ", ".join(label.name for label in metric.labels)
+        buckets = f", {len(metric.bounds) + 1} buckets" if metric.bounds else ""
+        yield f"  {metric.type} {metric.name}{f'{{{labels}}}' if labels else ''}{buckets}"
+
+
+def _map(layout: Map) -> Iterator[str]:
+    yield f"  map {layout.name}, {layout.kind}, {layout.entries:,} entries, key of {layout.key.size} bytes"
+    yield from map(_member, layout.key.fields)
+
+
+def _member(member: Field) -> str:
+    kind = f"{member.type}[{member.count}]" if member.count > 1 else member.type
+    return f"    {member.offset:4}  {kind:<9} {member.name}"

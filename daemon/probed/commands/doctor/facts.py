@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `probed doctor` gathers, without a word on what it means: that is what `rules` says. Raises nothing.
+
+Files are read below `root`; what is no file is asked of this process.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from probed.client.http_client import Answer, ask, find_way
+from probed.client.http_config import HttpConfiguration
+from probed.config import files as sources
+from probed.config.files import Declared
+from probed.config.listen_address import Address, parse_address
+from probed.config.site import Site
+from probed.errors import DeclarationError, HostError, LoadError
+from probed.ipc.loader_messages import LoadRequest
+from probed.ipc.loader_process import Held, load_all
+from probed.linux import lockdown, privilege
+from probed.loader.btf.reader import Btf
+
+SYSCTLS = (
+    "kernel/perf_event_paranoid",
+    "kernel/unprivileged_bpf_disabled",
+    "kernel/bpf_stats_enabled",
+    "net/core/bpf_jit_enable",
+)
+PACKAGES = {
+    "numpy": "numpy", "prometheus_client": "prometheus-client", "h11": "h11", "bcrypt": "bcrypt",
+    "yaml": "PyYAML", "seccomp": "seccomp", "systemd": "systemd-python",
+}  # fmt: skip
+"""Modules that probed imports, and what their distributions are called."""
+
+ASK_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Types:
+    """The kernel's types: `error` where they cannot be used."""
+
+    path: str
+    size: int = 0
+    raw_tracepoints: frozenset[str] = frozenset()
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiler:
+    """BCC: `error` where it cannot be used. `libraries` are file names."""
+
+    version: str = ""
+    libraries: tuple[str, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mounts:
+    """Where control groups are: `v2` is the whole hierarchy, `v1` are the other mount points."""
+
+    v2: str | None = None
+    v1: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """The kernel's clock source (None: not told), and for how many seconds the machine has slept since its boot."""
+
+    source: str | None = None
+    slept: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The site configuration: `error` has every problem; `programs` are by probe, program and raw tracepoint."""
+
+    path: str
+    error: str = ""
+    programs: Mapping[str, Mapping[str, str]] | None = None
+    address: Address | None = None
+    web_config_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loads:
+    """What came of loading: by probe the reason and text of a failure, or None. `error` concerns all of them."""
+
+    failures: Mapping[str, tuple[str, str] | None]
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All of it. What is None could not be asked."""
+
+    kernel: str
+    machine: str
+    python: str
+    user: str
+    capabilities: tuple[str, ...]
+    may_load: bool
+    types: Types
+    headers: str | None
+    compiler: Compiler
+    packages: Mapping[str, str | None]
+    lockdown: lockdown.Mode | None
+    sysctls: Mapping[str, str | None]
+    mounts: Mounts
+    memlock: int
+    maps_for_bpf_only: bool | None
+    clocks: Clocks
+    configuration: Configuration
+    loads: Loads | None
+    answer: Answer | None
+
+
+def gather(
+    config_file: str, btf: str, address: Address | None, client: HttpConfiguration, root: Path = Path("/")
+) -> Facts:
+    """Look at everything; takes as long as loading the probes, where that is allowed."""
+    configuration, requests = read_configuration(config_file, btf)
+    may_load = privilege.may_load_bpf()
+    address = address or configuration.address
+    return Facts(
+        kernel=os.uname().release,
+        machine=os.uname().machine,
+        python=platform.python_version(),
+        user=privilege.user_name(os.geteuid()),
+        capabilities=privilege.capability_names(),
+        may_load=may_load,
+        types=read_types(btf),
+        headers=find_headers(os.uname().release, root),
+        compiler=ask_compiler(),
+        packages={module: package_version(module, name) for module, name in PACKAGES.items()},
+        lockdown=lockdown.mode(root),
+        sysctls={name: _line(root / "proc/sys" / name) for name in SYSCTLS},
+        mounts=find_mounts(root),
+        memlock=resource.getrlimit(resource.RLIMIT_MEMLOCK)[0],
+        maps_for_bpf_only=privilege.maps_are_for_bpf_only() if may_load else None,
+        clocks=read_clocks(root),
+        configuration=configuration,
+        loads=try_to_load(requests) if may_load and requests else None,
+        answer=ask_daemon(address, configuration.web_config_file, client) if address else None,
+    )
+
+
+def ask_daemon(address: Address, web_config_file: str | None, client: HttpConfiguration) -> Answer | None:
+    """Ask whether the daemon is ready."""
+    try:
+        return ask(address, "/-/ready", find_way(web_config_file, client))
+    except (DeclarationError, HostError) as error:
+        return Answer(0, str(error))
+
+
+def _line(path: Path) -> str | None:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return None
+
+
+def read_types(path: str) -> Types:
+    """Read the kernel's BTF."""
+    try:
+        return Types(path, Path(path).stat().st_size, Btf.read(path).raw_tracepoints())
+    except (HostError, OSError) as error:
+        return Types(path, error=str(error))
+
+
+def find_headers(release: str, root: Path = Path("/")) -> str | None:
+    """Return where headers of the running kernel are installed, None where there are none."""
+    place = root / "lib/modules" / release / "build"
+    return f"/{place.relative_to(root)}" if place.exists() else None
+
+
+def ask_compiler() -> Compiler:
+    """Ask for BCC's version in a process that imports it."""
+    command = [sys.executable, "-P", "-m", "probed.loader.bcc_version"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=ASK_SECONDS, check=True)
+        told = json.loads(done.stdout)
+    except subprocess.CalledProcessError as error:
+        return Compiler(error=(error.stderr.strip().splitlines() or ["it said nothing"])[-1])
+    except (OSError, subprocess.TimeoutExpired, ValueError) as error:
+        return Compiler(error=str(error))
+    return Compiler(told.get("version", ""), tuple(told.get("libraries", ())), told.get("error", ""))
+
+
+def package_version(module: str, distribution: str) -> str | None:
+    """Return the version of an installed package, "" where it does not tell, None where it is missing."""
+    if importlib.util.find_spec(module) is None:
+        return None
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def find_mounts(root: Path = Path("/")) -> Mounts:
+    """Return where control groups are mounted. Source: proc(5), mountinfo."""
+    v2: list[str] = []
+    v1: list[str] = []
+    for line in (_line(root / "proc/self/mountinfo") or "").splitlines():
+        before, _, after = line.partition(" - ")
+        if after.split()[0] in ("cgroup", "cgroup2"):
+            (v2 if after.startswith("cgroup2 ") else v1).append(before.split()[4])
+    return Mounts(v2[0] if v2 else None, tuple(v1))
+
+
+def read_clocks(root: Path = Path("/")) -> Clocks:
+    """Return what the programs' clock is made of."""
+    source = _line(root / "sys/devices/system/clocksource/clocksource0/current_clocksource")
+    awake = time.monotonic()
+    return Clocks(source, time.clock_gettime(time.CLOCK_BOOTTIME) - awake)
+
+
+def read_configuration(path: str, btf: str) -> tuple[Configuration, list[LoadRequest]]:
+    """Read the site configuration and its probes."""
+    address: Address | None = None
+    web: str | None = None
+    try:
+        site, text = sources.read_site(path)
+        address, web = _address(site), site.web_config_file
+        declared = sources.declared_probes(site, text, btf)
+    except (DeclarationError, HostError) as error:
+        return Configuration(path, str(error), None, address, web), []
+    programs = {name: _programs(each) for name, each in declared.items()}
+    return Configuration(path, "", programs, address, web), [each.request for each in declared.values()]
+
+
+def _address(site: Site) -> Address:
+    return parse_address(str(site.web.listen_addresses[0]))
+
+
+def _programs(declared: Declared) -> dict[str, str]:
+    return {name: program.raw_tracepoint for name, program in declared.probe.programs.items()}
+
+
+def try_to_load(requests: list[LoadRequest]) -> Loads:
+    """Load and attach every probe for a moment, as `probed check --host` does."""
+    failures: dict[str, tuple[str, str] | None] = {}
+    try:
+        for name, outcome in load_all(requests, "verify").items():
+            failures[name] = _failure(outcome)
+    except HostError as error:
+        return Loads(failures, str(error))
+    return Loads(failures)
+
+
+def _failure(outcome: Held | LoadError) -> tuple[str, str] | None:
+    return (outcome.reason, outcome.text) if isinstance(outcome, LoadError) else None

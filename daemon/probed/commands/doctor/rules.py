@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the facts mean for probed: each ok, a warning or a failure, and what to do about it. Pure."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable, Mapping
+
+from probed import __version__
+from probed.commands.doctor.facts import Facts
+from probed.commands.doctor.report import Attachment, Check, ProbeCheck, Report, Status, worst
+from probed.config import base_units as units
+
+SLOW_CLOCKS = ("hpet", "acpi_pm", "refined-jiffies", "jiffies", "pit")
+"""A reading of these takes a microsecond or more, or tells no less than milliseconds."""
+
+_WHO_ASKS = "does it want TLS, or a client's certificate (tls_config of --http.config.file)"
+
+Found = tuple[Status, str, str]
+"""Status, value, remedy."""
+
+
+def diagnose(facts: Facts) -> Report:
+    """Judge everything."""
+    checks = tuple(Check(name, *rule(facts)) for name, rule in _RULES.items())
+    probes = tuple(_probe(facts, name, programs) for name, programs in (facts.configuration.programs or {}).items())
+    every = [*(each.status for each in checks), *(each.status for each in probes)]
+    return Report(__version__, worst(every), checks, probes)
+
+
+def _kernel(facts: Facts) -> Found:
+    value = f"{facts.kernel} on {facts.machine}"
+    if facts.machine != "x86_64":
+        return "failure", value, "probed reads rings on x86_64 only"
+    return "ok", value, ""
+
+
+def _btf(facts: Facts) -> Found:
+    types = facts.types
+    if types.error:
+        return "failure", types.path, types.error
+    return "ok", f"{types.path}, {types.size:,} bytes, {len(types.raw_tracepoints):,} raw tracepoints", ""
+
+
+def _headers(facts: Facts) -> Found:
+    there = f"those at {facts.headers} are not used" if facts.headers else "there are none"
+    return "ok", f"none needed; {there}", ""
+
+
+def _bcc(facts: Facts) -> Found:
+    compiler = facts.compiler
+    if compiler.error:
+        return "failure", "BCC cannot be used", compiler.error
+    return "ok", f"{compiler.version} ({', '.join(compiler.libraries) or 'libraries not told'})", ""
+
+
+def _python(facts: Facts) -> Found:
+    versions = {module: version for module, version in facts.packages.items() if version is not None}
+    shown = ", ".join(f"{module} {version}".rstrip() for module, version in versions.items())
+    value = f"{facts.python}; {shown}"
+    missing = [module for module in facts.packages if module not in versions]
+    if missing:
+        needed = [module for module in missing if module != "systemd"]
+        status: Status = "failure" if needed else "warning"
+        return status, value, f"missing: {', '.join(missing)}; install the distribution's packages (python3-NAME)"
+    return "ok", value, ""
+
+
+def _capabilities(facts: Facts) -> Found:
+    have = f"user '{facts.user}' has {', '.join(facts.capabilities) or 'none that matters'}"
+    if facts.may_load:
+        return "ok", have, ""
+    remedy = "to have that tried too, run 'probed doctor' as root; the service has both of its own"
+    return "warning", f"{have}; no probe was loaded here, which takes CAP_BPF and CAP_PERFMON", remedy
+
+
+def _lockdown(facts: Facts) -> Found:
+    match facts.lockdown:
+        case "confidentiality":
+            remedy = "boot with lockdown=integrity, or without secure boot"
+            return "failure", "confidentiality: programs may not read the kernel's memory", remedy
+        case "integrity":
+            return "ok", "integrity: programs may read what they need", ""
+        case mode:
+            return "ok", mode or "the kernel has none, or does not show it", ""
+
+
+def _sysctl(name: str, meaning: Callable[[str], Found]) -> Callable[[Facts], Found]:
+    def rule(facts: Facts) -> Found:
+        value = facts.sysctls[name]
+        if value is None:
+            return "ok", "not told here", ""
+        return meaning(value)
+
+    return rule
+
+
+def _paranoid(value: str) -> Found:
+    return "ok", f"{value}; raw tracepoints work with any", ""
+
+
+def _unprivileged(value: str) -> Found:
+    return "ok", f"{value}; probed works with any", ""
+
+
+def _statistics(value: str) -> Found:
+    if value == "0":
+        return (
+            "ok",
+            "0: run times of programs are not counted (sysctl kernel.bpf_stats_enabled=1 does, at some cost)",
+            "",
+        )
+    return "ok", f"{value}: probed_program_run_seconds_total tells what programs cost", ""
+
+
+def _jit(value: str) -> Found:
+    if value == "0":
+        return (
+            "warning",
+            "0: programs are interpreted, which takes several times as long",
+            "sysctl net.core.bpf_jit_enable=1",
+        )
+    return "ok", value, ""
+
+
+def _cgroups(facts: Facts) -> Found:
+    v2, v1 = facts.mounts.v2, facts.mounts.v1
+    if v2 is None:
+        value = f"v1 only ({', '.join(v1)})" if v1 else "none mounted"
+        return "warning", f"{value}: the label 'unit' is 'unknown'", "boot with systemd.unified_cgroup_hierarchy=1"
+    return "ok", f"v2 at {v2}" + (f", beside v1 at {len(v1)} places (hybrid)" if v1 else ""), ""
+
+
+def _memlock(facts: Facts) -> Found:
+    failed = [name for name, failure in _failures(facts).items() if failure and failure[0] == "memlock"]
+    limit = "unlimited" if facts.memlock == resource.RLIM_INFINITY else units.size_text(facts.memlock)
+    if failed:
+        return (
+            "failure",
+            f"{limit}, too little for {', '.join(failed)}",
+            "LimitMEMLOCK=infinity in the unit, or ulimit -l",
+        )
+    return "ok", f"{limit}; only kernels before Linux 5.11 count maps against it", ""
+
+
+def _map_access(facts: Facts) -> Found:
+    if facts.maps_for_bpf_only is None:
+        return "ok", "not tried", ""
+    if facts.maps_for_bpf_only:
+        return (
+            "warning",
+            "maps are for CAP_BPF only, so the exporter keeps that",
+            "a kernel from Linux 5.19 on needs it not",
+        )
+    return "ok", "the exporter reads maps without any capability", ""
+
+
+def _clock(facts: Facts) -> Found:
+    source = facts.clocks.source
+    value = f"{source or 'source not told'}; slept {facts.clocks.slept:.0f} s since the boot"
+    if source in SLOW_CLOCKS:
+        return "warning", f"{value}: every event that tells a time is slow", "see dmesg for why the kernel left tsc"
+    return "ok", value, ""
+
+
+def _configuration(facts: Facts) -> Found:
+    configuration = facts.configuration
+    if configuration.error:
+        return "failure", configuration.path, configuration.error
+    return "ok", f"{configuration.path}, {len(configuration.programs or {})} probes", ""
+
+
+def _daemon(facts: Facts) -> Found:
+    answer = facts.answer
+    if answer is None:
+        return "ok", "none answers where the configuration says", ""
+    said = answer.text.strip()
+    match answer.status:
+        case 200:
+            return "ok", f"runs and is ready: {said}", ""
+        case 503:
+            return "failure", f"runs and is not ready: {said}", "its log tells more: journalctl -u probed"
+        case 0:
+            return (
+                "warning",
+                f"something answers, but not to us: {said}",
+                f"{_WHO_ASKS}, or is it another program (ss -ltnp)?",
+            )
+        case 401:
+            return "warning", "runs, and wants a password", "name the password in basic_auth of --http.config.file"
+        case status:
+            return "warning", f"something answers with status {status}", "is it another program? see ss -ltnp"
+
+
+def _failures(facts: Facts) -> Mapping[str, tuple[str, str] | None]:
+    return facts.loads.failures if facts.loads else {}
+
+
+def _loading(facts: Facts) -> Found:
+    if facts.loads is None:
+        return "ok", "not tried", ""
+    if facts.loads.error:
+        return "failure", "the machine can load nothing", facts.loads.error
+    return "ok", f"{len(facts.loads.failures)} probes tried", ""
+
+
+def _probe(facts: Facts, name: str, programs: Mapping[str, str]) -> ProbeCheck:
+    known = facts.types.raw_tracepoints
+    attachments = tuple(
+        Attachment(
+            program, f"raw_tracepoint:{tracepoint}", "ok" if tracepoint in known or facts.types.error else "failure"
+        )
+        for program, tracepoint in programs.items()
+    )
+    failure = _failures(facts).get(name)
+    tried = name in _failures(facts)
+    if failure:
+        return ProbeCheck(name, "failure", tried, *failure, attachments)
+    status = worst([each.status for each in attachments])
+    reason = "attach_point" if status == "failure" else ""
+    text = "this kernel lacks an attach point; 'probed check --host' tells near names" if reason else ""
+    return ProbeCheck(name, status, tried, reason, text, attachments)
+
+
+_RULES: Mapping[str, Callable[[Facts], Found]] = {
+    "kernel": _kernel,
+    "btf": _btf,
+    "headers": _headers,
+    "bcc": _bcc,
+    "python": _python,
+    "capabilities": _capabilities,
+    "lockdown": _lockdown,
+    "perf_event_paranoid": _sysctl("kernel/perf_event_paranoid", _paranoid),
+    "unprivileged_bpf_disabled": _sysctl("kernel/unprivileged_bpf_disabled", _unprivileged),
+    "bpf_stats_enabled": _sysctl("kernel/bpf_stats_enabled", _statistics),
+    "bpf_jit_enable": _sysctl("net/core/bpf_jit_enable", _jit),
+    "cgroups": _cgroups,
+    "memlock": _memlock,
+    "map_access": _map_access,
+    "clock": _clock,
+    "configuration": _configuration,
+    "daemon": _daemon,
+    "loading": _loading,
+}
+"""In the order of the screen."""

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`probed list`: the probes of a site, where they attach, what they export; with ``--live`` what runs of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from probed.client import http_config as httpconfig
+from probed.client.http_client import find_way
+from probed.commands import live_programs as live
+from probed.config import files as sources
+from probed.config.declaration import Metric
+from probed.config.files import Declared
+from probed.config.listen_address import Address, parse_address
+
+
+def run(config_file: str, btf: str) -> int:
+    """Print the probes of a site configuration; return 0. Raises DeclarationError."""
+    configuration, text = sources.read_site(config_file)
+    for declared in sources.declared_probes(configuration, text, btf).values():
+        print("\n".join(_shown(declared)), end="\n\n")
+    return 0
+
+
+def run_live(config_file: str, address: Address | None, http_config_file: str | None) -> int:
+    """Print the programs of the daemon that serves at `address`, by default where the site configuration says.
+
+    `http_config_file` says who asks. Returns 0. Raises DeclarationError and HostError.
+    """
+    configuration, _ = sources.read_site(config_file)
+    web = configuration.web
+    way = find_way(configuration.web_config_file, httpconfig.read(http_config_file))
+    return live.run(address or parse_address(str(web.listen_addresses[0])), web.telemetry_path, way)
+
+
+def _shown(declared: Declared) -> Iterator[str]:
+    probe = declared.probe
+    yield f"{probe.name}: {probe.description}"
+    for name, program in probe.programs.items():
+        yield f"  {name} at raw tracepoint {program.raw_tracepoint}"
+    for name, metric in probe.metrics.items():
+        yield f"  {metric.type} {name}{_labels(metric)}"
+        yield f"    {metric.help}"
+
+
+def _labels(metric: Metric) -> str:
+    return f"{{{', '.join(metric.labels)}}}" if metric.labels else ""

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Units: what a field's suffix says about its numbers, and how sizes are written.
+
+`declaration` and `resolve` ask it for the factor between a field and a metric, so that no declaration ever
+types one; `shape` rules use it to read sizes. It knows nothing about C or YAML.
+
+Base units are those of https://prometheus.io/docs/practices/naming/#base-units.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from probed.schema.suggestions import did_you_mean
+
+BaseUnit = Literal["seconds", "bytes", "ratio"]
+
+BASE_UNITS: Final[tuple[BaseUnit, ...]] = get_args(BaseUnit)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The unit of a field: one of it is `factor` of `base`."""
+
+    base: BaseUnit
+    factor: float
+
+
+_SUFFIXES: Final = {
+    "ns": Unit("seconds", 1e-9),
+    "us": Unit("seconds", 1e-6),
+    "ms": Unit("seconds", 1e-3),
+    "s": Unit("seconds", 1.0),
+    "bytes": Unit("bytes", 1.0),
+    "kib": Unit("bytes", 1024.0),
+    "percent": Unit("ratio", 1e-2),
+    "permille": Unit("ratio", 1e-3),
+}
+
+_LENGTH_VARIES: Final = "its length differs between kernels; take nanoseconds in the C and call the field '_ns'"
+
+_REFUSED: Final = {
+    "pages": "a page's size differs between machines; make it bytes in the C and call the field '_bytes'",
+    "jiffies": _LENGTH_VARIES,
+    "ticks": _LENGTH_VARIES,
+    "cycles": _LENGTH_VARIES,
+    "sectors": "make it bytes in the C (a kernel sector is 512 bytes) and call the field '_bytes'",
+    "nsec": "call the field '_ns'",
+    "usec": "call the field '_us'",
+    "msec": "call the field '_ms'",
+    "sec": "call the field '_s'",
+    "seconds": "call the field '_s'",
+    "kb": "kB are 1000 and KiB are 1024 bytes; call the field '_kib', or make it '_bytes' in the C",
+    "ratio": "the kernel has no fractions; send '_percent' or '_permille'",
+}
+
+_SIZES: Final = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+_DECIMAL: Final = {"kB": "KiB", "KB": "KiB", "MB": "MiB", "GB": "GiB", "K": "KiB", "M": "MiB", "G": "GiB"}
+
+SIZE_PATTERN: Final = r"[0-9]+ ?(B|KiB|MiB|GiB)?"
+
+
+def unit_of(field: str) -> Unit:
+    """Tell the unit of a field by its name's last word: ``lifetime_ns`` is 1e-9 seconds.
+
+    Raises ValueError, saying which suffixes there are, when the name tells no unit.
+    """
+    suffix = field.rpartition("_")[2]
+    if suffix in _SUFFIXES:
+        return _SUFFIXES[suffix]
+    if suffix in _REFUSED:
+        raise ValueError(f"field '{field}' has no usable unit: {_REFUSED[suffix]}")
+    known = ", ".join(f"_{name}" for name in _SUFFIXES)
+    raise ValueError(f"field '{field}' does not say its unit; its name must end in one of {known}")
+
+
+def base_unit_of(metric: str) -> BaseUnit | None:
+    """Tell the base unit that a metric's name ends in, or None."""
+    return next((base for base in BASE_UNITS if metric.endswith(f"_{base}")), None)
+
+
+def size(written: int | str) -> int:
+    """Read a size in bytes: an integer, or text such as ``4096``, ``512 KiB``, ``1 MiB``, ``1 GiB``.
+
+    Raises ValueError for anything else; decimal units (kB, MB) are refused, since a reader cannot tell which
+    was meant.
+    """
+    if isinstance(written, int):
+        return written
+    found = re.fullmatch(r"([0-9]+) ?([A-Za-z]*)", written)
+    if found is None:
+        raise ValueError(f"expected a size such as 1 MiB, found '{written}'")
+    number, suffix = int(found[1]), found[2]
+    if suffix in _SIZES:
+        return number * _SIZES[suffix]
+    meant = _DECIMAL.get(suffix)
+    remedy = f"; did you mean '{number} {meant}'?" if meant else did_you_mean(suffix, _SIZES)
+    raise ValueError(f"expected a size in B, KiB, MiB or GiB, found '{written}'{remedy}")
+
+
+def size_text(number: int) -> str:
+    """Write a size in bytes in the largest unit that divides it: ``1048576`` is ``1 MiB``."""
+    for suffix in ("GiB", "MiB", "KiB"):
+        if number and number % _SIZES[suffix] == 0:
+            return f"{number // _SIZES[suffix]} {suffix}"
+    return f"{number} B"

@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A probe's declaration as its YAML says it, and the first of three checks: rules that need no C and no host.
+
+The loader, `probed check` and `probed list` call `parse`; `override` puts a site's wishes on top; `resolve`
+compares the result with the C. It reads no files and knows nothing of BPF.
+
+Every element keeps in `at` where it was said, so that later checks can point there:
+``probe.source.problem(metric.at, …)``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from probed.config import base_units as units
+from probed.config.fold_rules import FoldRules
+from probed.config.scalars import (
+    NOT_EMPTY_LIST,
+    NOT_EMPTY_MAPPING,
+    CName,
+    Constant,
+    IdleSeconds,
+    LabelName,
+    Line,
+    MetricName,
+    ProbeName,
+    RawTracepoint,
+    RingSize,
+    SeriesBudget,
+)
+from probed.errors import DeclarationError, Problem
+from probed.ipc.manifest import MetricType
+from probed.schema import strict_yaml as yamltext
+from probed.schema.structure import Fault, Given, Key, Source, attempt
+
+Decoder = Literal[
+    "comm",
+    "string",
+    "map",
+    "errno",
+    "syscall",
+    "signal",
+    "integer",
+    "hex",
+    "enum",
+    "cgroup_unit",
+    "pod_uid",
+    "uid",
+    "ip",
+    "block_device",
+    "network_interface",
+    "kernel_symbol",
+]
+
+Buckets = Annotated[tuple[float, ...], NOT_EMPTY_LIST]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One BPF function of the C, and where it attaches."""
+
+    at: Given[Key]
+    raw_tracepoint: Annotated[RawTracepoint, "The raw tracepoint that it attaches to, such as sched_process_exec."]
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """The ring that carries the probe's 'struct event'."""
+
+    at: Given[Key]
+    bytes: Annotated[RingSize, "Its size: a power of two from 4 KiB to 1 GiB, such as 1 MiB."]
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One label of a metric: a field of the C, and how its text is made."""
+
+    at: Given[Key]
+    field: Annotated[CName, "The field of 'struct event', or of the maps' key ('key' where that is a scalar)."]
+    decoder: Annotated[
+        Decoder,
+        "What makes the text; comm, string and map want a char[N], ip a u32 or a char[16], the others an integer.",
+    ]
+    table: Annotated[
+        Mapping[Constant, Line],
+        "For the decoder enum: enum constant of the C, or integer, to text.",
+        NOT_EMPTY_MAPPING,
+    ] = dataclasses.field(default_factory=dict)
+    texts: Annotated[
+        Mapping[str, Line],
+        "For the decoder map: text of the field to text of the label; several may have the same.",
+        NOT_EMPTY_MAPPING,
+    ] = dataclasses.field(default_factory=dict)
+    fold: Annotated[
+        FoldRules,
+        "Rules that the text goes through; the first that matches counts, and a site's come before these.",
+        NOT_EMPTY_LIST,
+    ] = ()
+
+    def check(self) -> Iterator[Fault]:
+        """Check that decoder and arguments belong together, and that no two entries make the same series."""
+        if self.decoder == "enum" and not self.table:
+            yield ("table",), "decoder 'enum' needs a table: {CONSTANT: text, …}"
+        if self.decoder != "enum" and self.table:
+            yield ("table",), f"only decoder 'enum' has a table; remove it, or the decoder '{self.decoder}'"
+        if self.decoder == "map" and not self.texts:
+            yield ("texts",), "decoder 'map' needs texts: {TEXT: text, …}"
+        if self.decoder != "map" and self.texts:
+            yield ("texts",), f"only decoder 'map' has texts; remove them, or the decoder '{self.decoder}'"
+        first: dict[str, str | int] = {}
+        for constant, text in self.table.items():
+            if first.setdefault(text, constant) != constant:
+                yield ("table", constant), f"'{text}' is already the text of {first[text]}; give each its own"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric of a probe; its name is its key in the declaration."""
+
+    at: Given[Key]
+    type: Annotated[MetricType, "A counter counts; a histogram sorts a field's values into buckets."]
+    help: Annotated[Line, "What the metric tells, in one line."]
+    when: Annotated[
+        Mapping[CName, Constant],
+        "Count only events whose fields all have these values: field to enum constant of the C, or integer.",
+    ] = dataclasses.field(default_factory=dict)
+    value: Annotated[CName | None, "For a histogram: the field that it observes; its name's last word is its unit."] = (
+        None
+    )
+    buckets: Annotated[
+        Buckets, "For a histogram: the buckets' upper bounds in base units (seconds, bytes), ascending."
+    ] = ()
+    maps: Annotated[
+        tuple[CName, ...],
+        "The kernel maps whose counts it adds up, instead of counting events of the ring.",
+        NOT_EMPTY_LIST,
+    ] = ()
+    labels: Annotated[Mapping[LabelName, Label], "Its labels, in this order."] = dataclasses.field(default_factory=dict)
+    series: Annotated[
+        SeriesBudget | None, "How many series it may have, instead of the site's budget; what is more becomes 'other'."
+    ] = None
+    idle_seconds: Annotated[
+        IdleSeconds | None, "How long a series stays without events, instead of the site's time."
+    ] = None
+
+    @property
+    def name(self) -> str:
+        """The metric's name."""
+        return str(self.at[-1])
+
+    def check(self) -> Iterator[Fault]:
+        """Check what the type of the metric asks of its name and its other keys."""
+        yield from self._counter_faults() if self.type == "counter" else self._histogram_faults()
+        if self.maps and self.when:
+            yield (
+                ("when",),
+                "maps hold sums, not events to choose from; remove 'when', or 'maps' to count events",
+            )
+        for index, name in enumerate(self.maps):
+            if name in self.maps[:index]:
+                yield ("maps", index), f"map '{name}' is there twice; its counts would be added twice"
+
+    def _counter_faults(self) -> Iterator[Fault]:
+        if not self.name.endswith("_total"):
+            yield (), f"a counter's name ends in '_total'; call it '{self.name}_total'"
+        for name in ("value", "buckets"):
+            if getattr(self, name):
+                yield (name,), f"a counter has no {name}; remove it, or make the metric a histogram"
+
+    def _histogram_faults(self) -> Iterator[Fault]:
+        base = units.base_unit_of(self.name)
+        if base is None:
+            yield (), "a histogram's name ends in its base unit: '_seconds', '_bytes' or '_ratio'"
+        if self.value is None:
+            yield ("value",), "a histogram needs a value: the field that it observes"
+        elif base:
+            yield from _unit_faults(self.value, base)
+        if not self.buckets:
+            yield (
+                ("buckets",),
+                "a histogram needs buckets: upper bounds in base units, such as [0.001, 0.01, 0.1, 1]",
+            )
+        if self.maps:
+            yield (
+                ("maps",),
+                "maps hold sums, from which no histogram can be made; remove 'maps' and send events",
+            )
+        yield from bucket_faults(self.buckets)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A probe: what runs in the kernel, and which metrics come of it."""
+
+    name: Given[str]
+    source: Given[Source]
+    description: Annotated[Line, "What the probe tells, in one line."]
+    programs: Annotated[
+        Mapping[CName, Program], "The BPF functions of the C, each with its attach point.", NOT_EMPTY_MAPPING
+    ]
+    metrics: Annotated[Mapping[MetricName, Metric], "The metrics, by name.", NOT_EMPTY_MAPPING]
+    ring: Annotated[Ring | None, "The ring that carries 'struct event' of the C; a probe may do with maps alone."] = (
+        None
+    )
+    site: Given[Source | None] = None
+
+    def source_of(self, at: Key) -> Source:
+        """Return the file in which an element is written: the site configuration for what a site has added."""
+        return self.site if self.site is not None and at[:1] == ("probes",) else self.source
+
+    def check(self) -> Iterator[Fault]:
+        """Check what concerns several elements of the probe."""
+        for name, metric in self.metrics.items():
+            if not metric.maps and self.ring is None:
+                yield (
+                    ("metrics", name),
+                    (
+                        "it counts events, but the probe has no ring; "
+                        "add 'ring: {bytes: 1 MiB}' to the probe, or 'maps' to the metric"
+                    ),
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    name: ProbeName
+
+
+def parse(text: str, path: str, name: str) -> Probe:
+    """Read the declaration of the probe `name` (its folder and file stem) from YAML text.
+
+    `path` is the file as the user named it. Raises DeclarationError with every problem of the first check.
+    """
+    problems = attempt(_Named, {"name": name}, Source(path, {(): 1}))[1]
+    problems = [Problem(path, 1, "", f"the name of folder and file: {problem.text}") for problem in problems]
+    try:
+        probe = yamltext.parse(Probe, text, path, name=name)
+        problems += check_together([probe])
+    except DeclarationError as error:
+        raise DeclarationError([*problems, *error.problems]) from error
+    if problems:
+        raise DeclarationError(problems)
+    return probe
+
+
+def enum_constants(probe: Probe) -> dict[str, tuple[str, int]]:
+    """List the C constants that `when` and tables name, each with file and line that name it first."""
+    constants: dict[str, tuple[str, int]] = {}
+    for metric in probe.metrics.values():
+        named: list[tuple[Key, str | int]] = [
+            ((*metric.at, "when", name), value) for name, value in metric.when.items()
+        ]
+        for label in metric.labels.values():
+            named += [((*label.at, "table", constant), constant) for constant in label.table]
+        for at, constant in named:
+            if isinstance(constant, str):
+                source = probe.source_of(at)
+                constants.setdefault(constant, (source.path, source.line(at)))
+    return constants
+
+
+def check_together(probes: Iterable[Probe]) -> list[Problem]:
+    """Find metrics that probes loaded together cannot both have; the problems are those of the later probe.
+
+    A counter's name counts without ``_total``, as OpenMetrics names it: ``probed_x_seconds_total`` and a
+    histogram ``probed_x_seconds`` would be one family. Source: OpenMetrics 1.0, "Counter".
+    """
+    first: dict[str, tuple[Probe, Metric]] = {}
+    problems = []
+    for probe in probes:
+        for metric in probe.metrics.values():
+            other_probe, other = first.setdefault(metric.name.removesuffix("_total"), (probe, metric))
+            if other is not metric:
+                where = f"{other_probe.source.path}:{other_probe.source.line(other.at)}"
+                text = f"metric '{other.name}' of probe '{other_probe.name}' ({where}) has the name"
+                problems.append(probe.source.problem(metric.at, f"{text}; choose another"))
+    return problems
+
+
+def bucket_faults(buckets: tuple[float, ...]) -> Iterator[Fault]:
+    """Find the bounds that are not above 0 or the bound before them; key paths start at ``buckets``."""
+    below = 0.0
+    for index, bound in enumerate(buckets):
+        if bound <= below:
+            what = f"the bound before it, {below:g}" if index else "0"
+            yield (
+                ("buckets", index),
+                f"bucket {bound:g} is not above {what}; list upper bounds in ascending order",
+            )
+        below = max(below, bound)
+
+
+def _unit_faults(field: str, base: units.BaseUnit) -> Iterator[Fault]:
+    try:
+        unit = units.unit_of(field)
+    except ValueError as error:
+        yield ("value",), str(error)
+        return
+    if unit.base != base:
+        yield (
+            ("value",),
+            (
+                f"field '{field}' is in {unit.base}, but the metric's name ends in '_{base}'; "
+                f"name the metric '…_{unit.base}' or take another field"
+            ),
+        )

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the site configuration and the probe folders to requests for the loader: reads files, decides nothing.
+
+The loader calls it at start and at every reload, `probed check` and `probed list` likewise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from probed.config import declaration, site
+from probed.config.declaration import Probe
+from probed.config.overrides import Everywhere, check_folded, override, settled
+from probed.config.site import Site
+from probed.errors import DeclarationError, HostError, Problem
+from probed.ipc.loader_messages import LoadRequest, Text
+from probed.schema import structure as shape
+from probed.schema.suggestions import did_you_mean
+
+HEADER = "include/probed.bpf.h"
+CANARY = "include/canary.bpf.c"
+INSTALLED = (Path(__file__).parents[3] / "probes", Path("/usr/share/probed/probes"))
+"""Where probes/include is when no probe directory of the site has it: this source tree, or the package."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One probe: its declaration with overrides, and what to ask the loader."""
+
+    probe: Probe
+    request: LoadRequest
+
+
+def read(path: str, remedy: str) -> Text:
+    """Read one file. Raises DeclarationError, which ends in `remedy` where the file cannot be read."""
+    try:
+        return Text(path, Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        text = f"cannot be read: {error.strerror}; {remedy}"
+    except UnicodeDecodeError as error:
+        text = f"is not UTF-8: {error.reason} at byte {error.start}; save it as UTF-8"
+    raise DeclarationError([Problem(path, 0, "", text)])
+
+
+def read_site(path: str) -> tuple[Site, Text]:
+    """Read the site configuration. Raises DeclarationError."""
+    text = read(path, "name the site configuration with --config.file")
+    return site.parse(text.text, path), text
+
+
+def declared_probes(configuration: Site, site_text: Text, btf: str) -> dict[str, Declared]:
+    """Read every probe that the site wants, by name. Raises DeclarationError with all problems of all files."""
+    shared = _Shared.find(_directories(configuration), site_text, btf)
+    problems: list[Problem] = []
+    read_probes: list[Probe] = []
+    declared: dict[str, Declared] = {}
+    for name, overrides in configuration.probes.items():
+        try:
+            probe, text, source = _read_probe(_folder(configuration, name), name)
+            read_probes.append(probe)
+            probe = override(probe, overrides, configuration.everywhere, configuration.source)
+        except DeclarationError as error:
+            problems += error.problems
+        else:
+            declared[name] = shared.declare(probe, text, source)
+    if len(read_probes) == len(configuration.probes):
+        with_added = [*read_probes, *(each.probe for each in declared.values())]
+        problems += check_folded(configuration.everywhere, with_added, configuration.source)
+    problems += declaration.check_together(each.probe for each in declared.values())
+    if problems:
+        raise DeclarationError(sorted(set(problems)))
+    return declared
+
+
+def lone_probe(folder: Path, btf: str) -> Declared:
+    """Read one probe folder as it is, without a site. Raises DeclarationError."""
+    shared = _Shared.find([folder.parent], None, btf)
+    probe, text, source = _read_probe(folder, folder.name)
+    return shared.declare(settled(probe, Everywhere()), text, source)
+
+
+def _read_probe(folder: Path, name: str) -> tuple[Probe, Text, Text]:
+    """Read a probe's two files, and report what is wrong with either."""
+    problems: list[Problem] = []
+    try:
+        text = read(str(folder / f"{name}.yaml"), "a probe's folder has a declaration of its own name")
+        probe = declaration.parse(text.text, text.path, name)
+    except DeclarationError as error:
+        problems += error.problems
+    try:
+        source = read(str(folder / f"{name}.bpf.c"), "a probe's folder has C of its own name")
+    except DeclarationError as error:
+        problems += error.problems
+    if problems:
+        raise DeclarationError(problems)
+    return probe, text, source
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What the requests for all probes have in common."""
+
+    site: Text | None
+    header: Text
+    canary: Text
+    btf: str
+
+    @classmethod
+    def find(cls, directories: Iterable[Path], site_text: Text | None, btf: str) -> _Shared:
+        places = [*directories, *INSTALLED]
+        return cls(site_text, _first(places, HEADER), _first(places, CANARY), btf)
+
+    def declare(self, probe: Probe, text: Text, source: Text) -> Declared:
+        fingerprint = self._fingerprint(probe, source)
+        request = LoadRequest(probe.name, text, self.site, source, self.header, self.canary, self.btf, fingerprint)
+        return Declared(probe, request)
+
+    def _fingerprint(self, probe: Probe, source: Text) -> str:
+        """Digest what the result depends on: a comment in the YAML changes nothing, its meaning and the C do."""
+        parts = [json.dumps(shape.to_data(probe)), source.text, self.header.text, self.btf]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _first(places: Iterable[Path], name: str) -> Text:
+    for place in places:
+        if (place / name).is_file():
+            return read(str(place / name), "it comes with the shipped probes")
+    raise HostError(f"no probe directory has {name}: is probed installed whole? It comes with the shipped probes")
+
+
+def _directories(configuration: Site) -> list[Path]:
+    return list(map(Path, configuration.directories))
+
+
+def _folder(configuration: Site, name: str) -> Path:
+    for directory in _directories(configuration):
+        if (directory / name / f"{name}.yaml").is_file():
+            return directory / name
+    there = {path.stem for directory in _directories(configuration) for path in directory.glob("*/*.yaml")}
+    searched = ", ".join(map(str, configuration.directories))
+    text = f"no probe '{name}': expected {name}/{name}.yaml in {searched}{did_you_mean(name, there)}"
+    raise DeclarationError([configuration.source.problem(("probes", name), text)])

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fold rules as the YAML says them: many label texts into one, or none at all, before anything is counted.
+
+Part of declarations and of the site configuration. `fold_defaults` has those that are on unless a site turns them
+off; the exporter's `fold` applies what `resolve` made of all of them.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from probed.schema.structure import Fault, Rule
+
+LONGEST: Final = 256
+"""Characters of a regular expression; more is a program."""
+
+
+def _regex(text: str) -> str:
+    """Check a regular expression. Raises ValueError with the words of Python's re, and the remedy."""
+    if not 0 < len(text) <= LONGEST:
+        raise ValueError(f"expected a regular expression of 1 to {LONGEST} characters, found {len(text)}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            re.compile(text)
+    except (re.error, OverflowError, RecursionError, Warning) as error:
+        raise ValueError(f"not a regular expression: {error}; see the documentation of Python's re") from error
+    if group := _ambiguous_group(text):
+        raise ValueError(
+            f"'{group}' repeats a group that may itself match a text in several ways: names are chosen by strangers, "
+            "and some would take for ever; leave no '*', '+', '?', '{m,n}' or '|' in a group that repeats"
+        )
+    return text
+
+
+_TOKEN: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\??|\{\d+\}|.", re.DOTALL)
+"""One piece of a regular expression; a class, the start of a group and an exact count are one each."""
+
+_REPEATS: Final = re.compile(r"[*+]|\{\d+\}|\{\d*,\d*\}")
+
+
+def _ambiguous_group(regex: str) -> str:
+    """Find a group that repeats although it can match one text in several ways, as in (a+)*; "" for none.
+
+    On a text that does not match in the end, such a group may take time exponential in the text's length.
+    """
+    around: list[tuple[int, bool]] = []
+    ambiguous = False
+    for token in _TOKEN.finditer(regex):
+        if token[0].startswith("("):
+            around.append((token.start(), ambiguous))
+            ambiguous = False
+        elif token[0] == ")":
+            start, outside = around.pop()
+            repeats = _REPEATS.match(regex, token.end())
+            if ambiguous and repeats:
+                return regex[start : repeats.end()]
+            ambiguous |= outside
+        elif token[0] in ("*", "+", "?", "{", "|"):
+            ambiguous = True
+    return ""
+
+
+def _replacement(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("expected text that prints, on one line")
+    if re.fullmatch(r"(?:[^\\]|\\[1-9](?![0-9])|\\g<\w+>|\\\\)*", text) is None:
+        raise ValueError(r"a backslash here is '\1' to '\9' or '\g<name>' for a group of 'match', or '\\' for itself")
+    return text
+
+
+Regex = Annotated[str, Rule(_regex, {"format": "regex", "minLength": 1, "maxLength": LONGEST})]
+Replacement = Annotated[str, Rule(_replacement)]
+
+
+@dataclass(frozen=True, slots=True)
+class FoldRule:
+    """What becomes of the texts that a regular expression matches."""
+
+    match: Annotated[Regex, "A regular expression (Python's) that matches the text as a whole."]
+    replace: Annotated[Replacement | None, "The text instead, with '\\1' for what the first group matched."] = None
+    drop: Annotated[bool, "true: what has this text is not counted at all."] = False
+
+    def check(self) -> Iterator[Fault]:
+        """Check that the rule says one thing, and names only groups that there are."""
+        if self.drop == (self.replace is not None):
+            yield (), "a rule says what becomes of the text: either 'replace: TEXT' or 'drop: true'"
+        if self.replace is not None:
+            try:
+                re.compile(self.match).sub(self.replace, "")
+            except (re.error, IndexError) as error:
+                yield ("replace",), f"{error}; 'match' has {re.compile(self.match).groups} groups"
+
+
+FoldRules = tuple[FoldRule, ...]

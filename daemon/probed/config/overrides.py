@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a site changes about a probe: its ring, a metric's buckets and series, labels added, left out, renamed, folded.
+
+`site` reads Overrides as part of the site configuration; the loader and `probed check` call `override` before
+the checks against C and host. What a probe measures is the declaration's to say, not the site's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from probed.config import fold_defaults
+from probed.config.declaration import Buckets, Label, Metric, Probe, Ring, bucket_faults
+from probed.config.fold_rules import FoldRules
+from probed.config.scalars import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, IdleSeconds, LabelName, SeriesBudget
+from probed.errors import DeclarationError, Problem
+from probed.ipc.manifest import IDLE_SECONDS, SERIES_BUDGET
+from probed.schema.structure import Fault, Given, Key, Source
+from probed.schema.suggestions import did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class MetricOverrides:
+    """A site's changes to one metric."""
+
+    at: Given[Key]
+    buckets: Annotated[
+        Buckets, "A histogram's upper bounds in base units (seconds, bytes), instead of the declared ones."
+    ] = ()
+    drop_labels: Annotated[tuple[str, ...], "Labels left out: their series are counted together.", NOT_EMPTY_LIST] = ()
+    rename_labels: Annotated[
+        Mapping[str, LabelName], "Declared name of a label to the site's name for it.", NOT_EMPTY_MAPPING
+    ] = dataclasses.field(default_factory=dict)
+    add_labels: Annotated[
+        Mapping[LabelName, Label], "Further labels of fields that the probe has, by name.", NOT_EMPTY_MAPPING
+    ] = dataclasses.field(default_factory=dict)
+    series: Annotated[SeriesBudget | None, "How many series it may have."] = None
+    idle_seconds: Annotated[IdleSeconds | None, "How long a series stays without events."] = None
+
+    def check(self) -> Iterator[Fault]:
+        """Check what needs no declaration."""
+        yield from bucket_faults(self.buckets)
+        for index, label in enumerate(self.drop_labels):
+            if label in self.drop_labels[:index]:
+                yield ("drop_labels", index), f"label '{label}' is there twice; remove one"
+            if label in self.rename_labels:
+                yield (
+                    ("rename_labels", label),
+                    f"label '{label}' is left out by drop_labels; remove it here or there",
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """A site's changes to one probe; none by default."""
+
+    at: Given[Key]
+    ring: Annotated[Ring | None, "Another size for the probe's ring."] = None
+    metrics: Annotated[Mapping[str, MetricOverrides], "Changes to metrics, by name."] = dataclasses.field(
+        default_factory=dict
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """How many series every metric may have, and for how long."""
+
+    budget: Annotated[
+        SeriesBudget, "Series of a metric; what is more is counted into one whose label values are 'other'."
+    ] = SERIES_BUDGET
+    idle_seconds: Annotated[
+        IdleSeconds, "After so long without events a series leaves the page and makes room; it restarts at 0."
+    ] = IDLE_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Everywhere:
+    """What a site wants of every probe: `fold` has rules by declared label name."""
+
+    series: Series = dataclasses.field(default_factory=Series)
+    fold: Mapping[str, FoldRules] = dataclasses.field(default_factory=dict)
+    fold_defaults: bool = True
+
+
+def override(probe: Probe, overrides: Overrides, everywhere: Everywhere, source: Source) -> Probe:
+    """Put a site's changes on top of a declaration, then what it wants of every probe where neither says more.
+
+    `source` is the site configuration's, at whose lines problems point. Elements keep in `at` where the
+    declaration says them, so renamed labels too can be found in `probe.source`. Raises DeclarationError with
+    every Problem.
+    """
+    faults = list(_faults(probe, overrides))
+    if faults:
+        raise DeclarationError([source.problem((*overrides.at, *at), text) for at, text in faults])
+    metrics = {
+        name: _changed(metric, overrides.metrics[name]) if name in overrides.metrics else metric
+        for name, metric in probe.metrics.items()
+    }
+    ring = _resized(probe.ring, overrides.ring)
+    site = source if any(changes.add_labels for changes in overrides.metrics.values()) else None
+    return settled(dataclasses.replace(probe, ring=ring, metrics=metrics, site=site), everywhere)
+
+
+def settled(probe: Probe, everywhere: Everywhere) -> Probe:
+    """Fill in what a probe leaves to the site: budgets, and each label's rules in the order in which they count."""
+    metrics = {name: _settled_metric(metric, everywhere) for name, metric in probe.metrics.items()}
+    return dataclasses.replace(probe, metrics=metrics)
+
+
+def _settled_metric(metric: Metric, everywhere: Everywhere) -> Metric:
+    return dataclasses.replace(
+        metric,
+        series=metric.series or everywhere.series.budget,
+        idle_seconds=metric.idle_seconds or everywhere.series.idle_seconds,
+        labels={name: _folded(label, everywhere) for name, label in metric.labels.items()},
+    )
+
+
+def _folded(label: Label, everywhere: Everywhere) -> Label:
+    name = str(label.at[-1])
+    defaults = fold_defaults.RULES.get(name, ()) if everywhere.fold_defaults else ()
+    return dataclasses.replace(label, fold=(*everywhere.fold.get(name, ()), *label.fold, *defaults))
+
+
+def check_folded(everywhere: Everywhere, probes: Iterable[Probe], source: Source) -> list[Problem]:
+    """Find the labels that a site folds although no probe that runs declares them."""
+    known = {
+        str(label.at[-1]) for probe in probes for metric in probe.metrics.values() for label in metric.labels.values()
+    }
+    return [
+        source.problem(("fold", name), f"no probe that runs here has a label '{name}'{_remedy(name, sorted(known))}")
+        for name in everywhere.fold
+        if name not in known
+    ]
+
+
+def _resized(declared: Ring | None, wanted: Ring | None) -> Ring | None:
+    return dataclasses.replace(declared, bytes=wanted.bytes) if declared and wanted else declared
+
+
+def _changed(metric: Metric, changes: MetricOverrides) -> Metric:
+    return dataclasses.replace(
+        metric,
+        buckets=changes.buckets or metric.buckets,
+        labels={new: metric.labels[old] for old, new in _names(metric, changes).items()} | dict(changes.add_labels),
+        series=changes.series or metric.series,
+        idle_seconds=changes.idle_seconds or metric.idle_seconds,
+    )
+
+
+def _names(metric: Metric, changes: MetricOverrides) -> dict[str, str]:
+    """List the labels that stay: declared name to the name they get."""
+    kept = (label for label in metric.labels if label not in changes.drop_labels)
+    return {label: changes.rename_labels.get(label, label) for label in kept}
+
+
+def _faults(probe: Probe, overrides: Overrides) -> Iterator[Fault]:
+    if overrides.ring and not probe.ring:
+        yield ("ring",), f"probe '{probe.name}' has no ring to resize; remove this"
+    for name, changes in overrides.metrics.items():
+        if name in probe.metrics:
+            for at, text in _metric_faults(probe.metrics[name], changes):
+                yield ("metrics", name, *at), text
+        else:
+            yield ("metrics", name), f"probe '{probe.name}' has no such metric{_remedy(name, probe.metrics)}"
+
+
+def _metric_faults(metric: Metric, changes: MetricOverrides) -> Iterator[Fault]:
+    if changes.buckets and metric.type != "histogram":
+        yield ("buckets",), f"'{metric.name}' is a {metric.type} and has no buckets; remove this"
+    for index, label in enumerate(changes.drop_labels):
+        if label not in metric.labels:
+            yield ("drop_labels", index), _no_label(label, metric.labels)
+    for label in changes.rename_labels:
+        if label not in metric.labels:
+            yield ("rename_labels", label), _no_label(label, metric.labels)
+    for label in changes.add_labels:
+        if label in _names(metric, changes).values():
+            yield ("add_labels", label), f"the metric has a label '{label}' already; choose another name"
+    yield from _collisions(metric, changes)
+
+
+def _collisions(metric: Metric, changes: MetricOverrides) -> Iterator[Fault]:
+    names = _names(metric, changes)
+    for old, new in names.items():
+        others = [label for label, name in names.items() if name == new and label != old]
+        if old in changes.rename_labels and others:
+            yield (
+                ("rename_labels", old),
+                f"'{new}' would be the name of label '{others[0]}' too; choose another",
+            )
+
+
+def _no_label(label: str, labels: Mapping[str, Label]) -> str:
+    return f"the metric has no label '{label}'{_remedy(label, labels)}"
+
+
+def _remedy(name: str, known: Collection[str]) -> str:
+    """Say which name was meant, or which there are."""
+    return did_you_mean(name, known) or f"; there {'is' if len(known) == 1 else 'are'} {', '.join(known) or 'none'}"

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kinds of text that declarations and site configurations hold: what each may look like, what is taken.
+
+Types for the hints of `declaration`, `override` and `site`, each a scalar with its `shape.Rule`s. Rules that
+concern several keys at once are those modules' own.
+
+Sources: https://prometheus.io/docs/practices/naming/, https://prometheus.io/docs/concepts/data_model/ and
+https://prometheus.io/docs/instrumenting/writing_exporters/#labels.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Annotated, Any, Final
+
+from probed.config import base_units as units
+from probed.schema.structure import Rule, pattern
+
+SMALLEST_RING: Final = 4 << 10
+LARGEST_RING: Final = 1 << 30
+LARGEST_BUDGET: Final = 100_000
+
+OWN_METRICS: Final = (
+    "probed_build_",
+    "probed_config_",
+    "probed_drain",
+    "probed_events_",
+    "probed_exporter_",
+    "probed_http_",
+    "probed_loader_",
+    "probed_map_",
+    "probed_probe_",
+    "probed_program_",
+    "probed_ring_",
+    "probed_scrape_",
+    "probed_series",
+    "probed_supervisor_",
+    "probed_unknown_",
+    "probed_web_",
+)
+"""How the names of probed's metrics about itself begin; no probe may use them."""
+
+_LEFT_TO_TARGETS: Final = "Prometheus asks exporters to leave it to targets; choose another name"
+
+_RESERVED_LABELS: Final = {
+    "le": "Prometheus puts the bound of a histogram's bucket there; choose another name",
+    "quantile": "Prometheus puts a summary's quantile there; choose another name",
+    "job": "Prometheus puts the scrape job there; choose another name",
+    "instance": "Prometheus puts the scraped address there; choose another name",
+    "type": "Prometheus asks exporters not to use a name so general; say what it tells apart",
+    "service": f"{_LEFT_TO_TARGETS}: a systemd unit or container is called 'unit'",
+    "zone": _LEFT_TO_TARGETS,
+    "env": _LEFT_TO_TARGETS,
+}
+
+
+def _one_line(text: str) -> str:
+    if not text.strip():
+        raise ValueError("expected one line of text, found an empty one")
+    if len(text.splitlines()) > 1 or text != text.strip():
+        raise ValueError("expected one line of text, without line breaks or blanks around it; write it on one line")
+    return text
+
+
+def _constant(value: str | int) -> str | int:
+    if isinstance(value, str) and re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", value) is None:
+        raise ValueError(f"expected the name of an enum constant of the C, or an integer, found '{value}'")
+    return value
+
+
+def _not_own(metric: str) -> str:
+    own = next((start for start in OWN_METRICS if metric.startswith(start)), None)
+    if own:
+        raise ValueError(f"names that start with '{own}' are probed's own; name the metric after what it measures")
+    return metric
+
+
+def _not_reserved(label: str) -> str:
+    if label.startswith("__"):
+        raise ValueError(
+            f"label '{label}' is reserved: Prometheus keeps names that start with '__'; choose another name"
+        )
+    if label in _RESERVED_LABELS:
+        raise ValueError(f"label '{label}' is reserved: {_RESERVED_LABELS[label]}")
+    return label
+
+
+def _ring_size(number: int) -> int:
+    if SMALLEST_RING <= number <= LARGEST_RING and number.bit_count() == 1:
+        return number
+    near = min(max(1 << max(number - 1, 0).bit_length(), SMALLEST_RING), LARGEST_RING)
+    raise ValueError(
+        f"expected a power of two from 4 KiB to 1 GiB, found {units.size_text(number)}; "
+        f"{units.size_text(near)} would do"
+    )
+
+
+def _budget(series: int) -> int:
+    if not 1 <= series <= LARGEST_BUDGET:
+        raise ValueError(f"expected 1 to {LARGEST_BUDGET} series, found {series}")
+    return series
+
+
+def _idle(seconds: float) -> float:
+    if seconds < 1:
+        raise ValueError(f"expected at least 1 second, found {seconds:g}; take several times the scrape interval")
+    return seconds
+
+
+def _not_empty(value: Collection[Any]) -> Collection[Any]:
+    if not value:
+        raise ValueError("expected at least one entry, found none")
+    return value
+
+
+NOT_EMPTY_LIST: Final = Rule(_not_empty, {"minItems": 1})
+NOT_EMPTY_MAPPING: Final = Rule(_not_empty, {"minProperties": 1})
+
+Line = Annotated[str, Rule(_one_line, {"minLength": 1, "pattern": "^\\S(.*\\S)?$"})]
+CName = Annotated[str, pattern("[A-Za-z_][A-Za-z0-9_]*", "a C name (letters, digits and '_')")]
+Constant = Annotated[str | int, Rule(_constant, {"pattern": "^([A-Za-z_][A-Za-z0-9_]*|-?[0-9]+)$"})]
+RawTracepoint = Annotated[
+    str,
+    pattern("[A-Za-z_][A-Za-z0-9_]*", "the bare name of a raw tracepoint, without 'sched:' or the like before it"),
+]
+ProbeName = Annotated[str, pattern("[a-z][a-z0-9_]*", "a probe's name (lower-case letters, digits and '_')")]
+MetricName = Annotated[
+    str,
+    pattern("probed_[a-z0-9_]*[a-z0-9]", "a metric's name ('probed_', then lower-case letters, digits and '_')"),
+    Rule(_not_own, {"not": {"pattern": f"^({'|'.join(OWN_METRICS)})"}}),
+]
+LabelName = Annotated[
+    str,
+    pattern("[a-z_][a-z0-9_]*", "a label's name (lower-case letters, digits and '_')"),
+    Rule(_not_reserved, {"not": {"pattern": f"^(__.*|{'|'.join(_RESERVED_LABELS)})$"}}),
+]
+SeriesBudget = Annotated[int, Rule(_budget, {"minimum": 1, "maximum": LARGEST_BUDGET})]
+IdleSeconds = Annotated[float, Rule(_idle, {"minimum": 1})]
+RingSize = Annotated[int, Rule(units.size, {"pattern": f"^{units.SIZE_PATTERN}$"}, raw=int | str), Rule(_ring_size)]

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The site configuration: which probes run, what this site wants different about them, the web side, the log.
+
+The supervisor and `probed check` call `parse` with the text of ``/etc/probed/probed.yaml``. It reads no files
+and looks for no probes. What a probe is, `declaration` says.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os.path
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Annotated, Literal
+
+from probed.config.fold_rules import FoldRules
+from probed.config.listen_address import Address, parse_address, parse_max_requests, parse_telemetry_path
+from probed.config.overrides import Everywhere, Overrides, Series
+from probed.config.scalars import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, LabelName, Line, ProbeName
+from probed.schema import strict_yaml as yamltext
+from probed.schema.structure import Given, Rule, Source, pattern
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["logfmt", "json"]
+
+
+def _distinct(addresses: tuple[Address, ...]) -> tuple[Address, ...]:
+    for index, address in enumerate(addresses):
+        if address.port and address in addresses[:index]:
+            raise ValueError(f"{address} is there twice; remove one")
+    return addresses
+
+
+ListenAddress = Annotated[Address, Rule(parse_address, {"examples": ["127.0.0.1:9788", "[::1]:9788"]}, raw=str)]
+TelemetryPath = Annotated[str, Rule(parse_telemetry_path, {"pattern": "^(/[A-Za-z0-9._~-]+)+$"})]
+MAX_REQUESTS = 40
+MaxRequests = Annotated[int, Rule(parse_max_requests, {"minimum": 1, "maximum": 1000})]
+UserName = Annotated[str, pattern("[a-z_][a-z0-9_-]{0,31}", "a user's name")]
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """The HTTP side."""
+
+    listen_addresses: Annotated[
+        tuple[ListenAddress, ...],
+        "host:port, [IPv6]:port or :port for all interfaces.",
+        NOT_EMPTY_LIST,
+        Rule(_distinct),
+    ] = (Address("127.0.0.1", 9788),)
+    telemetry_path: Annotated[TelemetryPath, "The path of the metrics page."] = "/metrics"
+    config_file: Annotated[
+        Line | None,
+        "TLS, passwords and headers, in the dialect of Prometheus' exporters; relative to this file.",
+    ] = None
+    max_requests: Annotated[MaxRequests, "Requests that may wait or be answered at a time; more are told 503."] = (
+        MAX_REQUESTS
+    )
+    enable_lifecycle: Annotated[bool, "Whether a POST to /-/reload has the configuration read again."] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Exporter:
+    """The process that serves the metrics."""
+
+    user: Annotated[
+        UserName | None,
+        "Whom it runs as when the supervisor is root; by default probed if that user exists, else nobody.",
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What is logged, and how."""
+
+    level: Annotated[LogLevel, "The least severe messages that are logged."] = "info"
+    format: Annotated[LogFormat, "logfmt for people, json for programs."] = "logfmt"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What a site decides."""
+
+    source: Given[Source]
+    probe_directories: Annotated[
+        tuple[Line, ...],
+        "Where probe folders are looked for, in this order; relative to this file.",
+        NOT_EMPTY_LIST,
+    ]
+    probes: Annotated[
+        Mapping[ProbeName, Overrides],
+        "The probes that run, each with what this site wants different; nothing: as declared.",
+        NOT_EMPTY_MAPPING,
+    ]
+    series: Annotated[Series, "How many series every metric may have, and for how long."] = dataclasses.field(
+        default_factory=Series
+    )
+    fold: Annotated[
+        Mapping[LabelName, Annotated[FoldRules, NOT_EMPTY_LIST]],
+        "Rules for every label of that declared name; the first that matches counts, before a probe's own.",
+    ] = dataclasses.field(default_factory=dict)
+    fold_defaults: Annotated[
+        bool, "Whether names that a kernel, systemd or a desktop numbers are folded (kworker, session-*.scope)."
+    ] = True
+    web: Annotated[Web, "The HTTP side."] = dataclasses.field(default_factory=Web)
+    exporter: Annotated[Exporter, "The process that serves the metrics."] = dataclasses.field(default_factory=Exporter)
+    log: Annotated[Log, "What is logged, and how."] = dataclasses.field(default_factory=Log)
+
+    @property
+    def everywhere(self) -> Everywhere:
+        """What the site wants of every probe."""
+        return Everywhere(self.series, self.fold, self.fold_defaults)
+
+    @property
+    def directories(self) -> tuple[str, ...]:
+        """The probe directories as paths that can be opened: relative ones start at the file's folder."""
+        here = PurePath(self.source.path).parent
+        return tuple(os.path.normpath(here / path) for path in self.probe_directories)
+
+    @property
+    def web_config_file(self) -> str | None:
+        """The web configuration as a path that can be opened, likewise."""
+        return (
+            os.path.normpath(PurePath(self.source.path).parent / self.web.config_file) if self.web.config_file else None
+        )
+
+
+def parse(text: str, path: str) -> Site:
+    """Read the site configuration from YAML text.
+
+    `path` is the file as the user named it. Raises DeclarationError with every Problem.
+    """
+    return yamltext.parse(Site, text, path)

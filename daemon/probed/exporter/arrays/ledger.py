@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers that outlive this process, and change all at once.
+
+They lie in memory that the supervisor owns (a memfd for each probe, `state` among its fds), in two copies. What is
+written goes to the copy that does not count; `commit` makes all of it count with one store of eight bytes. So whoever
+maps the memory next finds what was committed last, at whichever instruction this process was killed: a batch's counts
+together with the position in the ring up to which they reach.
+
+`probe` commits; `series`, `budget`, `values`, `increments` and `texts` keep their numbers here. Stores of one process
+arrive in their order: for the memory is shared, what was stored before a kill is there after it.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from typing import Any
+
+import numpy as np
+
+from probed.exporter.arrays.ndarray import NDArray
+
+VERSION = 2
+"""Of what lies where. Memory of another version is begun anew."""
+
+SLOTS = 1 << 12
+"""Arrays and scalars that a ledger may have; only the pages in use take memory."""
+
+CHUNK = 1 << 26
+"""Bytes mapped at a time; every mapping costs a descriptor."""
+
+_WORD = 8
+_IDENTITY_WORDS = 12
+_HEAD_WORDS = _IDENTITY_WORDS + 1  # and the commits so far, whose lowest bit says which root counts
+
+
+class Ledger:
+    """The memory behind `fd`: numbers that belong to `identity`, or none yet.
+
+    The root says, for every array, which of its two copies counts and how many rows are in use, and it holds the
+    scalars. It has two copies itself; the head says which one counts.
+    """
+
+    def __init__(self, fd: int, identity: str) -> None:
+        """Map the memory; where it was another identity's it is begun anew. Raises OSError.
+
+        `identity` has 94 bytes at most.
+        """
+        self._fd = fd
+        self._chunk = np.zeros(0, np.uint64)
+        self._end = 0
+        mark = f"{VERSION} {identity}".encode().ljust(_IDENTITY_WORDS * _WORD, b"\0")
+        if os.pread(fd, len(mark), 0) != mark:
+            os.ftruncate(fd, 0)
+        self._head = self._words(_HEAD_WORDS)
+        self._head[:_IDENTITY_WORDS] = np.frombuffer(mark, np.uint64)
+        self._roots = self._words(2 * SLOTS).reshape(2, SLOTS)
+        self._slots = 0
+        self.root: NDArray[Any] = self._roots[self.commits & 1].copy()
+        self.written: set[int] = set()
+
+    @property
+    def commits(self) -> int:
+        """How often something was committed, by all who had this memory."""
+        return int(self._head[_IDENTITY_WORDS])
+
+    def _words(self, count: int) -> NDArray[Any]:
+        """Return the next so many words of the memory, dtype uint64, 0 where nothing was written yet."""
+        if count > len(self._chunk):
+            size = max(CHUNK, -(-count * _WORD // CHUNK) * CHUNK)
+            if os.fstat(self._fd).st_size < self._end + size:
+                os.ftruncate(self._fd, self._end + size)
+            self._chunk = np.frombuffer(mmap.mmap(self._fd, size, offset=self._end), np.uint64)
+            self._end += size
+        words, self._chunk = self._chunk[:count], self._chunk[count:]
+        return words
+
+    def _slot(self) -> int:
+        self._slots += 1
+        return self._slots - 1
+
+    def scalar(self) -> Scalar:
+        """Return the next scalar. Who maps the memory again must ask for the same things in the same order."""
+        return Scalar(self.root, self._slot())
+
+    def array(self, rows: int, columns: int) -> Array:
+        """Return the next array of at most `rows` rows. Raises OSError."""
+        return Array(self, self._slot(), self._words(2 * rows * columns).reshape(2, rows, columns))
+
+    def blob(self, size: int) -> NDArray[Any]:
+        """Return the next `size` bytes, shape (size,), dtype uint8: in one copy, for what a commit makes reachable."""
+        return self._words(-(-size // _WORD)).view(np.uint8)
+
+    def commit(self) -> None:
+        """Let everything count that was written since the last time."""
+        commits = self.commits + 1
+        self._roots[commits & 1, : self._slots] = self.root[: self._slots]
+        self._head[_IDENTITY_WORDS] = commits
+        self.written.clear()
+
+
+class Scalar:
+    """One whole number, 0 at first."""
+
+    def __init__(self, root: NDArray[Any], slot: int) -> None:
+        self._root = root
+        self._slot = slot
+
+    @property
+    def value(self) -> int:
+        """The number, 0 to 2 to the 64th less 1."""
+        return int(self._root[self._slot])
+
+    @value.setter
+    def value(self, value: int) -> None:
+        self._root[self._slot] = value
+
+
+class Array:
+    """Rows of 64-bit words, none at first."""
+
+    def __init__(self, ledger: Ledger, slot: int, copies: NDArray[Any]) -> None:
+        self._ledger = ledger
+        self._slot = slot
+        self._copies = copies
+
+    def __len__(self) -> int:
+        """Return how many rows are in use."""
+        return int(self._ledger.root[self._slot]) >> 1
+
+    @property
+    def _current(self) -> NDArray[Any]:
+        current: NDArray[Any] = self._copies[int(self._ledger.root[self._slot]) & 1]
+        return current
+
+    def read(self) -> NDArray[Any]:
+        """Return the rows in use, shape (n, columns), dtype uint64: a view, not to be written to."""
+        return self._current[: len(self)]
+
+    def write(self, rows: int) -> NDArray[Any]:
+        """Return the rows in use, at least `rows` of them, to be written to until the next commit; new ones are 0."""
+        used = len(self)
+        if self._slot not in self._ledger.written:
+            self._ledger.written.add(self._slot)
+            self._ledger.root[self._slot] ^= np.uint64(1)
+            self._current[:used] = self._copies[1 - (int(self._ledger.root[self._slot]) & 1)][:used]
+        if rows > used:
+            self._current[used:rows] = 0
+            self.resize(rows)
+        return self.read()
+
+    def resize(self, rows: int) -> None:
+        """Let the first `rows` rows be those in use, of an array that was written to since the last commit."""
+        self._ledger.root[self._slot] = rows << 1 | (int(self._ledger.root[self._slot]) & 1)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a kernel map has counted since it was last read.
+
+Maps hold absolute counts. As increments they pass through the same rows, budget and overflow as events do, and what
+one series hands to another is never counted twice. `probe` owns one for each map that a metric reads. It remembers a
+count for each key, as many as the map has entries: that bounds it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from probed.exporter.arrays.key_index import KeyIndex
+from probed.exporter.arrays.ledger import Ledger
+from probed.exporter.arrays.ndarray import NDArray
+
+
+class Increments:
+    """The last counts, by key of `words` 64-bit words, at least one; at most `most` keys."""
+
+    def __init__(self, ledger: Ledger, words: int, most: int) -> None:
+        """Go on from what an earlier exporter had read."""
+        self._index = KeyIndex(words)
+        self._most = most
+        self._last = ledger.array(most, words + 1)  # of each key its words and its count, in the index's order
+        self._index.add(self._last.read()[:, :-1].T)
+
+    def since(self, keys: NDArray[Any], counts: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return which keys' counts have risen, shape (m,), dtype intp, and by how much, shape (m,), dtype int64.
+
+        `keys` shape (words, n), distinct, and `counts` shape (n,): all that there are. A count that is lower than it
+        was (two CPUs wrote it, and an older value won; or some of it was on its way into the map) gives nothing until
+        it is higher again.
+        """
+        there = counts.nonzero()[0]
+        numbers = self._number(keys[:, there], keys)
+        before = self._last.read()[:, -1].astype(np.int64)
+        before = np.concatenate((before, np.zeros(len(self._index) - len(before), np.int64)))[numbers]
+        now = counts[there].astype(np.int64)
+        risen = (now > before).nonzero()[0]
+        if len(risen):
+            known = len(self._last)
+            last = self._last.write(len(self._index))
+            last[known:, :-1] = self._index.keys[:, known:].T
+            last[numbers[risen], -1] = now[risen]
+        return there[risen], now[risen] - before[risen]
+
+    def _number(self, keys: NDArray[Any], all_keys: NDArray[Any]) -> NDArray[Any]:
+        numbers = self._index.find(keys)
+        new = (numbers < 0).nonzero()[0]
+        if not len(new):
+            return numbers
+        if len(self._index) + len(new) > self._most:
+            self._forget_all_but(all_keys)
+        self._index.add(keys)
+        return self._index.find(keys)
+
+    def _forget_all_but(self, keys: NDArray[Any]) -> None:
+        """Forget the keys that the map no longer has."""
+        numbers = self._index.find(keys)
+        kept = self._last.read()[numbers[numbers >= 0]]
+        self._last.write(0)[: len(kept)] = kept
+        self._last.resize(len(kept))
+        self._index.clear()
+        self._index.add(kept[:, :-1].T)

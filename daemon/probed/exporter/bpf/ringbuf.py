@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A BPF ring buffer, mapped: whole batches of events as numpy arrays.
+
+`probe` drains it. Source of the format: Linux kernel/bpf/ringbuf.c and Documentation/bpf/ringbuf.rst.
+Loads are ordered on x86-64, so reading the producer's position before the records' headers is enough there; the
+exporter refuses other machines.
+"""
+
+from __future__ import annotations
+
+import mmap
+from typing import Any
+
+import numpy as np
+
+from probed.exporter.arrays.dtypes import LENGTH, ring_dtype
+from probed.exporter.arrays.ndarray import NDArray
+from probed.ipc.manifest import Record
+
+BUSY = 1 << 31
+DISCARDED = 1 << 30
+
+
+class Ring:
+    """One ring of fixed-size events.
+
+    Positions are in bytes since the ring was made. `discarded` and `corrupt` count records that were skipped.
+    """
+
+    def __init__(self, consumer: mmap.mmap, producer: mmap.mmap, size: int, event: Record) -> None:
+        """Read a ring of `size` data bytes through its two mappings: consumer page, then producer page and data."""
+        self._size = size
+        self._event_bytes = event.size
+        self._dtype = ring_dtype(event)
+        self._consumer = np.frombuffer(consumer, np.uint64, 1)
+        self._producer = np.frombuffer(producer, np.uint64, 1)
+        self._data = np.frombuffer(producer, np.uint8, 2 * size, mmap.PAGESIZE)
+        self._position = self._next = int(self._consumer[0])
+        self._padding = 0
+        self.discarded = 0
+        self.corrupt = 0
+
+    @classmethod
+    def map(cls, fd: int, size: int, event: Record) -> Ring:
+        """Map the ring behind `fd`, `size` data bytes. Raises OSError."""
+        page = mmap.PAGESIZE
+        consumer = mmap.mmap(fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0)
+        producer = mmap.mmap(fd, page + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
+        return cls(consumer, producer, size, event)
+
+    @property
+    def stride(self) -> int:
+        """Bytes from one record to the next."""
+        return self._dtype.itemsize
+
+    @property
+    def records(self) -> int:
+        """Records that left the ring since it was made: delivered, discarded or corrupt."""
+        return (self._position + self._padding) // self.stride
+
+    @property
+    def fill(self) -> int:
+        """Bytes that wait in the ring."""
+        return int(self._producer[0]) - self._position
+
+    @property
+    def end(self) -> int:
+        """What `records` will be when all that waits now has left the ring."""
+        return self.records + -(-self.fill // self.stride)
+
+    def batch(self, limit: int) -> NDArray[Any]:
+        """Return the oldest events, at most `limit`, shape (n,): a view of the ring, valid until `release`.
+
+        Discarded records are left out. Stops before the first busy record: another CPU may still be writing it.
+        A record of another length than the event's is corruption: everything up to the producer is skipped and
+        counted, for where the next record begins cannot be known.
+        """
+        waiting = self.fill
+        records = self._whole(waiting, limit)
+        if 0 < waiting < self.stride:
+            self._skip_fraction()
+        lengths = records[LENGTH]
+        if (lengths == self._event_bytes).all():
+            return records
+        return self._sound(records, lengths)
+
+    def _whole(self, waiting: int, limit: int) -> NDArray[Any]:
+        count = min(waiting // self.stride, limit)
+        start = self._position % self._size
+        self._next = self._position + count * self.stride
+        return self._data[start : start + count * self.stride].view(self._dtype)
+
+    def _sound(self, records: NDArray[Any], lengths: NDArray[Any]) -> NDArray[Any]:
+        """Cut at the first busy or corrupt record, then leave out what was discarded."""
+        strange = np.flatnonzero((lengths & ~np.uint32(DISCARDED)) != self._event_bytes)
+        if len(strange):
+            first = int(strange[0])
+            self._next = self._position + first * self.stride
+            if first == 0 and not lengths[0] & BUSY:
+                self._skip_corruption()
+            records, lengths = records[:first], lengths[:first]
+        kept: NDArray[Any] = records[lengths == self._event_bytes]
+        self.discarded += len(records) - len(kept)
+        return kept
+
+    def _skip_fraction(self) -> None:
+        """Skip what is less than a whole record, for which nobody would ever come."""
+        start = self._position % self._size
+        if not self._data[start : start + 4].view(np.uint32)[0] & BUSY:
+            self._skip_corruption()
+
+    def _skip_corruption(self) -> None:
+        """Count in whole records, of which the last may be a fraction: `records` counts that as one too."""
+        produced = int(self._producer[0])
+        count = -(-(produced - self._position) // self.stride)
+        self.corrupt += count
+        self._padding += count * self.stride - (produced - self._position)
+        self._next = produced
+
+    @property
+    def next(self) -> int:
+        """The position behind the last batch."""
+        return self._next
+
+    def skip_to(self, position: int) -> None:
+        """Leave out what lies before a position that another reader had already taken."""
+        self._next = max(position, self._position)
+        self.release()
+
+    def take_over_losses(self, delivered: int, discarded: int, corrupt: int) -> None:
+        """Go on with the sums of the reader that came as far as this one is now."""
+        self.discarded, self.corrupt = discarded, corrupt
+        if corrupt:  # else every record was whole
+            self._padding = (delivered + discarded + corrupt) * self.stride - self._position
+
+    def release(self) -> bool:
+        """Give the space of the last batch back to the producers; say whether that was any."""
+        moved = self._next != self._position
+        self._position = self._next
+        self._consumer[0] = self._position
+        return moved

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fold rules applied: label text replaced, or its series dropped, before anything is counted. Pure.
+
+`decoders` puts it around a decoder, so it runs once for each new label set. The rules come checked and in their final
+order from the manifest; `folding` says what they may be.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from probed.ipc.manifest import FoldRule
+
+Decoder = Callable[[int | bytes], str | None]
+"""From a field's value to label text; None: the event is dropped."""
+
+
+def folded(decode: Decoder, rules: Sequence[FoldRule]) -> Decoder:
+    """Return a decoder whose text has gone through the first rule that matches it as a whole."""
+    if not rules:
+        return decode
+    compiled = [(re.compile(rule.match).fullmatch, rule.replace) for rule in rules]
+
+    def fold(value: int | bytes) -> str | None:
+        name = decode(value)
+        if name is None:
+            return None
+        for fullmatch, replace in compiled:
+            if found := fullmatch(name):
+                return found.expand(replace) if replace and "\\" in replace else replace
+        return name
+
+    return fold

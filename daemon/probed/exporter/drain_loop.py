@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The exporter's one clocked loop: waits for fill marks and for the supervisor, and drains.
+
+`serving` runs it on the main thread. Scrapes drain by themselves, and the programs wake it before a ring is a quarter
+full, so nothing is drained by the clock: who waits in a ring is safe there, announced control groups too. An idle loop
+turns once in a pulse.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import threading
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from probed.exporter.collector import Collection
+from probed.exporter.heartbeat import Heart
+from probed.ipc.channel import Channel, Message, Starved
+from probed.ipc.manifest import LoadedProbe, Status
+from probed.schema import structure as shape
+
+LOG = logging.getLogger("exporter")
+
+MOVES_WITHIN = 2.0
+"""A loop that does not answer for so long is stuck: the largest batch takes some milliseconds."""
+
+
+class Loop:
+    """Owns the epoll set: the supervisor's channel, one ring for each probe that has one, and an eventfd."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        collection: Collection,
+        heart: Heart,
+        others: Mapping[str, Callable[[Message], None]] = MappingProxyType({}),
+    ) -> None:
+        """Obey the supervisor's orders; `others` are those that do not concern the collection, by kind."""
+        self._others = others
+        self._heart = heart
+        self._channel = channel
+        self._collection = collection
+        self._poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._turned = threading.Condition()
+        self._turns = 0
+        self._stopping = False
+        self._may_serve = False
+        self._rings: dict[str, int] = {}
+        self._epoll = select.epoll()
+        self._epoll.register(channel.fileno(), select.EPOLLIN)
+        self._epoll.register(self._poke, select.EPOLLIN)
+
+    def prepare(self) -> None:
+        """Take what the supervisor knows already, until it says that pages may be served. Raises Closed."""
+        while not self._may_serve:
+            self._hear()
+
+    def run(self) -> None:
+        """Turn until the supervisor says stop, then drain once more. Raises Closed when the supervisor has gone."""
+        while not self._stopping:
+            ready = {fd for fd, _ in self._epoll.poll(self._heart.due_in())}
+            if self._channel.fileno() in ready:
+                self._hear()
+            if self._poke in ready:
+                os.eventfd_read(self._poke)
+            if ready - {self._channel.fileno(), self._poke}:
+                self._collection.drain()
+            if not self._heart.due_in():
+                self._heart.beat()
+            with self._turned:
+                self._turns += 1
+                self._turned.notify_all()
+        self._collection.drain()
+
+    def moves(self) -> bool:
+        """Say whether the loop turns, by making it turn; called by the HTTP threads."""
+        with self._turned:
+            before = self._turns
+            os.eventfd_write(self._poke, 1)
+            return self._turned.wait_for(lambda: self._turns != before, MOVES_WITHIN)
+
+    def _hear(self) -> None:
+        try:
+            message = self._channel.receive()
+        except Starved as starved:
+            message = starved.message  # only a probe comes with descriptors, and misses them
+        self._obey(message)
+
+    def _obey(self, message: Message) -> None:
+        order: Callable[[Message], None] | None = {
+            "probe": self._add,
+            "remove": self._remove,
+            "status": self._take_status,
+            "serve": self._serve,
+            "stop": self._stop,
+            **self._others,
+        }.get(message.kind)
+        if order is None:
+            raise ValueError(f"the supervisor sent a message of kind '{message.kind}'")
+        order(message)
+
+    def _add(self, message: Message) -> None:
+        loaded = shape.build(LoadedProbe, message.data, shape.Source("the supervisor's message"))
+        self._forget_ring(loaded.name)
+        ring = self._collection.add(loaded, dict(zip(loaded.fd_names, message.fds, strict=False)))
+        if ring is not None:
+            # Edge-triggered: woken by a program's wake-up at the fill mark, not by every event that waits.
+            self._epoll.register(ring, select.EPOLLIN | select.EPOLLET)
+            self._rings[loaded.name] = ring
+
+    def _remove(self, message: Message) -> None:
+        name = str(message.data)
+        self._forget_ring(name)
+        self._collection.remove(name)
+
+    def _forget_ring(self, name: str) -> None:
+        """Take a ring out of the epoll set: its closing does not, for the supervisor has it open too."""
+        ring = self._rings.pop(name, None)
+        if ring is not None:
+            self._epoll.unregister(ring)
+
+    def _take_status(self, message: Message) -> None:
+        self._collection.status = shape.build(Status, message.data, shape.Source("the supervisor's message"))
+        self._heart.hasten()
+
+    def _serve(self, _: Message) -> None:
+        self._may_serve = True
+
+    def _stop(self, _: Message) -> None:
+        self._stopping = True

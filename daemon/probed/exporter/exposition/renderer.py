@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page: families as bytes, in the text format 0.0.4 and in OpenMetrics 1.0.0.
+
+The HTTP application calls it once a scrape. What it gives is byte for byte what the `generate_latest` of
+the installed prometheus_client gives (a test holds them equal), at a third to a tenth of the cost: name and
+escaped labels of a series are made once and kept while the series lives, and only numbers are formatted anew.
+It decides nothing about which series exist, their order, or which format a client gets.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from prometheus_client.utils import floatToGoString
+
+from probed.exporter.arrays.ndarray import NDArray
+from probed.exporter.exposition.family import Family
+
+_PLAIN = 1_000_000
+"""From here on prometheus_client writes an exponent, as Go does; below, an integer n is ``n.0``."""
+
+_go_text: Callable[[float], str] = floatToGoString
+
+SERIES_AT_ONCE = 128
+"""Series whose lines are made together: enough for speed, and a page of megabytes leaves no hole in the heap."""
+
+_Key = tuple[str, str, tuple[str, ...]]
+
+
+class _Prefix(NamedTuple):
+    """What stands before the values of one series; `sample` before a histogram's sum."""
+
+    sample: str
+    bucket_head: str = ""
+    bucket_tail: str = ""
+    counted: str = ""
+
+
+_Prefixes = dict[tuple[str, ...], _Prefix]
+
+
+class Page:
+    """Renders families, and remembers the label text of its last page's series. Any thread may call it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[_Key, _Prefixes] = {}
+
+    def render(
+        self, families: Iterable[Family], *, openmetrics: bool = False, names: frozenset[str] | None = None
+    ) -> bytes:
+        """Give the page, UTF-8; in OpenMetrics when asked.
+
+        `names` restricts it to samples so named, as prometheus_client's `restricted_registry` does; a
+        family's name stands for all its samples. Families without a series left are then left out. Raises
+        UnicodeEncodeError when a label holds a lone surrogate.
+        """
+        with self._lock:
+            known: dict[_Key, _Prefixes] = {}
+            # Encoded part by part: neither the page's lines nor a single wide character, which would widen them
+            # all, are ever in memory together.
+            texts = (text for family in families for text in self._family(family, known, openmetrics, names))
+            parts = [text.encode() for text in texts]
+            self._known = known
+        if openmetrics:
+            parts.append(b"# EOF\n")
+        return b"".join(parts)
+
+    def _family(
+        self, family: Family, known: dict[_Key, _Prefixes], openmetrics: bool, names: frozenset[str] | None
+    ) -> Iterator[str]:
+        key = (family.name, family.type, family.label_names)
+        before = self._known.get(key, {})
+        own = {family.name, family.openmetrics_name}
+        if names is not None and names.isdisjoint(own.union(family.sample_names)):
+            known[key] = before
+            return
+        known[key] = prefixes = _prefixes(family, before)
+        if names is None:
+            yield _head(family, openmetrics)
+            yield from _samples(family, prefixes)
+            return
+        samples = "".join(_samples(family, prefixes))
+        if names.isdisjoint(own):
+            samples = _only(samples, names)
+        if samples:
+            yield _head(family, openmetrics) + samples
+
+
+def _prefixes(family: Family, before: _Prefixes) -> _Prefixes:
+    make = _histogram_prefix if family.type == "histogram" else _prefix
+    return {labels: before.get(labels) or make(family, labels) for labels in family.labels}
+
+
+def _prefix(family: Family, labels: tuple[str, ...]) -> _Prefix:
+    return _Prefix(f"{family.name}{_braced(_pairs(family, labels))} ")
+
+
+def _histogram_prefix(family: Family, labels: tuple[str, ...]) -> _Prefix:
+    pairs = _pairs(family, labels)
+    # prometheus_client sorts `le` in among the other labels.
+    at = sum(name < "le" for name in family.label_names)
+    return _Prefix(
+        sample=f"{family.name}_sum{_braced(pairs)} ",
+        bucket_head=f"{family.name}_bucket{{" + "".join(f"{pair}," for pair in pairs[:at]) + 'le="',
+        bucket_tail='"' + "".join(f",{pair}" for pair in pairs[at:]) + "} ",
+        counted=f"{family.name}_count{_braced(pairs)} ",
+    )
+
+
+def _pairs(family: Family, labels: tuple[str, ...]) -> list[str]:
+    pairs = sorted(zip(family.label_names, labels, strict=True))
+    return [f'{name}="{_escape(value)}"' for name, value in pairs]
+
+
+def _braced(pairs: list[str]) -> str:
+    return "{" + ",".join(pairs) + "}" if pairs else ""
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+
+
+def _samples(family: Family, prefixes: _Prefixes) -> Iterator[str]:
+    """Give the samples' lines, those of `SERIES_AT_ONCE` series at a time."""
+    lines = _histogram_lines if family.type == "histogram" else _lines
+    every = list(prefixes.values())
+    for start in range(0, len(every), SERIES_AT_ONCE):
+        rows = slice(start, start + SERIES_AT_ONCE)
+        yield "".join(lines(family, rows, every[rows]))
+
+
+def _lines(family: Family, rows: slice, prefixes: list[_Prefix]) -> list[str]:
+    texts = _texts(family.values[rows])
+    return [f"{prefix.sample}{text}\n" for prefix, text in zip(prefixes, texts, strict=True)]
+
+
+def _histogram_lines(family: Family, rows: slice, prefixes: list[_Prefix]) -> list[str]:
+    bounds = [*map(_go_text, family.bounds), "+Inf"]
+    counts = _texts(np.cumsum(family.buckets[rows], axis=1).ravel())
+    sums = _texts(family.sums[rows])
+    lines: list[str] = []
+    for row, (total, (sample, head, tail, counted)) in enumerate(zip(sums, prefixes, strict=True)):
+        texts = counts[row * len(bounds) : (row + 1) * len(bounds)]
+        lines += [f"{head}{bound}{tail}{text}\n" for bound, text in zip(bounds, texts, strict=True)]
+        lines.append(f"{counted}{texts[-1]}\n{sample}{total}\n")
+    return lines
+
+
+def _texts(values: NDArray[Any]) -> list[str]:
+    """Numbers as prometheus_client writes them, with a short way for the usual ones."""
+    if values.dtype.kind == "f":
+        return [repr(n) if -_PLAIN < n < _PLAIN else _go_text(n) for n in values.tolist()]
+    return [f"{n}.0" if -_PLAIN < n < _PLAIN else _go_text(n) for n in values.tolist()]
+
+
+def _head(family: Family, openmetrics: bool) -> str:
+    name = family.openmetrics_name if openmetrics else family.name
+    text = family.help.replace("\\", r"\\").replace("\n", r"\n")
+    if openmetrics:
+        text = text.replace('"', r"\"")
+    return f"# HELP {name} {text}\n# TYPE {name} {family.type}\n"
+
+
+def _only(samples: str, names: frozenset[str]) -> str:
+    # Label values cannot hold a raw newline, but may hold other characters that splitlines() splits at.
+    lines = samples.split("\n")[:-1]
+    return "".join(f"{line}\n" for line in lines if line.split(" ", 1)[0].split("{", 1)[0] in names)

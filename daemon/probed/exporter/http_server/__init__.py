@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The HTTP/1.1 server: connections, TLS, access policy. It knows no metric."""

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the exporter is made of, and its way from the first message to the last.
+
+`__main__` imports it and calls `main`.
+
+The first message is ``start`` (a Start; fds: the supervisor's statm, the WebSettings if there are any, then the
+listening sockets). Then come ``probe`` (a LoadedProbe, with its ring, stats and maps), ``remove`` (a name), ``status``
+(a Status), ``serve`` once all that is known so far has been told, ``web`` (newer WebSettings), ``reloaded`` (what was
+wrong), ``stop``. It says ``pulse`` (a Pulse) now and then while it moves, ``failed`` (text) when it cannot serve,
+``reload`` when it was asked for that, and ``stopped`` (text) after the last drain.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+
+from probed import __version__, log
+from probed.errors import HostError
+from probed.exporter.collector import Collection
+from probed.exporter.drain_loop import Loop
+from probed.exporter.exposition.family import Family
+from probed.exporter.heartbeat import Heart
+from probed.exporter.http_server.server import Server
+from probed.exporter.pages.application import Application
+from probed.exporter.pages.landing_page import Landing
+from probed.exporter.pages.reload_requests import Reloads
+from probed.exporter.seccomp_filter import confine
+from probed.exporter.self_metrics.daemon import Build
+from probed.exporter.self_metrics.process import Process
+from probed.ipc import manifest
+from probed.ipc.channel import Channel, Closed, Message
+from probed.ipc.manifest import Start
+from probed.linux import privilege
+from probed.linux.cpus import possible_cpus
+from probed.schema import structure as shape
+from probed.webconfig.settings import WebSettings
+
+LOG = logging.getLogger("exporter")
+
+MACHINES = ("x86_64",)
+"""Where loads are ordered, as `ring` needs it."""
+
+
+class Exporter:
+    """What the process is made of, wired together; `serve` runs it to its end."""
+
+    def __init__(
+        self, channel: Channel, start: Start, statm: int, web: int | None, listeners: list[socket.socket]
+    ) -> None:
+        build = Build(__version__, sys.version.split()[0], "", os.uname().release)
+        self._start = start
+        self._channel = channel
+        self._collection = Collection(build, Process(), possible_cpus(), statm)
+        self._reloads = Reloads(lambda: channel.send("reload", None))
+        reload = self._reloads.reload if start.enable_lifecycle else None
+        application = Application(start.telemetry_path, self.scrape, self.readiness, self.landing, reload)
+        self._server = Server(listeners, application, start.max_requests)
+        if web is not None:
+            self._server.configure(_web_settings(web))
+        heart = Heart(channel, self._collection, self._server, start.pulse_seconds)
+        self._loop = Loop(channel, self._collection, heart, {"web": self._reconfigure, "reloaded": self._reloaded})
+
+    def serve(self) -> str:
+        """Serve until the supervisor says stop; return the sums of the last drain as text."""
+        self._loop.prepare()
+        self._server.start()
+        self._loop.run()
+        self._server.stop()
+        totals = self._collection.totals()
+        delivered = sum(probe.delivered for probe in totals)
+        lost = sum(sum(probe.lost.values()) for probe in totals)
+        return f"{delivered} events delivered, {lost} lost"
+
+    def _reconfigure(self, message: Message) -> None:
+        (fd,) = message.fds
+        self._server.configure(_web_settings(fd))
+
+    def _reloaded(self, message: Message) -> None:
+        self._reloads.ended(str(message.data))
+
+    def scrape(self) -> list[Family]:
+        """Return the families of this moment."""
+        return [*self._collection.scrape(), *self._server.families()]
+
+    def readiness(self) -> str:
+        """Return why a scrape would not tell the truth yet, "" when it does."""
+        if not self._loop.moves():
+            return "the drain loop does not move"
+        status = self._collection.status
+        if status is None:
+            return "the probes are not attached yet"
+        if not any(probe.up for probe in status.probes):
+            return "no probe is up; the landing page and the log say why"
+        return ""
+
+    def landing(self) -> Landing:
+        """Return what the landing page tells."""
+        status = self._collection.status
+        return Landing(
+            version=__version__,
+            telemetry_path=self._start.telemetry_path,
+            unready=self.readiness(),
+            probes=status.probes if status else (),
+        )
+
+
+def _web_settings(fd: int) -> WebSettings:
+    """Read what the loader wrote, from its beginning: whoever has a copy of the descriptor shares the place in it."""
+    try:
+        data = os.pread(fd, os.fstat(fd).st_size, 0)
+    finally:
+        os.close(fd)
+    return shape.build(WebSettings, json.loads(data), shape.Source("the web configuration's memory"))
+
+
+def _start(channel: Channel) -> tuple[Start, int, int | None, list[socket.socket]]:
+    message = channel.receive()
+    start = shape.build(Start, message.data, shape.Source("the supervisor's message"))
+    if start.version != manifest.VERSION:
+        raise HostError(
+            f"supervisor and exporter are of different versions ({start.version}, {manifest.VERSION}): "
+            "probed was upgraded while it ran; restart it"
+        )
+    statm, *rest = message.fds
+    web = rest.pop(0) if start.web else None
+    return start, statm, web, [socket.socket(fileno=fd) for fd in rest]
+
+
+def _give_up_privilege(start: Start) -> None:
+    keep = frozenset[int]()
+    if privilege.maps_are_for_bpf_only():
+        keep = frozenset({privilege.CAP_BPF})
+        LOG.info("this kernel (Linux before 5.19) lets only CAP_BPF read the maps of BPF, so the exporter keeps that")
+    privilege.become(privilege.exporter_user(start.user) if start.change_user else None, keep)
+
+
+def main(fd: int) -> int:
+    """Serve the supervisor behind `fd`; return the exit status."""
+    # Both reach every process of a terminal or of a systemd unit: the supervisor says when the last drain is.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    channel = Channel(socket.socket(fileno=fd))
+    start, statm, web, listeners = _start(channel)
+    if web is not None:
+        importlib.import_module(
+            "probed.exporter.http_server.secured_policy"
+        )  # readable now, perhaps not as another user
+    log.start("exporter", start.log_level, start.log_format)
+    try:
+        if os.uname().machine not in MACHINES:
+            raise HostError(f"probed reads rings on {', '.join(MACHINES)} only, this is {os.uname().machine}")
+        _give_up_privilege(start)
+        exporter = Exporter(channel, start, statm, web, listeners)
+        confine()
+        channel.send("stopped", exporter.serve())
+    except HostError as error:
+        channel.send("failed", str(error))
+        return 1
+    except Closed:
+        LOG.warning("the supervisor has gone, so the exporter ends too")
+        return 1
+    return 0

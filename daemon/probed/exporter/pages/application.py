@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The exporter's pages: metrics, landing page, healthy, ready, reload where that is enabled, and "not found".
+
+The exporter's main makes one and gives it to a `server.Server`. Content comes from callables, which are
+called from several threads at once. Nothing is imported while a request is served: by then the exporter may
+not be able to read Python's files. How pages look is the business of `page` and `landing`, what a client
+accepts that of `formats`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from urllib.parse import parse_qs
+
+from probed.exporter.exposition import negotiation as formats
+from probed.exporter.exposition.family import Family
+from probed.exporter.exposition.renderer import Page
+from probed.exporter.http_server.messages import Request, Response, text
+from probed.exporter.pages.landing_page import CONTENT_SECURITY_POLICY, Landing, render
+from probed.log_limiter import Seldom
+
+_READ = ("GET", "HEAD")
+_RELOAD = ("POST", "PUT")
+_MOST_PARAMETERS = 1000
+
+
+class Application:
+    """Answers requests.
+
+    `telemetry_path` is where the metrics are; `scrape` gives the families of this moment; `readiness` gives
+    the reason why the exporter is not ready, empty when it is; `landing` gives what the landing page tells;
+    `reload` has the configuration read again and gives what went wrong with that, empty when nothing did (None: nobody
+    may ask for it). An exception in one of them costs the request (status 500) and a log line, nothing else.
+    """
+
+    def __init__(
+        self,
+        telemetry_path: str,
+        scrape: Callable[[], Iterable[Family]],
+        readiness: Callable[[], str],
+        landing: Callable[[], Landing],
+        reload: Callable[[], str] | None = None,
+    ) -> None:
+        self._scrape = scrape
+        self._readiness = readiness
+        self._landing = landing
+        self._reload = reload
+        self._page = Page()
+        self._seldom = Seldom(logging.getLogger("exporter"))
+        self._routes: dict[str, tuple[tuple[str, ...], Callable[[Request], Response]]] = {
+            "/": (_READ, self._front),
+            "/-/healthy": (_READ, self._healthy),
+            "/-/ready": (_READ, self._ready),
+            "/-/reload": (_RELOAD, self._reloaded),
+            telemetry_path: (_READ, self._metrics),
+        }
+
+    def __call__(self, request: Request) -> Response:
+        """Answer one request."""
+        methods, route = self._routes.get(request.path, ((), None))
+        if route is None:
+            return text(404, "not found; the pages of probed are listed at /")
+        if request.path == "/-/reload" and self._reload is None:
+            return text(
+                403, "reloading by HTTP is not enabled; start probed with --web.enable-lifecycle, or send SIGHUP"
+            )
+        if request.method not in methods:
+            allow = ", ".join(methods)
+            return text(405, f"method not allowed; use {allow}", ("Allow", allow))
+        try:
+            return route(request)
+        except Exception as error:  # the border around one request: whatever is wrong costs only this page
+            return self._failed(request.path, error)
+
+    def _failed(self, path: str, error: Exception) -> Response:
+        fact = f"cannot make the page {path}: {type(error).__name__}: {error}"
+        self._seldom.log(logging.ERROR, fact)
+        return text(500, " ".join(fact.split()))
+
+    def _metrics(self, request: Request) -> Response:
+        try:
+            names = _names(request.query)
+        except ValueError as error:
+            return text(400, f"cannot read the query string: {error}")
+        chosen = formats.choose(request.headers.get("accept", ""))
+        body = self._page.render(self._scrape(), openmetrics=chosen.openmetrics, names=names)
+        vary = ("Vary", "Accept, Accept-Encoding")
+        if not formats.accepts_gzip(request.headers.get("accept-encoding", "")):
+            return Response(200, chosen.content_type, body, (vary,))
+        return Response(200, chosen.content_type, formats.compress(body), (vary, ("Content-Encoding", "gzip")))
+
+    def _front(self, _: Request) -> Response:
+        body = render(self._landing())
+        policy = ("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+        return Response(200, "text/html; charset=utf-8", body, (policy,))
+
+    def _healthy(self, _: Request) -> Response:
+        return text(200, "ok")
+
+    def _reloaded(self, _: Request) -> Response:
+        assert self._reload is not None
+        wrong = self._reload()
+        return text(500, f"the configuration was not reloaded whole:\n{wrong}") if wrong else text(200, "reloaded")
+
+    def _ready(self, _: Request) -> Response:
+        reason = self._readiness()
+        return text(503, reason) if reason else text(200, "ok")
+
+
+def _names(query: str) -> frozenset[str] | None:
+    """Read the parameters ``name[]``; None when there is none. Raises ValueError when there are too many."""
+    names = parse_qs(query, max_num_fields=_MOST_PARAMETERS).get("name[]")
+    return None if names is None else frozenset(names)

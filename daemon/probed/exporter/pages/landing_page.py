@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The landing page: what a person sees who opens the exporter in a browser.
+
+`http` serves it at ``/`` with `CONTENT_SECURITY_POLICY`. One HTML document without scripts and without
+anything fetched from elsewhere; every text is escaped, for names and reasons come from files and from the
+kernel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from probed.ipc.manifest import ProbeStatus
+
+STYLE = """
+:root { color-scheme: light dark; }
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; width: 100%; }
+caption { text-align: left; font-weight: bold; padding: .5rem 0; }
+th, td { text-align: left; vertical-align: top; padding: .4rem .8rem .4rem 0; }
+tr { border-bottom: 1px solid #8886; }
+td.text { white-space: pre-wrap; overflow-wrap: anywhere; font-family: ui-monospace, monospace; }
+.up { color: #187a32; } .down { color: #c62828; font-weight: bold; }
+@media (prefers-color-scheme: dark) { .up { color: #6fcf87; } .down { color: #ff8a80; } }
+"""
+
+STYLE_DIGEST = "sha256-fguWrmmRx7kp8jEz6PE3Qto0R0rekaYBvXEW65WOMl0="
+"""Base64 SHA-256 of `STYLE`: what the policy lets a browser apply (Content Security Policy Level 3)."""
+
+CONTENT_SECURITY_POLICY = (
+    f"default-src 'none'; style-src '{STYLE_DIGEST}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"})
+"""As html.escape has it, whose package brings 0.4 MB of names of characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """What the page tells: `unready` is empty when the exporter is ready, else the reason."""
+
+    version: str
+    telemetry_path: str
+    unready: str
+    probes: tuple[ProbeStatus, ...]
+
+
+def render(landing: Landing) -> bytes:
+    """Give the page as UTF-8 HTML."""
+    return _DOCUMENT.format(
+        style=STYLE,
+        version=_escape(landing.version),
+        readiness=_readiness(landing.unready),
+        metrics=_escape(landing.telemetry_path),
+        rows="".join(map(_row, landing.probes)) or '<tr><td colspan="4">No probe is configured.</td></tr>\n',
+    ).encode()
+
+
+def _escape(text: str) -> str:
+    return text.translate(_ESCAPES)
+
+
+def _readiness(unready: str) -> str:
+    if unready:
+        return f'<span class="down">not ready</span>: {_escape(unready)}'
+    return '<span class="up">ready</span>'
+
+
+def _row(probe: ProbeStatus) -> str:
+    state = "up" if probe.up else "down"
+    return (
+        f'<tr><th scope="row">{_escape(probe.name)}</th><td class="{state}">{state}</td>'
+        f"<td>{_escape(probe.description)}</td>"
+        f'<td class="text">{_escape(": ".join(filter(None, (probe.reason, probe.text))))}</td></tr>\n'
+    )
+
+
+_DOCUMENT = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>probed</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+<h1>probed</h1>
+<p>Version {version}, {readiness}.</p>
+<nav aria-label="Pages">
+<ul>
+<li><a href="{metrics}">Metrics</a></li>
+<li><a href="/-/healthy">Healthy</a></li>
+<li><a href="/-/ready">Ready</a></li>
+</ul>
+</nav>
+<table>
+<caption>Probes</caption>
+<thead><tr><th scope="col">Probe</th><th scope="col">State</th><th scope="col">What it tells</th>\
+<th scope="col">Why it is down</th></tr></thead>
+<tbody>
+{rows}</tbody>
+</table>
+</main>
+</body>
+</html>
+"""

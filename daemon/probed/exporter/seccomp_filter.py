@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The system calls that the exporter may make once it serves: a seccomp filter, by libseccomp.
+
+`serving` calls `confine` when everything is open and no thread runs yet. What is not listed fails with EPERM, and the
+kernel logs it ("audit: type=1326", comm and number of the call). It does not kill: nothing that an intruder wants is
+listed either way, while a library of another version, which tries a call and falls back, goes on counting.
+
+There is no way to start a program or a process, to open a socket, a file for writing or a file as code, to look into
+another process, or to do more with BPF than to look at the maps whose descriptors were given, and delete from them.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any, Final
+
+import seccomp
+
+from probed.errors import HostError
+from probed.linux import syscalls as linux
+
+Arguments = tuple[Any, ...]
+
+FREELY: Final = (
+    # Descriptors that are open, the clients among them.
+    "read", "readv", "pread64", "write", "writev", "pwrite64", "close", "fcntl", "lseek", "fstat", "dup", "flock",
+    "accept4", "getpeername", "getsockname", "getsockopt", "setsockopt", "listen", "recvfrom", "recvmsg", "sendto",
+    "sendmsg", "shutdown", "poll", "ppoll", "select", "pselect6", "epoll_create1", "epoll_ctl", "epoll_wait",
+    "epoll_pwait", "eventfd2", "pipe2",
+    # Files and folders, by name: control groups, /proc, tables of names.
+    "newfstatat", "stat", "statx", "access", "faccessat", "faccessat2", "readlink", "readlinkat", "getdents64",
+    # What Python and the C library do to themselves.
+    "munmap", "mremap", "madvise", "brk", "msync", "mincore", "memfd_create", "ftruncate",
+    "futex", "set_robust_list", "rseq", "set_tid_address", "gettid", "sched_yield", "sched_getaffinity", "exit",
+    "exit_group", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall",
+    "getpid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getrandom", "uname", "sysinfo", "getcpu",
+    "clock_gettime", "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time", "times", "getrusage",
+)  # fmt: skip
+
+CLONE_THREAD: Final = 0x00010000
+"""Linux include/uapi/linux/sched.h."""
+
+TERMINAL_OR_NOT, BLOCKING, CLOSE_ON_EXEC = 0x5401, 0x5421, 0x5451
+"""TCGETS, FIONBIO and FIOCLEX of Linux include/uapi/asm-generic/ioctls.h."""
+
+PR_SET_NAME, PR_SET_VMA = 15, 0x53564D41
+
+BPF_COMMANDS: Final = (
+    linux.BPF_MAP_LOOKUP_ELEM, linux.BPF_MAP_DELETE_ELEM, linux.BPF_OBJ_GET_INFO_BY_FD, linux.BPF_MAP_LOOKUP_BATCH,
+)  # fmt: skip
+WRITING: Final = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+def _equal(index: int, value: int) -> Any:
+    return seccomp.Arg(index, seccomp.EQ, value)
+
+
+def _without(index: int, bits: int) -> Any:
+    return seccomp.Arg(index, seccomp.MASKED_EQ, bits, 0)
+
+
+def _sometimes() -> Iterable[tuple[str, Arguments]]:
+    """Return the calls that are allowed with some arguments: alternatives, each with all that must hold."""
+    yield "openat", (_without(2, WRITING),)
+    yield "open", (_without(1, WRITING),)
+    yield "mmap", (_without(2, mmap.PROT_EXEC),)
+    yield "mprotect", (_without(2, mmap.PROT_EXEC),)
+    yield "clone", (seccomp.Arg(0, seccomp.MASKED_EQ, CLONE_THREAD, CLONE_THREAD),)
+    yield "tgkill", (_equal(0, os.getpid()),)
+    yield "prlimit64", (_equal(0, 0), _equal(2, 0))
+    for request in (TERMINAL_OR_NOT, BLOCKING, CLOSE_ON_EXEC):
+        yield "ioctl", (_equal(1, request),)
+    for option in (PR_SET_NAME, PR_SET_VMA):
+        yield "prctl", (_equal(0, option),)
+    for command in BPF_COMMANDS:
+        yield "bpf", (_equal(0, command),)
+
+
+def confine() -> None:
+    """Allow this process, for good, no more than this. Raises HostError when the kernel has no seccomp filters."""
+    try:
+        _without_clone3().load()
+        _listed().load()
+    except (OSError, RuntimeError) as error:  # the second is libseccomp's own "Library error"
+        raise HostError(f"the exporter cannot give up system calls: {error}") from error
+
+
+def _without_clone3() -> seccomp.SyscallFilter:
+    """Let the C library take clone for its threads: the flags of clone3 are in memory, where no filter can look.
+
+    In a filter of its own, which logs nothing: every thread begins with trying it.
+    """
+    rules = seccomp.SyscallFilter(seccomp.ALLOW)
+    rules.add_rule(seccomp.ERRNO(errno.ENOSYS), "clone3")
+    return rules
+
+
+def _listed() -> seccomp.SyscallFilter:
+    rules = seccomp.SyscallFilter(seccomp.ERRNO(errno.EPERM))
+    with suppress(RuntimeError):  # a container's own filter may hide that the kernel can log
+        rules.set_attr(seccomp.Attr.CTL_LOG, 1)
+    for name in (*FREELY, "clone3"):
+        rules.add_rule(seccomp.ALLOW, name)
+    for name, arguments in _sometimes():
+        rules.add_rule(seccomp.ALLOW, name, *arguments)
+    return rules

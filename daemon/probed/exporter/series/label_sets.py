@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From keys to label sets: the text of each label, or nothing where a rule drops the event.
+
+`series` calls it once for each new key. It also keeps the label set of the overflow apart from a real one that says
+the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from probed.exporter.arrays.ndarray import NDArray
+from probed.exporter.decoders.fold import Decoder
+from probed.ipc.manifest import Field
+
+Labels = tuple[str, ...]
+
+OTHER_TEXT = "other"
+"""Every label value of the series that counts what has no series of its own."""
+
+_CLAIMS_OTHER = re.compile(rf"\\*{OTHER_TEXT}")
+
+
+def label_sets(keys: NDArray[Any], fields: Sequence[Field], decoders: Sequence[Decoder]) -> list[Labels | None]:
+    """Return the label set of each key, shape (words, n) as of `records.key_words`; None where a decoder drops it."""
+    columns = key_columns(keys, fields)
+    texts = [list(map(decode, column)) for decode, column in zip(decoders, columns, strict=True)]
+    return list(map(_label_set, zip(*texts, strict=True)))
+
+
+def _label_set(texts: tuple[str | None, ...]) -> Labels | None:
+    whole = tuple(text for text in texts if text is not None)
+    if len(whole) < len(texts):
+        return None
+    return whole if whole[0][-len(OTHER_TEXT) :] != OTHER_TEXT else _beside_other(whole)
+
+
+def _beside_other(texts: Labels) -> Labels:
+    r"""Return a label set that is never the overflow's, distinct for distinct ones.
+
+    A strange program may be called `other` too: where all texts are that, after any number of backslashes, each
+    gets one backslash more.
+    """
+    if all(map(_CLAIMS_OTHER.fullmatch, texts)):
+        return tuple(f"\\{text}" for text in texts)
+    return texts
+
+
+def key_columns(keys: NDArray[Any], fields: Sequence[Field]) -> list[list[int] | list[bytes]]:
+    """Return for each field its Python value in every key: an int, or the bytes of the array."""
+    columns: list[list[int] | list[bytes]] = []
+    at = 0
+    for field in fields:
+        if field.type == "char":
+            size = max(1, (field.count + 7) // 8)
+            columns.append(_bytes(keys[at : at + size], field.count))
+            at += size
+        else:
+            columns.append((keys[at].view(np.int64) if field.type[0] == "s" else keys[at]).tolist())
+            at += 1
+    return columns
+
+
+def _bytes(words: NDArray[Any], count: int) -> list[bytes]:
+    raw = np.ascontiguousarray(words.T).tobytes()
+    return [raw[at : at + count] for at in range(0, len(raw), 8 * len(words))]

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The numbers of a metric by row: how often, and for a histogram how much.
+
+`series` tells it which row counts what, which rows merge into another and which are gone. It knows no labels. The
+numbers lie in a ledger: what is written counts when that is committed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from probed.exporter.arrays.ledger import Ledger
+from probed.exporter.arrays.ndarray import NDArray
+from probed.ipc.manifest import Metric
+
+
+class Values(Protocol):
+    """The numbers of all rows of one metric."""
+
+    def __len__(self) -> int:
+        """Return how many rows there are."""
+
+    def add(self, counted: NDArray[Any], rows: NDArray[Any], events: NDArray[Any]) -> None:
+        """Count a batch: `counted` by row, shape (rows,), and of each event its row, shape (n,)."""
+
+    def merge(self, rows: NDArray[Any], into: int) -> int:
+        """Move what some rows have to another one; they are at 0 then. Return how many events that is."""
+
+    def clear(self, rows: NDArray[Any]) -> int:
+        """Set rows to 0; return how many events they had."""
+
+    def of(self, rows: NDArray[Any]) -> dict[str, Any]:
+        """Return a copy of rows in this order, as `Family` names it."""
+
+
+class Counts:
+    """Events of each row, at most `rows` rows."""
+
+    def __init__(self, ledger: Ledger, rows: int) -> None:
+        self._counts = ledger.array(rows, 1)
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def add(self, counted: NDArray[Any], rows: NDArray[Any], events: NDArray[Any]) -> None:  # noqa: D102
+        self._counts.write(len(counted))[: len(counted), 0] += counted.astype(np.uint64)
+
+    def merge(self, rows: NDArray[Any], into: int) -> int:  # noqa: D102
+        had = self.clear(rows)
+        self._counts.write(into + 1)[into] += np.uint64(had)
+        return had
+
+    def clear(self, rows: NDArray[Any]) -> int:  # noqa: D102
+        counts = self._counts.write(int(rows.max(initial=-1)) + 1)
+        had = int(counts[rows].sum())
+        counts[rows] = 0
+        return had
+
+    def of(self, rows: NDArray[Any]) -> dict[str, Any]:  # noqa: D102
+        return {"values": _rows_of(self._counts.read(), rows)[:, 0]}
+
+
+class Observations:
+    """Buckets and sum of each row, at most `rows` rows.
+
+    A sum is kept in units of the field: whole numbers, which a float64 adds exactly up to 2 to the 53rd (104 days in
+    nanoseconds), whatever the order and whichever rows merge.
+    """
+
+    def __init__(self, ledger: Ledger, rows: int, metric: Metric) -> None:
+        self._value = str(metric.value)
+        self._factor = metric.factor
+        self._shown_bounds = metric.bounds
+        # A whole number of the field's units is in a bucket when it is at most the bound.
+        self._bounds = np.array([round(bound / metric.factor) for bound in metric.bounds], np.int64)
+        self._numbers = ledger.array(rows, len(metric.bounds) + 2)  # the buckets, and the bits of the sum
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def add(self, counted: NDArray[Any], rows: NDArray[Any], events: NDArray[Any]) -> None:  # noqa: D102
+        size = len(counted)
+        numbers = self._numbers.write(size)[:size]
+        slots = numbers.shape[1] - 1
+        values = events[self._value].astype(np.int64)
+        cells = rows * slots + np.searchsorted(self._bounds, values)
+        buckets = np.bincount(cells, minlength=size * slots).astype(np.uint64)
+        numbers[:, :-1] += buckets.reshape(size, slots)
+        _sums(numbers)[:] += np.bincount(rows, values, size)
+
+    def merge(self, rows: NDArray[Any], into: int) -> int:  # noqa: D102
+        numbers = self._numbers.write(max(into, int(rows.max(initial=-1))) + 1)
+        numbers[into, :-1] += numbers[rows, :-1].sum(axis=0)
+        _sums(numbers)[into] += _sums(numbers)[rows].sum()
+        return self.clear(rows)
+
+    def clear(self, rows: NDArray[Any]) -> int:  # noqa: D102
+        numbers = self._numbers.write(int(rows.max(initial=-1)) + 1)
+        had = int(numbers[rows, :-1].sum())
+        numbers[rows] = 0
+        return had
+
+    def of(self, rows: NDArray[Any]) -> dict[str, Any]:  # noqa: D102
+        numbers = _rows_of(self._numbers.read(), rows)
+        return {"bounds": self._shown_bounds, "buckets": numbers[:, :-1], "sums": _sums(numbers) * self._factor}
+
+
+def _sums(numbers: NDArray[Any]) -> NDArray[Any]:
+    return numbers[:, -1].view(np.float64)
+
+
+def _rows_of(numbers: NDArray[Any], rows: NDArray[Any]) -> NDArray[Any]:
+    """Return a copy of rows; those that were never written to are 0."""
+    copy = np.zeros((len(rows), numbers.shape[1]), np.uint64)
+    there = rows < len(numbers)
+    copy[there] = numbers[rows[there]]
+    return copy

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starting a process of ours and talking to it: the loader and the exporter alike.
+
+`daemon` and `loading` own the children; nothing here decides when they start or end.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+
+from probed.ipc.channel import Channel
+
+SYSTEMD_S = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+"""Variables with which systemd speaks to the supervisor alone."""
+
+
+def _inherited() -> dict[str, str]:
+    return {name: text for name, text in os.environ.items() if name not in SYSTEMD_S}
+
+
+def why_not(error: OSError) -> str:
+    """Return why no process can be had, and what to do, as the end of a sentence."""
+    name = errno.errorcode.get(error.errno or 0, "")
+    remedy = {
+        errno.EAGAIN: "too many processes run: see TasksMax= of the unit, pids.max of its control group, ulimit -u",
+        errno.EMFILE: "too many files are open here: raise LimitNOFILE= of the unit, ulimit -n",
+        errno.ENOMEM: "memory is short",
+    }.get(error.errno or 0, "")
+    return f"{error.strerror} ({name})" + (f"; {remedy}" if remedy else "")
+
+
+class Child:
+    """A running process of ours, the channel to it, and a pidfd that turns readable at its end."""
+
+    def __init__(self, module: str, environment: Mapping[str, str] | None = None) -> None:
+        """Start ``python -m module FD``, with these variables besides. Raises OSError when no process can be had."""
+        with ExitStack() as undo:
+            self.channel, theirs = Channel.pair()
+            undo.callback(self.channel.close)
+            with theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", module, str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    env={**_inherited(), **(environment or {})},
+                )
+            undo.callback(self._process.wait)
+            undo.callback(self._process.kill)
+            self.pidfd = os.pidfd_open(self._process.pid)
+            undo.pop_all()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+
+    def reap(self, timeout: float) -> str:
+        """Hang up and wait for its end, by force after `timeout` seconds; return how it ended, "" for a clean exit."""
+        self.channel.close()
+        forced = False
+        try:
+            code = self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            forced = True
+            self._process.kill()
+            code = self._process.wait()
+        os.close(self.pidfd)
+        if forced:
+            return f"had to be killed after {timeout:g} s"
+        if code < 0:
+            return f"was killed by {signal.Signals(-code).name}"
+        return f"exited with status {code}" if code else ""

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One run of the loader, event by event, with a time limit, whatever the loader does.
+
+`daemon` waits for `fileno` to turn readable and calls `step`; `probed check` calls `load_all`.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from probed.errors import HostError, LoadError, Reason
+from probed.ipc.channel import Closed, Message, Starved
+from probed.ipc.child_process import Child, why_not
+from probed.ipc.loader_messages import Ending, Failure, Files, Goal, LoadRequest, Settings, Wanted
+from probed.ipc.manifest import LoadedProbe
+from probed.schema import structure as shape
+
+SECONDS_A_PROBE = 30.0
+"""A compile takes 0.2 s here and 10 to 20 s in an emulated machine."""
+
+REAP_SECONDS = 5.0
+
+_ANSWER = shape.Source("the loader's answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A loaded probe and its fds by name, ours to close."""
+
+    loaded: LoadedProbe
+    fds: dict[str, int]
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for fd in self.fds.values():
+            os.close(fd)
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """An attached program on a raw tracepoint, and the array of programs that it jumps into; fds that are ours."""
+
+    tracepoint: str
+    array: int
+    link: int
+    program: int
+
+    def close(self) -> None:
+        """Detach it, and with it all that is behind it."""
+        for fd in (self.link, self.array, self.program):
+            os.close(fd)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the files say."""
+
+    settings: Settings
+    wanted: dict[str, Wanted]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The files cannot be used; `text` has every problem."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one probe."""
+
+    name: str
+    outcome: Held | LoadError
+
+
+Event = Reading | Refused | Result | Hook
+
+
+@dataclass(slots=True)
+class _Work:
+    """What a loader is still to do; a new one goes on with it when the loader dies."""
+
+    files: Files | None = None
+    requests: list[LoadRequest] = field(default_factory=list)
+    goal: Goal = "attach"
+    hooked: dict[str, int] = field(default_factory=dict)
+
+
+class Loading:
+    """A loader at work. First `read`, if anything is to be read, then `load`; after both it is `done`."""
+
+    def __init__(self) -> None:
+        """Start a loader. Raises HostError when there can be none."""
+        self.bcc_version = ""
+        self.done = False
+        self._work = _Work()
+        self._start()
+
+    def _start(self) -> None:
+        try:
+            self._child = Child("probed.loader")
+        except OSError as error:
+            self.done = True
+            raise HostError(f"no loader can be started: {why_not(error)}") from error
+        self._trying = ""
+        self._settings: Settings | None = None
+        self._wanted: dict[str, Wanted] = {}
+        self._wind()
+
+    def _wind(self) -> None:
+        self.deadline = time.monotonic() + SECONDS_A_PROBE
+
+    def fileno(self) -> int:
+        """Return the descriptor that turns readable when there is something to `step` over."""
+        return self._child.channel.fileno()
+
+    def read(self, files: Files) -> None:
+        """Let it read the site configuration and the probes: a Reading or Refused will come."""
+        self._work.files = files
+        self._tell("read", files)
+
+    def load(self, requests: Sequence[LoadRequest], goal: Goal, hooked: Mapping[str, int]) -> None:
+        """Let it load probes: a Result will come for each, and a Hook before where one was missing.
+
+        `hooked` are the arrays behind the hooks that exist, by tracepoint. With no request it is done.
+        """
+        self._work.requests, self._work.goal, self._work.hooked = list(requests), goal, dict(hooked)
+        for tracepoint, array in hooked.items():
+            self._tell("hooked", tracepoint, [array])
+        for request in requests:
+            self._tell("load", request)
+        self._tell("end", Ending(goal))
+        self._wind()
+        if not requests:
+            self._finish()
+
+    def _tell(self, kind: str, what: object, fds: Sequence[int] = ()) -> None:
+        with suppress(Closed):  # it died: `step` will read the end and say so
+            self._child.channel.send(kind, shape.to_data(what), fds)
+
+    def step(self) -> Event | None:
+        """Take one answer; None for news that is no event.
+
+        Raises HostError when the machine can load nothing at all; then it is done.
+        """
+        if time.monotonic() >= self.deadline:
+            self._child.kill()
+            return self._died("timeout", f"loading took longer than {SECONDS_A_PROBE:g} s")
+        try:
+            message = self._child.channel.receive()
+        except Closed:
+            return self._died("internal", "the loader ended while it worked on this probe")
+        except Starved:
+            self._child.kill()
+            return self._died("internal", "there is no room for its descriptors: too many open files; see LimitNOFILE=")
+        return self._answered(message)
+
+    def _answered(self, message: Message) -> Event | None:
+        match message.kind:
+            case "bcc":
+                self.bcc_version = str(message.data)
+            case "trying":
+                self._trying = str(message.data)
+                self._wind()
+            case "host":
+                self._finish()
+                failure = shape.build(Failure, message.data, _ANSWER)
+                raise HostError(failure.text, failure.reason)
+            case "hook":
+                array, link, program = message.fds
+                self._work.hooked[str(message.data)] = array
+                return Hook(str(message.data), array, link, program)
+            case "loaded":
+                loaded = shape.build(LoadedProbe, message.data, _ANSWER)
+                return self._result(loaded.name, _held(loaded, message.fds))
+            case "failed":
+                failure = shape.build(Failure, message.data, _ANSWER)
+                error = LoadError(failure.name, failure.reason, failure.text, failure.errno)
+                return self._result(failure.name, error)
+            case _:
+                return self._read_answer(message)
+        return None
+
+    def _read_answer(self, message: Message) -> Event | None:
+        match message.kind:
+            case "settings":
+                self._settings = shape.build(Settings, message.data, _ANSWER)
+            case "wanted":
+                wanted = shape.build(Wanted, message.data, _ANSWER)
+                self._wanted[wanted.request.name] = wanted
+            case "all" if self._settings is not None:
+                self._work.files = None
+                return Reading(self._settings, self._wanted)
+            case "refused":
+                self._finish()
+                return Refused(str(message.data))
+            case _:
+                raise ValueError(f"the loader sent a message of kind '{message.kind}'")
+        return None
+
+    def _result(self, name: str, outcome: Held | LoadError) -> Result:
+        self._work.requests = [request for request in self._work.requests if request.name != name]
+        if not self._work.requests:
+            self._finish()
+        return Result(name, outcome)
+
+    def _died(self, reason: Reason, text: str) -> Event:
+        """Blame the probe that was tried, and go on with the others in a new loader."""
+        how = self._child.reap(REAP_SECONDS)
+        text = f"{text} (it {how})" if how else text
+        if self._work.files is not None or not self._work.requests:
+            self.done = True
+            why = text if reason == "timeout" else how or "with status 0"
+            return Refused(f"the loader ended before it had read the files: {why}")
+        name = self._trying or self._work.requests[0].name
+        rest = [request for request in self._work.requests if request.name != name]
+        if rest:
+            self._start()
+            self.load(rest, self._work.goal, self._work.hooked)
+        else:
+            self.done = True
+        return Result(name, LoadError(name, reason, text))
+
+    def _finish(self) -> None:
+        self.done = True
+        self._child.reap(REAP_SECONDS)
+
+    def abort(self) -> None:
+        """Give up: what was not loaded yet never will be."""
+        if not self.done:
+            self._child.kill()
+            self._finish()
+
+
+def _held(loaded: LoadedProbe, received: Sequence[int]) -> Held | LoadError:
+    """Take over a probe, and give it the memory in which the exporter keeps what it has counted."""
+    fds = dict(zip(loaded.fd_names, received, strict=False))
+    if not fds:  # it was only tried
+        return Held(loaded, fds)
+    try:
+        state = os.memfd_create("probed-state")
+    except OSError as error:
+        Held(loaded, fds).close()
+        text = f"there can be no memory for what it counts: {why_not(error)}"
+        return LoadError(loaded.name, "internal", text, error.errno or 0)
+    return Held(replace(loaded, fd_names=(*loaded.fd_names, "state")), fds | {"state": state})
+
+
+def wait(loading: Loading) -> Event | None:
+    """Wait for the next thing that the loader says, and take it. Raises HostError."""
+    select.select([loading], [], [], max(0.0, loading.deadline - time.monotonic()))
+    return loading.step()
+
+
+def load_all(requests: Sequence[LoadRequest], goal: Goal) -> dict[str, Held | LoadError]:
+    """Load all requests and wait for every result. Raises HostError."""
+    results: dict[str, Held | LoadError] = {}
+    loading = Loading()
+    loading.load(requests, goal, {})
+    while not loading.done:
+        event = wait(loading)
+        if isinstance(event, Result):
+            results[event.name] = event.outcome
+    return results

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""System calls and files of the kernel that Python does not wrap."""

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each process may do: the two capabilities of the loader, none for the exporter where the kernel allows that.
+
+Called once by each process, after its imports and before it touches anything from outside.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pwd
+import resource
+import struct
+
+from probed.errors import HostError
+from probed.linux import syscalls as linux
+
+CAP_DAC_READ_SEARCH = 2
+CAP_KILL = 5
+CAP_SETGID = 6
+CAP_SETUID = 7
+CAP_SETPCAP = 8
+CAP_SYS_ADMIN = 21
+CAP_SYS_RESOURCE = 24
+CAP_PERFMON = 38
+CAP_BPF = 39
+
+LOADER = frozenset({CAP_BPF, CAP_PERFMON})
+SUPERVISOR = LOADER | {CAP_DAC_READ_SEARCH, CAP_KILL, CAP_SETGID, CAP_SETUID, CAP_SETPCAP}
+"""As root the supervisor must still give the exporter another user and end it, and read a site's files."""
+
+
+NAMES = {CAP_BPF: "CAP_BPF", CAP_PERFMON: "CAP_PERFMON", CAP_SYS_ADMIN: "CAP_SYS_ADMIN"}
+"""Those that bear on loading."""
+
+
+def capability_names() -> tuple[str, ...]:
+    """Return those of `NAMES` that this process has."""
+    return tuple(name for capability, name in NAMES.items() if permitted() & 1 << capability)
+
+
+def _mask(capabilities: frozenset[int]) -> int:
+    return sum(1 << capability for capability in capabilities)
+
+
+def permitted() -> int:
+    """Return the permitted capabilities of this process as a bit mask."""
+    return linux.capget()[1]
+
+
+def require_bpf() -> None:
+    """Raise HostError unless this process may load BPF programs: CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN."""
+    if may_load_bpf():
+        return
+    have = permitted()
+    missing = " and ".join(NAMES[c] for c in sorted(LOADER, reverse=True) if not have & 1 << c)
+    raise HostError(
+        f"cannot load BPF programs: user '{user_name(os.geteuid())}' lacks {missing}; start probed as root, or grant "
+        "both (in a systemd unit: AmbientCapabilities=CAP_BPF CAP_PERFMON)",
+        "permission",
+    )
+
+
+def may_load_bpf() -> bool:
+    """Say whether this process has what loading BPF programs takes: CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN."""
+    have = permitted()
+    return have & _mask(LOADER) == _mask(LOADER) or bool(have & 1 << CAP_SYS_ADMIN)
+
+
+def is_root() -> bool:
+    """Say whether this process may become another user: only root starts the exporter as one."""
+    return os.geteuid() == 0
+
+
+def user_name(uid: int) -> str:
+    """Return the name of a user, or the number where it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def exporter_user(wanted: str | None) -> pwd.struct_passwd:
+    """Return the user that the exporter of a root supervisor runs as: `wanted`, else probed, else nobody.
+
+    Raises HostError when it does not exist or is root.
+    """
+    names = [wanted] if wanted else ["probed", "nobody"]
+    for name in names:
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        if entry.pw_uid == 0:
+            raise HostError(f"exporter.user '{name}' has uid 0: the process that speaks HTTP must not be root")
+        return entry
+    raise HostError(
+        f"no such user: {' or '.join(names)}; create it (useradd --system probed) or set exporter.user "
+        "in the site configuration"
+    )
+
+
+def keep_only(capabilities: frozenset[int]) -> None:
+    """Give up every capability but these, for this process and for what it starts, as far as it may.
+
+    The bounding set is lowered where CAP_SETPCAP allows; without it (an ordinary service user) it stays. Before Linux
+    5.11 the memory of maps counts as locked memory, so the limit of that goes where CAP_SYS_RESOURCE allows.
+    Source: capabilities(7).
+    """
+    if permitted() & 1 << CAP_SYS_RESOURCE:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    keep = _mask(capabilities)
+    if permitted() & 1 << CAP_SETPCAP:
+        for capability in range(last_capability() + 1):
+            if not keep & 1 << capability:
+                linux.prctl(linux.PR_CAPBSET_DROP, capability)
+    have = permitted() & keep
+    linux.capset(have, have, linux.capget()[2] & have)
+
+
+def last_capability() -> int:
+    """Return the highest capability that the kernel knows: asked by trying, since /proc may be hidden."""
+    capability = 0
+    while True:
+        try:
+            linux.prctl(linux.PR_CAPBSET_READ, capability + 1)
+        except OSError:
+            return capability
+        capability += 1
+
+
+def maps_are_for_bpf_only() -> bool:
+    """Say whether this kernel lets only CAP_BPF look into a map, also for who was given its fd: asked by trying.
+
+    False, too, for a process that has no CAP_BPF which it could keep. Source: Linux commit c8644cd0efe7 ("bpf: refine
+    kernel.unprivileged_bpf_disabled behaviour") (in v5.19).
+    """
+    effective, permitted, inheritable = linux.capget()
+    room = ctypes.create_string_buffer(8)
+    try:
+        array = _small_map()
+    except PermissionError:
+        return False
+    linux.capset(0, permitted, inheritable)
+    try:
+        key = value = ctypes.addressof(room)
+        linux.bpf(linux.BPF_MAP_LOOKUP_ELEM, _attribute("IxxxxQQQ", array, key, value, 0))
+    except PermissionError:
+        return True
+    finally:
+        linux.capset(effective, permitted, inheritable)
+        os.close(array)
+    return False
+
+
+def may_create_map() -> bool:
+    """Say whether the kernel gives this process a map of a few bytes: asked by trying."""
+    try:
+        os.close(_small_map())
+    except OSError:
+        return False
+    return True
+
+
+def _small_map() -> int:
+    return linux.bpf(linux.BPF_MAP_CREATE, _attribute("IIIII", linux.BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0))
+
+
+def _attribute(layout: str, *values: int) -> ctypes.Array[ctypes.c_char]:
+    """Make the part of union bpf_attr that a command of bpf(2) wants."""
+    return ctypes.create_string_buffer(struct.pack(f"={layout}", *values), struct.calcsize(f"={layout}"))
+
+
+def become(user: pwd.struct_passwd | None, keep: frozenset[int] = frozenset()) -> None:
+    """Become `user` (None: stay) with no capabilities but `keep`, and never gain one again.
+
+    What is still to be imported must be readable by that user. Raises OSError when the kernel refuses.
+    """
+    linux.prctl(linux.PR_CAP_AMBIENT, linux.PR_CAP_AMBIENT_CLEAR_ALL)
+    if permitted() & 1 << CAP_SETPCAP:
+        for capability in range(last_capability() + 1):
+            linux.prctl(linux.PR_CAPBSET_DROP, capability)
+    if user is not None:
+        if keep:
+            linux.prctl(linux.PR_SET_KEEPCAPS, 1)
+        os.setgroups([])
+        os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
+        os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
+    linux.capset(_mask(keep), _mask(keep), 0)
+    linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Why the kernel refused: "Operation not permitted" has four causes, and each another remedy.
+
+`compiler` asks when bpf(2) failed. Facts are gathered at that moment, then two pure functions tell.
+"""
+
+from __future__ import annotations
+
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from probed.errors import Reason
+from probed.linux import lockdown, privilege
+
+Refused = Literal["map", "program", "attachment"]
+
+_READS_KERNEL = "bpf_probe_read"
+_NO_SUCH_HELPER = ("unknown func", "cannot use helper")
+"""What the verifier says of a helper that is not there; the second since Linux 6.10."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What bears on it: `small_map` says that the kernel gives a map of a few bytes, `memlock` is a limit in bytes."""
+
+    capable: bool
+    lockdown: lockdown.Mode | None
+    memlock: int
+    small_map: bool
+
+    @classmethod
+    def gather(cls, root: Path = Path("/")) -> Facts:
+        """Ask this process and its kernel."""
+        return cls(
+            privilege.may_load_bpf(),
+            lockdown.mode(root),
+            resource.getrlimit(resource.RLIMIT_MEMLOCK)[0],
+            privilege.may_create_map(),
+        )
+
+
+def not_permitted(what: Refused, facts: Facts) -> tuple[Reason, str]:
+    """Return the reason for EPERM, and its cause with remedy as the end of a sentence."""
+    if not facts.capable:
+        return "permission", "it needs CAP_BPF and CAP_PERFMON"
+    if facts.lockdown in ("integrity", "confidentiality"):
+        return "lockdown", _locked(facts.lockdown)
+    if what == "map" and facts.small_map and facts.memlock != resource.RLIM_INFINITY:
+        return "memlock", (
+            f"the limit of locked memory is {facts.memlock:,} bytes, which maps counted against before Linux 5.11: "
+            "raise it (in a systemd unit: LimitMEMLOCK=infinity)"
+        )
+    return "permission", (
+        "CAP_BPF and CAP_PERFMON are there, so a system call filter or a security module refuses it: see the audit "
+        "log (in a container, its seccomp profile)"
+    )
+
+
+def hidden_by_lockdown(verifier_log: str, facts: Facts) -> str:
+    """Return the cause with remedy when the verifier misses a helper that lockdown takes away, else "".
+
+    Source: bpf_base_func_proto() in Linux kernel/bpf/helpers.c, LOCKDOWN_BPF_READ_KERNEL: mode confidentiality.
+    """
+    missing = (line for line in verifier_log.splitlines() if any(said in line for said in _NO_SUCH_HELPER))
+    if facts.lockdown == "confidentiality" and any(_READS_KERNEL in line for line in missing):
+        return _locked(facts.lockdown)
+    return ""
+
+
+def _locked(mode: lockdown.Mode) -> str:
+    return (
+        f"the kernel is locked down (/sys/kernel/security/lockdown: {mode}), so that nobody reads its memory: boot "
+        f"with {'lockdown=integrity' if mode == 'confidentiality' else 'lockdown=none'}, or without secure boot"
+    )

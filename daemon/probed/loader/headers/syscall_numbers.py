@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""System calls by name, for sources that write ``__NR_openat``: the numbers are libseccomp's.
+
+`tree` puts them into the header that a source sees first; `canary` asks for one number, `types` whether
+there is a second table: ``__NR_ia32_openat`` is the number in that of 32-bit x86, which an x86-64 kernel
+may serve too.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from probed.errors import HostError
+from probed.loader.btf.format import Kind
+from probed.loader.btf.reader import Btf
+from probed.schema.suggestions import did_you_mean
+
+NATIVE = "__NR_"
+IA32 = "__NR_ia32_"
+
+_UNKNOWN = -1
+"""__NR_SCMP_ERROR of seccomp.h. Numbers below it stand for calls that only other machines have."""
+_NUMBERS = range(1024)
+_IA32_FUNCTIONS = ("__ia32_compat_sys_execve", "__do_fast_syscall_32")
+
+
+def number_of(name: str) -> int:
+    """Return the number of a system call on this machine, negative where only other machines have it.
+
+    Raises HostError when libseccomp is not there or does not know the name.
+    """
+    seccomp = import_seccomp()
+    number = int(seccomp.resolve_syscall(seccomp.Arch(), name))
+    if number == _UNKNOWN:
+        raise HostError(_unknown(name, seccomp, seccomp.Arch()))
+    return number
+
+
+def numbers_for(names: frozenset[str]) -> str:
+    """Write C that defines every ``__NR_name`` and ``__NR_ia32_name`` among `names`.
+
+    A name that libseccomp does not know is declared so that the compiler refuses its use and says why. Raises
+    HostError when libseccomp is not there.
+    """
+    wanted = sorted(name for name in names if name.startswith(NATIVE) and name != NATIVE)
+    if not wanted:
+        return ""
+    seccomp = import_seccomp()
+    return "".join(f"{_definition(macro, seccomp)}\n" for macro in wanted)
+
+
+def runs_ia32(btf: Btf) -> bool:
+    """Say whether an x86-64 kernel (only that has a register r15) runs 32-bit programs too."""
+    registers = (member.name for type_id in btf.find(Kind.STRUCT, "pt_regs") for member in btf.members(type_id))
+    return "r15" in registers and any(map(btf.has_function, _IA32_FUNCTIONS))
+
+
+def _definition(macro: str, seccomp: ModuleType) -> str:
+    prefix = IA32 if macro.startswith(IA32) else NATIVE
+    arch = seccomp.Arch(seccomp.Arch.X86) if prefix == IA32 else seccomp.Arch()
+    name = macro.removeprefix(prefix)
+    number = int(seccomp.resolve_syscall(arch, name))
+    if number == _UNKNOWN:
+        return f'extern const int {macro} __attribute__((unavailable("{_unknown(name, seccomp, arch)}")));'
+    return f"#define {macro} ({number})"
+
+
+def _unknown(name: str, seccomp: ModuleType, arch: object) -> str:
+    return f"libseccomp knows no system call '{name}'{did_you_mean(name, _known(seccomp, arch))}"
+
+
+def _known(seccomp: ModuleType, arch: object) -> list[str]:
+    names = []
+    for number in _NUMBERS:
+        try:
+            names.append(seccomp.resolve_syscall(arch, number).decode())
+        except ValueError:  # a gap in the table
+            continue
+    return names
+
+
+def import_seccomp() -> ModuleType:
+    """Return libseccomp's binding. Raises HostError when it is not there."""
+    try:
+        import seccomp
+    except ImportError as error:
+        raise HostError(
+            f"libseccomp's Python module cannot be imported ({error}), and with it the numbers of system "
+            "calls; install the distribution's package: apt install python3-seccomp"
+        ) from error
+    module: ModuleType = seccomp
+    return module

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One hook a raw tracepoint, and behind it the programs of all probes that want to run there.
+
+A second program on a tracepoint costs as much as the first, some 60 ns on a machine with retpolines; a tail call with
+a constant index is a jump that the kernel writes into the code, and costs one or two: Linux commit 428d5df1fa4f ("bpf,
+x86: Emit patchable direct jump as tail call") (in v5.5). So only a small program is attached, the hook. It jumps to the
+first program of an array, and each program ends with a jump to the next. The jump to an empty slot is none: the chain
+is whole whoever is missing.
+
+The jumps are written in assembly: calls in C would take the compiler longer than many a probe's own program.
+
+`load` makes C text with it and attaches hooks by it. The supervisor owns the hooks and fills and empties the slots.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Mapping
+
+from probed.errors import LoadError, Reason
+from probed.ipc.manifest import Place
+from probed.linux import syscalls as linux
+from probed.loader import eperm as refusal
+from probed.loader.eperm import Facts
+
+SLOTS = 32
+"""Programs behind one hook: the kernel lets no more than 33 tail calls follow each other."""
+
+R7_IS_A_MAP = 0x1718
+"""The first 32 bits of the instruction that loads r7 with a map, whose fd follows: BPF_LD | BPF_DW | BPF_IMM with
+BPF_PSEUDO_MAP_FD. LLVM 14 cannot read its own word for that, ld_pseudo."""
+
+TAIL_CALL = 12
+"""BPF_FUNC_tail_call of Linux include/uapi/linux/bpf.h."""
+
+ARGUMENT = "struct bpf_raw_tracepoint_args *ctx"
+
+
+class Chains:
+    """The arrays of programs by tracepoint, and which of them have a hook."""
+
+    def __init__(self, hooked: Mapping[str, int]) -> None:
+        """`hooked` are the arrays of the hooks that the supervisor has."""
+        self._arrays = dict(hooked)
+        self._hooked = set(hooked)
+        self._promised: set[Place] = set()
+
+    def find_place(self, probe: str, program: str, tracepoint: str) -> Place:
+        """Return a slot that nobody else has or gets. Raises LoadError."""
+        array = self.array(probe, tracepoint)
+        taken = {place.slot for place in self._promised if place.tracepoint == tracepoint}
+        for slot in range(SLOTS):
+            if slot not in taken and not linux.program_id(array, slot):
+                place = Place(program, tracepoint, slot)
+                self._promised.add(place)
+                return place
+        text = f"raw tracepoint '{tracepoint}' has {SLOTS} programs already, and no room for '{program}'"
+        raise LoadError(probe, "attach_point", text)
+
+    def array(self, probe: str, tracepoint: str) -> int:
+        """Return the fd of a tracepoint's array of programs, made now if there was none. Raises LoadError."""
+        if tracepoint not in self._arrays:
+            try:
+                self._arrays[tracepoint] = linux.program_array(SLOTS)
+            except OSError as error:
+                text = f"cannot create the array of programs behind '{tracepoint}': {error.strerror}"
+                reason: Reason = "map_create"
+                if error.errno == errno.EPERM:
+                    reason, why = refusal.not_permitted("map", Facts.gather())
+                    text = f"{text}; {why}"
+                raise LoadError(probe, reason, text, error.errno or 0) from error
+        return self._arrays[tracepoint]
+
+    def is_hooked(self, tracepoint: str) -> bool:
+        """Say whether a tracepoint's hook is attached."""
+        return tracepoint in self._hooked
+
+    def hooked(self, tracepoint: str) -> None:
+        """Note that a tracepoint's hook is attached now."""
+        self._hooked.add(tracepoint)
+
+    def text(self, probe: str, places: Iterable[Place]) -> str:
+        """Return C for the programs that ``PROGRAM(name)`` began, and for hooks that are still missing."""
+        functions: dict[str, str] = {}
+        for place in places:
+            array = self.array(probe, place.tracepoint)
+            functions[place.program] = entry(place.program) + _jumps(array, place.slot + 1)
+            if not self.is_hooked(place.tracepoint):
+                functions[hook_name(place.tracepoint)] = _jumps(array, 0)
+        return "".join(f"int {name}({ARGUMENT})\n{{\n{body}}}\n" for name, body in functions.items())
+
+
+def hook_name(tracepoint: str) -> str:
+    """Return the name of a tracepoint's hook in C."""
+    return f"probed_{tracepoint}"
+
+
+def entry(program: str) -> str:
+    """Return the call of what ``PROGRAM(name)`` began."""
+    return f"\tprogram_{program}(ctx);\n"
+
+
+def lone(programs: Iterable[str]) -> str:
+    """Return C for programs that are attached by themselves."""
+    return "".join(f"int {name}({ARGUMENT})\n{{\n{entry(name)}\treturn 0;\n}}\n" for name in programs)
+
+
+def _jumps(array: int, first: int) -> str:
+    """Return C that jumps to every slot from `first` on, and returns 0 where all are empty.
+
+    Nothing of the function comes after it, so it may take any register; a call leaves only r6 to r9 as they were.
+    Source: Linux Documentation/bpf/instruction-set.rst.
+    """
+    lines = ["r6 = %0", f".quad {array << 32 | R7_IS_A_MAP:#x}", ".quad 0"]
+    for slot in range(first, SLOTS):
+        lines += ["r1 = r6", "r2 = r7", f"r3 = {slot}", f"call {TAIL_CALL}"]
+    text = "".join(f'\t\t"{line}\\n"\n' for line in [*lines, "r0 = 0", "exit"])
+    return f'\tasm volatile(\n{text}\t\t: : "r"(ctx) : "memory");\n\t__builtin_unreachable();\n'

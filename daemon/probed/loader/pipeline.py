@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One probe, from its texts to programs that run: assemble, compile, check against the C, verify, attach.
+
+`__main__` calls it for each request. The order matters: nothing is attached before everything is known to be right.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from probed.config import declaration, site
+from probed.config.declaration import Probe, enum_constants
+from probed.config.overrides import Everywhere, override, settled
+from probed.errors import DeclarationError, LoadError, Problem
+from probed.ipc.loader_messages import LoadRequest, Text
+from probed.ipc.manifest import LoadedProbe, Map, Metric, Place, Record
+from probed.loader.btf.reader import Btf
+from probed.loader.compiler import Module, compile_text
+from probed.loader.headers.c_names import programs
+from probed.loader.headers.types import types_for
+from probed.loader.hook_chain import Chains, hook_name
+from probed.loader.resolve import check_attach_points, check_programs, resolve
+
+PAGE = 4096
+
+LAYOUT = "probed_layout"
+ENUMS = "probed_enums"
+STATS = "probed_stats"
+RING = "events"
+OWN_MAPS = (LAYOUT, ENUMS, STATS, RING)
+
+RECENT = "_recent"
+"""Of the name of a map of `struct recent_count`, what is behind the name of the map that its counts belong to."""
+
+HELPERS = ("get_current_task_btf", "task_pt_regs")
+"""Helpers that probed.bpf.h does without where the kernel has them not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What the loader knows of the machine: its types, its raw tracepoints, how many CPUs it may have."""
+
+    btf: Btf
+    raw_tracepoints: frozenset[str]
+    cpus: int
+    machine: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A probe that compiles and agrees with its declaration: not yet loaded."""
+
+    probe: Probe
+    fingerprint: str
+    module: Module
+    places: tuple[Place, ...]
+    event: Record | None
+    maps: tuple[Map, ...]
+    metrics: tuple[Metric, ...]
+
+
+def declared(request: LoadRequest) -> Probe:
+    """Return the probe's declaration with the site's overrides. Raises DeclarationError."""
+    probe = declaration.parse(request.declaration.text, request.declaration.path, request.name)
+    if request.site is None:
+        return settled(probe, Everywhere())
+    configuration = site.parse(request.site.text, request.site.path)
+    return override(probe, configuration.probes[request.name], configuration.everywhere, configuration.source)
+
+
+def source_text(request: LoadRequest, probe: Probe, entries: str) -> str:
+    """Return the whole C text of a probe, every part under its own file's name."""
+    parts = [*header_and_source(request.header, request.source), *_layout_of(probe), entries]
+    return "\n".join(parts) + "\n"
+
+
+def header_and_source(header: Text, source: Text) -> list[str]:
+    """Return the C of every probe and a probe's own as one text: BCC rewrites only what is in the main file."""
+    included = re.sub(r'^[ \t]*#[ \t]*include[ \t]+"probed\.bpf\.h"', "", source.text, flags=re.MULTILINE)
+    return [f'#line 1 "{header.path}"', header.text, f'#line 1 "{source.path}"', included]
+
+
+def defines(host: Host, ring_bytes: int = 0) -> dict[str, str]:
+    """Return the macros that probed.bpf.h expects."""
+    macros = {
+        "CPUS": f"{host.cpus}UL",
+        f"__TARGET_ARCH_{'arm64' if host.machine == 'aarch64' else 'x86'}": "1",
+    }
+    macros |= {f"PROBED_HAS_{name.upper()}": "1" for name in HELPERS if host.btf.has_function(f"bpf_{name}")}
+    if ring_bytes:
+        macros["RING_PAGES"] = str(ring_bytes // PAGE)
+    return macros
+
+
+def _layout_of(probe: Probe) -> list[str]:
+    """Return C that makes BCC tell the layout of the event and the values of the enum constants.
+
+    A constant becomes the length of an array, less one: BCC shows types, not values.
+    """
+    constants = enum_constants(probe)
+    lines = [f"struct {ENUMS} {{", "char probed_none[1];"]
+    for name, (path, line) in constants.items():
+        lines += [f'#line {line} "{path}"', f"char value_{name}[1 + ({name})];"]
+    lines += ["};", f"BPF_ARRAY({ENUMS}, struct {ENUMS}, 1);"]
+    if probe.ring is not None:
+        lines += [f'#line 1 "{probe.source.path}"', f"BPF_ARRAY({LAYOUT}, struct event, 1);"]
+    return lines
+
+
+def check(request: LoadRequest, host: Host, chains: Chains) -> Checked:
+    """Compile a probe and hold its declaration against the C and the host.
+
+    Raises LoadError for the C and for what this host does not have, DeclarationError for the YAML.
+    """
+    probe = declared(request)
+    functions = programs(request.source.text)
+    places = _places(probe, functions, host, chains)
+    text = source_text(request, probe, chains.text(probe.name, places))
+    macros = defines(host, probe.ring.bytes if probe.ring is not None else 0)
+    module = compile_text(probe.name, text, types_for(host.btf, text), macros)
+    event = module.record(LAYOUT) if probe.ring is not None else None
+    maps, unfit = _maps(probe.name, module)
+    problems: list[Problem] = list(check_programs(probe, functions))
+    nowhere = check_attach_points(probe, host.raw_tracepoints)
+    try:
+        metrics = resolve(probe, event, maps, _enums(module), unfit)
+    except DeclarationError as error:
+        problems += error.problems
+    if problems:
+        raise DeclarationError(sorted([*problems, *nowhere]))
+    if nowhere:
+        raise LoadError(probe.name, "attach_point", "\n".join(map(str, nowhere)), errno.ENOENT)
+    read = sorted({name for metric in metrics for name in metric.maps})
+    return Checked(probe, request.fingerprint, module, places, event, tuple(maps[name] for name in read), metrics)
+
+
+def _places(probe: Probe, functions: Sequence[str], host: Host, chains: Chains) -> tuple[Place, ...]:
+    """Return a place for each program that the C has and the host has a tracepoint for."""
+    wanted = {name: program.raw_tracepoint for name, program in probe.programs.items() if name in functions}
+    there = {name: tracepoint for name, tracepoint in wanted.items() if tracepoint in host.raw_tracepoints}
+    return tuple(chains.find_place(probe.name, name, tracepoint) for name, tracepoint in there.items())
+
+
+def _maps(probe: str, module: Module) -> tuple[dict[str, Map], dict[str, str]]:
+    """Return the C's maps of counts, and of its other maps why a metric cannot read them. Raises LoadError."""
+    maps: dict[str, Map] = {}
+    unfit: dict[str, str] = {}
+    for name in module.map_names():
+        if name in OWN_MAPS:
+            continue
+        layout = module.count_map(name)
+        if isinstance(layout, Map):
+            maps[name] = layout
+        else:
+            unfit[name] = layout
+    for name in unfit:
+        if slots := module.recent_slots(name):
+            owner = name.removesuffix(RECENT)
+            maps[owner] = replace(_owner(probe, name, maps.get(owner)), recent=slots)
+    return maps, unfit
+
+
+def _owner(probe: str, name: str, owner: Map | None) -> Map:
+    if owner is None or not owner.kind.endswith("hash") or [each.type for each in owner.key.fields] != ["u64"]:
+        raise LoadError(
+            probe, "declaration",
+            f"map '{name}' of struct recent_count stands beside no map of counts: it is called NAME{RECENT} after a "
+            "BPF_PERCPU_HASH(NAME, KEY, u64, …) whose KEY is one u64",
+        )  # fmt: skip
+    return owner
+
+
+def _enums(module: Module) -> Mapping[str, int]:
+    fields = module.record(ENUMS).fields
+    return {field.name.removeprefix("value_"): field.count - 1 for field in fields if field.name != "probed_none"}
+
+
+def hook(checked: Checked, host: Host, chains: Chains) -> Iterator[tuple[str, int, int, int]]:
+    """Attach the hooks that the probe still misses; yield of each tracepoint, array, link and program.
+
+    Raises LoadError.
+    """
+    for tracepoint in dict.fromkeys(place.tracepoint for place in checked.places):
+        if not chains.is_hooked(tracepoint):
+            name, module = hook_name(tracepoint), checked.module
+            program = module.load_program(name, host.btf.tracepoint_type(tracepoint))
+            array = chains.array(checked.probe.name, tracepoint)
+            yield tracepoint, array, module.attach(name, program, tracepoint), program
+            chains.hooked(tracepoint)
+
+
+def load(checked: Checked, host: Host) -> tuple[LoadedProbe, list[int]]:
+    """Load a checked probe; return its description and its fds in the order of `fd_names`. Raises LoadError."""
+    probe, module = checked.probe, checked.module
+    types = {place.program: host.btf.tracepoint_type(place.tracepoint) for place in checked.places}
+    loaded = {name: module.load_program(name, its) for name, its in types.items()}
+    fds = {"stats": _needed(module, STATS, probe.name)}
+    if checked.event is not None:
+        fds["ring"] = _needed(module, RING, probe.name)
+    fds |= {f"map:{layout.name}": module.map_fd(layout.name) for layout in checked.maps}
+    fds |= {f"recent:{each.name}": module.map_fd(each.name + RECENT) for each in checked.maps if each.recent}
+    read = {layout.name for layout in checked.maps}
+    fds |= {f"hash:{name}": module.map_fd(name) for name in module.hash_names() if name not in read}
+    fds |= {f"program:{name}": fd for name, fd in loaded.items()}
+    return describe(checked, tuple(fds)), list(fds.values())
+
+
+def describe(checked: Checked, fd_names: tuple[str, ...] = ()) -> LoadedProbe:
+    """Return the description of a checked probe, loaded or not."""
+    ring = checked.probe.ring
+    return LoadedProbe(
+        name=checked.probe.name,
+        fingerprint=checked.fingerprint,
+        event=checked.event,
+        ring_bytes=ring.bytes if ring is not None else 0,
+        maps=checked.maps,
+        metrics=checked.metrics,
+        fd_names=fd_names,
+        places=checked.places,
+    )
+
+
+def _needed(module: Module, name: str, probe: str) -> int:
+    fd = module.map_fd(name)
+    if fd < 0:
+        raise LoadError(probe, "internal", f"the compiled source has no map '{name}'")
+    return fd

@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Declaration against C and host: the second and third of three checks, and the metrics that come of it.
+
+The loader and `probed check` call it with what they learned of the compiled C and of the host; it learns
+nothing itself. After `resolve` nobody needs the declaration: enum constants are numbers, units are factors.
+Problems point at the YAML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from probed.config import base_units as units
+from probed.config.declaration import Label, Metric, Probe
+from probed.errors import DeclarationError, Problem
+from probed.ipc import manifest
+from probed.ipc.manifest import Field, FieldType, Map, Record
+from probed.schema.structure import Key
+from probed.schema.suggestions import did_you_mean, near
+
+_TEXT_DECODERS: Final = ("comm", "string", "map")
+_WIDE_DECODERS: Final = ("cgroup_unit", "pod_uid", "kernel_symbol")
+"""Decoders of numbers that have 64 bits: part of one is another."""
+
+
+def resolve(
+    probe: Probe,
+    record: Record | None,
+    maps: Mapping[str, Map],
+    enums: Mapping[str, int],
+    unfit: Mapping[str, str] | None = None,
+) -> tuple[manifest.Metric, ...]:
+    """Check a probe against its C, and return its metrics with everything that the C decides.
+
+    `record` is the layout of the C's ``struct event`` (None where there is none), `maps` the kernel maps that
+    hold u64 counts, `enums` the value of each constant that `declaration.enum_constants` lists. `unfit` says
+    of other maps of the C why a metric cannot read them, as the end of a sentence: ``{"starts": "its values
+    are 'struct start', not u64"}``. Raises DeclarationError with every Problem.
+    """
+    check = _Check(probe, record, maps, enums, unfit or {})
+    metrics = tuple(check.metric(metric) for metric in probe.metrics.values())
+    if probe.ring and record is None:
+        check.problem(probe.ring.at, "the C has no 'struct event' for the ring to carry; define it, or remove the ring")
+    if check.problems:
+        raise DeclarationError(sorted(check.problems))
+    return metrics
+
+
+def check_programs(probe: Probe, functions: Collection[str]) -> list[Problem]:
+    """Compare the declared programs with those of the C; `functions` are the names of the latter."""
+    there = f"programs there: {_listed(functions)}"
+    problems = [
+        probe.source.problem(program.at, f"the C has no program '{name}' ({there}){did_you_mean(name, functions)}")
+        for name, program in probe.programs.items()
+        if name not in functions
+    ]
+    for name in functions:
+        if name not in probe.programs:
+            text = f"program '{name}' of the C is attached nowhere; add '{name}: {{raw_tracepoint: …}}'"
+            problems.append(probe.source.problem(("programs",), text))
+    return sorted(problems)
+
+
+def check_attach_points(probe: Probe, raw_tracepoints: Collection[str]) -> list[Problem]:
+    """Check that the host has every attach point; `raw_tracepoints` are the names that it has."""
+    return [
+        probe.source.problem((*program.at, "raw_tracepoint"), _no_tracepoint(program.raw_tracepoint, raw_tracepoints))
+        for program in probe.programs.values()
+        if program.raw_tracepoint not in raw_tracepoints
+    ]
+
+
+def _no_tracepoint(name: str, known: Collection[str]) -> str:
+    names = near(name, known)
+    remedy = f"near names: {', '.join(names)}" if names else "'ls /sys/kernel/tracing/events/*' lists what it has"
+    return f"this kernel has no raw tracepoint '{name}'; {remedy}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """A record and what errors call it."""
+
+    what: str
+    record: Record
+
+    def field(self, name: str) -> Field | None:
+        return next((field for field in self.record.fields if field.name == name), None)
+
+
+class _Check:
+    """One probe against its C, in which `problems` gathers."""
+
+    def __init__(
+        self,
+        probe: Probe,
+        record: Record | None,
+        maps: Mapping[str, Map],
+        enums: Mapping[str, int],
+        unfit: Mapping[str, str],
+    ) -> None:
+        self.probe = probe
+        self.event = [_Layout("'struct event'", record)] if record else []
+        self.maps = maps
+        self.enums = enums
+        self.unfit = unfit
+        self.problems: list[Problem] = []
+
+    def problem(self, at: Key, text: str) -> None:
+        self.problems.append(self.probe.source_of(at).problem(at, text))
+
+    def metric(self, metric: Metric) -> manifest.Metric:
+        layouts = self.keys_of_maps(metric) if metric.maps else self.event
+        return manifest.Metric(
+            name=metric.name,
+            type=metric.type,
+            help=metric.help,
+            maps=metric.maps,
+            when=self.when(metric, layouts),
+            labels=tuple(self.label(name, label, layouts) for name, label in metric.labels.items()),
+            value=metric.value,
+            factor=self.factor(metric, layouts),
+            bounds=metric.buckets,
+            budget=metric.series or manifest.SERIES_BUDGET,
+            idle_seconds=metric.idle_seconds or manifest.IDLE_SECONDS,
+        )
+
+    def keys_of_maps(self, metric: Metric) -> list[_Layout]:
+        for index, name in enumerate(metric.maps):
+            if name in self.unfit:
+                self.problem((*metric.at, "maps", index), f"map '{name}' cannot be read: {self.unfit[name]}")
+            elif name not in self.maps:
+                text = f"the C has no map '{name}' of counts (there: {_listed(self.maps)})"
+                self.problem((*metric.at, "maps", index), text + did_you_mean(name, self.maps))
+        return [_Layout(f"the key of map '{name}'", self.maps[name].key) for name in metric.maps if name in self.maps]
+
+    def when(self, metric: Metric, layouts: list[_Layout]) -> dict[str, int]:
+        wanted = {}
+        for name, constant in metric.when.items():
+            at = (*metric.at, "when", name)
+            field = self.integer(at, name, layouts, "'when' compares integers")
+            number = self.number(at, constant)
+            if number is not None:
+                wanted[name] = number
+                self.fits(at, constant, number, field)
+        return wanted
+
+    def label(self, name: str, label: Label, layouts: list[_Layout]) -> manifest.Label:
+        field = self.label_field(label, layouts)
+        fold = tuple(manifest.FoldRule(rule.match, rule.replace) for rule in label.fold)
+        return manifest.Label(name, label.field, label.decoder, self.table(label, field), label.texts, fold)
+
+    def label_field(self, label: Label, layouts: list[_Layout]) -> Field | None:
+        at = (*label.at, "field")
+        if label.decoder in _TEXT_DECODERS:
+            return self.text(at, label, layouts)
+        if label.decoder == "ip":
+            return self.address(at, label.field, layouts)
+        field = self.integer(at, label.field, layouts, f"decoder '{label.decoder}' reads integers")
+        if field and label.decoder in _WIDE_DECODERS and field.type != "u64":
+            text = f"decoder '{label.decoder}' reads u64, but field '{label.field}' is {field.type}; make it a u64"
+            self.problem(at, text)
+        return field
+
+    def table(self, label: Label, field: Field | None) -> dict[int, str]:
+        table: dict[int, str] = {}
+        for constant, text in label.table.items():
+            at = (*label.at, "table", constant)
+            number = self.number(at, constant)
+            if number is None:
+                continue
+            if number in table:
+                first = f"{_shown(constant, number)} has the text '{table[number]}' already"
+                self.problem(at, f"{first}; remove one of the two")
+            self.fits(at, constant, number, field)
+            table[number] = text
+        return table
+
+    def factor(self, metric: Metric, layouts: list[_Layout]) -> float:
+        if metric.value is None:
+            return 1.0
+        self.integer((*metric.at, "value"), metric.value, layouts, "a histogram observes integers")
+        return units.unit_of(metric.value).factor
+
+    def number(self, at: Key, constant: str | int) -> int | None:
+        if isinstance(constant, int):
+            return constant
+        if constant not in self.enums:
+            self.problem(at, f"the C has no enum constant '{constant}'{did_you_mean(constant, self.enums)}")
+        return self.enums.get(constant)
+
+    def fits(self, at: Key, constant: str | int, number: int, field: Field | None) -> None:
+        if field is None:
+            return
+        least, most = _range(field.type)
+        if not least <= number <= most:
+            what = f"field '{field.name}' is {field.type}, {least} to {most}"
+            self.problem(at, f"{_shown(constant, number)} never occurs: {what}")
+
+    def integer(self, at: Key, name: str, layouts: list[_Layout], need: str) -> Field | None:
+        field = self.field(at, name, layouts)
+        if field is None or (field.type != "char" and field.count == 1):
+            return field
+        remedy = "; for text take the decoder comm or string" if "decoder" in need and field.type == "char" else ""
+        self.problem(at, f"{need}, but field '{name}' is {_c_type(field)}{remedy}")
+        return None
+
+    def text(self, at: Key, label: Label, layouts: list[_Layout]) -> Field | None:
+        field = self.field(at, label.field, layouts)
+        if field and (field.type != "char" or field.count == 1):
+            found = f"decoder '{label.decoder}' reads char[N], but field '{label.field}' is {_c_type(field)}"
+            self.problem(at, f"{found}; take a decoder of integers, such as integer, hex or enum")
+        return field
+
+    def address(self, at: Key, name: str, layouts: list[_Layout]) -> Field | None:
+        field = self.field(at, name, layouts)
+        if field and _c_type(field) not in ("u32", "char[16]"):
+            text = f"decoder 'ip' reads u32 (IPv4, as on the wire) or char[16] (IPv6), but field '{name}' is"
+            self.problem(at, f"{text} {_c_type(field)}")
+        return field
+
+    def field(self, at: Key, name: str, layouts: list[_Layout]) -> Field | None:
+        """Find a field that every layout has, of one type in all; None, and noted, where there is none."""
+        there = [(layout, layout.field(name)) for layout in layouts]
+        for layout, field in there:
+            if field is None:
+                names = [field.name for field in layout.record.fields]
+                text = f"field '{name}' is not in {layout.what} (fields: {_listed(names)})"
+                self.problem(at, text + did_you_mean(name, names))
+        fields = [(layout, field) for layout, field in there if field]
+        for layout, field in fields[1:]:
+            first, one = fields[0]
+            if _c_type(field) != _c_type(one):
+                text = f"field '{name}' is {_c_type(one)} in {first.what} but {_c_type(field)} in {layout.what}"
+                self.problem(at, f"{text}; give it one type, for their counts are added up")
+        return fields[0][1] if fields and len(fields) == len(layouts) else None
+
+
+def _shown(constant: str | int, number: int) -> str:
+    return str(number) if constant == number else f"{constant} ({number})"
+
+
+def _range(integer: FieldType) -> tuple[int, int]:
+    """Tell the least and the greatest value of an integer type such as ``u16``."""
+    bits = int(integer[1:])
+    return (0, (1 << bits) - 1) if integer.startswith("u") else (-(1 << bits - 1), (1 << bits - 1) - 1)
+
+
+def _c_type(field: Field) -> str:
+    return field.type if field.count == 1 else f"{field.type}[{field.count}]"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"

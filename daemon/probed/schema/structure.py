@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frozen dataclasses out of plain data, strictly, and back.
+
+The dataclasses' own type hints are the rules: what `yamltext` read from a declaration and what `json` read
+from a manifest are built by the same code, and `schema` makes the JSON schemas from the same hints. It does
+no I/O and knows no format.
+
+Hints understood: str, int, float, bool, Literal, X | None, unions of scalars, tuple[X, ...], Mapping[K, X]
+with K of str, int or both, dataclasses, and Annotated with `Rule`. What one hint cannot say (two keys that
+exclude each other) a dataclass says in a method `check`, see `Checked`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import MISSING, dataclass
+from functools import cache
+from types import NoneType, UnionType
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Literal,
+    Protocol,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    runtime_checkable,
+)
+
+from probed.errors import DeclarationError, Problem
+from probed.schema.suggestions import did_you_mean
+
+T = TypeVar("T")
+
+Key = tuple[str | int, ...]
+"""Where in a document: mapping keys and list indices from the root; () is the document itself."""
+
+Fault = tuple[Key, str]
+"""A place and what is wrong there: cause and remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where data came from: the file as the user named it, and the line of each key path, where known."""
+
+    path: str
+    lines: Mapping[Key, int] = dataclasses.field(default_factory=dict)
+
+    def line(self, key: Key) -> int:
+        """Find the line of a key path, or of the nearest element around it; 0 when no line is known."""
+        around = (key[:end] for end in range(len(key), -1, -1))
+        return next((self.lines[k] for k in around if k in self.lines), 0)
+
+    def problem(self, key: Key, text: str) -> Problem:
+        """Make the Problem that points at a key path."""
+        return Problem(self.path, self.line(key), ".".join(map(str, key)), text)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rule:
+    """What Annotated adds to a type: `apply` returns the value wanted, or raises ValueError with the remedy.
+
+    `apply` gets data of the annotated type, or of type `raw` where a value is written otherwise than it is
+    kept (``1 MiB`` for an int). `schema` holds what JSON schema can say of it.
+    """
+
+    apply: Callable[[Any], Any]
+    schema: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    raw: Any = None
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """A dataclass with rules over several of its keys.
+
+    `check` is called when its own keys are right, so that it never complains of what follows from a typing
+    error; of a mapping, entries that were themselves wrong are missing. Key paths are relative to the object.
+    """
+
+    def check(self) -> Iterator[Fault]:
+        """Find the faults that only several keys together show."""
+        ...
+
+
+_GIVEN: Final = object()
+
+Given = Annotated[T, _GIVEN]
+"""The type of a dataclass field that is no key of the document, so that `to_data` leaves it out.
+
+A field `at` receives the object's own key path. In the root, a field `source` receives the Source, and others
+what the caller of `build` gives, or their default.
+"""
+
+
+@cache
+def keys(cls: type) -> Mapping[str, Any]:
+    """List the keys that the document has for a dataclass, in order, each with its type hint."""
+    hints = get_type_hints(cls, include_extras=True)
+    return {f.name: hints[f.name] for f in dataclasses.fields(cls) if _GIVEN not in extras(hints[f.name])}
+
+
+def required(cls: type) -> list[str]:
+    """List the keys that the document must have for a dataclass."""
+    needed = [f.name for f in dataclasses.fields(cls) if f.default is MISSING and f.default_factory is MISSING]
+    return [name for name in keys(cls) if name in needed]
+
+
+def extras(hint: Any) -> tuple[Any, ...]:
+    """List what Annotated adds to a hint: Rules, and the description of a key as a str."""
+    return get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+
+
+def description(hint: Any) -> str:
+    """Find the description of a key, for people and editors, in its hint."""
+    return next((extra for extra in extras(hint) if isinstance(extra, str)), "")
+
+
+def pattern(regex: str, expected: str) -> Rule:
+    """Make the rule that a text as a whole matches `regex`; `expected` says so in words."""
+
+    def apply(text: str) -> str:
+        if re.fullmatch(regex, text) is None:
+            raise ValueError(f"expected {expected}, found '{text}'")
+        return text
+
+    return Rule(apply, {"pattern": f"^(?:{regex})$"})
+
+
+def build(cls: type[T], data: object, source: Source, **givens: object) -> T:
+    """Build an object of dataclass `cls` out of plain data (dict, list, scalars).
+
+    Numbers are not taken for text nor text for numbers; an int serves as a float, a decimal text as an int
+    key (JSON has no other keys); nothing (null) serves as a mapping where no key is required. Raises
+    DeclarationError with every Problem found.
+    """
+    value, problems = attempt(cls, data, source, **givens)
+    if value is None or problems:
+        raise DeclarationError(sorted(problems))
+    return value
+
+
+def attempt(cls: type[T], data: object, source: Source, **givens: object) -> tuple[T | None, list[Problem]]:
+    """Do what `build` does, but return the problems, for callers that have some of their own to add.
+
+    The value is None, or incomplete, when there are problems.
+    """
+    builder = _Builder()
+    value = builder.instance(cls, data, (), {"source": source, **givens})
+    return (None if value is _BROKEN else value), [source.problem(at, text) for at, text in builder.faults]
+
+
+def to_data(value: object) -> Any:
+    """Turn an object back into plain data that `json` can write and `build` accepts."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {name: to_data(getattr(value, name)) for name in keys(type(value))}
+    if isinstance(value, Mapping):
+        return {str(name): to_data(item) for name, item in value.items()}
+    if isinstance(value, tuple):
+        return [to_data(item) for item in value]
+    return value
+
+
+def found(data: object) -> str:
+    """Say what plain data is, for the end of an error: ``the text 'x'``, ``a list``, ``nothing``."""
+    match data:
+        case None:
+            return "nothing"
+        case bool():
+            return "true" if data else "false"
+        case int() | float():
+            return f"the number {data}"
+        case str():
+            return f"the text '{data}'"
+        case Mapping():
+            return "a mapping"
+        case _:
+            return "a list"
+
+
+_BROKEN: Final = object()
+"""Stands for a value whose faults are already noted."""
+
+_EXPECTED: Final[Mapping[Any, str]] = {
+    str: "text",
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+}
+
+
+class _Builder:
+    """One walk over the data, in which `faults` gathers."""
+
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
+
+    def fault(self, at: Key, text: str) -> object:
+        self.faults.append((at, text))
+        return _BROKEN
+
+    def value(self, hint: Any, data: object, at: Key) -> Any:
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            return self.instance(hint, data, at, {})
+        way = _WAYS.get(get_origin(hint), _Builder.scalar)
+        return way(self, hint, data, at)
+
+    def ruled(self, hint: Any, data: object, at: Key) -> Any:
+        before = len(self.faults)
+        rules = [rule for rule in extras(hint) if isinstance(rule, Rule)]
+        raw = next((rule.raw for rule in rules if rule.raw is not None), hint.__origin__)
+        value = self.value(raw, data, at)
+        if len(self.faults) > before:
+            return value
+        try:
+            for rule in rules:
+                value = rule.apply(value)
+        except ValueError as error:
+            return self.fault(at, str(error))
+        return value
+
+    def literal(self, hint: Any, data: object, at: Key) -> Any:
+        choices = get_args(hint)
+        if data in choices:
+            return data
+        remedy = did_you_mean(data, map(str, choices)) if isinstance(data, str) else ""
+        return self.fault(at, f"expected {_either(map(str, choices))}, found {found(data)}{remedy}")
+
+    def union(self, hint: Any, data: object, at: Key) -> Any:
+        arms = [arm for arm in get_args(hint) if arm is not NoneType]
+        if data is None and NoneType in get_args(hint):
+            return None
+        if len(arms) == 1:
+            return self.value(arms[0], data, at)
+        for arm in arms:
+            trial = _Builder()
+            value = trial.value(arm, data, at)
+            if not trial.faults:
+                return value
+        return self.fault(at, f"expected {_either(_EXPECTED[arm] for arm in arms)}, found {found(data)}")
+
+    def sequence(self, hint: Any, data: object, at: Key) -> Any:
+        if not isinstance(data, list):
+            return self.fault(at, f"expected a list, found {found(data)}")
+        inner = get_args(hint)[0]
+        values = tuple(self.value(inner, item, (*at, index)) for index, item in enumerate(data))
+        return _BROKEN if _BROKEN in values else values
+
+    def mapping(self, hint: Any, data: object, at: Key) -> Any:
+        key_hint, inner = get_args(hint)
+        if not isinstance(data, Mapping):
+            return self.fault(at, f"expected a mapping, found {found(data)}")
+        pairs = [
+            (
+                self.value(key_hint, _numbered(key_hint, name), (*at, name)),
+                self.value(inner, item, (*at, name)),
+            )
+            for name, item in data.items()
+        ]
+        return {name: item for name, item in pairs if name is not _BROKEN and item is not _BROKEN}
+
+    def instance(self, cls: type, data: object, at: Key, givens: Mapping[str, object]) -> Any:
+        hints = keys(cls)
+        needed = required(cls)
+        if data is None and not needed:
+            data = {}
+        if not isinstance(data, Mapping):
+            return self.fault(at, f"expected a mapping with keys of {', '.join(hints)}, found {found(data)}")
+        self.unknown(hints, data, at)
+        self.missing([name for name in needed if name not in data], hints, at)
+        values = {name: self.value(hints[name], data[name], (*at, name)) for name in hints if name in data}
+        if _BROKEN in values.values() or not values.keys() >= set(needed):
+            return _BROKEN
+        told = {"at": at, **givens}
+        others = [
+            f.name for f in dataclasses.fields(cls) if f.name not in hints and (f.name in told or f.default is MISSING)
+        ]
+        made = cls(**values, **{name: told[name] for name in others})
+        if isinstance(made, Checked) and data.keys() <= hints.keys():
+            self.faults += [((*at, *below), text) for below, text in made.check()]
+        return made
+
+    def unknown(self, hints: Mapping[str, Any], data: Mapping[Any, object], at: Key) -> None:
+        for name in data:
+            if name not in hints:
+                remedy = did_you_mean(str(name), hints) or f"; the keys here are {', '.join(hints)}"
+                self.fault((*at, name), f"unknown key{remedy}")
+
+    def missing(self, names: list[str], hints: Mapping[str, Any], at: Key) -> None:
+        for name in names:
+            what = description(hints[name])
+            self.fault((*at, name), f"this key is missing; it is required{': ' if what else ''}{what}")
+
+    def scalar(self, hint: Any, data: object, at: Key) -> Any:
+        if hint is float and isinstance(data, int) and not isinstance(data, bool):
+            data = float(data)
+        if type(data) is not hint:
+            remedy = "; put it in quotes" if hint is str and isinstance(data, bool | int | float) else ""
+            return self.fault(at, f"expected {_EXPECTED[hint]}, found {found(data)}{remedy}")
+        if isinstance(data, float) and not math.isfinite(data):
+            return self.fault(at, f"expected a finite number, found {data}")
+        return data
+
+
+_WAYS: Final[Mapping[Any, Callable[[_Builder, Any, object, Key], Any]]] = {
+    Annotated: _Builder.ruled,
+    Literal: _Builder.literal,
+    Union: _Builder.union,
+    UnionType: _Builder.union,
+    tuple: _Builder.sequence,
+    Mapping: _Builder.mapping,
+}
+"""How a hint is built, by its origin; the others are scalars and dataclasses."""
+
+
+def _numbered(hint: Any, name: object) -> object:
+    """Undo what JSON did to an integer key."""
+    if hint is int and isinstance(name, str) and re.fullmatch(r"-?(0|[1-9][0-9]*)", name):
+        return int(name)
+    return name
+
+
+def _either(words: Iterable[str]) -> str:
+    *most, last = words
+    return f"{', '.join(most)} or {last}" if most else last

@@ -1,0 +1,364 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The supervisor's one loop: signals, the loader's answers, the exporter's end, the time of a retry.
+
+`probed run` makes one and calls `run`. Signal handlers only queue; everything happens here, one thing after another.
+"""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import signal
+import socket
+import time
+
+from probed import log, messages
+from probed.config.listen_address import parse_address
+from probed.errors import ConfigurationError, HostError, LoadError
+from probed.ipc import manifest
+from probed.ipc.child_process import why_not
+from probed.ipc.loader_process import Held, Hook, Loading, Reading, Refused, Result, wait
+from probed.ipc.manifest import Start, Status
+from probed.linux import privilege
+from probed.supervisor import listeners
+from probed.supervisor.attached import Attached
+from probed.supervisor.exporter_process import Exporting
+from probed.supervisor.options import Options
+from probed.supervisor.probe_states import Probes
+from probed.supervisor.reload_state import Reloads
+from probed.supervisor.signals import Signals
+from probed.supervisor.systemd import listen_fds as passed
+from probed.supervisor.systemd.fdstore import Store
+from probed.supervisor.systemd.notify import Notices, sender, status_line, watchdog_seconds
+from probed.supervisor.web_config_watcher import Web
+
+LOG = logging.getLogger("supervisor")
+
+
+class Daemon:
+    """Everything that is always there. Not reusable."""
+
+    def __init__(self, options: Options) -> None:
+        """Read the configuration, check privilege, bind: whatever would make running pointless is an error here.
+
+        Raises ConfigurationError and HostError.
+        """
+        self._options = options
+        self._loading: Loading | None = Loading()
+        reading = self._read_first(self._loading)
+        self._settings = options.over(reading.settings)
+        log.start("supervisor", self._settings.log_level, self._settings.log_format)
+        privilege.require_bpf()
+        send = sender()
+        self._notices = Notices(send)
+        self._store = Store(send)
+        given = passed.receive()
+        self._attached = Attached(self._store, given.others)
+        self._probes = Probes(self._attached.let_go)
+        self._names_to_load = self._probes.start(reading.wanted, self._attached.take_over(given.others))
+        self._sockets = self._listen(given)
+        patience = watchdog_seconds() / 3
+        hooks = self._attached.hooks
+        self._exporting = Exporting(self._start_message(), self._sockets, patience, hooks, self._reload_wanted)
+        self._web = self._read_web()
+        privilege.keep_only(privilege.SUPERVISOR)
+        self._reloads = Reloads(self._notices, self._exporting.tell_reloaded)
+        self._reload_again = False
+        self._bcc_version = self._store.bcc_version
+        self._started = False
+        self._stopping = False
+
+    def _read_first(self, loading: Loading) -> Reading:
+        loading.read(self._options.files)
+        while True:
+            event = wait(loading)
+            if isinstance(event, Reading):
+                return event
+            if isinstance(event, Refused):
+                raise ConfigurationError(event.text)
+
+    def _read_web(self) -> Web | None:
+        if self._settings.web_config_file is None:
+            return None
+        web = Web(self._settings.web_config_file, self._exporting.tell_web)
+        self._exporting.web_fd = web.fd
+        return web
+
+    def _listen(self, given: passed.Passed) -> list[socket.socket]:
+        if self._options.systemd_socket:
+            return listeners.activated(given.activated)
+        if given.kept:
+            self._store.forget_listeners()
+        sockets = listeners.bind(map(parse_address, self._settings.listen_addresses), given.kept)
+        self._store.keep_listeners([each.fileno() for each in sockets])
+        return sockets
+
+    def _start_message(self) -> Start:
+        settings = self._settings
+        return Start(
+            manifest.VERSION, settings.telemetry_path, privilege.is_root(), settings.user, settings.log_level,
+            settings.log_format, watchdog_seconds() / 9, settings.web_config_file is not None,
+            settings.max_requests, settings.enable_lifecycle,
+        )  # fmt: skip
+
+    def run(self) -> int:
+        """Run until SIGTERM or SIGINT; return the exit status. Raises HostError when nothing can be loaded at start."""
+        self._signals = Signals()
+        try:
+            self._notices.status(f"loading {len(self._names())} probes")
+            self._exporting.launch(self._probes.held(), None if self._names_to_load else self._status())
+            assert self._loading is not None
+            self._load(self._loading, self._names_to_load)
+            while not self._stopping:
+                self._turn()
+        except BaseException:
+            self._shut_down()
+            raise
+        return 1 if self._shut_down() else 0
+
+    def _names(self) -> list[str]:
+        return [state.wanted.request.name for state in self._probes]
+
+    def _turn(self) -> None:
+        """Wait for the next thing, and do it."""
+        with selectors.PollSelector() as selector:  # it takes no descriptor, of which there may be none left
+            selector.register(self._signals, selectors.EVENT_READ, self._on_signals)
+            if self._loading is not None:
+                selector.register(self._loading.fileno(), selectors.EVENT_READ, self._on_loader)
+            if self._web is not None and self._web.reading:
+                selector.register(self._web.fileno(), selectors.EVENT_READ, self._on_web)
+            child = self._exporting.child
+            if child is not None:
+                selector.register(child.pidfd, selectors.EVENT_READ, self._on_exporter_end)
+                selector.register(child.channel, selectors.EVENT_READ, self._on_exporter_word)
+            ready = [key.data for key, _ in selector.select(self._timeout())]
+        for act in sorted(ready, key=self._on_exporter_end.__eq__):  # its last words come before its end
+            act()
+        self._on_clock()
+
+    def _timeout(self) -> float | None:
+        loading = self._loading.deadline if self._loading else None
+        retry = None if loading else self._probes.next_retry()
+        web = self._web.due() if self._web else None
+        moments = [loading, retry, web, self._exporting.restart_at, self._exporting.stuck_at]
+        due = [moment for moment in moments if moment is not None]
+        return max(0.0, min(due) - time.monotonic()) if due else None
+
+    def _on_web(self) -> None:
+        if self._web is not None and self._web.heard():
+            self._web_was_read()
+
+    def _web_was_read(self) -> None:
+        if self._started:
+            self._exporting.tell_status(self._status())
+        self._answer_reload()
+
+    def _answer_reload(self) -> None:
+        """Let whoever asked for a reload by HTTP know how it ended, once all of it has."""
+        if self._loading is None and not (self._web and self._web.reading):
+            self._reloads.answer([self._web.wrong] if self._web and self._web.wrong else [])
+
+    def _on_clock(self) -> None:
+        now = time.monotonic()
+        if self._web is not None and self._web.on_clock(now):
+            self._web_was_read()
+        if self._loading is not None and self._loading.deadline <= now:
+            self._on_loader()
+        if self._exporting.stuck_at is not None and self._exporting.stuck_at <= now:
+            self._exporting.end_stuck()
+        if self._exporting.restart_at is not None and self._exporting.restart_at <= now:
+            self._exporting.launch(self._probes.held(), self._status() if self._started else None)
+        if self._loading is None:
+            due = self._probes.due(now)
+            if due:
+                self._try_again(due)
+
+    def _try_again(self, names: list[str]) -> None:
+        try:
+            loading = Loading()
+        except HostError as error:
+            for name in names:
+                self._failed(LoadError(name, "internal", str(error)))
+            self._exporting.tell_status(self._status())
+        else:
+            self._load(loading, names)
+
+    def _on_signals(self) -> None:
+        for each in self._signals.read():
+            if each == signal.SIGHUP:
+                self._reload()
+            else:
+                LOG.info("%s: stopping", each.name)
+                self._stopping = True
+
+    def _on_exporter_end(self) -> None:
+        self._exporting.died()
+
+    def _on_exporter_word(self) -> None:
+        """Pass its sign of life on: whoever gets this far moves."""
+        pulse = self._exporting.heard()
+        if pulse is None:
+            return
+        line = status_line(self._status().probes, pulse)
+        self._notices.all_moves(line, settled=pulse.informed and not self._reloads.under_way)
+
+    # Loading: at start, at a reload, at a retry.
+
+    def _load(self, loading: Loading, names: list[str]) -> None:
+        self._loading = loading
+        loading.load(
+            [wanted.request for wanted in self._probes.requests(names)], "attach", self._attached.hooks.arrays()
+        )
+        self._look_whether_done()
+
+    def _on_loader(self) -> None:
+        assert self._loading is not None
+        try:
+            event = self._loading.step()
+        except HostError as error:
+            self._nothing_can_be_loaded(error)
+            event = None
+        self._bcc_version = self._loading.bcc_version or self._bcc_version
+        match event:
+            case Reading():
+                self._reload_with(self._loading, event)
+                return
+            case Refused():
+                self._reloads.refuse(event.text)
+            case Hook():
+                self._attached.add(event)
+            case Result(name, Held() as held):
+                self._came_up(name, held)
+            case Result(_, LoadError() as failure):
+                self._failed(failure)
+        self._look_whether_done()
+
+    def _look_whether_done(self) -> None:
+        if self._loading is not None and self._loading.done:
+            self._loading = None
+            self._loaded_all()
+
+    def _nothing_can_be_loaded(self, error: HostError) -> None:
+        if not self._started:
+            raise error
+        for name in self._probes.outdated():
+            self._failed(LoadError(name, error.reason, str(error)))
+        self._reloads.successful = False
+
+    def _came_up(self, name: str, held: Held) -> None:
+        other = self._probes.other_with_metric_of(held)
+        if other is not None:
+            held.close()
+            self._failed(LoadError(name, "declaration", f"probe '{other}', which runs, has a metric of the same name"))
+            return
+        try:
+            self._attached.attach(held, self._bcc_version)
+        except OSError as error:
+            self._failed(LoadError(name, "attach_point", f"cannot join a chain of programs: {error}", error.errno or 0))
+            return
+        try:
+            self._exporting.add(held)
+        except OSError as error:
+            self._attached.let_go(held)
+            self._failed(LoadError(name, "internal", f"it cannot be handed over: {why_not(error)}", error.errno or 0))
+            return
+        self._probes.came_up(name, held)
+        LOG.info("probe '%s' is up", name, extra={"PROBE": name})
+
+    def _failed(self, error: LoadError) -> None:
+        wait = self._probes.failed(error, time.monotonic())
+        fields = {"PROBE": error.probe, "REASON": error.reason, "MESSAGE_ID": messages.PROBE_FAILED}
+        fields |= {"ERRNO": str(error.errno)} if error.errno else {}
+        LOG.error("%s; the other probes are not concerned; trying again in %g s", error, wait, extra=fields)
+        if self._reloads.under_way:
+            self._reloads.fail(str(error))
+
+    def _loaded_all(self) -> None:
+        self._attached.keep_only(self._probes.held())
+        if not self._started:
+            for listener in self._sockets:
+                scheme = "https" if self._web and self._web.summary.tls else "http"
+                LOG.info("serving %s", listeners.url(listener, self._settings.telemetry_path, scheme))
+            self._log_states("started", {"MESSAGE_ID": messages.STARTED})
+        elif self._reloads.under_way:
+            self._log_states("reloaded", {"MESSAGE_ID": messages.RELOADED})
+        else:
+            self._log_states("probes", {})
+        self._started = True
+        self._reloads.end()
+        self._exporting.tell_status(self._status())
+        if self._reload_again:
+            self._reload_again = False
+            self._reload()
+        self._answer_reload()
+
+    def _log_states(self, what: str, extra: dict[str, str]) -> None:
+        up, wanted = len(self._probes.held()), len(self._names())
+        level = logging.INFO if up == wanted else logging.WARNING
+        LOG.log(level, "%s: %d of %d probes up", what, up, wanted, extra=extra)
+
+    def _status(self) -> Status:
+        return Status(
+            probes=tuple(state.status() for state in self._probes),
+            bcc_version=self._bcc_version,
+            reload_successful=self._reloads.successful,
+            reload_success_time=self._reloads.success_time,
+            exporter_restarts=self._exporting.restarts,
+            web=self._web.status() if self._web else None,
+        )
+
+    # Reload.
+
+    def _reload_wanted(self) -> None:
+        """Reload because the exporter was asked to by HTTP, and tell it how that ended."""
+        self._reloads.ask()
+        self._reload()
+
+    def _reload(self) -> None:
+        if self._loading is not None:
+            self._reload_again = True
+            return
+        self._reloads.begin()
+        if self._web is not None:
+            self._web.read()
+        try:
+            self._loading = Loading()
+        except HostError as error:
+            self._reloads.refuse(str(error))
+            self._loaded_all()
+        else:
+            self._loading.read(self._options.files)
+
+    def _reload_with(self, loading: Loading, reading: Reading) -> None:
+        settings = self._options.over(reading.settings)
+        if settings != self._settings:
+            loading.abort()
+            self._reloads.refuse(
+                "'web', 'exporter' and 'log' cannot change while probed runs: restart it, or put them back"
+            )
+            self._look_whether_done()
+            return
+        names, gone = self._probes.want(reading.wanted)
+        for name in gone:
+            self._exporting.remove(name)
+            LOG.info("probe '%s' is gone", name, extra={"PROBE": name})
+        self._reloads.accept()
+        LOG.info("reloading: %d probes to load, %d unchanged", len(names), len(reading.wanted) - len(names))
+        self._load(loading, names)
+
+    def _shut_down(self) -> str:
+        """Detach, let the exporter drain once more and end it; return what went wrong with that."""
+        self._notices.stopping()
+        if self._loading is not None:
+            self._loading.abort()
+        if self._web is not None:
+            self._web.close()
+        self._attached.end()
+        how = self._exporting.stop()
+        if how:
+            LOG.error("the exporter %s", how)
+        if not self._store.keeps:
+            self._probes.close()
+        for listener in self._sockets:
+            listener.close()
+        return how

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""systemd's side: notifications, passed sockets, the fd store."""

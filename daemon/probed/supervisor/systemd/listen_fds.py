@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fds that systemd passes at the start: listening sockets of a .socket unit, and what rested in its fd store.
+
+`daemon` asks once. Source: sd_listen_fds_with_names(3).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from probed.errors import HostError
+from probed.supervisor.systemd.fdstore import LISTENER
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Fds that are ours to close: `kept` an earlier probed bound, `activated` a .socket unit; `others` have names."""
+
+    kept: list[socket.socket] = field(default_factory=list)
+    activated: list[socket.socket] = field(default_factory=list)
+    others: dict[int, str] = field(default_factory=dict)
+
+
+def receive() -> Passed:
+    """Take what systemd passed; nothing, where it did not start us."""
+    if "LISTEN_FDS" not in os.environ:
+        return Passed()
+    try:
+        from systemd import daemon
+    except ImportError as error:
+        raise HostError("systemd passes fds, which needs python3-systemd: install it") from error
+    return sort(daemon.listen_fds_with_names())
+
+
+def sort(fds: Mapping[int, str]) -> Passed:
+    """Tell sockets from the rest, and whose they are."""
+    passed = Passed()
+    for fd, name in fds.items():
+        if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+            passed.others[fd] = name
+        elif name == LISTENER:
+            passed.kept.append(socket.socket(fileno=fd))
+        else:
+            passed.activated.append(socket.socket(fileno=fd))
+    return passed
