@@ -9,9 +9,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from fixtures import Install
 
-from daemon import Daemon
+from support.kernel_fixtures import Install
+from support.running_daemon import Daemon
 
 TIMES = 7
 

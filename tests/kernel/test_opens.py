@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fixtures import Install
 
-from daemon import Daemon, rise
+from support.kernel_fixtures import Install
+from support.running_daemon import Daemon, rise
 
 FAILURES = "probed_open_failures_total"
 OPENS = "probed_opens_total"
