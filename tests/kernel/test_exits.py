@@ -9,10 +9,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from fixtures import Install, Start
 
-from cgroup2 import Cgroups, run_in
-from daemon import Daemon, site
+from support.cgroup2 import Cgroups, run_in
+from support.kernel_fixtures import Install, Start
+from support.running_daemon import Daemon, site
 
 TIMES = 7
 

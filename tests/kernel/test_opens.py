@@ -7,10 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fixtures import Install
 
-from cgroup2 import Cgroups, run_in
-from daemon import Daemon, Page, rise
+from support.cgroup2 import Cgroups, run_in
+from support.running_daemon import Daemon, Page, rise
 
 FAILURES = "probed_open_failures_total"
 OPENS = "probed_opens_total"
