@@ -6,7 +6,7 @@ from __future__ import annotations
 from probed.exporter.bpf.reading_schedule import MANY_ANNOUNCED, MOST_ANNOUNCED, PATIENT_BEATS, ReadingSchedule
 from probed.exporter.cgroup.tree import MOST_REMOVED
 
-RING_EVENTS = 504
+RING_EVENTS = 2016
 """Of the probe `cgroups`: so many announcements at most come with one drain."""
 
 

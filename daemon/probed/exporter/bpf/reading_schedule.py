@@ -13,7 +13,7 @@ from collections.abc import Sequence
 MOST_ANNOUNCED = 1 << 10
 """Announcements after which the maps are read at once, or an eighth of the smallest map's room if that is less.
 
-A control group has two: made, and removed. The probe `cgroups` wakes the loop every quarter of its ring, 126 of them.
+A control group has two: made, and removed. The probe `cgroups` wakes the loop every quarter of its ring, 504 of them.
 """
 
 MANY_ANNOUNCED = 1 << 6

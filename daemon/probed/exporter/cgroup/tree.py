@@ -6,8 +6,8 @@ privilege: the tree is readable for every user. An id is the inode of the direct
 (Linux include/linux/cgroup.h, cgroup_id()).
 
 Paths of living and of removed cgroups are kept apart, each up to a bound. A path takes 60 bytes and its text, an entry
-of the tables 100: 210 bytes for a usual path of 50 characters, 1.2 KB for one of `LONGEST`. So 4,096 removed cgroups
-take 0.9 MB, at most 5 MB, and 32,768 living ones 7 MB, at most 39 MB.
+of the tables 100: 210 bytes for a usual path of 50 characters, 1.2 KB for one of `LONGEST`. So 8,192 removed cgroups
+take 1.7 MB, at most 10 MB, and 32,768 living ones 7 MB, at most 39 MB.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LOG = logging.getLogger("exporter")
 MADE, REMOVED, RENAMED = range(3)
 """enum kind of probes/cgroups/cgroups.bpf.c."""
 
-MOST_REMOVED = 1 << 12
+MOST_REMOVED = 1 << 13
 """Paths of removed cgroups that are kept. Past it the longest removed goes first.
 
 `collector` reads all rings and maps before so many more are removed: until then an event or an entry can have the id.
