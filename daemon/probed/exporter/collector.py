@@ -12,11 +12,12 @@ import logging
 import os
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from probed.exporter.bpf.reading_schedule import ReadingSchedule
 from probed.exporter.cgroup.attribution import Attribution, attribute
 from probed.exporter.cgroup.tree import Cgroups
 from probed.exporter.decoders import Context
@@ -47,7 +48,8 @@ class Collection:
         self._supervisor_statm = supervisor_statm
         self._lock = threading.Lock()
         self._cgroups = Cgroups()
-        self._context = Context(self._attribution, Path("/"), self._cgroups.living)
+        self._context = Context(self._attribution, Path("/"), self._cgroups.living, self._cgroups.removed)
+        self._schedule = ReadingSchedule()
         self._probes: dict[str, RunningProbe] = {}
         self._numbers: dict[str, ProbeNumbers] = {}
         self._left_out = set[str]()
@@ -103,34 +105,73 @@ class Collection:
             gc.collect()  # its tables are in cycles, which keep its ring and its counters mapped
 
     def drain(self) -> None:
-        """Count what waits in every ring."""
+        """Count the events that wait in every ring; read the maps too when many control groups were announced."""
         with self._lock:
             self._drain()
+            if self._schedule.is_due_at_once(self._cgroups.announced, self._cgroup_rooms()):
+                self._read_maps()
+
+    def keep_up(self) -> None:
+        """Read the maps if no scrape did so for a while and there is reason; called with each heartbeat.
+
+        Announcements that wait are such a reason: they are drained to be counted.
+        """
+        with self._lock:
+            announcing = self._probes.get(ANNOUNCES_CGROUPS)
+            if announcing is not None and announcing.fill:
+                self._drain()
+            filling = any(probe.is_filling for probe in self._probes.values())
+            if self._schedule.is_due_at_beat(self._cgroups.announced, announcing is not None, filling):
+                self._read_maps()
+
+    def _cgroup_rooms(self) -> list[int]:
+        return [room for probe in self._probes.values() if (room := probe.cgroup_room) is not None]
 
     def _drain(self) -> dict[str, int]:
         """Drain every ring; return by probe how many bytes waited there.
 
-        Who makes a cgroup does so before anything happens in it. So the announcements are taken after it was seen
-        how far the other rings have come, and before those are read.
+        A cgroup is announced before an event can have its id. So the announcements are taken after the ends of the
+        other rings were read, and before their events.
         """
         self._drains += 1
         fill = {name: probe.fill for name, probe in self._probes.items()}
         ends = {name: probe.waiting() for name, probe in self._probes.items()}
+        self._hear_announcements()
+        for name, probe in self._probes.items():
+            if name != ANNOUNCES_CGROUPS:
+                probe.drain(ends[name])
+        return fill
+
+    def _hear_announcements(self) -> None:
         announcing = self._probes.get(ANNOUNCES_CGROUPS)
         if announcing is not None:
             announcing.drain(announcing.waiting())
-        for name, probe in self._probes.items():
-            if probe is not announcing:
-                probe.drain(ends[name])
-        return fill
+        if self._cgroups.found_missed():
+            for probe in self._probes.values():
+                probe.forget_keys()
+
+    def _read_maps(self) -> set[str]:
+        """Read and count the maps of all probes; return the names of those where that failed.
+
+        A cgroup is announced before an entry can have its id. So the announcements are taken between the reading and
+        the counting.
+        """
+        failed = {name for name, probe in self._probes.items() if not self._attempt(probe, probe.read_maps)}
+        self._hear_announcements()
+        read = [probe for name, probe in self._probes.items() if name not in failed]
+        failed.update(probe.loaded.name for probe in read if not self._attempt(probe, probe.count_maps))
+        self._schedule.begin(self._cgroups.announced)
+        return failed
 
     def scrape(self) -> list[Family]:
         """Return every family of this moment, the probes' first."""
         families: list[Family] = []
         with self._lock:
             fill = self._drain()
+            failed = self._read_maps()
             for name, probe in self._probes.items():
-                families += self._collect(probe, fill[name])
+                if name not in failed:
+                    families += self._collect(probe, fill[name])
             self._failures.update(self._left_out)
             numbers = list(self._numbers.values())
             drains, unknown = self._drains, self._cgroups.unknown
@@ -149,14 +190,25 @@ class Collection:
 
     def _collect(self, probe: RunningProbe, fill: int) -> list[Family]:
         """Take one probe's families and sums; where that fails, it costs only this probe's families."""
+        families: list[Family] = []
+
+        def take() -> None:
+            nonlocal families
+            families, self._numbers[probe.loaded.name] = probe.collect(fill)
+
+        self._attempt(probe, take)
+        return families
+
+    def _attempt(self, probe: RunningProbe, step: Callable[[], None]) -> bool:
+        """Take a step of one probe's collection; say whether it succeeded. A failure is counted and logged."""
         name = probe.loaded.name
         try:
-            families, self._numbers[name] = probe.collect(fill)
+            step()
         except Exception as error:  # the border around one probe's collection
             self._failures[name] += 1
             self._seldom.log(logging.ERROR, f"probe '{name}': cannot be collected: {type(error).__name__}: {error}")
-            return []
-        return families
+            return False
+        return True
 
     def totals(self) -> list[ProbeNumbers]:
         """Return the sums of events, for the last log line."""

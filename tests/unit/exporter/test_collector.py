@@ -33,6 +33,12 @@ class Fake:
     def drain(self, _: int) -> None:
         pass
 
+    def read_maps(self) -> None:
+        pass
+
+    def count_maps(self) -> None:
+        pass
+
     def collect(self, _: int) -> tuple[list[Any], ProbeNumbers]:
         if self.broken:
             raise OSError(9, "Bad file descriptor")

@@ -21,6 +21,7 @@ class Counting:
 
     def __init__(self) -> None:
         self.drains = 0
+        self.kept_up = 0
         self.status: Status | None = None
         self.removed: list[str] = []
         self.may_go_on = threading.Event()
@@ -29,6 +30,9 @@ class Counting:
     def drain(self) -> None:
         self.drains += 1
         self.may_go_on.wait()
+
+    def keep_up(self) -> None:
+        self.kept_up += 1
 
     def remove(self, name: str) -> None:
         self.removed.append(name)
@@ -120,10 +124,10 @@ def test_a_fill_mark_is_a_drain(running: Running) -> None:
     assert running.collection.drains == 1
 
 
-def test_a_beat_is_no_drain(running: Running) -> None:
+def test_a_beat_is_no_drain_but_the_collection_hears_of_it(running: Running) -> None:
     running.heart.due = True
     assert running.loop.moves()
-    assert (running.heart.beats, running.collection.drains) == (1, 0)
+    assert (running.heart.beats, running.collection.drains, running.collection.kept_up) == (1, 0, 1)
 
 
 def test_a_loop_that_hangs_in_a_drain_does_not_move(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:

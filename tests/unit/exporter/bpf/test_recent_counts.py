@@ -15,7 +15,7 @@ import pytest
 
 from probed.errors import LoadError
 from probed.exporter.arrays.dtypes import dtype
-from probed.exporter.bpf.map_source import MapSource
+from probed.exporter.bpf.map_source import KnownCgroups, MapSource
 from probed.exporter.bpf.recent_counts import SLOT, RecentCounts
 from probed.ipc.manifest import Field, FieldType, Map, Record
 from probed.loader import pipeline as load
@@ -121,7 +121,7 @@ class Machine:
         self.kernel = Kernel(self.turn)
         self.kernel.living = {1}
         self.source = MapSource(
-            Hash(self.kernel), LAYOUT, ledger(), self.kernel.walk, RecentCounts(Slots(self.kernel))  # type: ignore[arg-type]
+            Hash(self.kernel), LAYOUT, ledger(), KnownCgroups(self.kernel.walk, set), RecentCounts(Slots(self.kernel))  # type: ignore[arg-type]
         )  # fmt: skip
         self.counted = Counter[int]()
 

@@ -101,26 +101,93 @@ def test_a_path_that_is_no_utf8_is_as_the_tree_has_it(host: Path) -> None:
     assert known.path(77) == "/a\udcff"
 
 
-def test_past_the_limit_the_longest_removed_go_first(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cgroups, "MOST", 7)
+def test_of_the_removed_the_longest_removed_go_first(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cgroups, "MOST_REMOVED", 7)
     known = Cgroups(host)
     alive = len(known)
-    for number in range(1000, 1100):
+    for number in range(1000, 1101):
         known.hear(announcements((MADE, number, f"/{number}"), (REMOVED, number, f"/{number}")))
-    assert len(known) == 7
-    assert known.path(1099) == "/1099"
-    assert known.path(1000) is None
+    assert (alive, len(known)) == (5, 5 + 7)
+    assert [known.path(number) for number in (1093, 1094, 1100)] == [None, "/1094", "/1100"]
     assert known.path(number_of(host, "/system.slice/nginx.service")) is not None
-    assert alive == 5
 
 
-def test_an_id_that_comes_again_is_no_longer_removed(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cgroups, "MOST", 7)
+def test_short_lived_ones_have_names_beside_5000_living(host: Path) -> None:
+    known = Cgroups(host)
+    for number in range(1000, 6000):
+        known.hear(announcements((MADE, number, f"/living/{number}")))
+    for number in range(6000, 9000):
+        known.hear(announcements((MADE, number, f"/short/{number}"), (REMOVED, number, f"/short/{number}")))
+    assert [known.path(number) for number in range(1000, 6000)] == [f"/living/{number}" for number in range(1000, 6000)]
+    assert [known.path(number) for number in range(6000, 9000)] == [f"/short/{number}" for number in range(6000, 9000)]
+    assert known.unknown == 0
+
+
+def test_past_the_bound_of_the_living_a_new_one_has_no_name_until_one_is_removed(
+    host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cgroups, "MOST_LIVING", 7)
+    known = Cgroups(host)
+    known.hear(announcements(*((MADE, number, f"/{number}") for number in range(1001, 1004))))
+    assert [known.path(number) for number in (1001, 1002, 1003)] == ["/1001", "/1002", None]
+    known.hear(announcements((REMOVED, 1001, "/1001"), (MADE, 1004, "/1004")))
+    assert [known.path(number) for number in (1001, 1004)] == ["/1001", "/1004"]
+
+
+def test_a_walk_marks_as_removed_what_is_not_in_the_tree(
+    host: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where removals are not announced, or an announcement was lost."""
+    monkeypatch.setattr(cgroups, "MOST_REMOVED", 7)
+    known = Cgroups(host, clock)
+    known.hear(announcements(*((MADE, number, f"/{number}") for number in range(1000, 1101))))
+    clock.now += WALK_SECONDS
+    living = known.living()
+    assert living is not None
+    assert (len(living), len(known), len(known.removed())) == (5, 5 + 7, 7)
+    assert number_of(host, "/system.slice/nginx.service") not in known.removed()
+
+
+def test_an_id_that_comes_again_is_no_longer_removed(host: Path) -> None:
     known = Cgroups(host)
     known.hear(announcements((MADE, 77, "/old"), (REMOVED, 77, "/old"), (MADE, 77, "/new")))
-    for number in range(1000, 1100):
-        known.hear(announcements((MADE, number, f"/{number}"), (REMOVED, number, f"/{number}")))
-    assert known.path(77) == "/new"
+    assert (known.path(77), len(known.removed())) == ("/new", 0)
+
+
+def test_a_cgroup_below_a_very_long_path_has_the_name_of_an_ancestor(tmp_path: Path) -> None:
+    path = "/" + "/".join(["x" * 200] * 6)
+    (tmp_path / "sys/fs/cgroup" / path[1:]).mkdir(parents=True)
+    known = Cgroups(mounted(tmp_path, "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n"))
+    assert known.path(number_of(tmp_path, path)) == "/" + "/".join(["x" * 200] * 5)
+
+
+def test_a_missed_id_is_looked_for_with_the_next_permitted_walk(host: Path, clock: Clock) -> None:
+    known = Cgroups(host, clock)
+    (host / "sys/fs/cgroup/late.service").mkdir()
+    number = number_of(host, "/late.service")
+    assert (known.path(number), known.found_missed()) == (None, False)
+    clock.now = WALK_SECONDS
+    assert [known.found_missed(), known.found_missed()] == [True, False]
+    assert known.path(number) == "/late.service"
+
+
+def test_an_id_that_a_walk_does_not_find_is_not_looked_for_again(
+    host: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = Cgroups(host, clock)
+    assert known.path(10**9) is None
+    clock.now = WALK_SECONDS
+    assert not known.found_missed()
+    clock.now = 2 * WALK_SECONDS
+    monkeypatch.setattr(known, "walk", lambda: pytest.fail("there is no reason for a walk"))
+    assert not known.found_missed()
+
+
+def test_an_announcement_that_comes_late_is_an_answer_too(host: Path) -> None:
+    known = Cgroups(host)
+    assert known.path(77) is None
+    known.hear(announcements((MADE, 77, "/late")))
+    assert [known.found_missed(), known.found_missed()] == [True, False]
 
 
 @pytest.mark.parametrize(

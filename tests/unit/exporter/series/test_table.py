@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probed.exporter.arrays.dtypes import dtype
-from probed.exporter.bpf.map_source import MapSource
+from probed.exporter.bpf.map_source import KnownCgroups, MapSource
 from probed.exporter.decoders import decoder
 from probed.exporter.series import budget as budget_module
 from probed.exporter.series import table as series_module
@@ -225,7 +225,7 @@ class Kernel:
     def __init__(self, maps: int = 1) -> None:
         self._maps = [CountMapOfTest() for _ in range(maps)]
         layout = Map("names", "percpu_hash", Record(28, FIELDS[1:2]), 1 << 14)
-        self._sources = [MapSource(each, layout, ledger(), lambda: None) for each in self._maps]
+        self._sources = [MapSource(each, layout, ledger(), KnownCgroups(lambda: None, set)) for each in self._maps]
 
     def scrape(self, series: SeriesTable, *contents: dict[str, int]) -> None:
         for each, content in zip(self._maps, contents, strict=True):
