@@ -8,10 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fixtures import Start
-
-from cgroup2 import Cgroups
-from daemon import Page
+from support.cgroup2 import Cgroups
+from support.kernel_fixtures import Start
+from support.running_daemon import Page
 
 GROUPS, OPENS = 10_007, 3
 """More control groups than the map of opens has room for."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.cgroup2 import Cgroups, run_in
+from support.kernel_fixtures import Install
 from support.running_daemon import Daemon, Page, rise
 
 FAILURES = "probed_open_failures_total"

@@ -25,7 +25,7 @@ from probed.exporter.self_metrics.process import Process
 from probed.exporter.self_metrics.stats import ProbeNumbers
 from probed.exporter.series.table import SeriesTable
 from probed.ipc.manifest import Field, Label, LoadedProbe, Map, Metric, Record
-from series_tables import Clock, ledger, shown
+from support.unit.series_tables import Clock, ledger, shown
 
 DAY, BEAT_SECONDS = 86_400, 20
 OPENS, EXECS = 3, 5
