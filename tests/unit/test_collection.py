@@ -48,7 +48,7 @@ def both(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collection]:
     """A collection of probes `a` and `b`."""
     monkeypatch.setattr(collection, "RunningProbe", Fake)
     with open("/proc/self/statm") as statm:  # noqa: PTH123 (the open file is what is handed over)
-        both = Collection(Build("1", "3", "", "6"), Process(), 1, statm.fileno())
+        both = Collection(Build("1", "3", "", "6"), Process(1.0), 1, statm.fileno())
         for name in "ab":
             both.add(LoadedProbe(name, "1", None, 0, (), (), ()), {})
         failures = dict.fromkeys(REASONS, 0)

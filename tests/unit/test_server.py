@@ -488,7 +488,7 @@ probes = (ProbeStatus("p", "d", False, "verifier", "<é>", {}),)
 status = Status(
     probes=probes, bcc_version="", reload_successful=True, reload_success_time=1.5, exporter_restarts=0
 )
-process = Process()
+process = Process(1.0)
 broken, unready = [], []
 
 def scrape():
