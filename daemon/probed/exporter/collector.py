@@ -11,8 +11,9 @@ import gc
 import logging
 import os
 import threading
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,8 +24,9 @@ from probed.exporter.decoders import Context
 from probed.exporter.exposition.family import Family
 from probed.exporter.probe import RunningProbe
 from probed.exporter.self_metrics import daemon as itself
+from probed.exporter.self_metrics import probes
 from probed.exporter.self_metrics.process import Process
-from probed.exporter.self_metrics.stats import ProbeNumbers
+from probed.exporter.self_metrics.stats import ProbeNumbers, WorkNumbers
 from probed.ipc.manifest import LoadedProbe, Status
 from probed.log_limiter import Seldom
 
@@ -40,7 +42,14 @@ UNKNOWN = Attribution("unknown", "")
 class Collection:
     """The running probes by name, and the last `Status` from the supervisor (None until it has one)."""
 
-    def __init__(self, build: itself.Build, process: Process, cpus: int, supervisor_statm: int) -> None:
+    def __init__(
+        self,
+        build: itself.Build,
+        process: Process,
+        cpus: int,
+        supervisor_statm: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._build = build
         self._process = process
         self._cpus = cpus
@@ -51,9 +60,11 @@ class Collection:
         self._probes: dict[str, RunningProbe] = {}
         self._numbers: dict[str, ProbeNumbers] = {}
         self._left_out = set[str]()
+        self._warned = set[str]()
         self._failures: Counter[str] = Counter()
         self._seldom = Seldom(LOG)
-        self._drains = 0
+        self._clock = clock
+        self._work = WorkNumbers()
         self.status: Status | None = None
 
     def add(self, loaded: LoadedProbe, fds: Mapping[str, int]) -> int | None:
@@ -96,6 +107,7 @@ class Collection:
             self._left_out.discard(name)
             probe = self._probes.pop(name, None)
             self._numbers.pop(name, None)
+            self._warned.discard(name)
             if probe is not None:
                 probe.close()
         if probe is not None:
@@ -113,7 +125,7 @@ class Collection:
         Who makes a cgroup does so before anything happens in it. So the announcements are taken after it was seen
         how far the other rings have come, and before those are read.
         """
-        self._drains += 1
+        begin = self._clock()
         fill = {name: probe.fill for name, probe in self._probes.items()}
         ends = {name: probe.waiting() for name, probe in self._probes.items()}
         announcing = self._probes.get(ANNOUNCES_CGROUPS)
@@ -122,23 +134,31 @@ class Collection:
         for name, probe in self._probes.items():
             if probe is not announcing:
                 probe.drain(ends[name])
+        work = self._work
+        seconds = work.drain_seconds + self._clock() - begin
+        self._work = replace(work, drains=work.drains + 1, drain_seconds=seconds)
         return fill
 
     def scrape(self) -> list[Family]:
         """Return every family of this moment, the probes' first."""
-        families: list[Family] = []
         with self._lock:
-            fill = self._drain()
-            for name, probe in self._probes.items():
-                families += self._collect(probe, fill[name])
+            families = self._collect_all(self._drain())
             self._failures.update(self._left_out)
             numbers = list(self._numbers.values())
-            drains, unknown = self._drains, self._cgroups.unknown
+            work, unknown = self._work, self._cgroups.unknown
         status = self.status
         build = replace(self._build, bcc=status.bcc_version if status else "")
-        families += itself.families(build, status, numbers, drains, self._supervisor_memory())
-        families += [itself.collect_failures(status, self._failures), itself.unknown_cgroups(unknown)]
+        families += itself.families(build, status, numbers, work, self._supervisor_memory())
+        families += [probes.collect_failures(status, self._failures), itself.unknown_cgroups(unknown)]
         return families + self._process.families()
+
+    def _collect_all(self, fill: Mapping[str, int]) -> list[Family]:
+        begin = self._clock()
+        families = [family for name, probe in self._probes.items() for family in self._collect(probe, fill[name])]
+        work = self._work
+        seconds = work.collection_seconds + self._clock() - begin
+        self._work = replace(work, collections=work.collections + 1, collection_seconds=seconds)
+        return families
 
     def _attribution(self, cgroup: int) -> Attribution:
         """Return whose a cgroup id is; called by decoders, under the lock."""
@@ -156,7 +176,18 @@ class Collection:
             self._failures[name] += 1
             self._seldom.log(logging.ERROR, f"probe '{name}': cannot be collected: {type(error).__name__}: {error}")
             return []
+        self._warn_unaccounted(self._numbers[name])
         return families
+
+    def _warn_unaccounted(self, numbers: ProbeNumbers) -> None:
+        """Log once that the books of a probe do not close; the metric has the number."""
+        if numbers.unaccounted and numbers.name not in self._warned:
+            self._warned.add(numbers.name)
+            LOG.error(
+                "probe '%s': its programs submitted %d events fewer or more than its ring has records: its counts are "
+                "wrong by that; report a bug, and see probed_events_unaccounted",
+                numbers.name, numbers.unaccounted, extra={"PROBE": numbers.name},
+            )  # fmt: skip
 
     def totals(self) -> list[ProbeNumbers]:
         """Return the sums of events, for the last log line."""
