@@ -65,14 +65,21 @@
 
 enum probed_stat { STAT_SENT, STAT_RING_FULL, STAT_MAP_FULL, STATS };
 
-/* Three counters a CPU, read by the exporter as the probe's sum of events. */
+/*
+ * Three counters a CPU, read by the exporter as the probe's sum of events. It holds STAT_SENT, counted after the record
+ * is reserved and before it is submitted, against the ring. The addition is atomic: where a program can be preempted,
+ * another one of the probe may count on the same CPU meanwhile.
+ */
 BPF_PERCPU_ARRAY(probed_stats, u64, STATS);
 
 static __always_inline u64 probed_count(u32 stat)
 {
 	u64 *count = probed_stats.lookup(&stat);
 
-	return count ? ++*count : 0;
+	if (!count)
+		return 0;
+	lock_xadd(count, 1);
+	return *count;
 }
 
 /* Call it for every count or note that a full map refused. */

@@ -31,6 +31,8 @@ def test_an_overrun_ring_loses_what_it_says_and_recovers(start: Start, install: 
     assert full.by("comm", CALLS) == {program.name: 10_007 - full.lost("flood")}
     assert full.value("probed_events_delivered_total", probe="flood") <= ROOM
     assert full.emitted("flood") == full.accounted("flood") == 10_007
+    assert full.value("probed_events_unaccounted", probe="flood") == 0
+    assert full.value("probed_ring_fill_max_bytes", probe="flood") == ROOM * 24
 
     flood(program, 101)
     after = daemon.scrape()
@@ -62,6 +64,7 @@ def test_the_sum_closes_at_every_scrape_under_load(daemon: Daemon, install: Inst
     pages.append(daemon.scrape())
     for probe in SHIPPED:
         assert [page.emitted(probe) for page in pages] == [page.accounted(probe) for page in pages]
+        assert {page.value("probed_events_unaccounted", probe=probe) for page in pages} == {0}
 
 
 def falling(before: Page, after: Page) -> list[object]:

@@ -24,8 +24,13 @@ ALWAYS_THERE = (
     "process_resident_memory_bytes",
     "process_start_time_seconds",
 )
-FOR_EACH_PROBE = ("probed_probe_up", "probed_events_emitted_total", "probed_events_delivered_total")
-FOR_EACH_RING = ("probed_ring_bytes", "probed_ring_fill_bytes")
+FOR_EACH_PROBE = (
+    "probed_probe_up",
+    "probed_events_emitted_total",
+    "probed_events_delivered_total",
+    "probed_probe_start_time_seconds",
+)
+FOR_EACH_RING = ("probed_ring_bytes", "probed_ring_fill_bytes", "probed_ring_fill_max_bytes")
 
 
 @pytest.fixture(scope="module")

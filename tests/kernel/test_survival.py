@@ -220,3 +220,8 @@ def test_counters_go_on_when_the_exporter_is_killed(start: Start, install: Insta
         for name in ("probed_opens_total", "probed_syscalls_total", "probed_process_lifetime_seconds_sum"):
             assert page.total(name) >= before.total(name) > 0, name
         assert page.value("probed_exporter_restarts_total") == kills
+        assert page.value("process_start_time_seconds") == before.value("process_start_time_seconds")
+        starts = page.by("probe", "probed_probe_start_time_seconds")
+        assert starts == before.by("probe", "probed_probe_start_time_seconds")
+        assert page.value("process_start_time_seconds") < min(starts.values())
+        assert [page.value("probed_events_unaccounted", probe=probe) for probe in ROOMY] == [0, 0, 0, 0]

@@ -11,6 +11,7 @@ import gc
 import logging
 import os
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -24,8 +25,9 @@ from probed.exporter.decoders import Context
 from probed.exporter.exposition.family import Family
 from probed.exporter.probe import RunningProbe
 from probed.exporter.self_metrics import daemon as itself
+from probed.exporter.self_metrics import probes
 from probed.exporter.self_metrics.process import Process
-from probed.exporter.self_metrics.stats import ProbeNumbers
+from probed.exporter.self_metrics.stats import ProbeNumbers, WorkNumbers
 from probed.ipc.manifest import LoadedProbe, Status
 from probed.log_limiter import Seldom
 
@@ -41,7 +43,14 @@ UNKNOWN = Attribution("unknown", "")
 class Collection:
     """The running probes by name, and the last `Status` from the supervisor (None until it has one)."""
 
-    def __init__(self, build: itself.Build, process: Process, cpus: int, supervisor_statm: int) -> None:
+    def __init__(
+        self,
+        build: itself.Build,
+        process: Process,
+        cpus: int,
+        supervisor_statm: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._build = build
         self._process = process
         self._cpus = cpus
@@ -53,9 +62,11 @@ class Collection:
         self._probes: dict[str, RunningProbe] = {}
         self._numbers: dict[str, ProbeNumbers] = {}
         self._left_out = set[str]()
+        self._warned = set[str]()
         self._failures: Counter[str] = Counter()
         self._seldom = Seldom(LOG)
-        self._drains = 0
+        self._clock = clock
+        self._work = WorkNumbers()
         self.status: Status | None = None
 
     def add(self, loaded: LoadedProbe, fds: Mapping[str, int]) -> int | None:
@@ -98,6 +109,7 @@ class Collection:
             self._left_out.discard(name)
             probe = self._probes.pop(name, None)
             self._numbers.pop(name, None)
+            self._warned.discard(name)
             if probe is not None:
                 probe.close()
         if probe is not None:
@@ -133,13 +145,16 @@ class Collection:
         A cgroup is announced before an event can have its id. So the announcements are taken after the ends of the
         other rings were read, and before their events.
         """
-        self._drains += 1
+        begin = self._clock()
         fill = {name: probe.fill for name, probe in self._probes.items()}
         ends = {name: probe.waiting() for name, probe in self._probes.items()}
         self._hear_announcements()
         for name, probe in self._probes.items():
             if name != ANNOUNCES_CGROUPS:
                 probe.drain(ends[name])
+        work = self._work
+        seconds = work.drain_seconds + self._clock() - begin
+        self._work = replace(work, drains=work.drains + 1, drain_seconds=seconds)
         return fill
 
     def _hear_announcements(self) -> None:
@@ -165,21 +180,26 @@ class Collection:
 
     def scrape(self) -> list[Family]:
         """Return every family of this moment, the probes' first."""
-        families: list[Family] = []
         with self._lock:
-            fill = self._drain()
-            failed = self._read_maps()
-            for name, probe in self._probes.items():
-                if name not in failed:
-                    families += self._collect(probe, fill[name])
+            families = self._collect_all(self._drain())
             self._failures.update(self._left_out)
             numbers = list(self._numbers.values())
-            drains, unknown = self._drains, self._cgroups.unknown
+            work, unknown = self._work, self._cgroups.unknown
         status = self.status
         build = replace(self._build, bcc=status.bcc_version if status else "")
-        families += itself.families(build, status, numbers, drains, self._supervisor_memory())
-        families += [itself.collect_failures(status, self._failures), itself.unknown_cgroups(unknown)]
+        families += itself.families(build, status, numbers, work, self._supervisor_memory())
+        families += [probes.collect_failures(status, self._failures), itself.unknown_cgroups(unknown)]
         return families + self._process.families()
+
+    def _collect_all(self, fill: Mapping[str, int]) -> list[Family]:
+        begin = self._clock()
+        failed = self._read_maps()
+        collected = [probe for name, probe in self._probes.items() if name not in failed]
+        families = [family for probe in collected for family in self._collect(probe, fill[probe.loaded.name])]
+        work = self._work
+        seconds = work.collection_seconds + self._clock() - begin
+        self._work = replace(work, collections=work.collections + 1, collection_seconds=seconds)
+        return families
 
     def _attribution(self, cgroup: int) -> Attribution:
         """Return whose a cgroup id is; called by decoders, under the lock."""
@@ -196,7 +216,8 @@ class Collection:
             nonlocal families
             families, self._numbers[probe.loaded.name] = probe.collect(fill)
 
-        self._attempt(probe, take)
+        if self._attempt(probe, take):
+            self._warn_unaccounted(self._numbers[probe.loaded.name])
         return families
 
     def _attempt(self, probe: RunningProbe, step: Callable[[], None]) -> bool:
@@ -209,6 +230,16 @@ class Collection:
             self._seldom.log(logging.ERROR, f"probe '{name}': cannot be collected: {type(error).__name__}: {error}")
             return False
         return True
+
+    def _warn_unaccounted(self, numbers: ProbeNumbers) -> None:
+        """Log once that the books of a probe do not close; the metric has the number."""
+        if numbers.unaccounted and numbers.name not in self._warned:
+            self._warned.add(numbers.name)
+            LOG.error(
+                "probe '%s': its programs submitted %d events fewer or more than its ring has records: its counts are "
+                "wrong by that; report a bug, and see probed_events_unaccounted",
+                numbers.name, numbers.unaccounted, extra={"PROBE": numbers.name},
+            )  # fmt: skip
 
     def totals(self) -> list[ProbeNumbers]:
         """Return the sums of events, for the last log line."""

@@ -56,7 +56,7 @@ class Exporter:
         build = Build(__version__, sys.version.split()[0], "", os.uname().release)
         self._start = start
         self._channel = channel
-        self._collection = Collection(build, Process(), possible_cpus(), statm)
+        self._collection = Collection(build, Process(start.start_time), possible_cpus(), statm)
         self._reloads = Reloads(lambda: channel.send("reload", None))
         reload = self._reloads.reload if start.enable_lifecycle else None
         application = Application(start.telemetry_path, self.scrape, self.readiness, self.landing, reload)

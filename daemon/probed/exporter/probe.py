@@ -21,6 +21,7 @@ from probed.exporter.bpf.recent_counts import RecentCounts
 from probed.exporter.bpf.ringbuf import Ring
 from probed.exporter.decoders import Context, decoder
 from probed.exporter.exposition.family import Family
+from probed.exporter.self_metrics.sliding_maximum import SlidingMaximum
 from probed.exporter.self_metrics.stats import ProbeNumbers
 from probed.exporter.series.table import SeriesTable, SeriesUsage
 from probed.ipc.manifest import Field, LoadedProbe, Map, Metric, Place, Record
@@ -57,6 +58,7 @@ class RunningProbe:
         self._stats = CountMap(fds["stats"], _STATS, cpus)
         self._ledger = Ledger(fds["state"], loaded.fingerprint)
         self._ring = Ring.map(fds["ring"], loaded.ring_bytes, loaded.event) if loaded.event else None
+        self._highest_fill = SlidingMaximum()
         self._position, self._delivered, self._discarded, self._corrupt = (self._ledger.scalar() for _ in range(4))
         if self._ring:
             self._take_over(self._ring)
@@ -126,6 +128,13 @@ class RunningProbe:
             self._commit()
             if not ring.release():
                 break
+        self._sample_fill()
+
+    def _sample_fill(self) -> None:
+        """Take over the ring's highest fill: it only grows until a release, so no sample between two is missed."""
+        if self._ring is not None:
+            self._highest_fill.add(self._ring.highest_fill)
+            self._ring.highest_fill = 0
 
     def _commit(self) -> None:
         """Let all that was counted count, and the ring's events up to the last one in it be taken, at one stroke."""
@@ -183,9 +192,16 @@ class RunningProbe:
         """Return only what was lost, and the usages. Raises OSError."""
         return ProbeNumbers(self.loaded.name, lost=self._lost(), usages=self._usages())
 
-    def _lost(self) -> dict[str, int]:
+    def _read_stats(self) -> dict[int, int]:
+        """Return what the programs counted, by `enum probed_stat`."""
         keys, counts = self._stats.read()
-        stats = dict(zip(keys["key"].tolist(), counts.tolist(), strict=True))
+        return dict(zip(keys["key"].tolist(), counts.tolist(), strict=True))
+
+    def _unaccounted(self) -> int:
+        return self._ring.unaccounted(lambda: self._read_stats().get(STAT_SENT, 0)) if self._ring else 0
+
+    def _lost(self) -> dict[str, int]:
+        stats = self._read_stats()
         corrupt = self._ring.corrupt if self._ring else 0
         return {"ring_full": stats.get(STAT_RING_FULL, 0), "map_full": stats.get(STAT_MAP_FULL, 0), "corrupt": corrupt}
 
@@ -205,6 +221,9 @@ class RunningProbe:
             lost=lost,
             ring_bytes=self.loaded.ring_bytes,
             ring_fill_bytes=fill,
+            ring_fill_max_bytes=self._highest_fill.value(),
+            unaccounted=self._unaccounted(),
+            start_time=self.loaded.start_time,
             usages=self._usages(),
             missed={place.program: self._missed(place, hooks) for place in self.loaded.places},
             hooks=hooks,

@@ -239,7 +239,7 @@ class Loading:
 
 
 def _held(loaded: LoadedProbe, received: Sequence[int]) -> Held | LoadError:
-    """Take over a probe, and give it the memory in which the exporter keeps what it has counted."""
+    """Take over a probe, and give it a start time and the memory in which the exporter keeps its counts."""
     fds = dict(zip(loaded.fd_names, received, strict=False))
     if not fds:  # it was only tried
         return Held(loaded, fds)
@@ -249,7 +249,8 @@ def _held(loaded: LoadedProbe, received: Sequence[int]) -> Held | LoadError:
         Held(loaded, fds).close()
         text = f"there can be no memory for what it counts: {why_not(error)}"
         return LoadError(loaded.name, "internal", text, error.errno or 0)
-    return Held(replace(loaded, fd_names=(*loaded.fd_names, "state")), fds | {"state": state})
+    counting = replace(loaded, fd_names=(*loaded.fd_names, "state"), start_time=time.time())
+    return Held(counting, fds | {"state": state})
 
 
 def wait(loading: Loading) -> Event | None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-VERSION = 7
+VERSION = 8
 
 SERIES_BUDGET = 1000
 """Series that a metric may have where neither site nor declaration says otherwise."""
@@ -125,7 +125,7 @@ class LoadedProbe:
     beside it, ``hash:NAME`` for hash maps that no metric reads, ``program:PROGRAM``, and ``state``, the supervisor's:
     memory for what the exporter counts. Instead of programs the exporter gets ``fdinfo:PROGRAM``, a file of /proc, and
     of the hooks that they are behind ``hook:TRACEPOINT``, such a file too. It runs once its programs are in their
-    `places`.
+    `places`; `start_time`, seconds since the epoch, is a moment before that, from which its counters count.
     """
 
     name: str
@@ -136,6 +136,7 @@ class LoadedProbe:
     metrics: tuple[Metric, ...]
     fd_names: tuple[str, ...]
     places: tuple[Place, ...] = ()
+    start_time: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,7 @@ class Start:
     """The first message to the exporter; `version` is that of the messages between the processes.
 
     With `change_user` it becomes `user` (None: probed, else nobody). Every `pulse_seconds` it sends a Pulse. With
-    `web` a web configuration comes with it.
+    `web` a web configuration comes with it. The daemon's counters count from `start_time`, seconds since the epoch.
     """
 
     version: int
@@ -194,6 +195,7 @@ class Start:
     web: bool = False
     max_requests: int = 40
     enable_lifecycle: bool = False
+    start_time: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

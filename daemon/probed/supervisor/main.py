@@ -53,6 +53,7 @@ class Daemon:
         self._notices = Notices(send)
         self._store = Store(send)
         given = passed.receive()
+        self._start_time = self._store.take_over_start(given.others)
         self._attached = Attached(self._store, given.others)
         self._probes = Probes(self._attached.let_go)
         self._names_to_load = self._probes.start(reading.wanted, self._attached.take_over(given.others))
@@ -98,7 +99,7 @@ class Daemon:
         return Start(
             manifest.VERSION, settings.telemetry_path, privilege.is_root(), settings.user, settings.log_level,
             settings.log_format, watchdog_seconds() / 9, settings.web_config_file is not None,
-            settings.max_requests, settings.enable_lifecycle,
+            settings.max_requests, settings.enable_lifecycle, self._start_time,
         )  # fmt: skip
 
     def run(self) -> int:

@@ -22,7 +22,10 @@ RUNBOOK = "http://localhost:9090/consoles/probed-runbook.md"
 STORM_ALERTS = ("ProcessStorm", "ShortLivedProcessStorm", "CrashLoop", "ExecFailures")
 OPEN_ALERTS = ("FileDescriptorsExhausted", "OpenFailureStorm")
 CALL_ALERTS = ("SyscallStorm",)
-OWN_ALERTS = ("ProbedDown", "ProbeDown", "ProbedEventsLost", "ProbedSeriesOverflow", "ProbedReloadFailed")
+OWN_ALERTS = (
+    "ProbedDown", "ProbeDown", "ProbedEventsLost", "ProbedMissedRuns", "ProbedEventsUnaccounted",
+    "ProbedRingNearlyFull", "ProbedSeriesOverflow", "ProbedReloadFailed",
+)  # fmt: skip
 ALERTS = (*STORM_ALERTS, *OPEN_ALERTS, *CALL_ALERTS, *OWN_ALERTS)
 
 SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")

@@ -11,6 +11,11 @@ LOST = f"probed_events_lost_total{{{HOST}}}"
 EMITTED = f"probed_events_emitted_total{{{HOST}}}"
 DELIVERED = f"probed_events_delivered_total{{{HOST}}}"
 DRAINS = f"probed_drains_total{{{HOST}}}"
+MISSED = f"probed_probe_missed_runs_total{{{HOST}}}"
+EXPIRED = f"probed_series_expired_total{{{HOST}}}"
+DRAIN_SECONDS = f"probed_drain_seconds_total{{{HOST}}}"
+COLLECTIONS = f"probed_collections_total{{{HOST}}}"
+COLLECTION_SECONDS = f"probed_collection_seconds_total{{{HOST}}}"
 LOAD_FAILURES = f"probed_probe_load_failures_total{{{HOST}}}"
 OVERFLOWED = f"probed_series_overflowed_total{{{HOST}}}"
 ALL_UP: tuple[tuple[float | None, str], ...] = ((None, "red"), (1, "green"))
@@ -93,11 +98,24 @@ def _losses() -> list[Panel]:
             "cps", {"{{probe}} {{reason}}": rate(LOST, "probe, reason")}, axis="events a second",
         ), 8),
         narrow(graph(
-            "Rings found full to",
-            "How much of its ring each probe had waiting at the scrape; at 100 % events are lost.",
+            "Highest fill of the rings",
+            "The most of its ring that was in use at a moment of the last five minutes; at 100 % events are lost.",
             "percentunit",
-            {PROBE: f"probed_ring_fill_bytes{{{HOST}}} / probed_ring_bytes{{{HOST}}}"}, axis="of the ring",
+            {PROBE: f"probed_ring_fill_max_bytes{{{HOST}}} / probed_ring_bytes{{{HOST}}}"}, axis="of the ring",
         ), 7),
+        narrow(graph(
+            "Runs that the kernel skipped",
+            "The program's hook was running on that CPU already. No program saw these events, so they are not among "
+            "the lost ones.",
+            "cps",
+            {"{{instance}} {{probe}} {{program}}": f"{rate(MISSED, 'instance, probe, program')} > 0"},
+            axis="runs a second",
+        ), 12),
+        narrow(graph(
+            "Events not accounted for",
+            "The difference between the count of the probe's programs and the records of its ring: always 0.",
+            "short", {PROBE: f"probed_events_unaccounted{{{HOST}}}"}, axis="events",
+        ), 12),
     ]  # fmt: skip
 
 
@@ -121,6 +139,7 @@ def _series() -> list[Panel]:
                 Column("Series", f"sum by (metric) (probed_series{{{HOST}}})", "short", bar=True),
                 Column("Budget", f"sum by (metric) (probed_series_budget{{{HOST}}})", "short"),
                 Column("Past the budget/s", rate(OVERFLOWED, "metric"), "cps"),
+                Column("Left the page/s", rate(EXPIRED, "metric"), "cps"),
             ],
         ),
     ]  # fmt: skip
@@ -166,6 +185,23 @@ def _cost() -> list[Panel]:
             "short", {PLACE: share(DELIVERED, DRAINS, "instance")},
             axis="events",
         ), 8),
+        narrow(graph(
+            "Time of a drain and of a collection",
+            "How long the exporter took on average to empty all rings, and then to read the kernel's maps and make the "
+            "series of a page.",
+            "s",
+            {
+                "{{instance}} drain": share(DRAIN_SECONDS, DRAINS, "instance"),
+                "{{instance}} collection": share(COLLECTION_SECONDS, COLLECTIONS, "instance"),
+            },
+            axis="duration",
+        ), 12),
+        narrow(graph(
+            "Age of the counts",
+            "Since when each probe counts. It begins anew when the probe changes, not when the exporter or probed is "
+            "started again.",
+            "s", {PROBE: f"time() - probed_probe_start_time_seconds{{{HOST}}}"}, axis="age",
+        ), 12),
     ]  # fmt: skip
 
 

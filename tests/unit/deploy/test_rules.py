@@ -293,6 +293,31 @@ def test_lost_events_fire_and_resolve(tmp_path: Path) -> None:
     )
 
 
+def test_runs_that_the_kernel_skips_fire_and_resolve(tmp_path: Path) -> None:
+    labels = {"probe": "syscalls", "program": "on_sys_exit"}
+    machine = up().has("probed_probe_missed_runs_total", lasting(10, 0), lasting(40, 7), lasting(50, 0), **labels)
+    verify(tmp_path, [machine], [fired(20), fired(40, {"alertname": "ProbedMissedRuns", **labels}), fired(65)])
+
+
+def test_a_few_runs_that_the_kernel_skips_are_quiet(tmp_path: Path) -> None:
+    labels = {"probe": "syscalls", "program": "on_sys_exit"}
+    machine = up().has("probed_probe_missed_runs_total", lasting(10, 0), lasting(0.5, 11), lasting(50, 0.1), **labels)
+    verify(tmp_path, [machine], [never(60)])
+
+
+def test_events_that_are_not_accounted_for_fire_and_resolve(tmp_path: Path) -> None:
+    machine = up().gauge("probed_events_unaccounted", "0x40 3x40 0x40", probe="process")
+    alert = {"alertname": "ProbedEventsUnaccounted", "probe": "process"}
+    verify(tmp_path, [machine], [fired(12), fired(18, alert), fired(22)])
+
+
+def test_a_ring_that_is_nearly_full_fires_and_resolves(tmp_path: Path) -> None:
+    machine = up().gauge("probed_ring_bytes", "4096x240", probe="process")
+    machine.gauge("probed_ring_fill_max_bytes", "640x40 3499x120 640x80", probe="process")
+    alert = {"alertname": "ProbedRingNearlyFull", "probe": "process"}
+    verify(tmp_path, [machine], [fired(20), fired(32, alert), fired(45)])
+
+
 def test_a_budget_that_stays_used_up_fires_and_resolves(tmp_path: Path) -> None:
     metric = {"metric": "probed_process_execs_total"}
     machine = up().has("probed_series_overflowed_total", lasting(10, 0), lasting(90, 20), lasting(60, 0), **metric)

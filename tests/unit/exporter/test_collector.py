@@ -26,6 +26,7 @@ class Fake:
         self.events = 0
         self.closed = False
         self.fill = 0
+        self.unaccounted = 0
 
     def waiting(self) -> int:
         return 0
@@ -43,10 +44,23 @@ class Fake:
         if self.broken:
             raise OSError(9, "Bad file descriptor")
         self.events += 1
-        return [], ProbeNumbers(self.loaded.name, emitted=self.events, delivered=self.events)
+        return [], ProbeNumbers(
+            self.loaded.name, emitted=self.events, delivered=self.events, unaccounted=self.unaccounted
+        )
 
     def close(self) -> None:
         self.closed = True
+
+
+class Clock:
+    """Each reading comes 3 seconds after the one before."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 3
+        return self.now
 
 
 @pytest.fixture
@@ -54,7 +68,7 @@ def both(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collection]:
     """A collection of probes `a` and `b`."""
     monkeypatch.setattr(collection, "RunningProbe", Fake)
     with open("/proc/self/statm") as statm:  # noqa: PTH123 (the open file is what is handed over)
-        both = Collection(Build("1", "3", "", "6"), Process(), 1, statm.fileno())
+        both = Collection(Build("1", "3", "", "6"), Process(1.0), 1, statm.fileno(), Clock())
         for name in "ab":
             both.add(LoadedProbe(name, "1", None, 0, (), (), ()), {})
         failures = dict.fromkeys(REASONS, 0)
@@ -107,3 +121,23 @@ def test_a_probe_whose_descriptors_did_not_arrive_is_left_out(
     assert values(both, "probed_events_emitted_total") == {"a": 0, "b": 2}
     both.add(LoadedProbe("a", "3", None, 0, (), (), ()), {})
     assert values(both, "probed_probe_collect_failures_total") == {"a": 2, "b": 0}
+
+
+def test_drains_and_collections_are_counted_with_their_seconds(both: Collection) -> None:
+    both.drain()
+    both.drain()
+    both.scrape()
+    work = {family.name: family.values.tolist() for family in both.scrape() if not family.label_names}
+    assert work["probed_drains_total"] == [4]
+    assert work["probed_drain_seconds_total"] == [12]
+    assert work["probed_collections_total"] == [2]
+    assert work["probed_collection_seconds_total"] == [6]
+
+
+def test_unaccounted_events_are_logged_once_a_probe(both: Collection, caplog: pytest.LogCaptureFixture) -> None:
+    both._probes["a"].unaccounted = 7  # type: ignore[attr-defined]
+    assert values(both, "probed_events_unaccounted") == {"a": 7, "b": 0}
+    both._probes["a"].unaccounted = 11  # type: ignore[attr-defined]
+    assert values(both, "probed_events_unaccounted") == {"a": 11, "b": 0}
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert line.startswith("probe 'a': its programs submitted 7 events fewer or more than its ring has records")

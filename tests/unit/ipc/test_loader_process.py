@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -92,7 +93,8 @@ def test_refused_files_end_the_run(play: Callable[[], Played]) -> None:
     assert run.done
 
 
-def test_every_request_gets_its_result(play: Callable[[], Played]) -> None:
+def test_every_request_gets_its_result(play: Callable[[], Played], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1_700_000_011.5)
     run = Loading()
     run.load([request("a"), request("b")], "attach", {})
     assert play().heard() == ["load a", "load b", "end"]
@@ -103,6 +105,7 @@ def test_every_request_gets_its_result(play: Callable[[], Played]) -> None:
     assert isinstance(up, Result)
     assert isinstance(up.outcome, Held)
     assert sorted(up.outcome.fds) == ["program:x", "state", "stats"]
+    assert up.outcome.loaded.start_time == 1_700_000_011.5
     up.outcome.close()
     assert isinstance(down, Result)
     assert str(down.outcome) == "probe 'b': why"

@@ -9,6 +9,7 @@ exporter refuses other machines.
 from __future__ import annotations
 
 import mmap
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ class Ring:
     """One ring of fixed-size events.
 
     Positions are in bytes since the ring was made. `discarded` and `corrupt` count records that were skipped.
+    `highest_fill` is the most bytes that waited before a release; a reader of it sets it back to 0.
     """
 
     def __init__(self, consumer: mmap.mmap, producer: mmap.mmap, size: int, event: Record) -> None:
@@ -39,6 +41,7 @@ class Ring:
         self._padding = 0
         self.discarded = 0
         self.corrupt = 0
+        self.highest_fill = 0
 
     @classmethod
     def map(cls, fd: int, size: int, event: Record) -> Ring:
@@ -67,6 +70,17 @@ class Ring:
     def end(self) -> int:
         """What `records` will be when all that waits now has left the ring."""
         return self.records + -(-self.fill // self.stride)
+
+    def unaccounted(self, read_sent: Callable[[], int]) -> int:
+        """Return by how many the events that the programs count as submitted miss those of the ring; 0 if it is well.
+
+        A program counts an event after it reserved its record, and before it submits it. So at any moment at least
+        the events that this reader took were counted, and at most those for which the ring has records:
+        taken <= sent <= taken + waiting. Hence `read_sent` is called here, between the two.
+        """
+        taken = self.records - self.discarded
+        sent = read_sent()
+        return max(0, taken - sent, sent - (self.end - self.discarded))
 
     def batch(self, limit: int) -> NDArray[Any]:
         """Return the oldest events, at most `limit`, shape (n,): a view of the ring, valid until `release`.
@@ -135,6 +149,7 @@ class Ring:
 
     def release(self) -> bool:
         """Give the space of the last batch back to the producers; say whether that was any."""
+        self.highest_fill = max(self.highest_fill, self.fill)
         moved = self._next != self._position
         self._position = self._next
         self._consumer[0] = self._position

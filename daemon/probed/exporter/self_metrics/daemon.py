@@ -12,13 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probed.errors import REASONS
 from probed.exporter.bpf import map_usage as hashes
 from probed.exporter.bpf import program_stats as programs
-from probed.exporter.exposition.family import Family, FamilyType, one
-from probed.exporter.self_metrics.stats import LOSS_REASONS, ProbeNumbers
-from probed.exporter.series.table import SeriesUsage
-from probed.ipc.manifest import ProbeStatus, Status, WebStatus
+from probed.exporter.exposition.family import Family, one
+from probed.exporter.self_metrics import probes
+from probed.exporter.self_metrics.stats import ProbeNumbers, WorkNumbers
+from probed.ipc.manifest import Status, WebStatus
 
 _UNKNOWN = Status(probes=(), bcc_version="", reload_successful=False, reload_success_time=0.0, exporter_restarts=0)
 """Before the supervisor has said anything."""
@@ -38,7 +37,7 @@ def families(
     build: Build,
     status: Status | None,
     numbers: Sequence[ProbeNumbers],
-    drains: int,
+    work: WorkNumbers,
     supervisor_resident_bytes: int,
 ) -> list[Family]:
     """Give the daemon's own families but those of `Process`.
@@ -52,17 +51,13 @@ def families(
     of_probes = [known.get(probe.name, ProbeNumbers(probe.name)) for probe in status.probes]
     return [
         _build_info(build),
-        *_states(status.probes),
-        *_events(of_probes),
-        _missed_runs(of_probes),
-        *_rings(of_probes),
-        *_series([usage for probe in of_probes for usage in probe.usages]),
+        *probes.families(status.probes, of_probes),
         *programs.families(
             [(probe.name, program) for probe in of_probes for program in probe.programs],
             [hook for probe in of_probes for hook in probe.hooks],
         ),
         *hashes.families([(probe.name, usage) for probe in of_probes for usage in probe.hashes]),
-        one("counter", "probed_drains_total", "Drains of all rings, those at a scrape included.", drains),
+        *_work(work),
         *_configuration(status),
         *_web_configuration(status.web),
         one(
@@ -86,18 +81,6 @@ def unknown_cgroups(count: int) -> Family:
     return one("counter", "probed_unknown_cgroups_total", text, count)
 
 
-def collect_failures(status: Status | None, failures: Mapping[str, int]) -> Family:
-    """Return how often each probe's metrics could not be collected, by name; 0 where nothing is said."""
-    names = [probe.name for probe in status.probes] if status else []
-    return _by_probe(
-        "counter",
-        "probed_probe_collect_failures_total",
-        "Scrapes that had to leave out the probe's metrics; the log says why.",
-        names,
-        [failures.get(name, 0) for name in names],
-    )
-
-
 def _build_info(build: Build) -> Family:
     return Family(
         name="probed_build_info",
@@ -109,116 +92,16 @@ def _build_info(build: Build) -> Family:
     )
 
 
-def _states(probes: Sequence[ProbeStatus]) -> list[Family]:
+def _work(work: WorkNumbers) -> list[Family]:
     return [
-        _by_probe(
-            "gauge",
-            "probed_probe_up",
-            "Whether the probe is loaded and attached.",
-            [probe.name for probe in probes],
-            [int(probe.up) for probe in probes],
-        ),
-        Family(
-            name="probed_probe_load_failures_total",
-            type="counter",
-            help="Failed attempts to load the probe, by reason.",
-            label_names=("probe", "reason"),
-            labels=[(probe.name, reason) for probe in probes for reason in REASONS],
-            values=np.array([probe.failures.get(reason, 0) for probe in probes for reason in REASONS], np.uint64),
-        ),
-    ]
-
-
-def _events(probes: Sequence[ProbeNumbers]) -> list[Family]:
-    names = [probe.name for probe in probes]
-    return [
-        _by_probe(
+        one("counter", "probed_drains_total", "Drains of all rings, those at a scrape included.", work.drains),
+        one("counter", "probed_drain_seconds_total", "Time that the drains took in seconds.", work.drain_seconds),
+        one("counter", "probed_collections_total", "Collections of all probes, one at each scrape.", work.collections),
+        one(
             "counter",
-            "probed_events_emitted_total",
-            "Events that the probe's programs had to report: delivered, lost and discarded ones.",
-            names,
-            [probe.emitted for probe in probes],
-        ),
-        _by_probe(
-            "counter",
-            "probed_events_delivered_total",
-            "Events that reached the probe's metrics.",
-            names,
-            [probe.delivered for probe in probes],
-        ),
-        Family(
-            name="probed_events_lost_total",
-            type="counter",
-            help="Events that are missing from the probe's metrics, by reason.",
-            label_names=("probe", "reason"),
-            labels=[(probe.name, reason) for probe in probes for reason in LOSS_REASONS],
-            values=np.array([probe.lost.get(reason, 0) for probe in probes for reason in LOSS_REASONS], np.uint64),
-        ),
-        _by_probe(
-            "counter",
-            "probed_events_discarded_total",
-            "Events that the probe's programs took back after reserving room for them.",
-            names,
-            [probe.discarded for probe in probes],
-        ),
-    ]
-
-
-def _missed_runs(probes: Sequence[ProbeNumbers]) -> Family:
-    missed = {(probe.name, program): runs for probe in probes for program, runs in probe.missed.items()}
-    return Family(
-        name="probed_probe_missed_runs_total",
-        type="counter",
-        help="Runs of the probe's program that the kernel left out, since it was in the midst of one on that CPU.",
-        label_names=("probe", "program"),
-        labels=list(missed),
-        values=np.array(list(missed.values()), np.uint64),
-    )
-
-
-def _rings(probes: Sequence[ProbeNumbers]) -> list[Family]:
-    probes = [probe for probe in probes if probe.ring_bytes]
-    names = [probe.name for probe in probes]
-    return [
-        _by_probe(
-            "gauge",
-            "probed_ring_bytes",
-            "Capacity of the probe's ring buffer in bytes.",
-            names,
-            [probe.ring_bytes for probe in probes],
-        ),
-        _by_probe(
-            "gauge",
-            "probed_ring_fill_bytes",
-            "Bytes that this scrape found waiting in the probe's ring buffer.",
-            names,
-            [probe.ring_fill_bytes for probe in probes],
-        ),
-    ]
-
-
-def _series(usages: Sequence[SeriesUsage]) -> list[Family]:
-    return [
-        _by_metric(
-            "gauge",
-            "probed_series",
-            "Series of the metric on this page, the one that counts the rest included.",
-            usages,
-            [usage.series for usage in usages],
-        ),
-        _by_metric(
-            "gauge",
-            "probed_series_budget",
-            "Series that the metric may have at most.",
-            usages,
-            [usage.budget for usage in usages],
-        ),
-        _by_metric(
-            "counter",
-            "probed_series_overflowed_total",
-            "Events that had no series of their own and were counted where every label value is 'other'.",
-            usages,
-            [usage.overflowed for usage in usages],
+            "probed_collection_seconds_total",
+            "Time that the collections took after their drains in seconds.",
+            work.collection_seconds,
         ),
     ]
 
@@ -278,13 +161,3 @@ def http(responses: Mapping[int, int], clients: int, dropped: int) -> list[Famil
             dropped,
         ),
     ]
-
-
-def _by_probe(kind: FamilyType, name: str, text: str, probes: Sequence[str], values: list[int]) -> Family:
-    labels = [(probe,) for probe in probes]
-    return Family(name, kind, text, ("probe",), labels, np.array(values, np.uint64))
-
-
-def _by_metric(kind: FamilyType, name: str, text: str, usages: Sequence[SeriesUsage], values: list[int]) -> Family:
-    labels = [(usage.metric_name,) for usage in usages]
-    return Family(name, kind, text, ("metric",), labels, np.array(values, np.uint64))

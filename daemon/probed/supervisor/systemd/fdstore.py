@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import select
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -30,6 +31,7 @@ LISTENER: Final = "listener"
 BARRIER_SECONDS = 5.0
 _PROBE: Final = "probe."
 _HOOK: Final = "hook."
+_START: Final = "start"
 _MEMFD: Final = "probed-manifest"
 _SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 _IDS: Final = ("link_id", "map_id", "prog_id")
@@ -110,6 +112,32 @@ class Store:
         self._remove(LISTENER)
         self._wait()
 
+    def take_over_start(self, passed: Mapping[int, str]) -> float:
+        """Return since when the daemon's counters count, in seconds since the epoch, and keep it there.
+
+        It is the start of the first supervisor whose counters systemd has kept until now, else this moment.
+        """
+        kept = [start for fd, name in passed.items() if name == _START and (start := _read_start(fd)) is not None]
+        _close(fd for fd, name in passed.items() if name == _START)
+        if kept:
+            return min(kept)
+        now = time.time()
+        self._keep_start(now)
+        return now
+
+    def _keep_start(self, start: float) -> None:
+        if self._send is None:
+            return
+        self._remove(_START)
+        try:
+            sheet = _sealed(json.dumps(start).encode())
+            try:
+                self._store(_START, [sheet])
+            finally:
+                os.close(sheet)
+        except OSError as error:
+            LOG.warning("the start time will not outlive a restart: systemd cannot keep it: %s", error)
+
     def take_over_hooks(self, passed: Mapping[int, str]) -> list[Hook]:
         """Return the hooks that are whole, of the fds that systemd passed by name; let go of the others."""
         hooks = []
@@ -126,7 +154,7 @@ class Store:
     def take_over(self, passed: Mapping[int, str]) -> list[Held]:
         """Return the probes that are whole, of the fds that systemd passed by name; let go of everything else."""
         probes = []
-        for name in sorted(name for name in set(passed.values()) if not name.startswith(_HOOK)):
+        for name in sorted(name for name in set(passed.values()) - {_START} if not name.startswith(_HOOK)):
             fds = [fd for fd, its in passed.items() if its == name]
             try:
                 held, self.bcc_version = _whole(name, fds)
@@ -205,6 +233,15 @@ def _is_sheet(fd: int) -> bool:
     except OSError:  # EINVAL: no memfd
         return False
     return sealed and os.readlink(f"/proc/self/fd/{fd}") == f"/memfd:{_MEMFD} (deleted)"
+
+
+def _read_start(fd: int) -> float | None:
+    """Return the start time that an earlier supervisor left; None, which is logged, where it is none."""
+    try:
+        return float(json.loads(os.pread(fd, os.fstat(fd).st_size, 0)))
+    except (OSError, ValueError, TypeError) as error:
+        LOG.warning("the start time that systemd kept is let go: it cannot be read: %s", error)
+        return None
 
 
 def _read(fd: int) -> Rest:

@@ -210,3 +210,65 @@ def test_char_arrays_come_as_bytes() -> None:
     kernel = Kernel()
     kernel.submit(1)
     assert kernel.ring().batch(1)["text"].dtype == np.dtype("V16")
+
+
+def test_the_highest_fill_is_that_before_a_release() -> None:
+    kernel = Kernel()
+    ring = kernel.ring()
+    for number in range(7):
+        kernel.submit(number)
+    ring.batch(5)
+    kernel.submit(7)
+    ring.release()
+    assert (ring.fill, ring.highest_fill) == (3 * STRIDE, 8 * STRIDE)
+
+
+def test_nothing_is_unaccounted_when_the_ring_has_the_events_that_the_programs_count() -> None:
+    kernel = Kernel()
+    ring = kernel.ring()
+    assert ring.unaccounted(lambda: 0) == 0
+    for number in range(11):
+        kernel.submit(number)
+    drain(ring, 7)
+    assert [ring.unaccounted(lambda sent=sent: sent) for sent in (7, 9, 11)] == [0, 0, 0]
+
+
+def test_events_that_are_submitted_while_both_are_read_are_accounted_for() -> None:
+    kernel = Kernel()
+    ring = kernel.ring()
+
+    def sent() -> int:
+        for number in range(13):
+            kernel.submit(number)
+        return 13
+
+    assert ring.unaccounted(sent) == 0
+
+
+def test_a_record_that_is_reserved_and_not_submitted_is_accounted_for() -> None:
+    kernel = Kernel()
+    ring = kernel.ring()
+    for number in (2, 3):
+        kernel.submit(number)
+    kernel.submit(5, BUSY)
+    assert drain(ring) == [2, 3]
+    assert [ring.unaccounted(lambda sent=sent: sent) for sent in (2, 3)] == [0, 0]
+
+
+def test_events_that_only_one_side_counts_are_unaccounted() -> None:
+    kernel = Kernel()
+    ring = kernel.ring()
+    for number in range(11):
+        kernel.submit(number)
+    drain(ring)
+    kernel.submit(11)
+    assert [ring.unaccounted(lambda sent=sent: sent) for sent in (8, 10, 11, 12, 13, 17)] == [3, 1, 0, 0, 1, 5]
+
+
+def test_discarded_records_are_no_events_that_the_programs_count() -> None:
+    kernel = Kernel()
+    ring = kernel.ring()
+    for flags in (0, DISCARDED, 0):
+        kernel.submit(2, flags)
+    drain(ring)
+    assert [ring.unaccounted(lambda sent=sent: sent) for sent in (1, 2, 3)] == [1, 0, 1]

@@ -480,6 +480,7 @@ from probed.exporter.pages.application import Application
 from probed.exporter.pages.landing_page import Landing
 from probed.exporter.self_metrics.daemon import Build, families
 from probed.exporter.self_metrics.process import Process
+from probed.exporter.self_metrics.stats import WorkNumbers
 from probed.exporter.http_server.server import Server
 from probed.ipc.manifest import ProbeStatus, Status
 
@@ -488,7 +489,7 @@ probes = (ProbeStatus("p", "d", False, "verifier", "<é>", {}),)
 status = Status(
     probes=probes, bcc_version="", reload_successful=True, reload_success_time=1.5, exporter_restarts=0
 )
-process = Process()
+process = Process(1.0)
 broken, unready = [], []
 
 def scrape():
@@ -496,7 +497,7 @@ def scrape():
         raise OSError(broken.pop(), "a map is gone")
     odd = Family("x_seconds", "histogram", "h", ("comm",), [("é\\n",)], np.zeros(0), (0.1,),
                  np.array([[1, 10**7]], np.uint64), np.array([1e300]))
-    return [odd, *families(Build("1", "3", "", "6"), status, [], 0, 0), *process.families()]
+    return [odd, *families(Build("1", "3", "", "6"), status, [], WorkNumbers(), 0), *process.families()]
 
 def landing():
     return Landing("1", "/metrics", "not", probes)

@@ -4,6 +4,7 @@
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -54,7 +55,7 @@ def systemd() -> Iterator[Systemd]:
 
 def held(name: str, fingerprint: str = "1") -> Held:
     of = Metric(f"probed_{name}_total", "counter", "Help.", ("m",), {}, (), None, 1.0, ())
-    loaded = LoadedProbe(name, fingerprint, None, 0, (), (of,), NAMES)
+    loaded = LoadedProbe(name, fingerprint, None, 0, (), (of,), NAMES, start_time=1_700_000_003.25)
     return Held(loaded, {each: os.memfd_create(each) for each in NAMES})
 
 
@@ -215,6 +216,27 @@ def test_listening_sockets_have_a_name_of_their_own(systemd: Systemd) -> None:
     store.forget_listeners()
     assert systemd.names() == set()
     os.close(fd)
+
+
+def test_the_start_time_stays_as_long_as_systemd_keeps_it(systemd: Systemd, monkeypatch: pytest.MonkeyPatch) -> None:
+    for now in (1_700_000_011.5, 1_700_000_013.0, 1_700_000_017.0):
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        store, passed = Store(systemd), systemd.passed()
+        assert store.take_over_start(passed) == 1_700_000_011.5
+        assert store.take_over(passed) == []
+        assert not any(map(is_open, passed))
+    assert [name for name, _ in systemd.kept] == ["start"]
+
+
+def test_a_start_time_that_cannot_be_read_is_replaced(
+    systemd: Systemd, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    systemd("FDSTORE=1\nFDNAME=start\nFDPOLL=0", fds=[sheet(b"yesterday", ALL_SEALS)])
+    monkeypatch.setattr(time, "time", lambda: 1_700_000_013.0)
+    assert Store(systemd).take_over_start(systemd.passed()) == 1_700_000_013.0
+    assert "the start time that systemd kept is let go" in caplog.text
+    monkeypatch.setattr(time, "time", lambda: 1_700_000_017.0)
+    assert Store(systemd).take_over_start(systemd.passed()) == 1_700_000_013.0
 
 
 def test_without_systemd_nothing_is_kept() -> None:
