@@ -28,6 +28,7 @@ from probed.exporter.self_metrics import daemon as itself
 from probed.exporter.self_metrics import probes
 from probed.exporter.self_metrics.process import Process
 from probed.exporter.self_metrics.stats import ProbeNumbers, WorkNumbers
+from probed.exporter.series.scrapers import Connection, Scrape, Scrapers
 from probed.ipc.manifest import LoadedProbe, Status
 from probed.log_limiter import Seldom
 
@@ -67,6 +68,7 @@ class Collection:
         self._seldom = Seldom(LOG)
         self._clock = clock
         self._work = WorkNumbers()
+        self._scrapers = Scrapers(clock)
         self.status: Status | None = None
 
     def add(self, loaded: LoadedProbe, fds: Mapping[str, int]) -> int | None:
@@ -178,10 +180,13 @@ class Collection:
         self._schedule.begin(self._cgroups.announced)
         return failed
 
-    def scrape(self) -> list[Family]:
-        """Return every family of this moment, the probes' first."""
+    def scrape(self, scraper: Connection | None = None) -> list[Family]:
+        """Return every family of this moment, the probes' first.
+
+        `scraper` is the connection of a scraper, None for another client.
+        """
         with self._lock:
-            families = self._collect_all(self._drain())
+            families = self._collect_all(self._drain(), self._scrapers.scrape(scraper))
             self._failures.update(self._left_out)
             numbers = list(self._numbers.values())
             work, unknown = self._work, self._cgroups.unknown
@@ -191,11 +196,11 @@ class Collection:
         families += [probes.collect_failures(status, self._failures), itself.unknown_cgroups(unknown)]
         return families + self._process.families()
 
-    def _collect_all(self, fill: Mapping[str, int]) -> list[Family]:
+    def _collect_all(self, fill: Mapping[str, int], scrape: Scrape) -> list[Family]:
         begin = self._clock()
         failed = self._read_maps()
         collected = [probe for name, probe in self._probes.items() if name not in failed]
-        families = [family for probe in collected for family in self._collect(probe, fill[probe.loaded.name])]
+        families = [family for probe in collected for family in self._collect(probe, fill[probe.loaded.name], scrape)]
         work = self._work
         seconds = work.collection_seconds + self._clock() - begin
         self._work = replace(work, collections=work.collections + 1, collection_seconds=seconds)
@@ -208,13 +213,13 @@ class Collection:
         path = self._cgroups.path(cgroup)
         return attribute(path) if path is not None else UNKNOWN
 
-    def _collect(self, probe: RunningProbe, fill: int) -> list[Family]:
+    def _collect(self, probe: RunningProbe, fill: int, scrape: Scrape) -> list[Family]:
         """Take one probe's families and sums; where that fails, it costs only this probe's families."""
         families: list[Family] = []
 
         def take() -> None:
             nonlocal families
-            families, self._numbers[probe.loaded.name] = probe.collect(fill)
+            families, self._numbers[probe.loaded.name] = probe.collect(fill, scrape)
 
         if self._attempt(probe, take):
             self._warn_unaccounted(self._numbers[probe.loaded.name])

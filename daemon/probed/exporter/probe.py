@@ -23,6 +23,7 @@ from probed.exporter.decoders import Context, decoder
 from probed.exporter.exposition.family import Family
 from probed.exporter.self_metrics.sliding_maximum import SlidingMaximum
 from probed.exporter.self_metrics.stats import ProbeNumbers
+from probed.exporter.series.scrapers import Scrape
 from probed.exporter.series.table import SeriesTable, SeriesUsage
 from probed.ipc.manifest import Field, LoadedProbe, Map, Metric, Place, Record
 
@@ -174,12 +175,12 @@ class RunningProbe:
         for source in self._sources.values():
             source.retire()
 
-    def collect(self, fill: int) -> tuple[list[Family], ProbeNumbers]:
+    def collect(self, fill: int, scrape: Scrape) -> tuple[list[Family], ProbeNumbers]:
         """Return the families of this moment with the sum of its events.
 
-        `fill` is how many bytes the drain before found waiting. Raises OSError.
+        `fill` is how many bytes the drain before found waiting; `scrape` is the page. Raises OSError.
         """
-        families = [table.family() for _, table in self._tables]
+        families = [table.family(scrape) for _, table in self._tables]
         self._commit()
         return families, replace(self._numbers(fill), programs=told(self._programs), hashes=self._hash_usages())
 

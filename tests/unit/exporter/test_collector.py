@@ -27,6 +27,7 @@ class Fake:
         self.closed = False
         self.fill = 0
         self.unaccounted = 0
+        self.cgroup_room = None
 
     def waiting(self) -> int:
         return 0
@@ -40,7 +41,7 @@ class Fake:
     def count_maps(self) -> None:
         pass
 
-    def collect(self, _: int) -> tuple[list[Any], ProbeNumbers]:
+    def collect(self, *_: Any) -> tuple[list[Any], ProbeNumbers]:
         if self.broken:
             raise OSError(9, "Bad file descriptor")
         self.events += 1

@@ -151,7 +151,7 @@ class Host:
         monkeypatch.setattr(collector, "Cgroups", lambda: self.cgroups)
         monkeypatch.setattr(collector, "RunningProbe", self._probe)
         with Path("/proc/self/statm").open() as statm:
-            self.collection = Collection(Build("1", "3", "", "6"), Process(), 1, statm.fileno())
+            self.collection = Collection(Build("1", "3", "", "6"), Process(0.0), 1, statm.fileno())
 
     def _probe(self, loaded: LoadedProbe, _fds: object, _cpus: int, context: Context, hear: Any = None) -> PlayedProbe:
         return PlayedProbe(self, loaded, context, hear)
