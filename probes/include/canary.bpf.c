@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Does the kernel keep its members where its BTF says? Reads, from a child of the loader, what the loader knows by
  * other ways (helpers, /proc, wait), so that a wrong layout is refused instead of counted with.

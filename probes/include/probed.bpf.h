@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What every probe's C begins with: reading kernel memory, sending events, counting what could not be sent.
  *

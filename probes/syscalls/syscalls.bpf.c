@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 #include "probed.bpf.h"
 
 /* The native table has some 470 calls today; a number past this goes to calls_elsewhere. */

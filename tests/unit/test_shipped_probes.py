@@ -32,7 +32,7 @@ def test_a_probe_is_three_files(folder: Path) -> None:
 
 def test_the_c_is_gpl_and_the_yaml_apache(folder: Path) -> None:
     source, yaml = folder / f"{folder.name}.bpf.c", folder / f"{folder.name}.yaml"
-    assert source.read_text().startswith("// SPDX-License-Identifier: GPL-2.0\n")
+    assert source.read_text().startswith("// SPDX-License-Identifier: GPL-2.0-only\n")
     assert yaml.read_text().startswith("# SPDX-License-Identifier: Apache-2.0\n")
 
 

@@ -23,6 +23,7 @@ from probed.exporter.exposition.family import Family
 from probed.exporter.self_metrics.daemon import Build
 from probed.exporter.self_metrics.process import Process
 from probed.exporter.self_metrics.stats import ProbeNumbers
+from probed.exporter.series.scrapers import UNATTENDED, Scrape
 from probed.exporter.series.table import SeriesTable
 from probed.ipc.manifest import Field, Label, LoadedProbe, Map, Metric, Record
 from support.unit.series_tables import Clock, ledger, shown
@@ -133,8 +134,8 @@ class PlayedProbe:
         self.execs.forget_keys()
         self.opens.forget_keys()
 
-    def collect(self, _: int) -> tuple[list[Family], ProbeNumbers]:
-        families = [] if self._hear else [self.execs.family(), self.opens.family()]
+    def collect(self, _: int, scrape: Scrape) -> tuple[list[Family], ProbeNumbers]:
+        families = [] if self._hear else [self.execs.family(scrape), self.opens.family(scrape)]
         return families, ProbeNumbers(self.loaded.name)
 
 
@@ -164,7 +165,8 @@ class Host:
         """Return the values by unit of both metrics, as a scrape has them."""
         self.collection.drain()
         self.collection._read_maps()
-        return {family.name: shown(family) for family in self.collection._collect(self.collection._probes["work"], 0)}
+        families = self.collection._collect(self.collection._probes["work"], 0, UNATTENDED)
+        return {family.name: shown(family) for family in families}
 
 
 @pytest.fixture
@@ -234,4 +236,4 @@ def test_an_idle_host_has_no_reading_but_its_scrapes(host: Host, monkeypatch: py
     monkeypatch.setattr(host.kernel, "read", lambda: pytest.fail("there is no reason to read the map"))
     for _ in range(DAY // BEAT_SECONDS):
         host.collection.keep_up()
-    assert host.collection._drains == 0
+    assert host.collection._work.drains == 0

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 #include "probed.bpf.h"
 
 BPF_PERCPU_ARRAY(runs, u64, 1);

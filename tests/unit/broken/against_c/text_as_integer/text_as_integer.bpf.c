@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 #include "probed.bpf.h"
 
 enum kind { KIND_EXEC, KIND_EXIT };
