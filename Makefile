@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # The commands of this project. `make run` and `make test` install what they need; see README.md.
 
+.DEFAULT_GOAL := help
+
 PYTHON ?= /usr/bin/python3
 VENV := .venv
 CONFIG ?= config/probed.yaml
@@ -15,7 +17,8 @@ TEST_PACKAGES := gcc libc6-dev mmdebstrap openssl util-linux libcap2-bin e2fspro
 UNPACKED := prometheus prometheus-alertmanager
 empty :=
 UNPACKED_PATH := $(subst $(empty) :,:,$(foreach package,$(UNPACKED),:$(CURDIR)/$(VENV)/$(package)/usr/bin))
-TEST_WHEELS := pytest hypothesis jsonschema mypy ruff types-PyYAML kubernetes-validate \
+# pytest-xdist comes from PyPI as pytest does: Debian's belongs to Debian's pytest.
+TEST_WHEELS := pytest pytest-xdist hypothesis jsonschema mypy ruff types-PyYAML kubernetes-validate \
 	grafana-foundation-sdk==1769699379!11.6.0
 # What the Debian package is made of and with.
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' daemon/probed/__init__.py)
@@ -23,13 +26,36 @@ DEB := build/probed_$(VERSION)_all.deb
 DEB_SOURCES := config daemon packaging probes
 DEB_PACKAGES := build-essential debhelper dh-python dpkg-dev lintian
 
-.PHONY: run test check bench fuzz soak schema deb dashboards pictures fleet clean
+.PHONY: help run test test-all check bench fuzz soak schema deb dashboards pictures fleet clean
+
+help:
+	@echo 'make run         start the daemon in the foreground, with CONFIG=$(CONFIG)'
+	@echo 'make test        unit tests, and the kernel and system tests that are neither slow nor in guests'
+	@echo 'make test-all    all tests that this machine can run; what CI calls'
+	@echo 'make check       format, lint and types'
+	@echo 'make deb         the Debian package, below build/'
+	@echo 'make bench       cost of the daemon, as root'
+	@echo 'make soak        an hour of storms, reloads and restarts, as root'
+	@echo 'make fuzz        every parser, SECONDS=60 each'
+	@echo 'make fleet       Prometheus with the pages of a fleet, half an hour'
+	@echo 'make schema dashboards pictures    generated files'
+	@echo 'make clean       remove what the others made'
 
 run: $(VENV)/run
 	$(VENV)/bin/probed run --config.file $(CONFIG) $(ARGS)
 
+# Unit tests side by side in processes. The others share one kernel, whose events they count exactly: one after the other.
+PYTEST = PATH="$$PATH$(UNPACKED_PATH)" $(VENV)/bin/pytest
+EXCLUSIVE := tests/kernel tests/faults tests/system
+
 test: $(VENV)/test
-	PATH="$$PATH$(UNPACKED_PATH)" $(VENV)/bin/pytest $(ARGS)
+	$(PYTEST) --numprocesses auto tests/unit $(ARGS)
+	$(PYTEST) -m 'not slow and not guest' $(EXCLUSIVE) $(ARGS)
+
+test-all: $(VENV)/test
+	$(PYTEST) --numprocesses auto tests/unit $(ARGS)
+	$(PYTEST) $(EXCLUSIVE) $(ARGS)
+	@echo 'left out: make bench, make soak (an hour), make fuzz, make fleet; skipped tests are listed above'
 
 check: $(VENV)/test
 	$(VENV)/bin/ruff format --check daemon tests deploy

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack
 from functools import cache
@@ -33,6 +34,15 @@ HERE = Path(__file__).parent
 FOLDERS = {"unit": "unit", "kernel": "kernel", "faults": "kernel", "system": "system"}
 """Which marker the tests of a folder have."""
 REQUIRE_KERNEL = "PROBED_REQUIRE_KERNEL"
+GUEST = {"test_kernels", "test_kernel_states"}
+"""Files whose tests boot virtual machines."""
+SLOW = {
+    *("test_bench", "test_soak", "test_cardinality", "test_survival", "test_abuse", "test_exhaustion"),
+    *("test_alerts", "test_dashboards", "test_fleet", "test_kubernetes", "test_package"),
+    *("test_service_restarts", "test_service_watchdog", "test_service_journal", "test_loader"),
+}
+"""Files outside of unit whose tests take minutes."""
+LEFT_OUT = pytest.StashKey[Counter[str]]()
 
 
 @cache
@@ -56,6 +66,7 @@ def why_no_system() -> str:
     return ""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test by its folder; a storm of names, which fills the budgets of every daemon there is, comes last."""
     items.sort(key=lambda item: item.path.stem == "test_cardinality")
@@ -63,6 +74,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = item.path.relative_to(HERE).parts[0]
         if folder in FOLDERS:
             item.add_marker(FOLDERS[folder])
+        if folder != "unit" and item.path.stem in GUEST | SLOW:
+            item.add_marker("guest" if item.path.stem in GUEST else "slow")
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    """Count the tests that -m or -k leave out, by file."""
+    for item in items:
+        item.config.stash.setdefault(LEFT_OUT, Counter())[str(item.path.relative_to(HERE.parent))] += 1
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say at the end which tests were left out and how to run them."""
+    left_out = config.stash.get(LEFT_OUT, Counter())
+    if left_out:
+        terminalreporter.section("left out")
+        for path, count in sorted(left_out.items()):
+            terminalreporter.line(f"{count} of {path}")
+        terminalreporter.line("all of them run with: make test-all")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -319,15 +319,6 @@ def test_what_cannot_be_read_costs_nothing_where_it_is_not_compiled(vmlinux: Btf
         assert "events" in finish()
 
 
-def test_the_kernels_own_btf_is_read_in_a_blink() -> None:
-    def once() -> float:
-        start = time.process_time()
-        types_for(Btf.read(), PROCESSES)
-        return time.process_time() - start
-
-    assert min(once() for _ in range(3)) < 0.5  # about 0.05 s; the rest is for slow machines
-
-
 def test_the_kernel_has_the_raw_tracepoints_of_the_probes(vmlinux: Btf) -> None:
     wanted = {"sched_process_exec": 3, "sched_process_exit": 1, "sys_enter": 2, "sys_exit": 2}
     assert wanted.keys() <= vmlinux.raw_tracepoints()
