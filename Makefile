@@ -75,11 +75,11 @@ dashboards: $(VENV)/test
 # What they look like, for their README; as root, two minutes.
 pictures: $(VENV)/test
 	@$(call install,python3-matplotlib)
-	PATH="$$PATH:$(CURDIR)/$(VENV)/prometheus/usr/bin" PYTHONPATH=daemon:tests:tests/system:deploy/grafana \
-		$(VENV)/bin/python -m draw_dashboards deploy/grafana/pictures
+	PATH="$$PATH:$(CURDIR)/$(VENV)/prometheus/usr/bin" PYTHONPATH=daemon:tests:deploy/grafana \
+		$(VENV)/bin/python -m support.monitoring.draw_dashboards deploy/grafana/pictures
 
 # Half an hour: plays fleets of hosts to a real Prometheus, and writes what that took into deploy/fleet.md.
-fleet: export PYTHONPATH := tests:tests/system
+fleet: export PYTHONPATH := tests
 fleet: export PATH := $(PATH)$(UNPACKED_PATH)
 fleet: $(VENV)/test
 	$(VENV)/bin/python -m fleet pages --write

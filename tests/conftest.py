@@ -22,8 +22,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-import programs
-from daemon import Daemon, Start, site, tail
+from support import workload_programs
+from support.running_daemon import Daemon, Start, site, tail
 
 # How long an example takes is the machine's affair.
 settings.register_profile("probed", deadline=None)
@@ -78,11 +78,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
-def install(tmp_path_factory: pytest.TempPathFactory) -> programs.Install:
+def install(tmp_path_factory: pytest.TempPathFactory) -> workload_programs.Install:
     """Gives a workload a name, and so a comm, that nobody else has."""
     folder = tmp_path_factory.mktemp("workloads")
-    programs.compile_workloads(folder)
-    return lambda workload: programs.install(folder, workload)
+    workload_programs.compile_workloads(folder)
+    return lambda workload: workload_programs.install(folder, workload)
 
 
 @pytest.fixture

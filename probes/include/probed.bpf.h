@@ -174,18 +174,31 @@ static __always_inline u64 current_cgroup(void)
 	return LOAD_OF_TASK(task, flags) & PF_KTHREAD ? 0 : LOAD_OF_TASK(node, id);
 }
 
-/* The current thread's comm, into 16 bytes of the event that begin at a multiple of 8. */
-static __always_inline void current_comm(void *destination)
+/* A task's comm, into 16 bytes of the event that begin at a multiple of 8. */
+static __always_inline void comm_of(struct task_struct *task, void *destination)
 {
 #ifdef PROBED_HAS_GET_CURRENT_TASK_BTF
-	struct task_struct *task = current_task();
 	u64 *halves = destination;
 
 	LOAD_AT(u64, halves[0], task, OFFSET_OF(task, comm));
 	LOAD_AT(u64, halves[1], task, OFFSET_OF(task, comm) + 8);
 #else
-	bpf_get_current_comm(destination, 16);
+	bpf_probe_read_kernel(destination, 16, &task->comm);
 #endif
+}
+
+/* The name of the current process, which is its leader's: as execs and lifetimes have it, and so all can be joined. */
+static __always_inline void current_comm(void *destination)
+{
+	struct task_struct *task = current_task();
+
+	comm_of(LOAD_OF_TASK(task, group_leader), destination);
+}
+
+/* The name of the current thread, which it can give itself: prctl(PR_SET_NAME). */
+static __always_inline void current_thread_comm(void *destination)
+{
+	comm_of(current_task(), destination);
 }
 
 /*
@@ -228,19 +241,28 @@ static __always_inline u32 syscall_of(struct pt_regs *regs)
 	return number == (u32)-1 ? number : number | ia32_bit();
 }
 
-/* Which system call the current task is in, wherever it is: for one that does not return. */
+/* The registers that the current task had in user space, wherever it is in the kernel. */
+#ifdef PROBED_HAS_TASK_PT_REGS
+#define current_registers()		((struct pt_regs *)bpf_task_pt_regs(current_task()))
+#define LOAD_OF_REGISTERS(regs, member) LOAD(regs, member)
+#else
+/* Before Linux 5.15: at the top of a stack of four pages. arch/x86/include/asm/processor.h: task_pt_regs() */
+#define current_registers()		((struct pt_regs *)(READ(current_task(), stack) + 16384) - 1)
+#define LOAD_OF_REGISTERS(regs, member) READ(regs, member)
+#endif
+
+/* The number of the system call that the current task is in, wherever it is in the kernel. */
+static __always_inline u32 current_number(void)
+{
+	return LOAD_OF_REGISTERS(current_registers(), orig_ax);
+}
+
+/* The whole of it: for a call that does not return. */
 static __always_inline u32 current_syscall(void)
 {
-	struct task_struct *task = current_task();
-#ifdef PROBED_HAS_TASK_PT_REGS
-	return syscall_of((struct pt_regs *)bpf_task_pt_regs(task));
-#else
-	/* Before Linux 5.15: at the top of a stack of four pages. arch/x86/include/asm/processor.h: task_pt_regs() */
-	struct pt_regs *regs = (struct pt_regs *)(READ(task, stack) + 16384) - 1;
-	u32 number = READ(regs, orig_ax);
+	u32 number = current_number();
 
 	return number == (u32)-1 ? number : number | ia32_bit();
-#endif
 }
 
 /* At raw tracepoint sys_exit: which system call is returning, its number and the whole. */
@@ -252,6 +274,60 @@ static __always_inline u32 returning_number(struct bpf_raw_tracepoint_args *ctx)
 static __always_inline u32 returning_syscall(struct bpf_raw_tracepoint_args *ctx)
 {
 	return syscall_of((struct pt_regs *)ctx->args[0]);
+}
+
+/* fork and its kin: they return twice, in the child with 0, without a call of the child's. */
+static __always_inline bool makes_tasks(u32 syscall)
+{
+	switch (syscall) {
+#ifdef __NR_fork
+	case __NR_fork:
+	case __NR_vfork:
+#endif
+	case __NR_clone:
+	case __NR_clone3:
+#ifdef PROBED_HAS_IA32
+	case IA32 | __NR_ia32_fork:
+	case IA32 | __NR_ia32_vfork:
+	case IA32 | __NR_ia32_clone:
+	case IA32 | __NR_ia32_clone3:
+#endif
+		return true;
+	}
+	return false;
+}
+
+/* Linux include/linux/errno.h */
+#define ERESTARTSYS	      512
+#define ERESTARTNOINTR	      513
+#define ERESTARTNOHAND	      514
+#define ERESTART_RESTARTBLOCK 516
+
+#define EINTR	   4	      /* include/uapi/asm-generic/errno-base.h */
+#define SA_RESTART 0x10000000 /* arch/x86/include/uapi/asm/signal.h */
+
+/* A call that returns this has not ended: a signal interrupted it, and the kernel starts it again or makes it EINTR. */
+static __always_inline bool is_restart(u32 errno)
+{
+	return errno == ERESTARTSYS || errno == ERESTARTNOINTR || errno == ERESTARTNOHAND ||
+	       errno == ERESTART_RESTARTBLOCK;
+}
+
+/*
+ * At raw tracepoint signal_deliver(int sig, struct kernel_siginfo *info, struct k_sigaction *ka): does the handler make
+ * the interrupted call return EINTR? Only the first one does: it changes the result.
+ * Source: handle_signal() in Linux arch/x86/kernel/signal.c.
+ */
+static __always_inline bool ends_call(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct k_sigaction *action = (struct k_sigaction *)ctx->args[2];
+	u64 result = LOAD_OF_REGISTERS(current_registers(), ax), errno = -result;
+
+	if ((u64)READ(action, sa.sa_handler) <= 1) /* SIG_DFL, SIG_IGN: no handler */
+		return false;
+	if (errno == ERESTARTSYS)
+		return !(READ(action, sa.sa_flags) & SA_RESTART);
+	return errno == ERESTARTNOHAND || errno == ERESTART_RESTARTBLOCK;
 }
 
 /* The errno of a returning system call, 0 for success. Linux include/linux/err.h: MAX_ERRNO is 4095. */

@@ -4,6 +4,7 @@
 struct event {
 	u64 cgroup;
 	char comm[16];
+	char thread_comm[16];
 	u32 errno;
 	u32 pad;
 };
@@ -13,7 +14,7 @@ struct opener {
 };
 
 /*
- * All calls of the open family, by control group: of 8,192 at once, 1 MB. When it is half full, the exporter deletes
+ * All calls of the open family, by control group: of 8,192 at once, 1 MB. When it is a quarter full, the exporter deletes
  * those that are gone.
  */
 BPF_PERCPU_HASH(opens, struct opener, u64, 8192);
@@ -64,29 +65,49 @@ static __always_inline bool is_open(u32 syscall)
 	return false;
 }
 
-/* raw tracepoint sys_exit(struct pt_regs *regs, long ret): every call that began returns, if only to die */
-PROGRAM(on_return)
+static __always_inline bool is_open_call(u32 number)
 {
-	u32 number = returning_number(ctx), errno;
-	struct opener opener;
+	if (!is_open(number) && !is_open(number | IA32)) /* most calls are done with here */
+		return false;
+	return is_open(number | ia32_bit());
+}
+
+static __always_inline void count_end(u32 errno)
+{
+	struct opener opener = {.cgroup = current_cgroup()};
 	struct event *event;
 
-	if (!is_open(number) && !is_open(number | IA32)) /* most calls are done with here */
-		return 0;
-	if (!is_open(number | ia32_bit()))
-		return 0;
-	opener.cgroup = current_cgroup();
 	count_open(opener);
-	errno = returned_errno(ctx);
 	if (!errno)
-		return 0;
+		return;
 	event = reserve_event(sizeof(*event));
 	if (!event)
-		return 0;
+		return;
 	event->cgroup = opener.cgroup;
 	current_comm(event->comm);
+	current_thread_comm(event->thread_comm);
 	event->errno = errno;
 	event->pad = 0;
 	submit_event(event);
+}
+
+/* raw tracepoint sys_exit(struct pt_regs *regs, long ret): a call that a signal interrupted may only begin again */
+PROGRAM(on_return)
+{
+	u32 errno;
+
+	if (!is_open_call(returning_number(ctx)))
+		return 0;
+	errno = returned_errno(ctx);
+	if (!is_restart(errno))
+		count_end(errno);
+	return 0;
+}
+
+/* raw tracepoint signal_deliver(int sig, struct kernel_siginfo *info, struct k_sigaction *ka) */
+PROGRAM(on_signal)
+{
+	if (is_open_call(current_number()) && ends_call(ctx))
+		count_end(EINTR);
 	return 0;
 }

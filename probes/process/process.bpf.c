@@ -3,17 +3,19 @@
 
 #define SIGNAL_GROUP_EXIT 0x00000004 /* include/linux/sched/signal.h: group exit in progress */
 
-enum kind { KIND_FORK, KIND_EXEC, KIND_EXEC_FAILURE, KIND_EXIT };
+enum kind { KIND_FORK, KIND_FORK_FAILURE, KIND_THREAD, KIND_EXEC, KIND_EXEC_FAILURE, KIND_EXIT };
 enum exit_kind { EXIT_OK, EXIT_ERROR, EXIT_SIGNAL, EXIT_CORE };
 
 struct event {
 	u64 cgroup;
 	u64 lifetime_ns; /* KIND_EXIT */
 	char comm[16];
-	char parent[16]; /* KIND_EXEC */
-	u32 errno;	 /* KIND_EXEC_FAILURE */
-	u16 kind;
-	u16 exit; /* KIND_EXIT */
+	char parent[16];      /* KIND_EXEC */
+	char thread_comm[16]; /* KIND_EXEC_FAILURE, KIND_FORK_FAILURE */
+	u32 errno;	      /* the same */
+	u8 kind;
+	u8 exit;    /* KIND_EXIT */
+	u16 signal; /* KIND_EXIT: the one that ended the process, 0 when none did */
 };
 
 /* Thread group id to the boot-clock time of the last exec, for processes alive: 65,536 of them at once, 5 MB. */
@@ -24,7 +26,7 @@ BPF_HASH(last_exec, u32, u64, 65536);
  */
 BPF_HASH(ended, u32, u64, 8192);
 
-static __always_inline struct event *reserve(u16 kind)
+static __always_inline struct event *reserve(u8 kind)
 {
 	struct event *event = reserve_event(sizeof(*event));
 
@@ -42,9 +44,7 @@ PROGRAM(on_fork)
 	struct task_struct *child = (struct task_struct *)ctx->args[1];
 	struct event *event;
 
-	if (READ(child, pid) != READ(child, tgid)) /* a thread */
-		return 0;
-	event = reserve(KIND_FORK);
+	event = reserve(READ(child, pid) == READ(child, tgid) ? KIND_FORK : KIND_THREAD);
 	if (event)
 		submit_event(event);
 	return 0;
@@ -88,15 +88,19 @@ static __always_inline bool is_exec(u32 syscall)
 /* raw tracepoint sys_exit(struct pt_regs *regs, long ret) */
 PROGRAM(on_return)
 {
-	u32 errno = returned_errno(ctx);
+	u32 errno = returned_errno(ctx), syscall;
 	struct event *event;
 
-	if (!errno || !is_exec(returning_syscall(ctx)))
+	if (!errno || is_restart(errno))
 		return 0;
-	event = reserve(KIND_EXEC_FAILURE);
+	syscall = returning_syscall(ctx);
+	if (!is_exec(syscall) && !makes_tasks(syscall))
+		return 0;
+	event = reserve(is_exec(syscall) ? KIND_EXEC_FAILURE : KIND_FORK_FAILURE);
 	if (!event)
 		return 0;
 	current_comm(event->comm);
+	current_thread_comm(event->thread_comm);
 	event->errno = errno;
 	submit_event(event);
 	return 0;
@@ -111,7 +115,7 @@ static __always_inline int wait_status(struct task_struct *leader, struct signal
 }
 
 /* The low seven bits are the signal, 0x80 says that core was dumped, above them is the exit status. */
-static __always_inline u16 exit_kind(int status)
+static __always_inline u8 exit_kind(int status)
 {
 	if (status & 0x80)
 		return EXIT_CORE;
@@ -172,6 +176,7 @@ PROGRAM(on_exit)
 	struct event *event;
 	u64 start, beginning;
 	u32 tgid;
+	int status;
 
 	if (READ(signal, live.counter))
 		return 0;
@@ -184,7 +189,9 @@ PROGRAM(on_exit)
 	if (!event)
 		return 0;
 	event->lifetime_ns = bpf_ktime_get_boot_ns() - beginning;
-	event->exit = exit_kind(wait_status(leader, signal));
+	status = wait_status(leader, signal);
+	event->exit = exit_kind(status);
+	event->signal = status & 0x7f;
 	READ_ARRAY(event->comm, leader, comm);
 	submit_event(event);
 	return 0;

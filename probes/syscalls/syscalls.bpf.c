@@ -40,27 +40,6 @@ static __always_inline void count_failure(u32 syscall, u32 errno)
 		count_map_full();
 }
 
-/* They return twice, in the child with 0, where nobody made a call. */
-static __always_inline bool makes_tasks(u32 syscall)
-{
-	switch (syscall) {
-#ifdef __NR_fork
-	case __NR_fork:
-	case __NR_vfork:
-#endif
-	case __NR_clone:
-	case __NR_clone3:
-#ifdef PROBED_HAS_IA32
-	case IA32 | __NR_ia32_fork:
-	case IA32 | __NR_ia32_vfork:
-	case IA32 | __NR_ia32_clone:
-	case IA32 | __NR_ia32_clone3:
-#endif
-		return true;
-	}
-	return false;
-}
-
 static __always_inline bool ends_tasks(u32 syscall)
 {
 	switch (syscall) {
@@ -98,9 +77,25 @@ PROGRAM(on_return)
 	}
 	if (ctx->args[1] == 0 && makes_tasks(syscall))
 		return 0;
+	/* A call that a signal interrupted counts at its end. With a restart block it comes again as restart_syscall. */
+	if (is_restart(errno) && errno != ERESTART_RESTARTBLOCK)
+		return 0;
 	count_call(syscall);
-	if (errno)
+	if (errno && errno != ERESTART_RESTARTBLOCK)
 		count_failure(syscall, errno);
+	return 0;
+}
+
+/* raw tracepoint signal_deliver(int sig, struct kernel_siginfo *info, struct k_sigaction *ka) */
+PROGRAM(on_signal)
+{
+	u32 syscall = current_syscall();
+
+	if (syscall == (u32)-1 || !ends_call(ctx))
+		return 0;
+	if ((u32)-LOAD_OF_REGISTERS(current_registers(), ax) != ERESTART_RESTARTBLOCK)
+		count_call(syscall);
+	count_failure(syscall, EINTR);
 	return 0;
 }
 

@@ -7,13 +7,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from daemon import PROBES
 from probed.ipc.loader_messages import Text
 from probed.loader import pipeline as load
 from probed.loader.btf.reader import Btf
 from probed.loader.compiler import Module, compile_text
 from probed.loader.headers.types import types_for
 from probed.loader.hook_chain import lone
+from support.running_daemon import PROBES
 
 BTF = Path("/sys/kernel/btf/vmlinux")
 HEADER = PROBES / "include" / "probed.bpf.h"

@@ -15,7 +15,7 @@ from typing import Final
 
 from bench.figures import Figure, difference, least, middle
 from bench.setup import HERE, Setup
-from daemon import SHIPPED, environment
+from support.running_daemon import SHIPPED, environment
 
 CALLS: Final[Mapping[str, tuple[str, int]]] = {
     "getppid": ("ns", 20_000),

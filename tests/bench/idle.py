@@ -13,7 +13,7 @@ from typing import Final
 from bench import least
 from bench.figures import Figure, one
 from bench.setup import Setup, cpu_seconds, processes, wake_ups
-from daemon import SHIPPED, Daemon
+from support.running_daemon import SHIPPED, Daemon
 
 SECONDS: Final = 60.0
 SCRAPE_EVERY: Final = 15.0

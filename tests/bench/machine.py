@@ -11,8 +11,8 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-from daemon import ROOT
 from probed.linux.syscalls import bpf
+from support.running_daemon import ROOT
 
 PACKAGES = ("numpy", "prometheus_client", "h11", "PyYAML")
 BPF_LINK_GET_NEXT_ID = 31

@@ -20,8 +20,8 @@ from prometheus_client import CollectorRegistry, Counter
 
 from bench import compiled
 from bench.setup import HERE
-from daemon import environment
 from probed.ipc.loader_messages import Text
+from support.running_daemon import environment
 
 RING_BYTES: Final = 4 << 20
 

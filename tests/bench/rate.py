@@ -13,7 +13,7 @@ from typing import Final
 from bench import plain
 from bench.figures import Figure, one
 from bench.setup import STORM, Setup, cpu_seconds
-from daemon import Daemon, rise
+from support.running_daemon import Daemon, rise
 
 STORMS: Final = (
     4_000_000,

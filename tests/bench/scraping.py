@@ -10,7 +10,7 @@ from typing import Final
 
 from bench.figures import Figure, middle, one
 from bench.setup import STORM, Setup, cpu_seconds
-from daemon import Daemon
+from support.running_daemon import Daemon
 
 SERIES: Final = (250, 2_500, 25_000)
 FORMATS: Final = {"text": "text/plain;version=0.0.4", "OpenMetrics": "application/openmetrics-text;version=1.0.0"}

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import programs
-from daemon import PROBES, ROOT, SHIPPED, Daemon, site
+from support import workload_programs
+from support.running_daemon import PROBES, ROOT, SHIPPED, Daemon, site
 
 HERE: Final = Path(__file__).parent
 STORM: Final = {"cgroups": None, "storm": None}
@@ -37,7 +37,7 @@ class Setup:
     def compile(self) -> None:
         """Compile all workloads, and the daemon's Python, as every installation does."""
         compileall.compile_dir(ROOT / "daemon" / "probed", quiet=1)
-        programs.compile_workloads(self.folder)
+        workload_programs.compile_workloads(self.folder)
         for source in HERE.glob("*.c"):
             command = ["cc", "-static", "-O2", "-Wall", "-Werror", "-o", self.folder / source.stem, source]
             subprocess.run(command, check=True)

@@ -18,7 +18,7 @@ from typing import Final
 
 from bench.figures import Figure, middle
 from bench.setup import Setup, cpu_seconds, ended_children_seconds
-from daemon import PATIENCE, SHIPPED, Daemon, environment, site
+from support.running_daemon import PATIENCE, SHIPPED, Daemon, environment, site
 
 WARM: Final = 7
 COLD: Final = 2

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty import Hasty, StartHasty
+
+from support.faulty_daemon import Hasty, StartHasty
 
 
 @pytest.fixture

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import subprocess
 
-from faulty import EXECS, LOST, StartHasty, calls, ours, spawn
-
-from daemon import PROBES, ROOT, site, stopped, until
-from programs import Install
+from support.faulty_daemon import EXECS, LOST, StartHasty, calls, ours, spawn
+from support.running_daemon import PROBES, ROOT, site, stopped, until
+from support.workload_programs import Install
 
 FLOOD = "100019"
 """The number that the probe `flood` waits for."""

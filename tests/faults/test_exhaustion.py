@@ -10,11 +10,10 @@ from contextlib import ExitStack, suppress
 from http.client import HTTPException
 from pathlib import Path
 
-from faulty import EXECS, SUCCESSFUL, Hasty, StartHasty, few_files, open_files, ours, spawn
-from limits import UNLIMITED, limited
-
-from daemon import until
-from programs import Install
+from support.faulty_daemon import EXECS, SUCCESSFUL, Hasty, StartHasty, few_files, open_files, ours, spawn
+from support.resource_limits import UNLIMITED, limited
+from support.running_daemon import until
+from support.workload_programs import Install
 
 LARGER = {"ring": {"bytes": "1 MiB"}}
 COLLECT_FAILURES = "probed_probe_collect_failures_total"

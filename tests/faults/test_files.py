@@ -7,10 +7,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from faulty import EXECS, SUCCESSFUL, Hasty, StartHasty, ours, spawn
 
-from daemon import until
-from programs import Install
+from support.faulty_daemon import EXECS, SUCCESSFUL, Hasty, StartHasty, ours, spawn
+from support.running_daemon import until
+from support.workload_programs import Install
 
 LARGER = ours("process", misfit={"ring": {"bytes": "1 MiB"}})
 OWN_MOUNTS = ("unshare", "--mount", "sh", "-ec", 'exec "$@"', "sh")

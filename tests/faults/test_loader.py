@@ -8,10 +8,10 @@ import signal
 from pathlib import Path
 
 import pytest
-from faulty import EXECS, SUCCESSFUL, Hasty, StartHasty, ours, spawn, stop_while_it_compiles
 
-from daemon import until
-from programs import Install
+from support.faulty_daemon import EXECS, SUCCESSFUL, Hasty, StartHasty, ours, spawn, stop_while_it_compiles
+from support.running_daemon import until
+from support.workload_programs import Install
 
 LARGER = {"ring": {"bytes": "1 MiB"}}
 

@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from faulty import OWN_PROBES, SUCCESSFUL, Hasty, StartHasty, calls, ours
 
-from daemon import until
-from programs import Install
+from support.faulty_daemon import OWN_PROBES, SUCCESSFUL, Hasty, StartHasty, calls, ours
+from support.running_daemon import until
+from support.workload_programs import Install
 
 MISFIT = "probed_misfit_calls_total"
 EVENT = "100201"

@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from prometheus import Prometheus, prometheus
-
 from fleet.simulation import Plan, Query, configuration, itself, time_query, wait, wait_until_up
 from fleet.targets import Targets
+from support.monitoring.prometheus_server import Prometheus, prometheus
 
 
 @dataclass(frozen=True, slots=True)

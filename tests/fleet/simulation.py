@@ -14,10 +14,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from prometheus import Prometheus, prometheus
-
-from daemon import PATIENCE, Page, until
 from fleet.targets import Targets
+from support.monitoring.prometheus_server import Prometheus, prometheus
+from support.running_daemon import PATIENCE, Page, until
 
 REPEATS = 7
 """How often each query is asked."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon import ROOT, Daemon, site
+from support.running_daemon import ROOT, Daemon, site
 
 
 @pytest.fixture(scope="session")

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures import Install
 
 from attacks import http, tls
 from attacks.onlooker import look_on, scraper, under
 from attacks.target import Target
-from certificates import RSA
-from daemon import Daemon, proportional_bytes, site, until
-from guarded import Guarded
+from support.certificates import RSA
+from support.guarded_daemon import Guarded
+from support.kernel_fixtures import Install
+from support.running_daemon import Daemon, proportional_bytes, site, until
 
 EXECS = "probed_process_execs_total"
 SECONDS = 2.0

@@ -10,10 +10,10 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
-from fixtures import OWN_PROBES, Install, Start
 
-from cgroup2 import Cgroups, run_in, start_in
-from daemon import PROBES, Daemon, site, until
+from support.cgroup2 import Cgroups, run_in, start_in
+from support.kernel_fixtures import OWN_PROBES, Install, Start
+from support.running_daemon import PROBES, Daemon, site, until
 
 EXECS = "probed_process_execs_total"
 LIFETIMES = "probed_process_lifetime_seconds_count"

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from bench.__main__ import MEASUREMENTS
-from daemon import ROOT
+from support.running_daemon import ROOT
 
 PATIENCE = 180.0
 

@@ -10,10 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from fixtures import Install, Start
 
-from cgroup2 import Cgroups
-from daemon import SHIPPED, Daemon, Page, site, status_of
+from support.cgroup2 import Cgroups
+from support.kernel_fixtures import Install, Start
+from support.running_daemon import SHIPPED, Daemon, Page, site, status_of
 
 EXECS = "probed_process_execs_total"
 LIFETIMES = "probed_process_lifetime_seconds_count"

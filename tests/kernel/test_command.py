@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fixtures import OWN_PROBES
 
-from daemon import PROBES, ROOT, run_to_its_end, site
+from support.kernel_fixtures import OWN_PROBES
+from support.running_daemon import PROBES, ROOT, run_to_its_end, site
 
 CONFIGURATION = ROOT / "config" / "probed.yaml"
 BROKEN = ROOT / "tests" / "unit" / "broken"

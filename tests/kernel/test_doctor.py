@@ -18,11 +18,21 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from fixtures import NOBODY, OWN_PROBES, Start
 
-from certificates import Authority
-from daemon import PATIENCE, PROBES, ROOT, bpf_program_ids, command, environment, free_port, run_to_its_end, site
-from guarded import USER, Guarded
+from support.certificates import Authority
+from support.guarded_daemon import USER, Guarded
+from support.kernel_fixtures import NOBODY, OWN_PROBES, Start
+from support.running_daemon import (
+    PATIENCE,
+    PROBES,
+    ROOT,
+    bpf_program_ids,
+    command,
+    environment,
+    free_port,
+    run_to_its_end,
+    site,
+)
 
 CONFIGURATION = ROOT / "config" / "probed.yaml"
 SCHEMA = ROOT / "config" / "schema" / "doctor.schema.json"

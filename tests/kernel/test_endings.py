@@ -10,10 +10,10 @@ import struct
 import subprocess
 
 import pytest
-from fixtures import Install, Start
 
-from daemon import Daemon, bpf_program_ids, status_of, until
 from probed.linux import syscalls as linux
+from support.kernel_fixtures import Install, Start
+from support.running_daemon import Daemon, bpf_program_ids, status_of, until
 
 BPF_PROG_GET_FD_BY_ID = 13
 """enum bpf_cmd of Linux include/uapi/linux/bpf.h."""

@@ -6,9 +6,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from fixtures import Install
-
-from daemon import Daemon, Page, rise
+from support.kernel_fixtures import Install
+from support.running_daemon import Daemon, Page, rise
 
 EXECS = "probed_process_execs_total"
 FORKS = "probed_process_forks_total"

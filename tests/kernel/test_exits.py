@@ -9,9 +9,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from fixtures import Install
 
-from daemon import Daemon
+from support.cgroup2 import Cgroups, run_in
+from support.kernel_fixtures import Install, Start
+from support.running_daemon import Daemon, site
 
 TIMES = 7
 
@@ -96,3 +97,35 @@ def test_threads_that_end_at_the_same_instant_are_one_end(
     assert spawn(install("spawn"), times, program, f"all_at_once {threads} 0", tmp_path) == {"ok": times}
     ends = daemon.scrape().by("exit", "probed_process_lifetime_seconds_count", comm=program.name)
     assert ends == {"ok": times}
+
+
+LIFETIMES = "probed_process_lifetime_seconds"
+WITH_SIGNAL = {
+    "process": {"metrics": {LIFETIMES: {"add_labels": {"signal": {"field": "signal", "decoder": "signal"}}}}},
+}
+
+
+def test_a_site_can_show_the_signal_that_ended_a_process(start: Start, install: Install) -> None:
+    daemon, program = start(site(WITH_SIGNAL)), install("exit_kinds")
+    for kind, count in {"exit 3": 3, "signal 15": 5, "signal 9": 7}.items():
+        for _ in range(count):
+            subprocess.run([program, *kind.split()], check=False)
+    ended = daemon.scrape().by("signal", f"{LIFETIMES}_count", comm=program.name)
+    assert ended == {"none": 3, "SIGTERM": 5, "SIGKILL": 7}
+
+
+def test_failed_forks_are_counted_by_errno(daemon: Daemon, install: Install) -> None:
+    program = install("forks_fail")
+    subprocess.run([program, "1009"], check=True)
+    page = daemon.scrape()
+    assert page.by("errno", "probed_process_fork_failures_total", comm=program.name) == {"EAGAIN": 1_009}
+
+
+def test_threads_are_counted_beside_the_first_of_a_process(daemon: Daemon, install: Install) -> None:
+    program = install("threads")
+    unit = f"{program.name}.service"
+    with Cgroups() as cgroups:
+        run_in(cgroups.make(f"system.slice/{unit}"), program, "1013")
+    page = daemon.scrape()
+    assert page.value("probed_process_threads_created_total", unit=unit) == 1_013
+    assert page.total("probed_process_forks_total", unit=unit) == 0

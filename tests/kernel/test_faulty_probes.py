@@ -7,9 +7,9 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from fixtures import OWN_PROBES, Install
 
-from daemon import PROBES, Daemon, site
+from support.kernel_fixtures import OWN_PROBES, Install
+from support.running_daemon import PROBES, Daemon, site
 
 FAULTS = {"refused": "verifier", "garbled": "compile", "nowhere": "attach_point"}
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fixtures import NOBODY
 
-from daemon import ROOT, free_port, run_to_its_end, site
+from support.kernel_fixtures import NOBODY
+from support.running_daemon import ROOT, free_port, run_to_its_end, site
 
 BCC = {
     "missing": ("raise ModuleNotFoundError(\"No module named 'bcc'\", name='bcc')", "python3-bpfcc"),

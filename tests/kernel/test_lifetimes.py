@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from fixtures import Install, Start
 
-from daemon import Daemon, Page
+from support.kernel_fixtures import Install, Start
+from support.running_daemon import Daemon, Page
 
 LIFETIME = "probed_process_lifetime_seconds"
 

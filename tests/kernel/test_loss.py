@@ -7,9 +7,8 @@ import subprocess
 from itertools import pairwise
 from pathlib import Path
 
-from fixtures import OWN_PROBES, Install, Start
-
-from daemon import PROBES, SHIPPED, Daemon, Page, site, stopped
+from support.kernel_fixtures import OWN_PROBES, Install, Start
+from support.running_daemon import PROBES, SHIPPED, Daemon, Page, site, stopped
 
 FLOOD = "100019"
 """The number that the probe `flood` waits for."""

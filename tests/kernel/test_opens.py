@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every open that fails, by each of the calls that open files, in loops that do nothing else."""
+"""Opens that fail, by each of the calls that open files, and opens that signals interrupt."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fixtures import Install
 
-from daemon import Daemon, rise
+from support.cgroup2 import Cgroups, run_in
+from support.kernel_fixtures import Install
+from support.running_daemon import Daemon, Page, rise
 
 FAILURES = "probed_open_failures_total"
 OPENS = "probed_opens_total"
@@ -51,3 +52,43 @@ def test_opens_that_succeed_are_no_failures(daemon: Daemon, install: Install) ->
             pass
     assert rise(before, daemon.scrape(), OPENS) >= 101
     assert daemon.scrape().total(FAILURES, comm=program.name) == 0
+
+
+RESTARTED, INTERRUPTED = 101, 53
+
+
+def interrupted_open(daemon: Daemon, program: Path, folder: Path, restarted: int, interrupted: int) -> Page:
+    """Run the workload in a control group of its own; return the page that has it."""
+    with Cgroups() as cgroups:
+        unit = f"{program.name}-{restarted}-{interrupted}.service"
+        run_in(cgroups.make(f"system.slice/{unit}"), program, str(restarted), str(interrupted), cwd=folder)
+    return daemon.scrape()
+
+
+def test_an_open_that_a_signal_restarts_is_one_open_and_no_failure(
+    daemon: Daemon, install: Install, tmp_path: Path
+) -> None:
+    program = install("interrupted_open")
+    page = interrupted_open(daemon, program, tmp_path, RESTARTED, 0)
+    assert page.total(FAILURES, comm=program.name) == 0
+    page = interrupted_open(daemon, program, tmp_path, 0, 0)
+    opens = page.by("unit", OPENS)
+    assert opens[f"{program.name}-{RESTARTED}-0.service"] == opens[f"{program.name}-0-0.service"]
+
+
+def test_an_open_that_returns_eintr_is_a_failure(daemon: Daemon, install: Install, tmp_path: Path) -> None:
+    program = install("interrupted_open")
+    page = interrupted_open(daemon, program, tmp_path, RESTARTED, INTERRUPTED)
+    assert page.by("errno", FAILURES, comm=program.name) == {"EINTR": INTERRUPTED}
+    page = interrupted_open(daemon, program, tmp_path, 0, 0)
+    opens = page.by("unit", OPENS)
+    more = opens[f"{program.name}-{RESTARTED}-{INTERRUPTED}.service"] - opens[f"{program.name}-0-0.service"]
+    assert more == INTERRUPTED
+
+
+def test_a_thread_counts_under_the_name_of_its_process(daemon: Daemon, install: Install) -> None:
+    program = install("named_thread")
+    subprocess.run([program, "a-thread", "1013"], check=True)
+    page = daemon.scrape()
+    assert page.total(FAILURES, comm=program.name) == 1_013
+    assert page.total("probed_process_exec_failures_total", comm=program.name) == 1_013

@@ -7,9 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from fixtures import OWN_PROBES, Install, Start
-
-from daemon import PROBES, site
+from support.kernel_fixtures import OWN_PROBES, Install, Start
+from support.running_daemon import PROBES, site
 
 
 def test_a_folder_with_two_files_is_a_probe(start: Start, install: Install, tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fixtures import Install, Start
 
-from daemon import PATIENCE, Daemon, mapped_files, proportional_bytes, status_of, until
+from support.kernel_fixtures import Install, Start
+from support.running_daemon import PATIENCE, Daemon, mapped_files, proportional_bytes, status_of, until
 
 
 def test_the_exporter_may_do_nothing(daemon: Daemon) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fixtures import OWN_PROBES, Install, Start
 
-from cgroup2 import Cgroups
-from daemon import PROBES, Page, bpf_program_ids, rise, site, until
+from support.cgroup2 import Cgroups
+from support.kernel_fixtures import OWN_PROBES, Install, Start
+from support.running_daemon import PROBES, Page, bpf_program_ids, rise, site, until
 
 STATISTICS = Path("/proc/sys/kernel/bpf_stats_enabled")
 RUNS = "probed_program_runs_total"

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fixtures import Install, Start
 
-from daemon import Daemon, Page, bpf_program_ids, site, until
+from support.kernel_fixtures import Install, Start
+from support.running_daemon import Daemon, Page, bpf_program_ids, site, until
 
 EXECS = "probed_process_execs_total"
 FAILURES = "probed_open_failures_total"

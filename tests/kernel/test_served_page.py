@@ -10,8 +10,8 @@ import subprocess
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from daemon import SHIPPED, Daemon, Page, site
 from probed.errors import REASONS
+from support.running_daemon import SHIPPED, Daemon, Page, site
 
 ALWAYS_THERE = (
     "probed_build_info",

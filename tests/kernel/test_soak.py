@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-from daemon import PATIENCE, ROOT
+from support.running_daemon import PATIENCE, ROOT
 
 SECONDS = float(os.environ.get("PROBED_SOAK_SECONDS", "60"))
 

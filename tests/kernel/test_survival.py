@@ -21,9 +21,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fixtures import Install, Start
 
-from daemon import PATIENCE, Page, site, until
 from probed.ipc import manifest
 from probed.ipc.loader_messages import Files
 from probed.ipc.loader_process import Held, Hook, Loading, Reading, Result, wait
@@ -31,6 +29,8 @@ from probed.ipc.manifest import ProbeStatus, Status
 from probed.ipc.manifest import Start as Starting
 from probed.supervisor.exporter_process import Exporting
 from probed.supervisor.hooks import Hooks
+from support.kernel_fixtures import Install, Start
+from support.running_daemon import PATIENCE, Page, site, until
 
 KILLS = 200
 LONGEST = 0.9

@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fixtures import Install
 
-from daemon import Daemon, Page, rise
+from support.kernel_fixtures import Install
+from support.running_daemon import Daemon, Page, rise
 
 CALLS = "probed_syscalls_total"
 FAILURES = "probed_syscall_failures_total"

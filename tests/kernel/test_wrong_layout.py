@@ -7,9 +7,9 @@ import struct
 from pathlib import Path
 
 import pytest
-from fixtures import OWN_PROBES
 
-from daemon import PROBES, Daemon, site
+from support.kernel_fixtures import OWN_PROBES
+from support.running_daemon import PROBES, Daemon, site
 
 BTF = Path("/sys/kernel/btf/vmlinux")
 

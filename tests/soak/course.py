@@ -19,9 +19,9 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
 
-from daemon import PROBES, Daemon, Page, site, until
-from programs import compile_workloads, install
 from soak.samples import Sample, take
+from support.running_daemon import PROBES, Daemon, Page, site, until
+from support.workload_programs import compile_workloads, install
 
 OWN_PROBES: Final = Path(__file__).parent / "probes"
 RELOAD_SECONDS: Final = 10

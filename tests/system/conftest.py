@@ -7,8 +7,9 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
-from machine import Machine, Service
-from rootfs import rootfs
+
+from support.system.machine import Machine, Service
+from support.system.rootfs import rootfs
 
 PORT = 9788
 

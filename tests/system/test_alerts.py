@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from alerting import Webhook, alerting
-from machine import OUT, Machine, Service
-from netns import loopback
-from prometheus import Prometheus, need
 
-from daemon import until
+from support.monitoring.alerting import Webhook, alerting
+from support.monitoring.prometheus_server import Prometheus, need
+from support.running_daemon import until
+from support.system.machine import OUT, Machine, Service
+from support.system.netns import loopback
 
 STORM: Final = "ShortLivedProcessStorm"
 EXHAUSTED: Final = "FileDescriptorsExhausted"

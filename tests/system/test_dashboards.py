@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import yaml
-from grafana import Period, Series, answer, boards, choices, everything, panels, several
-from prometheus import Prometheus, prometheus
-from trouble import UNIT, Trouble
 
 from boards.frame import ALERTS
-from daemon import Daemon, site, until
+from support.monitoring.grafana_boards import Period, Series, answer, boards, choices, everything, panels, several
+from support.monitoring.prometheus_server import Prometheus, prometheus
+from support.running_daemon import Daemon, site, until
+from support.system.trouble import UNIT, Trouble
 
 SCRAPES = 17
 """Seconds that the trouble is watched for; a rate takes eight."""

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from prometheus import Prometheus, need, prometheus
 
-from daemon import until
 from fleet import recorded, simulation
 from fleet.__main__ import RULES, queries
 from fleet.pages import KINDS, Recording
 from fleet.report import between
 from fleet.simulation import Plan
 from fleet.targets import MIX, Targets
+from support.monitoring.prometheus_server import Prometheus, need, prometheus
+from support.running_daemon import until
 
 OF_PROMETHEUS = 5
 """up, scrape_duration_seconds and the like, for each target."""

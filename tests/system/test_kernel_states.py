@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import kernels
 import pytest
 
-from daemon import ROOT
-from programs import compile_workloads
+from support.running_daemon import ROOT
+from support.system import kernels
+from support.workload_programs import compile_workloads
 
 KERNEL = "6.12"
 
@@ -33,15 +32,15 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
         (folder / "bin" / name).hardlink_to(folder / "bin/lives")
     for part in ("daemon", "probes"):
         shutil.copytree(ROOT / part, folder / "tree" / part)
-    (folder / "tree/tests").mkdir()
-    for file in (ROOT / "tests/daemon.py", Path(__file__).with_name("states.py")):
-        shutil.copy(file, folder / "tree/tests")
+    (folder / "tree/tests/support/system").mkdir(parents=True)
+    for file in ("running_daemon.py", "system/states_guest.py"):
+        shutil.copy(ROOT / "tests/support" / file, folder / "tree/tests/support" / file)
     lines = (
         "exec >/dev/console 2>&1",
         "cp -a /out/tree /run",
         "cp -a /out/bin /var/tmp",
         "cd /run",
-        "exec env PYTHONPATH=/run/tree/daemon /usr/bin/python3 /run/tree/tests/states.py",
+        "exec env PYTHONPATH=/run/tree/daemon:/run/tree/tests /usr/bin/python3 -m support.system.states_guest",
     )
     (folder / "guest.sh").write_text("\n".join(lines) + "\n")
     kernels.run(kernels.disks(), folder, KERNEL, folder / "seen.json", cpus=2)

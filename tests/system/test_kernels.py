@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import kernels
 import pytest
-from package import build
 
-from daemon import SHIPPED, Page, rise
-from programs import compile_workloads, install
+from support.running_daemon import ROOT, SHIPPED, Page, rise
+from support.system import kernels
+from support.system.package import build
+from support.workload_programs import compile_workloads, install
 
 UNIT = "known.service"
 SPAWNED: Mapping[str, tuple[int, str]] = {
@@ -87,7 +87,7 @@ def boot(kernel: str, folder: Path, deb: Path, disks: Path) -> Guest:
     compile_workloads(folder / "bin", "spawn", "exits", "exit_kinds", "fail_opens", "calls")
     known = workload(folder / "bin")
     shutil.copy(deb, folder / "probed.deb")
-    shutil.copy(Path(__file__).with_name("guest.py"), folder)
+    shutil.copy(ROOT / "tests/support/system/package_guest.py", folder / "guest.py")
     (folder / "guest.sh").write_text("exec /usr/bin/python3 /out/guest.py\n")
     (folder / "workload.sh").write_text(known.script)
     kernels.run(disks, folder, kernel, folder / "seen.json")

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from container import Container
-from rootfs import rootfs
 
-from cgroup2 import Cgroups, run_in
-from daemon import SHIPPED, status_of
-from programs import compile_workloads, install
+from support.cgroup2 import Cgroups, run_in
+from support.running_daemon import SHIPPED, status_of
+from support.system.container import Container
+from support.system.rootfs import rootfs
+from support.workload_programs import compile_workloads, install
 
 EXECS = "probed_process_execs_total"
 TWO_CAPABILITIES = 1 << 38 | 1 << 39  # CAP_PERFMON and CAP_BPF, linux/capability.h

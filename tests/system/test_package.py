@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from machine import Machine
-from package import Installed, build, exists
-from rootfs import rootfs
 
-from daemon import SHIPPED, until
+from support.running_daemon import SHIPPED, until
+from support.system.machine import Machine
+from support.system.package import Installed, build, exists
+from support.system.rootfs import rootfs
 
 CONFIGURATION = "/etc/probed/probed.yaml"
 EXECS = "probed_process_execs_total"

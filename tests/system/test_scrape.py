@@ -5,9 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prometheus import prometheus
-
-from daemon import Daemon, site, until
+from support.monitoring.prometheus_server import prometheus
+from support.running_daemon import Daemon, site, until
 
 
 def test_prometheus_takes_every_sample_of_a_page(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ import re
 import struct
 
 import pytest
-from machine import Machine, Service
 
-from daemon import SHIPPED, bpf_program_ids, status_of, until
 from probed.linux import syscalls as linux
+from support.running_daemon import SHIPPED, bpf_program_ids, status_of, until
+from support.system.machine import Machine, Service
 
 CAP_PERFMON, CAP_BPF = 38, 39
 GET_NEXT_ID = {"prog_id": 11, "map_id": 12}

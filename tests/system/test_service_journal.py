@@ -8,10 +8,10 @@ import shutil
 import signal
 
 import yaml
-from machine import OUT, Machine, Service
 
-from daemon import ROOT, SHIPPED, until
 from probed import messages
+from support.running_daemon import ROOT, SHIPPED, until
+from support.system.machine import OUT, Machine, Service
 
 
 def fields(line: dict[str, str], *names: str) -> dict[str, str]:

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 import yaml
-from machine import OUT, Machine, Service
 
-from daemon import SHIPPED, until
+from support.running_daemon import SHIPPED, until
+from support.system.machine import OUT, Machine, Service
 
 EXECS = "probed_process_execs_total"
 CALLS = "probed_syscalls_total"

@@ -7,9 +7,9 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from machine import Machine, Service
 
-from daemon import until
+from support.running_daemon import until
+from support.system.machine import Machine, Service
 
 PORT = 9820
 EXECS = "probed_process_execs_total"

@@ -7,9 +7,9 @@ import secrets
 from pathlib import Path
 
 import pytest
-from machine import Machine, Service
 
-from daemon import Page
+from support.running_daemon import Page
+from support.system.machine import Machine, Service
 
 EXECS = "probed_process_execs_total"
 LIFETIMES = "probed_process_lifetime_seconds_count"

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus import Prometheus, prometheus
 
-from daemon import site, until
-from guarded import USER, Guarded
+from support.guarded_daemon import USER, Guarded
+from support.monitoring.prometheus_server import Prometheus, prometheus
+from support.running_daemon import site, until
 
 SCRAPE = "1s"
 

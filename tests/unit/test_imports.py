@@ -29,6 +29,7 @@ PURE = {
     "exporter.arrays.key_index",
     "exporter.arrays.ndarray",
     "exporter.bpf.map_deltas",
+    "exporter.bpf.reading_schedule",
     "exporter.cgroup.attribution",
     "exporter.decoders.addresses",
     "exporter.decoders.cgroups",

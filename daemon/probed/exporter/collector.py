@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from probed.exporter.bpf.reading_schedule import ReadingSchedule
 from probed.exporter.cgroup.attribution import Attribution, attribute
 from probed.exporter.cgroup.tree import Cgroups
 from probed.exporter.decoders import Context
@@ -56,7 +57,8 @@ class Collection:
         self._supervisor_statm = supervisor_statm
         self._lock = threading.Lock()
         self._cgroups = Cgroups()
-        self._context = Context(self._attribution, Path("/"), self._cgroups.living)
+        self._context = Context(self._attribution, Path("/"), self._cgroups.living, self._cgroups.removed)
+        self._schedule = ReadingSchedule()
         self._probes: dict[str, RunningProbe] = {}
         self._numbers: dict[str, ProbeNumbers] = {}
         self._left_out = set[str]()
@@ -115,29 +117,66 @@ class Collection:
             gc.collect()  # its tables are in cycles, which keep its ring and its counters mapped
 
     def drain(self) -> None:
-        """Count what waits in every ring."""
+        """Count the events that wait in every ring; read the maps too when many control groups were announced."""
         with self._lock:
             self._drain()
+            if self._schedule.is_due_at_once(self._cgroups.announced, self._cgroup_rooms()):
+                self._read_maps()
+
+    def keep_up(self) -> None:
+        """Read the maps if no scrape did so for a while and there is reason; called with each heartbeat.
+
+        Announcements that wait are such a reason: they are drained to be counted.
+        """
+        with self._lock:
+            announcing = self._probes.get(ANNOUNCES_CGROUPS)
+            if announcing is not None and announcing.fill:
+                self._drain()
+            filling = any(probe.is_filling for probe in self._probes.values())
+            if self._schedule.is_due_at_beat(self._cgroups.announced, announcing is not None, filling):
+                self._read_maps()
+
+    def _cgroup_rooms(self) -> list[int]:
+        return [room for probe in self._probes.values() if (room := probe.cgroup_room) is not None]
 
     def _drain(self) -> dict[str, int]:
         """Drain every ring; return by probe how many bytes waited there.
 
-        Who makes a cgroup does so before anything happens in it. So the announcements are taken after it was seen
-        how far the other rings have come, and before those are read.
+        A cgroup is announced before an event can have its id. So the announcements are taken after the ends of the
+        other rings were read, and before their events.
         """
         begin = self._clock()
         fill = {name: probe.fill for name, probe in self._probes.items()}
         ends = {name: probe.waiting() for name, probe in self._probes.items()}
-        announcing = self._probes.get(ANNOUNCES_CGROUPS)
-        if announcing is not None:
-            announcing.drain(announcing.waiting())
+        self._hear_announcements()
         for name, probe in self._probes.items():
-            if probe is not announcing:
+            if name != ANNOUNCES_CGROUPS:
                 probe.drain(ends[name])
         work = self._work
         seconds = work.drain_seconds + self._clock() - begin
         self._work = replace(work, drains=work.drains + 1, drain_seconds=seconds)
         return fill
+
+    def _hear_announcements(self) -> None:
+        announcing = self._probes.get(ANNOUNCES_CGROUPS)
+        if announcing is not None:
+            announcing.drain(announcing.waiting())
+        if self._cgroups.found_missed():
+            for probe in self._probes.values():
+                probe.forget_keys()
+
+    def _read_maps(self) -> set[str]:
+        """Read and count the maps of all probes; return the names of those where that failed.
+
+        A cgroup is announced before an entry can have its id. So the announcements are taken between the reading and
+        the counting.
+        """
+        failed = {name for name, probe in self._probes.items() if not self._attempt(probe, probe.read_maps)}
+        self._hear_announcements()
+        read = [probe for name, probe in self._probes.items() if name not in failed]
+        failed.update(probe.loaded.name for probe in read if not self._attempt(probe, probe.count_maps))
+        self._schedule.begin(self._cgroups.announced)
+        return failed
 
     def scrape(self) -> list[Family]:
         """Return every family of this moment, the probes' first."""
@@ -154,7 +193,10 @@ class Collection:
 
     def _collect_all(self, fill: Mapping[str, int]) -> list[Family]:
         begin = self._clock()
-        families = [family for name, probe in self._probes.items() for family in self._collect(probe, fill[name])]
+        up = self._probes.keys() - self._read_maps()
+        families = [
+            family for name, probe in self._probes.items() if name in up for family in self._collect(probe, fill[name])
+        ]
         work = self._work
         seconds = work.collection_seconds + self._clock() - begin
         self._work = replace(work, collections=work.collections + 1, collection_seconds=seconds)
@@ -169,15 +211,26 @@ class Collection:
 
     def _collect(self, probe: RunningProbe, fill: int) -> list[Family]:
         """Take one probe's families and sums; where that fails, it costs only this probe's families."""
+        families: list[Family] = []
+
+        def take() -> None:
+            nonlocal families
+            families, self._numbers[probe.loaded.name] = probe.collect(fill)
+
+        if self._attempt(probe, take):
+            self._warn_unaccounted(self._numbers[probe.loaded.name])
+        return families
+
+    def _attempt(self, probe: RunningProbe, step: Callable[[], None]) -> bool:
+        """Take a step of one probe's collection; say whether it succeeded. A failure is counted and logged."""
         name = probe.loaded.name
         try:
-            families, self._numbers[name] = probe.collect(fill)
+            step()
         except Exception as error:  # the border around one probe's collection
             self._failures[name] += 1
             self._seldom.log(logging.ERROR, f"probe '{name}': cannot be collected: {type(error).__name__}: {error}")
-            return []
-        self._warn_unaccounted(self._numbers[name])
-        return families
+            return False
+        return True
 
     def _warn_unaccounted(self, numbers: ProbeNumbers) -> None:
         """Log once that the books of a probe do not close; the metric has the number."""

@@ -68,6 +68,7 @@ class Loop:
             if ready - {self._channel.fileno(), self._poke}:
                 self._collection.drain()
             if not self._heart.due_in():
+                self._collection.keep_up()
                 self._heart.beat()
             with self._turned:
                 self._turns += 1

@@ -14,7 +14,7 @@ from typing import Any
 from probed.exporter.arrays.ledger import Ledger
 from probed.exporter.arrays.ndarray import NDArray
 from probed.exporter.bpf.map_reader import CountMap
-from probed.exporter.bpf.map_source import MapSource
+from probed.exporter.bpf.map_source import KnownCgroups, MapSource
 from probed.exporter.bpf.map_usage import HashMap, HashUsage
 from probed.exporter.bpf.program_stats import Program, ProgramInfo, hook_name, told
 from probed.exporter.bpf.recent_counts import RecentCounts
@@ -76,7 +76,8 @@ class RunningProbe:
     def _source(self, layout: Map, cpus: int) -> MapSource:
         counts = CountMap(self._fds[f"map:{layout.name}"], layout, cpus)
         recent = RecentCounts.of(self._fds[f"recent:{layout.name}"], layout.recent, cpus) if layout.recent else None
-        return MapSource(counts, layout, self._ledger, self._context.living_cgroups, recent)
+        cgroups = KnownCgroups(self._context.living_cgroups, self._context.removed_cgroups)
+        return MapSource(counts, layout, self._ledger, cgroups, recent)
 
     def _take_over(self, ring: Ring) -> None:
         """Go on from the last commit: an earlier exporter may have died before it released what it had counted."""
@@ -142,21 +143,44 @@ class RunningProbe:
             self._discarded.value, self._corrupt.value = self._ring.discarded, self._ring.corrupt
         self._ledger.commit()
 
-    def collect(self, fill: int) -> tuple[list[Family], ProbeNumbers]:
-        """Read the kernel's maps, and return the families of this moment with the sum of its events.
+    @property
+    def cgroup_room(self) -> int | None:
+        """How many control groups the smallest of its maps by control group has room for; None without one."""
+        rooms = [room for source in self._sources.values() if (room := source.cgroup_room) is not None]
+        return min(rooms, default=None)
 
-        `fill` is how many bytes the drain before found waiting. Raises OSError.
-        """
+    @property
+    def is_filling(self) -> bool:
+        """Say whether a map by control group was more than a quarter full when it was read last."""
+        return any(source.is_filling for source in self._sources.values())
+
+    def forget_keys(self) -> None:
+        """Make the label text of every key anew when it comes next."""
+        for _, table in self._tables:
+            table.forget_keys()
+
+    def read_maps(self) -> None:
+        """Read the kernel's maps, as they are now. Raises OSError."""
         for source in self._sources.values():
             source.read()
+
+    def count_maps(self) -> None:
+        """Count the increments that `read_maps` found, and delete the entries that may go. Raises OSError."""
         risen = {name: source.take() for name, source in self._sources.items()}
         for metric, table in self._tables:
             if metric.maps:
                 table.add_counts(risen[name] for name in metric.maps)
-        families = [table.family() for _, table in self._tables]
         self._commit()
         for source in self._sources.values():
             source.retire()
+
+    def collect(self, fill: int) -> tuple[list[Family], ProbeNumbers]:
+        """Return the families of this moment with the sum of its events.
+
+        `fill` is how many bytes the drain before found waiting. Raises OSError.
+        """
+        families = [table.family() for _, table in self._tables]
+        self._commit()
         return families, replace(self._numbers(fill), programs=told(self._programs), hashes=self._hash_usages())
 
     def _hash_usages(self) -> list[HashUsage]:

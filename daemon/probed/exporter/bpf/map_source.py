@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A kernel map as a source of counts: what was counted since the last scrape, and whose entries may go.
+"""A kernel map as a source of counts: the increments since the last reading, and the entries that may go.
 
 `probe` owns one for each map that a metric reads. Where a map's key has a member `cgroup`, the id of a control group,
-entries would only ever be added, for ids do not come again. So when the map is more than half full, entries of control
-groups that are gone are deleted; what they had counted stays counted. Beside a map there can be counts that it is still
-to get (`recent`), which belong to its own.
+entries would only ever be added, for ids do not come again. So when the map is more than a quarter full, entries of
+control groups that were announced as removed are deleted; when it is more than half full, the tree is walked for the
+others. What they had counted stays counted. Beside a map there can be counts that it is still to get (`recent`), which
+belong to its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Set
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,21 +28,35 @@ from probed.ipc.manifest import Map
 CGROUP = "cgroup"
 """The member of a key that is the id of a control group."""
 
-Living = Callable[[], Set[int] | None]
-"""Gives the ids of all control groups that there are; None when it was asked too soon after the last time."""
+
+@dataclass(frozen=True, slots=True)
+class KnownCgroups:
+    """Gives ids of control groups.
+
+    `living` gives all that there are, None when it was asked too soon after the last time; `removed` those that are
+    known to be removed.
+    """
+
+    living: Callable[[], Set[int] | None]
+    removed: Callable[[], Set[int]]
 
 
 class MapSource:
-    """One map. A scrape calls `read`, `take` and, once what was taken has been committed, `retire`."""
+    """One map. Its owner calls `read`, `take` and, once what was taken has been committed, `retire`."""
 
     def __init__(
-        self, counts: CountMap, layout: Map, ledger: Ledger, living: Living, recent: RecentCounts | None = None
+        self,
+        counts: CountMap,
+        layout: Map,
+        ledger: Ledger,
+        cgroups: KnownCgroups,
+        recent: RecentCounts | None = None,
     ) -> None:
         self._counts = counts
         self._recent = recent
         self._layout = layout
         self._increments = Increments(ledger, words_of(layout.key.fields), layout.entries)
-        self._living = living
+        self._cgroups = cgroups
         self._key = layout.key.fields[0].name
         self._has_cgroups = any(field.name == CGROUP for field in layout.key.fields)
         self._keys = np.zeros(0)
@@ -55,20 +71,34 @@ class MapSource:
             counts = _with_recent(records[self._key], counts, *self._recent.read())
         self._found = records, counts
 
+    @property
+    def cgroup_room(self) -> int | None:
+        """How many control groups the map has room for; None where its keys have none."""
+        return self._layout.entries if self._has_cgroups else None
+
+    @property
+    def is_filling(self) -> bool:
+        """Say whether the last reading found so many control groups that entries are to be deleted."""
+        return self._has_cgroups and self._counts.entries > self._layout.entries // 4
+
     def _of_the_gone(self) -> NDArray[Any]:
         """Return the keys of the last reading, shape (n,), whose control group is gone, if room is getting short."""
         keys = self._counts.last_keys
-        if not self._has_cgroups or len(keys) <= self._layout.entries // 2:
+        if not self._has_cgroups or len(keys) <= self._layout.entries // 4:
             return keys[:0]
-        living = self._living()
-        if living is None:
-            return keys[:0]
-        alive = np.isin(keys[CGROUP], np.fromiter(living, np.uint64, len(living)))
-        gone: NDArray[Any] = keys[~alive]
-        if self._recent is not None:
+        gone: NDArray[Any] = keys[self._are_gone(keys[CGROUP])]
+        if self._recent is not None and len(gone):
             # Their rest would come into the map after its entry has gone.
             gone = gone[~np.isin(gone[CGROUP], self._recent.held())]
         return gone
+
+    def _are_gone(self, cgroups: NDArray[Any]) -> NDArray[Any]:
+        """Say of each id whether its control group is gone, shape (n,), dtype bool."""
+        gone: NDArray[Any] = np.isin(cgroups, _array(self._cgroups.removed()))
+        if len(cgroups) - gone.sum() <= self._layout.entries // 2:
+            return gone
+        living = self._cgroups.living()
+        return gone if living is None else gone | ~np.isin(cgroups, _array(living))
 
     def take(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the keys whose count has risen, shape (n,), and by how much, shape (n,), dtype int64."""
@@ -85,6 +115,10 @@ class MapSource:
     def retire(self) -> None:
         """Delete the entries of control groups that were gone before the map was read. Raises OSError."""
         self._counts.delete(self._keys)
+
+
+def _array(numbers: Set[int]) -> NDArray[Any]:
+    return np.fromiter(numbers, np.uint64, len(numbers))
 
 
 def _with_recent(there: NDArray[Any], counts: NDArray[Any], keys: NDArray[Any], more: NDArray[Any]) -> NDArray[Any]:

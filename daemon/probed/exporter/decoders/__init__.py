@@ -32,12 +32,13 @@ class Context:
     """What a probe may ask about the host.
 
     `cgroups` tells whose a cgroup id is, `living_cgroups` which ids there are (None: it was asked too soon after the
-    last time). Below `root` are /etc, /proc and /sys.
+    last time), `removed_cgroups` which are known to be removed. Below `root` are /etc, /proc and /sys.
     """
 
     cgroups: Whose
     root: Path = Path("/")
     living_cgroups: Callable[[], Set[int] | None] = lambda: None
+    removed_cgroups: Callable[[], Set[int]] = frozenset
 
 
 _PLAIN: Mapping[str, Decoder] = {

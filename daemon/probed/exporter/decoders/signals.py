@@ -7,8 +7,13 @@ import signal
 
 
 def signal_name(value: int | bytes) -> str:
-    """Return the name of a signal: ``SIGKILL``, ``SIGRTMIN+3``; ``signal_N`` for none. Source: signal(7)."""
+    """Return the name of a signal: ``SIGKILL``, ``SIGRTMIN+3``; ``signal_N`` without a name, ``none`` for 0.
+
+    Source: signal(7).
+    """
     number = int(value)
+    if not number:
+        return "none"
     try:
         return signal.Signals(number).name
     except ValueError:

@@ -85,6 +85,10 @@ class SeriesTable:
         """How many events the series had that have left the page because they were idle."""
         return self._expired.value
 
+    def forget_keys(self) -> None:
+        """Make the label text of every key anew when it comes next: a look-up that failed may succeed now."""
+        self._grouping.forget()
+
     def _cells_of(self, keys: NDArray[Any]) -> list[int]:
         return self._budget.cells_of(label_sets(keys, self._fields, self._decoders))
 

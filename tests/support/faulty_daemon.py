@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tests of faults have in common: a daemon in a hurry, faults done to processes, and what must be seen then."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from support.running_daemon import PROBES, ROOT, Daemon, mapped_files, site, status_of, until
+
+TESTS = Path(__file__).parents[1]
+OWN_PROBES = TESTS / "faults" / "probes"
+"""Probes with a fault of their own."""
+
+EXECS = "probed_process_execs_total"
+LOST = "probed_events_lost_total"
+FAILURES = "probed_probe_load_failures_total"
+SUCCESSFUL = "probed_config_last_reload_successful"
+
+
+class Hasty(Daemon):
+    """A daemon with short time limits, whose signs of life are a second apart."""
+
+    module: ClassVar[str] = "support.hurried_daemon"
+
+    def __init__(
+        self, folder: Path, configuration: Mapping[str, Any], under: tuple[str, ...] = (), **variables: str
+    ) -> None:
+        path = f"{ROOT / 'daemon'}:{TESTS}"
+        super().__init__(folder, configuration, (), under, PYTHONPATH=path, WATCHDOG_USEC="9000000", **variables)
+
+    @property
+    def loader(self) -> int:
+        """Return the loader's process id, 0 while there is none."""
+        return next((pid for pid, line in self.children().items() if "probed.loader" in line), 0)
+
+    def hang_up(self) -> None:
+        """Have it read its configuration again, without waiting for that."""
+        self.process.send_signal(signal.SIGHUP)
+
+    def wait_for_log(self, text: str) -> str:
+        """Return the first line of the log with this text, once there is one."""
+        until(lambda: text in self.log(), f"the log has: {text}")
+        return next(line for line in self.log().splitlines() if text in line)
+
+    def failures(self, probe: str) -> dict[str, float]:
+        """Return how often the probe could not be loaded, by reason."""
+        return self.scrape().by("reason", FAILURES, probe=probe)
+
+
+class StartHasty(Protocol):
+    """The fixture `hasten`; `under` is a command that executes the daemon."""
+
+    def __call__(self, configuration: Mapping[str, Any], *under: str, **variables: str) -> Hasty: ...
+
+
+def ours(*names: str, **probes: Any) -> dict[str, Any]:
+    """Return a site with these probes, of the shipped ones and those of tests of faults."""
+    return site({**dict.fromkeys(names), **probes}, [PROBES, OWN_PROBES, ROOT / "tests" / "kernel" / "probes"])
+
+
+def stop_while_it_compiles(daemon: Hasty) -> int:
+    """Stop the next loader when it has read its files and works on its first probe; return its process id."""
+    until(lambda: any("libbcc" in name for name in mapped_files(daemon.loader)), "a loader has BCC")
+    loader = daemon.loader
+    os.kill(loader, signal.SIGSTOP)
+    return loader
+
+
+def calls(program: Path, *counts: str) -> None:
+    """Make system calls: a number and how often, and so on."""
+    subprocess.run([program, *counts], check=True)
+
+
+def spawn(spawner: Path, times: int, program: Path) -> None:
+    """Run a program so many times."""
+    subprocess.run([spawner, str(times), program], check=True, stdout=subprocess.DEVNULL)
+
+
+@contextmanager
+def few_files(pid: int, most: int) -> Iterator[None]:
+    """Lower a running process's limit of open files meanwhile."""
+    limits = Path(f"/proc/{pid}/limits").read_text().splitlines()
+    soft, hard = next(line.split()[3:5] for line in limits if line.startswith("Max open files"))
+    _limit_files(pid, str(most), hard)
+    yield
+    _limit_files(pid, soft, hard)
+
+
+def _limit_files(pid: int, soft: str, hard: str) -> None:
+    """Set it as the process's own user: nobody else may without CAP_SYS_RESOURCE. Source: prlimit(2)."""
+    uid, gid = (status_of(pid)[name].split()[0] for name in ("Uid", "Gid"))
+    become = ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
+    subprocess.run([*become, "prlimit", f"--pid={pid}", f"--nofile={soft}:{hard}"], check=True)
+
+
+def open_files(pid: int) -> int:
+    """Return how many descriptors a process has open."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))

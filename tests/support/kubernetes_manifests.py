@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What kustomize makes of a folder of deploy/kubernetes, as far as these folders need it.
+
+Reads `resources`, `images` and JSON patches (`replace` only), and refuses everything else: where kubectl is there, a
+test compares the two.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from support.running_daemon import ROOT
+
+KUBERNETES: Final = ROOT / "deploy" / "kubernetes"
+BASE: Final = KUBERNETES / "base"
+VARIANTS: Final = ("base", "localhost-seccomp")
+
+Manifest = dict[str, Any]
+
+
+def build(folder: Path) -> list[Manifest]:
+    """Return the manifests of a kustomization, in its order. Raises AssertionError for what is not understood."""
+    wanted = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    known = {"apiVersion", "kind", "resources", "images", "patches"}
+    assert wanted.keys() <= known, f"{folder}: this reader does not know {wanted.keys() - known}"
+    manifests = [manifest for name in wanted["resources"] for manifest in _resource(folder / name)]
+    for patch in wanted.get("patches", ()):
+        _patch(manifests, patch)
+    for manifest in manifests:
+        _name_images(manifest, wanted.get("images", ()))
+    return manifests
+
+
+def one(manifests: list[Manifest], kind: str) -> Manifest:
+    """Return the only manifest of a kind."""
+    (found,) = (manifest for manifest in manifests if manifest["kind"] == kind)
+    return found
+
+
+def _resource(path: Path) -> Iterator[Manifest]:
+    if path.is_dir():
+        yield from build(path)
+    else:
+        yield yaml.safe_load(path.read_text())
+
+
+def _patch(manifests: list[Manifest], patch: Manifest) -> None:
+    target = patch["target"]
+    assert target.keys() == {"kind", "name"}
+    (manifest,) = (
+        each for each in manifests if (each["kind"], each["metadata"]["name"]) == (target["kind"], target["name"])
+    )
+    for operation in yaml.safe_load(patch["patch"]):
+        assert operation["op"] == "replace"
+        *way, last = operation["path"].strip("/").split("/")
+        at = manifest
+        for key in way:
+            at = at[key]
+        assert last in at, f"{operation['path']}: nothing there to replace"
+        at[last] = copy.deepcopy(operation["value"])
+
+
+def _name_images(manifest: Manifest, images: list[dict[str, str]]) -> None:
+    names = {image["name"]: f"{image['newName']}:{image['newTag']}" for image in images}
+    for container in manifest.get("spec", {}).get("template", {}).get("spec", {}).get("containers", ()):
+        container["image"] = names.get(container["image"], container["image"])

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Prometheus and Alertmanager with the shipped files, in a hurry, and a webhook that keeps what it is told.
+
+All on one loopback: `netns` says which. The files differ from the shipped ones in the durations, which
+`shortened_durations` divides, in the scrape targets, and in the addresses of Alertmanager and the webhook.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from support.monitoring.prometheus_server import Prometheus, answers, need, prometheus, running
+from support.monitoring.shortened_durations import hurried
+from support.running_daemon import ROOT, free_port, until
+from support.system.netns import Loopback
+
+DEPLOY: Final = ROOT / "deploy"
+
+
+SEE_ITS_FILES: Final = (
+    "unshare", "--mount", "--propagation", "private", "sh", "-ec",
+    '[ "$0" = /usr ] || mount -t overlay -o "lowerdir=$0/share:/usr/share" overlay /usr/share; exec "$@"',
+)  # fmt: skip
+"""What a program of Debian's begins with that is only unpacked, and looks for its files in /usr/share all the same.
+
+Followed by the `usr` into which it was unpacked.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One notification: the receiver's path, and the alerts in it, each with status, labels and annotations."""
+
+    receiver: str
+    alerts: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A phone: it keeps every message, in order."""
+
+    url: str
+    messages: list[Message] = field(default_factory=list)
+
+    def told(self, status: str, **labels: str) -> list[tuple[Message, dict[str, Any]]]:
+        """Return the alerts with this status and at least these labels, with the message that each came in."""
+        return [
+            (message, alert)
+            for message in list(self.messages)
+            for alert in message.alerts
+            if alert["status"] == status and labels.items() <= alert["labels"].items()
+        ]
+
+
+@contextmanager
+def webhook(where: Loopback) -> Iterator[Webhook]:
+    """Listen for Alertmanager's webhooks."""
+    messages: list[Message] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            messages.append(Message(self.path, json.loads(body)["alerts"]))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with where.make(lambda: ThreadingHTTPServer(("127.0.0.1", 0), Receiver)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield Webhook(f"http://127.0.0.1:{server.server_port}", messages)
+        server.shutdown()
+        thread.join()
+
+
+@contextmanager
+def alertmanager(where: Loopback, folder: Path, hook: Webhook) -> Iterator[str]:
+    """Run Alertmanager with the shipped configuration, whose receivers are `hook`; give its address."""
+    need("prometheus-alertmanager")
+    folder.mkdir()
+    configuration = hurried(DEPLOY / "alertmanager" / "alertmanager.yml")
+    for receiver in configuration["receivers"]:
+        for one in receiver.get("webhook_configs", ()):
+            one["url"] = f"{hook.url}/{receiver['name']}"
+    (folder / "alertmanager.yml").write_text(yaml.safe_dump(configuration))
+    address = f"127.0.0.1:{free_port()}"
+    program = Path(shutil.which("prometheus-alertmanager") or "")
+    command = (
+        *SEE_ITS_FILES, str(program.parents[1]), str(program), "--config.file=alertmanager.yml", "--storage.path=data",
+        f"--web.listen-address={address}", "--cluster.listen-address=",
+    )  # fmt: skip
+    with running([*where.under, *command], folder, "alertmanager.log") as process:
+        until(
+            lambda: answers(process, folder / "alertmanager.log", f"http://{address}/-/ready", where.fetch),
+            "it is ready",
+        )
+        yield address
+
+
+@contextmanager
+def alerting(where: Loopback, folder: Path, target: str) -> Iterator[tuple[Prometheus, Webhook]]:
+    """Run all of it, with one target."""
+    with (
+        webhook(where) as hook,
+        alertmanager(where, folder / "alertmanager", hook) as address,
+        prometheus(
+            _files(folder / "prometheus", target), _configuration(address),
+            ["--rules.alert.resend-delay=2s", "--web.console.templates=consoles", "--web.console.libraries=consoles"],
+            where.under, where.fetch,
+        ) as server,
+    ):  # fmt: skip
+        yield server.wait_until_scraped(), hook
+
+
+def _files(folder: Path, target: str) -> Path:
+    """Lay out what deploy/README.md says to copy, and return its folder."""
+    for name in ("rules", "targets", "consoles"):
+        (folder / name).mkdir(parents=True)
+    for rules in (DEPLOY / "prometheus" / "rules").iterdir():
+        (folder / "rules" / rules.name).write_text(yaml.safe_dump(hurried(rules), sort_keys=False))
+    (folder / "targets" / "probed.yml").write_text(yaml.safe_dump([{"targets": [target]}]))
+    shutil.copy(DEPLOY / "runbook.md", folder / "consoles" / "probed-runbook.md")
+    return folder
+
+
+def _configuration(alertmanager: str) -> dict[str, Any]:
+    configuration: dict[str, Any] = hurried(DEPLOY / "prometheus" / "prometheus.yml")
+    configuration["alerting"]["alertmanagers"] = [{"static_configs": [{"targets": [alertmanager]}]}]
+    return configuration

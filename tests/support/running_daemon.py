@@ -1,0 +1,354 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real daemon in a test: configured, started, scraped, signalled, looked at from outside, and stopped.
+
+Knows the command line, the site configuration and the pages; imports nothing of probed itself.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Final, Protocol
+
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+ROOT: Final = Path(__file__).parents[2]
+PROBES: Final = ROOT / "probes"
+SHIPPED: Final[Mapping[str, Any]] = {"cgroups": None, "process": None, "open_failures": None, "syscalls": None}
+
+PATIENCE: Final = 30.0
+"""Seconds that anything may take which is only waited for, on a slow and busy machine."""
+
+LOG_TAIL: Final = 60
+
+Labels = frozenset[tuple[str, str]]
+
+
+def until(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
+    """Poll until `condition` holds. Raises AssertionError that says what did not come about."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, f"after {patience:g} s still not: {what}"
+        time.sleep(0.01)
+
+
+class Page(dict[tuple[str, Labels], float]):
+    """One scrape: the value of each series by its name and labels."""
+
+    @classmethod
+    def parse(cls, text: str) -> Page:
+        """Read a page in text format 0.0.4. No series may be there twice."""
+        page = cls()
+        for family in text_string_to_metric_families(text):  # type: ignore[no-untyped-call]
+            for sample in family.samples:
+                key = sample.name, frozenset(sample.labels.items())
+                assert key not in page, f"this series is there twice: {key}"
+                page[key] = sample.value
+        return page
+
+    def value(self, name: str, **labels: str) -> float:
+        """Return the value of one series, 0 when it is not there."""
+        return self.get((name, frozenset(labels.items())), 0.0)
+
+    def total(self, name: str, **labels: str) -> float:
+        """Return the sum over all series with at least these labels."""
+        wanted = labels.items()
+        return sum(value for (found, having), value in self.items() if found == name and wanted <= having)
+
+    def by(self, label: str, name: str, **labels: str) -> dict[str, float]:
+        """Return the values of series with at least these labels by another label's text, without zeros."""
+        wanted, sums = labels.items(), dict[str, float]()
+        for (found, having), value in self.items():
+            if found == name and wanted <= having and value:
+                text = dict(having)[label]
+                sums[text] = sums.get(text, 0.0) + value
+        return sums
+
+    def lost(self, probe: str) -> float:
+        """Return how many of a probe's events are missing from its metrics."""
+        return self.total("probed_events_lost_total", probe=probe)
+
+    def emitted(self, probe: str) -> float:
+        """Return how many events a probe had to report."""
+        return self.value("probed_events_emitted_total", probe=probe)
+
+    def accounted(self, probe: str) -> float:
+        """Return what must equal `emitted`: delivered, lost and discarded events."""
+        names = ("delivered", "lost", "discarded")
+        return sum(self.total(f"probed_events_{name}_total", probe=probe) for name in names)
+
+
+def rise(before: Page, after: Page, name: str, **labels: str) -> float:
+    """Return by how much the sum over matching series rose."""
+    return after.total(name, **labels) - before.total(name, **labels)
+
+
+def tail(log: Path) -> str:
+    """Return the last lines of a log file."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL:])
+
+
+def free_port() -> int:
+    """Return a port on which nobody listens now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def site(probes: Mapping[str, Any] = SHIPPED, directories: Sequence[Path] = (PROBES,), **more: Any) -> dict[str, Any]:
+    """Return a site configuration as data, by default with the shipped probes as declared."""
+    return {"probe_directories": list(map(str, directories)), "probes": dict(probes), **more}
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return an environment in which Python finds probed, with `more` variables."""
+    return os.environ | {"PYTHONPATH": str(ROOT / "daemon")} | more
+
+
+def command(*arguments: str, python: str = sys.executable, module: str = "probed") -> list[str]:
+    """Return how probed is called with these arguments."""
+    return [python, "-m", module, *arguments]
+
+
+def run_to_its_end(
+    *arguments: str, under: Sequence[str] = (), python: str = sys.executable, **variables: str
+) -> tuple[int, str]:
+    """Run a command of probed that is to end by itself; return its exit status and all that it wrote."""
+    done = subprocess.run(
+        [*under, *command(*arguments, python=python)],
+        env=environment(**variables), timeout=PATIENCE, check=False,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    return done.returncode, done.stdout
+
+
+class Daemon:
+    """``probed run`` as a process of ours; leaving the context stops it, whatever state it is in."""
+
+    module: ClassVar[str] = "probed"
+    scheme: ClassVar[str] = "http"
+    context: ssl.SSLContext | None = None
+
+    def __init__(
+        self,
+        folder: Path,
+        configuration: Mapping[str, Any],
+        arguments: Sequence[str] = (),
+        under: Sequence[str] = (),
+        **variables: str,
+    ) -> None:
+        """Start it with its configuration and log in `folder`, with more arguments, with these variables.
+
+        `under` is a command that executes what follows it, in the same process.
+        """
+        self.configuration = folder / "probed.yaml"
+        self.log_file = folder / "probed.log"
+        self.port = free_port()
+        self.configure(configuration)
+        own = (
+            "run", "--config.file", str(self.configuration),
+            "--web.listen-address", f"127.0.0.1:{self.port}", "--log.level", "debug",
+        )  # fmt: skip
+        with self.log_file.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*under, *command(*own, *arguments, module=self.module)],
+                cwd=folder, env=environment(**variables), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def __enter__(self) -> Daemon:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process.poll() is not None:
+            return
+        for pid in self._pids():
+            _send(pid, signal.SIGCONT)
+        self.process.terminate()
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            for pid in self._pids():
+                _send(pid, signal.SIGKILL)
+            self.process.wait()
+
+    # What it says.
+
+    def log(self) -> str:
+        """Return all that it has logged."""
+        return self.log_file.read_text(errors="replace")
+
+    def log_tail(self) -> str:
+        """Return the last lines of its log."""
+        return tail(self.log_file)
+
+    def get(self, path: str, **headers: str) -> tuple[int, bytes]:
+        """Ask for a page; return the status and the body."""
+        return self.ask(urllib.request.Request(self.url(path), headers=headers))
+
+    def url(self, path: str) -> str:
+        """Return where a page is."""
+        return f"{self.scheme}://127.0.0.1:{self.port}{path}"
+
+    def ask(self, request: urllib.request.Request) -> tuple[int, bytes]:
+        """Send a request; return the status and the body."""
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE, context=self.context) as response:
+                return response.status, response.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
+
+    def is_ready(self) -> bool:
+        """Say whether it is ready. Raises AssertionError when it has ended."""
+        assert self.process.poll() is None, f"probed ended with {self.process.returncode}:\n{self.log_tail()}"
+        try:
+            return self.get("/-/ready")[0] == 200
+        except OSError:
+            return False
+
+    def wait_until_ready(self) -> Daemon:
+        """Return itself once it is ready."""
+        until(self.is_ready, "probed is ready")
+        return self
+
+    def scrape(self) -> Page:
+        """Take the metrics page of this moment."""
+        status, body = self.get("/metrics")
+        assert status == 200, body
+        return Page.parse(body.decode())
+
+    # What it is told.
+
+    def configure(self, configuration: Mapping[str, Any]) -> None:
+        """Write its site configuration; it reads it at the start and when it is reloaded."""
+        self.configuration.write_text(yaml.safe_dump(dict(configuration), sort_keys=False))
+
+    def reload(self, configuration: Mapping[str, Any] | None = None) -> Page:
+        """Have it read its configuration again, wait until it is done with that, and scrape.
+
+        A reload after a failed one must succeed, or its end would not be seen.
+        """
+        if configuration is not None:
+            self.configure(configuration)
+        before = self.scrape()
+        self.process.send_signal(signal.SIGHUP)
+        until(lambda: _reloaded(before, self.scrape()), "the reload is over")
+        return self.scrape()
+
+    def stop(self) -> str:
+        """Send SIGTERM, expect the exit status 0, and return its log."""
+        self.process.terminate()
+        status = self.process.wait(PATIENCE)
+        assert status == 0, f"probed ended with {status}:\n{self.log_tail()}"
+        return self.log()
+
+    def kill_exporter(self) -> None:
+        """End the exporter at once, as the kernel does when memory is short."""
+        os.kill(self.exporter, signal.SIGKILL)
+
+    # What it looks like from outside.
+
+    @property
+    def supervisor(self) -> int:
+        """Return the supervisor's process id."""
+        return self.process.pid
+
+    def children(self) -> dict[int, str]:
+        """Return the supervisor's living children: their process ids and command lines."""
+        pids = map(int, _read(self.supervisor, f"task/{self.supervisor}/children").split())
+        return {pid: line for pid in pids if (line := _read(pid, "cmdline").replace("\0", " "))}
+
+    @property
+    def exporter(self) -> int:
+        """Return the exporter's process id, 0 while there is none."""
+        return next((pid for pid, line in self.children().items() if "probed.exporter" in line), 0)
+
+    def _pids(self) -> list[int]:
+        return [self.supervisor, *self.children()]
+
+
+def _reloaded(before: Page, now: Page) -> bool:
+    time_of_success = "probed_config_last_reload_success_timestamp_seconds"
+    return now.value(time_of_success) != before.value(time_of_success) or (
+        before.value("probed_config_last_reload_successful") == 1
+        and now.value("probed_config_last_reload_successful") == 0
+    )
+
+
+def _read(pid: int, name: str) -> str:
+    """Read a file of /proc/PID, empty once that is gone."""
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def status_of(pid: int) -> dict[str, str]:
+    """Return the fields of /proc/PID/status."""
+    pairs = (line.partition(":") for line in _read(pid, "status").splitlines())
+    return {name: text.strip() for name, _, text in pairs}
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """Keep a process from doing anything meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: status_of(pid)["State"].startswith("T"), "the process is stopped")
+    yield
+    os.kill(pid, signal.SIGCONT)
+
+
+def mapped_files(pid: int) -> set[str]:
+    """Return the files that a process has mapped."""
+    lines = (line.split(maxsplit=5) for line in _read(pid, "maps").splitlines())
+    return {parts[5] for parts in lines if len(parts) == 6}
+
+
+def proportional_bytes(pid: int) -> int:
+    """Return a process's proportional set size: its memory, with what it shares divided among the sharers."""
+    lines = (line.split() for line in _read(pid, "smaps_rollup").splitlines())
+    return next(int(parts[1]) << 10 for parts in lines if parts[0] == "Pss:")
+
+
+def command_line(pid: int) -> str:
+    """Return a process's command line, its words with a space after each."""
+    return _read(pid, "cmdline").replace("\0", " ")
+
+
+def bpf_program_ids(pid: int) -> set[int]:
+    """Return the ids of the BPF programs that a process has descriptors of."""
+    return {number for kind, number in bpf_ids(pid) if kind == "prog_id"}
+
+
+def bpf_ids(pid: int) -> set[tuple[str, int]]:
+    """Return what a process has descriptors of: ("prog_id" or "map_id", id). Source: proc_pid_fdinfo(5)."""
+    ids = set()
+    for fd in Path(f"/proc/{pid}/fdinfo").iterdir():
+        with suppress(FileNotFoundError):  # closed since: the exporter's clients come and go
+            fields = (line.split() for line in fd.read_text().splitlines())
+            ids |= {(field[0][:-1], int(field[1])) for field in fields if field[:1] in (["prog_id:"], ["map_id:"])}
+    return ids
+
+
+class Start(Protocol):
+    """The fixture `start`: a daemon of the test's own, by default with the shipped probes, ready when returned."""
+
+    def __call__(self, configuration: Mapping[str, Any] | None = None, **variables: str) -> Daemon: ...

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""probed in a container, as a kubelet and containerd start it: the DaemonSet's own words, run by runc.
+
+What the image has is put together here as the Containerfile does, on the tree of `rootfs`: the launcher with its file
+capabilities, and probed's sources where its package has them. An overlay in a mount namespace of its own keeps the tree
+as it is. Network: the host's, for the test scrapes it; all other namespaces are the container's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import shutil
+import subprocess
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from support.kubernetes_manifests import BASE, KUBERNETES, Manifest, build, one
+from support.running_daemon import PATIENCE, ROOT, Page, free_port, tail, until
+
+CONTAINERFILE: Final = (KUBERNETES / "Containerfile").read_text().replace("\\\n", " ")
+HELD_BACK: Final = ["/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"]
+READ_ONLY: Final = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+COMMAND: Final = """\
+#!/usr/bin/python3 -P
+import os, sys
+sys.path.insert(0, "/usr/share/probed")
+os.environ["PYTHONPATH"] = "/usr/share/probed"
+from probed.__main__ import main
+sys.exit(main())
+"""
+
+OVERLAY: Final = """\
+mount -t overlay -o lowerdir="$1",upperdir="$2/upper",workdir="$2/work" overlay "$2/rootfs"
+exec runc --root "$2/runc" run --bundle "$2" "$3"
+"""
+
+
+class Container:
+    """A running container; leaving the context ends it."""
+
+    def __init__(self, tree: Path, folder: Path) -> None:
+        """Start it on the image's `tree`; what it is made of is kept in `folder`."""
+        self.number = secrets.token_hex(32)
+        self.port = free_port()
+        self.log_file = folder / "log"
+        self._folder = folder
+        for name in ("upper", "work", "rootfs"):
+            (folder / name).mkdir()
+        manifests = build(BASE)
+        _fill(folder / "upper", tree, manifests)
+        spec = _spec(manifests, self.port, f"/kubepods/pod{_uid()}/{self.number}")
+        (folder / "config.json").write_text(json.dumps(spec))
+        with self.log_file.open("wb") as log:
+            self._process = subprocess.Popen(
+                ["unshare", "--mount", "sh", "-ec", OVERLAY, "sh", tree, folder, self.number],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def __enter__(self) -> Container:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process.poll() is None:
+            self._runc("kill", self.number, "KILL")
+            self._process.wait(PATIENCE)
+        self._runc("delete", "--force", self.number)
+
+    def _runc(self, *arguments: str) -> str:
+        command = ["runc", "--root", str(self._folder / "runc"), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+    def wait_until_ready(self) -> Container:
+        """Return itself once probed is ready."""
+        until(self._is_ready, "probed in the container is ready", 2 * PATIENCE)
+        return self
+
+    def _is_ready(self) -> bool:
+        assert self._process.poll() is None, f"the container ended:\n{tail(self.log_file)}"
+        try:
+            return self._get("/-/ready") != ""
+        except OSError:
+            return False
+
+    def _get(self, path: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=PATIENCE) as answer:
+            return str(answer.read().decode())
+
+    def scrape(self) -> Page:
+        """Take the metrics page of this moment."""
+        return Page.parse(self._get("/metrics"))
+
+    def run(self, *command: str) -> None:
+        """Run a command in the container."""
+        self._runc("exec", self.number, *command)
+
+    @property
+    def pids(self) -> list[int]:
+        """Return the process ids, outside, of what runs in the container, PID 1 first."""
+        return sorted(json.loads(self._runc("ps", "--format", "json", self.number)))
+
+    def stop(self) -> int:
+        """Send SIGTERM, as the kubelet does, and return the exit status."""
+        self._runc("kill", self.number, "TERM")
+        return self._process.wait(PATIENCE)
+
+
+def _uid() -> str:
+    return "-".join(secrets.token_hex(length // 2) for length in (8, 4, 4, 4, 12))
+
+
+def _entrypoint() -> list[str]:
+    found = re.search(r"^ENTRYPOINT (.*)$", CONTAINERFILE, re.MULTILINE)
+    assert found
+    return list(json.loads(found[1]))
+
+
+def _fill(upper: Path, tree: Path, manifests: list[Manifest]) -> None:
+    """Put into the image what the Containerfile and the package put there, and the ConfigMap's files."""
+    launcher = upper / _entrypoint()[0].lstrip("/")
+    share = upper / "usr/share/probed"
+    command = upper / "usr/bin/probed"
+    for folder in (launcher.parent, share, command.parent, upper / "etc/probed"):
+        folder.mkdir(parents=True)
+    shutil.copy(tree / "usr/bin/setpriv", launcher)
+    capabilities = re.search(r"setcap (\S+)", CONTAINERFILE)
+    assert capabilities
+    subprocess.run(["setcap", capabilities[1], launcher], check=True)
+    ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    shutil.copytree(ROOT / "daemon" / "probed", share / "probed", ignore=ignore)
+    shutil.copytree(ROOT / "probes", share / "probes")
+    command.write_text(COMMAND)
+    command.chmod(0o755)
+    for name, text in one(manifests, "ConfigMap")["data"].items():
+        (upper / "etc/probed" / name).write_text(text)
+
+
+def _spec(manifests: list[Manifest], port: int, group: str) -> dict[str, Any]:
+    """Return the OCI configuration that containerd makes of the pod. Source: OCI runtime-spec, config-linux.md.
+
+    A user who is not root gets capabilities as a bound only: none is inheritable or ambient (containerd's CRI,
+    CVE-2022-24769).
+    """
+    pod = one(manifests, "DaemonSet")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    security, user = container["securityContext"], pod["securityContext"]
+    assert security["capabilities"]["drop"] == ["ALL"]
+    capabilities = [f"CAP_{name}" for name in security["capabilities"]["add"]]
+    arguments = [each.replace("$(POD_IP):9788", f"127.0.0.1:{port}") for each in container["args"]]
+    profile = json.loads((KUBERNETES / "localhost-seccomp" / "probed.json").read_text())
+    return {
+        "ociVersion": "1.0.2",
+        "process": {
+            "args": _entrypoint() + arguments,
+            "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+            "cwd": "/",
+            "user": {"uid": user["runAsUser"], "gid": user["runAsGroup"]},
+            "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), capabilities),
+            "noNewPrivileges": not security["allowPrivilegeEscalation"],
+        },
+        "root": {"path": "rootfs", "readonly": security["readOnlyRootFilesystem"]},
+        "mounts": _mounts(pod, container),
+        "linux": {
+            "namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "cgroup")],
+            "cgroupsPath": group,
+            "maskedPaths": HELD_BACK,
+            "readonlyPaths": READ_ONLY,
+            "seccomp": profile,
+        },
+    }
+
+
+def _mounts(pod: dict[str, Any], container: dict[str, Any]) -> list[dict[str, Any]]:
+    none = ["nosuid", "noexec", "nodev"]
+    mounts = [
+        {"destination": "/proc", "type": "proc", "source": "proc", "options": none},
+        {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=65536k"]},
+        {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": [*none, "ro"]},
+    ]
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    for mount in container["volumeMounts"]:
+        volume = volumes[mount["name"]]
+        if "hostPath" in volume:
+            options = ["rbind", "rprivate", "ro" if mount.get("readOnly") else "rw"]
+            source, kind = volume["hostPath"]["path"], "bind"
+        elif "emptyDir" in volume:
+            options, source, kind = ["nosuid", "nodev", "mode=1777"], "tmpfs", "tmpfs"
+        else:
+            continue  # the ConfigMap's file is in the image
+        mounts.append({"destination": mount["mountPath"], "type": kind, "source": source, "options": options})
+    return mounts

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Machines with other kernels in a test: Debian's, in QEMU, one after another or side by side.
+
+The disk and the kernels are made once and kept in .cache/vms of the project, as the tree that they are made from is.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from support.running_daemon import tail
+from support.system.rootfs import HARNESS, rootfs, suite
+
+CACHE: Final = Path(__file__).parents[3] / ".cache" / "vms"
+KERNELS: Final = ("5.10", "6.1", "6.12", "7.2")
+
+PATIENCE: Final = 240.0
+"""Seconds from power on to power off: a quarter of that is usual. A guest that hangs is started once more."""
+
+
+def disks(cache: Path = CACHE) -> Path:
+    """Return the folder with the disk and all kernels; make it when there is none, which takes a minute."""
+    tree = rootfs()
+    made_of = [tree.name, *KERNELS, (HARNESS / "build-vm").read_text()]
+    wanted = cache / hashlib.sha256("\0".join(made_of).encode()).hexdigest()[:12]
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not wanted.is_dir():
+            for old in (entry for entry in cache.iterdir() if entry.is_dir()):
+                shutil.rmtree(old)
+            _make(tree, wanted)
+    return wanted
+
+
+def _make(tree: Path, wanted: Path) -> None:
+    """Make it beside its place and rename: what has its name is complete."""
+    unfinished = wanted.with_suffix(".unfinished")
+    subprocess.run(
+        ["nice", HARNESS / "build-vm", suite(), tree, unfinished, *KERNELS], check=True, stdin=subprocess.DEVNULL
+    )
+    unfinished.rename(wanted)
+
+
+def run(folder: Path, out: Path, kernel: str, answer: Path, cpus: int = 1) -> None:
+    """Boot a kernel with `out` as its /out until it has powered off; `answer` is what it must have written there.
+
+    Its console goes to OUT/console.log. Raises AssertionError with the end of that.
+    """
+    for _ in range(2):
+        command = ["env", f"CPUS={cpus}", HARNESS / "run-vm", folder, out, kernel]
+        if _boot(command, out / "console.log") and answer.exists():
+            return
+    raise AssertionError(f"kernel {kernel} gave no answer:\n{tail(out / 'console.log')}")
+
+
+def _boot(command: Sequence[str | Path], console: Path) -> bool:
+    with console.open("wb") as log:
+        guest = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "TERM", *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+        try:
+            return guest.wait(PATIENCE) == 0
+        except subprocess.TimeoutExpired:
+            return False
+        finally:
+            guest.kill()
+            guest.wait()

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A unit in trouble: it spawns, crashes, cannot exec and cannot open, again and again, while the context is open."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from support.cgroup2 import Cgroups, run_in
+from support.running_daemon import PATIENCE
+from support.workload_programs import compile_workloads, install
+
+UNIT: Final = "trouble.service"
+WORKLOADS: Final = ("exits", "exit_kinds", "fail_opens", "spawn")
+
+
+class Trouble:
+    """Programs with names that nobody else has, and a thread that runs them."""
+
+    def __init__(self, folder: Path) -> None:
+        """Compile them into `folder`, which is also where they run."""
+        compile_workloads(folder, *WORKLOADS)
+        self.programs = {workload: install(folder, workload) for workload in WORKLOADS}
+        self._folder = folder
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._go_on)
+
+    def __enter__(self) -> Trouble:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end.set()
+        self._thread.join(PATIENCE)
+
+    def _go_on(self) -> None:
+        with Cgroups() as cgroups:
+            group = cgroups.make(f"system.slice/{UNIT}")
+            while not self._end.wait(0.1):
+                self._burst(group)
+
+    def _burst(self, group: Path) -> None:
+        spawn, exits, kinds, opens = (self.programs[name] for name in ("spawn", "exits", "exit_kinds", "fail_opens"))
+        for command in (
+            (spawn, "47", exits),
+            (spawn, "3", kinds, "signal", "9"),
+            (spawn, "2", kinds, "core", "11"),
+            (spawn, "5", self._folder / "absent"),
+            (opens, "openat", "ENOENT", "101"),
+            (opens, "openat", "EMFILE", "101"),
+        ):
+            run_in(group, *command, cwd=self._folder)  # which is where the core goes

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The workloads as programs: compiled, and given names, and so comms, that nobody else has."""
+
+from __future__ import annotations
+
+import platform
+import secrets
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+SOURCES: Final = Path(__file__).parents[1] / "workloads"
+COMM: Final = 15
+"""Characters of a comm. Source: TASK_COMM_LEN of Linux include/linux/sched.h, which counts the NUL."""
+
+Install = Callable[[str], Path]
+"""Takes a workload's name, returns a program of that kind whose comm nobody else has: the fixture `install`."""
+
+
+def compile_workloads(folder: Path, *names: str) -> None:
+    """Compile these workloads, or all, into a folder; skips the test where there is no compiler."""
+    if not shutil.which("cc"):
+        pytest.skip("workloads are C: install gcc and libc6-dev")
+    for source in SOURCES.glob("*.c"):
+        if not names or source.stem in names:
+            _compile(source, folder / source.stem)
+
+
+def _compile(source: Path, program: Path) -> None:
+    bare = source.stem == "exits" and platform.machine() == "x86_64"
+    library = ["-nostdlib"] if bare else ["-pthread"]
+    subprocess.run(["cc", "-static", "-O2", "-Wall", "-Werror", *library, "-o", program, source], check=True)
+
+
+def install(folder: Path, workload: str) -> Path:
+    """Give a compiled workload one more name, that nobody else has and that is its comm; return its path."""
+    suffix = f"-{secrets.token_hex(4)}"
+    program = folder / (workload[: COMM - len(suffix)] + suffix)
+    program.hardlink_to(folder / workload)
+    return program

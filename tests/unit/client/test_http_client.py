@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who asks the daemon, and whom it takes for the daemon: files of a site and of a client."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import pytest
+
+from probed.client import http_config as httpconfig
+from probed.client.http_client import Way, find_way
+from probed.errors import DeclarationError, HostError
+from support.certificates import Authority
+
+
+def client(folder: Path, text: str) -> httpconfig.HttpConfiguration:
+    path = folder / "http.yaml"
+    path.write_text(text)
+    return httpconfig.read(str(path))
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> str:
+    """A web configuration whose key nobody can read."""
+    signed = Authority(tmp_path).sign("server", "DNS:elsewhere.example")
+    signed.key.unlink()
+    path = tmp_path / "web.yaml"
+    path.write_text("tls_server_config: {cert_file: server.pem, key_file: server.key}\n")
+    return str(path)
+
+
+def test_without_any_file_the_daemon_is_asked_in_plain_http() -> None:
+    assert find_way(None, httpconfig.read(None)) == Way()
+
+
+def test_the_certificate_that_the_site_names_is_expected(site: str, tmp_path: Path) -> None:
+    way = find_way(site, httpconfig.read(None))
+    assert way.expected == ssl.PEM_cert_to_DER_cert((tmp_path / "server.pem").read_text())
+
+
+def test_authorities_of_the_client_come_before_the_files_of_the_site(site: str, tmp_path: Path) -> None:
+    given = client(tmp_path, "tls_config: {ca_file: authority.pem, server_name: elsewhere.example}\n")
+    for web in (site, "absent.yaml"):
+        way = find_way(web, given)
+        assert (way.expected, way.server_name) == (None, "elsewhere.example")
+        assert way.context
+        assert (way.context.verify_mode, way.context.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+
+def test_without_any_certificate_to_compare_those_of_the_system_count(tmp_path: Path) -> None:
+    way = find_way(None, client(tmp_path, "tls_config: {}\n"))
+    assert way.expected is None
+    assert way.context
+    assert (way.context.verify_mode, way.context.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+
+@pytest.mark.parametrize("how", ["password: sesame", "password_file: secret"])
+def test_a_password_stands_in_a_file(tmp_path: Path, how: str) -> None:
+    (tmp_path / "secret").write_text("sesame\n")
+    way = find_way(None, client(tmp_path, f"basic_auth: {{username: ann, {how}}}\n"))
+    assert way.authorization == "Basic YW5uOnNlc2FtZQ=="
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("tls_config: {insecure_skip_verify: true}", "http.yaml:1: tls_config.insecure_skip_verify: whoever answers"),
+        ("tls_config: {cert_file: a.pem}", "'cert_file' and 'key_file' belong together"),
+        ("basic_auth: {username: ann}", "one of 'password' and 'password_file'"),
+        ("basic_auth: {username: ann, password: a, password_file: b}", "one of 'password' and 'password_file'"),
+        ("basic_auth: {user: ann, password: a}", "did you mean 'username'"),
+        ("basic_auth: {username: ann, password_file: absent}", "absent: cannot be read"),
+        ("bearer_token: x", "bearer_token"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_its_place(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(DeclarationError) as refused:
+        find_way(None, client(tmp_path, text))
+    assert said in str(refused.value)
+
+
+def test_files_that_are_no_certificates_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.pem").write_text("a")
+    for text in ("tls_config: {ca_file: a.pem}", "tls_config: {cert_file: a.pem, key_file: a.pem}"):
+        with pytest.raises(HostError, match=r"http\.yaml: tls_config: OpenSSL cannot use"):
+            find_way(None, client(tmp_path, text))

@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probed.config import declaration, site
+from probed.config.declaration import Probe
+from probed.config.fold_rules import FoldRule
+from probed.config.overrides import Everywhere, Overrides, Series, override, settled
+from probed.config.site import Address, Site
+from probed.errors import DeclarationError
+from probed.ipc.manifest import Field, Map, Record
+from probed.loader.resolve import resolve
+
+ROOT = Path(__file__).parents[3]
+DEFAULT = ROOT / "config/probed.yaml"
+SHIPPED = {"cgroups", "process", "open_failures", "syscalls"}
+
+
+def parse(text: str) -> Site:
+    return site.parse(text, "/etc/probed/probed.yaml")
+
+
+def shipped(name: str) -> Probe:
+    path = ROOT / f"probes/{name}/{name}.yaml"
+    return declaration.parse(path.read_text(), str(path), name)
+
+
+def overridden(site_text: str, name: str) -> Probe:
+    wanted = parse(f"probe_directories: [probes]\nprobes:\n  {name}:\n{site_text}")
+    return override(shipped(name), wanted.probes[name], wanted.everywhere, wanted.source)
+
+
+def test_what_is_left_out_has_its_default() -> None:
+    wanted = parse("probe_directories: [probes]\nprobes: {process: , syscalls: {}}")
+    assert wanted.web.listen_addresses == (Address("127.0.0.1", 9788),)
+    assert wanted.web.telemetry_path == "/metrics"
+    assert wanted.exporter.user is None
+    assert (wanted.log.level, wanted.log.format) == ("info", "logfmt")
+    assert list(wanted.probes) == ["process", "syscalls"]
+
+
+def test_probe_directories_are_relative_to_the_file() -> None:
+    wanted = parse("probe_directories: [probes, ../lib/probes, /opt/probes]\nprobes: {process: }")
+    assert wanted.directories == ("/etc/probed/probes", "/etc/lib/probes", "/opt/probes")
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:9788", Address("127.0.0.1", 9788)),
+        ("localhost:0", Address("localhost", 0)),
+        (":9788", Address("", 9788)),
+        ("[::1]:9788", Address("::1", 9788)),
+        ("[::]:65535", Address("::", 65535)),
+        ("host-1.example.org:80", Address("host-1.example.org", 80)),
+    ],
+)
+def test_a_listen_address_is_host_and_port(text: str, address: Address) -> None:
+    assert site.parse_address(text) == address
+    assert str(address) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "host",
+        "host:",
+        "host:-1",
+        "host:65536",
+        "::1:80",
+        "[::1]",
+        "[::1:80",
+        "[host]:80",
+        "a b:80",
+        "1.2.3:80",
+    ],
+)
+def test_what_is_no_listen_address_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"expected|brackets"):
+        site.parse_address(text)
+
+
+@given(st.text(alphabet="a1:.[]-% /", max_size=12))
+def test_any_text_is_a_listen_address_or_refused(text: str) -> None:
+    try:
+        address = site.parse_address(text)
+    except ValueError:
+        return
+    assert site.parse_address(str(address)) == address
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/a/b.c_d~e-f", "/-"])
+def test_a_telemetry_path_is_any_but_probeds_own(path: str) -> None:
+    assert site.parse_telemetry_path(path) == path
+
+
+@pytest.mark.parametrize("path", ["", "metrics", "/", "/-/healthy", "/-/ready", "//", "/a/", "/ü", "/a?b", "/a b"])
+def test_other_telemetry_paths_are_refused(path: str) -> None:
+    with pytest.raises(ValueError):
+        site.parse_telemetry_path(path)
+
+
+def test_overrides_change_ring_buckets_and_labels() -> None:
+    probe = overridden(
+        "    ring: {bytes: 8 MiB}\n"
+        "    metrics:\n"
+        "      probed_process_lifetime_seconds:\n"
+        "        buckets: [1, 10]\n"
+        "        drop_labels: [exit]\n"
+        "        rename_labels: {comm: program}\n",
+        "process",
+    )
+    assert probe.ring is not None
+    assert probe.ring.bytes == 8 << 20
+    lifetime = probe.metrics["probed_process_lifetime_seconds"]
+    assert lifetime.buckets == (1.0, 10.0)
+    assert list(lifetime.labels) == ["unit", "program"]
+    assert lifetime.labels["program"].field == "comm"
+
+
+def test_what_is_not_overridden_stays() -> None:
+    assert overridden("    metrics: {}\n", "process") == settled(shipped("process"), Everywhere())
+
+
+def test_two_labels_can_change_names_with_each_other() -> None:
+    execs = overridden(
+        "    metrics: {probed_process_execs_total: {rename_labels: {comm: parent, parent: comm}}}\n",
+        "process",
+    ).metrics["probed_process_execs_total"]
+    fields = {name: label.field for name, label in execs.labels.items()}
+    assert fields == {"unit": "cgroup", "parent": "comm", "comm": "parent"}
+
+
+def test_a_renamed_label_is_still_found_in_its_declaration() -> None:
+    probe = overridden("    metrics: {probed_process_execs_total: {rename_labels: {comm: program}}}\n", "process")
+    label = probe.metrics["probed_process_execs_total"].labels["program"]
+    assert probe.source.line(label.at) == shipped("process").source.lines[label.at]
+
+
+def test_a_site_adds_labels_of_fields_that_the_probe_has() -> None:
+    probe = overridden(
+        "    metrics:\n"
+        "      probed_process_execs_total:\n"
+        "        rename_labels: {unit: service_unit}\n"
+        "        add_labels:\n"
+        "          pod_uid: {field: cgroup, decoder: pod_uid}\n",
+        "process",
+    )
+    labels = probe.metrics["probed_process_execs_total"].labels
+    assert {name: (label.field, label.decoder) for name, label in labels.items()} == {
+        "service_unit": ("cgroup", "cgroup_unit"), "comm": ("comm", "comm"), "parent": ("parent", "comm"),
+        "pod_uid": ("cgroup", "pod_uid"),
+    }  # fmt: skip
+
+
+def test_an_added_label_that_the_c_has_no_field_for_is_said_at_the_site_s_line() -> None:
+    probe = overridden(
+        "    metrics:\n"
+        "      probed_open_failures_total:\n"
+        "        add_labels:\n"
+        "          pod: {field: cgruop, decoder: pod_uid}\n",
+        "open_failures",
+    )
+    label = probe.metrics["probed_open_failures_total"].labels["pod"]
+    event = Record(8, (Field("cgroup", "u64", 0, 1), Field("errno", "u32", 8, 1), Field("comm", "char", 12, 16)))
+    layout = Map("opens", "percpu_hash", Record(8, (Field("cgroup", "u64", 0, 1),)), 1)
+    with pytest.raises(DeclarationError) as caught:
+        resolve(probe, event, {"opens": layout}, {})
+    (problem,) = caught.value.problems
+    assert (problem.path, problem.key) == ("/etc/probed/probed.yaml", ".".join(map(str, (*label.at, "field"))))
+    assert problem.line > 1
+    assert "did you mean 'cgroup'" in problem.text
+
+
+def test_the_default_configuration_runs_the_shipped_probes() -> None:
+    wanted = site.parse(DEFAULT.read_text(), str(DEFAULT))
+    assert set(wanted.probes) == SHIPPED
+    assert [Path(directory).name for directory in wanted.directories] == ["probes"]
+
+
+def test_the_default_configuration_shows_the_defaults() -> None:
+    wanted = site.parse(DEFAULT.read_text(), str(DEFAULT))
+    assert (wanted.web, wanted.exporter, wanted.log) == (site.Web(), site.Exporter(), site.Log())
+    assert wanted.everywhere == Everywhere()
+
+
+def test_the_examples_in_the_default_configuration_are_right() -> None:
+    text = re.sub(r"^( +)# ( +\w+: | *user: )", r"\1\2", DEFAULT.read_text(), flags=re.MULTILINE)
+    text = re.sub(r"^( +)# ( +\w+:)( +#.*)?$", r"\1\2", text, flags=re.MULTILINE)
+    text = re.sub(r"^# (fold:| +unit:| +comm:| +- \{)", r"\1", text, flags=re.MULTILINE)
+    wanted = site.parse(text, str(DEFAULT))
+    assert wanted.exporter.user == "probed"
+    assert wanted.fold["unit"][0] == FoldRule(r"getty@.*\.service", "getty@*.service")
+    for name, overrides in wanted.probes.items():
+        changed = override(shipped(name), overrides, wanted.everywhere, wanted.source)
+        assert (changed == settled(shipped(name), wanted.everywhere)) == (name in ("cgroups", "syscalls"))
+
+
+PROBE = """\
+description: A probe.
+programs: {on_exit: {raw_tracepoint: sched_process_exit}}
+ring: {bytes: 4 KiB}
+metrics:
+  probed_one_total:
+    type: counter
+    help: One.
+    series: 20
+    labels:
+      comm: {field: comm, decoder: comm, fold: [{match: declared, drop: true}]}
+      other: {field: comm, decoder: comm}
+  probed_two_total:
+    type: counter
+    help: Two.
+    idle_seconds: 60
+"""
+
+
+def changed(site_text: str, metrics: str = "{}") -> Probe:
+    """Return a small probe as a site changes it: `metrics` for it alone, `site_text` for all."""
+    wanted = parse(f"probe_directories: [probes]\nprobes: {{small: {{metrics: {metrics}}}}}\n{site_text}")
+    probe = declaration.parse(PROBE, "small/small.yaml", "small")
+    return override(probe, wanted.probes["small"], wanted.everywhere, wanted.source)
+
+
+def budgets(probe: Probe) -> list[tuple[int | None, float | None]]:
+    return [(metric.series, metric.idle_seconds) for metric in probe.metrics.values()]
+
+
+def rules(probe: Probe, label: str) -> list[str]:
+    return [rule.match for rule in probe.metrics["probed_one_total"].labels[label].fold]
+
+
+def test_a_metric_s_budget_is_the_override_s_then_the_declaration_s_then_the_site_s() -> None:
+    assert budgets(changed("")) == [(20, 3600), (1000, 60)]
+    assert budgets(changed("series: {budget: 500, idle_seconds: 90}")) == [(20, 90), (500, 60)]
+    own = "{probed_one_total: {series: 7}, probed_two_total: {series: 8, idle_seconds: 9}}"
+    assert budgets(changed("series: {budget: 500}", own)) == [(7, 3600), (8, 9)]
+
+
+def test_a_label_s_rules_are_the_site_s_then_the_declaration_s_then_the_defaults() -> None:
+    probe = changed("fold: {comm: [{match: wanted, replace: x}]}")
+    assert rules(probe, "comm")[:3] == ["wanted", "declared", "kworker/.*"]
+    assert rules(probe, "other") == []
+    assert rules(changed("fold_defaults: false"), "comm") == ["declared"]
+
+
+def test_a_renamed_label_is_folded_by_its_declared_name() -> None:
+    probe = changed(
+        "fold: {comm: [{match: wanted, replace: x}]}",
+        "{probed_one_total: {rename_labels: {comm: program, other: comm}}}",
+    )
+    assert rules(probe, "program")[0] == "wanted"
+    assert rules(probe, "comm") == []
+
+
+def test_without_a_site_s_word_there_are_1000_series_for_an_hour() -> None:
+    assert Everywhere() == Everywhere(Series(1000, 3600.0), {}, True)
+    assert budgets(override(shipped("process"), Overrides(()), Everywhere(), shipped("process").source)) == [
+        (1000, 3600.0)
+    ] * len(shipped("process").metrics)

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the package says about the program is what the program says: man pages, completion, dependencies, version."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from probed import __main__, __version__
+from probed.commands import json_schemas as schema
+from support.running_daemon import ROOT
+
+PACKAGING = ROOT / "packaging"
+DEBIAN = PACKAGING / "debian"
+PAGES = sorted((PACKAGING / "man").iterdir())
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z.-]*[a-z]")
+
+ONLY_TO_BUILD = {"python3-venv", "python3-setuptools", "python3-wheel"}
+"""What `make run` needs and the package does not."""
+
+
+def commands() -> Mapping[str, argparse.ArgumentParser]:
+    """Return the parser of each command."""
+    actions = __main__._parser()._actions
+    return next(action.choices for action in actions if isinstance(action, argparse._SubParsersAction))
+
+
+def options(parser: argparse.ArgumentParser) -> set[str]:
+    """Return a parser's long options."""
+    return {text for action in parser._actions for text in action.option_strings if text.startswith("--")}
+
+
+def all_options() -> set[str]:
+    return set[str]().union(*map(options, commands().values()))
+
+
+def choices() -> list[tuple[str, str, list[str]]]:
+    """Return the options that take one of a few words: command, option, words."""
+    pairs = ((name, action) for name, parser in commands().items() for action in parser._actions)
+    return [(name, action.option_strings[0], list(action.choices)) for name, action in pairs if action.choices]
+
+
+def page(name: str) -> str:
+    """Return a manual page as a reader sees it, in very long lines."""
+    done = subprocess.run(
+        ["man", "--warnings", "--encoding=UTF-8", "--local-file", PACKAGING / "man" / name],
+        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "MANWIDTH": "1000"},
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stderr == ""
+    return done.stdout
+
+
+def keys(document: Mapping[str, Any]) -> set[str]:
+    """Return the names of all keys that a schema has."""
+    return {name for each in (document, *document["$defs"].values()) for name in each.get("properties", ())}
+
+
+def explained(name: str, begin: str, end: str) -> set[str]:
+    """Return the words that a page's lists explain, between two headings; of `series.budget` both, of NAME none."""
+    text = (PACKAGING / "man" / name).read_text().partition(begin)[2].partition(end)[0]
+    tags = re.findall(r"^\.TP\n\.B(?:R|I)? (.*)$", text, re.MULTILINE)
+    return {
+        word for tag in tags for word in re.findall(r"[a-z_]+", re.sub(r"\\f.", "", tag).partition("(required)")[0])
+    }
+
+
+def schemas() -> Mapping[str, Any]:
+    return {name: json.loads(text) for name, text in schema.schemas().items()}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_a_manual_page_renders_without_a_warning(path: Any) -> None:
+    assert page(path.name)
+
+
+def test_the_manual_has_every_option_and_no_other() -> None:
+    assert set(OPTION.findall(page("probed.8"))) == all_options()
+
+
+def test_the_manual_has_every_command_and_no_other() -> None:
+    synopsis = page("probed.8").partition("SYNOPSIS")[2].partition("DESCRIPTION")[0]
+    assert re.findall(r"^ +probed ([a-z]+)", synopsis, re.MULTILINE) == list(commands())
+
+
+@pytest.mark.parametrize(("command", "option", "words"), choices())
+def test_the_manual_has_every_word_that_an_option_takes(command: str, option: str, words: list[str]) -> None:
+    (said,) = (line for line in re.split(r"\n\n+", page("probed.8")) if re.match(rf" +{re.escape(option)} ", line))
+    assert set(words) <= set(re.findall(r"\w+", said))
+
+
+@pytest.mark.parametrize(
+    ("name", "document", "begin", "end"),
+    [
+        ("probed.yaml.5", "site.schema.json", ".SH DESCRIPTION", ".SH EXAMPLE"),
+        ("probed-probe.5", "probe.schema.json", '.SH "THE YAML"', ".SS Decoders"),
+    ],
+)
+def test_a_manual_page_explains_every_key_and_no_other(name: str, document: str, begin: str, end: str) -> None:
+    assert explained(name, begin, end) == keys(schemas()[document])
+
+
+def test_the_manual_explains_every_decoder_and_no_other() -> None:
+    decoders = schemas()["probe.schema.json"]["$defs"]["Label"]["properties"]["decoder"]["enum"]
+    assert explained("probed-probe.5", ".SS Decoders", ".SH EXAMPLE") == set(decoders)
+
+
+def completed(*words: str) -> set[str]:
+    """Return what bash offers for the last of these words."""
+    script = '. "$1"; compopt() { COMPREPLY=(FILES); }; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _probed; \
+        printf "%s\\n" "${COMPREPLY[@]}"'
+    done = subprocess.run(
+        ["bash", "-uec", script, "bash", PACKAGING / "completion" / "probed", "probed", *words],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stderr == ""
+    return set(done.stdout.split())
+
+
+def test_bash_completes_every_command() -> None:
+    assert completed("") == {*commands(), "--help"}
+
+
+@pytest.mark.parametrize("command", list(commands()))
+def test_bash_completes_every_option(command: str) -> None:
+    assert completed(command, "--") == options(commands()[command])
+
+
+@pytest.mark.parametrize(("command", "option", "words"), choices())
+def test_bash_completes_every_word_that_an_option_takes(command: str, option: str, words: list[str]) -> None:
+    assert completed(command, option, "") == set(words)
+
+
+@pytest.mark.parametrize("words", [("check", ""), ("run", "--config.file", "/"), ("list", "--kernel.btf", "")])
+def test_bash_completes_files(words: tuple[str, ...]) -> None:
+    assert completed(*words) == {"FILES"}
+
+
+def test_bash_completes_addresses_behind_their_colons() -> None:
+    assert completed("run", "--web.listen-address", "127.0.0.1:") == {"9788"}
+
+
+def test_zsh_completes_every_option_and_no_other() -> None:
+    text = (PACKAGING / "completion" / "_probed").read_text()
+    assert set(OPTION.findall(text)) == all_options()
+
+
+def test_zsh_takes_the_completion() -> None:
+    subprocess.run(["zsh", "-n", PACKAGING / "completion" / "_probed"], check=True)
+
+
+def needed(control: str) -> set[str]:
+    """Return the Python packages that a field of debian/control names."""
+    return set(re.findall(r"^ (python3-[a-z0-9-]+),$", control, re.MULTILINE))
+
+
+def test_the_package_depends_on_what_the_program_is_tested_with() -> None:
+    depends = needed((DEBIAN / "control").read_text().partition("\nDepends:")[2])
+    tree = set(
+        re.findall(r"^(python3-[a-z0-9-]+)$", (ROOT / "tests/system/harness/packages").read_text(), re.MULTILINE)
+    )
+    (run,) = re.findall(r"^RUN_PACKAGES := ((?:.*\\\n)*.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert depends == tree == set(run.replace("\\", "").split()) - ONLY_TO_BUILD
+
+
+def test_the_package_has_the_version_of_the_program() -> None:
+    assert (DEBIAN / "changelog").read_text().startswith(f"probed ({__version__}) ")

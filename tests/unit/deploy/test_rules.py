@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shipped rules in virtual time: what fires, what must not, and that it resolves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.monitoring.promtool import Machine, Phase, absent, fired, lasting, never, restarted, verify
+
+SHORT = "ShortLivedProcessStorm"
+
+
+def up(minutes: float = 180) -> Machine:
+    """A machine that can be scraped and on which the daemon is well."""
+    values = f"1x{round(minutes * 4)}"
+    machine = Machine().gauge("up", values)
+    for probe in ("cgroups", "process", "open_failures", "syscalls"):
+        machine.gauge("probed_probe_up", values, probe=probe)
+    return machine.gauge("probed_config_last_reload_successful", values)
+
+
+def idle(machine: Machine, hours: int = 3) -> Machine:
+    """An ordinary idle machine: 11 processes a second, 18 at times, of cron, sessions and health checks."""
+    spikes = [lasting(8, 11), lasting(2, 18)] * (6 * hours)
+    machine.forks("cron.service", *spikes)
+    machine.processes("cron.service", "sh", "cron", *[lasting(8, 5), lasting(2, 9)] * (6 * hours))
+    return machine.processes("cron.service", "run-parts", "sh", *[lasting(8, 6), lasting(2, 9)] * (6 * hours))
+
+
+def compiled(machine: Machine, unit: str, *rates: tuple[float, float]) -> Machine:
+    """`make` with shells, compilers and small tools: so many minutes of so many files a second.
+
+    Shares as counted of a real one: sh 1 (of make), gcc 1 and rm 1 (of sh), cc1 1 and as 1 (of gcc).
+    """
+    phases = [lasting(*rate) for rate in rates]
+    pairs = [("sh", "make"), ("gcc", "sh"), ("rm", "sh"), ("cc1", "gcc"), ("as", "gcc")]
+    for comm, parent in pairs:
+        machine.processes(unit, comm, parent, *phases, short=0.97)
+    return machine.forks(unit, *(lasting(minutes, len(pairs) * files) for minutes, files in rates))
+
+
+# What fires, and resolves.
+
+
+def test_a_storm_is_pending_fires_and_resolves(tmp_path: Path) -> None:
+    storm = (lasting(10, 0), lasting(30, 300), lasting(20, 0))
+    machine = idle(up()).storm("billing.service", "date", "billing.sh", *storm)
+    short, slow = ({"alertname": name, "unit": "billing.service"} for name in (SHORT, "ProcessStorm"))
+    checks = [
+        fired(10), fired(15, short, slow, state="pending"), fired(20), fired(21.5, short), fired(32, short, slow),
+        fired(39.5, short, slow), fired(45), fired(60),
+    ]  # fmt: skip
+    verify(tmp_path, [machine], checks)
+
+
+def test_a_storm_names_unit_comm_and_parent(tmp_path: Path) -> None:
+    unit = r"a\x2db.service"
+    machine = (
+        up().storm(unit, "date", "billing.sh", lasting(40, 300)).storm(unit, "true", "billing.sh", lasting(40, 20))
+    )
+    machine.forks(unit, lasting(40, 320))
+    expected = {
+        "exp_labels": {"severity": "critical", "instance": "web1:9788", "job": "probed", "unit": unit},
+        "exp_annotations": {
+            "summary": rf"{unit} on web1:9788 spawns 320 short-lived processes a second",
+            "description": (
+                "Most are 'date', started by 'billing.sh': 300 a second. "
+                rf"In the unit {unit}, 320 processes a second end within a second of their start."
+            ),
+            "runbook_url": "/consoles/probed-runbook.md#shortlivedprocessstorm",
+        },
+    }
+    verify(tmp_path, [machine], alerts=[{"eval_time": "15m", "alertname": SHORT, "exp_alerts": [expected]}])
+
+
+def test_a_storm_of_forks_without_exec_fires(tmp_path: Path) -> None:
+    machine = up().forks("php-fpm.service", lasting(40, 300))
+    verify(tmp_path, [machine], [fired(15), fired(30, {"alertname": "ProcessStorm", "unit": "php-fpm.service"})])
+
+
+def test_a_storm_of_names_that_come_once_fires_for_its_unit(tmp_path: Path) -> None:
+    machine = up().forks("evil.service", lasting(40, 400))
+    machine.has("probed_series_overflowed_total", lasting(40, 400), metric="probed_process_execs_total")
+    storms = ({"alertname": "ProcessStorm", "unit": unit} for unit in ("evil.service", "other"))
+    verify(tmp_path, [machine], [fired(30, *storms)])
+
+
+def test_a_storm_of_long_lived_processes_is_no_short_lived_one(tmp_path: Path) -> None:
+    machine = up().forks("x.service", lasting(40, 300))
+    machine.processes("x.service", "worker", "x", lasting(40, 300), short=0.5)
+    verify(tmp_path, [machine], [fired(30, {"alertname": "ProcessStorm", "unit": "x.service"})])
+
+
+@pytest.mark.parametrize(("end", "rate"), [("core", 0.05), ("signal", 0.2)])
+def test_a_crash_loop_fires_and_resolves(tmp_path: Path, end: str, rate: float) -> None:
+    machine = up().processes(
+        "db.service", "postgres", "systemd", lasting(5, 0), lasting(30, rate), lasting(25, 0), end=end
+    )
+    alert = {"alertname": "CrashLoop", "unit": "db.service", "comm": "postgres"}
+    verify(tmp_path, [machine], [fired(9), fired(25, alert), fired(50)])
+
+
+def test_a_program_that_is_not_found_over_and_over_fires_and_resolves(tmp_path: Path) -> None:
+    labels = {"unit": "app.service", "comm": "worker", "errno": "ENOENT"}
+    machine = up().has("probed_process_exec_failures_total", lasting(5, 0), lasting(30, 1), lasting(25, 0), **labels)
+    alert = {"alertname": "ExecFailures", "unit": "app.service", "comm": "worker"}
+    verify(tmp_path, [machine], [fired(15), fired(30, alert), fired(50)])
+
+
+@pytest.mark.parametrize("errno", ["EMFILE", "ENFILE"])
+def test_a_single_failure_for_want_of_descriptors_fires_and_resolves(tmp_path: Path, errno: str) -> None:
+    labels = {"unit": "nginx.service", "comm": "nginx", "errno": errno}
+    machine = up().gauge("probed_open_failures_total", "_x40 1x200", **labels)
+    alert = {"alertname": "FileDescriptorsExhausted", "unit": "nginx.service", "comm": "nginx"}
+    verify(tmp_path, [machine], [fired(9.5), fired(11, alert), fired(17)])
+
+
+def test_more_failures_for_want_of_descriptors_fire_again(tmp_path: Path) -> None:
+    labels = {"unit": "nginx.service", "comm": "nginx", "errno": "EMFILE"}
+    machine = up().gauge("probed_open_failures_total", "3x80 4x200", **labels)
+    alert = {"alertname": "FileDescriptorsExhausted", "unit": "nginx.service", "comm": "nginx"}
+    verify(tmp_path, [machine], [fired(15), fired(21, alert), fired(30)])
+
+
+def test_an_accept_without_descriptors_fires(tmp_path: Path) -> None:
+    labels = {"syscall": "accept4", "errno": "EMFILE"}
+    machine = up().has("probed_syscall_failures_total", absent(10), lasting(5, 3), lasting(20, 0), **labels)
+    alert = {"alertname": "FileDescriptorsExhausted", "syscall": "accept4"}
+    verify(tmp_path, [machine], [fired(9), fired(12, alert), fired(30)])
+
+
+def test_a_program_that_fails_to_open_over_and_over_fires_and_resolves(tmp_path: Path) -> None:
+    labels = {"unit": "app.service", "comm": "app", "errno": "ENOENT"}
+    machine = up().has("probed_open_failures_total", lasting(5, 0), lasting(40, 5000), lasting(20, 0), **labels)
+    alert = {"alertname": "OpenFailureStorm", "unit": "app.service", "comm": "app"}
+    verify(tmp_path, [machine], [fired(15), fired(30, alert), fired(60)])
+
+
+def test_a_system_call_run_away_fires_and_resolves(tmp_path: Path) -> None:
+    day = 24 * 60
+    rates = (lasting(day + 60, 50_000), lasting(40, 3e6), lasting(30, 50_000))
+    machine = Machine().gauge("up", f"1x{4 * (day + 130)}").has("probed_syscalls_total", *rates, syscall="futex")
+    alert = {"alertname": "SyscallStorm", "syscall": "futex"}
+    verify(tmp_path, [machine], [fired(day + 70), fired(day + 90, alert), fired(day + 120)])
+
+
+def test_a_storm_fires_on_the_day_after_one(tmp_path: Path) -> None:
+    first, second = 60, 60
+    phases = (lasting(first, 300), lasting(14 * 60, 0), lasting(second, 300))
+    machine = up(20 * 60).storm("billing.service", "date", "billing.sh", *phases)
+    verify(tmp_path, [machine], [fired(first + 14 * 60 + 13, {"alertname": SHORT, "unit": "billing.service"})])
+
+
+# What must not.
+
+
+def test_an_idle_machine_is_quiet(tmp_path: Path) -> None:
+    verify(tmp_path, [idle(up(12 * 60), 12)], [never(12 * 60)])
+
+
+def test_a_boot_is_quiet(tmp_path: Path) -> None:
+    machine = Machine().gauge("up", "_x8 1x200")
+    for unit in ("systemd-udevd.service", "init.scope", "cloud-init.service"):
+        machine.forks(unit, absent(2), lasting(3, 400), lasting(50, 1))
+        machine.processes(unit, "udev-worker", "systemd-udevd", absent(2), lasting(3, 400), lasting(50, 1))
+    labels = {"unit": "init.scope", "comm": "systemd", "errno": "ENOENT"}
+    machine.has("probed_open_failures_total", absent(2), lasting(3, 9000), lasting(50, 1), **labels)
+    verify(tmp_path, [machine], [never(50)])
+
+
+def test_a_compile_of_two_hours_is_quiet(tmp_path: Path) -> None:
+    machine = compiled(idle(up()), "ci.service", (10, 0), (120, 400), (30, 0))
+    labels = {"unit": "ci.service", "comm": "cc1", "errno": "ENOENT"}
+    machine.has("probed_open_failures_total", lasting(10, 0), lasting(120, 400 * 40), lasting(30, 0), **labels)
+    failing = {"unit": "ci.service", "comm": "make", "errno": "ENOENT"}
+    machine.has("probed_process_exec_failures_total", lasting(10, 0), lasting(120, 400 * 4), lasting(30, 0), **failing)
+    verify(tmp_path, [machine], [never(160)])
+
+
+def test_a_configure_of_nine_minutes_is_quiet(tmp_path: Path) -> None:
+    machine = idle(up()).storm("ci.service", "sed", "configure", lasting(10, 0), lasting(9, 500), lasting(30, 0))
+    verify(tmp_path, [machine], [never(48)])
+
+
+def test_a_package_upgrade_is_quiet(tmp_path: Path) -> None:
+    machine = idle(up())
+    for comm, parent in (
+        ("dpkg", "apt-get"),
+        ("dpkg-deb", "dpkg"),
+        ("tar", "dpkg-deb"),
+        ("rm", "dpkg"),
+        ("sh", "dpkg"),
+    ):
+        machine.processes("apt-daily-upgrade.service", comm, parent, lasting(10, 0), lasting(20, 15), lasting(30, 0))
+    machine.forks("apt-daily-upgrade.service", lasting(10, 0), lasting(20, 75), lasting(30, 0))
+    verify(tmp_path, [machine], [never(60)])
+
+
+def test_cron_at_the_full_hour_is_quiet(tmp_path: Path) -> None:
+    hour = (lasting(2, 600), lasting(58, 1))
+    machine = up().storm("cron.service", "run-parts", "cron", *hour, *hour, *hour)
+    verify(tmp_path, [machine], [never(180)])
+
+
+def test_log_rotation_is_quiet(tmp_path: Path) -> None:
+    night = (lasting(30, 0), lasting(4, 200), lasting(60, 0))
+    machine = idle(up()).storm("logrotate.service", "gzip", "logrotate", *night)
+    ends = (lasting(30, 0), lasting(0.25, 500), lasting(60, 0))
+    machine.processes("php-fpm.service", "php-fpm", "php-fpm", *ends, end="signal")
+    verify(tmp_path, [machine], [never(90)])
+
+
+def test_a_backup_that_is_a_units_usual_work_is_quiet(tmp_path: Path) -> None:
+    usual = (lasting(6 * 60, 250), lasting(13 * 60, 0), lasting(60, 300))
+    machine = up(21 * 60).storm("backup.service", "gzip", "find", *usual)
+    begin = 19 * 60
+    checks = [fired(begin), *(fired(begin + minutes) for minutes in (12, 30, 55))]
+    verify(tmp_path, [machine], checks)
+
+
+@pytest.mark.parametrize("again", [restarted, lasting], ids=["from 0", "going on"])
+@pytest.mark.parametrize("down", [0.5, 4])
+def test_a_restart_of_the_daemon_is_quiet(tmp_path: Path, again: Callable[[float, float], Phase], down: float) -> None:
+    phases = (lasting(30, 12), absent(down), again(60, 12))
+    up_values = f"1x119 0x{round(down * 4) - 1} 1x300"
+    machine = Machine().gauge("up", up_values).storm("app.service", "date", "app", *phases)
+    emfile = {"unit": "app.service", "comm": "app", "errno": "EMFILE"}
+    count = "0x" if again is restarted else "7x"
+    machine.gauge("probed_open_failures_total", f"7x119 _x{round(down * 4)} {count}240", **emfile)
+    verify(tmp_path, [machine], [fired(15), fired(30), fired(32), fired(36), fired(40), never(80)])
+
+
+def test_a_daemon_scraped_for_the_first_time_is_quiet(tmp_path: Path) -> None:
+    machine = Machine().gauge("up", "_x40 1x200")
+    emfile = {"unit": "app.service", "comm": "app", "errno": "EMFILE"}
+    machine.gauge("probed_open_failures_total", "_x40 900000x200", **emfile)
+    machine.gauge("probed_process_forks_total", "_x40 900000000+15x200", unit="app.service")
+    verify(tmp_path, [Machine("old:9788").gauge("up", "1x240"), machine], [never(60)])
+
+
+def test_a_series_that_gives_up_its_place_raises_nothing(tmp_path: Path) -> None:
+    machine = up()
+    other = {"unit": "other", "comm": "other", "parent": "other"}
+    machine.gauge("probed_process_execs_total", "5+0x60 40000000+0x200", **other)
+    machine.gauge("probed_process_forks_total", "5+0x60 40000000+0x200", unit="other")
+    lives = {"unit": "other", "comm": "other", "exit": "other"}
+    machine.gauge("probed_process_lifetime_seconds_count", "5+0x60 40000000+0x200", **lives)
+    machine.gauge("probed_process_lifetime_seconds_bucket", "5+0x60 40000000+0x200", le="1.0", **lives)
+    machine.gauge("probed_open_failures_total", "5+0x60 40000000+0x200", unit="other", comm="other", errno="other")
+    machine.gauge("probed_process_forks_total", "40000000x60 _x200", unit="gone.service")
+    verify(tmp_path, [machine], [never(60)])
+
+
+def test_a_search_along_path_is_quiet(tmp_path: Path) -> None:
+    machine = up().processes("app.service", "ls", "env", lasting(60, 5))
+    failing = {"unit": "app.service", "comm": "env", "errno": "ENOENT"}
+    machine.has("probed_process_exec_failures_total", lasting(60, 35), **failing)
+    verify(tmp_path, [machine], [never(60)])
+
+
+def test_a_stop_of_a_thousand_workers_is_no_crash_loop(tmp_path: Path) -> None:
+    phases = (lasting(10, 0), lasting(0.5, 33), lasting(30, 0))
+    verify(tmp_path, [up().processes("app.service", "worker", "app", *phases, end="signal")], [never(40)])
+
+
+# About itself.
+
+
+def test_a_daemon_that_cannot_be_scraped_fires_and_resolves(tmp_path: Path) -> None:
+    machine = Machine().gauge("up", "1x40 0x40 1x40")
+    verify(tmp_path, [machine], [fired(12), fired(18, {"alertname": "ProbedDown", "instance": "web1:9788"}), fired(25)])
+
+
+def test_a_list_without_targets_fires(tmp_path: Path) -> None:
+    machine = Machine().gauge("other_job", "1x80")
+    verify(tmp_path, [machine], [fired(10, {"alertname": "ProbedDown", "job": "probed"})])
+
+
+def test_a_probe_that_is_not_up_fires_and_resolves(tmp_path: Path) -> None:
+    machine = Machine().gauge("up", "1x240").gauge("probed_probe_up", "1x40 0x100 1x100", probe="syscalls")
+    verify(tmp_path, [machine], [fired(20), fired(30, {"alertname": "ProbeDown", "probe": "syscalls"}), fired(40)])
+
+
+def test_lost_events_fire_and_resolve(tmp_path: Path) -> None:
+    machine = up().has("probed_events_emitted_total", lasting(90, 1000), probe="process")
+    lost = {"probe": "process", "reason": "ring_full"}
+    machine.has("probed_events_lost_total", lasting(10, 0), lasting(30, 10), lasting(50, 0), **lost)
+    verify(
+        tmp_path, [machine], [fired(20), fired(35, {"alertname": "ProbedEventsLost", "probe": "process"}), fired(60)]
+    )
+
+
+def test_runs_that_the_kernel_skips_fire_and_resolve(tmp_path: Path) -> None:
+    labels = {"probe": "syscalls", "program": "on_sys_exit"}
+    machine = up().has("probed_probe_missed_runs_total", lasting(10, 0), lasting(40, 7), lasting(50, 0), **labels)
+    verify(tmp_path, [machine], [fired(20), fired(40, {"alertname": "ProbedMissedRuns", **labels}), fired(65)])
+
+
+def test_a_few_runs_that_the_kernel_skips_are_quiet(tmp_path: Path) -> None:
+    labels = {"probe": "syscalls", "program": "on_sys_exit"}
+    machine = up().has("probed_probe_missed_runs_total", lasting(10, 0), lasting(0.5, 11), lasting(50, 0.1), **labels)
+    verify(tmp_path, [machine], [never(60)])
+
+
+def test_events_that_are_not_accounted_for_fire_and_resolve(tmp_path: Path) -> None:
+    machine = up().gauge("probed_events_unaccounted", "0x40 3x40 0x40", probe="process")
+    alert = {"alertname": "ProbedEventsUnaccounted", "probe": "process"}
+    verify(tmp_path, [machine], [fired(12), fired(18, alert), fired(22)])
+
+
+def test_a_ring_that_is_nearly_full_fires_and_resolves(tmp_path: Path) -> None:
+    machine = up().gauge("probed_ring_bytes", "4096x240", probe="process")
+    machine.gauge("probed_ring_fill_max_bytes", "640x40 3499x120 640x80", probe="process")
+    alert = {"alertname": "ProbedRingNearlyFull", "probe": "process"}
+    verify(tmp_path, [machine], [fired(20), fired(32, alert), fired(45)])
+
+
+def test_a_budget_that_stays_used_up_fires_and_resolves(tmp_path: Path) -> None:
+    metric = {"metric": "probed_process_execs_total"}
+    machine = up().has("probed_series_overflowed_total", lasting(10, 0), lasting(90, 20), lasting(60, 0), **metric)
+    alert = {"alertname": "ProbedSeriesOverflow", **metric}
+    verify(tmp_path, [machine], [fired(60), fired(95, alert), fired(120)])
+
+
+def test_a_configuration_that_cannot_be_read_fires_and_resolves(tmp_path: Path) -> None:
+    machine = Machine().gauge("up", "1x120").gauge("probed_config_last_reload_successful", "1x20 0x40 1x60")
+    verify(tmp_path, [machine], [fired(8), fired(12, {"alertname": "ProbedReloadFailed"}), fired(20)])

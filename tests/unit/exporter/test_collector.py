@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All probes together: one that cannot be collected costs only its own families."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from probed.errors import REASONS
+from probed.exporter import collector as collection
+from probed.exporter.collector import Collection
+from probed.exporter.self_metrics.daemon import Build
+from probed.exporter.self_metrics.process import Process
+from probed.exporter.self_metrics.stats import ProbeNumbers
+from probed.ipc.manifest import LoadedProbe, ProbeStatus, Status
+
+
+class Fake:
+    """Stands for a running probe; `broken` makes its collection fail."""
+
+    def __init__(self, loaded: LoadedProbe, *_: Any) -> None:
+        self.loaded = loaded
+        self.ring_fd = None
+        self.broken = False
+        self.events = 0
+        self.closed = False
+        self.fill = 0
+        self.unaccounted = 0
+        self.cgroup_room = None
+
+    def waiting(self) -> int:
+        return 0
+
+    def drain(self, _: int) -> None:
+        pass
+
+    def read_maps(self) -> None:
+        pass
+
+    def count_maps(self) -> None:
+        pass
+
+    def collect(self, _: int) -> tuple[list[Any], ProbeNumbers]:
+        if self.broken:
+            raise OSError(9, "Bad file descriptor")
+        self.events += 1
+        return [], ProbeNumbers(
+            self.loaded.name, emitted=self.events, delivered=self.events, unaccounted=self.unaccounted
+        )
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Clock:
+    """Each reading comes 3 seconds after the one before."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 3
+        return self.now
+
+
+@pytest.fixture
+def both(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collection]:
+    """A collection of probes `a` and `b`."""
+    monkeypatch.setattr(collection, "RunningProbe", Fake)
+    with open("/proc/self/statm") as statm:  # noqa: PTH123 (the open file is what is handed over)
+        both = Collection(Build("1", "3", "", "6"), Process(1.0), 1, statm.fileno(), Clock())
+        for name in "ab":
+            both.add(LoadedProbe(name, "1", None, 0, (), (), ()), {})
+        failures = dict.fromkeys(REASONS, 0)
+        probes = tuple(ProbeStatus(name, "Text.", True, "", "", failures) for name in "ab")
+        both.status = Status(probes, "0.26", True, 1.0, 0)
+        yield both
+
+
+def values(both: Collection, name: str) -> dict[str, float]:
+    family = next(family for family in both.scrape() if family.name == name)
+    return dict(zip([labels[0] for labels in family.labels], family.values.tolist(), strict=True))
+
+
+def test_a_probe_that_cannot_be_collected_is_counted_and_the_others_go_on(both: Collection) -> None:
+    both.scrape()
+    both._probes["a"].broken = True  # type: ignore[attr-defined]
+    assert values(both, "probed_events_emitted_total") == {"a": 1, "b": 2}
+    assert values(both, "probed_probe_collect_failures_total") == {"a": 2, "b": 0}
+
+
+def test_a_probe_of_the_same_name_takes_the_older_one_s_place(both: Collection) -> None:
+    old = both._probes["a"]
+    both.add(LoadedProbe("a", "2", None, 0, (), (), ()), {})
+    assert old.closed  # type: ignore[attr-defined]
+    assert both._probes["a"].loaded.fingerprint == "2"
+
+
+def test_what_is_removed_counts_as_nothing(both: Collection) -> None:
+    both.scrape()
+    both.remove("a")
+    both.remove("never there")
+    assert values(both, "probed_events_emitted_total") == {"a": 0, "b": 2}
+
+
+def test_the_supervisor_s_memory_is_read_where_it_said(both: Collection) -> None:
+    family = next(f for f in both.scrape() if f.name == "probed_supervisor_resident_memory_bytes")
+    assert family.values[0] > 1e6
+    assert family.values[0] % os.sysconf("SC_PAGESIZE") == 0
+
+
+def test_a_probe_whose_descriptors_did_not_arrive_is_left_out(
+    both: Collection, caplog: pytest.LogCaptureFixture
+) -> None:
+    received = os.memfd_create("stats")
+    assert both.add(LoadedProbe("a", "2", None, 0, (), (), ("stats", "state")), {"stats": received}) is None
+    assert "probe 'a' is left out until a restart: [Errno 24] Too many open files" in caplog.text
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(received)
+    assert values(both, "probed_probe_collect_failures_total") == {"a": 1, "b": 0}
+    assert values(both, "probed_events_emitted_total") == {"a": 0, "b": 2}
+    both.add(LoadedProbe("a", "3", None, 0, (), (), ()), {})
+    assert values(both, "probed_probe_collect_failures_total") == {"a": 2, "b": 0}
+
+
+def test_drains_and_collections_are_counted_with_their_seconds(both: Collection) -> None:
+    both.drain()
+    both.drain()
+    both.scrape()
+    work = {family.name: family.values.tolist() for family in both.scrape() if not family.label_names}
+    assert work["probed_drains_total"] == [4]
+    assert work["probed_drain_seconds_total"] == [12]
+    assert work["probed_collections_total"] == [2]
+    assert work["probed_collection_seconds_total"] == [6]
+
+
+def test_unaccounted_events_are_logged_once_a_probe(both: Collection, caplog: pytest.LogCaptureFixture) -> None:
+    both._probes["a"].unaccounted = 7  # type: ignore[attr-defined]
+    assert values(both, "probed_events_unaccounted") == {"a": 7, "b": 0}
+    both._probes["a"].unaccounted = 11  # type: ignore[attr-defined]
+    assert values(both, "probed_events_unaccounted") == {"a": 11, "b": 0}
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert line.startswith("probe 'a': its programs submitted 7 events fewer or more than its ring has records")

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The exporter's loop: it turns, it can tell that it does, and it obeys; rings are eventfds here."""
+
+import os
+import select
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from probed.errors import DeclarationError
+from probed.exporter import drain_loop as loop
+from probed.exporter.drain_loop import Loop
+from probed.ipc.channel import Channel, Closed
+from probed.ipc.manifest import Status
+from probed.schema import structure as shape
+
+
+class Counting:
+    """Stands for the collection: counts drains, and can be made to hang in one."""
+
+    def __init__(self) -> None:
+        self.drains = 0
+        self.kept_up = 0
+        self.status: Status | None = None
+        self.removed: list[str] = []
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+
+    def drain(self) -> None:
+        self.drains += 1
+        self.may_go_on.wait()
+
+    def keep_up(self) -> None:
+        self.kept_up += 1
+
+    def remove(self, name: str) -> None:
+        self.removed.append(name)
+
+
+class Resting:
+    """Stands for the heart: never due, but hastened."""
+
+    def __init__(self) -> None:
+        self.beats = 0
+        self.due = False
+
+    def due_in(self) -> float:
+        return 0.0 if self.due else 60.0
+
+    def hasten(self) -> None:
+        self.due = True
+
+    def beat(self) -> None:
+        self.due = False
+        self.beats += 1
+
+
+class Running:
+    """A loop on a thread of its own, and the supervisor's end of its channel."""
+
+    def __init__(self) -> None:
+        self.supervisor, end = Channel.pair()
+        self.exporter = Channel(end)
+        self.collection = Counting()
+        self.heart = Resting()
+        self.loop = Loop(self.exporter, self.collection, self.heart)  # type: ignore[arg-type]
+        self.ring = os.eventfd(0)
+        self.loop._epoll.register(self.ring, select.EPOLLIN | select.EPOLLET)
+        self.ended_by: Exception | None = None
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.loop.run()
+        except (Closed, ValueError, DeclarationError) as error:
+            self.ended_by = error
+
+    def fill(self) -> None:
+        """Do what a program does at the fill mark."""
+        os.eventfd_write(self.ring, 1)
+
+    def join(self) -> None:
+        self.thread.join(10)
+        assert not self.thread.is_alive()
+
+
+@pytest.fixture
+def running() -> Iterator[Running]:
+    running = Running()
+    yield running
+    running.collection.may_go_on.set()
+    if running.thread.is_alive():
+        running.supervisor.send("stop", None)
+    running.join()
+    running.supervisor.close()
+    running.exporter.close()
+    os.close(running.ring)
+
+
+def test_a_loop_that_waits_for_events_moves(running: Running) -> None:
+    assert running.loop.moves()
+    assert running.loop.moves()
+
+
+def test_being_asked_costs_no_drain(running: Running) -> None:
+    assert running.loop.moves()
+    assert running.collection.drains == 0
+
+
+def test_what_the_supervisor_says_costs_no_drain(running: Running) -> None:
+    running.supervisor.send("remove", "x")
+    assert running.loop.moves()
+    assert running.collection.removed == ["x"]
+    assert running.collection.drains == 0
+
+
+def test_a_fill_mark_is_a_drain(running: Running) -> None:
+    running.fill()
+    while not running.collection.drains:
+        pass
+    assert running.loop.moves()
+    assert running.collection.drains == 1
+
+
+def test_a_beat_is_no_drain_but_the_collection_hears_of_it(running: Running) -> None:
+    running.heart.due = True
+    assert running.loop.moves()
+    assert (running.heart.beats, running.collection.drains, running.collection.kept_up) == (1, 0, 1)
+
+
+def test_a_loop_that_hangs_in_a_drain_does_not_move(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "MOVES_WITHIN", 0.05)
+    running.collection.may_go_on.clear()
+    running.fill()
+    while not running.collection.drains:
+        pass
+    assert not running.loop.moves()
+    running.collection.may_go_on.set()
+    monkeypatch.setattr(loop, "MOVES_WITHIN", 10.0)
+    assert running.loop.moves()
+
+
+def test_stop_is_one_more_drain_and_the_end(running: Running) -> None:
+    running.supervisor.send("stop", None)
+    running.join()
+    assert running.collection.drains == 1
+    assert running.ended_by is None
+
+
+def test_a_supervisor_that_is_gone_ends_it(running: Running) -> None:
+    running.supervisor.close()
+    running.join()
+    assert isinstance(running.ended_by, Closed)
+
+
+def test_status_and_removal_reach_the_collection(running: Running) -> None:
+    status = Status((), "0.26", True, 1.5, 0)
+    running.supervisor.send("status", shape.to_data(status))
+    running.supervisor.send("remove", "x")
+    running.supervisor.send("stop", None)
+    running.join()
+    assert (running.collection.status, running.collection.removed) == (status, ["x"])
+
+
+def test_what_is_known_is_taken_before_pages_are_served() -> None:
+    supervisor, end = Channel.pair()
+    collection = Counting()
+    loop = Loop(Channel(end), collection, Resting())  # type: ignore[arg-type]
+    for name in "abc":
+        supervisor.send("remove", name)
+    supervisor.send("serve", None)
+    supervisor.send("remove", "later")
+    loop.prepare()
+    assert collection.removed == ["a", "b", "c"]
+    supervisor.close()
+    end.close()
+
+
+def test_a_status_is_answered_with_a_beat(running: Running) -> None:
+    running.supervisor.send("status", shape.to_data(Status((), "0.26", True, 1.5, 0)))
+    running.supervisor.send("stop", None)
+    running.join()
+    assert running.heart.beats == 1
+
+
+@pytest.mark.parametrize(("kind", "data"), [("nonsense", None), ("status", {"probes": 1}), ("probe", {})])
+def test_what_the_supervisor_would_never_say_is_no_accident(running: Running, kind: str, data: object) -> None:
+    running.supervisor.send(kind, data)
+    running.join()
+    assert isinstance(running.ended_by, ValueError | DeclarationError)

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel's list of symbols is out of BCC's reach, and nothing else is; each in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROBED = Path(__file__).parents[3] / "daemon"
+
+
+def run(code: str) -> str:
+    """Run code in a process that has taken the list away, and return what it prints."""
+    lines = ["import ctypes, os", "from probed.loader import hide_kallsyms as ksyms", "ksyms.take_away()", code]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], env={"PYTHONPATH": str(PROBED)}, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    return done.stdout
+
+
+def test_a_file_that_an_exec_would_not_close_cannot_be_opened() -> None:
+    said = run(
+        "libc = ctypes.CDLL(None, use_errno=True)\nprint(libc.open(b'/proc/kallsyms', os.O_RDONLY), ctypes.get_errno())"
+    )
+    assert said == "-1 13\n"
+
+
+def test_python_and_what_it_loads_open_their_files() -> None:
+    said = run("import sqlite3, tempfile\nwith tempfile.TemporaryFile() as file: print(file.write(b'12345'))")
+    assert said == "5\n"
+
+
+def test_a_compile_reads_no_list_of_symbols() -> None:
+    pytest.importorskip("bcc")
+    said = run(
+        "from pathlib import Path\n"
+        "from probed.loader.compiler import compile_text, import_bcc\n"
+        "import_bcc()\n"
+        "read = lambda: int(Path('/proc/self/io').read_text().split()[1])\n"
+        "before = read()\n"
+        "compile_text('nothing', 'int nothing(void *ctx) { return 0; }\\n', '', {})\n"
+        "print(read() - before)"
+    )
+    assert int(said) < 1 << 20  # the list is several times that

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The web configuration: what is taken, what is refused and why, and what comes of certificates and keys."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from probed.commands import check
+from probed.errors import DeclarationError
+from probed.schema import structure as shape
+from probed.webconfig import reader as webfiles
+from probed.webconfig import tls
+from probed.webconfig.file import SUITES
+from probed.webconfig.settings import WebSettings
+from support.certificates import Authority, Signed
+
+HASH = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG"
+TLS = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n"
+CLIENTS = "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: authority.pem\n"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
+def server(authority: Authority) -> Signed:
+    return authority.sign("server", "DNS:localhost")
+
+
+def written(authority: Authority, text: str) -> str:
+    path = authority.folder / "web.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def settings(authority: Authority, text: str) -> WebSettings:
+    return webfiles.read(written(authority, text)).settings
+
+
+def refused(authority: Authority, text: str) -> list[tuple[int, str, str]]:
+    with pytest.raises(DeclarationError) as caught:
+        settings(authority, text)
+    return [(problem.line, problem.key, problem.text) for problem in caught.value.problems]
+
+
+def test_the_shipped_example_is_right_but_for_its_files(authority: Authority, server: Signed) -> None:
+    shipped = (Path(__file__).parents[3] / "config/web.yaml").read_text()
+    made = settings(authority, shipped.replace("clients-ca.pem", "authority.pem"))
+    assert (made.tls is not None, list(made.users), made.headers["X-Frame-Options"]) == (True, ["prometheus"], "deny")
+
+
+def test_all_that_can_be_said_comes_out_as_openssl_has_it(authority: Authority, server: Signed) -> None:
+    made = settings(
+        authority,
+        TLS + CLIENTS + "  client_allowed_sans: [a.example, '0:0::1']\n  min_version: TLS12\n  max_version: TLS12\n"
+        "  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, TLS_AES_128_GCM_SHA256]\n"
+        "  prefer_server_cipher_suites: false\n  curve_preferences: [CurveP256]\n"
+        f"http_server_config: {{http2: false, headers: {{X-XSS-Protection: '0'}}}}\nbasic_auth_users: {{a: {HASH}}}\n"
+        "rate_limit: {interval: 1m1.5s, burst: 3}\n",
+    )
+    assert made.tls is not None
+    assert (made.tls.client_auth, made.tls.allowed_sans) == ("required", ("a.example", "::1"))
+    assert (made.tls.minimum, made.tls.maximum, made.tls.server_preference) == ("TLS12", "TLS12", False)
+    assert (made.tls.ciphers, made.tls.curve) == ("ECDHE-ECDSA-AES256-GCM-SHA384", "prime256v1")
+    assert (made.headers, made.users) == ({"X-XSS-Protection": "0"}, {"a": HASH})
+    assert (made.interval, made.burst) == (61.5, 3)
+    assert shape.build(WebSettings, json.loads(json.dumps(shape.to_data(made))), shape.Source("memory")) == made
+
+
+def test_openssl_has_every_cipher_suite_by_the_name_that_we_give_it(authority: Authority, server: Signed) -> None:
+    made = settings(authority, TLS + f"  cipher_suites: [{', '.join(SUITES)}]\n")
+    assert made.tls is not None
+    context = tls.context(made.tls)
+    known = {cipher["name"] for cipher in context.get_ciphers() if cipher["protocol"] != "TLSv1.3"}
+    assert known == set(SUITES.values())
+
+
+def test_only_suites_of_tls_13_leave_only_tls_13(authority: Authority, server: Signed) -> None:
+    made = settings(authority, TLS + "  cipher_suites: [TLS_AES_128_GCM_SHA256]\n")
+    assert made.tls is not None
+    assert (made.tls.minimum, made.tls.ciphers) == ("TLS13", "")
+
+
+def test_certificates_and_keys_may_stand_in_the_file_itself(authority: Authority, server: Signed) -> None:
+    def block(key: str, path: Path) -> str:
+        return f"  {key}: |\n" + "".join(f"    {line}\n" for line in path.read_text().splitlines())
+
+    inline = settings(
+        authority,
+        "tls_server_config:\n" + block("cert", server.certificate) + block("key", server.key)
+        + block("client_ca", authority.certificate) + "  client_auth_type: VerifyClientCertIfGiven\n",
+    )  # fmt: skip
+    assert inline.tls is not None
+    assert (inline.tls.key, inline.tls.client_auth) == (server.key.read_text(), "optional")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("tls_server_confg: {}\n", (1, "tls_server_confg", "did you mean 'tls_server_config'")),
+        (TLS + "  cert_fil: x\n", (4, "tls_server_config.cert_fil", "did you mean 'cert_file'")),
+        (TLS + "  cert: x\n", (4, "tls_server_config.cert", "PEM text")),
+        (TLS + "  cert: '-----BEGIN x'\n", (4, "tls_server_config.cert", "exclude each other")),
+        ("tls_server_config: {}\n", (1, "tls_server_config.cert", "TLS needs 'cert_file'")),
+        (TLS + "  client_auth_type: Never\n", (4, "tls_server_config.client_auth_type", "RequireAndVerify")),
+        (
+            TLS + "  client_auth_type: RequireAnyClientCert\n",
+            (4, "tls_server_config.client_auth_type", "proves nothing"),
+        ),
+        (TLS + "  client_auth_type: RequireClientCert\n", (4, "tls_server_config.client_auth_type", "proves nothing")),
+        (TLS + "  client_auth_type: VerifyClientCertIfGiven\n", (4, "tls_server_config.client_auth_type", "client_ca")),
+        (TLS + "  client_ca_file: authority.pem\n", (1, "tls_server_config.client_auth_type", "no client is verified")),
+        (TLS + "  client_allowed_sans: [x]\n", (4, "tls_server_config.client_allowed_sans", "RequireAndVerify")),
+        (TLS + "  min_version: TLS10\n", (4, "tls_server_config.min_version", "RFC 8996")),
+        (TLS + "  min_version: TLS13\n  max_version: TLS12\n", (5, "tls_server_config.max_version", "older than")),
+        (TLS + "  cipher_suites: [RC4]\n", (4, "tls_server_config.cipher_suites.0", "no cipher suite")),
+        (
+            TLS + "  curve_preferences: [X25519, CurveP256]\n",
+            (4, "tls_server_config.curve_preferences", "one curve only"),
+        ),
+        (TLS.replace("server.pem", "gone.pem"), (2, "tls_server_config.cert_file", "No such file")),
+        (TLS.replace("server.key", "server.pem"), (3, "tls_server_config.key_file", "no private key")),
+        (TLS.replace("server.key", "authority.key"), (3, "tls_server_config.key_file", "not that of the certificate")),
+        (TLS + CLIENTS.replace("authority.pem", "server.key"), (5, "tls_server_config.client_ca_file", "authorities")),
+        ("http_server_config: {http2: true}\n", (1, "http_server_config.http2", "HTTP/1.1 only")),
+        (
+            "http_server_config:\n  headers: {Server: x}\n",
+            (2, "http_server_config.headers.Server", "no header that can"),
+        ),
+        (
+            "http_server_config:\n  headers: {X-Frame-Options: no}\n",
+            (2, "http_server_config.headers.X-Frame-Options", ""),
+        ),
+        ('http_server_config:\n  headers: {X-XSS-Protection: "a\\r\\nb: c"}\n', (2, "http_server_config", "one line")),
+        ("basic_auth_users: {a: secret}\n", (1, "basic_auth_users.a", "bcrypt")),
+        (f"basic_auth_users: {{a: {HASH.replace('10', '16')}}}\n", (1, "basic_auth_users.a", "cost 16")),
+        (f"basic_auth_users: {{'a:b': {HASH}}}\n", (1, "basic_auth_users.a:b", "RFC 7617")),
+        ("rate_limit: {interval: 1 s, burst: 1}\n", (1, "rate_limit.interval", "1m30s")),
+        ("rate_limit: {interval: 1s}\n", (1, "rate_limit.burst", "no request in at all")),
+        ("", (1, "", "the file says nothing")),
+    ],
+)
+def test_what_is_wrong_is_told_with_line_and_remedy(
+    authority: Authority, server: Signed, text: str, problem: tuple[int, str, str]
+) -> None:
+    line, key, said = problem
+    (found, *_) = refused(authority, text)
+    assert (found[0], found[1].startswith(key), said in found[2]) == (line, True, True), found
+
+
+def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_password(authority: Authority, server: Signed) -> None:
+    encrypted = authority.folder / "encrypted.key"
+    command = ["openssl", "pkey", "-in", server.key, "-aes128", "-passout", "pass:x", "-out", encrypted]
+    subprocess.run(command, check=True, capture_output=True)
+    ((_, key, text),) = refused(authority, TLS.replace("server.key", "encrypted.key"))
+    assert (key, text) == (
+        "tls_server_config.key_file",
+        "the private key is encrypted, and nobody is there to type a password",
+    )
+
+
+def test_what_leaves_the_loader_cannot_be_changed_any_more(authority: Authority) -> None:
+    made = settings(authority, f"basic_auth_users: {{a: {HASH}}}\n")
+    fd = webfiles.packed(made)
+    with pytest.raises(PermissionError):
+        os.pwrite(fd, b"x", 0)
+    assert json.loads(os.pread(fd, 1 << 16, 0)) == shape.to_data(made)
+    os.close(fd)
+
+
+def test_the_summary_names_every_file_that_was_read(authority: Authority, server: Signed) -> None:
+    summary = webfiles.read(written(authority, TLS + CLIENTS)).summary
+    assert {Path(path).name for path in summary.files} == {"web.yaml", "server.pem", "server.key", "authority.pem"}
+    assert (summary.tls, summary.users) == (True, 0)
+
+
+def test_a_file_without_end_is_not_read_to_it(authority: Authority, server: Signed) -> None:
+    ((_, _, text),) = refused(authority, TLS.replace("server.pem", "/dev/zero"))
+    assert "more than 1 MiB" in text
+
+
+def test_check_takes_a_web_configuration(
+    authority: Authority, server: Signed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(authority, TLS + f"basic_auth_users: {{a: {HASH}}}\n")
+    assert check.run([path], "", host=False) == 0
+    assert capsys.readouterr().out == f"{path}: TLS, 1 users\n\n"
+    assert check.run([written(authority, TLS + "  min_version: TLS11\n")], "", host=False) == 1
+    assert ":4: tls_server_config.min_version: TLS11 is refused" in capsys.readouterr().err
