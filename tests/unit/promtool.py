@@ -103,6 +103,26 @@ class Machine:
         """Add what the unit forks."""
         return self.has("probed_process_forks_total", *phases, unit=unit)
 
+    def containers(
+        self, comm: str, parent: str, *, minutes: float, per_second: float, alive: float = 2, total: float = 60
+    ) -> Machine:
+        """Add one container after another, each `alive` for so many seconds, in which a parent starts a program.
+
+        Prometheus sees the series of a container at 0 in its first scrape after the start, and all that it did in the
+        second; they stay until the end of `total` minutes, idle.
+        """
+        for number in range(round(minutes * 60 / alive)):
+            scrape = int(number * alive * SCRAPES / 60) + 1
+            rising = Phase(1 / SCRAPES, per_second * alive * SCRAPES / 60)
+            phases = (
+                absent(scrape / SCRAPES),
+                lasting(1 / SCRAPES, 0),
+                rising,
+                lasting(total - (scrape + 2) / SCRAPES, 0),
+            )
+            self.storm(f"docker:{number:012x}", comm, parent, *phases)
+        return self
+
     def storm(self, unit: str, comm: str, parent: str, *phases: Phase) -> Machine:
         """Add a parent that forks and execs one short-lived program over and over."""
         return self.forks(unit, *phases).processes(unit, comm, parent, *phases)
