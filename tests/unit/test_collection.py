@@ -33,7 +33,7 @@ class Fake:
     def drain(self, _: int) -> None:
         pass
 
-    def collect(self, _: int) -> tuple[list[Any], ProbeNumbers]:
+    def collect(self, *_: Any) -> tuple[list[Any], ProbeNumbers]:
         if self.broken:
             raise OSError(9, "Bad file descriptor")
         self.events += 1

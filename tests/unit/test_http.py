@@ -13,7 +13,7 @@ import pytest
 from probed.exporter.exposition.family import Family
 from probed.exporter.exposition.negotiation import OPENMETRICS, TEXT
 from probed.exporter.exposition.renderer import Page
-from probed.exporter.http_server.messages import Request, Response
+from probed.exporter.http_server.messages import Connection, Request, Response
 from probed.exporter.pages.application import Application
 from probed.exporter.pages.landing_page import CONTENT_SECURITY_POLICY, Landing
 
@@ -28,13 +28,18 @@ class Client:
     def __init__(self, telemetry_path: str = "/metrics", reload: Callable[[], str] | None = None) -> None:
         self.unready = ""
         self.families: Iterable[Family] = [FORKS, EXECS]
+        self.scrapers: list[Connection | None] = []
         self.application = Application(
             telemetry_path,
-            lambda: self.families,
+            self._scrape,
             lambda: self.unready,
             lambda: Landing("1.2.3", telemetry_path, self.unready, ()),
             reload,
         )
+
+    def _scrape(self, scraper: Connection | None) -> Iterable[Family]:
+        self.scrapers.append(scraper)
+        return self.families
 
     def ask(self, path: str, method: str = "GET", query: str = "", **headers: str) -> Response:
         return self.application(Request(method, path, query, headers))
@@ -49,6 +54,15 @@ def test_metrics_are_the_page(client: Client) -> None:
     answer = client.ask("/metrics")
     vary = ("Vary", "Accept, Accept-Encoding")
     assert answer == Response(200, TEXT.content_type, Page().render([FORKS, EXECS]), (vary,))
+
+
+def test_a_request_with_the_header_of_scrapers_is_its_connection_s(client: Client) -> None:
+    connection = Connection()
+    header = {"x-prometheus-scrape-timeout-seconds": "10"}
+    client.application(Request("GET", "/metrics", "", header, connection))
+    client.application(Request("HEAD", "/metrics", "", header, connection))
+    client.application(Request("GET", "/metrics", "", {}, connection))
+    assert client.scrapers == [connection, None, None]
 
 
 def test_openmetrics_is_for_those_who_ask(client: Client) -> None:

@@ -46,6 +46,8 @@ PURE = {
     "exporter.series.heavy_hitters",
     "exporter.series.key_cache",
     "exporter.series.label_sets",
+    "exporter.series.scrapers",
+    "exporter.series.shown_rows",
     "exporter.series.table",
     "exporter.series.values",
     "ipc.loader_messages",

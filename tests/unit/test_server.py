@@ -491,7 +491,7 @@ status = Status(
 process = Process()
 broken, unready = [], []
 
-def scrape():
+def scrape(scraper):
     if broken:
         raise OSError(broken.pop(), "a map is gone")
     odd = Family("x_seconds", "histogram", "h", ("comm",), [("é\\n",)], np.zeros(0), (0.1,),

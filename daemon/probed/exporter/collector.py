@@ -11,6 +11,7 @@ import gc
 import logging
 import os
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
@@ -25,6 +26,7 @@ from probed.exporter.probe import RunningProbe
 from probed.exporter.self_metrics import daemon as itself
 from probed.exporter.self_metrics.process import Process
 from probed.exporter.self_metrics.stats import ProbeNumbers
+from probed.exporter.series.scrapers import Connection, Scrape, Scrapers
 from probed.ipc.manifest import LoadedProbe, Status
 from probed.log_limiter import Seldom
 
@@ -54,6 +56,7 @@ class Collection:
         self._failures: Counter[str] = Counter()
         self._seldom = Seldom(LOG)
         self._drains = 0
+        self._scrapers = Scrapers(time.monotonic)
         self.status: Status | None = None
 
     def add(self, loaded: LoadedProbe, fds: Mapping[str, int]) -> int | None:
@@ -124,13 +127,17 @@ class Collection:
                 probe.drain(ends[name])
         return fill
 
-    def scrape(self) -> list[Family]:
-        """Return every family of this moment, the probes' first."""
+    def scrape(self, scraper: Connection | None = None) -> list[Family]:
+        """Return every family of this moment, the probes' first.
+
+        `scraper` is the connection of a scraper, None for another client.
+        """
         families: list[Family] = []
         with self._lock:
             fill = self._drain()
+            scrape = self._scrapers.scrape(scraper)
             for name, probe in self._probes.items():
-                families += self._collect(probe, fill[name])
+                families += self._collect(probe, fill[name], scrape)
             self._failures.update(self._left_out)
             numbers = list(self._numbers.values())
             drains, unknown = self._drains, self._cgroups.unknown
@@ -147,11 +154,11 @@ class Collection:
         path = self._cgroups.path(cgroup)
         return attribute(path) if path is not None else UNKNOWN
 
-    def _collect(self, probe: RunningProbe, fill: int) -> list[Family]:
+    def _collect(self, probe: RunningProbe, fill: int, scrape: Scrape) -> list[Family]:
         """Take one probe's families and sums; where that fails, it costs only this probe's families."""
         name = probe.loaded.name
         try:
-            families, self._numbers[name] = probe.collect(fill)
+            families, self._numbers[name] = probe.collect(fill, scrape)
         except Exception as error:  # the border around one probe's collection
             self._failures[name] += 1
             self._seldom.log(logging.ERROR, f"probe '{name}': cannot be collected: {type(error).__name__}: {error}")

@@ -26,6 +26,7 @@ from probed.exporter.collector import Collection
 from probed.exporter.drain_loop import Loop
 from probed.exporter.exposition.family import Family
 from probed.exporter.heartbeat import Heart
+from probed.exporter.http_server.messages import Connection
 from probed.exporter.http_server.server import Server
 from probed.exporter.pages.application import Application
 from probed.exporter.pages.landing_page import Landing
@@ -84,9 +85,9 @@ class Exporter:
     def _reloaded(self, message: Message) -> None:
         self._reloads.ended(str(message.data))
 
-    def scrape(self) -> list[Family]:
-        """Return the families of this moment."""
-        return [*self._collection.scrape(), *self._server.families()]
+    def scrape(self, scraper: Connection | None) -> list[Family]:
+        """Return the families of this moment, for a scraper's connection or for another client (None)."""
+        return [*self._collection.scrape(scraper), *self._server.families()]
 
     def readiness(self) -> str:
         """Return why a scrape would not tell the truth yet, "" when it does."""

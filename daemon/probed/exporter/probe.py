@@ -22,6 +22,7 @@ from probed.exporter.bpf.ringbuf import Ring
 from probed.exporter.decoders import Context, decoder
 from probed.exporter.exposition.family import Family
 from probed.exporter.self_metrics.stats import ProbeNumbers
+from probed.exporter.series.scrapers import Scrape
 from probed.exporter.series.table import SeriesTable, SeriesUsage
 from probed.ipc.manifest import Field, LoadedProbe, Map, Metric, Place, Record
 
@@ -133,10 +134,10 @@ class RunningProbe:
             self._discarded.value, self._corrupt.value = self._ring.discarded, self._ring.corrupt
         self._ledger.commit()
 
-    def collect(self, fill: int) -> tuple[list[Family], ProbeNumbers]:
+    def collect(self, fill: int, scrape: Scrape) -> tuple[list[Family], ProbeNumbers]:
         """Read the kernel's maps, and return the families of this moment with the sum of its events.
 
-        `fill` is how many bytes the drain before found waiting. Raises OSError.
+        `fill` is how many bytes the drain before found waiting; `scrape` is the page. Raises OSError.
         """
         for source in self._sources.values():
             source.read()
@@ -144,7 +145,7 @@ class RunningProbe:
         for metric, table in self._tables:
             if metric.maps:
                 table.add_counts(risen[name] for name in metric.maps)
-        families = [table.family() for _, table in self._tables]
+        families = [table.family(scrape) for _, table in self._tables]
         self._commit()
         for source in self._sources.values():
             source.retire()

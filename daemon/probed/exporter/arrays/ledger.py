@@ -20,7 +20,7 @@ import numpy as np
 
 from probed.exporter.arrays.ndarray import NDArray
 
-VERSION = 2
+VERSION = 3
 """Of what lies where. Memory of another version is begun anew."""
 
 SLOTS = 1 << 12

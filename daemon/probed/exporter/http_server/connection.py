@@ -17,7 +17,7 @@ from urllib.parse import unquote_to_bytes
 
 import h11
 
-from probed.exporter.http_server.messages import REASONS, Request, Response, text
+from probed.exporter.http_server.messages import REASONS, Connection, Request, Response, text
 from probed.exporter.http_server.policy import Terms
 from probed.exporter.http_server.transport import CHUNK, Transport, Wait
 
@@ -71,6 +71,7 @@ class Client:
         self.terms = terms
         self.state = State.OPENING if transport.shakes_hands else State.READING
         self.request: Request | None = None
+        self._connection = Connection()
         self.is_new = True
         """Whether it has had no answer yet."""
         self.armed = False
@@ -171,7 +172,7 @@ class Client:
         for name, value in ((name.decode("latin-1"), value.decode("latin-1")) for name, value in self._head.headers):
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
         method = self._head.method.decode("latin-1")
-        self.request = Request(method, unquote_to_bytes(path).decode("latin-1"), query, headers)
+        self.request = Request(method, unquote_to_bytes(path).decode("latin-1"), query, headers, self._connection)
         self.state = State.WORKING
         self.deadline = math.inf
 
@@ -216,6 +217,7 @@ class Client:
             self.deadline = time.monotonic() + (self._timeout if self._begun else max(IDLE, self._timeout))
 
     def _leave(self) -> None:
+        self._connection.is_open = False
         with suppress(Wait):
             self._transport.end()
         self.state = State.LEAVING
@@ -229,5 +231,6 @@ class Client:
 
     def close(self) -> None:
         """Close the socket."""
+        self._connection.is_open = False
         with suppress(OSError):
             self._transport.close()

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 PLAIN_TEXT = "text/plain; charset=utf-8"
 
@@ -27,6 +27,13 @@ REASONS: Mapping[int, str] = {
 """Every status that is ever answered. Source: RFC 9110 section 15, RFC 6585."""
 
 
+@dataclass(slots=True, eq=False)
+class Connection:
+    """The connection of a client; it is open until the client or the server closes it."""
+
+    is_open: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """`path` is decoded as latin-1, `query` is as it came, names of `headers` are lower case."""
@@ -35,6 +42,7 @@ class Request:
     path: str
     query: str
     headers: Mapping[str, str]
+    connection: Connection = field(default_factory=Connection, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

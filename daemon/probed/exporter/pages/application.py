@@ -16,8 +16,9 @@ from urllib.parse import parse_qs
 from probed.exporter.exposition import negotiation as formats
 from probed.exporter.exposition.family import Family
 from probed.exporter.exposition.renderer import Page
-from probed.exporter.http_server.messages import Request, Response, text
+from probed.exporter.http_server.messages import Connection, Request, Response, text
 from probed.exporter.pages.landing_page import CONTENT_SECURITY_POLICY, Landing, render
+from probed.exporter.series.scrapers import SCRAPER_HEADER
 from probed.log_limiter import Seldom
 
 _READ = ("GET", "HEAD")
@@ -28,7 +29,8 @@ _MOST_PARAMETERS = 1000
 class Application:
     """Answers requests.
 
-    `telemetry_path` is where the metrics are; `scrape` gives the families of this moment; `readiness` gives
+    `telemetry_path` is where the metrics are; `scrape` gives the families of this moment, for the
+    connection of a scraper or for another client (None); `readiness` gives
     the reason why the exporter is not ready, empty when it is; `landing` gives what the landing page tells;
     `reload` has the configuration read again and gives what went wrong with that, empty when nothing did (None: nobody
     may ask for it). An exception in one of them costs the request (status 500) and a log line, nothing else.
@@ -37,7 +39,7 @@ class Application:
     def __init__(
         self,
         telemetry_path: str,
-        scrape: Callable[[], Iterable[Family]],
+        scrape: Callable[[Connection | None], Iterable[Family]],
         readiness: Callable[[], str],
         landing: Callable[[], Landing],
         reload: Callable[[], str] | None = None,
@@ -84,7 +86,7 @@ class Application:
         except ValueError as error:
             return text(400, f"cannot read the query string: {error}")
         chosen = formats.choose(request.headers.get("accept", ""))
-        body = self._page.render(self._scrape(), openmetrics=chosen.openmetrics, names=names)
+        body = self._page.render(self._scrape(_scraper(request)), openmetrics=chosen.openmetrics, names=names)
         vary = ("Vary", "Accept, Accept-Encoding")
         if not formats.accepts_gzip(request.headers.get("accept-encoding", "")):
             return Response(200, chosen.content_type, body, (vary,))
@@ -106,6 +108,11 @@ class Application:
     def _ready(self, _: Request) -> Response:
         reason = self._readiness()
         return text(503, reason) if reason else text(200, "ok")
+
+
+def _scraper(request: Request) -> Connection | None:
+    """Return the connection of a scraper that takes a page; None for another client, and for a head alone."""
+    return request.connection if request.method == "GET" and SCRAPER_HEADER in request.headers else None
 
 
 def _names(query: str) -> frozenset[str] | None:

@@ -22,11 +22,17 @@ from probed.exporter.exposition.family import Family
 from probed.exporter.series.budget import FIRST, OTHER, Budget
 from probed.exporter.series.key_cache import Grouping
 from probed.exporter.series.label_sets import OTHER_TEXT, label_sets
+from probed.exporter.series.scrapers import UNATTENDED, Scrape
+from probed.exporter.series.shown_rows import ShownRows
 from probed.exporter.series.values import Counts, Observations, Values
 from probed.ipc.manifest import Field, Metric
 
 LEAST_KEYS = 1 << 12
 """So many keys are remembered, or eight times the budget if that is more."""
+
+
+NUMBERS_BY_ROW = frozenset({"values", "buckets", "sums"})
+"""Members of `Family` that have one row for each series."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,7 @@ class SeriesTable:
             self._budget.take(())
         self._values = self._kept_values(ledger)
         self._expired = ledger.scalar()
+        self._shown = ShownRows(ledger, self._budget.first_waiting)
         self._grouping = Grouping(words, self._cells_of, max(LEAST_KEYS, 8 * metric.budget))
 
     def _kept_values(self, ledger: Ledger) -> Values:
@@ -130,8 +137,11 @@ class SeriesTable:
         if moves is not None:
             self._grouping.move(moves)
 
-    def family(self) -> Family:
-        """Return what the page shows now; later counting does not change it. Rows change hands here alone."""
+    def family(self, scrape: Scrape = UNATTENDED) -> Family:
+        """Return what the page shows now; later counting does not change it. Rows change hands here alone.
+
+        A page for a scraper shows rows at 0 first.
+        """
         self._keep_house()
         rows, labels = self._budget.shown()
         metric = self._metric
@@ -141,18 +151,28 @@ class SeriesTable:
             help=metric.help,
             label_names=tuple(label.name for label in metric.labels),
             labels=tuple(labels),
-            **self._values.of(np.array(rows, np.intp)),
+            **self._numbers(np.array(rows, np.intp), scrape),
         )
+
+    def _numbers(self, rows: NDArray[Any], scrape: Scrape) -> dict[str, Any]:
+        """Return the numbers of rows as the page shows them, as `Family` names them."""
+        numbers = self._values.of(rows)
+        held = self._shown.show(rows, scrape)
+        for name in NUMBERS_BY_ROW & numbers.keys():
+            numbers[name][held] = 0
+        return numbers
 
     def _keep_house(self) -> None:
         idle = self._budget.expire()
         if idle is not None:
             self._grouping.move(idle.moves)
             self._expired.value += self._values.clear(idle.rows)
+            self._shown.clear(idle.rows)
         lost = self._budget.elect()
         if lost is not None:
             self._grouping.move(lost.moves)
             self._values.merge(lost.rows, OTHER)
+            self._shown.clear(lost.rows)
 
     def usage(self) -> SeriesUsage:
         """Return how much of the budget is used, as of the last `family`."""

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which pages have shown each row of a metric: a scraper sees a row at 0 first, and in full before it leaves.
+
+`SeriesTable` owns one for each metric. A row is *held* from its first page for a scraper on: scrapers' pages show it
+at 0 until every active scraper has had one of them. Then it is *released*, for all scrapers and for as long as it is on
+the page, so no series ever falls. Pages for other clients show every row in full and release none. Which rows were
+released lies in the ledger: after a restart of the exporter they are not held again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from probed.exporter.arrays.ledger import Ledger
+from probed.exporter.arrays.ndarray import NDArray
+from probed.exporter.series.scrapers import Scrape
+
+
+class ShownRows:
+    """The pages of at most `rows` rows."""
+
+    def __init__(self, ledger: Ledger, rows: int) -> None:
+        """Find which rows an earlier exporter has released."""
+        self._kept = ledger.array(rows, 1)
+        self._released = np.zeros(rows, bool)
+        self._released[: len(self._kept)] = self._kept.read()[:, 0] != 0
+        self._first_page = np.zeros(rows, np.int64)
+        self._first_time = np.zeros(rows)
+
+    def show(self, rows: NDArray[Any], scrape: Scrape) -> NDArray[Any]:
+        """Note that these rows, shape (n,), are on a page; return which of them it shows at 0, shape (n,)."""
+        if not scrape.for_scraper:
+            return np.zeros(len(rows), bool)
+        new = rows[self._first_page[rows] == 0]
+        self._first_page[new], self._first_time[new] = scrape.number, scrape.now
+        is_due = (self._first_page[rows] <= scrape.had_by_all) | (self._first_time[rows] <= scrape.release_before)
+        self._release(rows[is_due & ~self._released[rows]])
+        held: NDArray[Any] = ~self._released[rows]
+        return held
+
+    def _release(self, rows: NDArray[Any]) -> None:
+        if len(rows):
+            self._released[rows] = True
+            self._kept.write(int(rows.max()) + 1)[rows, 0] = 1
+
+    def clear(self, rows: NDArray[Any]) -> None:
+        """Forget the pages of rows that leave: the next label sets of these rows are new."""
+        self._first_page[rows] = 0
+        self._released[rows] = False
+        self._kept.write(int(rows.max(initial=-1)) + 1)[rows, 0] = 0
