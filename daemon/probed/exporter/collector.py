@@ -26,7 +26,7 @@ from probed.exporter.probe import RunningProbe
 from probed.exporter.self_metrics import daemon as itself
 from probed.exporter.self_metrics.process import Process
 from probed.exporter.self_metrics.stats import ProbeNumbers
-from probed.exporter.series.scrapers import Connection, Scrape, Scrapers
+from probed.exporter.series.scrapers import FIRST_SECONDS, Connection, Scrape, Scrapers
 from probed.ipc.manifest import LoadedProbe, Status
 from probed.log_limiter import Seldom
 
@@ -56,7 +56,7 @@ class Collection:
         self._failures: Counter[str] = Counter()
         self._seldom = Seldom(LOG)
         self._drains = 0
-        self._scrapers = Scrapers(time.monotonic)
+        self._scrapers = Scrapers(time.monotonic, FIRST_SECONDS)
         self.status: Status | None = None
 
     def add(self, loaded: LoadedProbe, fds: Mapping[str, int]) -> int | None:
