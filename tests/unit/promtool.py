@@ -81,7 +81,7 @@ class Machine:
         self.gauge(name, counter(phases), **labels)
         return self
 
-    def gauge(self, name: str, values: str, **labels: str) -> Machine:
+    def gauge(self, name: str, values: str, /, **labels: str) -> Machine:
         """Add a series of these values."""
         all_labels = {"instance": self.instance, "job": "probed"} | labels
         inside = ",".join(f'{label}="{_escaped(text)}"' for label, text in all_labels.items())
@@ -166,15 +166,22 @@ def _selector(labels: Mapping[str, str]) -> str:
 
 
 def verify(
-    folder: Path, machines: Iterable[Machine], checks: Iterable[Check] = (), alerts: Iterable[Check] = ()
+    folder: Path,
+    machines: Iterable[Machine],
+    checks: Iterable[Check] = (),
+    alerts: Iterable[Check] = (),
+    interval: str = "15s",
 ) -> None:
-    """Run promtool over these machines. Raises AssertionError with what it found."""
+    """Run promtool over these machines, whose values are an interval apart.
+
+    Raises AssertionError with promtool's findings.
+    """
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not there: `make test` unpacks it (Debian package prometheus)")
     series = [{"series": name, "values": values} for one in machines for name, values in one.series.items()]
     case = {
-        "interval": "15s",
+        "interval": interval,
         "input_series": series,
         "promql_expr_test": list(checks),
         "alert_rule_test": list(alerts),
