@@ -44,7 +44,7 @@ NUMBERS = ProbeNumbers(
     ring_bytes=1 << 20,
     ring_fill_bytes=640,
     usages=(
-        SeriesUsage("probed_execs_total", series=1000, budget=1000, overflowed=23),
+        SeriesUsage("probed_execs_total", series=1000, budget=1000, overflowed=23, expired=29),
         SeriesUsage("probed_forks_total", series=1, budget=1000, overflowed=0),
     ),
     missed={"on_exec": 0, "on_exit": 3},
@@ -108,6 +108,8 @@ def test_only_probes_with_a_ring_have_its_size_and_fill() -> None:
 def test_every_metric_shows_how_much_of_its_budget_it_uses() -> None:
     assert _series(_all(), "probed_series") == {("probed_execs_total",): 1000, ("probed_forks_total",): 1}
     assert _series(_all(), "probed_series_budget") == {("probed_execs_total",): 1000, ("probed_forks_total",): 1000}
+    expired = _series(_all(), "probed_series_expired_total")
+    assert expired == {("probed_execs_total",): 29, ("probed_forks_total",): 0}
     overflowed = _series(_all(), "probed_series_overflowed_total")
     assert overflowed == {("probed_execs_total",): 23, ("probed_forks_total",): 0}
 
