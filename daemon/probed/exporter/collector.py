@@ -28,7 +28,7 @@ from probed.exporter.self_metrics import daemon as itself
 from probed.exporter.self_metrics import probes
 from probed.exporter.self_metrics.process import Process
 from probed.exporter.self_metrics.stats import ProbeNumbers, WorkNumbers
-from probed.exporter.series.scrapers import Connection, Scrape, Scrapers
+from probed.exporter.series.scrapers import FIRST_SECONDS, Connection, Scrape, Scrapers
 from probed.ipc.manifest import LoadedProbe, Status
 from probed.log_limiter import Seldom
 
@@ -68,7 +68,7 @@ class Collection:
         self._seldom = Seldom(LOG)
         self._clock = clock
         self._work = WorkNumbers()
-        self._scrapers = Scrapers(clock)
+        self._scrapers = Scrapers(clock, FIRST_SECONDS)
         self.status: Status | None = None
 
     def add(self, loaded: LoadedProbe, fds: Mapping[str, int]) -> int | None:

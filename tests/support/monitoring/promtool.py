@@ -81,7 +81,7 @@ class Machine:
         self.gauge(name, counter(phases), **labels)
         return self
 
-    def gauge(self, name: str, values: str, **labels: str) -> Machine:
+    def gauge(self, name: str, values: str, /, **labels: str) -> Machine:
         """Add a series of these values."""
         all_labels = {"instance": self.instance, "job": "probed"} | labels
         inside = ",".join(f'{label}="{_escaped(text)}"' for label, text in all_labels.items())
@@ -102,6 +102,26 @@ class Machine:
     def forks(self, unit: str, *phases: Phase) -> Machine:
         """Add what the unit forks."""
         return self.has("probed_process_forks_total", *phases, unit=unit)
+
+    def containers(
+        self, comm: str, parent: str, *, minutes: float, per_second: float, alive: float = 2, total: float = 60
+    ) -> Machine:
+        """Add one container after another, each `alive` for so many seconds, in which a parent starts a program.
+
+        Prometheus sees the series of a container at 0 in its first scrape after the start, and all that it did in the
+        second; they stay until the end of `total` minutes, idle.
+        """
+        for number in range(round(minutes * 60 / alive)):
+            scrape = int(number * alive * SCRAPES / 60) + 1
+            rising = Phase(1 / SCRAPES, per_second * alive * SCRAPES / 60)
+            phases = (
+                absent(scrape / SCRAPES),
+                lasting(1 / SCRAPES, 0),
+                rising,
+                lasting(total - (scrape + 2) / SCRAPES, 0),
+            )
+            self.storm(f"docker:{number:012x}", comm, parent, *phases)
+        return self
 
     def storm(self, unit: str, comm: str, parent: str, *phases: Phase) -> Machine:
         """Add a parent that forks and execs one short-lived program over and over."""
@@ -146,15 +166,22 @@ def _selector(labels: Mapping[str, str]) -> str:
 
 
 def verify(
-    folder: Path, machines: Iterable[Machine], checks: Iterable[Check] = (), alerts: Iterable[Check] = ()
+    folder: Path,
+    machines: Iterable[Machine],
+    checks: Iterable[Check] = (),
+    alerts: Iterable[Check] = (),
+    interval: str = "15s",
 ) -> None:
-    """Run promtool over these machines. Raises AssertionError with what it found."""
+    """Run promtool over these machines, whose values are an interval apart.
+
+    Raises AssertionError with promtool's findings.
+    """
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not there: `make test` unpacks it (Debian package prometheus)")
     series = [{"series": name, "values": values} for one in machines for name, values in one.series.items()]
     case = {
-        "interval": "15s",
+        "interval": interval,
         "input_series": series,
         "promql_expr_test": list(checks),
         "alert_rule_test": list(alerts),

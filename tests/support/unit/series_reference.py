@@ -18,6 +18,7 @@ class Row:
     seen: float
     activity: int = 0
     window: int = 0
+    is_shown: bool = False
     observed: list[int] = field(default_factory=list)
 
 
@@ -33,6 +34,8 @@ class Reference:
         self._clock = clock
         self._window_began = clock()
         self.rows: dict[Labels, Row] = {}
+        self.leaving: list[tuple[Labels, Row, Labels, int]] = []
+        """Loser, its row, the winner and the winner's count."""
         self.waiting: dict[Labels, int] = {}
         self.other: list[int] = []
         self.overflowed = 0
@@ -50,9 +53,11 @@ class Reference:
         self._cut()
 
     def _seat(self, came: Counter[Labels]) -> None:
-        room = self._limits[0] - len(self.rows)
-        for labels in sorted((each for each in self.waiting if came[each]), key=lambda each: -came[each])[:room]:
-            taken = {row.number for row in self.rows.values()}
+        room = self._limits[0] - len(self.rows) - len(self.leaving)
+        losers = [loser for loser, *_ in self.leaving]
+        may = [each for each in self.waiting if came[each] and each not in losers]
+        for labels in sorted(may, key=lambda each: -came[each])[:room]:
+            taken = {row.number for row in [*self.rows.values(), *(row for _, row, *_ in self.leaving)]}
             number = next(number for number in range(self._limits[0]) if number not in taken)
             del self.waiting[labels]
             self.rows[labels] = Row(number, self._clock())
@@ -65,6 +70,7 @@ class Reference:
             self.waiting[labels] += 1
         else:
             row.observed.append(value)
+            row.is_shown = False
             row.window += 1
             row.seen = self._clock()
 
@@ -77,12 +83,16 @@ class Reference:
     def scrape(self) -> dict[Labels, list[int]]:
         idle, window = self._times
         for labels, row in list(self.rows.items()):
-            if self._clock() - row.seen > idle:
+            if row.is_shown and self._clock() - row.seen > idle:
                 self.expired += len(row.observed)
                 del self.rows[labels]
         if self._clock() - self._window_began >= window:
             self._end_window()
+        self._hand_over()
         page = {labels: row.observed for labels, row in self.rows.items()}
+        page |= {labels: row.observed for labels, row, *_ in self.leaving}
+        for row in [*self.rows.values(), *(row for _, row, *_ in self.leaving)]:
+            row.is_shown = True
         if self.overflowed:
             page["other",] = self.other
         return page
@@ -91,16 +101,25 @@ class Reference:
         self._window_began = self._clock()
         for row in self.rows.values():
             row.activity, row.window = max(row.window, row.activity // 2), 0
-        if len(self.rows) == self._limits[0]:
+        if len(self.rows) + len(self.leaving) == self._limits[0]:
             self._elect()
         self.waiting = dict.fromkeys(self.waiting, 0)
 
     def _elect(self) -> None:
         losers = sorted(self.rows, key=lambda labels: (max(self.rows[labels].activity, 1), self.rows[labels].number))
-        winners = sorted(self.waiting, key=lambda labels: -self.waiting[labels])
+        engaged = {labels for loser, _, winner, _ in self.leaving for labels in (loser, winner)}
+        winners = sorted(self.waiting.keys() - engaged, key=list(self.waiting).index)
+        winners.sort(key=lambda labels: -self.waiting[labels])
         for winner, loser in list(zip(winners, losers, strict=False)):
             if self.waiting[winner] <= self._factor * max(self.rows[loser].activity, 1):
                 break
-            row = self.rows.pop(loser)
-            self.other += row.observed
-            self.rows[winner] = Row(row.number, self._clock(), activity=self.waiting.pop(winner))
+            self.leaving.append((loser, self.rows.pop(loser), winner, self.waiting[winner]))
+
+    def _hand_over(self) -> None:
+        for each in [each for each in self.leaving if each[1].is_shown]:
+            _, row, winner, count = each
+            self.leaving.remove(each)
+            self.expired += len(row.observed)
+            if winner not in self.rows:
+                self.waiting.pop(winner, None)
+                self.rows[winner] = Row(row.number, self._clock(), activity=count)

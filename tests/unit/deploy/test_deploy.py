@@ -93,7 +93,7 @@ def test_an_alert_about_programs_names_unit_program_and_parent(name: str) -> Non
 
 @pytest.mark.parametrize("rule", rules("record"), ids=lambda rule: rule["record"])
 def test_a_recorded_series_is_named_level_metric_operation(rule: dict[str, Any]) -> None:
-    assert re.fullmatch(r"(instance|unit)(_[a-z]+)*:probed_[a-z_]+:(ratio_)?rate[15]m", rule["record"])
+    assert re.fullmatch(r"(instance|unit|parent)(_[a-z]+)*:probed_[a-z_]+:(ratio_)?rate[15]m", rule["record"])
 
 
 def test_the_variants_of_the_job_differ_in_discovery_only() -> None:

@@ -76,6 +76,24 @@ def test_a_storm_names_unit_comm_and_parent(tmp_path: Path) -> None:
     verify(tmp_path, [machine], alerts=[{"eval_time": "15m", "alertname": SHORT, "exp_alerts": [expected]}])
 
 
+def test_a_storm_in_one_container_after_another_fires_names_the_parent_and_resolves(tmp_path: Path) -> None:
+    machine = up(50).containers("date", "entrypoint.sh", minutes=20, per_second=307, total=50)
+    expected = {
+        "exp_labels": {"severity": "critical", "instance": "web1:9788", "job": "probed", "parent": "entrypoint.sh"},
+        "exp_annotations": {
+            "summary": "'entrypoint.sh' in ever new units on web1:9788 spawns 307 short-lived processes a second",
+            "description": (
+                "Most are 'date'. In containers or units that live for less than five minutes each, 307 processes a "
+                "second, started by 'entrypoint.sh', end within a second of their start."
+            ),
+            "runbook_url": "/consoles/probed-runbook.md#shortlivedprocessstorm",
+        },
+    }
+    alerts = [{"eval_time": "15m", "alertname": SHORT, "exp_alerts": [expected]}]
+    storm = {"alertname": SHORT, "parent": "entrypoint.sh"}
+    verify(tmp_path, [machine], [fired(9), fired(15, storm), fired(20, storm), fired(25)], alerts)
+
+
 def test_a_storm_of_forks_without_exec_fires(tmp_path: Path) -> None:
     machine = up().forks("php-fpm.service", lasting(40, 300))
     verify(tmp_path, [machine], [fired(15), fired(30, {"alertname": "ProcessStorm", "unit": "php-fpm.service"})])
@@ -83,7 +101,7 @@ def test_a_storm_of_forks_without_exec_fires(tmp_path: Path) -> None:
 
 def test_a_storm_of_names_that_come_once_fires_for_its_unit(tmp_path: Path) -> None:
     machine = up().forks("evil.service", lasting(40, 400))
-    machine.has("probed_series_overflowed_total", lasting(40, 400), metric="probed_process_execs_total")
+    machine.processes("other", "other", "other", lasting(40, 400), end="other")
     storms = ({"alertname": "ProcessStorm", "unit": unit} for unit in ("evil.service", "other"))
     verify(tmp_path, [machine], [fired(30, *storms)])
 
@@ -113,7 +131,7 @@ def test_a_program_that_is_not_found_over_and_over_fires_and_resolves(tmp_path: 
 @pytest.mark.parametrize("errno", ["EMFILE", "ENFILE"])
 def test_a_single_failure_for_want_of_descriptors_fires_and_resolves(tmp_path: Path, errno: str) -> None:
     labels = {"unit": "nginx.service", "comm": "nginx", "errno": errno}
-    machine = up().gauge("probed_open_failures_total", "_x40 1x200", **labels)
+    machine = up().gauge("probed_open_failures_total", "_x39 0 1x200", **labels)
     alert = {"alertname": "FileDescriptorsExhausted", "unit": "nginx.service", "comm": "nginx"}
     verify(tmp_path, [machine], [fired(9.5), fired(11, alert), fired(17)])
 
@@ -127,7 +145,9 @@ def test_more_failures_for_want_of_descriptors_fire_again(tmp_path: Path) -> Non
 
 def test_an_accept_without_descriptors_fires(tmp_path: Path) -> None:
     labels = {"syscall": "accept4", "errno": "EMFILE"}
-    machine = up().has("probed_syscall_failures_total", absent(10), lasting(5, 3), lasting(20, 0), **labels)
+    machine = up().has(
+        "probed_syscall_failures_total", absent(9.75), lasting(0.25, 0), lasting(5, 3), lasting(20, 0), **labels
+    )
     alert = {"alertname": "FileDescriptorsExhausted", "syscall": "accept4"}
     verify(tmp_path, [machine], [fired(9), fired(12, alert), fired(30)])
 
@@ -178,6 +198,20 @@ def test_a_compile_of_two_hours_is_quiet(tmp_path: Path) -> None:
     failing = {"unit": "ci.service", "comm": "make", "errno": "ENOENT"}
     machine.has("probed_process_exec_failures_total", lasting(10, 0), lasting(120, 400 * 4), lasting(30, 0), **failing)
     verify(tmp_path, [machine], [never(160)])
+
+
+def test_health_checks_of_many_old_containers_are_quiet(tmp_path: Path) -> None:
+    machine = up()
+    for number in range(53):
+        machine.storm(f"docker:{number:012x}", "curl", "sh", lasting(60, 3))
+    verify(tmp_path, [machine], [never(60)])
+
+
+def test_jobs_in_new_containers_that_compile_are_quiet(tmp_path: Path) -> None:
+    machine = up(40)
+    for comm, parent in [("sh", "make"), ("gcc", "sh"), ("rm", "sh"), ("cc1", "gcc"), ("as", "gcc")]:
+        machine.containers(comm, parent, minutes=20, per_second=101, alive=15, total=40)
+    verify(tmp_path, [machine], [never(40)])
 
 
 def test_a_configure_of_nine_minutes_is_quiet(tmp_path: Path) -> None:
@@ -239,19 +273,6 @@ def test_a_daemon_scraped_for_the_first_time_is_quiet(tmp_path: Path) -> None:
     machine.gauge("probed_open_failures_total", "_x40 900000x200", **emfile)
     machine.gauge("probed_process_forks_total", "_x40 900000000+15x200", unit="app.service")
     verify(tmp_path, [Machine("old:9788").gauge("up", "1x240"), machine], [never(60)])
-
-
-def test_a_series_that_gives_up_its_place_raises_nothing(tmp_path: Path) -> None:
-    machine = up()
-    other = {"unit": "other", "comm": "other", "parent": "other"}
-    machine.gauge("probed_process_execs_total", "5+0x60 40000000+0x200", **other)
-    machine.gauge("probed_process_forks_total", "5+0x60 40000000+0x200", unit="other")
-    lives = {"unit": "other", "comm": "other", "exit": "other"}
-    machine.gauge("probed_process_lifetime_seconds_count", "5+0x60 40000000+0x200", **lives)
-    machine.gauge("probed_process_lifetime_seconds_bucket", "5+0x60 40000000+0x200", le="1.0", **lives)
-    machine.gauge("probed_open_failures_total", "5+0x60 40000000+0x200", unit="other", comm="other", errno="other")
-    machine.gauge("probed_process_forks_total", "40000000x60 _x200", unit="gone.service")
-    verify(tmp_path, [machine], [never(60)])
 
 
 def test_a_search_along_path_is_quiet(tmp_path: Path) -> None:

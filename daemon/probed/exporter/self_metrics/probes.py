@@ -182,6 +182,13 @@ def _series(usages: Sequence[SeriesUsage]) -> list[Family]:
             usages,
             [usage.overflowed for usage in usages],
         ),
+        _by_metric(
+            "counter",
+            "probed_series_expired_total",
+            "Events of series that have left the page, idle or replaced: on the page they are missing.",
+            usages,
+            [usage.expired for usage in usages],
+        ),
     ]
 
 

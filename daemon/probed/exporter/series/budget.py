@@ -13,10 +13,12 @@ wait (`heavy`): their events count into `other`.
   its events in this window, or half the activity before where that is more, but at least 1. So what came less than
   three times takes nothing from anybody, a storm of unique names least of all; and who has just lost a row needs
   more than twice the winner's rate to have it back.
-- What the loser had counted joins `other`; the winner begins at 0, for what it had counted stays in `other`. So the sum
-  over all series is exact at any time, and no series on two pages in a row ever falls.
-- At a scrape, rows idle for longer than their time are freed, and what they had counted is gone from the page, as a
-  restarted process's is. `other` is never idle.
+- A loser leaves in two steps. From the election on its events count into `other`; its row stays on the page until every
+  active scraper has been shown its last value (`ShownRows`). Then its counts leave the page, as a restarted process's
+  do, and the winner begins at 0: what it had counted until then stays in `other`.
+- At a scrape, rows that are idle for longer than their time are freed, also only after their last value has been shown.
+  `other` is never idle.
+- What is on the page and what has left it add up to all events; nothing moves from one series to another.
 """
 
 from __future__ import annotations
@@ -46,8 +48,16 @@ LEAST_WAITING = 512
 """So many label sets may wait, or four times as many as there are rows if that is more."""
 
 
+class Leaving(NamedTuple):
+    """A label set whose row is given to a winner, and the winner's guaranteed count."""
+
+    loser: Labels
+    winner: Labels
+    guaranteed: int
+
+
 class Change(NamedTuple):
-    """Rows that lost their label set, and where every cell has moved: by old cell, -1 for gone, and -1 at the end."""
+    """Rows that are cleared, and where every cell has moved: by old cell, -1 for gone, and -1 at the end."""
 
     rows: NDArray[Any]
     moves: NDArray[Any]
@@ -77,6 +87,7 @@ class Budget:
             self._labels[row] = labels
         if self.overflowed:
             self._labels[OTHER] = other
+        self._leaving: dict[int, Leaving] = {}
         self._free = [row for row in range(FIRST, len(self._labels)) if self._labels[row] is None]
         self._seen = np.full(len(self._labels), clock())
         self._seen[self._free] = np.inf
@@ -114,7 +125,11 @@ class Budget:
 
     def __len__(self) -> int:
         """Return how many series are on the page."""
-        return len(self._row_of) + (self._labels[OTHER] is not None)
+        return self._taken + (self._labels[OTHER] is not None)
+
+    @property
+    def _taken(self) -> int:
+        return len(self._row_of) + len(self._leaving)
 
     def take(self, labels: Labels) -> int:
         """Give a free row to a label set that does not wait, and return it."""
@@ -140,15 +155,23 @@ class Budget:
 
         Returns where every cell has moved (as `Change.moves`), None when none has.
         """
-        room = self.first_waiting - FIRST - len(self._row_of)
+        room = self.first_waiting - FIRST - self._taken
         came = counted[self.first_waiting :]
         if not room or not len(came):
             return None
+        came = self._without(came, [each.loser for each in self._leaving.values()])
         places = np.argsort(-came, kind="stable")[:room]
         places = places[came[places] > 0]
         labels = self._waiting.labels
         rows = [self.take(labels[place]) for place in places.tolist()]
         return self._moves(places, np.array(rows, np.intp))
+
+    def _without(self, counts: NDArray[Any], label_sets: Iterable[Labels]) -> NDArray[Any]:
+        """Return the counts by place, those of some label sets as 0: these get no row now."""
+        places = [place for place in map(self._waiting.find, label_sets) if place is not None and place < len(counts)]
+        counts = counts.copy()
+        counts[places] = 0
+        return counts
 
     def _moves(self, places: NDArray[Any], rows: NDArray[Any]) -> NDArray[Any]:
         """Take label sets away from where they wait, into rows, and return how that moves every cell."""
@@ -181,55 +204,91 @@ class Budget:
         kept = self._waiting.cut()
         return None if kept is None else self._kept(kept)
 
-    def expire(self) -> Change | None:
-        """Free the rows that have been idle for too long; None when there is none."""
+    def expire(self, may_leave: NDArray[Any]) -> Change | None:
+        """Free the rows that have been idle for too long; None when there is none.
+
+        `may_leave` says of each row whether its last value has been shown, shape (rows,), dtype bool.
+        """
         idle = self._clock() - self._seen[FIRST : len(self._labels)] > self._idle_seconds
-        rows = FIRST + idle.nonzero()[0]
+        rows = FIRST + (idle & may_leave[FIRST : len(self._labels)]).nonzero()[0]
+        rows = np.array([row for row in rows.tolist() if row not in self._leaving], np.intp)
         if not len(rows):
             return None
-        self._leave(rows)
-        for row in rows.tolist():
-            heapq.heappush(self._free, row)
-        self._seen[rows] = np.inf
-        moves = self._kept(np.ones(len(self._waiting), bool))
-        moves[rows] = -1
-        return Change(rows, moves)
-
-    def _leave(self, rows: NDArray[Any]) -> None:
         for row in rows.tolist():
             labels = self._labels[row]
             assert labels is not None
             del self._row_of[labels]
-            self._labels[row] = None
-            self._texts.drop(row)
+            self._vacate(row)
+        moves = self._kept(np.ones(len(self._waiting), bool))
+        moves[rows] = -1
+        return Change(rows, moves)
+
+    def _vacate(self, row: int) -> None:
+        self._labels[row] = None
+        self._texts.drop(row)
+        self._seen[row] = np.inf
+        heapq.heappush(self._free, row)
 
     def elect(self) -> Change | None:
-        """End the window if it is over, and let the heaviest that wait take rows; None when none does."""
+        """End the window if it is over, and choose rows for the heaviest that wait; None when none gets one.
+
+        The rows of the change stay as they are until `hand_over`, so it has no rows that are cleared.
+        """
         if self._clock() - self._window_began < WINDOW_SECONDS:
             return None
         self._window_began = self._clock()
         self._activity = np.maximum(self._window, self._activity // 2)
-        change = None if len(self._row_of) < self.first_waiting - FIRST else self._replace(*self._winners())
+        change = None if self._taken < self.first_waiting - FIRST else self._choose(*self._winners())
         self._window[:] = 0
         self._waiting.begin()
         return change
 
     def _winners(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the places that win a row each, and these rows. All rows are taken."""
-        activity = np.maximum(self._activity[FIRST : self.first_waiting], 1)
-        rows = np.argsort(activity, kind="stable")
-        places = np.argsort(-self._waiting.counts, kind="stable")
+        activity = np.maximum(self._activity[: self.first_waiting], 1)
+        staying = np.ones(self.first_waiting, bool)
+        staying[[DROPPED, OTHER, *self._leaving]] = False
+        rows = staying.nonzero()[0]
+        rows = rows[np.argsort(activity[rows], kind="stable")]
+        engaged = [labels for each in self._leaving.values() for labels in (each.loser, each.winner)]
+        counts = self._without(self._waiting.counts, engaged)
+        places = np.argsort(-counts, kind="stable")
         pairs = min(len(rows), len(places))
-        wins = self._waiting.counts[places[:pairs]] > FACTOR * activity[rows[:pairs]]
-        return places[:pairs][wins], FIRST + rows[:pairs][wins]
+        wins = counts[places[:pairs]] > FACTOR * activity[rows[:pairs]]
+        return places[:pairs][wins], rows[:pairs][wins]
 
-    def _replace(self, places: NDArray[Any], rows: NDArray[Any]) -> Change | None:
+    def _choose(self, places: NDArray[Any], rows: NDArray[Any]) -> Change | None:
         if not len(rows):
             return None
-        self._leave(rows)
         labels, counts = self._waiting.labels, self._waiting.counts
         for place, row in zip(places.tolist(), rows.tolist(), strict=True):
-            self._settle(labels[place], row, int(counts[place]))
-        moves = self._moves(places, rows)
+            loser = self._labels[row]
+            assert loser is not None
+            del self._row_of[loser]
+            self._leaving[row] = Leaving(loser, labels[place], int(counts[place]))
+        moves = self._kept(np.ones(len(self._waiting), bool))
         moves[rows] = -1
-        return Change(rows, moves)
+        return Change(np.zeros(0, np.intp), moves)
+
+    def hand_over(self, may_leave: NDArray[Any]) -> Change | None:
+        """Give the rows whose last value has been shown (`may_leave`, as for `expire`) to their winners."""
+        rows = [row for row in self._leaving if may_leave[row]]
+        if not rows:
+            return None
+        won = list(map(self._give, rows))
+        kept = np.ones(len(self._waiting), bool)
+        there = [(place, row) for place, row in zip(won, rows, strict=True) if place is not None]
+        kept[[place for place, _ in there]] = False
+        moves = self._kept(kept)
+        for place, row in there:
+            moves[self.first_waiting + place] = row
+        return Change(np.array(rows, np.intp), moves)
+
+    def _give(self, row: int) -> int | None:
+        """Give a leaving row to its winner; return where that one waits, None when it no longer does."""
+        _, winner, guaranteed = self._leaving.pop(row)
+        if winner in self._row_of:  # a row became free meanwhile
+            self._vacate(row)
+            return None
+        self._settle(winner, row, guaranteed)
+        return self._waiting.find(winner)

@@ -45,6 +45,10 @@ class Waiting:
         """Return the place of a label set; a new one is last."""
         return self._places.setdefault(labels, len(self._places))
 
+    def find(self, labels: Labels) -> int | None:
+        """Return the place of a label set, None when it has none."""
+        return self._places.get(labels)
+
     def add(self, counted: NDArray[Any]) -> None:
         """Count a batch: `counted` by place, shape (m,), m at most n."""
         self.counts[: len(counted)] += counted

@@ -34,6 +34,9 @@ UNATTENDED_SECONDS = 60.0
 LONGEST_SECONDS = 150.0
 """A row is released so long after its first page in any case."""
 
+FIRST_SECONDS = 20.0
+"""For so long after the first page no row is released: scrapers that come every 15 s all come by then."""
+
 
 class Connection(Protocol):
     """A client's connection."""
@@ -87,9 +90,11 @@ class _Scraper:
 class Scrapers:
     """At most `MOST` scrapers by connection. Not thread-safe: `Collection` holds its lock around every call."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        """`clock` gives seconds."""
+    def __init__(self, clock: Callable[[], float], first_seconds: float = 0.0) -> None:
+        """`clock` gives seconds; for `first_seconds` after the first page for a scraper, more scrapers are expected."""
         self._clock = clock
+        self._first_seconds = first_seconds
+        self._complete_at: float | None = None
         self._pages = 0
         self._scrapers: list[_Scraper] = []
 
@@ -110,8 +115,15 @@ class Scrapers:
         scraper = self._scraper(connection)
         had = min(each.page for each in [*active, scraper])
         scraper.come(self._next(), now)
+        if self._expects_more(now):
+            had = 0
         hold = LONGEST_SECONDS if active else UNATTENDED_SECONDS
         return Scrape(scraper.page, True, now, had, now - hold, had if active else last)
+
+    def _expects_more(self, now: float) -> bool:
+        if self._complete_at is None:
+            self._complete_at = now + self._first_seconds
+        return now < self._complete_at
 
     def _next(self) -> int:
         self._pages += 1

@@ -28,11 +28,16 @@ class ShownRows:
         self._released[: len(self._kept)] = self._kept.read()[:, 0] != 0
         self._first_page = np.zeros(rows, np.int64)
         self._first_time = np.zeros(rows)
+        self._in_full = np.zeros(rows, np.int64)  # the first page that showed the row's present value; 0: none yet
 
     def show(self, rows: NDArray[Any], scrape: Scrape) -> NDArray[Any]:
         """Note that these rows, shape (n,), are on a page; return which of them it shows at 0, shape (n,)."""
-        if not scrape.for_scraper:
-            return np.zeros(len(rows), bool)
+        held = self._hold(rows, scrape) if scrape.for_scraper else np.zeros(len(rows), bool)
+        if scrape.number:
+            self._in_full[rows[~held & (self._in_full[rows] == 0)]] = scrape.number
+        return held
+
+    def _hold(self, rows: NDArray[Any], scrape: Scrape) -> NDArray[Any]:
         new = rows[self._first_page[rows] == 0]
         self._first_page[new], self._first_time[new] = scrape.number, scrape.now
         is_due = (self._first_page[rows] <= scrape.had_by_all) | (self._first_time[rows] <= scrape.release_before)
@@ -45,8 +50,18 @@ class ShownRows:
             self._released[rows] = True
             self._kept.write(int(rows.max()) + 1)[rows, 0] = 1
 
+    def count(self, counted: NDArray[Any]) -> None:
+        """Note that rows have changed: `counted` by row, shape (m,), is how many events each got."""
+        self._in_full[: len(counted)][counted > 0] = 0
+
+    def may_leave(self, scrape: Scrape) -> NDArray[Any]:
+        """Return of each row whether every active scraper has been shown its last value in full, shape (rows,)."""
+        may: NDArray[Any] = (self._in_full > 0) & (self._in_full <= scrape.leave_through)
+        return may
+
     def clear(self, rows: NDArray[Any]) -> None:
         """Forget the pages of rows that leave: the next label sets of these rows are new."""
         self._first_page[rows] = 0
+        self._in_full[rows] = 0
         self._released[rows] = False
         self._kept.write(int(rows.max(initial=-1)) + 1)[rows, 0] = 0

@@ -19,7 +19,7 @@ from probed.exporter.arrays.ledger import Ledger
 from probed.exporter.arrays.ndarray import NDArray
 from probed.exporter.decoders.fold import Decoder
 from probed.exporter.exposition.family import Family
-from probed.exporter.series.budget import FIRST, OTHER, Budget
+from probed.exporter.series.budget import FIRST, OTHER, Budget, Change
 from probed.exporter.series.key_cache import Grouping
 from probed.exporter.series.label_sets import OTHER_TEXT, label_sets
 from probed.exporter.series.scrapers import UNATTENDED, Scrape
@@ -37,12 +37,16 @@ NUMBERS_BY_ROW = frozenset({"values", "buckets", "sums"})
 
 @dataclass(frozen=True, slots=True)
 class SeriesUsage:
-    """How much of its budget a metric uses: series on the page, and the events so far that went to `other`."""
+    """How much of its budget a metric uses: series on the page, and the events so far that went to `other`.
+
+    `expired` is how many events the series had that have left the page.
+    """
 
     metric_name: str
     series: int
     budget: int
     overflowed: int
+    expired: int = 0
 
 
 class SeriesTable:
@@ -89,7 +93,7 @@ class SeriesTable:
 
     @property
     def expired(self) -> int:
-        """How many events the series had that have left the page because they were idle."""
+        """How many events the series had that have left the page: they were idle, or gave their rows to others."""
         return self._expired.value
 
     def forget_keys(self) -> None:
@@ -136,7 +140,9 @@ class SeriesTable:
             counted = _by_cell(cells, times)
         first_waiting = self._budget.first_waiting
         rows = cells if len(counted) <= first_waiting else np.where(cells < first_waiting, cells, OTHER)
-        self._values.add(self._budget.count(counted), rows, events)
+        by_row = self._budget.count(counted)
+        self._values.add(by_row, rows, events)
+        self._shown.count(by_row)
         moves = self._budget.cut()
         if moves is not None:
             self._grouping.move(moves)
@@ -146,7 +152,7 @@ class SeriesTable:
 
         A page for a scraper shows rows at 0 first.
         """
-        self._keep_house()
+        self._keep_house(scrape)
         rows, labels = self._budget.shown()
         metric = self._metric
         return Family(
@@ -166,21 +172,24 @@ class SeriesTable:
             numbers[name][held] = 0
         return numbers
 
-    def _keep_house(self) -> None:
-        idle = self._budget.expire()
-        if idle is not None:
-            self._grouping.move(idle.moves)
-            self._expired.value += self._values.clear(idle.rows)
-            self._shown.clear(idle.rows)
-        lost = self._budget.elect()
-        if lost is not None:
-            self._grouping.move(lost.moves)
-            self._values.merge(lost.rows, OTHER)
-            self._shown.clear(lost.rows)
+    def _keep_house(self, scrape: Scrape) -> None:
+        may_leave = self._shown.may_leave(scrape)
+        self._follow(self._budget.expire(may_leave))
+        self._follow(self._budget.elect())
+        self._follow(self._budget.hand_over(may_leave))
+
+    def _follow(self, change: Change | None) -> None:
+        if change is None:
+            return
+        self._grouping.move(change.moves)
+        if len(change.rows):
+            self._expired.value += self._values.clear(change.rows)
+            self._shown.clear(change.rows)
 
     def usage(self) -> SeriesUsage:
         """Return how much of the budget is used, as of the last `family`."""
-        return SeriesUsage(self._metric.name, len(self._budget), self._metric.budget, self._budget.overflowed)
+        budget = self._budget
+        return SeriesUsage(self._metric.name, len(budget), self._metric.budget, budget.overflowed, self.expired)
 
 
 def _by_cell(cells: NDArray[Any], times: NDArray[Any] | None) -> NDArray[Any]:

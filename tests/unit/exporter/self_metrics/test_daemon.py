@@ -47,7 +47,7 @@ NUMBERS = ProbeNumbers(
     unaccounted=3,
     start_time=1_700_000_003.5,
     usages=(
-        SeriesUsage("probed_execs_total", series=1000, budget=1000, overflowed=23),
+        SeriesUsage("probed_execs_total", series=1000, budget=1000, overflowed=23, expired=29),
         SeriesUsage("probed_forks_total", series=1, budget=1000, overflowed=0),
     ),
     missed={"on_exec": 0, "on_exit": 3},
@@ -117,6 +117,8 @@ def test_only_probes_that_are_up_have_a_start_time() -> None:
 def test_every_metric_shows_how_much_of_its_budget_it_uses() -> None:
     assert _series(_all(), "probed_series") == {("probed_execs_total",): 1000, ("probed_forks_total",): 1}
     assert _series(_all(), "probed_series_budget") == {("probed_execs_total",): 1000, ("probed_forks_total",): 1000}
+    expired = _series(_all(), "probed_series_expired_total")
+    assert expired == {("probed_execs_total",): 29, ("probed_forks_total",): 0}
     overflowed = _series(_all(), "probed_series_overflowed_total")
     assert overflowed == {("probed_execs_total",): 23, ("probed_forks_total",): 0}
 

@@ -51,6 +51,16 @@ def test_a_new_scraper_has_had_no_page(scrapers: Scrapers) -> None:
     assert scrapers.scrape(Connection()).had_by_all == 0
 
 
+def test_a_scraper_that_comes_first_waits_for_those_that_follow(clock: Clock) -> None:
+    scrapers, fast, slow = Scrapers(clock, 11.0), Connection(), Connection()
+    assert [scrapers.scrape(fast).had_by_all for _ in range(2)] == [0, 0]
+    clock.now += 7
+    assert scrapers.scrape(slow).had_by_all == 0
+    clock.now += 4
+    assert scrapers.scrape(fast).had_by_all == 2
+    assert scrapers.scrape(slow).had_by_all == 3
+
+
 def test_a_closed_connection_is_forgotten(scrapers: Scrapers) -> None:
     kept, closed = Connection(), Connection()
     scrapers.scrape(closed)

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probed.exporter.arrays.ledger import Ledger
 from probed.exporter.http_server.messages import Connection
+from probed.exporter.series.budget import WINDOW_SECONDS
 from probed.exporter.series.scrapers import UNATTENDED_SECONDS, Scrapers
 from probed.exporter.series.table import SeriesTable
 from support.unit.played_pages import Scraper, scraper
@@ -141,3 +143,61 @@ def test_the_increase_of_every_scraper_is_all_that_happened(intervals: list[int]
     for _ in range(45):
         second([])
     assert all(prometheus.increase == exact for _, prometheus in each)
+
+
+def test_a_burst_during_an_outage_longer_than_the_idle_time_is_on_the_pages_after_it(clock: Clock) -> None:
+    series = table(metric(idle=100.0), clock)
+    prometheus = scraper(clock, series)
+    prometheus.scrape()
+    series.add_events(events(["burst"] * 101))
+    clock.now += 7200
+    pages = []
+    for _ in range(4):
+        clock.now += 15
+        pages.append(prometheus.scrape())
+    assert pages == [{"burst": 0}, {"burst": 101}, {}, {}]
+    assert (prometheus.increase, series.expired) == ({"burst": 101}, 101)
+
+
+def test_a_row_that_was_never_shown_stays_while_no_page_is_made(clock: Clock) -> None:
+    series = table(metric(budget=2, idle=100.0), clock)
+    series.add_events(events("a"))
+    clock.now += 101
+    series.add_events(events("bbb"))
+    clock.now += 101
+    assert shown(series.family()) == {"a": 1, "other": 3}
+
+
+def test_a_loser_stays_until_every_scraper_has_had_its_last_value(clock: Clock) -> None:
+    series = table(metric(budget=2), clock)
+    one = scraper(clock, series)
+    two = Scraper(one.scrapers, series)
+    series.add_events(events("aaa"))
+    for each in (one, two, one, two):
+        clock.now += 15
+        each.scrape()
+    series.add_events(events(["a"] + ["b"] * 101))
+    clock.now += WINDOW_SECONDS
+    assert one.scrape() == {"a": 4, "other": 0}
+    series.add_events(events("a"))
+    assert shown(series.family(one.scrapers.scrape(None))) == {"a": 4, "other": 102}
+    assert two.scrape() == {"a": 4, "other": 0}
+    assert one.scrape() == {"b": 0, "other": 102}
+    assert series.expired == 4
+
+
+def test_the_row_of_a_night_job_changes_hands_without_a_jump_in_any_rate(clock: Clock) -> None:
+    series = table(metric(budget=2, idle=1e9), clock)
+    prometheus = scraper(clock, series)
+    for name, pages, times, most in (("job", 240, 30_000, 60_000), ("newcomer", 360, 15, 30)):
+        risen = []
+        for _ in range(pages):
+            clock.now += 15
+            series.add_counts([(events([name]), np.array([times], np.int64))])
+            prometheus.scrape()
+            risen.append(prometheus.last)
+        # The page that releases a row has two intervals' events.
+        assert max(risen[1:]) <= most
+        assert sum(risen) <= pages * times
+    assert prometheus.before.keys() == {"newcomer", "other"}
+    assert (series.expired, sum(prometheus.before.values())) == (7_200_000, 5_400)

@@ -97,7 +97,9 @@ def test_tables_agree_with_counting_event_by_event(kind: str, budget: int, steps
                 }
                 for name, (_, total) in observed(family).items():
                     assert total == sum(page[name,]) * 1e-9
-            assert series.usage() == SeriesUsage("probed_x_total", len(page), budget, reference.overflowed)
+            assert series.usage() == SeriesUsage(
+                "probed_x_total", len(page), budget, reference.overflowed, reference.expired
+            )
             assert series.expired == reference.expired
 
 
@@ -293,6 +295,7 @@ def test_a_kernel_count_that_was_idle_comes_again_with_what_is_new() -> None:
     clock = Clock()
     series, kernel = table(metric(idle=10.0), clock), Kernel()
     kernel.scrape(series, {"a": 5, "b": 7})
+    series.family()
     clock.now += 11
     kernel.scrape(series, {"a": 5, "b": 8})
     assert shown(series.family()) == {"b": 8}
