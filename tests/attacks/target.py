@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 FOE, FRIEND = "127.0.0.2", "127.0.0.1"
-PATIENCE = 2.0
+PATIENCE = {FOE: 2.0, FRIEND: 60.0}
+"""Seconds that a client waits, by its address: an attacker turns to its next connection, a scraper wants its answer."""
 
 NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -38,7 +39,7 @@ class Target:
         """Connect, and say nothing."""
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        client.settimeout(PATIENCE)
+        client.settimeout(PATIENCE[whence])
         client.bind((whence, 0))
         client.connect(self.address)
         return client
