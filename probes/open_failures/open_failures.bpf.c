@@ -14,8 +14,8 @@ struct opener {
 };
 
 /*
- * All calls of the open family, by control group: of 8,192 at once, 1 MB. When it is a quarter full, the exporter deletes
- * those that are gone.
+ * All calls of the open family, by control group: of 8,192 at once, 1 MB. When it is a quarter full, the exporter
+ * deletes those that are gone.
  */
 BPF_PERCPU_HASH(opens, struct opener, u64, 8192);
 

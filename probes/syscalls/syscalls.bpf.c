@@ -77,7 +77,7 @@ PROGRAM(on_return)
 	}
 	if (ctx->args[1] == 0 && makes_tasks(syscall))
 		return 0;
-	/* A call that a signal interrupted counts at its end. With a restart block it comes again as restart_syscall. */
+	/* An interrupted call counts at its end. With a restart block it comes again as restart_syscall. */
 	if (is_restart(errno) && errno != ERESTART_RESTARTBLOCK)
 		return 0;
 	count_call(syscall);

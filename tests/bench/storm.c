@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * storm N RATE SETS: N calls of a system call that no kernel has, which the probe `storm` makes an event of each; RATE of
- * them a second, spread over its milliseconds, 0: as many as can be. Their argument runs from 0 to SETS - 1 and again.
+ * storm N RATE SETS: N calls of a system call that no kernel has, which the probe `storm` makes an event of each; RATE
+ * of them a second, spread over its milliseconds, 0: as many as can be. Their argument runs from 0 to SETS - 1 and
+ * again.
  *
  * Prints how many nanoseconds it took.
  */

@@ -40,7 +40,7 @@ static void open_and_close(void)
 
 static void spawn(void)
 {
-	static char *environment[] = { NULL };
+	static char *environment[] = {NULL};
 	pid_t pid = vfork();
 	int status;
 
@@ -56,10 +56,10 @@ static const struct {
 	const char *name;
 	void (*once)(void);
 } calls[] = {
-	{ "getppid", getppid_once },
-	{ "failing", open_and_fail },
-	{ "opening", open_and_close },
-	{ "spawn", spawn },
+	{"getppid", getppid_once},
+	{"failing", open_and_fail},
+	{"opening", open_and_close},
+	{"spawn", spawn},
 };
 
 static double now(void)

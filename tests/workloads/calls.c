@@ -19,16 +19,16 @@ static const struct call {
 	long argument;
 	int error; /* 0: succeeds */
 } calls[] = {
-	{ "getppid", SYS_getppid, 0, 0 },
-	{ "close", SYS_close, -1, EBADF },
+	{"getppid", SYS_getppid, 0, 0},
+	{"close", SYS_close, -1, EBADF},
 	/* Hardly anybody calls these two, so that their counts can be equal. */
-	{ "sched_get_priority_max", SYS_sched_get_priority_max, SCHED_FIFO, 0 },
-	{ "sched_get_priority_max(-1)", SYS_sched_get_priority_max, -1, EINVAL },
+	{"sched_get_priority_max", SYS_sched_get_priority_max, SCHED_FIFO, 0},
+	{"sched_get_priority_max(-1)", SYS_sched_get_priority_max, -1, EINVAL},
 };
 
 static struct call find(const char *name)
 {
-	struct call unknown = { name, atol(name), 0, ENOSYS };
+	struct call unknown = {name, atol(name), 0, ENOSYS};
 	unsigned long i;
 
 	for (i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)

@@ -53,7 +53,7 @@ static void exits(void)
 
 static void limit_core(rlim_t bytes)
 {
-	struct rlimit limit = { bytes, RLIM_INFINITY };
+	struct rlimit limit = {bytes, RLIM_INFINITY};
 
 	if (setrlimit(RLIMIT_CORE, &limit)) {
 		limit.rlim_max = bytes;
@@ -234,7 +234,7 @@ static void thread_exec(void)
 static void execs_at(void)
 {
 	int folder = open(arguments[0], O_PATH | O_DIRECTORY);
-	char *environment[] = { NULL };
+	char *environment[] = {NULL};
 
 	syscall(SYS_execveat, folder, arguments[1], arguments + 1, environment, 0);
 	err(1, "execveat %s", arguments[1]);
@@ -271,7 +271,7 @@ static void vforks(void)
 
 static void must_fail(const char *path, int error)
 {
-	char *argv[] = { (char *)path, NULL };
+	char *argv[] = {(char *)path, NULL};
 
 	if (execve(path, argv, argv + 1) != -1 || errno != error)
 		err(1, "execve %s: expected %s", path, strerror(error));
@@ -292,23 +292,23 @@ static const struct {
 	const char *name;
 	void (*end)(void);
 } kinds[] = {
-	{ "exit", exits },
-	{ "signal", signals },
-	{ "core", dumps },
-	{ "segv", segv },
-	{ "abort", aborts },
-	{ "leader_first", leader_first },
-	{ "leader_exits", leader_exits },
-	{ "group_exit", group_exit },
-	{ "signal_threads", signal_threads },
-	{ "all_at_once", all_at_once },
-	{ "threads", threads },
-	{ "exec", execs },
-	{ "thread_exec", thread_exec },
-	{ "execveat", execs_at },
-	{ "fork", forks },
-	{ "vfork", vforks },
-	{ "failed_exec", failed_exec },
+	{"exit", exits},
+	{"signal", signals},
+	{"core", dumps},
+	{"segv", segv},
+	{"abort", aborts},
+	{"leader_first", leader_first},
+	{"leader_exits", leader_exits},
+	{"group_exit", group_exit},
+	{"signal_threads", signal_threads},
+	{"all_at_once", all_at_once},
+	{"threads", threads},
+	{"exec", execs},
+	{"thread_exec", thread_exec},
+	{"execveat", execs_at},
+	{"fork", forks},
+	{"vfork", vforks},
+	{"failed_exec", failed_exec},
 };
 
 int main(int argc, char **argv)

@@ -31,7 +31,7 @@ static long call_openat(const char *path)
 
 static long call_openat2(const char *path)
 {
-	struct open_how how = { .flags = FLAGS };
+	struct open_how how = {.flags = FLAGS};
 
 	return syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
 }
@@ -52,11 +52,11 @@ static const struct {
 	const char *name;
 	long (*open)(const char *path);
 } calls[] = {
-	{ "openat", call_openat },
-	{ "openat2", call_openat2 },
+	{"openat", call_openat},
+	{"openat2", call_openat2},
 #ifdef SYS_open
-	{ "open", call_open },
-	{ "creat", call_creat },
+	{"open", call_open},
+	{"creat", call_creat},
 #endif
 };
 
@@ -67,8 +67,8 @@ static void no_preparation(void)
 static void become_nobody(void)
 {
 	mkdir("locked", 0);
-	if (geteuid() == 0 && (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||
-			       setresuid(NOBODY, NOBODY, NOBODY)))
+	if (geteuid() == 0 &&
+	    (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) || setresuid(NOBODY, NOBODY, NOBODY)))
 		err(1, "cannot become nobody");
 }
 
@@ -84,7 +84,7 @@ static void make_loop(void)
 
 static void use_up_descriptors(void)
 {
-	struct rlimit none = { 0, 0 };
+	struct rlimit none = {0, 0};
 
 	setrlimit(RLIMIT_NOFILE, &none);
 }
@@ -95,11 +95,9 @@ static const struct {
 	const char *path;
 	void (*prepare)(void);
 } errors[] = {
-	{ "ENOENT", ENOENT, "absent/file", no_preparation },
-	{ "EACCES", EACCES, "locked/file", become_nobody },
-	{ "ENOTDIR", ENOTDIR, "file/file", make_file },
-	{ "ELOOP", ELOOP, "loop", make_loop },
-	{ "EMFILE", EMFILE, "any", use_up_descriptors },
+	{"ENOENT", ENOENT, "absent/file", no_preparation}, {"EACCES", EACCES, "locked/file", become_nobody},
+	{"ENOTDIR", ENOTDIR, "file/file", make_file},	   {"ELOOP", ELOOP, "loop", make_loop},
+	{"EMFILE", EMFILE, "any", use_up_descriptors},
 };
 
 #define EACH(i, array) (i = 0; i < sizeof(array) / sizeof(array[0]); i++)
@@ -110,12 +108,14 @@ int main(int argc, char **argv)
 
 	if (argc != 4)
 		errx(2, "usage: fail_opens CALL ERRNO N");
-	for EACH (call, calls)
-		if (!strcmp(argv[1], calls[call].name))
-			break;
-	for EACH (error, errors)
-		if (!strcmp(argv[2], errors[error].name))
-			break;
+	for
+		EACH(call, calls)
+	if (!strcmp(argv[1], calls[call].name))
+		break;
+	for
+		EACH(error, errors)
+	if (!strcmp(argv[2], errors[error].name))
+		break;
 	if (call == sizeof(calls) / sizeof(calls[0]) || error == sizeof(errors) / sizeof(errors[0]))
 		errx(2, "no such call or errno: %s %s", argv[1], argv[2]);
 	errors[error].prepare();

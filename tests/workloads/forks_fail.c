@@ -11,7 +11,7 @@
 
 int main(int argc, char **argv)
 {
-	struct rlimit one = { 1, 1 };
+	struct rlimit one = {1, 1};
 	unsigned long n;
 	pid_t pid;
 

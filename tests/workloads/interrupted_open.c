@@ -3,8 +3,8 @@
  * interrupted_open RESTARTED INTERRUPTED: opens a FIFO whose writer comes late, while signals arrive.
  *
  * A child sends one signal at a time, whenever the opener sleeps: first RESTARTED whose handler has SA_RESTART, then
- * INTERRUPTED whose handler has not. The opener calls open again after each EINTR, of which it must see INTERRUPTED. Then
- * the child opens the other end. Both are one process name. Works in the current directory, which must be its own.
+ * INTERRUPTED whose handler has not. The opener calls open again after each EINTR, of which it must see INTERRUPTED.
+ * Then the child opens the other end. Both are one process name. Works in the current directory, which must be its own.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -29,7 +29,7 @@ static void handle(int number)
 
 static void on(int number, int flags)
 {
-	struct sigaction action = { .sa_handler = handle, .sa_flags = flags };
+	struct sigaction action = {.sa_handler = handle, .sa_flags = flags};
 
 	sigaction(number, &action, NULL);
 }

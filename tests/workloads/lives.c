@@ -23,7 +23,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	ms = atol(argv[1]);
-	left = (struct timespec){ ms / 1000, ms % 1000 * 1000000 };
+	left = (struct timespec){ms / 1000, ms % 1000 * 1000000};
 	while (nanosleep(&left, &left))
 		;
 	return 0;

@@ -4,8 +4,8 @@
  * that come and go.
  *
  * Names, and so comms, are PREFIX and six digits, of symbolic links in the working directory. The cgroups are
- * CGROUP/PREFIX-NUMBER.service: each is made, gets its share of the processes from their fork on (CLONE_INTO_CGROUP), and
- * is removed with their names when they have ended. Needs Linux 5.7.
+ * CGROUP/PREFIX-NUMBER.service: each is made, gets its share of the processes from their fork on (CLONE_INTO_CGROUP),
+ * and is removed with their names when they have ended. Needs Linux 5.7.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -33,8 +33,8 @@ static void start(int cgroup, unsigned long number)
 		.exit_signal = SIGCHLD,
 		.cgroup = cgroup,
 	};
-	static char *environment[] = { NULL };
-	char name[16], *argv[] = { name, NULL };
+	static char *environment[] = {NULL};
+	char name[16], *argv[] = {name, NULL};
 	long pid;
 
 	name_of(number, name);

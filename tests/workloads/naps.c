@@ -5,7 +5,7 @@
 
 int main(int argc, char **argv)
 {
-	struct timespec nap = { 0, 1000000 };
+	struct timespec nap = {0, 1000000};
 	unsigned long n;
 
 	for (n = argc > 1 ? strtoul(argv[1], NULL, 10) : 0; n; n--)

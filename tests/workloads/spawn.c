@@ -17,7 +17,7 @@ static unsigned long counts[65536];
 
 static void start(char **argv)
 {
-	static char *environment[] = { NULL };
+	static char *environment[] = {NULL};
 	pid_t pid = vfork();
 
 	if (pid < 0)
