@@ -65,6 +65,11 @@ def metric(kind: str = "counter", *, budget: int = 1000, idle: float = 3600.0, l
     return Metric("probed_x_total", kind, "Help.", (), {}, of, value, 1e-9, bounds, budget, idle)  # type: ignore[arg-type]
 
 
+def series_of_each(kind: str) -> int:
+    """Return how many series a label set is: of a histogram its buckets, +Inf, `_sum` and `_count`."""
+    return len(BOUNDS) + 3 if kind == "histogram" else 1
+
+
 def table(of: Metric, clock: Clock | None = None, decode: Decode | None = None) -> SeriesTable:
     """Return the metric's table; `decode` instead of the decoder of its label."""
     return table_in(ledger(), of, clock, decode)

@@ -164,14 +164,14 @@ def _series(usages: Sequence[SeriesUsage]) -> list[Family]:
         _by_metric(
             "gauge",
             "probed_series",
-            "Series of the metric on this page, the one that counts the rest included.",
+            "Series of the metric on this page as Prometheus counts them, of a histogram those of all its buckets.",
             usages,
             [usage.series for usage in usages],
         ),
         _by_metric(
             "gauge",
             "probed_series_budget",
-            "Series that the metric may have at most.",
+            "Series that the metric may have at most, counted in the same way.",
             usages,
             [usage.budget for usage in usages],
         ),

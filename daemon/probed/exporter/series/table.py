@@ -34,10 +34,15 @@ LEAST_KEYS = 1 << 12
 NUMBERS_BY_ROW = frozenset({"values", "buckets", "sums"})
 """Members of `Family` that have one row for each series."""
 
+SERIES_BESIDE_BOUNDS = 3
+"""Series of one label set of a histogram beside one for each bound: the bucket +Inf, `_sum` and `_count`."""
+
 
 @dataclass(frozen=True, slots=True)
 class SeriesUsage:
     """How much of its budget a metric uses: series on the page, and the events so far that went to `other`.
+
+    `series` and `budget` count as Prometheus does: a label set of a histogram is several series.
 
     `expired` is how many events the series had that have left the page.
     """
@@ -188,8 +193,9 @@ class SeriesTable:
 
     def usage(self) -> SeriesUsage:
         """Return how much of the budget is used, as of the last `family`."""
-        budget = self._budget
-        return SeriesUsage(self._metric.name, len(budget), self._metric.budget, budget.overflowed, self.expired)
+        budget, metric = self._budget, self._metric
+        each = len(metric.bounds) + SERIES_BESIDE_BOUNDS if metric.type == "histogram" else 1
+        return SeriesUsage(metric.name, each * len(budget), each * metric.budget, budget.overflowed, self.expired)
 
 
 def _by_cell(cells: NDArray[Any], times: NDArray[Any] | None) -> NDArray[Any]:

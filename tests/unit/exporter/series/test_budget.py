@@ -11,7 +11,7 @@ import pytest
 
 from probed.exporter.series.budget import WINDOW_SECONDS
 from probed.exporter.series.table import SeriesTable, SeriesUsage
-from support.unit.series_tables import Clock, events, metric, observed, shown, table
+from support.unit.series_tables import Clock, events, metric, observed, series_of_each, shown, table
 
 SERVICES = [f"service{number}" for number in range(10)]
 
@@ -45,6 +45,14 @@ def test_within_the_budget_there_is_no_other(clock: Clock) -> None:
     series.add_events(events("aabb"))
     assert shown(series.family()) == {"a": 2, "b": 2}
     assert series.usage() == SeriesUsage("probed_x_total", 2, 3, 0)
+
+
+def test_a_label_set_of_a_histogram_is_as_many_series_as_it_has_buckets_and_three(clock: Clock) -> None:
+    histogram = metric("histogram", budget=5)
+    assert len(histogram.bounds) == 2
+    series = table(histogram, clock)
+    series.add_events(events(["a", "b"]))
+    assert series.usage() == SeriesUsage("probed_x_total", 2 * 5, 5 * 5, 0)
 
 
 def test_a_budget_of_one_is_other_alone(clock: Clock) -> None:
@@ -230,4 +238,6 @@ def test_a_hundred_thousand_names_add_up(kind: str, clock: Clock) -> None:
     family = series.family()
     assert len(family.labels) == 1000
     assert int((family.buckets if kind == "histogram" else family.values).sum()) == 100_003
-    assert series.usage() == SeriesUsage("probed_x_total", 1000, 1000, 100_003 - 999)
+    assert series.usage() == SeriesUsage(
+        "probed_x_total", 1000 * series_of_each(kind), 1000 * series_of_each(kind), 100_003 - 999
+    )

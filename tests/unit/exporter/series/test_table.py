@@ -30,6 +30,7 @@ from support.unit.series_tables import (
     ledger,
     metric,
     observed,
+    series_of_each,
     shown,
     table,
 )
@@ -97,8 +98,9 @@ def test_tables_agree_with_counting_event_by_event(kind: str, budget: int, steps
                 }
                 for name, (_, total) in observed(family).items():
                     assert total == sum(page[name,]) * 1e-9
+            each = series_of_each(kind)
             assert series.usage() == SeriesUsage(
-                "probed_x_total", len(page), budget, reference.overflowed, reference.expired
+                "probed_x_total", each * len(page), each * budget, reference.overflowed, reference.expired
             )
             assert series.expired == reference.expired
 
