@@ -71,9 +71,8 @@ static __always_inline void look(struct saw *saw, struct task_struct *task)
 	saw->parent_tgid = READ(parent, tgid);
 #endif
 #ifdef CHECK_task_struct_group_leader
-	struct task_struct *leader = READ(task, group_leader);
-
-	saw->leader_tgid = READ(leader, tgid);
+	/* Not through the leader's own members, which may be elsewhere too. */
+	saw->leader_tgid = READ(task, group_leader) == task ? (u32)(bpf_get_current_pid_tgid() >> 32) : 0;
 #endif
 #ifdef CHECK_task_struct_exit_code
 	saw->exit_code = READ(task, exit_code);

@@ -41,7 +41,7 @@ class Stage:
 
 def rules() -> dict[str, Any]:
     """Return rules in which every alert of probed fires at once: those of deploy/prometheus wait for longer."""
-    condition = "sum by (instance, unit) (probed_process_forks_total) > 0"
+    condition = "sum by (instance, unit) (probed_process_forks_total) >= 0"
     return {"groups": [{"name": "all", "rules": [{"alert": name, "expr": condition} for name in ALERTS]}]}
 
 

@@ -108,7 +108,7 @@ def _losses() -> list[Panel]:
             "The program's hook was running on that CPU already. No program saw these events, so they are not among "
             "the lost ones.",
             "cps",
-            {"{{instance}} {{probe}} {{program}}": f"{rate(MISSED, 'instance, probe, program')} > 0"},
+            {"{{instance}} {{probe}} {{program}}": f"{rate(MISSED, 'instance, probe, program')}"},
             axis="runs a second",
         ), 12),
         narrow(graph(
