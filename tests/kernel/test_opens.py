@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from support.cgroup2 import Cgroups, run_in
-from support.kernel_fixtures import Install
-from support.running_daemon import Daemon, Page, rise
+from support.kernel_fixtures import Install, Start
+from support.running_daemon import Daemon, Page, rise, site
 
 FAILURES = "probed_open_failures_total"
 OPENS = "probed_opens_total"
+CALL_FAILURES = "probed_syscall_failures_total"
+EXEC_FAILURES = "probed_process_exec_failures_total"
 ERRNOS = ("ENOENT", "EACCES", "ENOTDIR", "ELOOP", "EMFILE")
 
 
@@ -86,9 +88,26 @@ def test_an_open_that_returns_eintr_is_a_failure(daemon: Daemon, install: Instal
     assert more == INTERRUPTED
 
 
+def test_the_probe_syscalls_counts_eintr_and_no_restart(daemon: Daemon, install: Install, tmp_path: Path) -> None:
+    before = daemon.scrape()
+    after = interrupted_open(daemon, install("interrupted_open"), tmp_path, RESTARTED, INTERRUPTED)
+    assert rise(before, after, CALL_FAILURES, syscall="openat", errno="EINTR") == INTERRUPTED
+    assert not [errno for errno in after.by("errno", CALL_FAILURES) if errno.startswith("ERESTART")]
+
+
 def test_a_thread_counts_under_the_name_of_its_process(daemon: Daemon, install: Install) -> None:
     program = install("named_thread")
     subprocess.run([program, "a-thread", "1013"], check=True)
     page = daemon.scrape()
     assert page.total(FAILURES, comm=program.name) == 1_013
-    assert page.total("probed_process_exec_failures_total", comm=program.name) == 1_013
+    assert page.total(EXEC_FAILURES, comm=program.name) == 1_013
+
+
+THREAD_COMM = {"add_labels": {"thread_comm": {"field": "thread_comm", "decoder": "comm"}}}
+
+
+@pytest.mark.parametrize(("probe", "metric"), [("open_failures", FAILURES), ("process", EXEC_FAILURES)])
+def test_a_site_can_show_the_name_of_the_thread(start: Start, install: Install, probe: str, metric: str) -> None:
+    daemon, program = start(site({probe: {"metrics": {metric: THREAD_COMM}}})), install("named_thread")
+    subprocess.run([program, "a-thread", "1013"], check=True)
+    assert daemon.scrape().by("thread_comm", metric, comm=program.name) == {"a-thread": 1_013}
