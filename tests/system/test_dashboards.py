@@ -60,7 +60,11 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             "scrape_configs": [{"job_name": "probed", "static_configs": targets}],
         }
         with prometheus(folder / "prometheus", configuration) as server:
-            until(lambda: server.value("sum(count_over_time(up[1h]))") >= SCRAPES, f"{SCRAPES} scrapes")
+            # A scraper sees new series at 0 first; from then on they move.
+            moved = "count(sum by (unit) (rate(probed_open_failures_total[10s])) > 0) or vector(0)"
+            until(lambda: server.value(moved) > 0, "counts that rise")
+            before = server.value("sum(count_over_time(up[1h]))")
+            until(lambda: server.value("sum(count_over_time(up[1h]))") >= before + SCRAPES, f"{SCRAPES} scrapes")
             now = server.query("time()")[0].value
             yield Stage(server, daemon, trouble, Period(now - SCRAPES, now))
 
