@@ -134,7 +134,7 @@ def test_every_shipped_probe_is_up_with_two_capabilities(guest: Guest) -> None:
 
 
 def test_check_loads_every_probe_for_root_too(guest: Guest) -> None:
-    assert guest.seen["check"].count("(attaches here)") == 11
+    assert guest.seen["check"].count("(attaches here)") == 13
 
 
 def test_execs_are_counted_by_parent_and_unit(guest: Guest) -> None:

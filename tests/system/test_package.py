@@ -117,7 +117,7 @@ def test_the_command_is_there_for_everybody(probed: Installed) -> None:
     machine = probed.machine
     listed = machine.run("setpriv", "--reuid=nobody", "--clear-groups", "probed", "list")
     assert {line.partition(":")[0] for line in listed.splitlines() if line[:1].strip()} == set(SHIPPED)
-    assert machine.run("probed", "check", "--host").count("(attaches here)") == 11
+    assert machine.run("probed", "check", "--host").count("(attaches here)") == 13
 
 
 def test_101_processes_of_a_unit_are_101(probed: Installed) -> None:
