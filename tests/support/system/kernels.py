@@ -20,8 +20,8 @@ from support.system.rootfs import HARNESS, rootfs, suite
 CACHE: Final = Path(__file__).parents[3] / ".cache" / "vms"
 KERNELS: Final = ("5.10", "6.1", "6.12", "7.2")
 
-PATIENCE: Final = 240.0
-"""Seconds from power on to power off: a quarter of that is usual. A guest that hangs is started once more."""
+PATIENCE: Final = 900.0
+"""Seconds from power on to power off: a tenth of that on a quiet machine. A guest that hangs is started once more."""
 
 
 def disks(cache: Path = CACHE) -> Path:
