@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from support.system.machine import Machine, Service
 
 EXECS = "probed_process_execs_total"
 LIFETIMES = "probed_process_lifetime_seconds_count"
+
+PORT = 9806
 
 USER = "somebody"
 UID = 1000
@@ -43,6 +46,14 @@ def units(page: Page, program: Path) -> tuple[dict[str, float], dict[str, float]
 def once(unit: str) -> tuple[dict[str, float], dict[str, float]]:
     """Return what `units` says when one process began and ended in a unit."""
     return {unit: 1}, {unit: 1}
+
+
+@pytest.fixture(scope="module")
+def probed(machine: Machine) -> Iterator[Service]:
+    """A daemon of these tests alone: in one that has run for long the names of other tests may have all rows."""
+    service = Service(machine, PORT).wait_until_ready()
+    yield service
+    service.stop()
 
 
 @pytest.fixture(scope="module")
