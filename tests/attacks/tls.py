@@ -13,6 +13,7 @@ import struct
 import subprocess
 import time
 from collections import deque
+from collections.abc import Callable
 
 from attacks.target import NOTHING_YET, Target, hold, say
 
@@ -71,7 +72,7 @@ def tls_garbage(target: Target, end: float) -> None:
     def record(kind: int, length: int) -> bytes:
         return struct.pack(">BHH", kind, 0x303, length) + chance.randbytes(min(length, 20_000))
 
-    odd = [
+    odd: list[Callable[[], bytes]] = [
         lambda: chance.randbytes(chance.randrange(1, 5000)),
         lambda: record(chance.randrange(256), chance.randrange(1 << 16)),
         lambda: b"\x16\x03\x01\xff\xff" + begun[5:],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Final
@@ -63,13 +63,13 @@ def _time(setup: Setup, call: str) -> float:
     return min(times) / {"ns": 1, "µs": 1e3}[unit]
 
 
-Variants = dict[str, partial[AbstractContextManager[object]]]
+Variants = dict[str, Callable[[], AbstractContextManager[None]]]
 
 
 def _variants(setup: Setup) -> Variants:
     probes = {name: {"cgroups": None, name: None} for name in SHIPPED if name != "cgroups"}
     variants: Variants = {
-        "without": partial(nullcontext),
+        "without": nullcontext,
         "empty on sys_enter": partial(_empty_programs, "sys_enter"),
         "empty on sys_exit": partial(_empty_programs, "sys_exit"),
         "empty on both": partial(_empty_programs, "sys_enter", "sys_exit"),

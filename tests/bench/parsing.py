@@ -43,5 +43,5 @@ def _fold(name: str) -> list[str | None]:
     found = []
     for rules in fold_defaults.RULES.values():
         resolved = [FoldRule(rule.match, rule.replace) for rule in rules]
-        found.append(folded(lambda value: bytes(value).decode(), resolved)(name.encode()))  # type: ignore[arg-type]
+        found.append(folded(lambda value: bytes(value).decode(), resolved)(name.encode()))
     return found

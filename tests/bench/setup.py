@@ -39,8 +39,8 @@ class Setup:
         compileall.compile_dir(ROOT / "daemon" / "probed", quiet=1)
         workload_programs.compile_workloads(self.folder)
         for source in HERE.glob("*.c"):
-            command = ["cc", "-static", "-O2", "-Wall", "-Werror", "-o", self.folder / source.stem, source]
-            subprocess.run(command, check=True)
+            compiled = self.folder / source.stem
+            subprocess.run(["cc", "-static", "-O2", "-Wall", "-Werror", "-o", str(compiled), str(source)], check=True)
 
     def run(self, program: str, *arguments: object) -> list[float]:
         """Run a workload in the folder, and return the numbers that it prints."""

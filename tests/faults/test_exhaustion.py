@@ -74,6 +74,10 @@ def test_no_process_for_another_exporter(hasten: StartHasty, install: Install) -
     assert page.lost("process") == 0
 
 
+def wait_for_ring(daemon: Hasty, size: int) -> None:
+    until(lambda: daemon.scrape().value("probed_ring_bytes", probe="misfit") == size, "it is loaded")
+
+
 def test_no_descriptor_in_the_supervisor(hasten: StartHasty, install: Install) -> None:
     """At each of these limits something else is the first that finds none."""
     daemon, spawner, program = hasten(ours("process", "misfit")), install("spawn"), install("exits")
@@ -87,7 +91,7 @@ def test_no_descriptor_in_the_supervisor(hasten: StartHasty, install: Install) -
         if page.value(SUCCESSFUL) == 0:
             page = daemon.reload()
         assert page.value(SUCCESSFUL) == 1, spare
-        until(lambda ring=ring: daemon.scrape().value("probed_ring_bytes", probe="misfit") == ring, "it is loaded")
+        wait_for_ring(daemon, ring)
     assert "too many files are open here: raise LimitNOFILE=" in daemon.log()
     assert "Traceback" not in daemon.log()
     until(lambda: open_files(daemon.supervisor) == base, "no descriptor is left behind")

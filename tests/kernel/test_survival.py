@@ -30,7 +30,7 @@ from probed.ipc.manifest import Start as Starting
 from probed.supervisor.exporter_process import Exporting
 from probed.supervisor.hooks import Hooks
 from support.kernel_fixtures import Install, Start
-from support.running_daemon import PATIENCE, Page, site, until
+from support.running_daemon import PATIENCE, Daemon, Page, site, until
 
 KILLS = 200
 LONGEST = 0.9
@@ -207,13 +207,17 @@ def test_a_loader_that_is_killed_at_a_reload_costs_no_event(start: Start, instal
         assert (page.lost(probe), page.emitted(probe)) == (0, page.accounted(probe)), probe
 
 
+def wait_for_another_exporter(daemon: Daemon, dead: int) -> None:
+    until(lambda: daemon.exporter not in (0, dead) and daemon.is_ready(), "there is another exporter")
+
+
 def test_counters_go_on_when_the_exporter_is_killed(start: Start, install: Install) -> None:
     daemon, program = start(), install("exits")
     for kills in (1, 2, 3):
         subprocess.run([install("spawn"), "101", program], check=True, stdout=subprocess.DEVNULL)
         before, dead = daemon.scrape(), daemon.exporter
         daemon.kill_exporter()
-        until(lambda dead=dead: daemon.exporter not in (0, dead) and daemon.is_ready(), "there is another exporter")
+        wait_for_another_exporter(daemon, dead)
         page = daemon.scrape()
         assert page.total("probed_process_execs_total", comm=program.name) == 101 * kills
         assert page.total("probed_process_lifetime_seconds_count", comm=program.name) == 101 * kills

@@ -100,7 +100,10 @@ class Soak:
             thread.join()
 
     def _storm(self) -> None:
-        commands = ([self._spawner, str(SPAWNED), self._program], [self._opener, "openat", "ENOENT", str(OPENED)])
+        commands: tuple[list[str | Path], ...] = (
+            [self._spawner, str(SPAWNED), self._program],
+            [self._opener, "openat", "ENOENT", str(OPENED)],
+        )
         while not self._enough.wait(0.5):
             for command in commands:
                 subprocess.run(command, cwd=self._folder, check=True, stdout=subprocess.DEVNULL)

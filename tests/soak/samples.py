@@ -61,7 +61,7 @@ def _process(pid: int) -> Process:
 
 def _bpf_objects(pid: int) -> dict[tuple[str, str], int]:
     """Return the bytes of every map and program that a process has, by kind and id. Source: proc_pid_fdinfo(5)."""
-    objects = {}
+    objects: dict[tuple[str, str], int] = {}
     for file in Path(f"/proc/{pid}/fdinfo").iterdir():
         fields = {key: text.strip() for key, _, text in (line.partition(":") for line in file.read_text().splitlines())}
         for kind in ("map_id", "prog_id"):

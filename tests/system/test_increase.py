@@ -186,8 +186,8 @@ def configuration(jobs: tuple[str, ...], daemons: Mapping[str, Daemon]) -> dict[
 def settle(seen: Seen) -> None:
     """Wait until each job has had enough scrapes after now."""
     now = next(iter(seen.servers.values())).value("time()")
-    for job, interval in INTERVALS.items():
-        until(lambda job=job, end=now + SETTLED * interval: seen.last_scrape(job) > end, f"{job} is over", PATIENCE)  # type: ignore[misc]
+    ends = {job: now + SETTLED * interval for job, interval in INTERVALS.items()}
+    until(lambda: all(seen.last_scrape(job) > end for job, end in ends.items()), "every job is over", PATIENCE)
 
 
 @pytest.fixture(scope="module")

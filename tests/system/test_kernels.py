@@ -104,8 +104,8 @@ def guests(
     if not shutil.which("qemu-system-x86_64") or not shutil.which("mkfs.ext4"):
         pytest.skip("other kernels run in QEMU, from a disk: install qemu-system-x86 and e2fsprogs")
     deb, disks, folder = build(), kernels.disks(), tmp_path_factory.mktemp("kernels")
-    params = (getattr(item, "callspec", None) for item in request.session.items if "guest" in item.fixturenames)
-    chosen = dict.fromkeys(spec.params["guest"] for spec in params if spec)
+    params = (getattr(item, "callspec", None) for item in request.session.items)
+    chosen = dict.fromkeys(spec.params["guest"] for spec in params if spec and "guest" in spec.params)
     with ThreadPoolExecutor(2) as pool:
         yield {kernel: pool.submit(boot, kernel, folder / kernel, deb, disks) for kernel in chosen}
 

@@ -72,7 +72,7 @@ def both(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collection]:
         both = Collection(Build("1", "3", "", "6"), Process(1.0), 1, statm.fileno(), Clock())
         for name in "ab":
             both.add(LoadedProbe(name, "1", None, 0, (), (), ()), {})
-        failures = dict.fromkeys(REASONS, 0)
+        failures: dict[str, int] = dict.fromkeys(REASONS, 0)
         probes = tuple(ProbeStatus(name, "Text.", True, "", "", failures) for name in "ab")
         both.status = Status(probes, "0.26", True, 1.0, 0)
         yield both

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from probed.exporter import collector
 from probed.exporter.arrays.dtypes import dtype
@@ -39,7 +40,7 @@ LAYOUT = Map("opens", "percpu_hash", KEY, MAP_ENTRIES)
 ANNOUNCEMENT = np.dtype([("id", "<u8"), ("kind", "<u4"), ("pad", "<u4"), ("path", "V496")])
 
 
-def announcements(of: list[tuple[int, int, str]]) -> np.ndarray:
+def announcements(of: list[tuple[int, int, str]]) -> NDArray[Any]:
     rows = [(number, kind, 0, np.void(path.encode().ljust(496, b"\0"))) for number, kind, path in of]
     return np.array(rows, ANNOUNCEMENT)
 
@@ -74,11 +75,11 @@ class Kernel:
 
     # As a CountMap.
 
-    def read(self) -> tuple[np.ndarray, np.ndarray]:
+    def read(self) -> tuple[NDArray[Any], NDArray[Any]]:
         self.last_keys = np.array([(number,) for number in self.opens], dtype(KEY))
         return self.last_keys, np.fromiter(self.opens.values(), np.uint64, len(self.opens))
 
-    def delete(self, keys: np.ndarray) -> None:
+    def delete(self, keys: NDArray[Any]) -> None:
         for number in keys["cgroup"].tolist():
             self.opens.pop(number, None)
 

@@ -59,9 +59,14 @@ class Kernel:
 
 
 def drain(ring: Ring, limit: int = 1000) -> list[int]:
-    numbers = ring.batch(limit)["number"].tolist()
+    numbers: list[int] = ring.batch(limit)["number"].tolist()
     ring.release()
     return numbers
+
+
+def unaccounted(ring: Ring, sent: int) -> int:
+    """Return how many events are unaccounted when the programs have counted `sent`."""
+    return ring.unaccounted(lambda: sent)
 
 
 def test_an_empty_ring_gives_an_empty_batch() -> None:
@@ -226,11 +231,11 @@ def test_the_highest_fill_is_that_before_a_release() -> None:
 def test_nothing_is_unaccounted_when_the_ring_has_the_events_that_the_programs_count() -> None:
     kernel = Kernel()
     ring = kernel.ring()
-    assert ring.unaccounted(lambda: 0) == 0
+    assert unaccounted(ring, 0) == 0
     for number in range(11):
         kernel.submit(number)
     drain(ring, 7)
-    assert [ring.unaccounted(lambda sent=sent: sent) for sent in (7, 9, 11)] == [0, 0, 0]
+    assert [unaccounted(ring, sent) for sent in (7, 9, 11)] == [0, 0, 0]
 
 
 def test_events_that_are_submitted_while_both_are_read_are_accounted_for() -> None:
@@ -252,7 +257,7 @@ def test_a_record_that_is_reserved_and_not_submitted_is_accounted_for() -> None:
         kernel.submit(number)
     kernel.submit(5, BUSY)
     assert drain(ring) == [2, 3]
-    assert [ring.unaccounted(lambda sent=sent: sent) for sent in (2, 3)] == [0, 0]
+    assert [unaccounted(ring, sent) for sent in (2, 3)] == [0, 0]
 
 
 def test_events_that_only_one_side_counts_are_unaccounted() -> None:
@@ -262,7 +267,7 @@ def test_events_that_only_one_side_counts_are_unaccounted() -> None:
         kernel.submit(number)
     drain(ring)
     kernel.submit(11)
-    assert [ring.unaccounted(lambda sent=sent: sent) for sent in (8, 10, 11, 12, 13, 17)] == [3, 1, 0, 0, 1, 5]
+    assert [unaccounted(ring, sent) for sent in (8, 10, 11, 12, 13, 17)] == [3, 1, 0, 0, 1, 5]
 
 
 def test_discarded_records_are_no_events_that_the_programs_count() -> None:
@@ -271,4 +276,4 @@ def test_discarded_records_are_no_events_that_the_programs_count() -> None:
     for flags in (0, DISCARDED, 0):
         kernel.submit(2, flags)
     drain(ring)
-    assert [ring.unaccounted(lambda sent=sent: sent) for sent in (1, 2, 3)] == [1, 0, 1]
+    assert [unaccounted(ring, sent) for sent in (1, 2, 3)] == [1, 0, 1]

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator
+from typing import Any
 
-import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from probed.exporter.series.budget import WINDOW_SECONDS
 from probed.exporter.series.table import SeriesTable, SeriesUsage
@@ -67,7 +68,7 @@ def test_a_program_called_other_is_not_the_overflow(clock: Clock) -> None:
     assert shown(series.family()) == {r"\other": 2, r"\\\other": 2, "other": 1}
 
 
-def batches(names: list[str], size: int) -> Iterator[np.ndarray]:
+def batches(names: list[str], size: int) -> Iterator[NDArray[Any]]:
     for at in range(0, len(names), size):
         yield events(names[at : at + size])
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probed.exporter.arrays.dtypes import dtype
+from probed.exporter.bpf.map_reader import CountMap
 from probed.exporter.bpf.map_source import KnownCgroups, MapSource
 from probed.exporter.decoders import decoder
 from probed.exporter.series import budget as budget_module
@@ -162,7 +164,8 @@ def test_several_labels_and_a_condition_agree_with_counting_event_by_event(
         for at, (comm, errno, delta, kind) in enumerate(batch):
             array[at] = (np.void(comm.ljust(16, b"\0")), errno, delta, kind)
             if kind == 1:
-                exact[tuple(d(v) for d, v in zip(decoders, (comm, errno, delta), strict=True))] += 1
+                values: list[int | bytes] = [comm, errno, delta]
+                exact[tuple(decode(value) for decode, value in zip(decoders, values, strict=True))] += 1
         series.add_events(array)
     family = series.family()
     assert dict(zip(family.labels, family.values.tolist(), strict=True)) == exact
@@ -229,7 +232,9 @@ class Kernel:
     def __init__(self, maps: int = 1) -> None:
         self._maps = [CountMapOfTest() for _ in range(maps)]
         layout = Map("names", "percpu_hash", Record(28, FIELDS[1:2]), 1 << 14)
-        self._sources = [MapSource(each, layout, ledger(), KnownCgroups(lambda: None, set)) for each in self._maps]
+        self._sources = [
+            MapSource(cast(CountMap, each), layout, ledger(), KnownCgroups(lambda: None, set)) for each in self._maps
+        ]
 
     def scrape(self, series: SeriesTable, *contents: dict[str, int]) -> None:
         for each, content in zip(self._maps, contents, strict=True):
