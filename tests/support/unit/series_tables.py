@@ -17,22 +17,13 @@ from probed.exporter.decoders import decoder
 from probed.exporter.exposition.family import Family
 from probed.exporter.series.table import SeriesTable
 from probed.ipc.manifest import Field, Label, Metric, Record
+from support.unit.clock import Clock
 
 FIELDS = (Field("value_ns", "u64", 0, 1), Field("name", "char", 8, 16), Field("kind", "u32", 24, 1))
 EVENT = Record(28, FIELDS)
 BOUNDS = (1e-9, 1e-6)
 
 Decode = Callable[[int | bytes], str | None]
-
-
-class Clock:
-    """Seconds; `now` is set by the test."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def events(of: Iterable[bytes | str | tuple[bytes | str, int]]) -> NDArray[Any]:

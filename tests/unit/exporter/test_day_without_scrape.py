@@ -27,7 +27,8 @@ from probed.exporter.self_metrics.stats import ProbeNumbers
 from probed.exporter.series.scrapers import UNATTENDED, Scrape
 from probed.exporter.series.table import SeriesTable
 from probed.ipc.manifest import Field, Label, LoadedProbe, Map, Metric, Record
-from support.unit.series_tables import Clock, ledger, shown
+from support.unit.clock import Clock
+from support.unit.series_tables import ledger, shown
 
 DAY, BEAT_SECONDS = 86_400, 20
 OPENS, EXECS = 3, 5
@@ -45,7 +46,7 @@ def announcements(of: list[tuple[int, int, str]]) -> NDArray[Any]:
     return np.array(rows, ANNOUNCEMENT)
 
 
-class Kernel:
+class PlayedKernel:
     """The rings of two probes and one map; what finds the map or the ring full is lost."""
 
     def __init__(self) -> None:
@@ -91,7 +92,7 @@ def counter(name: str, context: Context, clock: Clock) -> SeriesTable:
 
 
 class PlayedProbe:
-    """A RunningProbe on the rings and the map of `Kernel`."""
+    """A RunningProbe on the rings and the map of `PlayedKernel`."""
 
     ring_fd = None
 
@@ -144,7 +145,7 @@ class Host:
     """A collection on a host whose tree of control groups is a folder, and whose clock the test moves."""
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.kernel, self.clock = Kernel(), Clock()
+        self.kernel, self.clock = PlayedKernel(), Clock()
         self.tree = root / "sys/fs/cgroup"
         self.tree.mkdir(parents=True)
         (root / "proc/self").mkdir(parents=True)

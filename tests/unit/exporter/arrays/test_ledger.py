@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from probed.exporter.arrays.ledger import Ledger
 from probed.exporter.bpf.map_deltas import Increments
 from probed.exporter.series.label_store import ROOM, Texts
-from support.unit.series_tables import Clock, events, metric, observed, shown, state, table_in
+from support.unit.clock import Clock
+from support.unit.series_tables import events, metric, observed, shown, state, table_in
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ KEY = Record(8, (Field("cgroup", "u64", 0, 1),))
 LAYOUT = Map("opens", "percpu_hash", KEY, ENTRIES)
 
 
-class Kernel:
+class CgroupCounts:
     """A map of counts by the id of a control group, and those that live."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Kernel:
         return self.announced
 
 
-def source_of(kernel: Kernel) -> MapSource:
+def source_of(kernel: CgroupCounts) -> MapSource:
     return MapSource(cast(CountMap, kernel), LAYOUT, ledger(), KnownCgroups(kernel.walk, kernel.removed))
 
 
@@ -68,7 +68,7 @@ def scrape(source: MapSource) -> int:
 def test_nothing_is_lost_when_control_groups_come_and_go(
     steps: list[tuple[list[tuple[int, int]], int, bool, bool]],
 ) -> None:
-    kernel = Kernel()
+    kernel = CgroupCounts()
     source = source_of(kernel)
     alive, made, done, counted = [1], 1, 0, 0
     for opens, births, walkable, announced in steps:
@@ -86,7 +86,7 @@ def test_nothing_is_lost_when_control_groups_come_and_go(
 
 
 def test_a_map_that_is_half_empty_is_left_alone() -> None:
-    kernel = Kernel()
+    kernel = CgroupCounts()
     kernel.content = dict.fromkeys(range(ENTRIES // 2), 1)
     source = source_of(kernel)
     assert [scrape(source), scrape(source)] == [4, 0]
@@ -94,7 +94,7 @@ def test_a_map_that_is_half_empty_is_left_alone() -> None:
 
 
 def test_entries_of_the_gone_leave_a_map_that_fills() -> None:
-    kernel = Kernel()
+    kernel = CgroupCounts()
     kernel.content = dict.fromkeys(range(ENTRIES), 1)
     kernel.living = {3, 5, 99}
     source = source_of(kernel)
@@ -105,7 +105,7 @@ def test_entries_of_the_gone_leave_a_map_that_fills() -> None:
 
 
 def test_one_that_came_after_the_last_reading_stays() -> None:
-    kernel = Kernel()
+    kernel = CgroupCounts()
     kernel.content = dict.fromkeys(range(5), 1)
     source = source_of(kernel)
     scrape(source)
@@ -115,7 +115,7 @@ def test_one_that_came_after_the_last_reading_stays() -> None:
 
 
 def test_entries_of_the_announced_as_removed_leave_without_a_walk_when_a_quarter_is_taken() -> None:
-    kernel = Kernel()
+    kernel = CgroupCounts()
     kernel.content = dict.fromkeys(range(3), 7)
     kernel.announced = {0, 2}
     source = source_of(kernel)
@@ -124,7 +124,7 @@ def test_entries_of_the_announced_as_removed_leave_without_a_walk_when_a_quarter
 
 
 def test_a_removed_one_that_is_still_to_be_read_is_read_before_it_leaves() -> None:
-    kernel = Kernel()
+    kernel = CgroupCounts()
     kernel.content = dict.fromkeys(range(3), 7)
     source = source_of(kernel)
     assert scrape(source) == 21

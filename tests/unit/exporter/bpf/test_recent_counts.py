@@ -31,7 +31,7 @@ LAYOUT = Map("opens", "percpu_hash", KEY, ENTRIES, recent=1)
 Steps = Iterator[None]
 
 
-class Kernel:
+class Programs:
     """The hash, one slot a CPU, and programs; `turn` lets the next of them make a step."""
 
     def __init__(self, turn: Callable[[], None]) -> None:
@@ -97,7 +97,7 @@ class Kernel:
 class Hash:
     """As a CountMap."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Programs) -> None:
         self._kernel = kernel
         self.read, self.delete = kernel.read_hash, kernel.delete
 
@@ -109,7 +109,7 @@ class Hash:
 class Slots:
     """As its Entries."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Programs) -> None:
         self.read, self.values = kernel.read_slots, kernel.values
 
 
@@ -121,7 +121,7 @@ class Machine:
         self._born = 1
         self.is_busy = True
         self._running: list[Steps] = [iter(()) for _ in range(CPUS)]
-        self.kernel = Kernel(self.turn)
+        self.kernel = Programs(self.turn)
         self.kernel.living = {1}
         self.source = MapSource(
             Hash(self.kernel), LAYOUT, ledger(), KnownCgroups(self.kernel.walk, set), RecentCounts(Slots(self.kernel))  # type: ignore[arg-type]

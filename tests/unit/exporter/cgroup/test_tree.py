@@ -12,20 +12,14 @@ from numpy.typing import NDArray
 
 from probed.exporter.cgroup import tree as cgroups
 from probed.exporter.cgroup.tree import MADE, REMOVED, RENAMED, WALK_SECONDS, Cgroups, mount_point
+from support.unit.clock import Clock
 
 EVENT = np.dtype([("id", "<u8"), ("kind", "<u4"), ("pad", "<u4"), ("path", "V496")])
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(0.0)
 
 
 def mounted(root: Path, lines: str) -> Path:

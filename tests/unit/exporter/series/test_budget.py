@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from probed.exporter.series.budget import WINDOW_SECONDS
 from probed.exporter.series.table import SeriesTable, SeriesUsage
-from support.unit.series_tables import Clock, events, metric, observed, series_of_each, shown, table
+from support.unit.clock import Clock
+from support.unit.series_tables import events, metric, observed, series_of_each, shown, table
 
 SERVICES = [f"service{number}" for number in range(10)]
 

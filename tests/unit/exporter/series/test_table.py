@@ -22,11 +22,11 @@ from probed.exporter.series import table as series_module
 from probed.exporter.series.budget import FACTOR, WINDOW_SECONDS
 from probed.exporter.series.table import SeriesTable, SeriesUsage
 from probed.ipc.manifest import Field, Label, Map, Metric, Record
+from support.unit.clock import Clock
 from support.unit.series_reference import Reference
 from support.unit.series_tables import (
     BOUNDS,
     FIELDS,
-    Clock,
     CountMapOfTest,
     events,
     ledger,
@@ -226,7 +226,7 @@ def test_a_dropped_event_is_counted_nowhere() -> None:
     assert (series.usage().overflowed, series.expired) == (0, 0)
 
 
-class Kernel:
+class CountMaps:
     """Maps of counts by name, and the sources that read them."""
 
     def __init__(self, maps: int = 1) -> None:
@@ -245,14 +245,14 @@ class Kernel:
 
 
 def test_kernel_counts_are_taken_over_and_not_added_up() -> None:
-    series, kernel = table(metric()), Kernel(2)
+    series, kernel = table(metric()), CountMaps(2)
     for more in (0, 1):
         kernel.scrape(series, {"a": 5 + more, "b": 7}, {"a": 100})
         assert shown(series.family()) == {"a": 105 + more, "b": 7}
 
 
 def test_kernel_counts_without_labels_are_one_series() -> None:
-    series, kernel = table(metric(labels=False)), Kernel(2)
+    series, kernel = table(metric(labels=False)), CountMaps(2)
     for more in (0, 1):
         kernel.scrape(series, {"a": 5 + more, "b": 7}, {"a": 100})
         assert series.family().values.tolist() == [112 + more]
@@ -277,7 +277,7 @@ def test_of_kernel_counts_nothing_is_lost_and_nothing_falls(
     with little_memory():
         clock = Clock()
         series = table(metric(budget=budget, idle=IDLE), clock)
-        kernel, content = Kernel(2), Counter[str]()
+        kernel, content = CountMaps(2), Counter[str]()
         before: dict[str, int] = {}
         for more, seconds in scrapes:
             content.update(more)
@@ -291,7 +291,7 @@ def test_of_kernel_counts_nothing_is_lost_and_nothing_falls(
 
 
 def test_of_kernel_counts_the_heaviest_have_the_rows() -> None:
-    series, kernel = table(metric(budget=3)), Kernel()
+    series, kernel = table(metric(budget=3)), CountMaps()
     kernel.scrape(series, {"light": 1, "heavy": 900, "middle": 90, "small": 9})
     assert shown(series.family()) == {"other": 10, "heavy": 900, "middle": 90}
     kernel.scrape(series, {"light": 5, "heavy": 900, "middle": 91, "small": 9})
@@ -300,7 +300,7 @@ def test_of_kernel_counts_the_heaviest_have_the_rows() -> None:
 
 def test_a_kernel_count_that_was_idle_comes_again_with_what_is_new() -> None:
     clock = Clock()
-    series, kernel = table(metric(idle=10.0), clock), Kernel()
+    series, kernel = table(metric(idle=10.0), clock), CountMaps()
     kernel.scrape(series, {"a": 5, "b": 7})
     series.family()
     clock.now += 11
