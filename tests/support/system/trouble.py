@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A unit in trouble: it spawns, crashes, cannot exec and cannot open, again and again, while the context is open."""
+"""A unit in trouble spawns, crashes, fails to exec and fails to open while the context is open."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ WORKLOADS: Final = ("exits", "exit_kinds", "fail_opens", "spawn")
 
 
 class Trouble:
-    """Programs with names that nobody else has, and a thread that runs them."""
+    """Programs with fresh names, and a thread that runs the programs."""
 
     def __init__(self, folder: Path) -> None:
-        """Compile them into `folder`, which is also where they run."""
+        """Compile the programs into `folder`, their working directory."""
         compile_workloads(folder, *WORKLOADS)
         self.programs = {workload: install(folder, workload) for workload in WORKLOADS}
         self._folder = folder
@@ -53,4 +53,4 @@ class Trouble:
             (opens, "openat", "ENOENT", "101"),
             (opens, "openat", "EMFILE", "101"),
         ):
-            run_in(group, *command, cwd=self._folder)  # which is where the core goes
+            run_in(group, *command, cwd=self._folder)  # the folder of a core file
