@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The contract of every folder in probes/, whatever is there."""
+"""The contract of every folder in probes/."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ def folder(request: pytest.FixtureRequest) -> Path:
     return request.param  # type: ignore[no-any-return]
 
 
-def test_there_are_probes() -> None:
+def test_probes_are_found() -> None:
     assert len(FOLDERS) >= 3
 
 
@@ -47,7 +47,7 @@ def test_the_readme_explains_every_metric_and_label(folder: Path) -> None:
         assert f"`{name}{labels}`" in readme
 
 
-def test_the_readme_says_what_it_costs_and_cannot_see(folder: Path) -> None:
+def test_the_readme_has_cost_and_limits(folder: Path) -> None:
     headings = re.findall(r"^## (.*)$", (folder / "README.md").read_text(), re.MULTILINE)
     assert {"How it counts", "What it costs", "What it cannot see"} <= set(headings)
 
@@ -59,7 +59,7 @@ def test_every_program_says_its_tracepoint_s_arguments(folder: Path) -> None:
         assert re.search(pattern, source), name
 
 
-def test_times_come_from_the_clock_that_goes_on_in_sleep(folder: Path) -> None:
+def test_times_come_from_the_boot_clock(folder: Path) -> None:
     """Lifetimes are differences to start_boottime, and no step of the wall clock may be one. Source: bpf-helpers(7)."""
     source = (folder / f"{folder.name}.bpf.c").read_text()
     assert set(re.findall(r"\bbpf_ktime_\w+", source)) <= {"bpf_ktime_get_boot_ns"}
@@ -77,7 +77,7 @@ def test_the_shipped_configuration_runs_them_all() -> None:
 
 
 def test_the_readme_s_probe_is_the_one_that_the_kernel_tests_run() -> None:
-    """What a newcomer copies from README.md is what `tests/kernel/test_own_probe.py` shows to work."""
+    """The example in README.md is the probe that `tests/kernel/test_own_probe.py` runs."""
     readme = (ROOT / "README.md").read_text()
     example = ROOT / "tests/kernel/probes/wakeups"
     assert (example / "wakeups.bpf.c").read_text() in readme
