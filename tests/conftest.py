@@ -11,6 +11,7 @@ under the name, however busy the machine is.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 from collections import Counter
@@ -36,8 +37,11 @@ FOLDERS = {"unit": "unit", "kernel": "kernel", "faults": "kernel", "system": "sy
 REQUIRE_KERNEL = "PROBED_REQUIRE_KERNEL"
 GUEST = {"test_kernels", "test_kernel_states"}
 """Files with tests in virtual machines."""
-STORM = {"test_cardinality", "test_cgroup_burst"}
-"""Files with tests that fill the budgets of every daemon: they run last, and beside no other test."""
+STORM = {
+    *("test_abuse", "test_bench", "test_execs", "test_loss", "test_opens", "test_soak", "test_survival"),
+    *("test_cgroup_burst", "test_cardinality"),
+}
+"""Files with tests that load every daemon of the machine, its rings and its budgets: no other test runs beside them."""
 PROMETHEUS = {"test_alerts", "test_dashboards", "test_fleet", "test_increase", "test_scrape", "test_web"}
 """Files with tests that mostly wait for scrapes of their own daemons."""
 SLOW = {
@@ -72,11 +76,11 @@ def why_no_system() -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test by its folder and its file, and put storms last.
+    """Mark every test by its folder and its file, and put storms last, the one that fills all budgets at the very end.
 
     pytest-xdist runs the groups side by side (--dist loadgroup), and the tests of one group in one process in order.
     """
-    items.sort(key=lambda item: item.path.stem in STORM)
+    items.sort(key=lambda item: (item.path.stem in STORM, item.path.stem == "test_cardinality"))
     for item in items:
         folder, file = item.path.relative_to(HERE).parts[0], item.path.stem
         if folder in FOLDERS:
@@ -95,9 +99,18 @@ def group_of(file: str) -> str:
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
-    """Count the tests that -m or -k leave out, by file."""
-    for item in items:
+    """Count the tests that -m leaves out, by file."""
+    for item in filter(is_left_out, items):
         item.config.stash.setdefault(LEFT_OUT, Counter())[str(item.path.relative_to(HERE.parent))] += 1
+
+
+def is_left_out(item: pytest.Item) -> bool:
+    """Return whether -m excludes a test by `not slow` or `not guest`; other runs of `make` take storms and the rest."""
+    words = item.config.option.markexpr
+    excluded = set(re.findall(r"not (\w+)", words))
+    required = set(re.findall(r"\w+", words)) - excluded - {"and", "not"}
+    markers = {marker.name for marker in item.iter_markers()}
+    return required <= markers and "storm" not in excluded & markers and bool(excluded & markers)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
