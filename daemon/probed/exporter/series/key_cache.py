@@ -19,7 +19,7 @@ import numpy as np
 
 from probed.exporter.arrays.key_index import KeyIndex, distinct
 from probed.exporter.arrays.ndarray import NDArray
-
+from probed.exporter.series.budget import OTHER
 
 BURST_KEYS = 1 << 13
 """New keys that are resolved at once: thousands of control groups begin while no page is asked for."""
@@ -57,7 +57,7 @@ class Grouping:
 
     It is called with distinct keys, shape (words, n), and returns a cell, 0 or more, for each. `most` keys are
     remembered. When there are more, the cache forgets the keys of cells from `first_waiting` on, and keeps those of
-    rows. `other` is the cell of new keys for which there is no allowance.
+    rows. New keys without an allowance get the cell `OTHER` of `budget`.
     """
 
     def __init__(
@@ -66,13 +66,11 @@ class Grouping:
         cells_of: Callable[[NDArray[Any]], Sequence[int]],
         most: int,
         first_waiting: int,
-        other: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cells_of = cells_of
         self._most = most
         self._first_waiting = first_waiting
-        self._other = other
         self._allowance = Allowance(clock)
         self._index = KeyIndex(words)
         self._cells = _none(self._index.room)
@@ -91,7 +89,7 @@ class Grouping:
         cells: NDArray[Any] = self._cells.take(self._index.find(keys), mode="wrap")
         new = (cells < 0).nonzero()[0]
         if len(new):
-            cells[new] = self._other
+            cells[new] = OTHER
             allowed = self._allowance.available()
             if len(new) > allowed:
                 new = new[_is_of_heaviest(self._index.hashes(keys[:, new]), allowed)]

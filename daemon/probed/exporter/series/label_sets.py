@@ -32,7 +32,7 @@ def label_sets(keys: NDArray[Any], fields: Sequence[Field], decoders: Sequence[D
     return list(map(_label_set, zip(*texts, strict=True)))
 
 
-def _decoded(decode: Decoder, column: list[int] | list[bytes]) -> list[str | None]:
+def _decoded(decode: Decoder, column: Sequence[int | bytes]) -> list[str | None]:
     """Return the text of each value; a value that occurs several times is decoded once."""
     text_of = {value: decode(value) for value in set(column)}
     return [text_of[value] for value in column]
