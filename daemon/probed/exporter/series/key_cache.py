@@ -125,12 +125,16 @@ class Grouping:
 
 
 def _is_of_heaviest(hashes: NDArray[Any], most: int) -> NDArray[Any]:
-    """Say which keys are among the `most` that occur most often, by their hashes, shape (n,); result dtype bool."""
-    _, which, counts = np.unique(hashes, return_inverse=True, return_counts=True)
+    """Return which keys are among the `most` that occur most often, by their hashes, shape (n,); result dtype bool.
+
+    Of keys that occur equally often the earlier ones are taken: those with the greatest hashes would lie side by side
+    in the index.
+    """
+    _, first, which, counts = np.unique(hashes, return_index=True, return_inverse=True, return_counts=True)
     if len(counts) <= most:
         return np.ones(len(hashes), bool)
     heaviest = np.zeros(len(counts), bool)
-    heaviest[np.argpartition(counts, -most)[-most:]] = True
+    heaviest[np.argpartition(counts * len(hashes) - first, -most)[-most:]] = True
     result: NDArray[Any] = heaviest[which]
     return result
 
