@@ -8,14 +8,7 @@ import logging
 import pytest
 
 from probed.log_limiter import MOST, PERIOD, Seldom
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from support.unit.clock import Clock
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from probed.config import declaration, site
 from probed.config.declaration import Probe
 from probed.config.fold_rules import FoldRule
+from probed.config.listen_address import Address, parse_address, parse_telemetry_path
 from probed.config.overrides import Everywhere, Overrides, Series, override, settled
-from probed.config.site import Address, Site
+from probed.config.site import Site
 from probed.errors import DeclarationError
 from probed.ipc.manifest import Field, Map, Record
 from probed.loader.resolve import resolve
@@ -62,7 +63,7 @@ def test_probe_directories_are_relative_to_the_file() -> None:
     ],
 )
 def test_a_listen_address_is_host_and_port(text: str, address: Address) -> None:
-    assert site.parse_address(text) == address
+    assert parse_address(text) == address
     assert str(address) == text
 
 
@@ -84,27 +85,27 @@ def test_a_listen_address_is_host_and_port(text: str, address: Address) -> None:
 )
 def test_what_is_no_listen_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"expected|brackets"):
-        site.parse_address(text)
+        parse_address(text)
 
 
 @given(st.text(alphabet="a1:.[]-% /", max_size=12))
 def test_any_text_is_a_listen_address_or_refused(text: str) -> None:
     try:
-        address = site.parse_address(text)
+        address = parse_address(text)
     except ValueError:
         return
-    assert site.parse_address(str(address)) == address
+    assert parse_address(str(address)) == address
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/a/b.c_d~e-f", "/-"])
 def test_a_telemetry_path_is_any_but_probeds_own(path: str) -> None:
-    assert site.parse_telemetry_path(path) == path
+    assert parse_telemetry_path(path) == path
 
 
 @pytest.mark.parametrize("path", ["", "metrics", "/", "/-/healthy", "/-/ready", "//", "/a/", "/ü", "/a?b", "/a b"])
 def test_other_telemetry_paths_are_refused(path: str) -> None:
     with pytest.raises(ValueError):
-        site.parse_telemetry_path(path)
+        parse_telemetry_path(path)
 
 
 def test_overrides_change_ring_buckets_and_labels() -> None:

@@ -15,7 +15,7 @@ from queue import SimpleQueue
 import bcrypt
 import pytest
 
-from probed.exporter.http_server import secured_policy as guarded
+from probed.exporter.http_server.basic_auth import Passwords
 from probed.exporter.http_server.messages import Request, Response, text
 from probed.exporter.http_server.server import GUESSES, Server
 from probed.webconfig.settings import ClientAuth, TlsSettings, WebSettings
@@ -209,14 +209,14 @@ def test_users_change_at_once() -> None:
 
 def test_guessing_keeps_nobody_out_whose_password_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     release: SimpleQueue[None] = SimpleQueue()
-    verify = guarded.Passwords.verify
+    verify: Callable[[Passwords, str], bool] = Passwords.verify
 
-    def slow(passwords: guarded.Passwords, authorization: str) -> bool:
+    def slow(passwords: Passwords, authorization: str) -> bool:
         if authorization != basic("alice", "secret"):
             release.get(timeout=LONG)
         return verify(passwords, authorization)
 
-    monkeypatch.setattr(guarded.Passwords, "verify", slow)
+    monkeypatch.setattr(Passwords, "verify", slow)
     with serving(WebSettings(users={"alice": HASH})) as (address, _), contextlib.ExitStack() as clients:
         assert get(address, Authorization=basic("alice", "secret"))[0] == 200
         for number in range(GUESSES + 5):

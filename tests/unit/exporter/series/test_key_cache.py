@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from probed.exporter.arrays.dtypes import dtype, key_words
 from probed.exporter.series.budget import OTHER
@@ -20,13 +23,13 @@ class Cells:
         self.of: dict[int, int] = {}
         self.asked: list[int] = []
 
-    def __call__(self, keys: np.ndarray) -> list[int]:
+    def __call__(self, keys: NDArray[Any]) -> list[int]:
         assert len(set(keys[0].tolist())) == keys.shape[1]
         self.asked += keys[0].tolist()
         return [self.of.setdefault(key, len(self.of)) for key in keys[0].tolist()]
 
 
-def keys(of: list[int]) -> np.ndarray:
+def keys(of: list[int]) -> NDArray[Any]:
     return np.array([of, [7] * len(of)], np.uint64)
 
 
