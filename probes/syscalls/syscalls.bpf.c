@@ -100,7 +100,7 @@ PROGRAM(on_signal)
 	return 0;
 }
 
-/* raw tracepoint sched_process_exit(struct task_struct *p): a thread whose last call does not return */
+/* raw tracepoint sched_process_exit(struct task_struct *p): a thread's last call does not return */
 PROGRAM(on_exit)
 {
 	u32 syscall = current_syscall();
