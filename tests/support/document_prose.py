@@ -37,7 +37,7 @@ def markdown(text: str) -> str:
 
 
 def manual(text: str) -> str:
-    """Return the prose of a man page: examples, macros and words in bold or italics are left out, for they are code."""
+    """Return the prose of a man page, without examples, macros and words in bold or italics."""
     lines = _EXAMPLE.sub("", text).splitlines()
     return "\n".join(_FONT.sub("", line) for line in lines if not line.startswith((".", "'")))
 
