@@ -56,7 +56,6 @@ PURE = {
     "loader.btf.equivalence",
     "loader.headers.c_names",
     "loader.resolve",
-    "messages",
     "schema.structure",
     "schema.suggestions",
     "supervisor.options",

@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from probed import messages
 from probed.exporter.collector import Collection
 from probed.exporter.self_metrics.stats import ProbeNumbers
 from probed.ipc.channel import Channel
 from probed.ipc.manifest import Pulse
+from probed.log import MessageId
 from probed.schema import structure as shape
 
 LOG = logging.getLogger("exporter")
@@ -100,5 +100,5 @@ class Losses:
                     "probe '%s': %d events lost (%s), %d in all: its metrics lack them; where a ring was full, "
                     "a larger one helps (ring.bytes)",
                     each.name, sum(more.values()), reasons, sum(each.lost.values()),
-                    extra={"PROBE": each.name, "MESSAGE_ID": messages.EVENTS_LOST},
+                    extra={"PROBE": each.name, "MESSAGE_ID": MessageId.EVENTS_LOST},
                 )  # fmt: skip

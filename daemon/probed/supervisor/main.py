@@ -12,7 +12,7 @@ import signal
 import socket
 import time
 
-from probed import log, messages
+from probed import log
 from probed.config.listen_address import parse_address
 from probed.errors import ConfigurationError, HostError, LoadError
 from probed.ipc import manifest
@@ -20,6 +20,7 @@ from probed.ipc.child_process import why_not
 from probed.ipc.loader_process import Held, Hook, Loading, Reading, Refused, Result, wait
 from probed.ipc.manifest import Start, Status
 from probed.linux import privilege
+from probed.log import MessageId
 from probed.supervisor import listeners
 from probed.supervisor.attached import Attached
 from probed.supervisor.exporter_process import Exporting
@@ -268,7 +269,7 @@ class Daemon:
 
     def _failed(self, error: LoadError) -> None:
         wait = self._probes.failed(error, time.monotonic())
-        fields = {"PROBE": error.probe, "REASON": error.reason, "MESSAGE_ID": messages.PROBE_FAILED}
+        fields = {"PROBE": error.probe, "REASON": error.reason, "MESSAGE_ID": MessageId.PROBE_FAILED}
         fields |= {"ERRNO": str(error.errno)} if error.errno else {}
         LOG.error("%s; the other probes are not concerned; trying again in %g s", error, wait, extra=fields)
         if self._reloads.under_way:
@@ -280,9 +281,9 @@ class Daemon:
             for listener in self._sockets:
                 scheme = "https" if self._web and self._web.summary.tls else "http"
                 LOG.info("serving %s", listeners.url(listener, self._settings.telemetry_path, scheme))
-            self._log_states("started", {"MESSAGE_ID": messages.STARTED})
+            self._log_states("started", {"MESSAGE_ID": MessageId.STARTED})
         elif self._reloads.under_way:
-            self._log_states("reloaded", {"MESSAGE_ID": messages.RELOADED})
+            self._log_states("reloaded", {"MESSAGE_ID": MessageId.RELOADED})
         else:
             self._log_states("probes", {})
         self._started = True
