@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 
 from probed.errors import LoadError, Reason
 from probed.ipc.manifest import Place
-from probed.linux import syscalls as linux
+from probed.linux import bpf
 from probed.loader import eperm as refusal
 from probed.loader.eperm import Facts
 
@@ -50,7 +50,7 @@ class Chains:
         array = self.array(probe, tracepoint)
         taken = {place.slot for place in self._promised if place.tracepoint == tracepoint}
         for slot in range(SLOTS):
-            if slot not in taken and not linux.program_id(array, slot):
+            if slot not in taken and not bpf.program_id(array, slot):
                 place = Place(program, tracepoint, slot)
                 self._promised.add(place)
                 return place
@@ -61,7 +61,7 @@ class Chains:
         """Return the fd of a tracepoint's array of programs, made now if there was none. Raises LoadError."""
         if tracepoint not in self._arrays:
             try:
-                self._arrays[tracepoint] = linux.program_array(SLOTS)
+                self._arrays[tracepoint] = bpf.program_array(SLOTS)
             except OSError as error:
                 text = f"cannot create the array of programs behind '{tracepoint}': {error.strerror}"
                 reason: Reason = "map_create"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from probed.ipc.loader_process import Held, Hook
 from probed.ipc.manifest import Place
-from probed.linux import syscalls as linux
+from probed.linux import bpf
 from probed.supervisor.systemd.fdstore import identity
 
 
@@ -38,14 +38,14 @@ class Hooks:
         """Let a probe's programs run. Raises OSError."""
         for place in held.loaded.places:
             array = self._hooks[place.tracepoint].array
-            linux.put_program(array, place.slot, held.fds[f"program:{place.program}"])
+            bpf.put_program(array, place.slot, held.fds[f"program:{place.program}"])
 
     def detach(self, held: Held) -> None:
         """Take a probe's programs out of the chains; nothing happens where they are in none."""
         for place in held.loaded.places:
             hook = self._hooks.get(place.tracepoint)
             if hook is not None:
-                linux.take_program(hook.array, place.slot)
+                bpf.take_program(hook.array, place.slot)
 
     def have(self, held: Held) -> bool:
         """Say whether a probe's programs all run."""
@@ -56,7 +56,7 @@ class Hooks:
         if hook is None:
             return False
         program = held.fds[f"program:{place.program}"]
-        return identity(program) == f"prog_id:{linux.program_id(hook.array, place.slot)}"
+        return identity(program) == f"prog_id:{bpf.program_id(hook.array, place.slot)}"
 
     def close_unused(self, held: Iterable[Held]) -> list[Hook]:
         """Detach the hooks that no probe has a place behind; return them."""

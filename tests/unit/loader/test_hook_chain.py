@@ -8,7 +8,7 @@ import re
 import pytest
 
 from probed.errors import LoadError
-from probed.linux import syscalls as linux
+from probed.linux import bpf
 from probed.loader import hook_chain as chain
 from probed.loader.headers.c_names import programs
 from probed.loader.hook_chain import SLOTS, Chains, lone
@@ -23,8 +23,8 @@ def arrays(monkeypatch: pytest.MonkeyPatch) -> dict[int, set[int]]:
         taken[7 + len(taken)] = set()
         return 6 + len(taken)
 
-    monkeypatch.setattr(linux, "program_array", make)
-    monkeypatch.setattr(linux, "program_id", lambda array, slot: slot in taken[array])
+    monkeypatch.setattr(bpf, "program_array", make)
+    monkeypatch.setattr(bpf, "program_id", lambda array, slot: slot in taken[array])
     return taken
 
 

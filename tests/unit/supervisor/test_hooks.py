@@ -9,7 +9,7 @@ import pytest
 
 from probed.ipc.loader_process import Held, Hook
 from probed.ipc.manifest import LoadedProbe, Place
-from probed.linux import syscalls as linux
+from probed.linux import bpf
 from probed.supervisor import hooks
 from probed.supervisor.hooks import Hooks
 from probed.supervisor.systemd import fdstore
@@ -30,9 +30,9 @@ def held(*places: Place) -> Held:
 def arrays(monkeypatch: pytest.MonkeyPatch) -> Arrays:
     """The programs in each array's slots."""
     slots: Arrays = {ARRAY: {}}
-    monkeypatch.setattr(linux, "put_program", lambda array, slot, program: slots[array].update({slot: program}))
-    monkeypatch.setattr(linux, "take_program", lambda array, slot: slots[array].pop(slot, None))
-    monkeypatch.setattr(linux, "program_id", lambda array, slot: slots[array].get(slot, 0))
+    monkeypatch.setattr(bpf, "put_program", lambda array, slot, program: slots[array].update({slot: program}))
+    monkeypatch.setattr(bpf, "take_program", lambda array, slot: slots[array].pop(slot, None))
+    monkeypatch.setattr(bpf, "program_id", lambda array, slot: slots[array].get(slot, 0))
     monkeypatch.setattr(hooks, "identity", lambda fd: f"prog_id:{fd}")
     return slots
 

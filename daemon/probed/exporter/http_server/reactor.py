@@ -24,7 +24,7 @@ from contextlib import suppress
 from probed.exporter.http_server.connection import Client, Gone, State
 from probed.exporter.http_server.fair_queue import Turns
 from probed.exporter.http_server.messages import REASONS, Response
-from probed.linux import syscalls as linux
+from probed.linux import syscalls
 from probed.log_limiter import Seldom
 
 LOG = logging.getLogger("exporter")
@@ -296,7 +296,7 @@ class Front:
         if self._crowd >= _CROWD and len(self._clients) <= _FEW and now >= self._given_back_at + _SELDOM:
             self._crowd, self._given_back_at = 0, now
             gc.collect()
-            linux.trim_heap()
+            syscalls.trim_heap()
 
     def _on_clock(self, now: float) -> None:
         if self._resume_at <= now:
