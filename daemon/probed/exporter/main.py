@@ -37,7 +37,7 @@ from probed.exporter.self_metrics.process import Process
 from probed.ipc import manifest
 from probed.ipc.channel import Channel, Closed, Message
 from probed.ipc.manifest import Start
-from probed.linux import privilege
+from probed.linux import memfd, privilege
 from probed.linux.cpus import possible_cpus
 from probed.schema import structure as shape
 from probed.webconfig.settings import WebSettings
@@ -112,9 +112,9 @@ class Exporter:
 
 
 def _web_settings(fd: int) -> WebSettings:
-    """Read what the loader wrote, from its beginning: whoever has a copy of the descriptor shares the place in it."""
+    """Read the settings that the loader wrote, and close the descriptor."""
     try:
-        data = os.pread(fd, os.fstat(fd).st_size, 0)
+        data = memfd.read(fd)
     finally:
         os.close(fd)
     return shape.build(WebSettings, json.loads(data), shape.Source("the web configuration's memory"))

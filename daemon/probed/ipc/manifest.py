@@ -106,6 +106,11 @@ class Metric:
     idle_seconds: float = IDLE_SECONDS
 
 
+def hook_name(tracepoint: str) -> str:
+    """Return the name of a raw tracepoint's hook in C; the kernel keeps the first 15 characters."""
+    return f"probed_{tracepoint}"
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a program belongs: a slot of the array behind the hook of a raw tracepoint."""

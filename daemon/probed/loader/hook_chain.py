@@ -18,7 +18,7 @@ import errno
 from collections.abc import Iterable, Mapping
 
 from probed.errors import LoadError, Reason
-from probed.ipc.manifest import Place
+from probed.ipc.manifest import Place, hook_name
 from probed.linux import bpf
 from probed.loader import eperm as refusal
 from probed.loader.eperm import Facts
@@ -88,11 +88,6 @@ class Chains:
             if not self.is_hooked(place.tracepoint):
                 functions[hook_name(place.tracepoint)] = _jumps(array, 0)
         return "".join(f"int {name}({ARGUMENT})\n{{\n{body}}}\n" for name, body in functions.items())
-
-
-def hook_name(tracepoint: str) -> str:
-    """Return the name of a tracepoint's hook in C."""
-    return f"probed_{tracepoint}"
 
 
 def entry(program: str) -> str:

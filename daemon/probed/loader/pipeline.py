@@ -16,12 +16,12 @@ from probed.config.declaration import Probe, enum_constants
 from probed.config.overrides import Everywhere, override, settled
 from probed.errors import DeclarationError, LoadError, Problem
 from probed.ipc.loader_messages import LoadRequest, Text
-from probed.ipc.manifest import LoadedProbe, Map, Metric, Place, Record
+from probed.ipc.manifest import LoadedProbe, Map, Metric, Place, Record, hook_name
 from probed.loader.btf.reader import Btf
 from probed.loader.compiler import Module, compile_text
 from probed.loader.headers.c_names import programs
 from probed.loader.headers.types import types_for
-from probed.loader.hook_chain import Chains, hook_name
+from probed.loader.hook_chain import Chains
 from probed.loader.resolve import check_attach_points, check_programs, resolve
 
 PAGE = 4096

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from probed.ipc.loader_process import Held, Hook
 from probed.ipc.manifest import Place
 from probed.linux import bpf
-from probed.supervisor.systemd.fdstore import identity
+from probed.linux.fdinfo import identity
 
 
 class Hooks:

@@ -7,13 +7,13 @@ loader in memory without a name (`packed`), so that the exporter needs no right 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from dataclasses import dataclass
 from pathlib import PurePath
 
 from probed.errors import DeclarationError, Problem
+from probed.linux import memfd
 from probed.schema import strict_yaml as yamltext
 from probed.schema import structure as shape
 from probed.webconfig.file import TlsServer, WebConfiguration
@@ -21,8 +21,6 @@ from probed.webconfig.settings import TlsSettings, WebSettings, WebSummary, stat
 
 MOST_BYTES = 1 << 20
 """Of one file: a bundle of all authorities that browsers know has a fifth of it."""
-
-_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +60,7 @@ def certificate(path: str) -> str | None:
 
 def packed(settings: WebSettings) -> int:
     """Write settings into sealed memory, and return its descriptor, which is the caller's."""
-    fd = os.memfd_create("web", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    with open(fd, "wb", closefd=False) as file:
-        file.write(json.dumps(shape.to_data(settings)).encode())
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
-    return fd
+    return memfd.sealed("web", json.dumps(shape.to_data(settings)).encode())
 
 
 class _Reading:

@@ -76,4 +76,3 @@ def test_programs_are_found_where_they_are_no_comment() -> None:
     source = "/* PROGRAM(on_a) */\nPROGRAM(on_b)\n{\n}\n// PROGRAM(on_c)\nPROGRAM( on_d ) {}\n"
     assert programs(source) == ["on_b", "on_d"]
     assert [line for line in lone(["on_b"]).splitlines() if "program_" in line] == ["\tprogram_on_b(ctx);"]
-    assert chain.hook_name("sys_exit") == "probed_sys_exit"
