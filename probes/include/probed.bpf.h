@@ -139,19 +139,35 @@ static __always_inline void *reserve_event(u64 size)
 }
 
 /*
- * The fill mark. Each CPU wakes the reader at every n-th of its own events, n a power of two, such that all CPUs
- * together fill a quarter of the ring at most between two wake-ups. Otherwise the reader comes by itself, at the
- * scrape.
+ * Bytes that wait in the ring, records that are not submitted yet included. BCC 0.26 has no method for the helper
+ * bpf_ringbuf_query(), 134. Its method ringbuf_output() becomes a call of bpf_ringbuf_output() with the ring in front of
+ * the method's arguments, and the macro makes that a call of the helper wanted. Flag 0 is BPF_RB_AVAIL_DATA.
  */
+static u64 (*ringbuf_query)(void *ring, u64 flags) = (void *)134;
+#define bpf_ringbuf_output(ring, data, size, flags) ringbuf_query(ring, flags)
+
+static __always_inline u64 waiting_bytes(void)
+{
+	return events.ringbuf_output(NULL, 0, 0);
+}
+
+/*
+ * The fill mark: a program wakes the reader when a quarter of the ring waits, and asks the ring only at every n-th event
+ * of its CPU. n is a power of two, such that all CPUs together fill another quarter at most between two of their
+ * questions. Below the mark the events wait for the next scrape.
+ */
+#define RING_BYTES	   (RING_PAGES * 4096UL)
 #define RECORD_BYTES(size) (((size) + 15UL) & ~7UL)
-#define WAKE_EVENTS(size)  (RING_PAGES * 4096UL / RECORD_BYTES(size) / 4 / CPUS)
-#define WAKE_MASK(size)	   (WAKE_EVENTS(size) ? (1UL << (63 - __builtin_clzl(WAKE_EVENTS(size)))) - 1 : 0)
+#define ASK_EVENTS(size)   (RING_BYTES / RECORD_BYTES(size) / 4 / CPUS)
+#define ASK_MASK(size)	   (ASK_EVENTS(size) ? (1UL << (63 - __builtin_clzl(ASK_EVENTS(size)))) - 1 : 0)
 
 static __always_inline void submit_event_of(void *event, u64 size)
 {
-	u64 sent = probed_count(STAT_SENT);
+	u64 sent = probed_count(STAT_SENT), wake = BPF_RB_NO_WAKEUP;
 
-	events.ringbuf_submit(event, sent & WAKE_MASK(size) ? BPF_RB_NO_WAKEUP : BPF_RB_FORCE_WAKEUP);
+	if (!(sent & ASK_MASK(size)) && waiting_bytes() >= RING_BYTES / 4)
+		wake = BPF_RB_FORCE_WAKEUP;
+	events.ringbuf_submit(event, wake);
 }
 
 /* Hand over a complete event: a pointer to its struct. */

@@ -112,10 +112,11 @@ class RunningProbe:
         """Return up to which record, counted since the ring was made, a drain would come now."""
         return self._ring.end if self._ring else 0
 
-    def drain(self, end: int) -> None:
-        """Count the ring's records up to `end`, as `waiting` said it.
+    def drain(self, end: int) -> bool:
+        """Count the ring's records up to `end`, as `waiting` returned it; return False if the drain ended before `end`.
 
-        What comes meanwhile waits for the next drain: a busy ring would give it a few events at a time for ever.
+        A drain ends early at a record that a program has reserved and not yet submitted. Later records wait for the
+        next drain: a busy ring would deliver a few events at a time for ever.
         """
         ring = self._ring
         while ring is not None and ring.records < end:
@@ -130,6 +131,7 @@ class RunningProbe:
             if not ring.release():
                 break
         self._sample_fill()
+        return ring is None or ring.records >= end
 
     def _sample_fill(self) -> None:
         """Take over the ring's highest fill: it only grows until a release, so no sample between two is missed."""
