@@ -21,7 +21,7 @@ PURE = {
     "config.declaration",
     "config.fold_defaults",
     "config.fold_rules",
-    "config.listen_address",
+    "webconfig.listen_address",
     "config.overrides",
     "config.scalars",
     "errors",

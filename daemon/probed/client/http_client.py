@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from probed.client.http_config import HttpConfiguration
-from probed.config.listen_address import Address
 from probed.errors import HostError
 from probed.webconfig import reader as webfiles
+from probed.webconfig.listen_address import Address
 
 if TYPE_CHECKING:
     import ssl

@@ -15,8 +15,8 @@ from pathlib import PurePath
 from typing import Annotated
 
 from probed.config import files as sources
-from probed.config.scalars import Line
 from probed.schema import strict_yaml as yamltext
+from probed.schema.rules import Line
 from probed.schema.structure import Fault, Given, Rule, Source
 
 

@@ -59,7 +59,8 @@ def _read(path: Path, btf: str) -> tuple[list[Declared], list[Problem]]:
         if re.search(WEB_CONFIGURATION, text.text, re.MULTILINE):
             return [], list(_web_problems(str(path)))
         configuration, text = sources.read_site(str(path))
-        web = _web_problems(configuration.web_config_file) if configuration.web_config_file else ()
+        web_config = configuration.web_options.config_file
+        web = _web_problems(web_config) if web_config else ()
         return list(sources.declared_probes(configuration, text, btf).values()), list(web)
     except DeclarationError as error:
         return [], list(error.problems)

@@ -126,10 +126,7 @@ _WAYS: Final[Mapping[Any, Callable[[_Writer, Any], dict[str, Any]]]] = {
 
 def _default(field: dataclasses.Field[Any]) -> Any:
     """Find a default that is worth showing: a scalar or a list, as the document would have it."""
-    default = None if field.default is MISSING else field.default
-    if isinstance(default, tuple):
-        return [str(item) for item in default]
-    return to_data(default)
+    return None if field.default is MISSING else to_data(field.default)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -11,7 +11,7 @@ from probed.commands import live_programs as live
 from probed.config import files as sources
 from probed.config.declaration import Metric
 from probed.config.files import Declared
-from probed.config.listen_address import Address, parse_address
+from probed.webconfig.listen_address import Address
 
 
 def run(config_file: str, btf: str) -> int:
@@ -28,9 +28,9 @@ def run_live(config_file: str, address: Address | None, http_config_file: str | 
     `http_config_file` says who asks. Returns 0. Raises DeclarationError and HostError.
     """
     configuration, _ = sources.read_site(config_file)
-    web = configuration.web
-    way = find_way(configuration.web_config_file, httpconfig.read(http_config_file))
-    return live.run(address or parse_address(str(web.listen_addresses[0])), web.telemetry_path, way)
+    web = configuration.web_options
+    way = find_way(web.config_file, httpconfig.read(http_config_file))
+    return live.run(address or web.listen_addresses[0], web.telemetry_path, way)
 
 
 def _shown(declared: Declared) -> Iterator[str]:

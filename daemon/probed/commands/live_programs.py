@@ -16,9 +16,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from probed.client.http_client import Way, ask
-from probed.config.listen_address import Address
 from probed.errors import HostError
 from probed.linux import syscalls as linux
+from probed.webconfig.listen_address import Address
 
 FAMILIES = ("probed_program_info", "probed_program_runs_total", "probed_program_run_seconds_total")
 COLUMNS = ("probe", "program", "attach", "id", "type", "instructions", "jited bytes", "runs", "seconds", "ns a run")

@@ -18,13 +18,10 @@ from typing import Annotated, Literal
 from probed.config import base_units as units
 from probed.config.fold_rules import FoldRules
 from probed.config.scalars import (
-    NOT_EMPTY_LIST,
-    NOT_EMPTY_MAPPING,
     CName,
     Constant,
     IdleSeconds,
     LabelName,
-    Line,
     MetricName,
     ProbeName,
     RawTracepoint,
@@ -34,6 +31,7 @@ from probed.config.scalars import (
 from probed.errors import DeclarationError, Problem
 from probed.ipc.manifest import MetricType
 from probed.schema import strict_yaml as yamltext
+from probed.schema.rules import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, Line
 from probed.schema.structure import Fault, Given, Key, Source, attempt
 
 Decoder = Literal[

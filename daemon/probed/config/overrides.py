@@ -15,9 +15,10 @@ from typing import Annotated
 from probed.config import fold_defaults
 from probed.config.declaration import Buckets, Label, Metric, Probe, Ring, bucket_faults
 from probed.config.fold_rules import FoldRules
-from probed.config.scalars import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, IdleSeconds, LabelName, SeriesBudget
+from probed.config.scalars import IdleSeconds, LabelName, SeriesBudget
 from probed.errors import DeclarationError, Problem
 from probed.ipc.manifest import IDLE_SECONDS, SERIES_BUDGET
+from probed.schema.rules import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING
 from probed.schema.structure import Fault, Given, Key, Source
 from probed.schema.suggestions import did_you_mean
 

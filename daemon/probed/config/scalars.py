@@ -11,8 +11,7 @@ https://prometheus.io/docs/instrumenting/writing_exporters/#labels.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from probed.config import base_units as units
 from probed.schema.structure import Rule, pattern
@@ -53,14 +52,6 @@ _RESERVED_LABELS: Final = {
     "zone": _LEFT_TO_TARGETS,
     "env": _LEFT_TO_TARGETS,
 }
-
-
-def _one_line(text: str) -> str:
-    if not text.strip():
-        raise ValueError("expected one line of text, found an empty one")
-    if len(text.splitlines()) > 1 or text != text.strip():
-        raise ValueError("expected one line of text, without line breaks or blanks around it; write it on one line")
-    return text
 
 
 def _constant(value: str | int) -> str | int:
@@ -108,16 +99,6 @@ def _idle(seconds: float) -> float:
     return seconds
 
 
-def _not_empty(value: Collection[Any]) -> Collection[Any]:
-    if not value:
-        raise ValueError("expected at least one entry, found none")
-    return value
-
-
-NOT_EMPTY_LIST: Final = Rule(_not_empty, {"minItems": 1})
-NOT_EMPTY_MAPPING: Final = Rule(_not_empty, {"minProperties": 1})
-
-Line = Annotated[str, Rule(_one_line, {"minLength": 1, "pattern": "^\\S(.*\\S)?$"})]
 CName = Annotated[str, pattern("[A-Za-z_][A-Za-z0-9_]*", "a C name (letters, digits and '_')")]
 Constant = Annotated[str | int, Rule(_constant, {"pattern": "^([A-Za-z_][A-Za-z0-9_]*|-?[0-9]+)$"})]
 RawTracepoint = Annotated[

@@ -130,12 +130,8 @@ def _read_web(channel: Channel, path: str) -> None:
 
 
 def _settings(configuration: Site) -> Settings:
-    web = configuration.web
-    return Settings(
-        tuple(map(str, web.listen_addresses)), web.telemetry_path, configuration.exporter.user,
-        configuration.log.level, configuration.log.format,
-        configuration.web_config_file, web.max_requests, web.enable_lifecycle,
-    )  # fmt: skip
+    log = configuration.log
+    return Settings(configuration.web_options, configuration.exporter.user, log.level, log.format)
 
 
 def _serve(channel: Channel) -> None:

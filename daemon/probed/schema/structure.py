@@ -156,14 +156,17 @@ def attempt(cls: type[T], data: object, source: Source, **givens: object) -> tup
 
 
 def to_data(value: object) -> Any:
-    """Turn an object back into plain data that `json` can write and `build` accepts."""
+    """Turn an object back into plain data that `json` can write and `build` accepts.
+
+    A value that a Rule made from text (an address) becomes its text again.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {name: to_data(getattr(value, name)) for name in keys(type(value))}
     if isinstance(value, Mapping):
         return {str(name): to_data(item) for name, item in value.items()}
-    if isinstance(value, tuple):
+    if type(value) is tuple:
         return [to_data(item) for item in value]
-    return value
+    return value if value is None or isinstance(value, _SCALARS) else str(value)
 
 
 def found(data: object) -> str:
@@ -182,6 +185,8 @@ def found(data: object) -> str:
         case _:
             return "a list"
 
+
+_SCALARS: Final = (str, int, float, bool)
 
 _BROKEN: Final = object()
 """Stands for a value whose faults are already noted."""

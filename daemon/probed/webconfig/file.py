@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-from probed.config.scalars import Line
+from probed.schema.rules import Line
 from probed.schema.structure import Fault, Given, Rule, Source, pattern
 from probed.webconfig.settings import ClientAuth
 

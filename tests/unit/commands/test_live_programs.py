@@ -12,10 +12,10 @@ import pytest
 from probed.client.http_client import Answer, Way
 from probed.commands import live_programs as live
 from probed.commands.live_programs import Code
-from probed.config.listen_address import Address
 from probed.errors import HostError
 from probed.exporter.bpf.program_stats import Program, families
 from probed.exporter.exposition.renderer import Page
+from probed.webconfig.listen_address import Address
 
 ADDRESS = Address("127.0.0.1", 9788)
 EXEC = Program("on_exec", "sched_process_exec", 67, "59f4a931744dcdc6", 0, 0, 0)

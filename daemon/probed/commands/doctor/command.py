@@ -11,8 +11,8 @@ import json
 from probed.client import http_config as httpconfig
 from probed.commands.doctor import facts, rules
 from probed.commands.doctor.report import render
-from probed.config.listen_address import Address
 from probed.schema import structure as shape
+from probed.webconfig.listen_address import Address
 
 
 def run(config_file: str, btf: str, address: Address | None, http_config_file: str | None, as_json: bool) -> int:

@@ -23,13 +23,12 @@ from probed.client.http_client import Answer, ask, find_way
 from probed.client.http_config import HttpConfiguration
 from probed.config import files as sources
 from probed.config.files import Declared
-from probed.config.listen_address import Address, parse_address
-from probed.config.site import Site
 from probed.errors import DeclarationError, HostError, LoadError
 from probed.ipc.loader_messages import LoadRequest
 from probed.ipc.loader_process import Held, load_all
 from probed.linux import lockdown, privilege
 from probed.loader.btf.reader import Btf
+from probed.webconfig.listen_address import Address
 
 SYSCTLS = (
     "kernel/perf_event_paranoid",
@@ -231,16 +230,12 @@ def read_configuration(path: str, btf: str) -> tuple[Configuration, list[LoadReq
     web: str | None = None
     try:
         site, text = sources.read_site(path)
-        address, web = _address(site), site.web_config_file
+        address, web = site.web.listen_addresses[0], site.web_options.config_file
         declared = sources.declared_probes(site, text, btf)
     except (DeclarationError, HostError) as error:
         return Configuration(path, str(error), None, address, web), []
     programs = {name: _programs(each) for name, each in declared.items()}
     return Configuration(path, "", programs, address, web), [each.request for each in declared.values()]
-
-
-def _address(site: Site) -> Address:
-    return parse_address(str(site.web.listen_addresses[0]))
 
 
 def _programs(declared: Declared) -> dict[str, str]:

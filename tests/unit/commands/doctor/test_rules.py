@@ -24,9 +24,9 @@ from probed.commands.doctor import facts
 from probed.commands.doctor.facts import Clocks, Compiler, Configuration, Facts, Loads, Mounts, Types
 from probed.commands.doctor.report import WIDTH, Check, ProbeCheck, Report, render
 from probed.commands.doctor.rules import diagnose
-from probed.config.listen_address import Address
 from probed.loader.bcc_version import libraries
 from probed.schema import structure as shape
+from probed.webconfig.listen_address import Address
 
 ROOT = Path(__file__).parents[4]
 
