@@ -15,9 +15,9 @@ from pathlib import PurePath
 from typing import Annotated, Literal
 
 from probed.config.fold_rules import FoldRules
-from probed.config.overrides import Everywhere, Overrides, Series
+from probed.config.overrides import Overrides, Series, SiteDefaults
 from probed.config.scalars import LabelName, ProbeName
-from probed.schema import strict_yaml as yamltext
+from probed.schema import strict_yaml
 from probed.schema.rules import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, Line
 from probed.schema.structure import Given, Source, pattern
 from probed.webconfig.options import WebOptions
@@ -79,9 +79,9 @@ class Site:
     log: Annotated[LogOptions, "What is logged, and how."] = dataclasses.field(default_factory=LogOptions)
 
     @property
-    def everywhere(self) -> Everywhere:
+    def defaults(self) -> SiteDefaults:
         """What the site wants of every probe."""
-        return Everywhere(self.series, self.fold, self.fold_defaults)
+        return SiteDefaults(self.series, self.fold, self.fold_defaults)
 
     @property
     def directories(self) -> tuple[str, ...]:
@@ -91,7 +91,7 @@ class Site:
 
     @property
     def web_options(self) -> WebOptions:
-        """The web options with `config_file` as a path that can be opened, resolved in the same way."""
+        """The web options with `config_file` as a path that can be opened, resolved in the same endpoint."""
         file = self.web.config_file
         here = PurePath(self.source.path).parent
         return dataclasses.replace(self.web, config_file=os.path.normpath(here / file) if file else None)
@@ -102,4 +102,4 @@ def parse(text: str, path: str) -> Site:
 
     `path` is the file as the user named it. Raises DeclarationError with every Problem.
     """
-    return yamltext.parse(Site, text, path)
+    return strict_yaml.parse(Site, text, path)

@@ -124,7 +124,7 @@ def _read_web(channel: Channel, path: str) -> None:
     except DeclarationError as error:
         channel.send("refused", str(error))
         return
-    fd = webfiles.packed(read.settings)
+    fd = webfiles.sealed_memory(read.settings)
     channel.send("web", shape.to_data(read.summary), [fd])
     os.close(fd)
 

@@ -7,7 +7,7 @@ no I/O and knows no format.
 
 Hints understood: str, int, float, bool, Literal, X | None, unions of scalars, tuple[X, ...], Mapping[K, X]
 with K of str, int or both, dataclasses, and Annotated with `Rule`. What one hint cannot say (two keys that
-exclude each other) a dataclass says in a method `check`, see `Checked`.
+exclude each other) a dataclass says in a method `check`, see `SelfChecking`.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Rule:
 
 
 @runtime_checkable
-class Checked(Protocol):
+class SelfChecking(Protocol):
     """A dataclass with rules over several of its keys.
 
     `check` is called when its own keys are right, so that it never complains of what follows from a typing
@@ -212,8 +212,8 @@ class _Builder:
     def value(self, hint: Any, data: object, at: Key) -> Any:
         if isinstance(hint, type) and dataclasses.is_dataclass(hint):
             return self.instance(hint, data, at, {})
-        way = _WAYS.get(get_origin(hint), _Builder.scalar)
-        return way(self, hint, data, at)
+        build = _BY_ORIGIN.get(get_origin(hint), _Builder.scalar)
+        return build(self, hint, data, at)
 
     def ruled(self, hint: Any, data: object, at: Key) -> Any:
         before = len(self.faults)
@@ -286,7 +286,7 @@ class _Builder:
             f.name for f in dataclasses.fields(cls) if f.name not in hints and (f.name in told or f.default is MISSING)
         ]
         made = cls(**values, **{name: told[name] for name in others})
-        if isinstance(made, Checked) and data.keys() <= hints.keys():
+        if isinstance(made, SelfChecking) and data.keys() <= hints.keys():
             self.faults += [((*at, *below), text) for below, text in made.check()]
         return made
 
@@ -312,7 +312,7 @@ class _Builder:
         return data
 
 
-_WAYS: Final[Mapping[Any, Callable[[_Builder, Any, object, Key], Any]]] = {
+_BY_ORIGIN: Final[Mapping[Any, Callable[[_Builder, Any, object, Key], Any]]] = {
     Annotated: _Builder.ruled,
     Literal: _Builder.literal,
     Union: _Builder.union,

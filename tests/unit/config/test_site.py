@@ -9,7 +9,7 @@ import pytest
 from probed.config import declaration, site
 from probed.config.declaration import Probe
 from probed.config.fold_rules import FoldRule
-from probed.config.overrides import Everywhere, Overrides, Series, override, settled
+from probed.config.overrides import Overrides, Series, SiteDefaults, override, with_defaults
 from probed.config.site import Site
 from probed.errors import DeclarationError
 from probed.ipc.manifest import Field, Map, Record
@@ -33,7 +33,7 @@ def shipped(name: str) -> Probe:
 
 def overridden(site_text: str, name: str) -> Probe:
     wanted = parse(f"probe_directories: [probes]\nprobes:\n  {name}:\n{site_text}")
-    return override(shipped(name), wanted.probes[name], wanted.everywhere, wanted.source)
+    return override(shipped(name), wanted.probes[name], wanted.defaults, wanted.source)
 
 
 def test_what_is_left_out_has_its_default() -> None:
@@ -69,7 +69,7 @@ def test_overrides_change_ring_buckets_and_labels() -> None:
 
 
 def test_what_is_not_overridden_stays() -> None:
-    assert overridden("    metrics: {}\n", "process") == settled(shipped("process"), Everywhere())
+    assert overridden("    metrics: {}\n", "process") == with_defaults(shipped("process"), SiteDefaults())
 
 
 def test_two_labels_can_change_names_with_each_other() -> None:
@@ -131,7 +131,7 @@ def test_the_default_configuration_runs_the_shipped_probes() -> None:
 def test_the_default_configuration_shows_the_defaults() -> None:
     wanted = site.parse(DEFAULT.read_text(), str(DEFAULT))
     assert (wanted.web, wanted.exporter, wanted.log) == (WebOptions(), site.ExporterOptions(), site.LogOptions())
-    assert wanted.everywhere == Everywhere()
+    assert wanted.defaults == SiteDefaults()
 
 
 def test_the_examples_in_the_default_configuration_are_right() -> None:
@@ -142,8 +142,8 @@ def test_the_examples_in_the_default_configuration_are_right() -> None:
     assert wanted.exporter.user == "probed"
     assert wanted.fold["unit"][0] == FoldRule(r"getty@.*\.service", "getty@*.service")
     for name, overrides in wanted.probes.items():
-        changed = override(shipped(name), overrides, wanted.everywhere, wanted.source)
-        assert (changed == settled(shipped(name), wanted.everywhere)) == (name in ("cgroups", "syscalls"))
+        changed = override(shipped(name), overrides, wanted.defaults, wanted.source)
+        assert (changed == with_defaults(shipped(name), wanted.defaults)) == (name in ("cgroups", "syscalls"))
 
 
 PROBE = """\
@@ -169,7 +169,7 @@ def changed(site_text: str, metrics: str = "{}") -> Probe:
     """Return a small probe as a site changes it: `metrics` for it alone, `site_text` for all."""
     wanted = parse(f"probe_directories: [probes]\nprobes: {{small: {{metrics: {metrics}}}}}\n{site_text}")
     probe = declaration.parse(PROBE, "small/small.yaml", "small")
-    return override(probe, wanted.probes["small"], wanted.everywhere, wanted.source)
+    return override(probe, wanted.probes["small"], wanted.defaults, wanted.source)
 
 
 def budgets(probe: Probe) -> list[tuple[int | None, float | None]]:
@@ -204,7 +204,7 @@ def test_a_renamed_label_is_folded_by_its_declared_name() -> None:
 
 
 def test_without_a_site_s_word_there_are_1000_series_for_an_hour() -> None:
-    assert Everywhere() == Everywhere(Series(1000, 3600.0), {}, True)
-    assert budgets(override(shipped("process"), Overrides(()), Everywhere(), shipped("process").source)) == [
+    assert SiteDefaults() == SiteDefaults(Series(1000, 3600.0), {}, True)
+    assert budgets(override(shipped("process"), Overrides(()), SiteDefaults(), shipped("process").source)) == [
         (1000, 3600.0)
     ] * len(shipped("process").metrics)

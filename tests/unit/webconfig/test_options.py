@@ -20,7 +20,7 @@ from probed.webconfig.listen_address import Address
 from probed.webconfig.options import WebOptions, parse_telemetry_path
 
 PACKAGE = Path(probed.__file__).parent
-CARRIERS = {"__main__.py", "config/site.py", "loader/__main__.py", "supervisor/options.py", "ipc/manifest.py"}
+CARRIERS = {"config/site.py", "loader/__main__.py", "supervisor/options.py", "ipc/manifest.py"}
 """Modules between the configuration and the places that use an option."""
 
 OTHER = WebOptions((Address("::1", 9789), Address("", 9790)), "/m", "/etc/probed/web.yaml", 7, True)
