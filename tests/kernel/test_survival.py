@@ -29,6 +29,7 @@ from probed.ipc.manifest import ProbeStatus, Status
 from probed.ipc.manifest import Start as Starting
 from probed.supervisor.exporter_process import Exporting
 from probed.supervisor.hooks import Hooks
+from probed.webconfig.options import WebOptions
 from support.kernel_fixtures import Install, Start
 from support.running_daemon import PATIENCE, Page, site, until
 
@@ -74,7 +75,7 @@ class Life:
 
     def __init__(self, folder: Path) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        start = Starting(manifest.VERSION, "/metrics", True, None, "warning", "logfmt", PATIENCE)
+        start = Starting(manifest.VERSION, WebOptions(), True, None, "warning", "logfmt", PATIENCE)
         self._hooks = Hooks()
         self._exporting = Exporting(start, [self._listener], PATIENCE, self._hooks, lambda: None)
         self._held = load(folder, self._hooks)

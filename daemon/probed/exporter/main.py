@@ -59,9 +59,9 @@ class Exporter:
         self._channel = channel
         self._collection = Collection(build, Process(start.start_time), possible_cpus(), statm)
         self._reloads = Reloads(lambda: channel.send("reload", None))
-        reload = self._reloads.reload if start.enable_lifecycle else None
-        application = Application(start.telemetry_path, self.scrape, self.readiness, self.landing, reload)
-        self._server = Server(listeners, application, start.max_requests)
+        reload = self._reloads.reload if start.web.enable_lifecycle else None
+        application = Application(start.web.telemetry_path, self.scrape, self.readiness, self.landing, reload)
+        self._server = Server(listeners, application, start.web)
         if web is not None:
             self._server.configure(_web_settings(web))
         heart = Heart(channel, self._collection, self._server, start.pulse_seconds)
@@ -105,7 +105,7 @@ class Exporter:
         status = self._collection.status
         return Landing(
             version=__version__,
-            telemetry_path=self._start.telemetry_path,
+            telemetry_path=self._start.web.telemetry_path,
             unready=self.readiness(),
             probes=status.probes if status else (),
         )
@@ -129,7 +129,7 @@ def _start(channel: Channel) -> tuple[Start, int, int | None, list[socket.socket
             "probed was upgraded while it ran; restart it"
         )
     statm, *rest = message.fds
-    web = rest.pop(0) if start.web else None
+    web = rest.pop(0) if start.web.config_file else None
     return start, statm, web, [socket.socket(fileno=fd) for fd in rest]
 
 

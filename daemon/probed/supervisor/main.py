@@ -13,7 +13,6 @@ import socket
 import time
 
 from probed import log
-from probed.config.listen_address import parse_address
 from probed.errors import ConfigurationError, HostError, LoadError
 from probed.ipc import manifest
 from probed.ipc.child_process import why_not
@@ -47,7 +46,7 @@ class Daemon:
         self._options = options
         self._loading: Loading | None = Loading()
         reading = self._read_first(self._loading)
-        self._settings = options.over(reading.settings)
+        self._settings = options.apply_to(reading.settings)
         log.start("supervisor", self._settings.log_level, self._settings.log_format)
         privilege.require_bpf()
         send = sender()
@@ -80,9 +79,10 @@ class Daemon:
                 raise ConfigurationError(event.text)
 
     def _read_web(self) -> Web | None:
-        if self._settings.web_config_file is None:
+        path = self._settings.web.config_file
+        if path is None:
             return None
-        web = Web(self._settings.web_config_file, self._exporting.tell_web)
+        web = Web(path, self._exporting.tell_web)
         self._exporting.web_fd = web.fd
         return web
 
@@ -91,16 +91,15 @@ class Daemon:
             return listeners.activated(given.activated)
         if given.kept:
             self._store.forget_listeners()
-        sockets = listeners.bind(map(parse_address, self._settings.listen_addresses), given.kept)
+        sockets = listeners.bind(self._settings.web.listen_addresses, given.kept)
         self._store.keep_listeners([each.fileno() for each in sockets])
         return sockets
 
     def _start_message(self) -> Start:
         settings = self._settings
         return Start(
-            manifest.VERSION, settings.telemetry_path, privilege.is_root(), settings.user, settings.log_level,
-            settings.log_format, watchdog_seconds() / 9, settings.web_config_file is not None,
-            settings.max_requests, settings.enable_lifecycle, self._start_time,
+            manifest.VERSION, settings.web, privilege.is_root(), settings.user, settings.log_level,
+            settings.log_format, watchdog_seconds() / 9, self._start_time,
         )  # fmt: skip
 
     def run(self) -> int:
@@ -280,7 +279,7 @@ class Daemon:
         if not self._started:
             for listener in self._sockets:
                 scheme = "https" if self._web and self._web.summary.tls else "http"
-                LOG.info("serving %s", listeners.url(listener, self._settings.telemetry_path, scheme))
+                LOG.info("serving %s", listeners.url(listener, self._settings.web.telemetry_path, scheme))
             self._log_states("started", {"MESSAGE_ID": MessageId.STARTED})
         elif self._reloads.under_way:
             self._log_states("reloaded", {"MESSAGE_ID": MessageId.RELOADED})
@@ -332,7 +331,7 @@ class Daemon:
             self._loading.read(self._options.files)
 
     def _reload_with(self, loading: Loading, reading: Reading) -> None:
-        settings = self._options.over(reading.settings)
+        settings = self._options.apply_to(reading.settings)
         if settings != self._settings:
             loading.abort()
             self._reloads.refuse(

@@ -20,16 +20,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from probed.client.http_client import Answer, ask, find_way
+from probed.client.http_client import Answer, ask, find_endpoint
 from probed.client.http_config import HttpConfiguration
-from probed.config import files as sources
-from probed.config.files import Declared
-from probed.config.listen_address import Address
+from probed.config import files
+from probed.config.files import DeclaredProbe
 from probed.errors import DeclarationError, HostError, LoadError
 from probed.ipc.loader_messages import LoadRequest
 from probed.ipc.loader_process import Held, load_all
 from probed.linux import lockdown, mountinfo, privilege
 from probed.loader.btf.reader import Btf
+from probed.webconfig.listen_address import Address
 
 SYSCTLS = (
     "kernel/perf_event_paranoid",
@@ -158,7 +158,7 @@ def gather(
 def ask_daemon(address: Address, web_config_file: str | None, client: HttpConfiguration) -> Answer | None:
     """Ask whether the daemon is ready."""
     try:
-        return ask(address, "/-/ready", find_way(web_config_file, client))
+        return ask(address, "/-/ready", find_endpoint(web_config_file, client))
     except (DeclarationError, HostError) as error:
         return Answer(0, str(error))
 
@@ -230,16 +230,16 @@ def read_configuration(path: str, btf: str) -> tuple[Configuration, list[LoadReq
     address: Address | None = None
     web: str | None = None
     try:
-        site, text = sources.read_site(path)
-        address, web = site.web.listen_addresses[0], site.web_config_file
-        declared = sources.declared_probes(site, text, btf)
+        site, text = files.read_site(path)
+        address, web = site.web.listen_addresses[0], site.web_options.config_file
+        declared = files.declared_probes(site, text, btf)
     except (DeclarationError, HostError) as error:
         return Configuration(path, str(error), None, address, web), []
     programs = {name: _programs(each) for name, each in declared.items()}
     return Configuration(path, "", programs, address, web), [each.request for each in declared.values()]
 
 
-def _programs(declared: Declared) -> dict[str, str]:
+def _programs(declared: DeclaredProbe) -> dict[str, str]:
     return {name: program.raw_tracepoint for name, program in declared.probe.programs.items()}
 
 

@@ -24,6 +24,7 @@ from probed.exporter.http_server.policy import Open, Terms
 from probed.exporter.http_server.reactor import Front
 from probed.exporter.self_metrics import daemon as itself
 from probed.log_limiter import Seldom
+from probed.webconfig.options import WebOptions
 from probed.webconfig.settings import WebSettings
 
 HANGS_AFTER = 3
@@ -36,9 +37,6 @@ SWITCH_SECONDS = 0.0002
 """How soon who makes a page lets others go on: at every system call the thread that talks to clients gives
 up the interpreter lock, and would wait 5 ms, Python's default, to have it back."""
 
-MAX_REQUESTS = 40
-"""Requests that may be answered or wait for it; more get 503. node_exporter's default too."""
-
 GUESSES = 16
 """Passwords that may wait to be verified, of those whose outcome is not known; more get 503."""
 
@@ -48,6 +46,7 @@ RESERVED_FDS = 256
 
 Application = Callable[[Request], Response]
 
+_DEFAULTS = WebOptions()
 _OVERLOADED = text(503, "too many requests; try again later", ("Retry-After", "1"))
 
 
@@ -61,13 +60,13 @@ class Server:
         self,
         sockets: Sequence[socket.socket],
         application: Application,
-        max_requests: int = MAX_REQUESTS,
+        options: WebOptions = _DEFAULTS,
         timeout: float = TIMEOUT,
     ) -> None:
         self._application, self._timeout = application, timeout
         self._terms: Terms = Open()
-        self._threads = min(THREADS, max_requests)
-        self._requests = Turns[Client](max_requests - self._threads)
+        self._threads = min(THREADS, options.max_requests)
+        self._requests = Turns[Client](options.max_requests - self._threads)
         self._guesses = Turns[Client](GUESSES)
         self._front = Front(sockets, self._welcome, self._take, most_connections())
         self._seldom = Seldom(logging.getLogger("exporter"))

@@ -23,9 +23,11 @@ import pytest
 
 from probed.exporter.http_server.connection import HEADER_BYTES
 from probed.exporter.http_server.messages import Request, Response
-from probed.exporter.http_server.server import MAX_REQUESTS, THREADS, Application, Server
+from probed.exporter.http_server.server import THREADS, Application, Server
+from probed.webconfig.options import WebOptions
 from support.running_daemon import until
 
+MAX_REQUESTS = WebOptions().max_requests
 LONG = 30.0
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 CLOSE = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
