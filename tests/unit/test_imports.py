@@ -42,6 +42,7 @@ PURE = {
     "exporter.exposition.family",
     "exporter.exposition.renderer",
     "exporter.http_server.messages",
+    "exporter.http_server.token_bucket",
     "exporter.series.budget",
     "exporter.series.heavy_hitters",
     "exporter.series.key_cache",

@@ -23,7 +23,7 @@ import pytest
 
 from probed.exporter.http_server.connection import HEADER_BYTES
 from probed.exporter.http_server.messages import Request, Response
-from probed.exporter.http_server.server import THREADS, Application, Server
+from probed.exporter.http_server.server import THREADS, Responder, Server
 from probed.webconfig.options import WebOptions
 from support.running_daemon import until
 
@@ -44,7 +44,7 @@ def _bound(host: str = "127.0.0.1") -> socket.socket:
 
 
 @contextlib.contextmanager
-def _serving(application: Application, *hosts: str, timeout: float = LONG) -> Iterator[list[Any]]:
+def _serving(application: Responder, *hosts: str, timeout: float = LONG) -> Iterator[list[Any]]:
     listeners = [_bound(host) for host in hosts or ("127.0.0.1",)]
     addresses = [listener.getsockname()[:2] for listener in listeners]
     server = Server(listeners, application, timeout=timeout)
@@ -256,7 +256,7 @@ def test_a_request_that_trickles_in_ends_at_the_timeout() -> None:
 
 
 def _clients(server: Server) -> int:
-    return next(int(family.values[0]) for family in server.families() if family.name == "probed_http_clients")
+    return server.stats().connections
 
 
 def test_an_answer_that_nobody_reads_ends_at_the_timeout() -> None:
