@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 
+from probed.log_limiter import LogLimiter
+
 FORMATS = ("logfmt", "json")
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -128,6 +130,7 @@ def start(process: str, level: str, form: str) -> None:
         handler.setFormatter(logging.Formatter())
         # Whatever the level: it opens the socket, which the exporter cannot do later.
         handler.handle(logging.LogRecord(process, logging.INFO, __file__, 0, "process %d begins", (os.getpid(),), None))
+    handler.addFilter(LogLimiter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 

@@ -79,7 +79,10 @@ class Heart:
 
 
 class Losses:
-    """Says in the log when events were lost: once a minute at most for a probe, and then how many since."""
+    """Logs lost events: for each probe at most once a minute, with the number since the line before.
+
+    A filter of `logging` cannot limit these lines: the number depends on whether the line before was logged.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock

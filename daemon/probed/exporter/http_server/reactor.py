@@ -26,7 +26,7 @@ from probed.exporter.http_server.connection import Connection, ConnectionClosed,
 from probed.exporter.http_server.fair_queue import FairQueue
 from probed.exporter.http_server.messages import REASONS, Response
 from probed.linux import syscalls
-from probed.log_limiter import Seldom
+from probed.log_limiter import REPEATABLE
 
 LOG = logging.getLogger("exporter")
 
@@ -79,7 +79,6 @@ class Reactor:
         self.responses = dict.fromkeys(REASONS, 0)
         self.dropped = 0
         self.turned = threading.Event()
-        self._seldom = Seldom(LOG)
         self._waker = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll = select.epoll()
         self._epoll.register(self._waker, select.EPOLLIN)
@@ -219,7 +218,7 @@ class Reactor:
         try:
             connection = self._make_connection(connected, key)
         except OSError as error:
-            self._seldom.log(logging.WARNING, f"HTTP: cannot serve a connection: {error}")
+            LOG.warning("HTTP: cannot serve a connection: %s", error, exc_info=True, extra=REPEATABLE)
             connected.close()
             return
         self._connections[connection.fd] = connection
@@ -232,7 +231,7 @@ class Reactor:
 
     def _make_room(self, error: OSError) -> None:
         """Close a connection, or pause accepting: new clients stay in the backlog."""
-        self._seldom.log(logging.WARNING, f"HTTP: cannot accept a connection: {error.strerror}")
+        LOG.warning("HTTP: cannot accept a connection: %s", error.strerror, exc_info=True, extra=REPEATABLE)
         if not self._drop_one():
             for fd in self._listeners:
                 self._epoll.modify(fd, 0)

@@ -22,9 +22,11 @@ from probed.exporter.http_server.fair_queue import FairQueue
 from probed.exporter.http_server.messages import Request, Response, text
 from probed.exporter.http_server.policy import AccessPolicy, OpenPolicy
 from probed.exporter.http_server.reactor import Reactor
-from probed.log_limiter import Seldom
+from probed.log_limiter import REPEATABLE
 from probed.webconfig.options import WebOptions
 from probed.webconfig.settings import WebSettings
+
+LOG = logging.getLogger("exporter")
 
 STUCK_AFTER = 3
 """Time-outs after which a page counts as stuck instead of slow."""
@@ -78,7 +80,6 @@ class Server:
         self._requests = FairQueue[Connection](options.max_requests - self._page_threads)
         self._guesses = FairQueue[Connection](GUESSES)
         self._reactor = Reactor(sockets, self._make_connection, self._handle_request, most_connections())
-        self._seldom = Seldom(logging.getLogger("exporter"))
         self._threads: list[threading.Thread] = []
         self._busy_since: dict[int, float] = {}
 
@@ -175,7 +176,8 @@ class Server:
         try:
             return self._responder(request)
         except Exception as error:  # the border around one request: an error costs this request only
-            self._seldom.log(logging.ERROR, f"HTTP: cannot answer a request: {type(error).__name__}: {error}")
+            fault = f"{type(error).__name__}: {error}"
+            LOG.error("HTTP: cannot answer a request: %s", fault, exc_info=True, extra=REPEATABLE)
             return text(500, "cannot answer this request; the log says why")
 
     def _verify_passwords(self) -> None:
