@@ -87,7 +87,7 @@ def test_a_collection_is_held_up_while_one_of_its_rings_is(both: Collection) -> 
     both._probes["a"].held_up = True  # type: ignore[attr-defined]
     both.drain()
     assert both.is_held_up
-    both._probes["a"].held_up = False  # type: ignore[attr-defined]
+    both._probes["a"].held_up = False
     both.drain()
     assert not both.is_held_up
 
