@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kernel maps of counts, read whole: a system call or two for all entries, summed over the CPUs.
+"""Kernel maps, read whole: a system call or two for all entries.
 
-`mapsource` reads them at the scrape. Our programs only ever add keys, so a walk sees each exactly once.
+`map_source` and `gauge_source` read them at the scrape. The kernel hands out a hash bucket by bucket, each as of one
+moment, so a walk sees a key that stays exactly once.
 Source: bpf(2), Linux include/uapi/linux/bpf.h (struct for BPF_MAP_*_BATCH commands).
 """
 
@@ -33,15 +34,17 @@ _ELEM = struct.Struct("=IIQQQ")  # map_fd, padding, key, value, flags
 class Entries:
     """Room for all entries of one map, and what the last `read` found there.
 
-    `keys` shape (entries,), `values` shape (entries, CPUs), or (entries, 1) where there is one for all of them.
+    `keys` shape (room,), `values` shape (room, CPUs), or (room, 1) where all CPUs share one value. The room is that
+    of the map, and `more` entries for programs that delete some and add others while the map is read.
     """
 
-    def __init__(self, fd: int, layout: Map, cpus: int, values: np.dtype[Any] = COUNT) -> None:
+    def __init__(self, fd: int, layout: Map, cpus: int, values: np.dtype[Any] = COUNT, more: int = 0) -> None:
         self._fd = fd
+        self._room = layout.entries + more
         self._entries = layout.entries
         self._is_array = layout.kind.endswith("array")
-        self.keys = np.zeros(layout.entries, dtype(layout.key))
-        self.values = np.zeros((layout.entries, cpus if layout.kind.startswith("percpu") else 1), values)
+        self.keys = np.zeros(self._room, dtype(layout.key))
+        self.values = np.zeros((self._room, cpus if layout.kind.startswith("percpu") else 1), values)
         self._token = ctypes.create_string_buffer(max(layout.key.size, 8))
         self._read = self._read_batch
 
@@ -59,13 +62,13 @@ class Entries:
     def _read_batch(self) -> int:
         done = 0
         first = True
-        while done < self._entries:
+        while done < self._room:
             attribute = ctypes.create_string_buffer(_BATCH.size)
             token = ctypes.addressof(self._token)
             keys, values = self.keys[done:], self.values[done:]
             _BATCH.pack_into(
                 attribute, 0, 0 if first else token, token, keys.ctypes.data, values.ctypes.data,
-                self._entries - done, self._fd, 0, 0,
+                self._room - done, self._fd, 0, 0,
             )  # fmt: skip
             first = False
             try:
@@ -87,12 +90,19 @@ class Entries:
             linux.bpf(linux.BPF_MAP_LOOKUP_ELEM, attribute)
         return self._entries
 
+    def delete(self, keys: NDArray[Any]) -> None:
+        """Delete entries, shape (n,), dtype of the key; those that are not there stay so. Raises OSError."""
+        for at in range(len(keys)):
+            attribute = ctypes.create_string_buffer(_ELEM.size)
+            _ELEM.pack_into(attribute, 0, self._fd, 0, keys[at:].ctypes.data, 0, 0)
+            with suppress(FileNotFoundError):
+                linux.bpf(linux.BPF_MAP_DELETE_ELEM, attribute)
+
 
 class CountMap:
     """One map whose values are u64 counts; `entries` are those that the last `read` found."""
 
     def __init__(self, fd: int, layout: Map, cpus: int) -> None:
-        self._fd = fd
         self._content = Entries(fd, layout, cpus)
         self.entries = 0
 
@@ -108,8 +118,4 @@ class CountMap:
 
     def delete(self, keys: NDArray[Any]) -> None:
         """Delete entries, shape (n,), dtype of the key; those that are not there stay so. Raises OSError."""
-        for at in range(len(keys)):
-            attribute = ctypes.create_string_buffer(_ELEM.size)
-            _ELEM.pack_into(attribute, 0, self._fd, 0, keys[at:].ctypes.data, 0, 0)
-            with suppress(FileNotFoundError):
-                linux.bpf(linux.BPF_MAP_DELETE_ELEM, attribute)
+        self._content.delete(keys)
