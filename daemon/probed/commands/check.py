@@ -16,7 +16,7 @@ from probed.config import files as sources
 from probed.config.files import Declared
 from probed.errors import DeclarationError, LoadError, Problem
 from probed.ipc.loader_process import load_all
-from probed.ipc.manifest import Field, LoadedProbe, Map
+from probed.ipc.manifest import COUNT, Field, LoadedProbe, Map
 from probed.webconfig import reader as webfiles
 
 NAMES_ITS_PLACE = ("declaration", "attach_point")
@@ -130,6 +130,9 @@ def _shown(declared: Declared, loaded: LoadedProbe, host: bool) -> Iterator[str]
 def _map(layout: Map) -> Iterator[str]:
     yield f"  map {layout.name}, {layout.kind}, {layout.entries:,} entries, key of {layout.key.size} bytes"
     yield from map(_member, layout.key.fields)
+    if layout.value != COUNT:
+        yield f"    its values have {layout.value.size} bytes"
+        yield from map(_member, layout.value.fields)
 
 
 def _member(member: Field) -> str:
