@@ -76,7 +76,7 @@ def why_no_system() -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test by its folder and its file, and put storms last, the one that fills all budgets at the very end.
+    """Mark every test by folder and file; put storms last, and at the end the one that fills all budgets.
 
     pytest-xdist runs the groups side by side (--dist loadgroup), and the tests of one group in one process in order.
     """
@@ -105,7 +105,7 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
 
 
 def is_left_out(item: pytest.Item) -> bool:
-    """Return whether -m excludes a test by `not slow` or `not guest`; other runs of `make` take storms and the rest."""
+    """Return whether -m leaves out a test as slow or guest; other runs take storms and the rest."""
     words = item.config.option.markexpr
     excluded = set(re.findall(r"not (\w+)", words))
     required = set(re.findall(r"\w+", words)) - excluded - {"and", "not"}

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from bench.compiled import BTF
-from probed.config import files as sources
+from probed.config import files
 from probed.linux import privilege
 from probed.loader import compiler
 from probed.loader import hide_kallsyms as ksyms
@@ -23,8 +23,8 @@ from probed.loader.hook_chain import Chains
 
 def main(config_file: str) -> None:
     """Compile as the loader does, without canary and without loading into the kernel."""
-    configuration, text = sources.read_site(config_file)
-    declared = sources.declared_probes(configuration, text, str(BTF))
+    configuration, text = files.read_site(config_file)
+    declared = files.declared_probes(configuration, text, str(BTF))
     btf = Btf.read(BTF)
     host = load.Host(btf, btf.raw_tracepoints(), os.cpu_count() or 1, os.uname().machine)
     begin = time.process_time()

@@ -11,7 +11,7 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-from probed.linux.syscalls import bpf
+from probed.linux.bpf import bpf
 from support.running_daemon import ROOT
 
 PACKAGES = ("numpy", "prometheus_client", "h11", "PyYAML")

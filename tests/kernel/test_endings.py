@@ -3,26 +3,21 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
-import struct
 import subprocess
 
 import pytest
 
-from probed.linux import syscalls as linux
+from probed.linux import bpf
 from support.kernel_fixtures import Install, Start
 from support.running_daemon import Daemon, bpf_program_ids, status_of, until
-
-BPF_PROG_GET_FD_BY_ID = 13
-"""enum bpf_cmd of Linux include/uapi/linux/bpf.h."""
 
 
 def exists(program: int) -> bool:
     """Return whether the kernel still has a BPF program with this id."""
     try:
-        fd = linux.bpf(BPF_PROG_GET_FD_BY_ID, ctypes.create_string_buffer(struct.pack("=IIII", program, 0, 0, 0), 16))
+        fd = bpf.program_fd(program)
     except FileNotFoundError:
         return False
     os.close(fd)

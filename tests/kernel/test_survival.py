@@ -28,6 +28,8 @@ from probed.ipc.manifest import ProbeStatus, Status
 from probed.ipc.manifest import Start as Starting
 from probed.supervisor.exporter_process import Exporting
 from probed.supervisor.hooks import Hooks
+from probed.supervisor.systemd.fdstore import Store
+from probed.webconfig.options import WebOptions
 from support.kernel_fixtures import Install, Start
 from support.running_daemon import PATIENCE, Daemon, Page, site, until
 
@@ -58,7 +60,7 @@ def load(folder: Path, hooks: Hooks) -> list[Held]:
             case Hook() as hook:
                 hooks.add(hook)
             case Result(_, Held() as one):
-                hooks.attach(one)
+                hooks.attach(one, "")
                 held.append(one)
             case None:
                 pass
@@ -73,8 +75,8 @@ class Life:
 
     def __init__(self, folder: Path) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        start = Starting(manifest.VERSION, "/metrics", True, None, "warning", "logfmt", PATIENCE)
-        self._hooks = Hooks()
+        start = Starting(manifest.VERSION, WebOptions(), True, None, "warning", "logfmt", PATIENCE)
+        self._hooks = Hooks(Store(None), {})
         self._exporting = Exporting(start, [self._listener], PATIENCE, self._hooks, lambda: None)
         self._held = load(folder, self._hooks)
         probes = tuple(ProbeStatus(name, "", True, "", "", {}) for name in ROOMY)
@@ -103,7 +105,7 @@ class Life:
         for held in self._held:
             held.close()
         assert self._exporting.stop() == ""
-        self._hooks.close_unused([])
+        self._hooks.end()
         self._listener.close()
 
 

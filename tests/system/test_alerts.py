@@ -2,7 +2,7 @@
 """Alerts from real units to a pager, through probed, Debian's Prometheus and Alertmanager and the shipped files.
 
 All units start at once: one forks short-lived children, one runs out of descriptors, `make` works in one for three
-minutes, and the others are quiet. The tests look at the alerts.
+minutes, and the others are quiet. A storm in one container after another follows. The tests look at the alerts.
 """
 
 from __future__ import annotations
@@ -36,6 +36,14 @@ OUTSIDE: Final = "/.*|unknown|kernel"
 """The label `unit` of processes outside of the booted system."""
 
 SPAWNER: Final = "#!/bin/sh\nwhile :; do {program} 3; done\n"
+
+ENGINE: Final = """#!/bin/sh
+while :; do
+    id=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \\n')
+    systemd-run --quiet --scope --collect --unit docker-$id.scope timeout 2 {spawner}
+done
+"""
+"""Starts one container after another, each for two seconds, as Docker names their control groups under systemd."""
 
 LEAKER: Final = """#!/usr/bin/python3
 import time
@@ -107,6 +115,13 @@ def start_storm(machine: Machine) -> Loop:
     return Loop(start(machine, spawner), program.name, spawner.name)
 
 
+def start_containers(machine: Machine) -> Loop:
+    """Start a unit that starts one container after another, and a parent in each that starts a program."""
+    program = machine.install("lives")
+    spawner = script(machine, "storms", SPAWNER.format(program=program))
+    return Loop(start(machine, script(machine, "engine", ENGINE.format(spawner=spawner))), program.name, spawner.name)
+
+
 def start_leak(machine: Machine) -> Loop:
     leaker = script(machine, "leaks", LEAKER)
     starter = script(machine, "starts", f"#!/bin/sh\n{leaker}\n")
@@ -175,6 +190,19 @@ def test_a_storm_is_pending_then_fires_reaches_the_pager_and_resolves(watch: Wat
     assert watch.states(STORM, storm.unit) == set()
 
 
+def test_a_storm_in_one_container_after_another_fires_names_its_parent_and_resolves(watch: Watch) -> None:
+    storm = start_containers(watch.machine)
+    labels = {"alertname": STORM, "parent": storm.parent}
+    until(lambda: watch.webhook.told("firing", **labels), "the pager knows it", LONG)
+    message, alert = watch.webhook.told("firing", **labels)[0]
+    assert message.receiver == "/pager"
+    assert "unit" not in alert["labels"]
+    assert f"Most are '{storm.comm}'" in alert["annotations"]["description"]
+    assert f"started by '{storm.parent}'" in alert["annotations"]["description"]
+    watch.machine.run("systemctl", "stop", storm.unit)
+    until(lambda: watch.webhook.told("resolved", **labels), "the pager knows that it is over", LONG)
+
+
 def test_a_storm_is_one_message(watch: Watch) -> None:
     told = watch.webhook.told("firing", unit=watch.storm.unit)
     assert {alert["labels"]["alertname"] for _, alert in told} == {STORM}
@@ -194,4 +222,4 @@ def test_three_minutes_of_quiet_and_of_make_raise_nothing(watch: Watch) -> None:
     until(lambda: watch.prometheus.value(loudest) > 100, "make does as much as a storm", LONG)
     scrapes = 'count_over_time(up{job="probed"}[1h])'
     until(lambda: watch.prometheus.value(scrapes) >= QUIET_SCRAPES, "three minutes are over", 2 * QUIET_SCRAPES)
-    assert watch.ever("firing") == {(STORM, watch.storm.unit), (EXHAUSTED, watch.leak.unit)}
+    assert watch.ever("firing") == {(STORM, watch.storm.unit), (STORM, ""), (EXHAUSTED, watch.leak.unit)}

@@ -107,7 +107,7 @@ def test_alerts_are_marked(stage: Stage, board: dict[str, Any]) -> None:
 
 
 def test_the_culprit_is_the_first_in_the_table(stage: Stage) -> None:
-    starts, short = asked(stage, of_dashboard(STORMS), "Who starts what, now", one=True)
+    starts, short = asked(stage, of_dashboard(STORMS), "Started programs, now", one=True)
     first = max(starts, key=lambda series: max(series.values.values()))
     programs = {workload: program.name for workload, program in stage.trouble.programs.items()}
     assert first.labels == {"unit": UNIT, "parent": programs["spawn"], "comm": programs["exits"]}
@@ -116,6 +116,6 @@ def test_the_culprit_is_the_first_in_the_table(stage: Stage) -> None:
 
 
 def test_the_program_without_descriptors_is_named(stage: Stage) -> None:
-    (rows,) = asked(stage, of_dashboard("probed-open-failures"), "Who ran out", one=True)
+    (rows,) = asked(stage, of_dashboard("probed-open-failures"), "Programs without descriptors", one=True)
     program = stage.trouble.programs["fail_opens"].name
     assert [series.labels for series in rows] == [{"unit": UNIT, "comm": program, "errno": "EMFILE"}]

@@ -9,7 +9,7 @@ import struct
 
 import pytest
 
-from probed.linux import syscalls as linux
+from probed.linux.bpf import bpf
 from support.running_daemon import SHIPPED, bpf_program_ids, status_of, until
 from support.system.machine import Machine, Service
 
@@ -38,7 +38,7 @@ def exists(thing: tuple[str, int]) -> bool:
     kind, number = thing
     start_id_and_next_id = ctypes.create_string_buffer(struct.pack("=III", number - 1, 0, 0), 12)
     try:
-        linux.bpf(GET_NEXT_ID[kind], start_id_and_next_id)
+        bpf(GET_NEXT_ID[kind], start_id_and_next_id)
     except FileNotFoundError:
         return False
     return bool(struct.unpack_from("=I", start_id_and_next_id, 4)[0] == number)

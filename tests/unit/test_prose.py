@@ -15,7 +15,6 @@ TREES: Final = ("daemon", "tests")
 
 EXEMPT: Final[dict[str, str]] = {
     "daemon/probed/__init__.py": "process",
-    "daemon/probed/__main__.py": "commands",
     "daemon/probed/client": "web",
     "daemon/probed/commands": "commands",
     "daemon/probed/config": "config",
@@ -25,8 +24,6 @@ EXEMPT: Final[dict[str, str]] = {
     "daemon/probed/linux": "process",
     "daemon/probed/loader": "process",
     "daemon/probed/log.py": "process",
-    "daemon/probed/log_limiter.py": "core",
-    "daemon/probed/messages.py": "process",
     "daemon/probed/schema": "config",
     "daemon/probed/supervisor": "process",
     "daemon/probed/webconfig": "web",

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from probed.linux import syscalls as linux
+from probed.linux.bpf import bpf
 from support.running_daemon import ROOT
 from support.system.machine import OUT, Machine, Service
 
@@ -66,7 +66,7 @@ def exists(thing: Thing) -> bool:
     kind, number = thing
     start_id_and_next_id = ctypes.create_string_buffer(struct.pack("=III", number - 1, 0, 0), 12)
     try:
-        linux.bpf(NEXT_ID[kind], start_id_and_next_id)
+        bpf(NEXT_ID[kind], start_id_and_next_id)
     except FileNotFoundError:
         return False
     return bool(struct.unpack_from("=I", start_id_and_next_id, 4)[0] == number)

@@ -24,6 +24,7 @@ class Fake:
         self.loaded = loaded
         self.ring_fd = None
         self.broken = False
+        self.held_up = False
         self.events = 0
         self.closed = False
         self.fill = 0
@@ -33,8 +34,8 @@ class Fake:
     def waiting(self) -> int:
         return 0
 
-    def drain(self, _: int) -> None:
-        pass
+    def drain(self, _: int) -> bool:
+        return not self.held_up
 
     def read_maps(self) -> None:
         pass
@@ -78,6 +79,17 @@ def test_a_probe_that_cannot_be_collected_is_counted_and_the_others_go_on(both: 
     both._probes["a"].broken = True  # type: ignore[attr-defined]
     assert values(both, "probed_events_emitted_total") == {"a": 1, "b": 2}
     assert values(both, "probed_probe_collect_failures_total") == {"a": 2, "b": 0}
+
+
+def test_a_collection_is_held_up_while_one_of_its_rings_is(both: Collection) -> None:
+    both.drain()
+    assert not both.is_held_up
+    both._probes["a"].held_up = True  # type: ignore[attr-defined]
+    both.drain()
+    assert both.is_held_up
+    both._probes["a"].held_up = False
+    both.drain()
+    assert not both.is_held_up
 
 
 def test_a_probe_of_the_same_name_takes_the_older_one_s_place(both: Collection) -> None:

@@ -23,9 +23,11 @@ import pytest
 
 from probed.exporter.http_server.connection import HEADER_BYTES
 from probed.exporter.http_server.messages import Request, Response
-from probed.exporter.http_server.server import MAX_REQUESTS, THREADS, Application, Server
+from probed.exporter.http_server.server import THREADS, Responder, Server
+from probed.webconfig.options import WebOptions
 from support.running_daemon import until
 
+MAX_REQUESTS = WebOptions().max_requests
 LONG = 30.0
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 CLOSE = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -42,7 +44,7 @@ def _bound(host: str = "127.0.0.1") -> socket.socket:
 
 
 @contextlib.contextmanager
-def _serving(application: Application, *hosts: str, timeout: float = LONG) -> Iterator[list[Any]]:
+def _serving(application: Responder, *hosts: str, timeout: float = LONG) -> Iterator[list[Any]]:
     listeners = [_bound(host) for host in hosts or ("127.0.0.1",)]
     addresses = [listener.getsockname()[:2] for listener in listeners]
     server = Server(listeners, application, timeout=timeout)
@@ -258,7 +260,7 @@ def _wait_for_clients(server: Server, count: int) -> None:
 
 
 def _clients(server: Server) -> int:
-    return next(int(family.values[0]) for family in server.families() if family.name == "probed_http_clients")
+    return server.stats().connections
 
 
 def test_an_answer_that_nobody_reads_ends_at_the_timeout() -> None:
