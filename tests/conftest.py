@@ -38,8 +38,17 @@ REQUIRE_KERNEL = "PROBED_REQUIRE_KERNEL"
 GUEST = {"test_kernels", "test_kernel_states"}
 """Files with tests in virtual machines."""
 STORM = {
-    *("test_abuse", "test_bench", "test_execs", "test_loss", "test_opens", "test_soak", "test_survival"),
-    *("test_cgroup_burst", "test_cardinality"),
+    *(
+        "test_abuse",
+        "test_bench",
+        "test_execs",
+        "test_loss",
+        "test_opens",
+        "test_soak",
+        "test_survival",
+        "test_wake_ups",
+    ),
+    *("test_cgroup_burst", "test_hostile_names", "test_cardinality"),
 }
 """Files with tests that load every daemon of the machine, its rings and its budgets: no other test runs beside them."""
 PROMETHEUS = {"test_alerts", "test_dashboards", "test_fleet", "test_increase", "test_scrape", "test_web"}
