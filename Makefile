@@ -46,17 +46,20 @@ help:
 run: $(VENV)/run
 	$(VENV)/bin/probed run --config.file $(CONFIG) $(ARGS)
 
-# Unit tests run in parallel. The others share one kernel and count its events exactly, so they run one after the other.
+# Unit tests run side by side in processes. The others share one kernel, whose events they count exactly, and run one after
+# another; beside them run the guests, which have kernels of their own, and the tests that mostly wait for scrapes. Storms
+# of names fill the budgets of every daemon, and run alone. See tests/conftest.py.
 PYTEST = PATH="$$PATH$(UNPACKED_PATH)" $(VENV)/bin/pytest
 EXCLUSIVE := tests/kernel tests/faults tests/system
 
 test: $(VENV)/test
 	$(PYTEST) --numprocesses auto tests/unit $(ARGS)
-	$(PYTEST) -m 'not slow and not guest' $(EXCLUSIVE) $(ARGS)
+	$(PYTEST) --numprocesses 2 --dist loadgroup -m 'not slow and not guest and not storm' $(EXCLUSIVE) $(ARGS)
 
 test-all: $(VENV)/test
 	$(PYTEST) --numprocesses auto tests/unit $(ARGS)
-	$(PYTEST) $(EXCLUSIVE) $(ARGS)
+	$(PYTEST) --numprocesses 3 --dist loadgroup -m 'not storm' $(EXCLUSIVE) $(ARGS)
+	$(PYTEST) -m storm $(EXCLUSIVE) $(ARGS)
 	@echo 'left out: make bench, make soak (an hour), make fuzz, make fleet; skipped tests are listed above'
 
 check: $(VENV)/test

@@ -30,7 +30,7 @@ from probed.exporter.self_metrics.process import Process
 from probed.exporter.self_metrics.stats import ProbeNumbers, WorkNumbers
 from probed.exporter.series.scrapers import FIRST_SECONDS, Connection, Scrape, Scrapers
 from probed.ipc.manifest import LoadedProbe, Status
-from probed.log_limiter import Seldom
+from probed.log_limiter import REPEATABLE
 
 LOG = logging.getLogger("exporter")
 
@@ -65,7 +65,6 @@ class Collection:
         self._left_out = set[str]()
         self._warned = set[str]()
         self._failures: Counter[str] = Counter()
-        self._seldom = Seldom(LOG)
         self._clock = clock
         self._work = WorkNumbers()
         self._scrapers = Scrapers(clock, FIRST_SECONDS)
@@ -234,7 +233,8 @@ class Collection:
             step()
         except Exception as error:  # the border around one probe's collection
             self._failures[name] += 1
-            self._seldom.log(logging.ERROR, f"probe '{name}': cannot be collected: {type(error).__name__}: {error}")
+            text = f"probe '{name}': cannot be collected: {type(error).__name__}: {error}"
+            LOG.error("%s", text, exc_info=True, extra=REPEATABLE)
             return False
         return True
 
