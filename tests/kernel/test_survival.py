@@ -23,12 +23,13 @@ import pytest
 import yaml
 
 from probed.ipc import manifest
+from probed.ipc.exporter_messages import ProbeStatus, Status
+from probed.ipc.exporter_messages import Start as Starting
 from probed.ipc.loader_messages import Files
 from probed.ipc.loader_process import Held, Hook, Loading, Reading, Result, wait
-from probed.ipc.manifest import ProbeStatus, Status
-from probed.ipc.manifest import Start as Starting
 from probed.supervisor.exporter_process import Exporting
 from probed.supervisor.hooks import Hooks
+from probed.supervisor.systemd.fdstore import Store
 from probed.webconfig.options import WebOptions
 from support.kernel_fixtures import Install, Start
 from support.running_daemon import PATIENCE, Page, site, until
@@ -60,7 +61,7 @@ def load(folder: Path, hooks: Hooks) -> list[Held]:
             case Hook() as hook:
                 hooks.add(hook)
             case Result(_, Held() as one):
-                hooks.attach(one)
+                hooks.attach(one, "")
                 held.append(one)
             case None:
                 pass
@@ -76,7 +77,7 @@ class Life:
     def __init__(self, folder: Path) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         start = Starting(manifest.VERSION, WebOptions(), True, None, "warning", "logfmt", PATIENCE)
-        self._hooks = Hooks()
+        self._hooks = Hooks(Store(None), {})
         self._exporting = Exporting(start, [self._listener], PATIENCE, self._hooks, lambda: None)
         self._held = load(folder, self._hooks)
         probes = tuple(ProbeStatus(name, "", True, "", "", {}) for name in ROOMY)
@@ -105,7 +106,7 @@ class Life:
         for held in self._held:
             held.close()
         assert self._exporting.stop() == ""
-        self._hooks.close_unused([])
+        self._hooks.end()
         self._listener.close()
 
 

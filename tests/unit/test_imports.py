@@ -51,6 +51,7 @@ PURE = {
     "exporter.series.shown_rows",
     "exporter.series.table",
     "exporter.series.values",
+    "ipc.exporter_messages",
     "ipc.loader_messages",
     "ipc.manifest",
     "loader.btf.equivalence",

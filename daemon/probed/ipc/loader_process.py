@@ -14,18 +14,35 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from probed.errors import HostError, LoadError, Reason
-from probed.ipc.channel import Closed, Message, Starved
+from probed.ipc.channel import Closed, Packet, Starved
 from probed.ipc.child_process import Child, why_not
-from probed.ipc.loader_messages import Ending, Failure, Files, Goal, LoadRequest, Settings, Wanted
+from probed.ipc.loader_messages import (
+    FROM_LOADER,
+    AllWanted,
+    BccVersion,
+    EndOfRequests,
+    Failure,
+    Files,
+    FromLoader,
+    Goal,
+    HookArray,
+    HookAttached,
+    HostFailure,
+    LoadBegun,
+    LoadRequest,
+    ProbeLoaded,
+    Refused,
+    Settings,
+    ToLoader,
+    Wanted,
+    WebConfigRead,
+)
 from probed.ipc.manifest import LoadedProbe
-from probed.schema import structure as shape
 
 SECONDS_A_PROBE = 30.0
 """A compile takes 0.2 s here and 10 to 20 s in an emulated machine."""
 
 REAP_SECONDS = 5.0
-
-_ANSWER = shape.Source("the loader's answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +82,6 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """The files cannot be used; `text` has every problem."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Result:
     """What became of one probe."""
 
@@ -104,7 +114,7 @@ class Loading:
 
     def _start(self) -> None:
         try:
-            self._child = Child("probed.loader")
+            self._child: Child[ToLoader, FromLoader] = Child("probed.loader", FROM_LOADER)
         except OSError as error:
             self.done = True
             raise HostError(f"no loader can be started: {why_not(error)}") from error
@@ -123,7 +133,7 @@ class Loading:
     def read(self, files: Files) -> None:
         """Let it read the site configuration and the probes: a Reading or Refused will come."""
         self._work.files = files
-        self._tell("read", files)
+        self._tell(files)
 
     def load(self, requests: Sequence[LoadRequest], goal: Goal, hooked: Mapping[str, int]) -> None:
         """Let it load probes: a Result will come for each, and a Hook before where one was missing.
@@ -132,17 +142,17 @@ class Loading:
         """
         self._work.requests, self._work.goal, self._work.hooked = list(requests), goal, dict(hooked)
         for tracepoint, array in hooked.items():
-            self._tell("hooked", tracepoint, [array])
+            self._tell(HookArray(tracepoint), [array])
         for request in requests:
-            self._tell("load", request)
-        self._tell("end", Ending(goal))
+            self._tell(request)
+        self._tell(EndOfRequests(goal))
         self._wind()
         if not requests:
             self._finish()
 
-    def _tell(self, kind: str, what: object, fds: Sequence[int] = ()) -> None:
+    def _tell(self, message: ToLoader, fds: Sequence[int] = ()) -> None:
         with suppress(Closed):  # it died: `step` will read the end and say so
-            self._child.channel.send(kind, shape.to_data(what), fds)
+            self._child.channel.send(message, fds)
 
     def step(self) -> Event | None:
         """Take one answer; None for news that is no event.
@@ -153,55 +163,50 @@ class Loading:
             self._child.kill()
             return self._died("timeout", f"loading took longer than {SECONDS_A_PROBE:g} s")
         try:
-            message = self._child.channel.receive()
+            packet = self._child.channel.receive()
         except Closed:
             return self._died("internal", "the loader ended while it worked on this probe")
         except Starved:
             self._child.kill()
             return self._died("internal", "there is no room for its descriptors: too many open files; see LimitNOFILE=")
-        return self._answered(message)
+        return self._answered(packet)
 
-    def _answered(self, message: Message) -> Event | None:
-        match message.kind:
-            case "bcc":
-                self.bcc_version = str(message.data)
-            case "trying":
-                self._trying = str(message.data)
+    def _answered(self, packet: Packet[FromLoader]) -> Event | None:
+        match packet.message:
+            case BccVersion(version):
+                self.bcc_version = version
+            case LoadBegun(name):
+                self._trying = name
                 self._wind()
-            case "host":
+            case HostFailure(reason, text):
                 self._finish()
-                failure = shape.build(Failure, message.data, _ANSWER)
-                raise HostError(failure.text, failure.reason)
-            case "hook":
-                array, link, program = message.fds
-                self._work.hooked[str(message.data)] = array
-                return Hook(str(message.data), array, link, program)
-            case "loaded":
-                loaded = shape.build(LoadedProbe, message.data, _ANSWER)
-                return self._result(loaded.name, _held(loaded, message.fds))
-            case "failed":
-                failure = shape.build(Failure, message.data, _ANSWER)
-                error = LoadError(failure.name, failure.reason, failure.text, failure.errno)
-                return self._result(failure.name, error)
-            case _:
-                return self._read_answer(message)
+                raise HostError(text, reason)
+            case HookAttached(tracepoint):
+                array, link, program = packet.fds
+                self._work.hooked[tracepoint] = array
+                return Hook(tracepoint, array, link, program)
+            case ProbeLoaded(loaded):
+                return self._result(loaded.name, _held(loaded, packet.fds))
+            case Failure(name, reason, text, errno):
+                return self._result(name, LoadError(name, reason, text, errno))
+            case other:
+                return self._read_answer(other)
         return None
 
-    def _read_answer(self, message: Message) -> Event | None:
-        match message.kind:
-            case "settings":
-                self._settings = shape.build(Settings, message.data, _ANSWER)
-            case "wanted":
-                wanted = shape.build(Wanted, message.data, _ANSWER)
+    def _read_answer(self, message: Settings | Wanted | AllWanted | WebConfigRead | Refused) -> Event | None:
+        match message:
+            case Settings() as settings:
+                self._settings = settings
+            case Wanted() as wanted:
                 self._wanted[wanted.request.name] = wanted
-            case "all" if self._settings is not None:
+            case AllWanted() if self._settings is not None:
                 self._work.files = None
                 return Reading(self._settings, self._wanted)
-            case "refused":
+            case Refused() as refused:
                 self._finish()
-                return Refused(str(message.data))
-            case _:
-                raise ValueError(f"the loader sent a message of kind '{message.kind}'")
+                return refused
+            case other:
+                raise ValueError(f"the loader sent a message of kind '{type(other).__name__}'")
         return None
 
     def _result(self, name: str, outcome: Held | LoadError) -> Result:

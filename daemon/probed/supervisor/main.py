@@ -16,8 +16,9 @@ from probed import log
 from probed.errors import ConfigurationError, HostError, LoadError
 from probed.ipc import manifest
 from probed.ipc.child_process import why_not
-from probed.ipc.loader_process import Held, Hook, Loading, Reading, Refused, Result, wait
-from probed.ipc.manifest import Start, Status
+from probed.ipc.exporter_messages import Start, Status
+from probed.ipc.loader_messages import Refused
+from probed.ipc.loader_process import Held, Hook, Loading, Reading, Result, wait
 from probed.linux import privilege
 from probed.log import MessageId
 from probed.supervisor import listeners

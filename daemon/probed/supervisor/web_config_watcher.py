@@ -15,10 +15,10 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from probed.errors import ConfigurationError
-from probed.ipc.channel import Closed, Message, Starved
+from probed.ipc.channel import Closed, Packet, Starved
 from probed.ipc.child_process import Child, why_not
-from probed.ipc.manifest import WebStatus
-from probed.schema import structure as shape
+from probed.ipc.exporter_messages import WebStatus
+from probed.ipc.loader_messages import FROM_LOADER, FromLoader, ReadWebConfig, Refused, ToLoader, WebConfigRead
 from probed.webconfig.settings import WebSummary, state
 
 LOG = logging.getLogger("supervisor")
@@ -30,8 +30,6 @@ seldom written at one moment."""
 READ_SECONDS = 30.0
 REAP_SECONDS = 5.0
 
-_ANSWER = shape.Source("the loader's answer")
-
 
 class Web:
     """One web configuration file, what it last said rightly, and how the last reading ended."""
@@ -42,7 +40,7 @@ class Web:
         Raises ConfigurationError.
         """
         self._path, self._tell = path, tell
-        self._child: Child | None = None
+        self._child: Child[ToLoader, FromLoader] | None = None
         self.wrong, self._success_time = "", 0.0
         self.summary = WebSummary(False, 0, {path: ""})
         self.fd = -1
@@ -106,10 +104,10 @@ class Web:
         return True
 
     def _start(self) -> None:
-        self._child = Child("probed.loader")
+        self._child = Child("probed.loader", FROM_LOADER)
         self._deadline = time.monotonic() + READ_SECONDS
         with suppress(Closed):  # it died: `_step` will say so
-            self._child.channel.send("web", self._path)
+            self._child.channel.send(ReadWebConfig(self._path))
 
     def heard(self) -> bool:
         """Take what the reading brought; return whether the status has changed."""
@@ -131,16 +129,19 @@ class Web:
             self._child.kill()
             return self._finish(f"{self._path}: reading took longer than {READ_SECONDS:g} s")
         try:
-            message = self._child.channel.receive()
+            packet = self._child.channel.receive()
         except (Closed, Starved):
             return self._finish(f"{self._path}: the loader ended while it read the web configuration")
-        return self._finish(self._take(message))
+        return self._finish(self._take(packet))
 
-    def _take(self, message: Message) -> str:
-        if message.kind != "web":
-            return str(message.data)
-        summary = shape.build(WebSummary, message.data, _ANSWER)
-        (fd,) = message.fds
+    def _take(self, packet: Packet[FromLoader]) -> str:
+        match packet.message:
+            case WebConfigRead(summary):
+                (fd,) = packet.fds
+            case Refused(text):
+                return text
+            case other:
+                raise ValueError(f"the loader sent a message of kind '{type(other).__name__}'")
         if self.fd >= 0 and summary.tls != self.summary.tls:
             os.close(fd)
             return f"{self._path}: TLS cannot be switched on or off while probed runs: restart it, or put it back"

@@ -4,7 +4,7 @@
 import pytest
 
 from probed.errors import REASONS
-from probed.ipc.manifest import ProbeStatus, Pulse
+from probed.ipc.exporter_messages import ProbeStatus, Pulse
 from probed.supervisor.systemd.notify import WATCHDOG, Notices, sender, status_line, watchdog_seconds
 
 QUIET = Pulse(informed=True, series=14, lost=0)
