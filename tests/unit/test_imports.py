@@ -54,6 +54,7 @@ PURE = {
     "ipc.exporter_messages",
     "ipc.loader_messages",
     "ipc.manifest",
+    "ipc.message",
     "loader.btf.equivalence",
     "loader.headers.c_names",
     "loader.resolve",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, get_args
 
 from probed.ipc.manifest import LoadedProbe
+from probed.ipc.message import Message
 from probed.webconfig.options import WebOptions
 
 
@@ -35,15 +36,15 @@ class Start:
     start_time: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class AddProbe:
+@dataclass(eq=False, repr=False)
+class AddProbe(Message):
     """Adds a probe, instead of an older version of the same name. Fds: those of `probe.fd_names`."""
 
     probe: LoadedProbe
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveProbe:
+@dataclass(eq=False, repr=False)
+class RemoveProbe(Message):
     """Removes a probe and all series of that probe."""
 
     name: str
@@ -87,25 +88,25 @@ class Status:
     web: WebStatus | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Serve:
+@dataclass(eq=False, repr=False)
+class Serve(Message):
     """Ends the messages that the exporter waits for before the first page."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewWebSettings:
+@dataclass(eq=False, repr=False)
+class NewWebSettings(Message):
     """Replaces the web settings. Fd: the WebSettings in sealed memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReloadEnded:
+@dataclass(eq=False, repr=False)
+class ReloadEnded(Message):
     """Answers RequestReload; `fault` is empty after a reload without a fault."""
 
     fault: str
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+@dataclass(eq=False, repr=False)
+class Stop(Message):
     """Makes the exporter drain once more, answer with Stopped, and exit."""
 
 
@@ -122,20 +123,20 @@ class Pulse:
     lost: int
 
 
-@dataclass(frozen=True, slots=True)
-class RequestReload:
+@dataclass(eq=False, repr=False)
+class RequestReload(Message):
     """Asks the supervisor to reload; ReloadEnded answers."""
 
 
-@dataclass(frozen=True, slots=True)
-class CannotServe:
+@dataclass(eq=False, repr=False)
+class CannotServe(Message):
     """Explains why the exporter exits."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped:
+@dataclass(eq=False, repr=False)
+class Stopped(Message):
     """Answers Stop; `totals` are the sums of events as text for the log."""
 
     totals: str

@@ -18,6 +18,7 @@ from typing import Final, Literal, get_args
 
 from probed.errors import Reason
 from probed.ipc.manifest import LoadedProbe
+from probed.ipc.message import Message
 from probed.webconfig.options import WebOptions
 from probed.webconfig.settings import WebSummary
 
@@ -41,15 +42,15 @@ class Files:
     btf: str
 
 
-@dataclass(frozen=True, slots=True)
-class ReadWebConfig:
+@dataclass(eq=False, repr=False)
+class ReadWebConfig(Message):
     """Asks for the web configuration at `path`."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class HookArray:
+@dataclass(eq=False, repr=False)
+class HookArray(Message):
     """Names an attached hook's tracepoint. Fd: the array of programs behind the hook."""
 
     tracepoint: str
@@ -73,8 +74,8 @@ class LoadRequest:
     fingerprint: str
 
 
-@dataclass(frozen=True, slots=True)
-class EndOfRequests:
+@dataclass(eq=False, repr=False)
+class EndOfRequests(Message):
     """The last message to the loader."""
 
     goal: Goal
@@ -98,48 +99,48 @@ class Wanted:
     request: LoadRequest
 
 
-@dataclass(frozen=True, slots=True)
-class AllWanted:
+@dataclass(eq=False, repr=False)
+class AllWanted(Message):
     """Ends the answer to Files."""
 
 
-@dataclass(frozen=True, slots=True)
-class WebConfigRead:
+@dataclass(eq=False, repr=False)
+class WebConfigRead(Message):
     """Answers ReadWebConfig. Fd: the WebSettings in sealed memory."""
 
     summary: WebSummary
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+@dataclass(eq=False, repr=False)
+class Refused(Message):
     """Says that the files cannot be used; `text` has every problem."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class BccVersion:
+@dataclass(eq=False, repr=False)
+class BccVersion(Message):
     """Version of BCC."""
 
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class LoadBegun:
+@dataclass(eq=False, repr=False)
+class LoadBegun(Message):
     """Names the probe that the loader works on from now on."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class HookAttached:
+@dataclass(eq=False, repr=False)
+class HookAttached(Message):
     """Names the tracepoint of a new hook. Fds: the array of programs, the link and the program."""
 
     tracepoint: str
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeLoaded:
+@dataclass(eq=False, repr=False)
+class ProbeLoaded(Message):
     """Describes a loaded probe. Fds: those of `probe.fd_names`; none if the goal was not to attach."""
 
     probe: LoadedProbe
@@ -155,8 +156,8 @@ class Failure:
     errno: int
 
 
-@dataclass(frozen=True, slots=True)
-class HostFailure:
+@dataclass(eq=False, repr=False)
+class HostFailure(Message):
     """Explains why this machine can load no probe at all."""
 
     reason: Reason
