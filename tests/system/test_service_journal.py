@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operator finds in the journal and in `systemctl status`; and a start at the first scrape."""
+"""The journal and `systemctl status` show starts, failures and losses; a socket starts the service."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_mistake_in_the_configuration_is_in_the_status(machine: Machine) -> No
     machine.run("systemctl", "reset-failed", service.unit)
 
 
-def test_the_first_scrape_starts_it_where_systemd_listens(machine: Machine) -> None:
+def test_the_first_scrape_starts_the_service_through_its_socket(machine: Machine) -> None:
     service = Service(machine, 9834, {"Environment": "ARGS=--web.systemd-socket"}, socket=True)
     assert service.show("ActiveState") == "inactive"
     service.scrape()

@@ -43,7 +43,7 @@ from probed.webconfig.settings import WebSettings
 
 ROOT = Path(__file__).parents[2]
 RING_BYTES = 4096
-MESSAGES = (*TO_EXPORTER, *FROM_EXPORTER, *TO_LOADER, *FROM_LOADER, WebSettings)
+MESSAGES: tuple[type, ...] = (*TO_EXPORTER, *FROM_EXPORTER, *TO_LOADER, *FROM_LOADER, WebSettings)
 
 HTTP_CONFIGURATION = """\
 tls_config: {ca_file: a.pem, cert_file: b.pem, key_file: c.pem, server_name: d, insecure_skip_verify: false}
@@ -144,7 +144,7 @@ def almost(draw: st.DrawFn) -> tuple[type, Any]:
 def test_messages(drawn: tuple[type, Any]) -> None:
     kind, data = drawn
     with suppress(DeclarationError):
-        built = shape.build(kind, data, shape.Source("a message"))
+        built: Any = shape.build(kind, data, shape.Source("a message"))
         assert shape.build(kind, json.loads(json.dumps(shape.to_data(built))), shape.Source("again")) == built
 
 

@@ -9,16 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from probed.log_limiter import MOST_TEXTS, PERIOD, REPEATABLE, LogLimiter
+from support.unit.clock import Clock
 
 LOG = logging.getLogger("test")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

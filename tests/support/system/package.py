@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import shutil
 import struct
 import subprocess
@@ -18,6 +19,8 @@ BPF_PROG_GET_NEXT_ID: Final = 11
 BPF_MAP_GET_NEXT_ID: Final = 12
 """enum bpf_cmd of Linux include/uapi/linux/bpf.h."""
 
+LOCK: Final = ROOT / ".cache" / "deb.lock"
+
 NEXT_ID: Final = {"prog_id:": BPF_PROG_GET_NEXT_ID, "map_id:": BPF_MAP_GET_NEXT_ID}
 
 Thing = tuple[str, int]
@@ -25,11 +28,14 @@ Thing = tuple[str, int]
 
 
 def build() -> Path:
-    """Build the package, unless that is done, and return its path."""
-    done = subprocess.run(
-        ["make", "--silent", "--directory", ROOT, "deb"], check=False, stdin=subprocess.DEVNULL, capture_output=True,
-        text=True,
-    )  # fmt: skip
+    """Build the package, unless that is done, and return its path; other test processes wait meanwhile."""
+    LOCK.parent.mkdir(exist_ok=True)
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(
+            ["make", "--silent", "--directory", ROOT, "deb"], check=False, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True,
+        )  # fmt: skip
     assert done.returncode == 0, f"make deb: exit status {done.returncode}\n{done.stdout}{done.stderr}"
     return ROOT / done.stdout.splitlines()[-1]
 

@@ -15,6 +15,7 @@ from probed.exporter.self_metrics.process import Process
 from probed.exporter.self_metrics.stats import ProbeNumbers
 from probed.ipc.exporter_messages import ProbeStatus, Status
 from probed.ipc.manifest import LoadedProbe
+from support.unit.clock import Clock
 
 
 class Fake:
@@ -55,26 +56,15 @@ class Fake:
         self.closed = True
 
 
-class Clock:
-    """Each reading comes 3 seconds after the one before."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        self.now += 3
-        return self.now
-
-
 @pytest.fixture
 def both(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collection]:
     """A collection of probes `a` and `b`."""
     monkeypatch.setattr(collection, "RunningProbe", Fake)
     with open("/proc/self/statm") as statm:  # noqa: PTH123 (the open file is what is handed over)
-        both = Collection(Build("1", "3", "", "6"), Process(1.0), 1, statm.fileno(), Clock())
+        both = Collection(Build("1", "3", "", "6"), Process(1.0), 1, statm.fileno(), Clock(step=3.0))
         for name in "ab":
             both.add(LoadedProbe(name, "1", None, 0, (), (), ()), {})
-        failures = dict.fromkeys(REASONS, 0)
+        failures: dict[str, int] = dict.fromkeys(REASONS, 0)
         probes = tuple(ProbeStatus(name, "Text.", True, "", "", failures) for name in "ab")
         both.status = Status(probes, "0.26", True, 1.0, 0)
         yield both
@@ -98,7 +88,7 @@ def test_a_collection_is_held_up_while_one_of_its_rings_is(both: Collection) -> 
     both._probes["a"].held_up = True  # type: ignore[attr-defined]
     both.drain()
     assert both.is_held_up
-    both._probes["a"].held_up = False  # type: ignore[attr-defined]
+    both._probes["a"].held_up = False
     both.drain()
     assert not both.is_held_up
 

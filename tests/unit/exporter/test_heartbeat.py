@@ -11,16 +11,9 @@ from probed.exporter.self_metrics.stats import ProbeNumbers
 from probed.exporter.series.table import SeriesUsage
 from probed.ipc.channel import Channel
 from probed.ipc.exporter_messages import FROM_EXPORTER, TO_EXPORTER, FromExporter, Pulse, Status, ToExporter
+from support.unit.clock import Clock
 
 SECONDS = 10.0
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Standing:

@@ -16,7 +16,7 @@ from probed.linux import bpf
 HASH, PERCPU_HASH = 1, 5
 
 
-class Kernel:
+class OneMap:
     """One map with `entries`, whose keys have 4 and values 12 bytes; it writes as much as a batch asks for."""
 
     def __init__(self, kind: int, entries: int) -> None:
@@ -47,12 +47,12 @@ class Kernel:
 @pytest.mark.parametrize("kind", [HASH, PERCPU_HASH])
 @pytest.mark.parametrize("entries", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 17])
 def test_every_entry_is_counted_once(monkeypatch: pytest.MonkeyPatch, kind: int, entries: int) -> None:
-    monkeypatch.setattr(bpf, "bpf", Kernel(kind, entries).bpf)
+    monkeypatch.setattr(bpf, "bpf", OneMap(kind, entries).bpf)
     assert HashMap("ended", 9, 3).usage() == HashUsage("ended", entries, 65_536)
 
 
 def test_a_map_is_not_counted_at_every_scrape(monkeypatch: pytest.MonkeyPatch) -> None:
-    kernel, now = Kernel(HASH, 101), [0.0]
+    kernel, now = OneMap(HASH, 101), [0.0]
     monkeypatch.setattr(bpf, "bpf", kernel.bpf)
     its = HashMap("ended", 9, 3, lambda: now[0])
     assert its.usage().entries == 101
@@ -64,7 +64,7 @@ def test_a_map_is_not_counted_at_every_scrape(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_another_error_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    kernel = Kernel(HASH, 1)
+    kernel = OneMap(HASH, 1)
     monkeypatch.setattr(bpf, "bpf", kernel.bpf)
     its = HashMap("ended", 9, 3)
 

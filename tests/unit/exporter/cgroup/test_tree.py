@@ -4,26 +4,22 @@
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from probed.exporter.cgroup import tree as cgroups
 from probed.exporter.cgroup.tree import MADE, REMOVED, RENAMED, WALK_SECONDS, Cgroups
+from support.unit.clock import Clock
 
 EVENT = np.dtype([("id", "<u8"), ("kind", "<u4"), ("pad", "<u4"), ("path", "V496")])
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(0.0)
 
 
 def mounted(root: Path, lines: str) -> Path:
@@ -44,7 +40,7 @@ def number_of(host: Path, path: str) -> int:
     return os.stat(f"{host}/sys/fs/cgroup{path}").st_ino  # noqa: PTH116
 
 
-def announcements(*events: tuple[int, int, str]) -> np.ndarray:
+def announcements(*events: tuple[int, int, str]) -> NDArray[Any]:
     rows = np.zeros(len(events), EVENT)
     for at, (kind, number, path) in enumerate(events):
         rows[at] = (number, kind, 0, np.void(path.encode().ljust(496, b"\0")))

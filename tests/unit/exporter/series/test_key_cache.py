@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from probed.exporter.arrays.dtypes import dtype, key_words
 from probed.exporter.series.budget import OTHER
-from probed.exporter.series.key_cache import BURST_KEYS, KEYS_A_SECOND, LEAST_KEYS_A_BATCH, Grouping
+from probed.exporter.series.key_cache import BURST_KEYS, KEYS_A_SECOND, LEAST_KEYS_A_BATCH, Allowance, Grouping
 from probed.ipc.manifest import Field, Record
 
 
@@ -20,13 +23,13 @@ class Cells:
         self.of: dict[int, int] = {}
         self.asked: list[int] = []
 
-    def __call__(self, keys: np.ndarray) -> list[int]:
+    def __call__(self, keys: NDArray[Any]) -> list[int]:
         assert len(set(keys[0].tolist())) == keys.shape[1]
         self.asked += keys[0].tolist()
         return [self.of.setdefault(key, len(self.of)) for key in keys[0].tolist()]
 
 
-def keys(of: list[int]) -> np.ndarray:
+def keys(of: list[int]) -> NDArray[Any]:
     return np.array([of, [7] * len(of)], np.uint64)
 
 
@@ -41,7 +44,7 @@ class Clock:
 
 
 def grouping_of(cells: Cells, most: int, first_waiting: int = 1 << 30, clock: Clock | None = None) -> Grouping:
-    return Grouping(2, cells, most, first_waiting, clock or Clock())
+    return Grouping(2, cells, most, first_waiting, Allowance(clock or Clock()))
 
 
 batches = st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=50), max_size=5)
