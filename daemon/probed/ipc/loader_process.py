@@ -31,6 +31,7 @@ from probed.ipc.loader_messages import (
     LoadBegun,
     LoadRequest,
     ProbeLoaded,
+    ReadWebConfig,
     Refused,
     Settings,
     ToLoader,
@@ -38,6 +39,7 @@ from probed.ipc.loader_messages import (
     WebConfigRead,
 )
 from probed.ipc.manifest import LoadedProbe
+from probed.webconfig.settings import WebSummary
 
 SECONDS_A_PROBE = 30.0
 """A compile takes 0.2 s here and 10 to 20 s in an emulated machine."""
@@ -74,11 +76,19 @@ class Hook:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What the files say."""
+class SiteRead:
+    """Content of the site configuration and of the declarations that it names."""
 
     settings: Settings
     wanted: dict[str, Wanted]
+
+
+@dataclass(frozen=True, slots=True)
+class WebRead:
+    """Summary of the web configuration; `fd` is the caller's: the WebSettings in sealed memory."""
+
+    summary: WebSummary
+    fd: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +99,21 @@ class Result:
     outcome: Held | LoadError
 
 
-Event = Reading | Refused | Result | Hook
+Event = SiteRead | WebRead | Refused | Result | Hook
 
 
 @dataclass(slots=True)
 class _Work:
     """What a loader is still to do; a new one goes on with it when the loader dies."""
 
-    files: Files | None = None
+    reading: Files | ReadWebConfig | None = None
     requests: list[LoadRequest] = field(default_factory=list)
     goal: Goal = "attach"
     hooked: dict[str, int] = field(default_factory=dict)
 
 
 class Loading:
-    """A loader at work. First `read`, if anything is to be read, then `load`; after both it is `done`."""
+    """A loader at work: `read` files, `load` probes, or both in this order. Then it is `done`."""
 
     def __init__(self) -> None:
         """Start a loader. Raises HostError when there can be none."""
@@ -130,9 +140,9 @@ class Loading:
         """Return the descriptor that turns readable when there is something to `step` over."""
         return self._child.channel.fileno()
 
-    def read(self, files: Files) -> None:
-        """Let it read the site configuration and the probes: a Reading or Refused will come."""
-        self._work.files = files
+    def read(self, files: Files | ReadWebConfig) -> None:
+        """Let the loader read files: the event will be SiteRead, WebRead or Refused. After SiteRead comes `load`."""
+        self._work.reading = files
         self._tell(files)
 
     def load(self, requests: Sequence[LoadRequest], goal: Goal, hooked: Mapping[str, int]) -> None:
@@ -190,18 +200,24 @@ class Loading:
             case Failure(name, reason, text, errno):
                 return self._result(name, LoadError(name, reason, text, errno))
             case other:
-                return self._read_answer(other)
+                return self._answered_read(other, packet.fds)
         return None
 
-    def _read_answer(self, message: Settings | Wanted | AllWanted | WebConfigRead | Refused) -> Event | None:
+    def _answered_read(
+        self, message: Settings | Wanted | AllWanted | WebConfigRead | Refused, fds: tuple[int, ...]
+    ) -> Event | None:
         match message:
             case Settings() as settings:
                 self._settings = settings
             case Wanted() as wanted:
                 self._wanted[wanted.request.name] = wanted
             case AllWanted() if self._settings is not None:
-                self._work.files = None
-                return Reading(self._settings, self._wanted)
+                self._work.reading = None
+                return SiteRead(self._settings, self._wanted)
+            case WebConfigRead(summary):
+                self._finish()
+                (fd,) = fds
+                return WebRead(summary, fd)
             case Refused() as refused:
                 self._finish()
                 return refused
@@ -219,10 +235,11 @@ class Loading:
         """Blame the probe that was tried, and go on with the others in a new loader."""
         how = self._child.reap(REAP_SECONDS)
         text = f"{text} (it {how})" if how else text
-        if self._work.files is not None or not self._work.requests:
+        if self._work.reading is not None or not self._work.requests:
             self.done = True
             why = text if reason == "timeout" else how or "with status 0"
-            return Refused(f"the loader ended before it had read the files: {why}")
+            place = f"{self._work.reading.path}: " if isinstance(self._work.reading, ReadWebConfig) else ""
+            return Refused(f"{place}the loader ended before it had read the files: {why}")
         name = self._trying or self._work.requests[0].name
         rest = [request for request in self._work.requests if request.name != name]
         if rest:

@@ -23,15 +23,19 @@ from probed.ipc.loader_messages import (
     LoadBegun,
     LoadRequest,
     ProbeLoaded,
+    ReadWebConfig,
     Refused,
     Settings,
     Text,
     ToLoader,
     Wanted,
+    WebConfigRead,
 )
-from probed.ipc.loader_process import Held, Loading, Reading, Result
+from probed.ipc.loader_process import Held, Loading, Result, SiteRead, WebRead
 from probed.ipc.manifest import LoadedProbe
+from probed.linux import fdinfo
 from probed.webconfig.options import WebOptions
+from probed.webconfig.settings import WebSummary
 
 NONE = Text("", "")
 
@@ -94,7 +98,7 @@ def test_what_is_read_comes_as_one_event(play: Callable[[], Played]) -> None:
     play().says(Wanted("A probe.", request("a")))
     play().says(AllWanted())
     assert [run.step(), run.step()] == [None, None]
-    assert run.step() == Reading(settings, {"a": Wanted("A probe.", request("a"))})
+    assert run.step() == SiteRead(settings, {"a": Wanted("A probe.", request("a"))})
     assert not run.done
 
 
@@ -103,6 +107,29 @@ def test_refused_files_end_the_run(play: Callable[[], Played]) -> None:
     run.read(Files("probed.yaml", "/btf"))
     play().says(Refused("probed.yaml:1: no"))
     assert run.step() == Refused("probed.yaml:1: no")
+    assert run.done
+
+
+def test_a_web_configuration_comes_with_its_memory_and_ends_the_run(play: Callable[[], Played]) -> None:
+    run = Loading()
+    run.read(ReadWebConfig("web.yaml"))
+    assert play().heard() == [ReadWebConfig("web.yaml")]
+    summary, memory = WebSummary(True, 2, {"web.yaml": "1"}), os.memfd_create("web")
+    play().says(WebConfigRead(summary), (memory,))
+    event = run.step()
+    assert isinstance(event, WebRead)
+    assert (event.summary, fdinfo.identity(event.fd), run.done) == (summary, fdinfo.identity(memory), True)
+    os.close(event.fd)
+    os.close(memory)
+
+
+def test_a_loader_that_dies_while_it_reads_a_web_configuration_is_a_refusal(play: Callable[[], Played]) -> None:
+    run = Loading()
+    run.read(ReadWebConfig("web.yaml"))
+    play().heard()
+    play().dies()
+    refused = Refused("web.yaml: the loader ended before it had read the files: exited with status 1")
+    assert run.step() == refused
     assert run.done
 
 
