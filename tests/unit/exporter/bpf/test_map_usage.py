@@ -11,7 +11,7 @@ import struct
 import pytest
 
 from probed.exporter.bpf import map_usage as hashes
-from probed.exporter.bpf.map_usage import CHUNK, COUNT_SECONDS, HashMap, HashUsage, families
+from probed.exporter.bpf.map_usage import CHUNK, COUNT_SECONDS, HashMap, HashUsage
 from probed.linux import syscalls as linux
 
 HASH, PERCPU_HASH = 1, 5
@@ -75,9 +75,3 @@ def test_another_error_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hashes.linux, "bpf", refuse)
     with pytest.raises(OSError, match="space"):
         its.usage()
-
-
-def test_entries_and_capacity_have_the_same_labels() -> None:
-    entries, capacity = families([("process", HashUsage("last_exec", 5, 65_536))])
-    assert entries.labels == capacity.labels == [("process", "last_exec")]
-    assert (entries.values.tolist(), capacity.values.tolist()) == ([5], [65_536])
