@@ -71,16 +71,16 @@ def _build_info(snapshot: Snapshot) -> Samples:
 METRICS: tuple[SelfMetric[Snapshot], ...] = (
     SelfMetric(
         "probed_build_info", "gauge", ("version", "python", "bcc", "kernel"), "always 1",
-        "Versions of probed and of what it runs on, always 1.", "an upgrade", _build_info,
+        "Versions of probed, Python, BCC and the kernel, always 1.", "an upgrade", _build_info,
     ),
     SelfMetric(
         "probed_drains_total", "counter", (), "drains",
-        "Drains of all rings, those at a scrape included.", "each fill mark and each scrape",
+        "Drains of all rings, including those at a scrape.", "each fill mark and each scrape",
         _single(lambda snapshot: snapshot.work.drains),
     ),
     SelfMetric(
         "probed_drain_seconds_total", "counter", (), "seconds",
-        "Time that the drains took in seconds.", "each drain",
+        "Time spent in drains in seconds.", "each drain",
         _single(lambda snapshot: snapshot.work.drain_seconds),
     ),
     SelfMetric(
@@ -90,7 +90,7 @@ METRICS: tuple[SelfMetric[Snapshot], ...] = (
     ),
     SelfMetric(
         "probed_collection_seconds_total", "counter", (), "seconds",
-        "Time that the collections took after their drains in seconds.", "each scrape",
+        "Time spent in collections, after their drains, in seconds.", "each scrape",
         _single(lambda snapshot: snapshot.work.collection_seconds),
     ),
     SelfMetric(
@@ -118,7 +118,7 @@ METRICS: tuple[SelfMetric[Snapshot], ...] = (
     ),
     SelfMetric(
         "probed_exporter_restarts_total", "counter", (), "restarts",
-        "Exporter processes that ended unasked and were started again.", "the end of an exporter process",
+        "Exporter processes that ended unexpectedly and were restarted.", "the end of an exporter process",
         _single(lambda snapshot: snapshot.known_status.exporter_restarts),
     ),
     SelfMetric(
@@ -128,7 +128,7 @@ METRICS: tuple[SelfMetric[Snapshot], ...] = (
     ),
     SelfMetric(
         "probed_unknown_cgroups_total", "counter", (), "label sets",
-        "New label sets whose control group had no name, neither announced nor in the tree.",
+        "New label sets whose control group had no known name, neither announced nor in the tree.",
         "a new label set with `unit` = `unknown`",
         _single(lambda snapshot: snapshot.unknown_cgroups),
     ),

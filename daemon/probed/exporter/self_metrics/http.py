@@ -14,12 +14,12 @@ METRICS: tuple[SelfMetric[ServerStats], ...] = (
     ),
     SelfMetric(
         "probed_http_clients", "gauge", (), "connections",
-        "Connections of clients.", "a connection that opens or closes",
+        "Open connections of clients.", "a connection that opens or closes",
         lambda stats: {(): stats.connections},
     ),
     SelfMetric(
         "probed_http_clients_dropped_total", "counter", (), "connections",
-        "Connections that were closed to make room for others, or because their answers were not taken.",
+        "Connections closed to make room for others, or because the client did not read its responses.",
         "a connection above the limit, or 16 MiB of responses that clients do not read",
         lambda stats: {(): stats.dropped},
     ),

@@ -19,13 +19,13 @@ def _by_map(read: Callable[[HashUsage], int]) -> Callable[[Snapshot], Samples]:
 METRICS: tuple[SelfMetric[Snapshot], ...] = (
     SelfMetric(
         "probed_map_entries", "gauge", ("probe", "map"), "entries",
-        "Entries of the probe's hash map; those of a map that no metric reads as of at most 10 seconds ago.",
+        "Entries of the probe's hash map; for a map that no metric reads, at most 10 seconds ago.",
         "each scrape",
         _by_map(lambda usage: usage.entries),
     ),
     SelfMetric(
         "probed_map_capacity", "gauge", ("probe", "map"), "entries",
-        "Entries that the probe's hash map may have; what finds it full is lost, by the reason map_full.",
+        "Most entries of the probe's hash map; an insert into a full map is lost, by the reason map_full.",
         "a load of the probe",
         _by_map(lambda usage: usage.capacity),
     ),

@@ -59,7 +59,7 @@ METRICS: tuple[SelfMetric[Snapshot], ...] = (
     ),
     SelfMetric(
         "probed_events_emitted_total", "counter", ("probe",), "events",
-        "Events that the probe's programs had to report: delivered, lost and discarded ones.", "each drain",
+        "Events of the probe's programs: delivered, lost and discarded.", "each drain",
         _by_probe(lambda probe: probe.emitted),
     ),
     SelfMetric(
@@ -74,12 +74,12 @@ METRICS: tuple[SelfMetric[Snapshot], ...] = (
     ),
     SelfMetric(
         "probed_events_discarded_total", "counter", ("probe",), "events",
-        "Events that the probe's programs took back after reserving room for them.", "each drain",
+        "Events that the probe's programs discarded after reserving room in the ring.", "each drain",
         _by_probe(lambda probe: probe.discarded),
     ),
     SelfMetric(
         "probed_events_unaccounted", "gauge", ("probe",), "events",
-        "Events by which the count of the probe's programs and the records of its ring differ, always 0.",
+        "Difference between the events that the probe's programs counted and the records of its ring; always 0.",
         "a bug of probed or of the kernel",
         _by_probe(lambda probe: probe.unaccounted),
     ),
@@ -90,7 +90,7 @@ METRICS: tuple[SelfMetric[Snapshot], ...] = (
     ),
     SelfMetric(
         "probed_probe_missed_runs_total", "counter", ("probe", "program"), "runs",
-        "Runs of the probe's program that the kernel left out, since it was in the midst of one on that CPU.",
+        "Runs of the probe's program that the kernel skipped, since the hook was already running on that CPU.",
         "a hook that fires while a program runs on the same CPU", _missed_runs,
     ),
     SelfMetric(
@@ -100,7 +100,7 @@ METRICS: tuple[SelfMetric[Snapshot], ...] = (
     ),
     SelfMetric(
         "probed_ring_fill_bytes", "gauge", ("probe",), "bytes",
-        "Bytes that this scrape found waiting in the probe's ring buffer.", "each scrape",
+        "Bytes that waited in the probe's ring buffer at this scrape.", "each scrape",
         _by_probe(lambda probe: probe.ring_fill_bytes if probe.ring_bytes else None),
     ),
     SelfMetric(
@@ -110,24 +110,24 @@ METRICS: tuple[SelfMetric[Snapshot], ...] = (
     ),
     SelfMetric(
         "probed_series", "gauge", ("metric",), "series",
-        "Series of the metric on this page as Prometheus counts them, of a histogram those of all its buckets.",
+        "Series of the metric on this page as Prometheus counts them: a histogram has one for each bucket.",
         "a new label set, an idle one that leaves",
         _by_metric(lambda usage: usage.series),
     ),
     SelfMetric(
         "probed_series_budget", "gauge", ("metric",), "series",
-        "Series that the metric may have at most, counted in the same way.", "a reload",
+        "Most series of the metric, counted in the same way.", "a reload",
         _by_metric(lambda usage: usage.budget),
     ),
     SelfMetric(
         "probed_series_overflowed_total", "counter", ("metric",), "events",
-        "Events that had no series of their own and were counted where every label value is 'other'.",
+        "Events without a series of their own, counted where every label value is 'other'.",
         "an event of a label set above the budget",
         _by_metric(lambda usage: usage.overflowed),
     ),
     SelfMetric(
         "probed_series_expired_total", "counter", ("metric",), "events",
-        "Events of series that have left the page, idle or replaced: on the page they are missing.",
+        "Events of series that have left the page, idle or replaced; the page no longer includes them.",
         "a series that leaves the page",
         _by_metric(lambda usage: usage.expired),
     ),

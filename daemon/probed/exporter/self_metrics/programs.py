@@ -40,18 +40,18 @@ def _info(snapshot: Snapshot) -> Samples:
 METRICS: tuple[SelfMetric[Snapshot], ...] = (
     SelfMetric(
         "probed_program_info", "gauge", ("probe", "program", "id", "tag", "attach"), "always 1",
-        "BPF programs by the kernel's id and tag, always 1: the probes', and the hooks that run them (no probe).",
+        "BPF programs of the probes, and the hooks that call them (no probe), by the kernel's id and tag; always 1.",
         "a load of a probe", _info,
     ),
     SelfMetric(
         "probed_program_runs_total", "counter", ("program",), "runs",
-        "Runs of the hook and all programs behind it, counted while kernel.bpf_stats_enabled is 1.",
+        "Runs of the hook and all programs behind it, while kernel.bpf_stats_enabled is 1.",
         "each run of the hook; no series before the kernel has counted one",
         lambda snapshot: {(hook.name,): hook.runs for hook in _counted(snapshot)},
     ),
     SelfMetric(
         "probed_program_run_seconds_total", "counter", ("program",), "seconds",
-        "Time that the hook and all programs behind it ran, likewise, in seconds.",
+        "Run time of the hook and all programs behind it in seconds, while kernel.bpf_stats_enabled is 1.",
         "each run of the hook; no series before the kernel has counted one",
         lambda snapshot: {(hook.name,): hook.run_ns / 1e9 for hook in _counted(snapshot)},
     ),
