@@ -119,8 +119,12 @@ def test_the_server_does_not_say_what_it_is_made_of() -> None:
         (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\r\nContent-Length: many\r\n\r\n", b"400"),
         (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n" + b"x" * 2000, b"413"),
-        (b"GET http://other/ HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (b"GET http:/// HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
         (b"GET http://[::1/ HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (b"GET http://user:secret@x/ HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (b"GET ftp://x/ HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (b"GET metrics HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (5 * b"\r\n" + GET, b"400"),
         (b"GET / HTTP/1.1\r\n\r\n", b"400"),
         (b"GET /" + b"a" * HEADER_BYTES + b" HTTP/1.1\r\n\r\n", b"431"),
         (b"GET / HTTP/1.1\r\nX: " + b"a" * HEADER_BYTES + b"\r\n\r\n", b"431"),
@@ -133,6 +137,48 @@ def test_bad_requests_are_answered_and_forgotten(
         assert _ask(address, request_bytes).split(b" ", 1)[1].startswith(status)
         assert _ask(address).endswith(b"hello")
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        ("http://x/metrics", "/metrics", ""),
+        ("HTTP://x.example:9788/metrics?name[]=a", "/metrics", "name[]=a"),
+        ("https://[::1]:9788/metrics?a/b", "/metrics", "a/b"),
+        ("http://127.0.0.1", "/", ""),
+        ("http://x?a", "/", "a"),
+    ],
+)
+def test_a_url_as_request_target_is_served(target: str, path: str, query: str) -> None:
+    asked: SimpleQueue[tuple[str, str]] = SimpleQueue()
+
+    def application(request: Request) -> Response:
+        asked.put((request.path, request.query))
+        return _hello(request)
+
+    with _serving(application) as (address,):
+        assert _ask(address, f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode()).endswith(b"hello")
+    assert asked.get(timeout=LONG) == (path, query)
+
+
+@pytest.mark.parametrize("empty", [b"\r\n", b"\n", b"\r\n\r\n", 4 * b"\r\n"])
+def test_empty_lines_before_a_request_are_ignored(empty: bytes) -> None:
+    with _serving(_hello) as (address,), socket.create_connection(address, timeout=LONG) as client:
+        for _ in range(3):
+            client.sendall(empty + GET)
+            assert _answer(client).endswith(b"hello")
+
+
+def test_an_empty_line_may_come_in_pieces_and_after_a_request() -> None:
+    with _serving(_hello) as (address,), socket.create_connection(address, timeout=LONG) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in (b"\r", b"\n", GET + b"\r\n", GET + b"\r\n" + GET + b"\r\n"):
+            client.sendall(piece)
+        client.shutdown(socket.SHUT_WR)
+        received = b""
+        while data := client.recv(65536):
+            received += data
+        assert received.count(b"HTTP/1.1 200 ") == 3
 
 
 def _hang_up(address: Any, request: bytes) -> None:
@@ -532,7 +578,7 @@ broken.append(9)
 codes += [ask(b"GET /-/ready"), ask(b"GET /metrics"), ask(b"GET /metrics HTTP/1.0\\r\\n\\r\\n")]
 codes += [ask(b"garbage\\r\\n\\r\\n"), ask(b"GET / HTTP/1.1\\r\\nX: " + b"x" * 20000 + b"\\r\\n\\r\\n")]
 codes += [ask(b"GET / HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 9999\\r\\n\\r\\n" + b"x" * 2000)]
-codes += [ask(b"GET http://[::1]/ HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")]
+codes += [ask(b"GET http://[::1/ HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")]
 codes += [ask(b"GET / HTTP/1.1\\r\\nHost: x\\r\\nTransfer-Encoding: chunked\\r\\nExpect: 100-continue\\r\\n"
               b"Connection: close\\r\\n\\r\\n0\\r\\n\\r\\n")]
 codes += [ask(b"GET /slow HTTP/1.1\\r\\nX"), ask(b"OPTIONS * HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n")]
