@@ -21,6 +21,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from probed.exporter.http_server.connection import Connection, ConnectionClosed, ConnectionState
 from probed.exporter.http_server.fair_queue import FairQueue
@@ -160,8 +161,7 @@ class Reactor:
                 self._on_readable(self._connections[fd])
         for _ in range(len(self._responses)):
             connection, response, last = self._responses.popleft()
-            connection.respond(response, last or self._stopping)
-            self._advance(connection)
+            self._advance(connection, partial(connection.respond, response, last or self._stopping))
         for _ in range(len(self._next)):
             connection = self._next.popleft()
             if self._has(connection):
@@ -248,23 +248,31 @@ class Reactor:
                     return True
         return False
 
-    def _advance(self, connection: Connection) -> None:
-        """Continue a connection, hand over its request, and wait for its next event."""
-        if connection.request is not None:
-            return  # the connection broke; sending the response will fail and close it
+    def _advance(self, connection: Connection, prepare: Callable[[], None] | None = None) -> None:
+        """Continue a connection after `prepare`; close the connection at an error."""
         try:
-            events = connection.advance()
-            if connection.request is not None:
-                response = self._handle_request(connection)  # may raise ConnectionClosed
-                if response is None:
-                    return
-                connection.respond(response, self._stopping)
-                self._next.append(connection)  # the other connections come first
-                return
+            if prepare is not None:
+                prepare()
+            self._continue(connection)
         except ConnectionClosed as closed:
             if closed.__cause__:
                 LOG.debug("HTTP: a connection broke: %s", closed.__cause__)
             self._close(connection)
+        except Exception as error:  # the border around one connection: an error costs this connection only
+            self._seldom.log(logging.ERROR, f"HTTP: closed a connection: {type(error).__name__}: {error}")
+            if self._has(connection):
+                self._close(connection)
+
+    def _continue(self, connection: Connection) -> None:
+        """Continue a connection, hand over its request, and wait for its next event. Raises ConnectionClosed."""
+        if connection.request is not None:
+            return  # the connection broke; sending the response will fail and close it
+        events = connection.advance()
+        if connection.request is not None:
+            response = self._handle_request(connection)
+            if response is not None:
+                connection.respond(response, self._stopping)
+                self._next.append(connection)  # the other connections come first
             return
         self._arm(connection, events)
         self._writing.pop(connection.fd, None)
@@ -311,12 +319,7 @@ class Reactor:
         if self._check_at > now:
             return
         for connection in [each for each in self._connections.values() if each.deadline <= now]:
-            try:
-                connection.expire()
-            except ConnectionClosed:
-                self._close(connection)
-            else:
-                self._advance(connection)
+            self._advance(connection, connection.expire)
         self._check_at = min((each.deadline for each in self._connections.values()), default=math.inf)
 
 

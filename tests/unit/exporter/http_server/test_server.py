@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from probed.exporter.http_server.connection import HEADER_BYTES
+from probed.exporter.http_server.connection import HEADER_BYTES, Connection
 from probed.exporter.http_server.messages import Request, Response
 from probed.exporter.http_server.server import MAX_REQUESTS, THREADS, Responder, Server
 from support.running_daemon import until
@@ -409,6 +409,51 @@ def test_a_request_that_hangs_for_several_timeouts_is_no_movement() -> None:
         gate.open.set()
         assert _moves(server)
     server.stop()
+
+
+@pytest.mark.parametrize("name", ["http", "http-password", "http-page-0"])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_dead_thread_is_no_movement(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Dying(threading.Thread):
+        def run(self) -> None:
+            if self.name == name:
+                raise MemoryError
+            super().run()
+
+    monkeypatch.setattr(threading, "Thread", Dying)
+    server = Server([_bound()], _hello)
+    server.start()
+    for thread in server._threads:
+        if thread.name == name:
+            thread.join(LONG)
+    server.poke()
+    server._reactor.turned.set()
+    assert not server.moved()
+    server.stop()
+    if name == "http":
+        server._reactor.run()  # closes the sockets
+
+
+@pytest.mark.parametrize("method", ["advance", "respond", "expire"])
+def test_an_error_of_one_connection_costs_that_one(
+    method: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    original, broken = getattr(Connection, method), [True]
+
+    def breaking(connection: Connection, *arguments: Any) -> Any:
+        if broken and broken.pop():
+            raise ValueError("of some kind")
+        return original(connection, *arguments)
+
+    monkeypatch.setattr(Connection, method, breaking)
+    timeout = 0.1 if method == "expire" else LONG
+    with _serving(_hello, timeout=timeout) as (address,):
+        with socket.create_connection(address, timeout=LONG) as client:
+            client.sendall(b"G" if method == "expire" else GET)
+            with contextlib.suppress(ConnectionResetError):  # closed with input unread
+                assert client.recv(4096) == b""
+        assert _ask(address).endswith(b"hello")
+    assert caplog.messages == ["HTTP: closed a connection: ValueError: of some kind"]
 
 
 def test_stopping_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
