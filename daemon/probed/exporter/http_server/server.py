@@ -201,4 +201,4 @@ class Server:
 def most_connections() -> int:
     """Return the limit of connections, from this process's limit of descriptors."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(16, min(CONNECTIONS, soft - RESERVED_FDS))
+    return max(16, min(CONNECTIONS, (soft - RESERVED_FDS) * 2 // 3))  # a third for accepted sockets

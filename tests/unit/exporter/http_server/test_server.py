@@ -273,6 +273,31 @@ def test_who_has_hung_up_gets_no_page_while_others_wait() -> None:
     assert THREADS + gate.inside.qsize() < MAX_REQUESTS + 50
 
 
+def test_a_full_backlog_of_one_address_delays_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("probed.exporter.http_server.server.CONNECTIONS", 64)
+    asked: list[str] = []
+
+    def application(request: Request) -> Response:
+        asked.append(request.path)
+        return _hello(request)
+
+    listener = _bound()
+    server = Server([listener], application)
+    with contextlib.ExitStack() as clients:
+        for whence in ["127.0.0.2"] * 101 + ["127.0.0.1"]:
+            client = clients.enter_context(socket.socket())
+            client.bind((whence, 0))
+            client.settimeout(LONG)
+            client.connect(listener.getsockname())
+            client.sendall(f"GET /{whence} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        server.start()
+        assert _answer(client).endswith(b"hello")
+        assert asked.index("/127.0.0.1") < 3 * THREADS
+        until(lambda: server.stats().connections == 32, "half as many as there may be are served")
+        assert server.stats().dropped == 70
+    server.stop()
+
+
 def test_who_has_closed_his_half_alone_gets_his_answer() -> None:
     with _serving(_hello) as (address,), _connect(address) as client:
         client.shutdown(socket.SHUT_WR)
