@@ -141,7 +141,7 @@ def almost(draw: st.DrawFn) -> tuple[type, Any]:
 def test_messages(drawn: tuple[type, Any]) -> None:
     kind, data = drawn
     with suppress(DeclarationError):
-        built = shape.build(kind, data, shape.Source("a message"))
+        built: Any = shape.build(kind, data, shape.Source("a message"))
         assert shape.build(kind, json.loads(json.dumps(shape.to_data(built))), shape.Source("again")) == built
 
 

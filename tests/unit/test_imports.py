@@ -21,7 +21,6 @@ PURE = {
     "config.declaration",
     "config.fold_defaults",
     "config.fold_rules",
-    "config.listen_address",
     "config.overrides",
     "config.scalars",
     "errors",
@@ -57,11 +56,14 @@ PURE = {
     "loader.btf.equivalence",
     "loader.headers.c_names",
     "loader.resolve",
-    "messages",
+    "schema.json_schema",
+    "schema.rules",
     "schema.structure",
     "schema.suggestions",
     "supervisor.options",
     "webconfig.file",
+    "webconfig.listen_address",
+    "webconfig.options",
     "webconfig.settings",
 }
 """Modules that touch nothing outside: no files, no processes, no sockets, no system calls."""

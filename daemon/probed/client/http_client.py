@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from probed.client.http_config import HttpConfiguration
-from probed.config.listen_address import Address
 from probed.errors import HostError
-from probed.webconfig import reader as webfiles
+from probed.webconfig import reader
+from probed.webconfig.listen_address import Address
 
 if TYPE_CHECKING:
     import ssl
@@ -37,7 +37,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Endpoint:
     """How to come in: `context` None is plain HTTP, `expected` the daemon's certificate as DER, None: any verified."""
 
     context: ssl.SSLContext | None = None
@@ -46,17 +46,17 @@ class Way:
     authorization: str = ""
 
 
-def find_way(web_config_file: str | None, client: HttpConfiguration) -> Way:
+def find_endpoint(web_config_file: str | None, client: HttpConfiguration) -> Endpoint:
     """Find out how the daemon of a site is asked. Raises DeclarationError and HostError."""
     authorization = client.authorization()
     shown = None
     if web_config_file and not (client.tls_config and client.tls_config.ca_file):
-        shown = webfiles.certificate(web_config_file)
+        shown = reader.certificate(web_config_file)
     if shown is None and client.tls_config is None:
-        return Way(authorization=authorization)
+        return Endpoint(authorization=authorization)
     expected = _der(shown) if shown else None
     name = client.tls_config.server_name if client.tls_config else None
-    return Way(_context(client, expected), expected, name, authorization)
+    return Endpoint(_context(client, expected), expected, name, authorization)
 
 
 def _der(pem: str) -> bytes | None:
@@ -85,15 +85,15 @@ def _refuse() -> str:
     raise ValueError("the private key is encrypted, and nobody is asked for a password")
 
 
-def ask(address: Address, path: str, way: Way) -> Answer | None:
+def ask(address: Address, path: str, endpoint: Endpoint) -> Answer | None:
     """Ask for a page; None when nobody listens there."""
     host = _LOOPBACK.get(address.host, address.host)
     connection = http.client.HTTPConnection(host, address.port, timeout=SECONDS)
     try:
         connection.connect()
-        if way.context:
-            _encrypt(connection, way.context, way, host)
-        headers = {"Authorization": way.authorization} if way.authorization else {}
+        if endpoint.context:
+            _encrypt(connection, endpoint.context, endpoint, host)
+        headers = {"Authorization": endpoint.authorization} if endpoint.authorization else {}
         connection.request("GET", path, headers=headers)
         response = connection.getresponse()
         return Answer(response.status, response.read().decode(errors="replace"))
@@ -105,8 +105,8 @@ def ask(address: Address, path: str, way: Way) -> Answer | None:
         connection.close()
 
 
-def _encrypt(connection: http.client.HTTPConnection, context: ssl.SSLContext, way: Way, host: str) -> None:
-    encrypted = context.wrap_socket(connection.sock, server_hostname=way.server_name or host)
+def _encrypt(connection: http.client.HTTPConnection, context: ssl.SSLContext, endpoint: Endpoint, host: str) -> None:
+    encrypted = context.wrap_socket(connection.sock, server_hostname=endpoint.server_name or host)
     connection.sock = encrypted
-    if way.expected and encrypted.getpeercert(binary_form=True) != way.expected:
+    if endpoint.expected and encrypted.getpeercert(binary_form=True) != endpoint.expected:
         raise ConnectionAbortedError("the certificate is not the one that the site's web configuration names")

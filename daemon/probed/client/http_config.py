@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Annotated
 
-from probed.config import files as sources
-from probed.config.scalars import Line
-from probed.schema import strict_yaml as yamltext
+from probed.config import files
+from probed.schema import strict_yaml
+from probed.schema.rules import Line
 from probed.schema.structure import Fault, Given, Rule, Source
 
 
@@ -78,7 +78,7 @@ class HttpConfiguration:
             return ""
         password = auth.password
         if auth.password_file is not None:
-            password = sources.read(self.path(auth.password_file), "it is 'password_file'").text.strip()
+            password = files.read(self.path(auth.password_file), "it is 'password_file'").text.strip()
         return f"Basic {base64.b64encode(f'{auth.username}:{password}'.encode()).decode()}"
 
 
@@ -86,5 +86,5 @@ def read(path: str | None) -> HttpConfiguration:
     """Read the file, if there is one. Raises DeclarationError."""
     if path is None:
         return HttpConfiguration(Source(""))
-    text = sources.read(path, "name it with --http.config.file").text
-    return yamltext.parse(HttpConfiguration, text, path)
+    text = files.read(path, "name it with --http.config.file").text
+    return strict_yaml.parse(HttpConfiguration, text, path)

@@ -56,8 +56,8 @@ _REFUSED: Final = {
     "ratio": "the kernel has no fractions; send '_percent' or '_permille'",
 }
 
-_SIZES: Final = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-_DECIMAL: Final = {"kB": "KiB", "KB": "KiB", "MB": "MiB", "GB": "GiB", "K": "KiB", "M": "MiB", "G": "GiB"}
+_SIZE_UNITS: Final = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+_DECIMAL_UNITS: Final = {"kB": "KiB", "KB": "KiB", "MB": "MiB", "GB": "GiB", "K": "KiB", "M": "MiB", "G": "GiB"}
 
 SIZE_PATTERN: Final = r"[0-9]+ ?(B|KiB|MiB|GiB)?"
 
@@ -81,7 +81,7 @@ def base_unit_of(metric: str) -> BaseUnit | None:
     return next((base for base in BASE_UNITS if metric.endswith(f"_{base}")), None)
 
 
-def size(written: int | str) -> int:
+def parse_size(written: int | str) -> int:
     """Read a size in bytes: an integer, or text such as ``4096``, ``512 KiB``, ``1 MiB``, ``1 GiB``.
 
     Raises ValueError for anything else; decimal units (kB, MB) are refused, since a reader cannot tell which
@@ -93,16 +93,16 @@ def size(written: int | str) -> int:
     if found is None:
         raise ValueError(f"expected a size such as 1 MiB, found '{written}'")
     number, suffix = int(found[1]), found[2]
-    if suffix in _SIZES:
-        return number * _SIZES[suffix]
-    meant = _DECIMAL.get(suffix)
-    remedy = f"; did you mean '{number} {meant}'?" if meant else did_you_mean(suffix, _SIZES)
+    if suffix in _SIZE_UNITS:
+        return number * _SIZE_UNITS[suffix]
+    meant = _DECIMAL_UNITS.get(suffix)
+    remedy = f"; did you mean '{number} {meant}'?" if meant else did_you_mean(suffix, _SIZE_UNITS)
     raise ValueError(f"expected a size in B, KiB, MiB or GiB, found '{written}'{remedy}")
 
 
-def size_text(number: int) -> str:
+def format_size(number: int) -> str:
     """Write a size in bytes in the largest unit that divides it: ``1048576`` is ``1 MiB``."""
     for suffix in ("GiB", "MiB", "KiB"):
-        if number and number % _SIZES[suffix] == 0:
-            return f"{number // _SIZES[suffix]} {suffix}"
+        if number and number % _SIZE_UNITS[suffix] == 0:
+            return f"{number // _SIZE_UNITS[suffix]} {suffix}"
     return f"{number} B"

@@ -15,16 +15,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from probed.config import base_units as units
+from probed.config import base_units
 from probed.config.fold_rules import FoldRules
 from probed.config.scalars import (
-    NOT_EMPTY_LIST,
-    NOT_EMPTY_MAPPING,
     CName,
     Constant,
     IdleSeconds,
     LabelName,
-    Line,
     MetricName,
     ProbeName,
     RawTracepoint,
@@ -33,7 +30,8 @@ from probed.config.scalars import (
 )
 from probed.errors import DeclarationError, Problem
 from probed.ipc.manifest import MetricType
-from probed.schema import strict_yaml as yamltext
+from probed.schema import strict_yaml
+from probed.schema.rules import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, Line
 from probed.schema.structure import Fault, Given, Key, Source, attempt
 
 Decoder = Literal[
@@ -67,7 +65,7 @@ class Program:
 
 
 @dataclass(frozen=True, slots=True)
-class Ring:
+class RingOptions:
     """The ring that carries the probe's 'struct event'."""
 
     at: Given[Key]
@@ -171,7 +169,7 @@ class Metric:
                 yield (name,), f"a counter has no {name}; remove it, or make the metric a histogram"
 
     def _histogram_faults(self) -> Iterator[Fault]:
-        base = units.base_unit_of(self.name)
+        base = base_units.base_unit_of(self.name)
         if base is None:
             yield (), "a histogram's name ends in its base unit: '_seconds', '_bytes' or '_ratio'"
         if self.value is None:
@@ -202,9 +200,9 @@ class Probe:
         Mapping[CName, Program], "The BPF functions of the C, each with its attach point.", NOT_EMPTY_MAPPING
     ]
     metrics: Annotated[Mapping[MetricName, Metric], "The metrics, by name.", NOT_EMPTY_MAPPING]
-    ring: Annotated[Ring | None, "The ring that carries 'struct event' of the C; a probe may do with maps alone."] = (
-        None
-    )
+    ring: Annotated[
+        RingOptions | None, "The ring that carries 'struct event' of the C; a probe may do with maps alone."
+    ] = None
     site: Given[Source | None] = None
 
     def source_of(self, at: Key) -> Source:
@@ -237,7 +235,7 @@ def parse(text: str, path: str, name: str) -> Probe:
     problems = attempt(_Named, {"name": name}, Source(path, {(): 1}))[1]
     problems = [Problem(path, 1, "", f"the name of folder and file: {problem.text}") for problem in problems]
     try:
-        probe = yamltext.parse(Probe, text, path, name=name)
+        probe = strict_yaml.parse(Probe, text, path, name=name)
         problems += check_together([probe])
     except DeclarationError as error:
         raise DeclarationError([*problems, *error.problems]) from error
@@ -293,9 +291,9 @@ def bucket_faults(buckets: tuple[float, ...]) -> Iterator[Fault]:
         below = max(below, bound)
 
 
-def _unit_faults(field: str, base: units.BaseUnit) -> Iterator[Fault]:
+def _unit_faults(field: str, base: base_units.BaseUnit) -> Iterator[Fault]:
     try:
-        unit = units.unit_of(field)
+        unit = base_units.unit_of(field)
     except ValueError as error:
         yield ("value",), str(error)
         return

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from probed.config import declaration, site
 from probed.config.declaration import Probe
-from probed.config.overrides import Everywhere, check_folded, override, settled
+from probed.config.overrides import SiteDefaults, check_folded, override, with_defaults
 from probed.config.site import Site
 from probed.errors import DeclarationError, HostError, Problem
 from probed.ipc.loader_messages import LoadRequest, Text
-from probed.schema import structure as shape
+from probed.schema import structure
 from probed.schema.suggestions import did_you_mean
 
 HEADER = "include/probed.bpf.h"
@@ -28,7 +28,7 @@ INSTALLED = (Path(__file__).parents[3] / "probes", Path("/usr/share/probed/probe
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
+class DeclaredProbe:
     """One probe: its declaration with overrides, and what to ask the loader."""
 
     probe: Probe
@@ -52,35 +52,35 @@ def read_site(path: str) -> tuple[Site, Text]:
     return site.parse(text.text, path), text
 
 
-def declared_probes(configuration: Site, site_text: Text, btf: str) -> dict[str, Declared]:
+def declared_probes(configuration: Site, site_text: Text, btf: str) -> dict[str, DeclaredProbe]:
     """Read every probe that the site wants, by name. Raises DeclarationError with all problems of all files."""
     shared = _Shared.find(_directories(configuration), site_text, btf)
     problems: list[Problem] = []
     read_probes: list[Probe] = []
-    declared: dict[str, Declared] = {}
+    declared: dict[str, DeclaredProbe] = {}
     for name, overrides in configuration.probes.items():
         try:
             probe, text, source = _read_probe(_folder(configuration, name), name)
             read_probes.append(probe)
-            probe = override(probe, overrides, configuration.everywhere, configuration.source)
+            probe = override(probe, overrides, configuration.defaults, configuration.source)
         except DeclarationError as error:
             problems += error.problems
         else:
             declared[name] = shared.declare(probe, text, source)
     if len(read_probes) == len(configuration.probes):
         with_added = [*read_probes, *(each.probe for each in declared.values())]
-        problems += check_folded(configuration.everywhere, with_added, configuration.source)
+        problems += check_folded(configuration.defaults, with_added, configuration.source)
     problems += declaration.check_together(each.probe for each in declared.values())
     if problems:
         raise DeclarationError(sorted(set(problems)))
     return declared
 
 
-def lone_probe(folder: Path, btf: str) -> Declared:
+def standalone_probe(folder: Path, btf: str) -> DeclaredProbe:
     """Read one probe folder as it is, without a site. Raises DeclarationError."""
     shared = _Shared.find([folder.parent], None, btf)
     probe, text, source = _read_probe(folder, folder.name)
-    return shared.declare(settled(probe, Everywhere()), text, source)
+    return shared.declare(with_defaults(probe, SiteDefaults()), text, source)
 
 
 def _read_probe(folder: Path, name: str) -> tuple[Probe, Text, Text]:
@@ -114,14 +114,14 @@ class _Shared:
         places = [*directories, *INSTALLED]
         return cls(site_text, _first(places, HEADER), _first(places, CANARY), btf)
 
-    def declare(self, probe: Probe, text: Text, source: Text) -> Declared:
+    def declare(self, probe: Probe, text: Text, source: Text) -> DeclaredProbe:
         fingerprint = self._fingerprint(probe, source)
         request = LoadRequest(probe.name, text, self.site, source, self.header, self.canary, self.btf, fingerprint)
-        return Declared(probe, request)
+        return DeclaredProbe(probe, request)
 
     def _fingerprint(self, probe: Probe, source: Text) -> str:
         """Digest what the result depends on: a comment in the YAML changes nothing, its meaning and the C do."""
-        parts = [json.dumps(shape.to_data(probe)), source.text, self.header.text, self.btf]
+        parts = [json.dumps(structure.to_data(probe)), source.text, self.header.text, self.btf]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

@@ -15,14 +15,14 @@ from typing import Annotated, Final
 
 from probed.schema.structure import Fault, Rule
 
-LONGEST: Final = 256
+MAX_LENGTH: Final = 256
 """Characters of a regular expression; more is a program."""
 
 
 def _regex(text: str) -> str:
     """Check a regular expression. Raises ValueError with the words of Python's re, and the remedy."""
-    if not 0 < len(text) <= LONGEST:
-        raise ValueError(f"expected a regular expression of 1 to {LONGEST} characters, found {len(text)}")
+    if not 0 < len(text) <= MAX_LENGTH:
+        raise ValueError(f"expected a regular expression of 1 to {MAX_LENGTH} characters, found {len(text)}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -73,7 +73,7 @@ def _replacement(text: str) -> str:
     return text
 
 
-Regex = Annotated[str, Rule(_regex, {"format": "regex", "minLength": 1, "maxLength": LONGEST})]
+Regex = Annotated[str, Rule(_regex, {"format": "regex", "minLength": 1, "maxLength": MAX_LENGTH})]
 Replacement = Annotated[str, Rule(_replacement)]
 
 

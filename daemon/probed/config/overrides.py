@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from probed.config import fold_defaults
-from probed.config.declaration import Buckets, Label, Metric, Probe, Ring, bucket_faults
+from probed.config.declaration import Buckets, Label, Metric, Probe, RingOptions, bucket_faults
 from probed.config.fold_rules import FoldRules
-from probed.config.scalars import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, IdleSeconds, LabelName, SeriesBudget
+from probed.config.scalars import IdleSeconds, LabelName, SeriesBudget
 from probed.errors import DeclarationError, Problem
 from probed.ipc.manifest import IDLE_SECONDS, SERIES_BUDGET
+from probed.schema.rules import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING
 from probed.schema.structure import Fault, Given, Key, Source
 from probed.schema.suggestions import did_you_mean
 
@@ -32,7 +33,7 @@ class MetricOverrides:
     ] = ()
     drop_labels: Annotated[tuple[str, ...], "Labels left out: their series are counted together.", NOT_EMPTY_LIST] = ()
     rename_labels: Annotated[
-        Mapping[str, LabelName], "Declared name of a label to the site's name for it.", NOT_EMPTY_MAPPING
+        Mapping[str, LabelName], "DeclaredProbe name of a label to the site's name for it.", NOT_EMPTY_MAPPING
     ] = dataclasses.field(default_factory=dict)
     add_labels: Annotated[
         Mapping[LabelName, Label], "Further labels of fields that the probe has, by name.", NOT_EMPTY_MAPPING
@@ -58,7 +59,7 @@ class Overrides:
     """A site's changes to one probe; none by default."""
 
     at: Given[Key]
-    ring: Annotated[Ring | None, "Another size for the probe's ring."] = None
+    ring: Annotated[RingOptions | None, "Another size for the probe's ring."] = None
     metrics: Annotated[Mapping[str, MetricOverrides], "Changes to metrics, by name."] = dataclasses.field(
         default_factory=dict
     )
@@ -77,7 +78,7 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
-class Everywhere:
+class SiteDefaults:
     """What a site wants of every probe: `fold` has rules by declared label name."""
 
     series: Series = dataclasses.field(default_factory=Series)
@@ -85,7 +86,7 @@ class Everywhere:
     fold_defaults: bool = True
 
 
-def override(probe: Probe, overrides: Overrides, everywhere: Everywhere, source: Source) -> Probe:
+def override(probe: Probe, overrides: Overrides, defaults: SiteDefaults, source: Source) -> Probe:
     """Put a site's changes on top of a declaration, then what it wants of every probe where neither says more.
 
     `source` is the site configuration's, at whose lines problems point. Elements keep in `at` where the
@@ -101,43 +102,43 @@ def override(probe: Probe, overrides: Overrides, everywhere: Everywhere, source:
     }
     ring = _resized(probe.ring, overrides.ring)
     site = source if any(changes.add_labels for changes in overrides.metrics.values()) else None
-    return settled(dataclasses.replace(probe, ring=ring, metrics=metrics, site=site), everywhere)
+    return with_defaults(dataclasses.replace(probe, ring=ring, metrics=metrics, site=site), defaults)
 
 
-def settled(probe: Probe, everywhere: Everywhere) -> Probe:
+def with_defaults(probe: Probe, defaults: SiteDefaults) -> Probe:
     """Fill in what a probe leaves to the site: budgets, and each label's rules in the order in which they count."""
-    metrics = {name: _settled_metric(metric, everywhere) for name, metric in probe.metrics.items()}
+    metrics = {name: _metric_with_defaults(metric, defaults) for name, metric in probe.metrics.items()}
     return dataclasses.replace(probe, metrics=metrics)
 
 
-def _settled_metric(metric: Metric, everywhere: Everywhere) -> Metric:
+def _metric_with_defaults(metric: Metric, defaults: SiteDefaults) -> Metric:
     return dataclasses.replace(
         metric,
-        series=metric.series or everywhere.series.budget,
-        idle_seconds=metric.idle_seconds or everywhere.series.idle_seconds,
-        labels={name: _folded(label, everywhere) for name, label in metric.labels.items()},
+        series=metric.series or defaults.series.budget,
+        idle_seconds=metric.idle_seconds or defaults.series.idle_seconds,
+        labels={name: _folded(label, defaults) for name, label in metric.labels.items()},
     )
 
 
-def _folded(label: Label, everywhere: Everywhere) -> Label:
+def _folded(label: Label, defaults: SiteDefaults) -> Label:
     name = str(label.at[-1])
-    defaults = fold_defaults.RULES.get(name, ()) if everywhere.fold_defaults else ()
-    return dataclasses.replace(label, fold=(*everywhere.fold.get(name, ()), *label.fold, *defaults))
+    shipped = fold_defaults.RULES.get(name, ()) if defaults.fold_defaults else ()
+    return dataclasses.replace(label, fold=(*defaults.fold.get(name, ()), *label.fold, *shipped))
 
 
-def check_folded(everywhere: Everywhere, probes: Iterable[Probe], source: Source) -> list[Problem]:
+def check_folded(defaults: SiteDefaults, probes: Iterable[Probe], source: Source) -> list[Problem]:
     """Find the labels that a site folds although no probe that runs declares them."""
     known = {
         str(label.at[-1]) for probe in probes for metric in probe.metrics.values() for label in metric.labels.values()
     }
     return [
         source.problem(("fold", name), f"no probe that runs here has a label '{name}'{_remedy(name, sorted(known))}")
-        for name in everywhere.fold
+        for name in defaults.fold
         if name not in known
     ]
 
 
-def _resized(declared: Ring | None, wanted: Ring | None) -> Ring | None:
+def _resized(declared: RingOptions | None, wanted: RingOptions | None) -> RingOptions | None:
     return dataclasses.replace(declared, bytes=wanted.bytes) if declared and wanted else declared
 
 

@@ -15,53 +15,22 @@ from pathlib import PurePath
 from typing import Annotated, Literal
 
 from probed.config.fold_rules import FoldRules
-from probed.config.listen_address import Address, parse_address, parse_max_requests, parse_telemetry_path
-from probed.config.overrides import Everywhere, Overrides, Series
-from probed.config.scalars import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, LabelName, Line, ProbeName
-from probed.schema import strict_yaml as yamltext
-from probed.schema.structure import Given, Rule, Source, pattern
+from probed.config.overrides import Overrides, Series, SiteDefaults
+from probed.config.scalars import LabelName, ProbeName
+from probed.schema import strict_yaml
+from probed.schema.rules import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, Line
+from probed.schema.structure import Given, Source, pattern
+from probed.webconfig.options import WebOptions
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["logfmt", "json"]
 
 
-def _distinct(addresses: tuple[Address, ...]) -> tuple[Address, ...]:
-    for index, address in enumerate(addresses):
-        if address.port and address in addresses[:index]:
-            raise ValueError(f"{address} is there twice; remove one")
-    return addresses
-
-
-ListenAddress = Annotated[Address, Rule(parse_address, {"examples": ["127.0.0.1:9788", "[::1]:9788"]}, raw=str)]
-TelemetryPath = Annotated[str, Rule(parse_telemetry_path, {"pattern": "^(/[A-Za-z0-9._~-]+)+$"})]
-MAX_REQUESTS = 40
-MaxRequests = Annotated[int, Rule(parse_max_requests, {"minimum": 1, "maximum": 1000})]
 UserName = Annotated[str, pattern("[a-z_][a-z0-9_-]{0,31}", "a user's name")]
 
 
 @dataclass(frozen=True, slots=True)
-class Web:
-    """The HTTP side."""
-
-    listen_addresses: Annotated[
-        tuple[ListenAddress, ...],
-        "host:port, [IPv6]:port or :port for all interfaces.",
-        NOT_EMPTY_LIST,
-        Rule(_distinct),
-    ] = (Address("127.0.0.1", 9788),)
-    telemetry_path: Annotated[TelemetryPath, "The path of the metrics page."] = "/metrics"
-    config_file: Annotated[
-        Line | None,
-        "TLS, passwords and headers, in the dialect of Prometheus' exporters; relative to this file.",
-    ] = None
-    max_requests: Annotated[MaxRequests, "Requests that may wait or be answered at a time; more are told 503."] = (
-        MAX_REQUESTS
-    )
-    enable_lifecycle: Annotated[bool, "Whether a POST to /-/reload has the configuration read again."] = False
-
-
-@dataclass(frozen=True, slots=True)
-class Exporter:
+class ExporterOptions:
     """The process that serves the metrics."""
 
     user: Annotated[
@@ -71,7 +40,7 @@ class Exporter:
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
+class LogOptions:
     """What is logged, and how."""
 
     level: Annotated[LogLevel, "The least severe messages that are logged."] = "info"
@@ -103,14 +72,16 @@ class Site:
     fold_defaults: Annotated[
         bool, "Whether names that a kernel, systemd or a desktop numbers are folded (kworker, session-*.scope)."
     ] = True
-    web: Annotated[Web, "The HTTP side."] = dataclasses.field(default_factory=Web)
-    exporter: Annotated[Exporter, "The process that serves the metrics."] = dataclasses.field(default_factory=Exporter)
-    log: Annotated[Log, "What is logged, and how."] = dataclasses.field(default_factory=Log)
+    web: Annotated[WebOptions, "The HTTP server's options."] = dataclasses.field(default_factory=WebOptions)
+    exporter: Annotated[ExporterOptions, "The process that serves the metrics."] = dataclasses.field(
+        default_factory=ExporterOptions
+    )
+    log: Annotated[LogOptions, "What is logged, and how."] = dataclasses.field(default_factory=LogOptions)
 
     @property
-    def everywhere(self) -> Everywhere:
+    def defaults(self) -> SiteDefaults:
         """What the site wants of every probe."""
-        return Everywhere(self.series, self.fold, self.fold_defaults)
+        return SiteDefaults(self.series, self.fold, self.fold_defaults)
 
     @property
     def directories(self) -> tuple[str, ...]:
@@ -119,11 +90,11 @@ class Site:
         return tuple(os.path.normpath(here / path) for path in self.probe_directories)
 
     @property
-    def web_config_file(self) -> str | None:
-        """The web configuration as a path that can be opened, likewise."""
-        return (
-            os.path.normpath(PurePath(self.source.path).parent / self.web.config_file) if self.web.config_file else None
-        )
+    def web_options(self) -> WebOptions:
+        """The web options with `config_file` as a path that can be opened, resolved in the same endpoint."""
+        file = self.web.config_file
+        here = PurePath(self.source.path).parent
+        return dataclasses.replace(self.web, config_file=os.path.normpath(here / file) if file else None)
 
 
 def parse(text: str, path: str) -> Site:
@@ -131,4 +102,4 @@ def parse(text: str, path: str) -> Site:
 
     `path` is the file as the user named it. Raises DeclarationError with every Problem.
     """
-    return yamltext.parse(Site, text, path)
+    return strict_yaml.parse(Site, text, path)

@@ -39,7 +39,7 @@ from probed.exporter.self_metrics.process import Process
 from probed.ipc import manifest
 from probed.ipc.channel import Channel, Closed, Message
 from probed.ipc.manifest import Start
-from probed.linux import privilege
+from probed.linux import memfd, privilege
 from probed.linux.cpus import possible_cpus
 from probed.schema import structure as shape
 from probed.webconfig.settings import WebSettings
@@ -61,9 +61,9 @@ class Exporter:
         self._channel = channel
         self._collection = Collection(build, Process(start.start_time), possible_cpus(), statm)
         self._reloads = ReloadRequests(lambda: channel.send("reload", None))
-        reload = self._reloads.reload if start.enable_lifecycle else None
-        application = Application(start.telemetry_path, self.scrape, self.readiness, self.landing, reload)
-        self._server = Server(listeners, application, start.max_requests)
+        reload = self._reloads.reload if start.web.enable_lifecycle else None
+        application = Application(start.web.telemetry_path, self.scrape, self.readiness, self.landing, reload)
+        self._server = Server(listeners, application, start.web)
         if web is not None:
             self._server.configure(_web_settings(web))
         heart = Heart(channel, self._collection, self._server, start.pulse_seconds)
@@ -107,16 +107,16 @@ class Exporter:
         status = self._collection.status
         return Landing(
             version=__version__,
-            telemetry_path=self._start.telemetry_path,
+            telemetry_path=self._start.web.telemetry_path,
             unready=self.readiness(),
             probes=status.probes if status else (),
         )
 
 
 def _web_settings(fd: int) -> WebSettings:
-    """Read what the loader wrote, from its beginning: whoever has a copy of the descriptor shares the place in it."""
+    """Read the settings that the loader wrote, and close the descriptor."""
     try:
-        data = os.pread(fd, os.fstat(fd).st_size, 0)
+        data = memfd.read(fd)
     finally:
         os.close(fd)
     return shape.build(WebSettings, json.loads(data), shape.Source("the web configuration's memory"))
@@ -131,7 +131,7 @@ def _start(channel: Channel) -> tuple[Start, int, int | None, list[socket.socket
             "probed was upgraded while it ran; restart it"
         )
     statm, *rest = message.fds
-    web = rest.pop(0) if start.web else None
+    web = rest.pop(0) if start.web.config_file else None
     return start, statm, web, [socket.socket(fileno=fd) for fd in rest]
 
 

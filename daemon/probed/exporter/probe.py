@@ -16,7 +16,7 @@ from probed.exporter.arrays.ndarray import NDArray
 from probed.exporter.bpf.map_reader import CountMap
 from probed.exporter.bpf.map_source import KnownCgroups, MapSource
 from probed.exporter.bpf.map_usage import HashMap, HashUsage
-from probed.exporter.bpf.program_stats import Program, ProgramInfo, hook_name, told
+from probed.exporter.bpf.program_stats import Program, ProgramInfo, told
 from probed.exporter.bpf.recent_counts import RecentCounts
 from probed.exporter.bpf.ringbuf import Ring
 from probed.exporter.decoders import Context, decoder
@@ -25,7 +25,7 @@ from probed.exporter.self_metrics.sliding_maximum import SlidingMaximum
 from probed.exporter.self_metrics.stats import ProbeNumbers
 from probed.exporter.series.scrapers import Scrape
 from probed.exporter.series.table import SeriesTable, SeriesUsage
-from probed.ipc.manifest import Field, LoadedProbe, Map, Metric, Place, Record
+from probed.ipc.manifest import Field, LoadedProbe, Map, Metric, Place, Record, hook_name
 
 BATCH = 1 << 13
 """Events taken at once: enough for numpy, and what is needed beside the ring stays in the CPU's cache."""
@@ -67,7 +67,7 @@ class RunningProbe:
         self._tables = [(metric, self._table(metric)) for metric in loaded.metrics]
         self._programs = [ProgramInfo(fds[f"fdinfo:{place.program}"], place.program, place) for place in loaded.places]
         self._hooks = {
-            place.tracepoint: ProgramInfo(fds[f"hook:{place.tracepoint}"], hook_name(place), place)
+            place.tracepoint: ProgramInfo(fds[f"hook:{place.tracepoint}"], hook_name(place.tracepoint), place)
             for place in loaded.places
         }
         self._hashes = [
@@ -112,10 +112,11 @@ class RunningProbe:
         """Return up to which record, counted since the ring was made, a drain would come now."""
         return self._ring.end if self._ring else 0
 
-    def drain(self, end: int) -> None:
-        """Count the ring's records up to `end`, as `waiting` said it.
+    def drain(self, end: int) -> bool:
+        """Count the ring's records up to `end`, as `waiting` returned it; return False if the drain ended before `end`.
 
-        What comes meanwhile waits for the next drain: a busy ring would give it a few events at a time for ever.
+        A drain ends early at a record that a program has reserved and not yet submitted. Later records wait for the
+        next drain: a busy ring would deliver a few events at a time for ever.
         """
         ring = self._ring
         while ring is not None and ring.records < end:
@@ -130,6 +131,7 @@ class RunningProbe:
             if not ring.release():
                 break
         self._sample_fill()
+        return ring is None or ring.records >= end
 
     def _sample_fill(self) -> None:
         """Take over the ring's highest fill: it only grows until a release, so no sample between two is missed."""

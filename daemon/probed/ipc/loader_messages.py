@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from probed.errors import Reason
+from probed.webconfig.options import WebOptions
 
 Goal = Literal["compile", "verify", "attach"]
 """How far the loader goes: against the C alone, through the verifier and the attach points, or for good."""
@@ -52,16 +53,12 @@ class Files:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the site configuration says to the supervisor; addresses as `address.parse_address` reads them."""
+    """What the site configuration says to the supervisor; the path in `web` can be opened."""
 
-    listen_addresses: tuple[str, ...]
-    telemetry_path: str
+    web: WebOptions
     user: str | None
     log_level: str
     log_format: str
-    web_config_file: str | None = None
-    max_requests: int = 40
-    enable_lifecycle: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-VERSION = 8
+from probed.webconfig.options import WebOptions
+
+VERSION = 9
 
 SERIES_BUDGET = 1000
 """Series that a metric may have where neither site nor declaration says otherwise."""
@@ -106,6 +108,11 @@ class Metric:
     idle_seconds: float = IDLE_SECONDS
 
 
+def hook_name(tracepoint: str) -> str:
+    """Return the name of a raw tracepoint's hook in C; the kernel keeps the first 15 characters."""
+    return f"probed_{tracepoint}"
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a program belongs: a slot of the array behind the hook of a raw tracepoint."""
@@ -181,20 +188,18 @@ class Status:
 class Start:
     """The first message to the exporter; `version` is that of the messages between the processes.
 
-    With `change_user` it becomes `user` (None: probed, else nobody). Every `pulse_seconds` it sends a Pulse. With
-    `web` a web configuration comes with it. The daemon's counters count from `start_time`, seconds since the epoch.
+    With `change_user` it becomes `user` (None: probed, else nobody). Every `pulse_seconds` it sends a Pulse. Where
+    `web` names a configuration file, its content comes too. The daemon's counters count from `start_time`, seconds
+    since the epoch.
     """
 
     version: int
-    telemetry_path: str
+    web: WebOptions
     change_user: bool
     user: str | None
     log_level: str
     log_format: str
     pulse_seconds: float
-    web: bool = False
-    max_requests: int = 40
-    enable_lifecycle: bool = False
     start_time: float = 0.0
 
 

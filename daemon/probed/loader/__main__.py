@@ -124,18 +124,14 @@ def _read_web(channel: Channel, path: str) -> None:
     except DeclarationError as error:
         channel.send("refused", str(error))
         return
-    fd = webfiles.packed(read.settings)
+    fd = webfiles.sealed_memory(read.settings)
     channel.send("web", shape.to_data(read.summary), [fd])
     os.close(fd)
 
 
 def _settings(configuration: Site) -> Settings:
-    web = configuration.web
-    return Settings(
-        tuple(map(str, web.listen_addresses)), web.telemetry_path, configuration.exporter.user,
-        configuration.log.level, configuration.log.format,
-        configuration.web_config_file, web.max_requests, web.enable_lifecycle,
-    )  # fmt: skip
+    log = configuration.log
+    return Settings(configuration.web_options, configuration.exporter.user, log.level, log.format)
 
 
 def _serve(channel: Channel) -> None:

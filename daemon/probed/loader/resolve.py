@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from probed.config import base_units as units
+from probed.config import base_units
 from probed.config.declaration import Label, Metric, Probe
 from probed.errors import DeclarationError, Problem
 from probed.ipc import manifest
@@ -181,7 +181,7 @@ class _Check:
         if metric.value is None:
             return 1.0
         self.integer((*metric.at, "value"), metric.value, layouts, "a histogram observes integers")
-        return units.unit_of(metric.value).factor
+        return base_units.unit_of(metric.value).factor
 
     def number(self, at: Key, constant: str | int) -> int | None:
         if isinstance(constant, int):

@@ -4,7 +4,7 @@
 `declaration` and `site` call `parse`. It reads no files, and it refuses what surprises: duplicate keys,
 anchors, aliases, tags, merge keys, several documents, and the scalars that YAML 1.1 takes for something else
 than they look like. The composer is PyYAML's safe one in Python, not libyaml's: only there can a node be
-looked at as it is made, and its messages are the same everywhere.
+looked at as it is made, and its messages are the same defaults.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any, Final, TypeVar
 import yaml
 
 from probed.errors import DeclarationError, Problem
-from probed.schema import structure as shape
+from probed.schema import structure
 from probed.schema.structure import Key, Source
 
 T = TypeVar("T")
 
 _TAG: Final = "tag:yaml.org,2002:"
-_DEEPEST: Final = 32
+_MAX_DEPTH: Final = 32
 _INT: Final = re.compile(r"[-+]?(0|[1-9][0-9]{0,19})|0x[0-9a-fA-F]{1,16}")
 _FLOAT: Final = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+][0-9]+)?|[-+]?\.(inf|nan)", re.IGNORECASE)
 _EXPONENT: Final = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
@@ -57,7 +57,7 @@ def parse(cls: type[T], text: str, path: str, **givens: object) -> T:
     the order of lines; of several at the same key path the text's alone, for the others follow from it.
     """
     document = read(text, path)
-    value, problems = shape.attempt(cls, document.data, document.source, **givens)
+    value, problems = structure.attempt(cls, document.data, document.source, **givens)
     refused = {problem.key for problem in document.problems}
     problems = [*document.problems, *(problem for problem in problems if problem.key not in refused)]
     if value is None or problems:
@@ -77,7 +77,7 @@ def read(text: str, path: str) -> Document:
         raise DeclarationError([_syntax_problem(error, text, path)]) from error
     if root is None:
         raise DeclarationError([Problem(path, 1, "", "the file says nothing; it needs at least one key")])
-    return _Reading(composer.refused).document(root, path)
+    return _Walk(composer.refused).document(root, path)
 
 
 class _Composer(yaml.SafeLoader):
@@ -92,8 +92,8 @@ class _Composer(yaml.SafeLoader):
         event = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent):
             return self._alias(self.get_event())  # type: ignore[no-untyped-call]
-        if self.depth == _DEEPEST:
-            raise yaml.MarkedYAMLError(problem=f"more than {_DEEPEST} levels", problem_mark=event.start_mark)
+        if self.depth == _MAX_DEPTH:
+            raise yaml.MarkedYAMLError(problem=f"more than {_MAX_DEPTH} levels", problem_mark=event.start_mark)
         self.depth += 1
         node = super().compose_node(parent, index)
         self.depth -= 1
@@ -110,7 +110,7 @@ class _Composer(yaml.SafeLoader):
         return node
 
 
-class _Reading:
+class _Walk:
     """One walk over the nodes."""
 
     def __init__(self, refused: Mapping[int, str]) -> None:

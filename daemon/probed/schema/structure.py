@@ -7,7 +7,7 @@ no I/O and knows no format.
 
 Hints understood: str, int, float, bool, Literal, X | None, unions of scalars, tuple[X, ...], Mapping[K, X]
 with K of str, int or both, dataclasses, and Annotated with `Rule`. What one hint cannot say (two keys that
-exclude each other) a dataclass says in a method `check`, see `Checked`.
+exclude each other) a dataclass says in a method `check`, see `SelfChecking`.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Rule:
 
 
 @runtime_checkable
-class Checked(Protocol):
+class SelfChecking(Protocol):
     """A dataclass with rules over several of its keys.
 
     `check` is called when its own keys are right, so that it never complains of what follows from a typing
@@ -156,14 +156,17 @@ def attempt(cls: type[T], data: object, source: Source, **givens: object) -> tup
 
 
 def to_data(value: object) -> Any:
-    """Turn an object back into plain data that `json` can write and `build` accepts."""
+    """Turn an object back into plain data that `json` can write and `build` accepts.
+
+    A value that a Rule made from text (an address) becomes its text again.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {name: to_data(getattr(value, name)) for name in keys(type(value))}
     if isinstance(value, Mapping):
         return {str(name): to_data(item) for name, item in value.items()}
-    if isinstance(value, tuple):
+    if type(value) is tuple:
         return [to_data(item) for item in value]
-    return value
+    return value if value is None or isinstance(value, _SCALARS) else str(value)
 
 
 def found(data: object) -> str:
@@ -182,6 +185,8 @@ def found(data: object) -> str:
         case _:
             return "a list"
 
+
+_SCALARS: Final = (str, int, float, bool)
 
 _BROKEN: Final = object()
 """Stands for a value whose faults are already noted."""
@@ -207,8 +212,8 @@ class _Builder:
     def value(self, hint: Any, data: object, at: Key) -> Any:
         if isinstance(hint, type) and dataclasses.is_dataclass(hint):
             return self.instance(hint, data, at, {})
-        way = _WAYS.get(get_origin(hint), _Builder.scalar)
-        return way(self, hint, data, at)
+        build = _BY_ORIGIN.get(get_origin(hint), _Builder.scalar)
+        return build(self, hint, data, at)
 
     def ruled(self, hint: Any, data: object, at: Key) -> Any:
         before = len(self.faults)
@@ -281,7 +286,7 @@ class _Builder:
             f.name for f in dataclasses.fields(cls) if f.name not in hints and (f.name in told or f.default is MISSING)
         ]
         made = cls(**values, **{name: told[name] for name in others})
-        if isinstance(made, Checked) and data.keys() <= hints.keys():
+        if isinstance(made, SelfChecking) and data.keys() <= hints.keys():
             self.faults += [((*at, *below), text) for below, text in made.check()]
         return made
 
@@ -307,7 +312,7 @@ class _Builder:
         return data
 
 
-_WAYS: Final[Mapping[Any, Callable[[_Builder, Any, object, Key], Any]]] = {
+_BY_ORIGIN: Final[Mapping[Any, Callable[[_Builder, Any, object, Key], Any]]] = {
     Annotated: _Builder.ruled,
     Literal: _Builder.literal,
     Union: _Builder.union,

@@ -89,7 +89,7 @@ class Exporting:
         self.child.channel.set_timeout(TELL_TIMEOUT)
         self._born = time.monotonic()
         self.stuck_at = self._born + max(NEWBORN, self._patience)
-        web = [self.web_fd] if self._start.web else []
+        web = [self.web_fd] if self._start.web.config_file else []
         fds = [self._statm, *web, *(listener.fileno() for listener in self._listeners)]
         self._tell("start", shape.to_data(self._start), fds)
         for each in held:
@@ -159,7 +159,7 @@ class Exporting:
             os.close(fd)
         if message.kind == "failed":
             raise HostError(str(message.data))
-        if message.kind == "reload" and self._start.enable_lifecycle:
+        if message.kind == "reload" and self._start.web.enable_lifecycle:
             LOG.info("reload asked for by HTTP")
             self._reload()
             return None

@@ -8,8 +8,8 @@ import os
 import socket
 from collections.abc import Iterable, Sequence
 
-from probed.config.listen_address import Address
 from probed.errors import HostError
+from probed.webconfig.listen_address import Address
 
 Place = tuple[int, str, int]
 """Address family, host, port."""

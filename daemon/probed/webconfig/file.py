@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-from probed.config.scalars import Line
+from probed.schema.rules import Line
 from probed.schema.structure import Fault, Given, Rule, Source, pattern
 from probed.webconfig.settings import ClientAuth
 
-MOST_COST: Final = 15
+MAX_COST: Final = 15
 """Of bcrypt: 2 s or so on a machine of today, and every wrong password costs it."""
 
 _OLD_VERSIONS: Final = ("TLS10", "TLS11")
@@ -123,8 +123,8 @@ def _hash(text: str) -> str:
     parts = re.fullmatch(r"\$2[aby]?\$([0-9]{2})\$[./A-Za-z0-9]{53}", text)
     if parts is None:
         raise ValueError("expected a password hashed with bcrypt, as 'htpasswd -nBC 10 \"\"' prints it after the ':'")
-    if not 4 <= int(parts[1]) <= MOST_COST:
-        raise ValueError(f"cost {parts[1]} of bcrypt: from 4 to {MOST_COST} can be used, 10 is usual")
+    if not 4 <= int(parts[1]) <= MAX_COST:
+        raise ValueError(f"cost {parts[1]} of bcrypt: from 4 to {MAX_COST} can be used, 10 is usual")
     return text
 
 

@@ -2,27 +2,24 @@
 """The web configuration and the files that it names, read and tried: all that `websettings.WebSettings` hold.
 
 The loader calls it, at the start and when a file has changed; `probed check` likewise. What it read leaves the
-loader in memory without a name (`packed`), so that the exporter needs no right to read a private key.
+loader in memory without a name (`sealed_memory`), so that the exporter needs no right to read a private key.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from dataclasses import dataclass
 from pathlib import PurePath
 
 from probed.errors import DeclarationError, Problem
-from probed.schema import strict_yaml as yamltext
-from probed.schema import structure as shape
+from probed.linux import memfd
+from probed.schema import strict_yaml, structure
 from probed.webconfig.file import TlsServer, WebConfiguration
 from probed.webconfig.settings import TlsSettings, WebSettings, WebSummary, state
 
-MOST_BYTES = 1 << 20
+MAX_BYTES = 1 << 20
 """Of one file: a bundle of all authorities that browsers know has a fifth of it."""
-
-_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +32,9 @@ class WebFiles:
 
 def read(path: str) -> WebFiles:
     """Read everything, and try TLS. Raises DeclarationError with every Problem."""
-    reading = _Reading()
+    reading = _Reader()
     text = reading.text(path, Problem(path, 0, "", ""))
-    configuration = yamltext.parse(WebConfiguration, text, path)
+    configuration = strict_yaml.parse(WebConfiguration, text, path)
     tls = configuration.tls_server_config
     settings = WebSettings(
         tls=reading.tls(tls, configuration) if tls else None,
@@ -54,22 +51,18 @@ def certificate(path: str) -> str | None:
 
     The private key is not read: this is for clients.
     """
-    reading = _Reading()
-    configuration = yamltext.parse(WebConfiguration, reading.text(path, Problem(path, 0, "", "")), path)
+    reading = _Reader()
+    configuration = strict_yaml.parse(WebConfiguration, reading.text(path, Problem(path, 0, "", "")), path)
     tls = configuration.tls_server_config
     return reading.part("cert", tls, configuration) if tls else None
 
 
-def packed(settings: WebSettings) -> int:
+def sealed_memory(settings: WebSettings) -> int:
     """Write settings into sealed memory, and return its descriptor, which is the caller's."""
-    fd = os.memfd_create("web", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    with open(fd, "wb", closefd=False) as file:
-        file.write(json.dumps(shape.to_data(settings)).encode())
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
-    return fd
+    return memfd.sealed("web", json.dumps(structure.to_data(settings)).encode())
 
 
-class _Reading:
+class _Reader:
     """One reading, in which `files` gathers what was opened."""
 
     def __init__(self) -> None:
@@ -80,9 +73,9 @@ class _Reading:
         try:
             with open(path, "rb") as file:  # noqa: PTH123 - fstat of what is read, not of what has its name by then
                 self.files[path] = state(os.fstat(file.fileno()))
-                data = file.read(MOST_BYTES + 1)
-            if len(data) > MOST_BYTES:
-                raise ValueError(f"has more than {MOST_BYTES >> 20} MiB; is it the right file?")
+                data = file.read(MAX_BYTES + 1)
+            if len(data) > MAX_BYTES:
+                raise ValueError(f"has more than {MAX_BYTES >> 20} MiB; is it the right file?")
             return data.decode()
         except OSError as error:
             fault = f"cannot be read: {error.strerror}; probed reads it as the user that it was started as"

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from probed.exporter.http_server.messages import Peer
 from probed.exporter.series.scrapers import Scrapers
 from probed.exporter.series.table import SeriesTable
-from support.unit.series_tables import Clock, shown
+from support.unit.clock import Clock
+from support.unit.series_tables import shown
 
 
 @dataclass

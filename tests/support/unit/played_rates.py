@@ -17,7 +17,8 @@ from probed.exporter.http_server.messages import Peer
 from probed.exporter.series.scrapers import FIRST_SECONDS, Scrapers
 from probed.exporter.series.table import SeriesTable
 from support.monitoring.promtool import Machine
-from support.unit.series_tables import Clock, events, metric, shown, table
+from support.unit.clock import Clock
+from support.unit.series_tables import events, metric, shown, table
 
 NAME: Final = "probed_x_total"
 

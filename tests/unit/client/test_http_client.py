@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from probed.client import http_config as httpconfig
-from probed.client.http_client import Way, find_way
+from probed.client import http_config
+from probed.client.http_client import Endpoint, find_endpoint
 from probed.errors import DeclarationError, HostError
 from support.certificates import Authority
 
 
-def client(folder: Path, text: str) -> httpconfig.HttpConfiguration:
+def client(folder: Path, text: str) -> http_config.HttpConfiguration:
     path = folder / "http.yaml"
     path.write_text(text)
-    return httpconfig.read(str(path))
+    return http_config.read(str(path))
 
 
 @pytest.fixture
@@ -31,35 +31,35 @@ def site(tmp_path: Path) -> str:
 
 
 def test_without_any_file_the_daemon_is_asked_in_plain_http() -> None:
-    assert find_way(None, httpconfig.read(None)) == Way()
+    assert find_endpoint(None, http_config.read(None)) == Endpoint()
 
 
 def test_the_certificate_that_the_site_names_is_expected(site: str, tmp_path: Path) -> None:
-    way = find_way(site, httpconfig.read(None))
-    assert way.expected == ssl.PEM_cert_to_DER_cert((tmp_path / "server.pem").read_text())
+    endpoint = find_endpoint(site, http_config.read(None))
+    assert endpoint.expected == ssl.PEM_cert_to_DER_cert((tmp_path / "server.pem").read_text())
 
 
 def test_authorities_of_the_client_come_before_the_files_of_the_site(site: str, tmp_path: Path) -> None:
     given = client(tmp_path, "tls_config: {ca_file: authority.pem, server_name: elsewhere.example}\n")
     for web in (site, "absent.yaml"):
-        way = find_way(web, given)
-        assert (way.expected, way.server_name) == (None, "elsewhere.example")
-        assert way.context
-        assert (way.context.verify_mode, way.context.check_hostname) == (ssl.CERT_REQUIRED, True)
+        endpoint = find_endpoint(web, given)
+        assert (endpoint.expected, endpoint.server_name) == (None, "elsewhere.example")
+        assert endpoint.context
+        assert (endpoint.context.verify_mode, endpoint.context.check_hostname) == (ssl.CERT_REQUIRED, True)
 
 
 def test_without_any_certificate_to_compare_those_of_the_system_count(tmp_path: Path) -> None:
-    way = find_way(None, client(tmp_path, "tls_config: {}\n"))
-    assert way.expected is None
-    assert way.context
-    assert (way.context.verify_mode, way.context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    endpoint = find_endpoint(None, client(tmp_path, "tls_config: {}\n"))
+    assert endpoint.expected is None
+    assert endpoint.context
+    assert (endpoint.context.verify_mode, endpoint.context.check_hostname) == (ssl.CERT_REQUIRED, True)
 
 
 @pytest.mark.parametrize("how", ["password: sesame", "password_file: secret"])
 def test_a_password_stands_in_a_file(tmp_path: Path, how: str) -> None:
     (tmp_path / "secret").write_text("sesame\n")
-    way = find_way(None, client(tmp_path, f"basic_auth: {{username: ann, {how}}}\n"))
-    assert way.authorization == "Basic YW5uOnNlc2FtZQ=="
+    endpoint = find_endpoint(None, client(tmp_path, f"basic_auth: {{username: ann, {how}}}\n"))
+    assert endpoint.authorization == "Basic YW5uOnNlc2FtZQ=="
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_password_stands_in_a_file(tmp_path: Path, how: str) -> None:
 )
 def test_what_cannot_be_is_refused_with_its_place(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(DeclarationError) as refused:
-        find_way(None, client(tmp_path, text))
+        find_endpoint(None, client(tmp_path, text))
     assert said in str(refused.value)
 
 
@@ -84,4 +84,4 @@ def test_files_that_are_no_certificates_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.pem").write_text("a")
     for text in ("tls_config: {ca_file: a.pem}", "tls_config: {cert_file: a.pem, key_file: a.pem}"):
         with pytest.raises(HostError, match=r"http\.yaml: tls_config: OpenSSL cannot use"):
-            find_way(None, client(tmp_path, text))
+            find_endpoint(None, client(tmp_path, text))

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from probed.config import fold_defaults
 from probed.config.fold_rules import FoldRule
 from probed.errors import DeclarationError
-from probed.schema import structure as shape
+from probed.schema import structure
 from probed.schema.structure import Source
 
 
 def rule(**keys: object) -> FoldRule:
-    return shape.build(FoldRule, keys, Source("x.yaml"))
+    return structure.build(FoldRule, keys, Source("x.yaml"))
 
 
 def problem(**keys: object) -> str:

@@ -16,7 +16,7 @@ import pytest
 import seccomp
 import yaml
 
-from probed.config.listen_address import parse_address
+from probed.webconfig.listen_address import parse_address
 from support.kubernetes_manifests import BASE, KUBERNETES, VARIANTS, Manifest, build, one
 from support.running_daemon import ROOT, run_to_its_end
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from probed import __main__, __version__
-from probed.commands import json_schemas as schema
+from probed.commands import json_schemas
 from support.running_daemon import ROOT
 
 PACKAGING = ROOT / "packaging"
@@ -72,7 +72,7 @@ def explained(name: str, begin: str, end: str) -> set[str]:
 
 
 def schemas() -> Mapping[str, Any]:
-    return {name: json.loads(text) for name, text in schema.schemas().items()}
+    return {name: json.loads(text) for name, text in json_schemas.schemas().items()}
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

@@ -17,6 +17,7 @@ from probed.ipc.loader_messages import Failure, Files, LoadRequest, Settings, Te
 from probed.ipc.loader_process import Held, Loading, Reading, Refused, Result
 from probed.ipc.manifest import LoadedProbe
 from probed.schema import structure as shape
+from probed.webconfig.options import WebOptions
 
 NONE = Text("", "")
 
@@ -76,7 +77,7 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Played]]:
 def test_what_is_read_comes_as_one_event(play: Callable[[], Played]) -> None:
     run = Loading()
     run.read(Files("probed.yaml", "/btf"))
-    settings = Settings(("127.0.0.1:9788",), "/metrics", None, "info", "logfmt")
+    settings = Settings(WebOptions(max_requests=7), None, "info", "logfmt")
     play().says("settings", settings)
     play().says("wanted", Wanted("A probe.", request("a")))
     play().says("all")

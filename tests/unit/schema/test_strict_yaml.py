@@ -7,20 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probed.errors import DeclarationError
-from probed.schema import strict_yaml as yamltext
+from probed.schema import strict_yaml
 
 
 def problems(text: str) -> list[tuple[int, str, str]]:
     """What is refused about a text, whether it can be read at all or not."""
     try:
-        found = yamltext.read(text, "x.yaml").problems
+        found = strict_yaml.read(text, "x.yaml").problems
     except DeclarationError as error:
         found = error.problems
     return [(problem.line, problem.key, problem.text) for problem in found]
 
 
 def test_every_key_and_item_has_its_line() -> None:
-    document = yamltext.read("# c\na: 1\nb:\n  c: [x,\n    y]\n  d:\n    - {e: 1}\n", "x.yaml")
+    document = strict_yaml.read("# c\na: 1\nb:\n  c: [x,\n    y]\n  d:\n    - {e: 1}\n", "x.yaml")
     assert document.data == {"a": 1, "b": {"c": ["x", "y"], "d": [{"e": 1}]}}
     assert document.source.lines == {
         (): 2,
@@ -57,7 +57,7 @@ def test_every_key_and_item_has_its_line() -> None:
     ],
 )
 def test_a_scalar_is_what_it_looks_like(written: str, value: object) -> None:
-    document = yamltext.read(f"a: {written}", "x.yaml")
+    document = strict_yaml.read(f"a: {written}", "x.yaml")
     assert document.problems == ()
     assert document.data == {"a": value}
     assert type(document.data["a"]) is type(value)
@@ -151,6 +151,6 @@ PLAIN = st.recursive(
 @given(st.dictionaries(st.text(max_size=4), PLAIN, min_size=1, max_size=3))
 def test_what_pyyaml_writes_is_read_back(data: dict[str, object]) -> None:
     text = yaml.safe_dump(data, default_style='"' if "" in data else None, width=1000)
-    document = yamltext.read(text, "x.yaml")
+    document = strict_yaml.read(text, "x.yaml")
     if not document.problems:
         assert document.data == data

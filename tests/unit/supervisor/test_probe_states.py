@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from probed.config.listen_address import Address
 from probed.errors import REASONS, HostError, LoadError
 from probed.ipc.loader_messages import LoadRequest, Text, Wanted
 from probed.ipc.loader_process import Held
@@ -15,6 +14,7 @@ from probed.ipc.manifest import LoadedProbe, Metric
 from probed.supervisor import listeners
 from probed.supervisor.probe_states import FIRST_RETRY, LAST_RETRY, Probes
 from probed.supervisor.systemd import listen_fds as passed
+from probed.webconfig.listen_address import Address
 
 NONE = Text("", "")
 

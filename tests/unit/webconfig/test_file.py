@@ -12,9 +12,8 @@ import pytest
 
 from probed.commands import check
 from probed.errors import DeclarationError
-from probed.schema import structure as shape
-from probed.webconfig import reader as webfiles
-from probed.webconfig import tls
+from probed.schema import structure
+from probed.webconfig import reader, tls
 from probed.webconfig.file import SUITES
 from probed.webconfig.settings import WebSettings
 from support.certificates import Authority, Signed
@@ -41,7 +40,7 @@ def written(authority: Authority, text: str) -> str:
 
 
 def settings(authority: Authority, text: str) -> WebSettings:
-    return webfiles.read(written(authority, text)).settings
+    return reader.read(written(authority, text)).settings
 
 
 def refused(authority: Authority, text: str) -> list[tuple[int, str, str]]:
@@ -71,7 +70,10 @@ def test_all_that_can_be_said_comes_out_as_openssl_has_it(authority: Authority, 
     assert (made.tls.ciphers, made.tls.curve) == ("ECDHE-ECDSA-AES256-GCM-SHA384", "prime256v1")
     assert (made.headers, made.users) == ({"X-XSS-Protection": "0"}, {"a": HASH})
     assert (made.interval, made.burst) == (61.5, 3)
-    assert shape.build(WebSettings, json.loads(json.dumps(shape.to_data(made))), shape.Source("memory")) == made
+    assert (
+        structure.build(WebSettings, json.loads(json.dumps(structure.to_data(made))), structure.Source("memory"))
+        == made
+    )
 
 
 def test_openssl_has_every_cipher_suite_by_the_name_that_we_give_it(authority: Authority, server: Signed) -> None:
@@ -157,7 +159,7 @@ def test_what_is_wrong_is_told_with_line_and_remedy(
 
 def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_password(authority: Authority, server: Signed) -> None:
     encrypted = authority.folder / "encrypted.key"
-    command = ["openssl", "pkey", "-in", server.key, "-aes128", "-passout", "pass:x", "-out", encrypted]
+    command = ["openssl", "pkey", "-in", str(server.key), "-aes128", "-passout", "pass:x", "-out", str(encrypted)]
     subprocess.run(command, check=True, capture_output=True)
     ((_, key, text),) = refused(authority, TLS.replace("server.key", "encrypted.key"))
     assert (key, text) == (
@@ -168,15 +170,15 @@ def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_password(author
 
 def test_what_leaves_the_loader_cannot_be_changed_any_more(authority: Authority) -> None:
     made = settings(authority, f"basic_auth_users: {{a: {HASH}}}\n")
-    fd = webfiles.packed(made)
+    fd = reader.sealed_memory(made)
     with pytest.raises(PermissionError):
         os.pwrite(fd, b"x", 0)
-    assert json.loads(os.pread(fd, 1 << 16, 0)) == shape.to_data(made)
+    assert json.loads(os.pread(fd, 1 << 16, 0)) == structure.to_data(made)
     os.close(fd)
 
 
 def test_the_summary_names_every_file_that_was_read(authority: Authority, server: Signed) -> None:
-    summary = webfiles.read(written(authority, TLS + CLIENTS)).summary
+    summary = reader.read(written(authority, TLS + CLIENTS)).summary
     assert {Path(path).name for path in summary.files} == {"web.yaml", "server.pem", "server.key", "authority.pem"}
     assert (summary.tls, summary.users) == (True, 0)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from probed import __version__
 from probed.commands.doctor.facts import Facts
 from probed.commands.doctor.report import Attachment, Check, ProbeCheck, Report, Status, worst
-from probed.config import base_units as units
+from probed.config import base_units
 
 SLOW_CLOCKS = ("hpet", "acpi_pm", "refined-jiffies", "jiffies", "pit")
 """A reading of these takes a microsecond or more, or tells no less than milliseconds."""
@@ -133,7 +133,7 @@ def _cgroups(facts: Facts) -> Found:
 
 def _memlock(facts: Facts) -> Found:
     failed = [name for name, failure in _failures(facts).items() if failure and failure[0] == "memlock"]
-    limit = "unlimited" if facts.memlock == resource.RLIM_INFINITY else units.size_text(facts.memlock)
+    limit = "unlimited" if facts.memlock == resource.RLIM_INFINITY else base_units.format_size(facts.memlock)
     if failed:
         return (
             "failure",

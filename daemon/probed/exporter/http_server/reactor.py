@@ -28,7 +28,7 @@ from probed.exporter.http_server.connection import Connection, ConnectionClosed,
 from probed.exporter.http_server.fair_queue import FairQueue
 from probed.exporter.http_server.messages import REASONS, Response
 from probed.linux import syscalls
-from probed.log_limiter import Seldom
+from probed.log_limiter import REPEATABLE
 
 LOG = logging.getLogger("exporter")
 
@@ -82,7 +82,6 @@ class Reactor:
         self.responses = dict.fromkeys(REASONS, 0)
         self.dropped = 0
         self.turned = threading.Event()
-        self._seldom = Seldom(LOG)
         self._waker = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll = select.epoll()
         self._epoll.register(self._waker, select.EPOLLIN)
@@ -238,7 +237,7 @@ class Reactor:
         try:
             connection = self._make_connection(connected, key)
         except OSError as error:
-            self._seldom.log(logging.WARNING, f"HTTP: cannot serve a connection: {error}")
+            LOG.warning("HTTP: cannot serve a connection: %s", error, exc_info=True, extra=REPEATABLE)
             connected.close()
             return
         self._connections[connection.fd] = connection
@@ -251,7 +250,7 @@ class Reactor:
 
     def _make_room(self, error: OSError) -> None:
         """Close a connection, or pause accepting: new clients stay in the backlog."""
-        self._seldom.log(logging.WARNING, f"HTTP: cannot accept a connection: {error.strerror}")
+        LOG.warning("HTTP: cannot accept a connection: %s", error.strerror, exc_info=True, extra=REPEATABLE)
         if not self._drop_one() and not self._drop_accepted(self._accepted.evict()):
             for fd in self._listeners:
                 self._epoll.modify(fd, 0)
@@ -278,7 +277,8 @@ class Reactor:
                 LOG.debug("HTTP: a connection broke: %s", closed.__cause__)
             self._close(connection)
         except Exception as error:  # the border around one connection: an error costs this connection only
-            self._seldom.log(logging.ERROR, f"HTTP: closed a connection: {type(error).__name__}: {error}")
+            fault = f"{type(error).__name__}: {error}"
+            LOG.error("HTTP: closed a connection: %s", fault, exc_info=True, extra=REPEATABLE)
             if self._has(connection):
                 self._close(connection)
 

@@ -24,8 +24,11 @@ from probed.exporter.http_server.fair_queue import FairQueue
 from probed.exporter.http_server.messages import Request, Response, text
 from probed.exporter.http_server.policy import AccessPolicy, OpenPolicy
 from probed.exporter.http_server.reactor import Reactor
-from probed.log_limiter import Seldom
+from probed.log_limiter import REPEATABLE
+from probed.webconfig.options import WebOptions
 from probed.webconfig.settings import WebSettings
+
+LOG = logging.getLogger("exporter")
 
 STUCK_AFTER = 3
 """Time-outs after which a page counts as stuck instead of slow."""
@@ -36,9 +39,6 @@ THREADS = 2
 SWITCH_SECONDS = 0.0002
 """Longest time that a page thread holds the interpreter lock. The reactor gives the lock up at each system call;
 with Python's default, it would wait 5 ms to get the lock back."""
-
-MAX_REQUESTS = 40
-"""Most requests that are being answered or wait; further ones get 503. Also node_exporter's default."""
 
 GUESSES = 16
 """Most requests that wait for `verify_password`; further ones get 503."""
@@ -52,6 +52,7 @@ Responder = Callable[[Request], Response]
 
 T = TypeVar("T")
 
+_DEFAULTS = WebOptions()
 _OVERLOADED = text(503, "too many requests; try again later", ("Retry-After", "1"))
 
 
@@ -74,16 +75,15 @@ class Server:
         self,
         sockets: Sequence[socket.socket],
         responder: Responder,
-        max_requests: int = MAX_REQUESTS,
+        options: WebOptions = _DEFAULTS,
         timeout: float = TIMEOUT,
     ) -> None:
         self._responder, self._timeout = responder, timeout
         self._policy: AccessPolicy = OpenPolicy()
-        self._page_threads = min(THREADS, max_requests)
-        self._requests = FairQueue[Connection](max_requests - self._page_threads)
+        self._page_threads = min(THREADS, options.max_requests)
+        self._requests = FairQueue[Connection](options.max_requests - self._page_threads)
         self._guesses = FairQueue[Connection](GUESSES)
         self._reactor = Reactor(sockets, self._make_connection, self._handle_request, most_connections())
-        self._seldom = Seldom(logging.getLogger("exporter"))
         self._threads: list[threading.Thread] = []
         self._busy_since: dict[int, float] = {}
 
@@ -180,7 +180,8 @@ class Server:
         try:
             return make()
         except Exception as error:  # the border around one request: an error costs this request only
-            self._seldom.log(logging.ERROR, f"HTTP: cannot answer a request: {type(error).__name__}: {error}")
+            fault = f"{type(error).__name__}: {error}"
+            LOG.error("HTTP: cannot answer a request: %s", fault, exc_info=True, extra=REPEATABLE)
             return text(500, "cannot answer this request; the log says why")
 
     def _verify_passwords(self) -> None:

@@ -19,7 +19,9 @@ from probed.exporter.exposition.renderer import Page
 from probed.exporter.http_server.messages import Peer, Request, Response, text
 from probed.exporter.pages.landing_page import CONTENT_SECURITY_POLICY, Landing, render
 from probed.exporter.series.scrapers import SCRAPER_HEADER
-from probed.log_limiter import Seldom
+from probed.log_limiter import REPEATABLE
+
+LOG = logging.getLogger("exporter")
 
 _READ = ("GET", "HEAD")
 _RELOAD = ("POST", "PUT")
@@ -49,7 +51,6 @@ class Application:
         self._landing = landing
         self._reload = reload
         self._page = Page()
-        self._seldom = Seldom(logging.getLogger("exporter"))
         self._routes: dict[str, tuple[tuple[str, ...], Callable[[Request], Response]]] = {
             "/": (_READ, self._landing_page),
             "/-/healthy": (_READ, self._healthy),
@@ -77,7 +78,7 @@ class Application:
 
     def _failed(self, path: str, error: Exception) -> Response:
         fact = f"cannot make the page {path}: {type(error).__name__}: {error}"
-        self._seldom.log(logging.ERROR, fact)
+        LOG.error("%s", fact, exc_info=True, extra=REPEATABLE)
         return text(500, " ".join(fact.split()))
 
     def _metrics(self, request: Request) -> Response:

@@ -84,7 +84,8 @@ class SeriesTable:
         self._values = self._kept_values(ledger)
         self._expired = ledger.scalar()
         self._shown = ShownRows(ledger, self._budget.first_waiting)
-        self._grouping = Grouping(words, self._cells_of, max(LEAST_KEYS, 8 * metric.budget))
+        most_keys = max(LEAST_KEYS, 8 * metric.budget)
+        self._grouping = Grouping(words, self._cells_of, most_keys, self._budget.first_waiting, clock)
 
     def _kept_values(self, ledger: Ledger) -> Values:
         """Return the numbers; those of a row whose label set could not be kept join `other`."""

@@ -241,7 +241,7 @@ def test_users_change_at_once() -> None:
 
 def test_guessing_keeps_nobody_out_whose_password_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     release: SimpleQueue[None] = SimpleQueue()
-    verify = BasicAuth.verify_password
+    verify: Callable[[BasicAuth, str], bool] = BasicAuth.verify_password
 
     def slow(passwords: BasicAuth, authorization: str) -> bool:
         if authorization != basic("alice", "secret"):

@@ -23,9 +23,11 @@ import pytest
 
 from probed.exporter.http_server.connection import HEADER_BYTES, Connection
 from probed.exporter.http_server.messages import Request, Response
-from probed.exporter.http_server.server import MAX_REQUESTS, THREADS, Responder, Server
+from probed.exporter.http_server.server import THREADS, Responder, Server
+from probed.webconfig.options import WebOptions
 from support.running_daemon import until
 
+MAX_REQUESTS = WebOptions().max_requests
 LONG = 30.0
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 CLOSE = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -324,6 +326,10 @@ def test_a_request_that_trickles_in_ends_at_the_timeout() -> None:
         assert _ask(address).endswith(b"hello")
 
 
+def _wait_for_clients(server: Server, count: int) -> None:
+    until(lambda: _clients(server) == count, f"{count} clients are connected")
+
+
 def _clients(server: Server) -> int:
     return server.stats().connections
 
@@ -520,24 +526,24 @@ def test_who_never_asks_does_not_keep_it_from_stopping() -> None:
     server = Server([listener], _hello)
     server.start()
     with socket.create_connection(listener.getsockname(), LONG) as silent:
-        until(lambda: _clients(server) == 1, "it is there")
+        _wait_for_clients(server, 1)
         server.stop()
         assert silent.recv(4096) == b""
 
 
 def test_memory_is_given_back_once_when_a_crowd_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     trimmed = list[int]()
-    monkeypatch.setattr("probed.linux.syscalls.trim_heap", lambda: trimmed.append(_clients(server)))
     listener = _bound()
     server = Server([listener], _hello)
+    monkeypatch.setattr("probed.linux.syscalls.trim_heap", lambda: trimmed.append(_clients(server)))
     server.start()
     for crowd in (63, 67):
         with contextlib.ExitStack() as clients:
             for _ in range(crowd):
                 clients.enter_context(socket.create_connection(listener.getsockname(), LONG))
-            until(lambda crowd=crowd: _clients(server) == crowd, "they are there")
+            _wait_for_clients(server, crowd)
             assert trimmed == []
-        until(lambda: _clients(server) == 0, "they have gone")
+        _wait_for_clients(server, 0)
     until(lambda: trimmed, "memory is given back")
     assert _ask(listener.getsockname()).endswith(b"hello")
     server.stop()

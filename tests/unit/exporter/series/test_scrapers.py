@@ -7,7 +7,7 @@ import pytest
 
 from probed.exporter.http_server.messages import Peer
 from probed.exporter.series.scrapers import LONGEST_SECONDS, MOST, UNATTENDED_SECONDS, UNKNOWN_SECONDS, Scrapers
-from support.unit.series_tables import Clock
+from support.unit.clock import Clock
 
 
 @pytest.fixture

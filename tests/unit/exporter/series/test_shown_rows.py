@@ -15,8 +15,9 @@ from probed.exporter.http_server.messages import Peer
 from probed.exporter.series.budget import WINDOW_SECONDS
 from probed.exporter.series.scrapers import UNATTENDED_SECONDS, Scrapers
 from probed.exporter.series.table import SeriesTable
+from support.unit.clock import Clock
 from support.unit.played_pages import Scraper, scraper
-from support.unit.series_tables import Clock, events, metric, observed, shown, state, table, table_in
+from support.unit.series_tables import events, metric, observed, shown, state, table, table_in
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the metrics are served, and to how many: as flags and the site configuration write it. Pure."""
+"""Listen addresses as options and the site configuration write them. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 _HOST_NAME: Final = "(?!-)[A-Za-z0-9-]{1,63}([.](?!-)[A-Za-z0-9-]{1,63})*"
 _BYTE: Final = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4: Final = rf"{_BYTE}([.]{_BYTE}){{3}}"
-_OWN_PATHS: Final = "'/' is the landing page and '/-/…' are probed's own pages"
 
 
 class Address(NamedTuple):
@@ -63,24 +62,3 @@ def _ipv6(host: str, bracketed: bool, port: str) -> str:
     if not bracketed:
         raise ValueError(f"an IPv6 address stands in brackets: '[{host}]:{port}'")
     return host
-
-
-def parse_telemetry_path(text: str) -> str:
-    """Read the path of the metrics page: absolute, plain characters, none of probed's own pages.
-
-    Raises ValueError, saying what was expected.
-    """
-    if not text.startswith("/"):
-        raise ValueError(f"expected a path that starts with '/', found '{text}'; did you mean '/{text}'?")
-    if text == "/" or text.startswith("/-/"):
-        raise ValueError(f"{_OWN_PATHS}; choose another path, such as /metrics")
-    if re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text) is None:
-        raise ValueError(f"expected a path of letters, digits, '.', '_', '~', '-' and single '/', found '{text}'")
-    return text
-
-
-def parse_max_requests(number: int) -> int:
-    """Take the number of requests that may be answered at a time. Raises ValueError, saying what was expected."""
-    if not 1 <= number <= 1000:
-        raise ValueError(f"expected from 1 to 1000 requests, found {number}; there is always a limit here, 40 is usual")
-    return number

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probed.webconfig.listen_address import Address, parse_address
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:9788", Address("127.0.0.1", 9788)),
+        ("localhost:0", Address("localhost", 0)),
+        (":9788", Address("", 9788)),
+        ("[::1]:9788", Address("::1", 9788)),
+        ("[::]:65535", Address("::", 65535)),
+        ("host-1.example.org:80", Address("host-1.example.org", 80)),
+    ],
+)
+def test_a_listen_address_is_host_and_port(text: str, address: Address) -> None:
+    assert parse_address(text) == address
+    assert str(address) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "host",
+        "host:",
+        "host:-1",
+        "host:65536",
+        "::1:80",
+        "[::1]",
+        "[::1:80",
+        "[host]:80",
+        "a b:80",
+        "1.2.3:80",
+    ],
+)
+def test_what_is_no_listen_address_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"expected|brackets"):
+        parse_address(text)
+
+
+@given(st.text(alphabet="a1:.[]-% /", max_size=12))
+def test_any_text_is_a_listen_address_or_refused(text: str) -> None:
+    try:
+        address = parse_address(text)
+    except ValueError:
+        return
+    assert parse_address(str(address)) == address
