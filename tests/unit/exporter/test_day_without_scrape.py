@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from probed.exporter import collector
 from probed.exporter.arrays.dtypes import dtype
-from probed.exporter.bpf.map_source import KnownCgroups, MapSource
+from probed.exporter.bpf.cgroup_keys import KnownCgroups
+from probed.exporter.bpf.map_source import MapSource
 from probed.exporter.cgroup.tree import MADE, MOST_REMOVED, REMOVED, WALK_SECONDS, Cgroups
 from probed.exporter.collector import ANNOUNCES_CGROUPS, Collection
 from probed.exporter.decoders import Context, decoder

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kernel maps of counts, read whole: a system call or two for all entries, summed over the CPUs.
+"""Kernel maps, read whole: a system call or two for all entries.
 
-`mapsource` reads them at the scrape. Our programs only ever add keys, so a walk sees each exactly once.
+`map_source` and `gauge_source` read them at the scrape. The kernel hands out a hash bucket by bucket, each as of one
+moment, so a walk sees a key that stays exactly once.
 Source: bpf(2), Linux include/uapi/linux/bpf.h (struct for BPF_MAP_*_BATCH commands).
 """
 
@@ -27,16 +28,18 @@ COUNT: np.dtype[Any] = np.dtype(np.uint64)
 class Entries:
     """Room for all entries of one map, and what the last `read` found there.
 
-    `keys` shape (entries,), `values` shape (entries, CPUs), or (entries, 1) where there is one for all of them.
+    `keys` shape (room,), `values` shape (room, CPUs), or (room, 1) where all CPUs share one value. The room is that
+    of the map, and `more` entries for programs that delete some and add others while the map is read.
     """
 
-    def __init__(self, fd: int, layout: Map, cpus: int, values: np.dtype[Any] = COUNT) -> None:
+    def __init__(self, fd: int, layout: Map, cpus: int, values: np.dtype[Any] = COUNT, more: int = 0) -> None:
         self._fd = fd
+        self._room = layout.entries + more
         self._key_size = layout.key.size
         self._entries = layout.entries
         self._is_array = layout.kind.endswith("array")
-        self.keys = np.zeros(layout.entries, dtype(layout.key))
-        self.values = np.zeros((layout.entries, cpus if layout.kind.startswith("percpu") else 1), values)
+        self.keys = np.zeros(self._room, dtype(layout.key))
+        self.values = np.zeros((self._room, cpus if layout.kind.startswith("percpu") else 1), values)
         self._read = self._read_batch
 
     def read(self) -> int:
@@ -52,9 +55,9 @@ class Entries:
 
     def _read_batch(self) -> int:
         done, ended, position = 0, False, bpf.BatchPosition(self._key_size)
-        while done < self._entries and not ended:
+        while done < self._room and not ended:
             keys, values = self.keys[done:].ctypes.data, self.values[done:].ctypes.data
-            count, ended = bpf.lookup_batch(self._fd, position, keys, values, self._entries - done)
+            count, ended = bpf.lookup_batch(self._fd, position, keys, values, self._room - done)
             done += count
         return done
 
@@ -65,12 +68,16 @@ class Entries:
             bpf.lookup(self._fd, self.keys[index:].ctypes.data, self.values[index:].ctypes.data)
         return self._entries
 
+    def delete(self, keys: NDArray[Any]) -> None:
+        """Delete entries, shape (n,), dtype of the key; those that are not there stay so. Raises OSError."""
+        for at in range(len(keys)):
+            bpf.delete(self._fd, keys[at:].ctypes.data)
+
 
 class CountMap:
     """One map whose values are u64 counts; `entries` are those that the last `read` found."""
 
     def __init__(self, fd: int, layout: Map, cpus: int) -> None:
-        self._fd = fd
         self._content = Entries(fd, layout, cpus)
         self.entries = 0
 
@@ -86,5 +93,4 @@ class CountMap:
 
     def delete(self, keys: NDArray[Any]) -> None:
         """Delete entries, shape (n,), dtype of the key; those that are not there stay so. Raises OSError."""
-        for at in range(len(keys)):
-            bpf.delete(self._fd, keys[at:].ctypes.data)
+        self._content.delete(keys)

@@ -11,7 +11,6 @@ the most events in the batch are resolved, and the others count into the cell `o
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -66,12 +65,13 @@ class Grouping:
         cells_of: Callable[[NDArray[Any]], Sequence[int]],
         most: int,
         first_waiting: int,
-        clock: Callable[[], float] = time.monotonic,
+        allowance: Allowance | None = None,
     ) -> None:
+        """Without an allowance, every new key is resolved."""
         self._cells_of = cells_of
         self._most = most
         self._first_waiting = first_waiting
-        self._allowance = Allowance(clock)
+        self._allowance = allowance
         self._index = KeyIndex(words)
         self._cells = _none(self._index.room)
 
@@ -89,16 +89,24 @@ class Grouping:
         cells: NDArray[Any] = self._cells.take(self._index.find(keys), mode="wrap")
         new = (cells < 0).nonzero()[0]
         if len(new):
-            cells[new] = OTHER
-            allowed = self._allowance.available()
-            if len(new) > allowed:
-                new = new[_is_of_heaviest(self._index.hashes(keys[:, new]), allowed)]
+            if self._allowance:
+                cells[new] = OTHER
+                new = self._allowed(self._allowance, keys, new)
             fresh, which = distinct(keys[:, new])
-            self._allowance.use(fresh.shape[1])
+            if self._allowance:
+                self._allowance.use(fresh.shape[1])
             found = np.array(self._cells_of(fresh), np.intp)
             self._remember(fresh, found)
             cells[new] = found[which]
         return cells
+
+    def _allowed(self, allowance: Allowance, keys: NDArray[Any], new: NDArray[Any]) -> NDArray[Any]:
+        """Return those of the new events, by their places in `keys`, whose keys may be resolved now."""
+        most = allowance.available()
+        if len(new) <= most:
+            return new
+        result: NDArray[Any] = new[_is_of_heaviest(self._index.hashes(keys[:, new]), most)]
+        return result
 
     def _remember(self, keys: NDArray[Any], cells: NDArray[Any]) -> None:
         if len(self._index) + len(cells) > self._most:

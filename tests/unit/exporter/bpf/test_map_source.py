@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from probed.exporter.arrays.dtypes import dtype
+from probed.exporter.bpf.cgroup_keys import KnownCgroups
 from probed.exporter.bpf.map_reader import CountMap
-from probed.exporter.bpf.map_source import KnownCgroups, MapSource
+from probed.exporter.bpf.map_source import MapSource
 from probed.ipc.manifest import Field, Map, Record
 from support.unit.series_tables import ledger
 

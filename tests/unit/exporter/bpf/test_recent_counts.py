@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from probed.errors import LoadError
 from probed.exporter.arrays.dtypes import dtype
-from probed.exporter.bpf.map_source import KnownCgroups, MapSource
+from probed.exporter.bpf.cgroup_keys import KnownCgroups
+from probed.exporter.bpf.map_source import MapSource
 from probed.exporter.bpf.recent_counts import SLOT, RecentCounts
 from probed.ipc.manifest import Field, FieldType, Map, Record
 from probed.loader import pipeline as load

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from probed.exporter.arrays.dtypes import dtype, key_words
 from probed.exporter.series.budget import OTHER
-from probed.exporter.series.key_cache import BURST_KEYS, KEYS_A_SECOND, LEAST_KEYS_A_BATCH, Grouping
+from probed.exporter.series.key_cache import BURST_KEYS, KEYS_A_SECOND, LEAST_KEYS_A_BATCH, Allowance, Grouping
 from probed.ipc.manifest import Field, Record
 
 
@@ -44,7 +44,7 @@ class Clock:
 
 
 def grouping_of(cells: Cells, most: int, first_waiting: int = 1 << 30, clock: Clock | None = None) -> Grouping:
-    return Grouping(2, cells, most, first_waiting, clock or Clock())
+    return Grouping(2, cells, most, first_waiting, Allowance(clock or Clock()))
 
 
 batches = st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=50), max_size=5)

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probed.exporter.arrays.dtypes import dtype
+from probed.exporter.bpf.cgroup_keys import KnownCgroups
 from probed.exporter.bpf.map_reader import CountMap
-from probed.exporter.bpf.map_source import KnownCgroups, MapSource
+from probed.exporter.bpf.map_source import MapSource
 from probed.exporter.decoders import decoder
 from probed.exporter.series import budget as budget_module
 from probed.exporter.series import table as series_module
