@@ -64,6 +64,7 @@ PURE = {
     "webconfig.file",
     "webconfig.listen_address",
     "webconfig.options",
+    "webconfig.pem",
     "webconfig.settings",
 }
 """Modules that touch nothing outside: no files, no processes, no sockets, no system calls."""

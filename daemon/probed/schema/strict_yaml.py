@@ -57,6 +57,8 @@ def parse(cls: type[T], text: str, path: str, **givens: object) -> T:
     the order of lines; of several at the same key path the text's alone, for the others follow from it.
     """
     document = read(text, path)
+    if document.data is None and structure.required(cls):
+        raise DeclarationError([document.source.problem((), "the file says nothing; it needs at least one key")])
     value, problems = structure.attempt(cls, document.data, document.source, **givens)
     refused = {problem.key for problem in document.problems}
     problems = [*document.problems, *(problem for problem in problems if problem.key not in refused)]
@@ -68,7 +70,7 @@ def parse(cls: type[T], text: str, path: str, **givens: object) -> T:
 def read(text: str, path: str) -> Document:
     """Read YAML text as one document of dict, list and scalars.
 
-    Raises DeclarationError where it is no YAML at all, or nothing.
+    The data of a text without any key is None. Raises DeclarationError where the text is no YAML.
     """
     try:
         composer = _Composer(text)
@@ -76,7 +78,7 @@ def read(text: str, path: str) -> Document:
     except yaml.YAMLError as error:
         raise DeclarationError([_syntax_problem(error, text, path)]) from error
     if root is None:
-        raise DeclarationError([Problem(path, 1, "", "the file says nothing; it needs at least one key")])
+        return Document(None, Source(path, {(): 1}), ())
     return _Walk(composer.refused).document(root, path)
 
 
