@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from probed.client import http_config
 from probed.client.http_client import find_endpoint
 from probed.commands import live_programs
+from probed.commands.terminal import show
 from probed.config import files
 from probed.config.declaration import Metric
 from probed.config.files import DeclaredProbe
@@ -18,7 +19,7 @@ def run(config_file: str, btf: str) -> int:
     """Print the probes of a site configuration; return 0. Raises DeclarationError."""
     configuration, text = files.read_site(config_file)
     for declared in files.declared_probes(configuration, text, btf).values():
-        print("\n".join(_shown(declared)), end="\n\n")
+        show("\n".join(_shown(declared)) + "\n")
     return 0
 
 

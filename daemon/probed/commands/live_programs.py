@@ -11,11 +11,11 @@ import ctypes
 import os
 import re
 import struct
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from probed.client.http_client import Endpoint, ask
+from probed.commands.terminal import complain, show
 from probed.errors import HostError
 from probed.linux import syscalls as linux
 from probed.webconfig.listen_address import Address
@@ -71,9 +71,9 @@ def run(address: Address, path: str, endpoint: Endpoint) -> int:
             codes[program.id] = code(program.id)
         except OSError as error:
             unknown = error.strerror or str(error)
-    print("\n".join(table(programs, codes)))
+    show("\n".join(table(programs, codes)))
     for note in notes(programs, codes, unknown):
-        print(note, file=sys.stderr)
+        complain(note)
     return 0
 
 

@@ -23,6 +23,9 @@ from probed.schema.suggestions import did_you_mean
 
 HEADER = "include/probed.bpf.h"
 CANARY = "include/canary.bpf.c"
+MAX_BYTES = 4 << 20
+"""Limit of a file's size: far above any configuration, declaration or C source."""
+
 INSTALLED = (Path(__file__).parents[3] / "probes", Path("/usr/share/probed/probes"))
 """Where probes/include is when no probe directory of the site has it: this source tree, or the package."""
 
@@ -38,7 +41,11 @@ class DeclaredProbe:
 def read(path: str, remedy: str) -> Text:
     """Read one file. Raises DeclarationError, which ends in `remedy` where the file cannot be read."""
     try:
-        return Text(path, Path(path).read_text(encoding="utf-8"))
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) <= MAX_BYTES:
+            return Text(path, data.decode().replace("\r\n", "\n").replace("\r", "\n"))
+        text = f"has more than {MAX_BYTES >> 20} MiB; is it the right file?"
     except OSError as error:
         text = f"cannot be read: {error.strerror}; {remedy}"
     except UnicodeDecodeError as error:
