@@ -13,8 +13,7 @@ from dataclasses import fields
 from functools import partial
 from typing import Any, TypeVar
 
-from probed import __version__, log
-from probed.commands import terminal
+from probed import __version__, log, terminal
 from probed.errors import ProbedError
 from probed.ipc.loader_messages import Files
 from probed.schema.rules import one_line

@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from probed.commands.terminal import complain, show
 from probed.config import declaration, files, site
 from probed.config.files import DeclaredProbe
 from probed.errors import DeclarationError, LoadError, Problem
 from probed.ipc.loader_process import load_all
 from probed.ipc.manifest import Field, LoadedProbe, Map
+from probed.terminal import complain, show
 from probed.webconfig import reader
 
 TEXT_HAS_PLACE = ("declaration", "attach_point")

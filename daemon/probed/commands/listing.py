@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from probed.client import http_config
 from probed.client.http_client import find_endpoint
 from probed.commands import live_programs
-from probed.commands.terminal import show
 from probed.config import files
 from probed.config.declaration import Metric
 from probed.config.files import DeclaredProbe
+from probed.terminal import show
 from probed.webconfig.listen_address import Address
 
 

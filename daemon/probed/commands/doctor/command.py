@@ -11,8 +11,8 @@ import json
 from probed.client import http_config
 from probed.commands.doctor import facts, rules
 from probed.commands.doctor.report import render
-from probed.commands.terminal import show
 from probed.schema import structure
+from probed.terminal import show
 from probed.webconfig.listen_address import Address
 
 

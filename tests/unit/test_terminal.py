@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from probed.commands.terminal import printable
+from probed.terminal import printable
 
 PROBED = [sys.executable, "-m", "probed"]
-CONFIGURATION = Path(__file__).parents[3] / "config/probed.yaml"
+CONFIGURATION = Path(__file__).parents[2] / "config/probed.yaml"
 COMMANDS = [["list", "--config.file", str(CONFIGURATION)], ["version"], ["--help"], ["check", "--help"]]
 
 
