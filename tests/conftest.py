@@ -36,6 +36,10 @@ FOLDERS = {"unit": "unit", "kernel": "kernel", "faults": "kernel", "system": "sy
 REQUIRE_KERNEL = "PROBED_REQUIRE_KERNEL"
 GUEST = {"test_kernels", "test_kernel_states"}
 """Files whose tests boot virtual machines."""
+STORM = {"test_cardinality", "test_cgroup_burst"}
+"""Files whose tests fill the budgets of every daemon there is: they run last, and beside no other test."""
+PROMETHEUS = {"test_alerts", "test_dashboards", "test_fleet", "test_increase", "test_scrape", "test_web"}
+"""Files whose tests mostly wait for scrapes of daemons of their own."""
 SLOW = {
     *("test_bench", "test_soak", "test_cardinality", "test_survival", "test_abuse", "test_exhaustion"),
     *("test_alerts", "test_dashboards", "test_fleet", "test_kubernetes", "test_package"),
@@ -68,20 +72,46 @@ def why_no_system() -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test by its folder; a storm of names, which fills the budgets of every daemon there is, comes last."""
-    items.sort(key=lambda item: item.path.stem == "test_cardinality")
+    """Mark every test by its folder and its file, and put storms last.
+
+    pytest-xdist runs the groups side by side (--dist loadgroup), and the tests of one group in one process in order.
+    """
+    items.sort(key=lambda item: item.path.stem in STORM)
     for item in items:
-        folder = item.path.relative_to(HERE).parts[0]
+        folder, file = item.path.relative_to(HERE).parts[0], item.path.stem
         if folder in FOLDERS:
             item.add_marker(FOLDERS[folder])
-        if folder != "unit" and item.path.stem in GUEST | SLOW:
-            item.add_marker("guest" if item.path.stem in GUEST else "slow")
+        if folder == "unit":
+            continue
+        for marker, files in (("guest", GUEST), ("storm", STORM), ("slow", SLOW)):
+            if file in files:
+                item.add_marker(marker)
+        item.add_marker(pytest.mark.xdist_group(group_of(file)))
+
+
+def group_of(file: str) -> str:
+    """Return the group of a file's tests: guests have kernels of their own, and scrapers mostly wait."""
+    return "guests" if file in GUEST else "prometheus" if file in PROMETHEUS else "kernel"
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
     """Count the tests that -m or -k leave out, by file."""
     for item in items:
         item.config.stash.setdefault(LEFT_OUT, Counter())[str(item.path.relative_to(HERE.parent))] += 1
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Send the counts from a worker process of pytest-xdist to the process that reports."""
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        left_out = session.config.stash.get(LEFT_OUT, Counter())
+        output["left_out"] = dict(left_out)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the counts of a worker process; each has collected all tests."""
+    node.config.stash[LEFT_OUT] = Counter(getattr(node, "workeroutput", {}).get("left_out", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What BCC alone takes to compile the probes of a site: no loader of them can be faster.
+"""CPU time of BCC alone for the probes of a site: the lower bound of a load.
 
 ``python -m bench.compiling FILE``, started by `starting`; writes the CPU seconds of BCC's import and of its compiles.
 """
@@ -22,7 +22,7 @@ from probed.loader.hook_chain import Chains
 
 
 def main(config_file: str) -> None:
-    """Do what the loader does before a canary and the kernel come into it."""
+    """Compile as the loader does, without canary and without loading into the kernel."""
     configuration, text = files.read_site(config_file)
     declared = files.declared_probes(configuration, text, str(BTF))
     btf = Btf.read(BTF)

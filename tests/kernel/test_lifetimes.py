@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long processes lived: from the last exec, or the creation, to the end of the last thread."""
+"""Lifetimes run from the last exec, or the creation, to the end of the last thread."""
 
 from __future__ import annotations
 

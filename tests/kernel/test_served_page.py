@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page of a real daemon: what is there from the first scrape, and what Prometheus' tools say of it."""
+"""The first page of a real daemon, and the verdict of Prometheus' tools."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def series(page: Page, name: str, label: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", ALWAYS_THERE)
-def test_what_is_known_in_advance_is_there(first: Page, name: str) -> None:
+def test_the_first_page_has_every_series_known_in_advance(first: Page, name: str) -> None:
     assert name in {found for found, _ in first}
 
 
@@ -71,7 +71,7 @@ def test_every_reason_of_loss_starts_at_0(first: Page) -> None:
     assert first.total("probed_events_lost_total") == 0
 
 
-def test_promtool_has_nothing_to_say(daemon: Daemon) -> None:
+def test_promtool_finds_no_fault(daemon: Daemon) -> None:
     promtool = shutil.which("promtool")
     if not promtool:
         pytest.skip("promtool is not installed: apt install prometheus")
@@ -93,7 +93,7 @@ def test_the_page_is_compressed_when_asked(daemon: Daemon) -> None:
     assert "probed_build_info" in gzip.decompress(body).decode()
 
 
-def test_only_what_is_asked_for_is_served(daemon: Daemon) -> None:
+def test_only_requested_metrics_are_served(daemon: Daemon) -> None:
     _, body = daemon.get("/metrics?name[]=probed_opens_total&name[]=probed_probe_up")
     assert {name for name, _ in Page.parse(body.decode())} == {"probed_opens_total", "probed_probe_up"}
 

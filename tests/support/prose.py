@@ -58,12 +58,15 @@ def python_files(paths: Iterable[Path]) -> list[Path]:
 
 
 def frequencies(files: Iterable[Path]) -> dict[str, float]:
-    """Return occurrences in 1,000 words of docstrings and comments, by the keys of LIMITS."""
+    """Return occurrences in 1,000 words of docstrings and comments, by the keys of LIMITS.
+
+    A text of fewer words counts as 1,000, or one word would decide.
+    """
     found: Counter[str] = Counter()
     for file in files:
         for text in (*(text for _, text in docstrings(file)), *comments(file)):
             found.update(words(text))
-    total = max(found.total(), 1)
+    total = max(found.total(), 1000)
     return {name: 1000 * sum(found[word] for word in counted) / total for name, (_, counted) in LIMITS.items()}
 
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol, Self
 
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
@@ -166,7 +166,7 @@ class Daemon:
                 cwd=folder, env=environment(**variables), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 
-    def __enter__(self) -> Daemon:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -219,7 +219,7 @@ class Daemon:
         except OSError:
             return False
 
-    def wait_until_ready(self) -> Daemon:
+    def wait_until_ready(self) -> Self:
         """Return itself once it is ready."""
         until(self.is_ready, "probed is ready")
         return self

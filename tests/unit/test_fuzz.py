@@ -25,12 +25,13 @@ from probed.config import declaration, site
 from probed.errors import DeclarationError
 from probed.exporter.bpf.ringbuf import Ring
 from probed.exporter.cgroup.attribution import attribute
-from probed.exporter.exposition import negotiation as formats
-from probed.exporter.http_server.basic_auth import Bucket, Passwords
-from probed.exporter.http_server.connection import Client, Gone, State
+from probed.exporter.exposition import negotiation
+from probed.exporter.http_server.basic_auth import BasicAuth
+from probed.exporter.http_server.connection import Connection, ConnectionClosed, ConnectionState
 from probed.exporter.http_server.messages import REASONS, text
-from probed.exporter.http_server.policy import Open
-from probed.exporter.http_server.transport import Wait
+from probed.exporter.http_server.policy import OpenPolicy
+from probed.exporter.http_server.token_bucket import TokenBucket
+from probed.exporter.http_server.transport import WouldBlock
 from probed.ipc.channel import Channel, Closed, Message
 from probed.ipc.loader_messages import Failure, Files, LoadRequest, Settings, Wanted
 from probed.ipc.manifest import Field, LoadedProbe, Pulse, Record, Start, Status
@@ -140,7 +141,7 @@ def almost(draw: st.DrawFn) -> tuple[type, Any]:
 def test_messages(drawn: tuple[type, Any]) -> None:
     kind, data = drawn
     with suppress(DeclarationError):
-        built = shape.build(kind, data, shape.Source("a message"))
+        built: Any = shape.build(kind, data, shape.Source("a message"))
         assert shape.build(kind, json.loads(json.dumps(shape.to_data(built))), shape.Source("again")) == built
 
 
@@ -227,18 +228,18 @@ def test_http(pieces: list[bytes]) -> None:
     """Whatever a client sends, it is answered with a status of ours or hung up on, and nothing is raised."""
     transport = Scripted([piece for piece in pieces if piece])
     counted: list[int] = []
-    client = Client(transport, b"", Open(), counted.append)
+    client = Connection(transport, b"", OpenPolicy(), counted.append)
     for _ in range(1000):
         try:
             client.advance()
-        except Gone:
+        except ConnectionClosed:
             break
-        except Wait as wait:
+        except WouldBlock as wait:
             pytest.fail(f"nothing here waits: {wait}")
-        assert client.state is State.WORKING
+        assert client.state is ConnectionState.WORKING
         assert client.request is not None
         assert client.deadline == math.inf
-        client.answer(text(200, client.request.path))
+        client.respond(text(200, client.request.path))
     else:
         pytest.fail("it goes on for ever")
     assert list(statuses(transport.sent))[: len(counted)] == counted
@@ -248,10 +249,10 @@ def test_http(pieces: list[bytes]) -> None:
 @some
 @given(st.text(alphabet=st.characters(max_codepoint=255)), st.text(alphabet=st.characters(max_codepoint=255)))
 def test_header_values(accept: str, other: str) -> None:
-    formats.choose(accept)
-    formats.accepts_gzip(accept)
-    assert Passwords({"a": f"$2y$04${53 * '.'}"}).look(other) in (None, False)
-    assert Bucket(0.0, 0).take()
+    negotiation.choose(accept)
+    negotiation.accepts_gzip(accept)
+    assert BasicAuth({"a": f"$2y$04${53 * '.'}"}).check_cached(other) in (None, False)
+    assert TokenBucket(0.0, 0).take()
 
 
 @some

@@ -14,7 +14,7 @@ from probed.config import declaration, files, site
 from probed.config.files import DeclaredProbe
 from probed.errors import DeclarationError, LoadError, Problem
 from probed.ipc.loader_process import load_all
-from probed.ipc.manifest import Field, LoadedProbe, Map
+from probed.ipc.manifest import COUNT, Field, LoadedProbe, Map
 from probed.terminal import complain, show
 from probed.webconfig import reader
 
@@ -130,6 +130,9 @@ def _shown(declared: DeclaredProbe, loaded: LoadedProbe, host: bool) -> Iterator
 def _map(layout: Map) -> Iterator[str]:
     yield f"  map {layout.name}, {layout.kind}, {layout.entries:,} entries, key of {layout.key.size} bytes"
     yield from map(_member, layout.key.fields)
+    if layout.value != COUNT:
+        yield f"    its values have {layout.value.size} bytes"
+        yield from map(_member, layout.value.fields)
 
 
 def _member(member: Field) -> str:

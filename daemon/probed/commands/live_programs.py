@@ -7,7 +7,6 @@ for the rest, which takes CAP_SYS_ADMIN. Source: BPF_PROG_GET_FD_BY_ID in Linux 
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import struct
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 
 from probed.client.http_client import Endpoint, fetch
 from probed.errors import HostError
-from probed.linux import syscalls as linux
+from probed.linux import bpf
 from probed.terminal import complain, show
 from probed.webconfig.listen_address import Address
 
@@ -32,8 +31,6 @@ HOOK = "(hook)"
 TYPES = {2: "kprobe", 5: "tracepoint", 7: "perf_event", 17: "raw_tracepoint", 26: "tracing"}
 """enum bpf_prog_type of Linux include/uapi/linux/bpf.h."""
 
-_GET_FD = struct.Struct("=III")  # prog_id, next_id, open_flags
-_GET_INFO = struct.Struct("=IIQ")  # bpf_fd, info_len, info
 _INFO = struct.Struct("=II8sII")  # struct bpf_prog_info: type, id, tag, jited_prog_len, xlated_prog_len
 _SAMPLE = re.compile(r"^(\w+)\{(.*)\} (\S+)$")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -116,14 +113,11 @@ def _program(labels: Mapping[str, str], values: Mapping[tuple[str, str], float])
 
 def code(program: int) -> Code:
     """Ask the kernel for a program. Raises OSError: EPERM without CAP_SYS_ADMIN, ENOENT when it is gone."""
-    fd = linux.bpf(linux.BPF_PROG_GET_FD_BY_ID, ctypes.create_string_buffer(_GET_FD.pack(program, 0, 0), _GET_FD.size))
+    fd = bpf.program_fd(program)
     try:
-        info = ctypes.create_string_buffer(_INFO.size)
-        asked = _GET_INFO.pack(fd, _INFO.size, ctypes.addressof(info))
-        linux.bpf(linux.BPF_OBJ_GET_INFO_BY_FD, ctypes.create_string_buffer(asked, _GET_INFO.size))
+        kind, _, _, jited, translated = bpf.object_info(fd, _INFO)
     finally:
         os.close(fd)
-    kind, _, _, jited, translated = _INFO.unpack(info)
     return Code(TYPES.get(kind, str(kind)), translated // 8, jited)
 
 

@@ -62,18 +62,24 @@ _DECIMAL_UNITS: Final = {"kB": "KiB", "KB": "KiB", "MB": "MiB", "GB": "GiB", "K"
 SIZE_PATTERN: Final = r"[0-9]+ ?(B|KiB|MiB|GiB)?"
 
 
-def unit_of(field: str) -> Unit:
-    """Tell the unit of a field by its name's last word: ``lifetime_ns`` is 1e-9 seconds.
+def says_unit(name: str) -> bool:
+    """Tell whether the last word of a C name is a unit, a usable one or not."""
+    suffix = name.rpartition("_")[2]
+    return suffix in _SUFFIXES or suffix in _REFUSED
+
+
+def unit_of(name: str, kind: Literal["field", "map"] = "field") -> Unit:
+    """Tell the unit of a field or map of the C by its name's last word: ``lifetime_ns`` is 1e-9 seconds.
 
     Raises ValueError, saying which suffixes there are, when the name tells no unit.
     """
-    suffix = field.rpartition("_")[2]
+    suffix = name.rpartition("_")[2]
     if suffix in _SUFFIXES:
         return _SUFFIXES[suffix]
     if suffix in _REFUSED:
-        raise ValueError(f"field '{field}' has no usable unit: {_REFUSED[suffix]}")
-    known = ", ".join(f"_{name}" for name in _SUFFIXES)
-    raise ValueError(f"field '{field}' does not say its unit; its name must end in one of {known}")
+        raise ValueError(f"{kind} '{name}' has no usable unit: {_REFUSED[suffix].replace('field', kind)}")
+    known = ", ".join(f"_{each}" for each in _SUFFIXES)
+    raise ValueError(f"{kind} '{name}' does not say its unit; its name must end in one of {known}")
 
 
 def base_unit_of(metric: str) -> BaseUnit | None:

@@ -53,6 +53,9 @@ Decoder = Literal[
     "kernel_symbol",
 ]
 
+SUFFIXES_OF_OTHER_TYPES = ("_total", "_count", "_sum", "_bucket")
+"""Ends of sample names of counters and histograms. Source: OpenMetrics 1.0, and promtool's `check metrics`."""
+
 Buckets = Annotated[tuple[float, ...], NOT_EMPTY_LIST]
 
 
@@ -119,21 +122,27 @@ class Metric:
     """One metric of a probe; its name is its key in the declaration."""
 
     at: Given[Key]
-    type: Annotated[MetricType, "A counter counts; a histogram sorts a field's values into buckets."]
+    type: Annotated[
+        MetricType,
+        "A counter counts; a histogram sorts a field's values into buckets; a gauge shows what kernel maps hold now.",
+    ]
     help: Annotated[Line, "What the metric tells, in one line."]
     when: Annotated[
         Mapping[CName, Constant],
         "Count only events whose fields all have these values: field to enum constant of the C, or integer.",
     ] = dataclasses.field(default_factory=dict)
-    value: Annotated[CName | None, "For a histogram: the field that it observes; its name's last word is its unit."] = (
-        None
-    )
+    value: Annotated[
+        CName | None,
+        "For a histogram: the field that it observes; its name's last word is its unit. For a gauge whose maps hold "
+        "structs: the member that it shows.",
+    ] = None
     buckets: Annotated[
         Buckets, "For a histogram: the buckets' upper bounds in base units (seconds, bytes), ascending."
     ] = ()
     maps: Annotated[
         tuple[CName, ...],
-        "The kernel maps whose counts it adds up, instead of counting events of the ring.",
+        "The kernel maps that it adds up: for a counter their counts, instead of events of the ring; for a gauge what "
+        "they hold.",
         NOT_EMPTY_LIST,
     ] = ()
     labels: Annotated[Mapping[LabelName, Label], "Its labels, in this order."] = dataclasses.field(default_factory=dict)
@@ -141,7 +150,7 @@ class Metric:
         SeriesBudget | None, "How many series it may have, instead of the site's budget; what is more becomes 'other'."
     ] = None
     idle_seconds: Annotated[
-        IdleSeconds | None, "How long a series stays without events, instead of the site's time."
+        IdleSeconds | None, "How long a series stays without events, instead of the site's time; a gauge has none."
     ] = None
 
     @property
@@ -151,7 +160,12 @@ class Metric:
 
     def check(self) -> Iterator[Fault]:
         """Check what the type of the metric asks of its name and its other keys."""
-        yield from self._counter_faults() if self.type == "counter" else self._histogram_faults()
+        if self.type == "counter":
+            yield from self._counter_faults()
+        elif self.type == "gauge":
+            yield from self._gauge_faults()
+        else:
+            yield from self._histogram_faults()
         if self.maps and self.when:
             yield (
                 ("when",),
@@ -167,6 +181,26 @@ class Metric:
         for name in ("value", "buckets"):
             if getattr(self, name):
                 yield (name,), f"a counter has no {name}; remove it, or make the metric a histogram"
+
+    def _gauge_faults(self) -> Iterator[Fault]:
+        suffix = next((suffix for suffix in SUFFIXES_OF_OTHER_TYPES if self.name.endswith(suffix)), None)
+        if suffix:
+            yield (), f"a gauge's name does not end in '{suffix}'; call it '{self.name.removesuffix(suffix)}'"
+        if not self.maps:
+            text = "a gauge shows what kernel maps hold, and events of the ring leave nothing to show"
+            yield ("maps",), f"{text}; add 'maps: [NAME]', or make the metric a counter"
+        if self.buckets:
+            yield ("buckets",), "a gauge has no buckets; remove them, or make the metric a histogram"
+        if self.idle_seconds is not None:
+            yield ("idle_seconds",), "a gauge's series leaves with its map entry; remove 'idle_seconds'"
+        yield from _gauge_unit_faults(self)
+
+    @property
+    def factor(self) -> float:
+        """How many base units of the metric one of its `value` is, for a gauge of plain integers of its maps."""
+        if self.type == "counter" or (self.type == "gauge" and base_units.base_unit_of(self.name) is None):
+            return 1.0
+        return base_units.unit_of(self.value or self.maps[0]).factor
 
     def _histogram_faults(self) -> Iterator[Fault]:
         base = base_units.base_unit_of(self.name)
@@ -212,7 +246,7 @@ class Probe:
     def check(self) -> Iterator[Fault]:
         """Check what concerns several elements of the probe."""
         for name, metric in self.metrics.items():
-            if not metric.maps and self.ring is None:
+            if not metric.maps and self.ring is None and metric.type != "gauge":
                 yield (
                     ("metrics", name),
                     (
@@ -220,6 +254,7 @@ class Probe:
                         "add 'ring: {bytes: 1 MiB}' to the probe, or 'maps' to the metric"
                     ),
                 )
+        yield from _shared_map_faults(self.metrics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,3 +340,35 @@ def _unit_faults(field: str, base: base_units.BaseUnit) -> Iterator[Fault]:
                 f"name the metric '…_{unit.base}' or take another field"
             ),
         )
+
+
+def _gauge_unit_faults(metric: Metric) -> Iterator[Fault]:
+    """Find units of the maps, or of the member of their values, that the gauge's name does not have."""
+    base = base_units.base_unit_of(metric.name)
+    kind: Literal["field", "map"] = "field" if metric.value else "map"
+    factors: dict[float, str] = {}
+    for index, name in enumerate((metric.value,) if metric.value else metric.maps):
+        at = ("value",) if metric.value else ("maps", index)
+        if base is None and not base_units.says_unit(name):
+            continue
+        try:
+            unit = base_units.unit_of(name, kind)
+        except ValueError as error:
+            yield at, str(error)
+            continue
+        if unit.base != base:
+            yield at, f"{kind} '{name}' is in {unit.base}; end the metric's name in '_{unit.base}', or take another"
+        elif len({*factors, unit.factor}) > 1:
+            first = next(iter(factors.values()))
+            yield at, f"map '{name}' has another unit than map '{first}'; give them one, for their values are added up"
+        factors.setdefault(unit.factor, name)
+
+
+def _shared_map_faults(metrics: Mapping[str, Metric]) -> Iterator[Fault]:
+    """Find maps that both a gauge and a counter read."""
+    counted = {name: metric.name for metric in metrics.values() if metric.type != "gauge" for name in metric.maps}
+    for metric in metrics.values():
+        for index, name in enumerate(metric.maps if metric.type == "gauge" else ()):
+            if name in counted:
+                text = f"counter '{counted[name]}' reads map '{name}' too; a map holds counts or values"
+                yield ("metrics", metric.name, "maps", index), f"{text}: give the gauge a map of its own"

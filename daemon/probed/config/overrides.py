@@ -172,6 +172,8 @@ def _faults(probe: Probe, overrides: Overrides) -> Iterator[Fault]:
 def _metric_faults(metric: Metric, changes: MetricOverrides) -> Iterator[Fault]:
     if changes.buckets and metric.type != "histogram":
         yield ("buckets",), f"'{metric.name}' is a {metric.type} and has no buckets; remove this"
+    if changes.idle_seconds and metric.type == "gauge":
+        yield ("idle_seconds",), f"'{metric.name}' is a gauge, whose series leave with their map entries; remove this"
     for index, label in enumerate(changes.drop_labels):
         if label not in metric.labels:
             yield ("drop_labels", index), _no_label(label, metric.labels)

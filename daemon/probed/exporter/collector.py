@@ -30,7 +30,7 @@ from probed.exporter.self_metrics.process import Process
 from probed.exporter.self_metrics.stats import ProbeNumbers, WorkNumbers
 from probed.exporter.series.scrapers import FIRST_SECONDS, Connection, Scrape, Scrapers
 from probed.ipc.manifest import LoadedProbe, Status
-from probed.log_limiter import Seldom
+from probed.log_limiter import REPEATABLE
 
 LOG = logging.getLogger("exporter")
 
@@ -65,10 +65,11 @@ class Collection:
         self._left_out = set[str]()
         self._warned = set[str]()
         self._failures: Counter[str] = Counter()
-        self._seldom = Seldom(LOG)
         self._clock = clock
         self._work = WorkNumbers()
         self._scrapers = Scrapers(clock, FIRST_SECONDS)
+        self.is_held_up = False
+        """Whether the last drain of a ring ended early, at a record that its program had not submitted."""
         self.status: Status | None = None
 
     def add(self, loaded: LoadedProbe, fds: Mapping[str, int]) -> int | None:
@@ -150,22 +151,22 @@ class Collection:
         begin = self._clock()
         fill = {name: probe.fill for name, probe in self._probes.items()}
         ends = {name: probe.waiting() for name, probe in self._probes.items()}
-        self._hear_announcements()
-        for name, probe in self._probes.items():
-            if name != ANNOUNCES_CGROUPS:
-                probe.drain(ends[name])
+        reached = [self._hear_announcements()]
+        reached += [probe.drain(ends[name]) for name, probe in self._probes.items() if name != ANNOUNCES_CGROUPS]
+        self.is_held_up = not all(reached)
         work = self._work
         seconds = work.drain_seconds + self._clock() - begin
         self._work = replace(work, drains=work.drains + 1, drain_seconds=seconds)
         return fill
 
-    def _hear_announcements(self) -> None:
+    def _hear_announcements(self) -> bool:
+        """Take the announcements that wait; return False if that ended early."""
         announcing = self._probes.get(ANNOUNCES_CGROUPS)
-        if announcing is not None:
-            announcing.drain(announcing.waiting())
+        reached = announcing is None or announcing.drain(announcing.waiting())
         if self._cgroups.found_missed():
             for probe in self._probes.values():
                 probe.forget_keys()
+        return reached
 
     def _read_maps(self) -> set[str]:
         """Read and count the maps of all probes; return the names of those where that failed.
@@ -232,7 +233,8 @@ class Collection:
             step()
         except Exception as error:  # the border around one probe's collection
             self._failures[name] += 1
-            self._seldom.log(logging.ERROR, f"probe '{name}': cannot be collected: {type(error).__name__}: {error}")
+            text = f"probe '{name}': cannot be collected: {type(error).__name__}: {error}"
+            LOG.error("%s", text, exc_info=True, extra=REPEATABLE)
             return False
         return True
 

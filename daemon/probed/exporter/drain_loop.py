@@ -4,6 +4,10 @@
 `serving` runs it on the main thread. Scrapes drain by themselves, and the programs wake it before a ring is a quarter
 full, so nothing is drained by the clock: who waits in a ring is safe there, announced control groups too. An idle loop
 turns once in a pulse.
+
+One case needs the clock. A program whose CPU is taken away after it reserved a record and before it submits the record
+holds up every record behind it. The ring may fill meanwhile, and a full ring wakes nothing. So the loop drains again
+after HELD_UP_SECONDS until no record is held up.
 """
 
 from __future__ import annotations
@@ -25,6 +29,10 @@ LOG = logging.getLogger("exporter")
 
 MOVES_WITHIN = 2.0
 """A loop that does not answer for so long is stuck: the largest batch takes some milliseconds."""
+
+
+HELD_UP_SECONDS = 0.05
+"""Seconds between two drains while a record that is not submitted yet holds up a ring."""
 
 
 class Loop:
@@ -60,12 +68,12 @@ class Loop:
     def run(self) -> None:
         """Turn until the supervisor says stop, then drain once more. Raises Closed when the supervisor has gone."""
         while not self._stopping:
-            ready = {fd for fd, _ in self._epoll.poll(self._heart.due_in())}
+            ready = {fd for fd, _ in self._epoll.poll(self._seconds_to_wait())}
             if self._channel.fileno() in ready:
                 self._hear()
             if self._poke in ready:
                 os.eventfd_read(self._poke)
-            if ready - {self._channel.fileno(), self._poke}:
+            if ready - {self._channel.fileno(), self._poke} or self._collection.is_held_up:
                 self._collection.drain()
             if not self._heart.due_in():
                 self._collection.keep_up()
@@ -74,6 +82,10 @@ class Loop:
                 self._turns += 1
                 self._turned.notify_all()
         self._collection.drain()
+
+    def _seconds_to_wait(self) -> float:
+        due = self._heart.due_in()
+        return min(due, HELD_UP_SECONDS) if self._collection.is_held_up else due
 
     def moves(self) -> bool:
         """Say whether the loop turns, by making it turn; called by the HTTP threads."""

@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from probed import messages
 from probed.exporter.collector import Collection
 from probed.exporter.self_metrics.stats import ProbeNumbers
 from probed.ipc.channel import Channel
 from probed.ipc.manifest import Pulse
+from probed.log import MessageId
 from probed.schema import structure as shape
 
 LOG = logging.getLogger("exporter")
@@ -79,7 +79,10 @@ class Heart:
 
 
 class Losses:
-    """Says in the log when events were lost: once a minute at most for a probe, and then how many since."""
+    """Logs lost events: for each probe at most once a minute, with the number since the line before.
+
+    A filter of `logging` cannot limit these lines: the number depends on whether the line before was logged.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -100,5 +103,5 @@ class Losses:
                     "probe '%s': %d events lost (%s), %d in all: its metrics lack them; where a ring was full, "
                     "a larger one helps (ring.bytes)",
                     each.name, sum(more.values()), reasons, sum(each.lost.values()),
-                    extra={"PROBE": each.name, "MESSAGE_ID": messages.EVENTS_LOST},
+                    extra={"PROBE": each.name, "MESSAGE_ID": MessageId.EVENTS_LOST},
                 )  # fmt: skip

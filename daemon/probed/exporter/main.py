@@ -26,18 +26,19 @@ from probed.exporter.collector import Collection
 from probed.exporter.drain_loop import Loop
 from probed.exporter.exposition.family import Family
 from probed.exporter.heartbeat import Heart
-from probed.exporter.http_server.messages import Connection
+from probed.exporter.http_server.messages import Peer
 from probed.exporter.http_server.server import Server
 from probed.exporter.pages.application import Application
 from probed.exporter.pages.landing_page import Landing
-from probed.exporter.pages.reload_requests import Reloads
+from probed.exporter.pages.reload_requests import ReloadRequests
 from probed.exporter.seccomp_filter import confine
+from probed.exporter.self_metrics import http
 from probed.exporter.self_metrics.daemon import Build
 from probed.exporter.self_metrics.process import Process
 from probed.ipc import manifest
 from probed.ipc.channel import Channel, Closed, Message
 from probed.ipc.manifest import Start
-from probed.linux import privilege
+from probed.linux import memfd, privilege
 from probed.linux.cpus import possible_cpus
 from probed.schema import structure as shape
 from probed.webconfig.settings import WebSettings
@@ -58,7 +59,7 @@ class Exporter:
         self._start = start
         self._channel = channel
         self._collection = Collection(build, Process(start.start_time), possible_cpus(), statm)
-        self._reloads = Reloads(lambda: channel.send("reload", None))
+        self._reloads = ReloadRequests(lambda: channel.send("reload", None))
         reload = self._reloads.reload if start.web.enable_lifecycle else None
         application = Application(start.web.telemetry_path, self.scrape, self.readiness, self.landing, reload)
         self._server = Server(listeners, application, start.web)
@@ -85,9 +86,9 @@ class Exporter:
     def _reloaded(self, message: Message) -> None:
         self._reloads.ended(str(message.data))
 
-    def scrape(self, scraper: Connection | None) -> list[Family]:
+    def scrape(self, scraper: Peer | None) -> list[Family]:
         """Return the families of this moment, for a scraper's connection or for another client (None)."""
-        return [*self._collection.scrape(scraper), *self._server.families()]
+        return [*self._collection.scrape(scraper), *http.families(self._server.stats())]
 
     def readiness(self) -> str:
         """Return why a scrape would not tell the truth yet, "" when it does."""
@@ -112,9 +113,9 @@ class Exporter:
 
 
 def _web_settings(fd: int) -> WebSettings:
-    """Read what the loader wrote, from its beginning: whoever has a copy of the descriptor shares the place in it."""
+    """Read the settings that the loader wrote, and close the descriptor."""
     try:
-        data = os.pread(fd, os.fstat(fd).st_size, 0)
+        data = memfd.read(fd)
     finally:
         os.close(fd)
     return shape.build(WebSettings, json.loads(data), shape.Source("the web configuration's memory"))

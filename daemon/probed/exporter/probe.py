@@ -11,24 +11,32 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from probed.exporter.arrays.dtypes import dtype
 from probed.exporter.arrays.ledger import Ledger
 from probed.exporter.arrays.ndarray import NDArray
-from probed.exporter.bpf.map_reader import CountMap
-from probed.exporter.bpf.map_source import KnownCgroups, MapSource
+from probed.exporter.bpf.cgroup_keys import KnownCgroups
+from probed.exporter.bpf.gauge_source import GaugeSource
+from probed.exporter.bpf.map_reader import CountMap, Entries
+from probed.exporter.bpf.map_source import MapSource
 from probed.exporter.bpf.map_usage import HashMap, HashUsage
-from probed.exporter.bpf.program_stats import Program, ProgramInfo, hook_name, told
+from probed.exporter.bpf.program_stats import Program, ProgramInfo, told
 from probed.exporter.bpf.recent_counts import RecentCounts
 from probed.exporter.bpf.ringbuf import Ring
 from probed.exporter.decoders import Context, decoder
+from probed.exporter.decoders.fold import Decoder
 from probed.exporter.exposition.family import Family
 from probed.exporter.self_metrics.sliding_maximum import SlidingMaximum
 from probed.exporter.self_metrics.stats import ProbeNumbers
+from probed.exporter.series.gauges import GaugeTable
 from probed.exporter.series.scrapers import Scrape
 from probed.exporter.series.table import SeriesTable, SeriesUsage
-from probed.ipc.manifest import Field, LoadedProbe, Map, Metric, Place, Record
+from probed.ipc.manifest import Field, LoadedProbe, Map, Metric, Place, Record, hook_name
 
 BATCH = 1 << 13
 """Events taken at once: enough for numpy, and what is needed beside the ring stays in the CPU's cache."""
+
+MORE_ENTRIES = 64
+"""Entries that a small map of gauges may have more while it is read than it has at a time, beside an eighth."""
 
 STAT_SENT, STAT_RING_FULL, STAT_MAP_FULL, STATS = range(4)
 """enum probed_stat of probes/include/probed.bpf.h."""
@@ -63,11 +71,16 @@ class RunningProbe:
         self._position, self._delivered, self._discarded, self._corrupt = (self._ledger.scalar() for _ in range(4))
         if self._ring:
             self._take_over(self._ring)
-        self._sources = {layout.name: self._source(layout, cpus) for layout in loaded.maps}
-        self._tables = [(metric, self._table(metric)) for metric in loaded.metrics]
+        gauges = {name for metric in loaded.metrics if metric.type == "gauge" for name in metric.maps}
+        counted = [layout for layout in loaded.maps if layout.name not in gauges]
+        self._sources = {layout.name: self._source(layout, cpus) for layout in counted}
+        held = [layout for layout in loaded.maps if layout.name in gauges]
+        self._gauge_sources = {layout.name: self._gauge_source(layout, cpus) for layout in held}
+        self._tables = [(metric, self._table(metric)) for metric in loaded.metrics if metric.type != "gauge"]
+        self._gauges = [(metric, self._gauge(metric)) for metric in loaded.metrics if metric.type == "gauge"]
         self._programs = [ProgramInfo(fds[f"fdinfo:{place.program}"], place.program, place) for place in loaded.places]
         self._hooks = {
-            place.tracepoint: ProgramInfo(fds[f"hook:{place.tracepoint}"], hook_name(place), place)
+            place.tracepoint: ProgramInfo(fds[f"hook:{place.tracepoint}"], hook_name(place.tracepoint), place)
             for place in loaded.places
         }
         self._hashes = [
@@ -77,8 +90,16 @@ class RunningProbe:
     def _source(self, layout: Map, cpus: int) -> MapSource:
         counts = CountMap(self._fds[f"map:{layout.name}"], layout, cpus)
         recent = RecentCounts.of(self._fds[f"recent:{layout.name}"], layout.recent, cpus) if layout.recent else None
-        cgroups = KnownCgroups(self._context.living_cgroups, self._context.removed_cgroups)
-        return MapSource(counts, layout, self._ledger, cgroups, recent)
+        return MapSource(counts, layout, self._ledger, self._known_cgroups(), recent)
+
+    def _gauge_source(self, layout: Map, cpus: int) -> GaugeSource:
+        # Programs delete entries of such a map, and add others, while it is read.
+        more = 0 if layout.kind.endswith("array") else layout.entries // 8 + MORE_ENTRIES
+        content = Entries(self._fds[f"map:{layout.name}"], layout, cpus, dtype(layout.value), more)
+        return GaugeSource(content, layout, self._known_cgroups())
+
+    def _known_cgroups(self) -> KnownCgroups:
+        return KnownCgroups(self._context.living_cgroups, self._context.removed_cgroups)
 
     def _take_over(self, ring: Ring) -> None:
         """Go on from the last commit: an earlier exporter may have died before it released what it had counted."""
@@ -89,11 +110,16 @@ class RunningProbe:
         ring.take_over_losses(self._delivered.value, self._discarded.value, self._corrupt.value)
 
     def _table(self, metric: Metric) -> SeriesTable:
+        return SeriesTable(metric, self._columns(metric), self._ledger)
+
+    def _gauge(self, metric: Metric) -> GaugeTable:
+        return GaugeTable(metric, self._columns(metric))
+
+    def _columns(self, metric: Metric) -> list[tuple[Field, Decoder]]:
         record = self._map_layout(metric.maps[0]).key if metric.maps else self.loaded.event
         assert record is not None
         by_name = {field.name: field for field in record.fields}
-        columns = [(by_name[label.field], decoder(label, self._context)) for label in metric.labels]
-        return SeriesTable(metric, columns, self._ledger)
+        return [(by_name[label.field], decoder(label, self._context)) for label in metric.labels]
 
     def _map_layout(self, name: str) -> Map:
         return next(layout for layout in self.loaded.maps if layout.name == name)
@@ -112,10 +138,11 @@ class RunningProbe:
         """Return up to which record, counted since the ring was made, a drain would come now."""
         return self._ring.end if self._ring else 0
 
-    def drain(self, end: int) -> None:
-        """Count the ring's records up to `end`, as `waiting` said it.
+    def drain(self, end: int) -> bool:
+        """Count the ring's records up to `end`, as `waiting` returned it; return False if the drain ended before `end`.
 
-        What comes meanwhile waits for the next drain: a busy ring would give it a few events at a time for ever.
+        A drain ends early at a record that a program has reserved and not yet submitted. Later records wait for the
+        next drain: a busy ring would deliver a few events at a time for ever.
         """
         ring = self._ring
         while ring is not None and ring.records < end:
@@ -130,6 +157,7 @@ class RunningProbe:
             if not ring.release():
                 break
         self._sample_fill()
+        return ring is None or ring.records >= end
 
     def _sample_fill(self) -> None:
         """Take over the ring's highest fill: it only grows until a release, so no sample between two is missed."""
@@ -147,32 +175,46 @@ class RunningProbe:
     @property
     def cgroup_room(self) -> int | None:
         """How many control groups the smallest of its maps by control group has room for; None without one."""
-        rooms = [room for source in self._sources.values() if (room := source.cgroup_room) is not None]
+        rooms = [room for source in self._all_sources() if (room := source.cgroup_room) is not None]
         return min(rooms, default=None)
 
     @property
     def is_filling(self) -> bool:
         """Say whether a map by control group was more than a quarter full when it was read last."""
-        return any(source.is_filling for source in self._sources.values())
+        return any(source.is_filling for source in self._all_sources())
+
+    def _all_sources(self) -> list[MapSource | GaugeSource]:
+        return [*self._sources.values(), *self._gauge_sources.values()]
+
+    def _all_tables(self) -> list[SeriesTable | GaugeTable]:
+        """Return the tables in the order of the declaration."""
+        tables: dict[str, SeriesTable | GaugeTable] = {metric.name: table for metric, table in self._tables}
+        tables.update((metric.name, table) for metric, table in self._gauges)
+        return [tables[metric.name] for metric in self.loaded.metrics]
 
     def forget_keys(self) -> None:
         """Make the label text of every key anew when it comes next."""
-        for _, table in self._tables:
+        for table in self._all_tables():
             table.forget_keys()
 
     def read_maps(self) -> None:
         """Read the kernel's maps, as they are now. Raises OSError."""
-        for source in self._sources.values():
+        for source in self._all_sources():
             source.read()
 
     def count_maps(self) -> None:
-        """Count the increments that `read_maps` found, and delete the entries that may go. Raises OSError."""
+        """Count the increments and take over the values that `read_maps` found; delete the entries that may go.
+
+        Raises OSError.
+        """
         risen = {name: source.take() for name, source in self._sources.items()}
         for metric, table in self._tables:
             if metric.maps:
                 table.add_counts(risen[name] for name in metric.maps)
+        for metric, gauge in self._gauges:
+            gauge.set(self._gauge_sources[name].values(str(metric.value)) for name in metric.maps)
         self._commit()
-        for source in self._sources.values():
+        for source in self._all_sources():
             source.retire()
 
     def collect(self, fill: int, scrape: Scrape) -> tuple[list[Family], ProbeNumbers]:
@@ -180,13 +222,13 @@ class RunningProbe:
 
         `fill` is how many bytes the drain before found waiting; `scrape` is the page. Raises OSError.
         """
-        families = [table.family(scrape) for _, table in self._tables]
+        families = [table.family(scrape) for table in self._all_tables()]
         self._commit()
         return families, replace(self._numbers(fill), programs=told(self._programs), hashes=self._hash_usages())
 
     def _hash_usages(self) -> list[HashUsage]:
         """Return how full the hash maps are: those of metrics as they were just read."""
-        read = [usage for source in self._sources.values() if (usage := source.usage())]
+        read = [usage for source in self._all_sources() if (usage := source.usage())]
         return read + [each.usage() for each in self._hashes]
 
     def brief(self) -> ProbeNumbers:
@@ -207,7 +249,7 @@ class RunningProbe:
         return {"ring_full": stats.get(STAT_RING_FULL, 0), "map_full": stats.get(STAT_MAP_FULL, 0), "corrupt": corrupt}
 
     def _usages(self) -> tuple[SeriesUsage, ...]:
-        return tuple(table.usage() for _, table in self._tables)
+        return tuple(table.usage() for table in self._all_tables())
 
     def _numbers(self, fill: int) -> ProbeNumbers:
         lost = self._lost()

@@ -24,7 +24,7 @@ IDLE_SECONDS = 3600.0
 
 FieldType = Literal["u8", "u16", "u32", "u64", "s8", "s16", "s32", "s64", "char"]
 MapKind = Literal["percpu_array", "percpu_hash", "array", "hash"]
-MetricType = Literal["counter", "histogram"]
+MetricType = Literal["counter", "gauge", "histogram"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,16 @@ class Record:
     fields: tuple[Field, ...]
 
 
+COUNT = Record(8, (Field("value", "u64", 0, 1),))
+"""The value of a map of counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Map:
-    """One kernel map that a metric reads: every value is a u64 count, per CPU where `kind` says so.
+    """One kernel map that a metric reads, per CPU where `kind` says so.
 
-    Counts that it is still to get are in `recent` slots a CPU of a map beside it; 0: there is no such map.
+    Counters read maps of u64 counts (`COUNT`), gauges an integer or the member of a struct. Counts still to be added
+    to the map are in `recent` slots a CPU of the map NAME_recent; 0: there is no such map.
     """
 
     name: str
@@ -57,6 +62,7 @@ class Map:
     key: Record
     entries: int
     recent: int = 0
+    value: Record = COUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +94,12 @@ class Label:
 class Metric:
     """One metric, resolved against the C.
 
-    `maps` names the kernel maps whose counts it adds up; empty means that it counts events of the ring.
+    `maps` names the kernel maps that it adds up; empty means that it counts events of the ring.
     `when` are equalities on fields of the event, all of which must hold. A histogram observes `value`, a field in
     units of `factor` base units (``duration_ns``: 1e-9 for seconds); `bounds` are its upper bounds in base units,
-    ascending, without +Inf. `budget` is how many series it may have, the one that overflow counts into among them;
-    a series that nothing happened in for `idle_seconds` goes.
+    ascending, without +Inf. A gauge shows `value`, a member of the maps' values, likewise in units of `factor`.
+    `budget` is how many series the metric may have, `other` among them. A series of a counter or histogram leaves
+    after `idle_seconds` without events, a series of a gauge with its map entries.
     """
 
     name: str
@@ -106,6 +113,11 @@ class Metric:
     bounds: tuple[float, ...]
     budget: int = SERIES_BUDGET
     idle_seconds: float = IDLE_SECONDS
+
+
+def hook_name(tracepoint: str) -> str:
+    """Return the name of a raw tracepoint's hook in C; the kernel keeps the first 15 characters."""
+    return f"probed_{tracepoint}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from types import ModuleType
 from typing import Any
 
 from probed.errors import HostError, LoadError, Reason
-from probed.ipc.manifest import Field, FieldType, Map, MapKind, Record
-from probed.linux import syscalls as linux
+from probed.ipc.manifest import COUNT, Field, FieldType, Map, MapKind, Record
+from probed.linux import bpf
 from probed.loader import eperm as refusal
 from probed.loader.eperm import Facts
 from probed.loader.headers import tree
@@ -38,6 +38,8 @@ _HASHES = frozenset({1, 5, 9, 10})
 
 _INDEX = Record(4, (Field("key", "u32", 0, 1),))
 """The key of every array, which BCC calls an int."""
+
+_NO_MAP_TO_READ = "it is neither an array nor a hash"
 
 LOG_BYTES = 1 << 20
 """What the verifier may say of a program that it refuses."""
@@ -90,10 +92,10 @@ def captured_stderr() -> Iterator[list[str]]:
 class Module:
     """One compiled C text. Its maps exist; its programs are loaded by `load_program`."""
 
-    def __init__(self, probe: str, bpf: Any, lib: Any, with_lines: Callable[[], Any]) -> None:
+    def __init__(self, probe: str, compiled: Any, lib: Any, with_lines: Callable[[], Any]) -> None:
         """`with_lines` compiles it once more, so that BCC knows which line each instruction comes from."""
         self._probe = probe
-        self._bpf = bpf
+        self._bpf = compiled
         self._lib = lib
         self._compile_with_lines = with_lines
 
@@ -109,11 +111,11 @@ class Module:
         )
         licence = self._lib.bpf_module_license(module)
         try:
-            return linux.load_tracing_program(code, name, licence, tracepoint_type, bytearray())
+            return bpf.load_tracing_program(code, name, licence, tracepoint_type, bytearray())
         except OSError:
             log = bytearray(LOG_BYTES)
         try:
-            return linux.load_tracing_program(code, name, licence, tracepoint_type, log)
+            return bpf.load_tracing_program(code, name, licence, tracepoint_type, log)
         except OSError as error:
             said = log.partition(b"\0")[0].decode(errors="replace")
             raise self._refused(name, self._with_lines(name, said), error.errno or 0) from error
@@ -138,7 +140,7 @@ class Module:
     def attach(self, program: str, fd: int, tracepoint: str) -> int:
         """Attach a loaded program to its raw tracepoint and return the attachment's fd. Raises LoadError."""
         try:
-            return linux.attach_tracing_program(fd)
+            return bpf.attach_tracing_program(fd)
         except OSError as error:
             number = error.errno or 0
         reason: Reason = "attach_point"
@@ -179,24 +181,41 @@ class Module:
 
     def count_map(self, name: str) -> Map | str:
         """Return the description of a map of u64 counts, or why it is none, as the end of a sentence."""
-        module, encoded = self._bpf.module, name.encode()
-        kind = _MAP_KINDS.get(self._lib.bpf_table_type(module, encoded))
+        kind = self._map_kind(name)
         if kind is None:
-            return "it is neither an array nor a hash"
+            return _NO_MAP_TO_READ
         value = self._value_type(name)
         if value != "unsigned long long":
             return f"its values are {value}, not u64"
-        entries = int(self._lib.bpf_table_max_entries(module, encoded))
+        return self._map(name, kind, COUNT)
+
+    def value_map(self, name: str) -> Map | str:
+        """Return the description of a map of integers or flat structs, or why it is none, as `count_map` does."""
+        kind = self._map_kind(name)
+        if kind is None:
+            return _NO_MAP_TO_READ
+        size = int(self._lib.bpf_table_leaf_size(self._bpf.module, name.encode()))
+        if kind.startswith("percpu") and size % 8:
+            return f"its values for each CPU have {size} bytes, no multiple of 8"
+        try:
+            leaf = getattr(self.table(name), "sLeaf", None) or self.table(name).Leaf
+            return self._map(name, kind, _layout(leaf, "value", self._probe, name))
+        except LoadError as error:
+            return error.text
+
+    def _map_kind(self, name: str) -> MapKind | None:
+        return _MAP_KINDS.get(self._lib.bpf_table_type(self._bpf.module, name.encode()))
+
+    def _map(self, name: str, kind: MapKind, value: Record) -> Map:
+        entries = int(self._lib.bpf_table_max_entries(self._bpf.module, name.encode()))
         key = _INDEX if kind.endswith("array") else _layout(self.table(name).Key, "key", self._probe, name)
-        return Map(name, kind, key, entries)
+        return Map(name, kind, key, entries, value=value)
 
     def recent_slots(self, name: str) -> int:
         """Return how many `struct recent_count` a map has for each CPU; 0 for another kind of map."""
-        module, encoded = self._bpf.module, name.encode()
-        kind = _MAP_KINDS.get(self._lib.bpf_table_type(module, encoded))
-        if kind != "percpu_array" or self._value_type(name) != "recent_count":
+        if self._map_kind(name) != "percpu_array" or self._value_type(name) != "recent_count":
             return 0
-        return int(self._lib.bpf_table_max_entries(module, encoded))
+        return int(self._lib.bpf_table_max_entries(self._bpf.module, name.encode()))
 
     def _value_type(self, name: str) -> str:
         """Return the C name of the type of a map's values: the table object of a per-CPU map has an array there."""
@@ -212,8 +231,8 @@ def compile_text(probe: str, text: str, types: str, defines: Mapping[str, str]) 
     The header tree that BCC wants is private and gone on return. Which line an instruction comes from is only worked
     out for a program that the verifier refuses: it takes a tenth of the time.
     """
-    bpf = _compile(probe, text, types, defines, "-g0")
-    return Module(probe, bpf, import_bcc().lib, lambda: _compile(probe, text, types, defines, "-g"))
+    compiled = _compile(probe, text, types, defines, "-g0")
+    return Module(probe, compiled, import_bcc().lib, lambda: _compile(probe, text, types, defines, "-g"))
 
 
 def _compile(probe: str, text: str, types: str, defines: Mapping[str, str], debug: str) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from probed.config import declaration, site
@@ -16,12 +16,12 @@ from probed.config.declaration import Probe, enum_constants
 from probed.config.overrides import SiteDefaults, override, with_defaults
 from probed.errors import DeclarationError, LoadError, Problem
 from probed.ipc.loader_messages import LoadRequest, Text
-from probed.ipc.manifest import LoadedProbe, Map, Metric, Place, Record
+from probed.ipc.manifest import LoadedProbe, Map, Metric, Place, Record, hook_name
 from probed.loader.btf.reader import Btf
 from probed.loader.compiler import Module, compile_text
 from probed.loader.headers.c_names import programs
 from probed.loader.headers.types import types_for
-from probed.loader.hook_chain import Chains, hook_name
+from probed.loader.hook_chain import Chains
 from probed.loader.resolve import check_attach_points, check_programs, resolve
 
 PAGE = 4096
@@ -122,7 +122,7 @@ def check(request: LoadRequest, host: Host, chains: Chains) -> Checked:
     macros = defines(host, probe.ring.bytes if probe.ring is not None else 0)
     module = compile_text(probe.name, text, types_for(host.btf, text), macros)
     event = module.record(LAYOUT) if probe.ring is not None else None
-    maps, unfit = _maps(probe.name, module)
+    maps, unfit = _maps(probe.name, module, _maps_of_gauges(probe))
     problems: list[Problem] = list(check_programs(probe, functions))
     nowhere = check_attach_points(probe, host.raw_tracepoints)
     try:
@@ -144,14 +144,21 @@ def _places(probe: Probe, functions: Sequence[str], host: Host, chains: Chains) 
     return tuple(chains.find_place(probe.name, name, tracepoint) for name, tracepoint in there.items())
 
 
-def _maps(probe: str, module: Module) -> tuple[dict[str, Map], dict[str, str]]:
-    """Return the C's maps of counts, and of its other maps why a metric cannot read them. Raises LoadError."""
+def _maps_of_gauges(probe: Probe) -> frozenset[str]:
+    return frozenset(name for metric in probe.metrics.values() if metric.type == "gauge" for name in metric.maps)
+
+
+def _maps(probe: str, module: Module, gauges: Set[str] = frozenset()) -> tuple[dict[str, Map], dict[str, str]]:
+    """Return the C's maps of counts and the maps named in `gauges`, and why no metric can read the others.
+
+    Raises LoadError.
+    """
     maps: dict[str, Map] = {}
     unfit: dict[str, str] = {}
     for name in module.map_names():
         if name in OWN_MAPS:
             continue
-        layout = module.count_map(name)
+        layout = module.value_map(name) if name in gauges else module.count_map(name)
         if isinstance(layout, Map):
             maps[name] = layout
         else:

@@ -12,13 +12,15 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from probed.config import base_units
 from probed.config.declaration import Label, Metric, Probe
 from probed.errors import DeclarationError, Problem
 from probed.ipc import manifest
 from probed.ipc.manifest import Field, FieldType, Map, Record
 from probed.schema.structure import Key
 from probed.schema.suggestions import did_you_mean, near
+
+SCALAR: Final = manifest.COUNT.fields[0].name
+"""The name of a map's value that is no struct."""
 
 _TEXT_DECODERS: Final = ("comm", "string", "map")
 _WIDE_DECODERS: Final = ("cgroup_unit", "pod_uid", "kernel_symbol")
@@ -35,9 +37,9 @@ def resolve(
     """Check a probe against its C, and return its metrics with everything that the C decides.
 
     `record` is the layout of the C's ``struct event`` (None where there is none), `maps` the kernel maps that
-    hold u64 counts, `enums` the value of each constant that `declaration.enum_constants` lists. `unfit` says
-    of other maps of the C why a metric cannot read them, as the end of a sentence: ``{"starts": "its values
-    are 'struct start', not u64"}``. Raises DeclarationError with every Problem.
+    hold u64 counts and those that a gauge names, `enums` the value of each constant that
+    `declaration.enum_constants` lists. `unfit` says of other maps of the C why a metric cannot read them, as the end
+    of a sentence: ``{"starts": "its values are 'struct start', not u64"}``. Raises DeclarationError with every Problem.
     """
     check = _Check(probe, record, maps, enums, unfit or {})
     metrics = tuple(check.metric(metric) for metric in probe.metrics.values())
@@ -112,6 +114,7 @@ class _Check:
 
     def metric(self, metric: Metric) -> manifest.Metric:
         layouts = self.keys_of_maps(metric) if metric.maps else self.event
+        value = self.shown_member(metric) if metric.type == "gauge" else self.observed_field(metric, layouts)
         return manifest.Metric(
             name=metric.name,
             type=metric.type,
@@ -119,8 +122,8 @@ class _Check:
             maps=metric.maps,
             when=self.when(metric, layouts),
             labels=tuple(self.label(name, label, layouts) for name, label in metric.labels.items()),
-            value=metric.value,
-            factor=self.factor(metric, layouts),
+            value=value,
+            factor=metric.factor,
             bounds=metric.buckets,
             budget=metric.series or manifest.SERIES_BUDGET,
             idle_seconds=metric.idle_seconds or manifest.IDLE_SECONDS,
@@ -133,6 +136,9 @@ class _Check:
             elif name not in self.maps:
                 text = f"the C has no map '{name}' of counts (there: {_listed(self.maps)})"
                 self.problem((*metric.at, "maps", index), text + did_you_mean(name, self.maps))
+            elif metric.type == "counter" and self.maps[name].value != manifest.COUNT:
+                text = f"map '{name}' cannot be read: its values are {_value_type(self.maps[name])}, not u64"
+                self.problem((*metric.at, "maps", index), text)
         return [_Layout(f"the key of map '{name}'", self.maps[name].key) for name in metric.maps if name in self.maps]
 
     def when(self, metric: Metric, layouts: list[_Layout]) -> dict[str, int]:
@@ -177,11 +183,26 @@ class _Check:
             table[number] = text
         return table
 
-    def factor(self, metric: Metric, layouts: list[_Layout]) -> float:
-        if metric.value is None:
-            return 1.0
-        self.integer((*metric.at, "value"), metric.value, layouts, "a histogram observes integers")
-        return base_units.unit_of(metric.value).factor
+    def observed_field(self, metric: Metric, layouts: list[_Layout]) -> str | None:
+        if metric.value is not None:
+            self.integer((*metric.at, "value"), metric.value, layouts, "a histogram observes integers")
+        return metric.value
+
+    def shown_member(self, metric: Metric) -> str:
+        """Find the member of the maps' values that a gauge shows."""
+        maps = [(index, self.maps[name]) for index, name in enumerate(metric.maps) if name in self.maps]
+        for index, each in maps:
+            if each.recent:
+                text = f"map '{each.name}_recent' has counts that map '{each.name}' is still to get"
+                self.problem((*metric.at, "maps", index), f"{text}; a gauge needs a map without")
+            if metric.value is None and each.value.fields[0].name != SCALAR:
+                text = f"the values of map '{each.name}' are {_value_type(each)}; add 'value: MEMBER'"
+                self.problem((*metric.at, "maps", index), text)
+                return SCALAR
+        at = (*metric.at, "value" if metric.value else "maps")
+        layouts = [_Layout(f"the value of map '{each.name}'", each.value) for _, each in maps]
+        self.integer(at, metric.value or SCALAR, layouts, "a gauge shows integers")
+        return metric.value or SCALAR
 
     def number(self, at: Key, constant: str | int) -> int | None:
         if isinstance(constant, int):
@@ -249,6 +270,13 @@ def _range(integer: FieldType) -> tuple[int, int]:
 
 def _c_type(field: Field) -> str:
     return field.type if field.count == 1 else f"{field.type}[{field.count}]"
+
+
+def _value_type(layout: Map) -> str:
+    fields = layout.value.fields
+    if len(fields) == 1 and fields[0].name == SCALAR:
+        return _c_type(fields[0])
+    return f"structs (members: {_listed(field.name for field in fields)})"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -12,16 +12,17 @@ import signal
 import socket
 import time
 
-from probed import log, messages
+from probed import log
 from probed.errors import ConfigurationError, HostError, LoadError
 from probed.ipc import manifest
 from probed.ipc.child_process import why_not
 from probed.ipc.loader_process import Held, Hook, Loading, Reading, Refused, Result, wait
 from probed.ipc.manifest import Start, Status
 from probed.linux import privilege
+from probed.log import MessageId
 from probed.supervisor import listeners
-from probed.supervisor.attached import Attached
 from probed.supervisor.exporter_process import Exporting
+from probed.supervisor.hooks import Hooks
 from probed.supervisor.options import Options
 from probed.supervisor.probe_states import Probes
 from probed.supervisor.reload_state import Reloads
@@ -53,13 +54,12 @@ class Daemon:
         self._store = Store(send)
         given = passed.receive()
         self._start_time = self._store.take_over_start(given.others)
-        self._attached = Attached(self._store, given.others)
-        self._probes = Probes(self._attached.let_go)
-        self._names_to_load = self._probes.start(reading.wanted, self._attached.take_over(given.others))
+        self._hooks = Hooks(self._store, given.others)
+        self._probes = Probes(self._hooks.let_go)
+        self._names_to_load = self._probes.start(reading.wanted, self._hooks.take_over(given.others))
         self._sockets = self._listen(given)
         patience = watchdog_seconds() / 3
-        hooks = self._attached.hooks
-        self._exporting = Exporting(self._start_message(), self._sockets, patience, hooks, self._reload_wanted)
+        self._exporting = Exporting(self._start_message(), self._sockets, patience, self._hooks, self._reload_wanted)
         self._web = self._read_web()
         privilege.keep_only(privilege.SUPERVISOR)
         self._reloads = Reloads(self._notices, self._exporting.tell_reloaded)
@@ -206,9 +206,7 @@ class Daemon:
 
     def _load(self, loading: Loading, names: list[str]) -> None:
         self._loading = loading
-        loading.load(
-            [wanted.request for wanted in self._probes.requests(names)], "attach", self._attached.hooks.arrays()
-        )
+        loading.load([wanted.request for wanted in self._probes.requests(names)], "attach", self._hooks.arrays())
         self._look_whether_done()
 
     def _on_loader(self) -> None:
@@ -226,7 +224,7 @@ class Daemon:
             case Refused():
                 self._reloads.refuse(event.text)
             case Hook():
-                self._attached.add(event)
+                self._hooks.add(event)
             case Result(name, Held() as held):
                 self._came_up(name, held)
             case Result(_, LoadError() as failure):
@@ -252,14 +250,14 @@ class Daemon:
             self._failed(LoadError(name, "declaration", f"probe '{other}', which runs, has a metric of the same name"))
             return
         try:
-            self._attached.attach(held, self._bcc_version)
+            self._hooks.attach(held, self._bcc_version)
         except OSError as error:
             self._failed(LoadError(name, "attach_point", f"cannot join a chain of programs: {error}", error.errno or 0))
             return
         try:
             self._exporting.add(held)
         except OSError as error:
-            self._attached.let_go(held)
+            self._hooks.let_go(held)
             self._failed(LoadError(name, "internal", f"it cannot be handed over: {why_not(error)}", error.errno or 0))
             return
         self._probes.came_up(name, held)
@@ -267,21 +265,21 @@ class Daemon:
 
     def _failed(self, error: LoadError) -> None:
         wait = self._probes.failed(error, time.monotonic())
-        fields = {"PROBE": error.probe, "REASON": error.reason, "MESSAGE_ID": messages.PROBE_FAILED}
+        fields = {"PROBE": error.probe, "REASON": error.reason, "MESSAGE_ID": MessageId.PROBE_FAILED}
         fields |= {"ERRNO": str(error.errno)} if error.errno else {}
         LOG.error("%s; the other probes are not concerned; trying again in %g s", error, wait, extra=fields)
         if self._reloads.under_way:
             self._reloads.fail(str(error))
 
     def _loaded_all(self) -> None:
-        self._attached.keep_only(self._probes.held())
+        self._hooks.keep_only(self._probes.held())
         if not self._started:
             for listener in self._sockets:
                 scheme = "https" if self._web and self._web.summary.tls else "http"
                 LOG.info("serving %s", listeners.url(listener, self._settings.web.telemetry_path, scheme))
-            self._log_states("started", {"MESSAGE_ID": messages.STARTED})
+            self._log_states("started", {"MESSAGE_ID": MessageId.STARTED})
         elif self._reloads.under_way:
-            self._log_states("reloaded", {"MESSAGE_ID": messages.RELOADED})
+            self._log_states("reloaded", {"MESSAGE_ID": MessageId.RELOADED})
         else:
             self._log_states("probes", {})
         self._started = True
@@ -353,7 +351,7 @@ class Daemon:
             self._loading.abort()
         if self._web is not None:
             self._web.close()
-        self._attached.end()
+        self._hooks.end()
         how = self._exporting.stop()
         if how:
             LOG.error("the exporter %s", how)

@@ -7,13 +7,13 @@ sealed memory, so that the exporter needs no right to read a private key.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from dataclasses import dataclass
 from pathlib import PurePath
 
 from probed.errors import DeclarationError, Problem
+from probed.linux import memfd
 from probed.schema import strict_yaml, structure
 from probed.webconfig import pem
 from probed.webconfig.file import TlsServer, WebConfiguration
@@ -21,8 +21,6 @@ from probed.webconfig.settings import TlsSettings, WebSettings, WebSummary, stat
 
 MAX_BYTES = 1 << 20
 """Limit of a file's size. A bundle of all authorities that browsers know has a fifth of it."""
-
-_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +62,7 @@ def certificate(path: str) -> str | None:
 
 def sealed_memory(settings: WebSettings) -> int:
     """Write settings into sealed memory; return the descriptor, which the caller closes."""
-    fd = os.memfd_create("web", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    with open(fd, "wb", closefd=False) as file:
-        file.write(json.dumps(structure.to_data(settings)).encode())
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
-    return fd
+    return memfd.sealed("web", json.dumps(structure.to_data(settings)).encode())
 
 
 class _Reader:

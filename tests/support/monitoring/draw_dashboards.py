@@ -112,10 +112,10 @@ def watch(folder: Path, server: Prometheus) -> Period:
 def ask(board: Board, period: Period, server: Prometheus) -> tuple[dict[int, Answers], list[tuple[str, float, float]]]:
     """Return the answers to each panel's queries by its id, and the marks of the annotations."""
     values = everything(board, choices(board, server)) | {"unit": several(UNITS)}
-    answers = {
+    answers: dict[int, Answers] = {
         panel["id"]: [answer(target, values, period, server) for target in panel["targets"]] for panel in panels(board)
     }
-    marks = [
+    marks: list[tuple[str, float, float]] = [
         (annotation["iconColor"], min(series.values), max(series.values))
         for annotation in board["annotations"]["list"]
         for series in answer({**annotation, "instant": False}, values, period, server)

@@ -253,7 +253,7 @@ def _heat(box: Axes, panel: Board, answers: Answers, marks: Any) -> None:
     axes = _inside(box, 46, TITLE + 6, width - 46 - 62, height - TITLE - 32)
     shades = mpl.colormaps["turbo"].copy()
     shades.set_bad(PANEL)
-    cells = np.ma.masked_less_equal(grid, 1e-9) ** 0.5
+    cells = np.where(grid > 1e-9, grid, np.nan) ** 0.5
     times = _times(moments)
     drawn = axes.pcolormesh(times, np.arange(len(cumulative)), cells, cmap=shades, shading="nearest")
     _dress(axes, "", "")

@@ -54,7 +54,7 @@ def run(folder: Path, out: Path, kernel: str, answer: Path, cpus: int = 1) -> No
     Its console goes to OUT/console.log. Raises AssertionError with the end of that.
     """
     for _ in range(2):
-        command = ["env", f"CPUS={cpus}", HARNESS / "run-vm", folder, out, kernel]
+        command: list[str | Path] = ["env", f"CPUS={cpus}", HARNESS / "run-vm", folder, out, kernel]
         if _boot(command, out / "console.log") and answer.exists():
             return
     raise AssertionError(f"kernel {kernel} gave no answer:\n{tail(out / 'console.log')}")

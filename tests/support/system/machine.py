@@ -15,7 +15,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 from support.running_daemon import PATIENCE, ROOT, Page, bpf_ids, command_line, tail, until
 from support.system.rootfs import HARNESS
@@ -183,7 +183,7 @@ class Service:
         assert state == "active", f"{self.unit} is {state}:\n{self.log_tail()}"
         return self._get("/-/ready").returncode == 0
 
-    def wait_until_ready(self) -> Service:
+    def wait_until_ready(self) -> Self:
         """Return itself once it is ready."""
         until(self.is_ready, "probed is ready")
         return self

@@ -4,19 +4,22 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import shutil
 import struct
 import subprocess
 from pathlib import Path
 from typing import Final
 
-from probed.linux import syscalls as linux
+from probed.linux.bpf import bpf
 from support.running_daemon import ROOT
 from support.system.machine import OUT, Machine, Service
 
 BPF_PROG_GET_NEXT_ID: Final = 11
 BPF_MAP_GET_NEXT_ID: Final = 12
 """enum bpf_cmd of Linux include/uapi/linux/bpf.h."""
+
+LOCK: Final = ROOT / ".cache" / "deb.lock"
 
 NEXT_ID: Final = {"prog_id:": BPF_PROG_GET_NEXT_ID, "map_id:": BPF_MAP_GET_NEXT_ID}
 
@@ -25,11 +28,14 @@ Thing = tuple[str, int]
 
 
 def build() -> Path:
-    """Build the package, unless that is done, and return its path."""
-    done = subprocess.run(
-        ["make", "--silent", "--directory", ROOT, "deb"], check=False, stdin=subprocess.DEVNULL, capture_output=True,
-        text=True,
-    )  # fmt: skip
+    """Build the package, unless that is done, and return its path; other test processes wait meanwhile."""
+    LOCK.parent.mkdir(exist_ok=True)
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(
+            ["make", "--silent", "--directory", ROOT, "deb"], check=False, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True,
+        )  # fmt: skip
     assert done.returncode == 0, f"make deb: exit status {done.returncode}\n{done.stdout}{done.stderr}"
     return ROOT / done.stdout.splitlines()[-1]
 
@@ -60,7 +66,7 @@ def exists(thing: Thing) -> bool:
     kind, number = thing
     start_id_and_next_id = ctypes.create_string_buffer(struct.pack("=III", number - 1, 0, 0), 12)
     try:
-        linux.bpf(NEXT_ID[kind], start_id_and_next_id)
+        bpf(NEXT_ID[kind], start_id_and_next_id)
     except FileNotFoundError:
         return False
     return bool(struct.unpack_from("=I", start_id_and_next_id, 4)[0] == number)

@@ -68,7 +68,7 @@ def program_info(number: int) -> bytes:
 
 def missed_runs() -> dict[str, int]:
     """Return of each program of the kind that probed loads (systemd loads others) how often the kernel left it out."""
-    missed = {}
+    missed: dict[str, int] = {}
     for info in map(program_info, program_ids()):
         (kind,) = struct.unpack_from("=I", info)
         name, misses = struct.unpack_from("=16s", info, 64)[0], struct.unpack_from("=Q", info, 208)[0]

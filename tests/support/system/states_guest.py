@@ -18,6 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,7 @@ class States:
         CPU.write_text("1")
         self.seen["two again"] = self.spawn(31)
 
-    def _live(self, program: str, meanwhile: Callable[[], None]) -> dict[str, float]:
+    def _live(self, program: str, meanwhile: Callable[[], object]) -> dict[str, float]:
         """Let a program live through something; return its lifetime, and what it must be between."""
         start = time.clock_gettime(time.CLOCK_BOOTTIME)
         living = subprocess.Popen([BIN / program, "until-eof"], stdin=subprocess.PIPE, bufsize=0)
@@ -155,9 +156,7 @@ class States:
     def _clocks(self) -> None:
         now = time.time()
         for name, offset in (("forth", DAY), ("back", -2 * DAY)):
-            self.seen[name] = self._live(
-                name, lambda offset=offset: time.clock_settime(time.CLOCK_REALTIME, now + offset)
-            )
+            self.seen[name] = self._live(name, partial(time.clock_settime, time.CLOCK_REALTIME, now + offset))
         time.clock_settime(time.CLOCK_REALTIME, now)
 
     def _sleep(self) -> None:

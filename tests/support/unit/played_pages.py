@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from probed.exporter.http_server.messages import Connection
+from probed.exporter.http_server.messages import Peer
 from probed.exporter.series.scrapers import Scrapers
 from probed.exporter.series.table import SeriesTable
-from support.unit.series_tables import Clock, shown
+from support.unit.clock import Clock
+from support.unit.series_tables import shown
 
 
 @dataclass
@@ -18,7 +19,7 @@ class Scraper:
 
     scrapers: Scrapers
     series: SeriesTable
-    connection: Connection = field(default_factory=Connection)
+    connection: Peer = field(default_factory=Peer)
     before: dict[str, int] = field(default_factory=dict)
     increase: Counter[str] = field(default_factory=Counter)
     last: int = 0

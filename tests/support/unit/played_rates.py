@@ -13,11 +13,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from probed.exporter.http_server.messages import Connection
+from probed.exporter.http_server.messages import Peer
 from probed.exporter.series.scrapers import FIRST_SECONDS, Scrapers
 from probed.exporter.series.table import SeriesTable
 from support.monitoring.promtool import Machine
-from support.unit.series_tables import Clock, events, metric, shown, table
+from support.unit.clock import Clock
+from support.unit.series_tables import events, metric, shown, table
 
 NAME: Final = "probed_x_total"
 
@@ -31,7 +32,7 @@ class Scraper:
 
     interval: int
     offset: int
-    connection: Connection = field(default_factory=Connection)
+    connection: Peer = field(default_factory=Peer)
     pages: list[dict[str, int]] = field(default_factory=list)
 
     def history(self, instance: str) -> Machine:

@@ -6,8 +6,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from probed.exporter.arrays.dtypes import dtype
 from probed.exporter.arrays.ledger import Ledger
@@ -15,6 +17,7 @@ from probed.exporter.decoders import decoder
 from probed.exporter.exposition.family import Family
 from probed.exporter.series.table import SeriesTable
 from probed.ipc.manifest import Field, Label, Metric, Record
+from support.unit.clock import Clock
 
 FIELDS = (Field("value_ns", "u64", 0, 1), Field("name", "char", 8, 16), Field("kind", "u32", 24, 1))
 EVENT = Record(28, FIELDS)
@@ -23,17 +26,7 @@ BOUNDS = (1e-9, 1e-6)
 Decode = Callable[[int | bytes], str | None]
 
 
-class Clock:
-    """Seconds; `now` is set by the test."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def events(of: Iterable[bytes | str | tuple[bytes | str, int]]) -> np.ndarray:
+def events(of: Iterable[bytes | str | tuple[bytes | str, int]]) -> NDArray[Any]:
     """Return a batch: names, each with its value or 0."""
     pairs = [each if isinstance(each, tuple) else (each, 0) for each in of]
     batch = np.zeros(len(pairs), dtype(EVENT))
@@ -50,11 +43,11 @@ class CountMapOfTest:
         self.content: dict[str, int] = {}
         self.last_keys = events([])
 
-    def read(self) -> tuple[np.ndarray, np.ndarray]:
+    def read(self) -> tuple[NDArray[Any], NDArray[Any]]:
         self.last_keys = events(self.content)
         return self.last_keys, np.array(list(self.content.values()), np.uint64)
 
-    def delete(self, keys: np.ndarray) -> None:
+    def delete(self, keys: NDArray[Any]) -> None:
         """Delete nothing: there is no control group in the key."""
 
 

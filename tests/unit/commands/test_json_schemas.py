@@ -66,7 +66,7 @@ def test_a_good_declaration_passes_its_schema(path: Path) -> None:
         "text_for_list",
         "help_of_two_lines",
         "empty_help",
-        "gauge",
+        "unknown_type",
         "unknown_decoder",
         "metric_prefix",
         "own_metric",

@@ -17,6 +17,8 @@ from probed.ipc.manifest import Field, Map, Record
 from probed.loader import resolve
 
 BROKEN = Path(__file__).parents[1] / "broken"
+DEPTH = Record(8, (Field("value", "s64", 0, 1),))
+LEVEL = Record(16, (Field("level_kib", "u64", 0, 1), Field("name", "char", 8, 8)))
 RAW_TRACEPOINTS = ("sched_process_exec", "sched_process_exit", "sys_enter", "sys_exit")
 
 
@@ -49,6 +51,9 @@ def c_source(text: str) -> CSource:
         maps={
             "calls": Map("calls", "percpu_array", key, 1024),
             "calls_elsewhere": Map("calls_elsewhere", "percpu_hash", key, 64),
+            "depth": Map("depth", "hash", key, 64, value=DEPTH),
+            "others": Map("others", "hash", key, 64),
+            "levels": Map("levels", "hash", key, 64, value=LEVEL),
         },
         enums={name: number for names in constants for number, name in enumerate(names)},
     )

@@ -46,7 +46,7 @@ def test_what_was_unreleased_gets_the_version_and_the_day(release: ModuleType, t
     [
         ({"package": "0.2.1"}, "has version 0.2.0, packaging/debian/changelog has 0.2.1"),
         ({"code": "0.1.0", "package": "0.1.0"}, "version 0.1.0 is released already"),
-        ({"changelog": CHANGELOG.replace("### Added\n\n- A thing.\n\n", "")}, "nothing is unreleased"),
+        ({"changelog": CHANGELOG.replace("### Added\n\n- A thing.\n\n", "")}, "no unreleased changes"),
         ({"changelog": CHANGELOG.replace("## [Unreleased]\n", "")}, "there is no heading"),
     ],
 )

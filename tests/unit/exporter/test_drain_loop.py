@@ -14,6 +14,7 @@ from probed.exporter.drain_loop import Loop
 from probed.ipc.channel import Channel, Closed
 from probed.ipc.manifest import Status
 from probed.schema import structure as shape
+from support.running_daemon import until
 
 
 class Counting:
@@ -21,14 +22,20 @@ class Counting:
 
     def __init__(self) -> None:
         self.drains = 0
+        self.held_up_for = 0
         self.kept_up = 0
         self.status: Status | None = None
         self.removed: list[str] = []
         self.may_go_on = threading.Event()
         self.may_go_on.set()
 
+    @property
+    def is_held_up(self) -> bool:
+        return self.drains > 0 and self.held_up_for > 0
+
     def drain(self) -> None:
         self.drains += 1
+        self.held_up_for -= 1
         self.may_go_on.wait()
 
     def keep_up(self) -> None:
@@ -122,6 +129,14 @@ def test_a_fill_mark_is_a_drain(running: Running) -> None:
         pass
     assert running.loop.moves()
     assert running.collection.drains == 1
+
+
+def test_the_loop_drains_again_until_no_record_holds_up_a_ring(running: Running) -> None:
+    running.collection.held_up_for = 3
+    running.fill()
+    until(lambda: running.collection.drains == 3, "the third drain reaches the ring's end")
+    assert running.loop.moves()
+    assert running.collection.drains == 3
 
 
 def test_a_beat_is_no_drain_but_the_collection_hears_of_it(running: Running) -> None:

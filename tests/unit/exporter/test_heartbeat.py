@@ -12,16 +12,9 @@ from probed.exporter.series.table import SeriesUsage
 from probed.ipc.channel import Channel
 from probed.ipc.manifest import Pulse, Status
 from probed.schema import structure as shape
+from support.unit.clock import Clock
 
 SECONDS = 10.0
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Standing:

@@ -106,6 +106,61 @@ def test_budgets_rules_and_texts_go_to_the_manifest() -> None:
     assert (calls.budget, calls.idle_seconds) == (1000, 3600.0)
 
 
+GAUGES = """\
+description: Levels.
+programs:
+  on_exec: {raw_tracepoint: sched_process_exec}
+metrics:
+  probed_depth:
+    type: gauge
+    help: Depth.
+    maps: [depth]
+  probed_cached_bytes:
+    type: gauge
+    help: Cached memory.
+    maps: [cached_kib]
+    labels:
+      number: {field: key, decoder: integer}
+  probed_age_seconds:
+    type: gauge
+    help: Age.
+    maps: [levels, elsewhere]
+    value: age_ms
+"""
+LEVEL = Record(16, (Field("age_ms", "u64", 0, 1), Field("name", "char", 8, 8)))
+GAUGE_MAPS = {
+    "depth": Map("depth", "percpu_array", KEY, 1, value=Record(8, (Field("value", "s64", 0, 1),))),
+    "cached_kib": Map("cached_kib", "hash", KEY, 64, value=Record(4, (Field("value", "s32", 0, 1),))),
+    "levels": Map("levels", "hash", KEY, 64, value=LEVEL),
+    "elsewhere": Map("elsewhere", "array", KEY, 8, value=LEVEL),
+}
+
+
+def test_a_gauge_shows_a_scalar_or_a_member_in_the_units_of_map_or_member() -> None:
+    metrics = resolve.resolve(parse(GAUGES), None, GAUGE_MAPS, {})
+    assert [(metric.type, metric.value, metric.factor) for metric in metrics] == [
+        ("gauge", "value", 1.0),
+        ("gauge", "value", 1024.0),
+        ("gauge", "age_ms", 1e-3),
+    ]
+
+
+def test_a_gauge_reads_no_map_with_recent_counts() -> None:
+    maps = GAUGE_MAPS | {"depth": Map("depth", "percpu_hash", KEY, 64, recent=8)}
+    assert problems(parse(GAUGES), None, maps, {}) == [
+        "starts/starts.yaml:8: metrics.probed_depth.maps.0: map 'depth_recent' has counts that map 'depth' is still to "
+        "get; a gauge needs a map without"
+    ]
+
+
+def test_a_counter_reads_no_map_of_values() -> None:
+    elsewhere = Map("elsewhere", "percpu_hash", KEY, 64, value=LEVEL)
+    assert problems(parse(), maps=MAPS | {"elsewhere": elsewhere}) == [
+        "starts/starts.yaml:18: metrics.probed_calls_total.maps.1: map 'elsewhere' cannot be read: its values are "
+        "structs (members: age_ms, name), not u64"
+    ]
+
+
 @pytest.mark.parametrize(("kind", "count"), [("u32", 1), ("char", 16)])
 def test_an_address_is_a_u32_or_16_bytes(kind: manifest.FieldType, count: int) -> None:
     record = Record(24, (*EVENT.fields, Field("peer", kind, 32, count)))

@@ -18,6 +18,7 @@ from probed.ipc.manifest import Start
 from probed.supervisor import exporter_process as exporting
 from probed.supervisor.exporter_process import FIRST_BACKOFF, Exporting
 from probed.supervisor.hooks import Hooks
+from probed.supervisor.systemd.fdstore import Store
 from probed.webconfig.options import WebOptions
 
 Make = Callable[[], Exporting]
@@ -52,7 +53,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
 @pytest.fixture
 def make() -> Make:
     start = Start(manifest.VERSION, WebOptions(), False, None, "info", "logfmt", 10.0)
-    return lambda: Exporting(start, [], 30.0, Hooks(), lambda: None)
+    return lambda: Exporting(start, [], 30.0, Hooks(Store(None), {}), lambda: None)
 
 
 @pytest.mark.parametrize(

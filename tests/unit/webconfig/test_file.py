@@ -166,7 +166,7 @@ def test_what_is_wrong_is_told_with_line_and_remedy(
 
 def test_an_encrypted_key_is_refused_without_asking_for_its_password(authority: Authority, server: Signed) -> None:
     encrypted = authority.folder / "encrypted.key"
-    command = ["openssl", "pkey", "-in", server.key, "-aes128", "-passout", "pass:x", "-out", encrypted]
+    command = ["openssl", "pkey", "-in", str(server.key), "-aes128", "-passout", "pass:x", "-out", str(encrypted)]
     subprocess.run(command, check=True, capture_output=True)
     ((_, key, text),) = refused(authority, TLS.replace("server.key", "encrypted.key"))
     assert (key, text) == (

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from probed.config.files import DeclaredProbe
 from probed.errors import DeclarationError, HostError, LoadError
 from probed.ipc.loader_messages import LoadRequest
 from probed.ipc.loader_process import Held, load_all
-from probed.linux import lockdown, privilege
+from probed.linux import lockdown, mountinfo, privilege
 from probed.loader.btf.reader import Btf
 from probed.webconfig.listen_address import Address
 
@@ -207,13 +208,13 @@ def package_version(module: str, distribution: str) -> str | None:
 
 
 def find_mounts(root: Path = Path("/")) -> Mounts:
-    """Return where control groups are mounted. Source: proc(5), mountinfo."""
+    """Return where control groups are mounted."""
     v2: list[str] = []
     v1: list[str] = []
-    for line in (_line(root / "proc/self/mountinfo") or "").splitlines():
-        before, _, after = line.partition(" - ")
-        if after.split()[0] in ("cgroup", "cgroup2"):
-            (v2 if after.startswith("cgroup2 ") else v1).append(before.split()[4])
+    with suppress(OSError):
+        for mount in mountinfo.mounts(root):
+            if mount.type in ("cgroup", "cgroup2"):
+                (v2 if mount.type == "cgroup2" else v1).append(mount.point)
     return Mounts(v2[0] if v2 else None, tuple(v1))
 
 

@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kernel maps of counts, read whole: a system call or two for all entries, summed over the CPUs.
+"""Kernel maps, read whole: a system call or two for all entries.
 
-`mapsource` reads them at the scrape. Our programs only ever add keys, so a walk sees each exactly once.
+`map_source` and `gauge_source` read them at the scrape. The kernel hands out a hash bucket by bucket, each as of one
+moment, so a walk sees a key that stays exactly once.
 Source: bpf(2), Linux include/uapi/linux/bpf.h (struct for BPF_MAP_*_BATCH commands).
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import struct
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,7 @@ import numpy as np
 from probed.exporter.arrays.dtypes import dtype
 from probed.exporter.arrays.ndarray import NDArray
 from probed.ipc.manifest import Map
-from probed.linux import syscalls as linux
+from probed.linux import bpf
 
 ENOTSUPP = 524
 """Linux include/linux/errno.h: what a map without batch operations answers."""
@@ -26,23 +24,22 @@ ENOTSUPP = 524
 COUNT: np.dtype[Any] = np.dtype(np.uint64)
 """What a map of counts has as its values."""
 
-_BATCH = struct.Struct("=QQQQIIQQ")  # in_batch, out_batch, keys, values, count, map_fd, elem_flags, flags
-_ELEM = struct.Struct("=IIQQQ")  # map_fd, padding, key, value, flags
-
 
 class Entries:
     """Room for all entries of one map, and what the last `read` found there.
 
-    `keys` shape (entries,), `values` shape (entries, CPUs), or (entries, 1) where there is one for all of them.
+    `keys` shape (room,), `values` shape (room, CPUs), or (room, 1) where all CPUs share one value. The room is that
+    of the map, and `more` entries for programs that delete some and add others while the map is read.
     """
 
-    def __init__(self, fd: int, layout: Map, cpus: int, values: np.dtype[Any] = COUNT) -> None:
+    def __init__(self, fd: int, layout: Map, cpus: int, values: np.dtype[Any] = COUNT, more: int = 0) -> None:
         self._fd = fd
+        self._room = layout.entries + more
+        self._key_size = layout.key.size
         self._entries = layout.entries
         self._is_array = layout.kind.endswith("array")
-        self.keys = np.zeros(layout.entries, dtype(layout.key))
-        self.values = np.zeros((layout.entries, cpus if layout.kind.startswith("percpu") else 1), values)
-        self._token = ctypes.create_string_buffer(max(layout.key.size, 8))
+        self.keys = np.zeros(self._room, dtype(layout.key))
+        self.values = np.zeros((self._room, cpus if layout.kind.startswith("percpu") else 1), values)
         self._read = self._read_batch
 
     def read(self) -> int:
@@ -57,42 +54,30 @@ class Entries:
             return self._read()
 
     def _read_batch(self) -> int:
-        done = 0
-        first = True
-        while done < self._entries:
-            attribute = ctypes.create_string_buffer(_BATCH.size)
-            token = ctypes.addressof(self._token)
-            keys, values = self.keys[done:], self.values[done:]
-            _BATCH.pack_into(
-                attribute, 0, 0 if first else token, token, keys.ctypes.data, values.ctypes.data,
-                self._entries - done, self._fd, 0, 0,
-            )  # fmt: skip
-            first = False
-            try:
-                linux.bpf(linux.BPF_MAP_LOOKUP_BATCH, attribute)
-            except OSError as error:
-                if error.errno != errno.ENOENT:  # ENOENT: the end was reached
-                    raise
-                return done + int(_BATCH.unpack_from(attribute)[4])
-            done += int(_BATCH.unpack_from(attribute)[4])
+        done, ended, position = 0, False, bpf.BatchPosition(self._key_size)
+        while done < self._room and not ended:
+            keys, values = self.keys[done:].ctypes.data, self.values[done:].ctypes.data
+            count, ended = bpf.lookup_batch(self._fd, position, keys, values, self._room - done)
+            done += count
         return done
 
     def _read_one_by_one(self) -> int:
         keys = np.arange(self._entries, dtype=np.uint32)
         self.keys.view(np.uint32)[:] = keys
         for index in range(self._entries):
-            attribute = ctypes.create_string_buffer(_ELEM.size)
-            key, value = self.keys[index:].ctypes.data, self.values[index:].ctypes.data
-            _ELEM.pack_into(attribute, 0, self._fd, 0, key, value, 0)
-            linux.bpf(linux.BPF_MAP_LOOKUP_ELEM, attribute)
+            bpf.lookup(self._fd, self.keys[index:].ctypes.data, self.values[index:].ctypes.data)
         return self._entries
+
+    def delete(self, keys: NDArray[Any]) -> None:
+        """Delete entries, shape (n,), dtype of the key; those that are not there stay so. Raises OSError."""
+        for at in range(len(keys)):
+            bpf.delete(self._fd, keys[at:].ctypes.data)
 
 
 class CountMap:
     """One map whose values are u64 counts; `entries` are those that the last `read` found."""
 
     def __init__(self, fd: int, layout: Map, cpus: int) -> None:
-        self._fd = fd
         self._content = Entries(fd, layout, cpus)
         self.entries = 0
 
@@ -108,8 +93,4 @@ class CountMap:
 
     def delete(self, keys: NDArray[Any]) -> None:
         """Delete entries, shape (n,), dtype of the key; those that are not there stay so. Raises OSError."""
-        for at in range(len(keys)):
-            attribute = ctypes.create_string_buffer(_ELEM.size)
-            _ELEM.pack_into(attribute, 0, self._fd, 0, keys[at:].ctypes.data, 0, 0)
-            with suppress(FileNotFoundError):
-                linux.bpf(linux.BPF_MAP_DELETE_ELEM, attribute)
+        self._content.delete(keys)

@@ -10,8 +10,6 @@ belong to its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,26 +17,12 @@ import numpy as np
 from probed.exporter.arrays.dtypes import key_words, words_of
 from probed.exporter.arrays.ledger import Ledger
 from probed.exporter.arrays.ndarray import NDArray
+from probed.exporter.bpf.cgroup_keys import CGROUP, CgroupKeys, KnownCgroups
 from probed.exporter.bpf.map_deltas import Increments
 from probed.exporter.bpf.map_reader import CountMap
 from probed.exporter.bpf.map_usage import HashUsage
 from probed.exporter.bpf.recent_counts import RecentCounts
 from probed.ipc.manifest import Map
-
-CGROUP = "cgroup"
-"""The member of a key that is the id of a control group."""
-
-
-@dataclass(frozen=True, slots=True)
-class KnownCgroups:
-    """Gives ids of control groups.
-
-    `living` gives all that there are, None when it was asked too soon after the last time; `removed` those that are
-    known to be removed.
-    """
-
-    living: Callable[[], Set[int] | None]
-    removed: Callable[[], Set[int]]
 
 
 class MapSource:
@@ -56,16 +40,15 @@ class MapSource:
         self._recent = recent
         self._layout = layout
         self._increments = Increments(ledger, words_of(layout.key.fields), layout.entries)
-        self._cgroups = cgroups
+        self._cgroup_keys = CgroupKeys(layout, cgroups)
         self._key = layout.key.fields[0].name
-        self._has_cgroups = any(field.name == CGROUP for field in layout.key.fields)
         self._keys = np.zeros(0)
         self._found = (np.zeros(0), np.zeros(0))
 
     def read(self) -> None:
         """Read the map. Raises OSError."""
         # Before the reading: what a control group did until it went is then in what is read.
-        self._keys = self._of_the_gone()
+        self._keys = self._keys_of_removed()
         records, counts = self._counts.read()
         if self._recent is not None:
             counts = _with_recent(records[self._key], counts, *self._recent.read())
@@ -74,31 +57,23 @@ class MapSource:
     @property
     def cgroup_room(self) -> int | None:
         """How many control groups the map has room for; None where its keys have none."""
-        return self._layout.entries if self._has_cgroups else None
+        return self._cgroup_keys.room
 
     @property
     def is_filling(self) -> bool:
         """Say whether the last reading found so many control groups that entries are to be deleted."""
-        return self._has_cgroups and self._counts.entries > self._layout.entries // 4
+        return self._cgroup_keys.is_filling(self._counts.entries)
 
-    def _of_the_gone(self) -> NDArray[Any]:
-        """Return the keys of the last reading, shape (n,), whose control group is gone, if room is getting short."""
+    def _keys_of_removed(self) -> NDArray[Any]:
+        """Return the last reading's keys of removed control groups, shape (n,), if room is getting short."""
         keys = self._counts.last_keys
-        if not self._has_cgroups or len(keys) <= self._layout.entries // 4:
+        if not self._cgroup_keys.is_filling(len(keys)):
             return keys[:0]
-        gone: NDArray[Any] = keys[self._are_gone(keys[CGROUP])]
-        if self._recent is not None and len(gone):
+        removed: NDArray[Any] = keys[self._cgroup_keys.are_removed(keys[CGROUP])]
+        if self._recent is not None and len(removed):
             # Their rest would come into the map after its entry has gone.
-            gone = gone[~np.isin(gone[CGROUP], self._recent.held())]
-        return gone
-
-    def _are_gone(self, cgroups: NDArray[Any]) -> NDArray[Any]:
-        """Say of each id whether its control group is gone, shape (n,), dtype bool."""
-        gone: NDArray[Any] = np.isin(cgroups, _array(self._cgroups.removed()))
-        if len(cgroups) - gone.sum() <= self._layout.entries // 2:
-            return gone
-        living = self._cgroups.living()
-        return gone if living is None else gone | ~np.isin(cgroups, _array(living))
+            removed = removed[~np.isin(removed[CGROUP], self._recent.held())]
+        return removed
 
     def take(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the keys whose count has risen, shape (n,), and by how much, shape (n,), dtype int64."""
@@ -115,10 +90,6 @@ class MapSource:
     def retire(self) -> None:
         """Delete the entries of control groups that were gone before the map was read. Raises OSError."""
         self._counts.delete(self._keys)
-
-
-def _array(numbers: Set[int]) -> NDArray[Any]:
-    return np.fromiter(numbers, np.uint64, len(numbers))
 
 
 def _with_recent(there: NDArray[Any], counts: NDArray[Any], keys: NDArray[Any], more: NDArray[Any]) -> NDArray[Any]:

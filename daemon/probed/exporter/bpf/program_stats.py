@@ -20,6 +20,7 @@ import numpy as np
 
 from probed.exporter.exposition.family import Family
 from probed.ipc.manifest import Place
+from probed.linux import fdinfo
 
 ROOM = 4096
 """The kernel writes about 200 bytes."""
@@ -62,7 +63,7 @@ class ProgramInfo:
             text = os.pread(self._fd, ROOM, 0).decode()
         except (FileNotFoundError, ProcessLookupError):
             return None
-        fields = parse(text)
+        fields = fdinfo.parse(text)
         if "prog_tag" not in fields or "run_cnt" not in fields:
             return None
         found = int(fields["prog_id"])
@@ -81,17 +82,6 @@ class ProgramInfo:
 def told(infos: Iterable[ProgramInfo]) -> list[Program]:
     """Return what the kernel tells now of those programs that are still there. Raises OSError."""
     return [program for info in infos if (program := info.read())]
-
-
-def hook_name(place: Place) -> str:
-    """Return the name of the hook that a program is behind, as the kernel has it but for its length."""
-    return f"probed_{place.tracepoint}"
-
-
-def parse(text: str) -> dict[str, str]:
-    """Return the fields of a file of /proc/PID/fdinfo."""
-    pairs = (line.partition(":") for line in text.splitlines())
-    return {name: value.strip() for name, _, value in pairs}
 
 
 def families(programs: Sequence[tuple[str, Program]], hooks: Iterable[Program]) -> list[Family]:

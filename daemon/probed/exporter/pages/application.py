@@ -13,13 +13,15 @@ import logging
 from collections.abc import Callable, Iterable
 from urllib.parse import parse_qs
 
-from probed.exporter.exposition import negotiation as formats
+from probed.exporter.exposition import negotiation
 from probed.exporter.exposition.family import Family
 from probed.exporter.exposition.renderer import Page
-from probed.exporter.http_server.messages import Connection, Request, Response, text
+from probed.exporter.http_server.messages import Peer, Request, Response, text
 from probed.exporter.pages.landing_page import CONTENT_SECURITY_POLICY, Landing, render
 from probed.exporter.series.scrapers import SCRAPER_HEADER
-from probed.log_limiter import Seldom
+from probed.log_limiter import REPEATABLE
+
+LOG = logging.getLogger("exporter")
 
 _READ = ("GET", "HEAD")
 _RELOAD = ("POST", "PUT")
@@ -39,7 +41,7 @@ class Application:
     def __init__(
         self,
         telemetry_path: str,
-        scrape: Callable[[Connection | None], Iterable[Family]],
+        scrape: Callable[[Peer | None], Iterable[Family]],
         readiness: Callable[[], str],
         landing: Callable[[], Landing],
         reload: Callable[[], str] | None = None,
@@ -49,9 +51,8 @@ class Application:
         self._landing = landing
         self._reload = reload
         self._page = Page()
-        self._seldom = Seldom(logging.getLogger("exporter"))
         self._routes: dict[str, tuple[tuple[str, ...], Callable[[Request], Response]]] = {
-            "/": (_READ, self._front),
+            "/": (_READ, self._landing_page),
             "/-/healthy": (_READ, self._healthy),
             "/-/ready": (_READ, self._ready),
             "/-/reload": (_RELOAD, self._reloaded),
@@ -77,7 +78,7 @@ class Application:
 
     def _failed(self, path: str, error: Exception) -> Response:
         fact = f"cannot make the page {path}: {type(error).__name__}: {error}"
-        self._seldom.log(logging.ERROR, fact)
+        LOG.error("%s", fact, exc_info=True, extra=REPEATABLE)
         return text(500, " ".join(fact.split()))
 
     def _metrics(self, request: Request) -> Response:
@@ -85,14 +86,14 @@ class Application:
             names = _names(request.query)
         except ValueError as error:
             return text(400, f"cannot read the query string: {error}")
-        chosen = formats.choose(request.headers.get("accept", ""))
+        chosen = negotiation.choose(request.headers.get("accept", ""))
         body = self._page.render(self._scrape(_scraper(request)), openmetrics=chosen.openmetrics, names=names)
         vary = ("Vary", "Accept, Accept-Encoding")
-        if not formats.accepts_gzip(request.headers.get("accept-encoding", "")):
+        if not negotiation.accepts_gzip(request.headers.get("accept-encoding", "")):
             return Response(200, chosen.content_type, body, (vary,))
-        return Response(200, chosen.content_type, formats.compress(body), (vary, ("Content-Encoding", "gzip")))
+        return Response(200, chosen.content_type, negotiation.compress(body), (vary, ("Content-Encoding", "gzip")))
 
-    def _front(self, _: Request) -> Response:
+    def _landing_page(self, _: Request) -> Response:
         body = render(self._landing())
         policy = ("Content-Security-Policy", CONTENT_SECURITY_POLICY)
         return Response(200, "text/html; charset=utf-8", body, (policy,))
@@ -110,9 +111,9 @@ class Application:
         return text(503, reason) if reason else text(200, "ok")
 
 
-def _scraper(request: Request) -> Connection | None:
+def _scraper(request: Request) -> Peer | None:
     """Return the connection of a scraper that takes a page; None for another client, and for a head alone."""
-    return request.connection if request.method == "GET" and SCRAPER_HEADER in request.headers else None
+    return request.peer if request.method == "GET" and SCRAPER_HEADER in request.headers else None
 
 
 def _names(query: str) -> frozenset[str] | None:

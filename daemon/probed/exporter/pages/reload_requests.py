@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reloads that somebody asked for by HTTP: the supervisor does them, and says how they ended.
+"""ReloadRequests that somebody asked for by HTTP: the supervisor does them, and says how they ended.
 
 `http` asks in one of its threads, `loop` brings the answer.
 """
@@ -13,7 +13,7 @@ PATIENCE = 20.0
 """Seconds that somebody waits for the end, which comes in any case: longer than that, a request counts as stuck."""
 
 
-class Reloads:
+class ReloadRequests:
     """One reload at a time."""
 
     def __init__(self, ask: Callable[[], None]) -> None:

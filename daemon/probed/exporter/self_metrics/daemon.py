@@ -7,7 +7,7 @@ Names follow https://prometheus.io/docs/practices/naming/ and /docs/instrumentin
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -138,26 +138,5 @@ def _web_configuration(web: WebStatus | None) -> list[Family]:
             "probed_web_config_last_reload_success_timestamp_seconds",
             "Time of the last successful reading of the web configuration since unix epoch in seconds.",
             web.success_time,
-        ),
-    ]
-
-
-def http(responses: Mapping[int, int], clients: int, dropped: int) -> list[Family]:
-    """Give what the HTTP server tells of itself: responses by status, clients now, clients that had to make room."""
-    return [
-        Family(
-            name="probed_http_responses_total",
-            type="counter",
-            help="Responses by HTTP status.",
-            label_names=("code",),
-            labels=[(str(code),) for code in responses],
-            values=np.array(list(responses.values()), np.uint64),
-        ),
-        one("gauge", "probed_http_clients", "Connections of clients.", clients),
-        one(
-            "counter",
-            "probed_http_clients_dropped_total",
-            "Connections that were closed to make room for others, or because their answers were not taken.",
-            dropped,
         ),
     ]

@@ -70,7 +70,7 @@ FAULTS: dict[str, tuple[str, str, str, Facts]] = {
     "lockdown": ("lockdown", "failure", "lockdown=integrity", replace(WELL, lockdown="confidentiality")),
     "no JIT": (
         "bpf_jit_enable", "warning", "bpf_jit_enable=1",
-        replace(WELL, sysctls=WELL.sysctls | {"net/core/bpf_jit_enable": "0"}),
+        replace(WELL, sysctls={**WELL.sysctls, "net/core/bpf_jit_enable": "0"}),
     ),
     "cgroup v1": ("cgroups", "warning", "unified", replace(WELL, mounts=Mounts(None, ("/sys/fs/cgroup/cpu",)))),
     "no cgroups": ("cgroups", "warning", "unified", replace(WELL, mounts=Mounts())),

@@ -136,7 +136,8 @@ def family(draw: st.DrawFn, number: int) -> Family:
     if kind == "gauge":
         floats = _exactly(len(labels), st.floats()).map(lambda numbers: np.array(numbers, float))
         integers = _exactly(len(labels), signed).map(lambda numbers: np.array(numbers, np.int64))
-        return Family(f"probed_g{number}", "gauge", text, names, labels, draw(st.one_of(floats, integers)))
+        unsigned = _exactly(len(labels), counts).map(lambda numbers: np.array(numbers, np.uint64))
+        return Family(f"probed_g{number}", "gauge", text, names, labels, draw(st.one_of(floats, integers, unsigned)))
     bounds = draw(st.lists(st.floats(1e-9, 1e18), unique=True, max_size=4).map(sorted))
     row = _exactly(len(bounds) + 1, st.integers(0, 2**60))
     return Family(

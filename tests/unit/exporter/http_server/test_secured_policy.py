@@ -15,7 +15,7 @@ from queue import SimpleQueue
 import bcrypt
 import pytest
 
-from probed.exporter.http_server import secured_policy as guarded
+from probed.exporter.http_server.basic_auth import BasicAuth
 from probed.exporter.http_server.messages import Request, Response, text
 from probed.exporter.http_server.server import GUESSES, Server
 from probed.webconfig.settings import ClientAuth, TlsSettings, WebSettings
@@ -90,7 +90,7 @@ def basic(user: str, password: str) -> str:
 
 
 def clients_of(server: Server) -> int:
-    return next(int(family.values[0]) for family in server.families() if family.name == "probed_http_clients")
+    return server.stats().connections
 
 
 def let_in(address: Address, tls: ssl.SSLContext) -> bool:
@@ -209,14 +209,14 @@ def test_users_change_at_once() -> None:
 
 def test_guessing_keeps_nobody_out_whose_password_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     release: SimpleQueue[None] = SimpleQueue()
-    verify = guarded.Passwords.verify
+    verify: Callable[[BasicAuth, str], bool] = BasicAuth.verify_password
 
-    def slow(passwords: guarded.Passwords, authorization: str) -> bool:
+    def slow(passwords: BasicAuth, authorization: str) -> bool:
         if authorization != basic("alice", "secret"):
             release.get(timeout=LONG)
         return verify(passwords, authorization)
 
-    monkeypatch.setattr(guarded.Passwords, "verify", slow)
+    monkeypatch.setattr(BasicAuth, "verify_password", slow)
     with serving(WebSettings(users={"alice": HASH})) as (address, _), contextlib.ExitStack() as clients:
         assert get(address, Authorization=basic("alice", "secret"))[0] == 200
         for number in range(GUESSES + 5):

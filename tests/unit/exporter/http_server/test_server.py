@@ -23,7 +23,7 @@ import pytest
 
 from probed.exporter.http_server.connection import HEADER_BYTES
 from probed.exporter.http_server.messages import Request, Response
-from probed.exporter.http_server.server import THREADS, Application, Server
+from probed.exporter.http_server.server import THREADS, Responder, Server
 from probed.webconfig.options import WebOptions
 from support.running_daemon import until
 
@@ -44,7 +44,7 @@ def _bound(host: str = "127.0.0.1") -> socket.socket:
 
 
 @contextlib.contextmanager
-def _serving(application: Application, *hosts: str, timeout: float = LONG) -> Iterator[list[Any]]:
+def _serving(application: Responder, *hosts: str, timeout: float = LONG) -> Iterator[list[Any]]:
     listeners = [_bound(host) for host in hosts or ("127.0.0.1",)]
     addresses = [listener.getsockname()[:2] for listener in listeners]
     server = Server(listeners, application, timeout=timeout)
@@ -255,8 +255,12 @@ def test_a_request_that_trickles_in_ends_at_the_timeout() -> None:
         assert _ask(address).endswith(b"hello")
 
 
+def _wait_for_clients(server: Server, count: int) -> None:
+    until(lambda: _clients(server) == count, f"{count} clients are connected")
+
+
 def _clients(server: Server) -> int:
-    return next(int(family.values[0]) for family in server.families() if family.name == "probed_http_clients")
+    return server.stats().connections
 
 
 def test_an_answer_that_nobody_reads_ends_at_the_timeout() -> None:
@@ -406,24 +410,24 @@ def test_who_never_asks_does_not_keep_it_from_stopping() -> None:
     server = Server([listener], _hello)
     server.start()
     with socket.create_connection(listener.getsockname(), LONG) as silent:
-        until(lambda: _clients(server) == 1, "it is there")
+        _wait_for_clients(server, 1)
         server.stop()
         assert silent.recv(4096) == b""
 
 
 def test_memory_is_given_back_once_when_a_crowd_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     trimmed = list[int]()
-    monkeypatch.setattr("probed.linux.syscalls.trim_heap", lambda: trimmed.append(_clients(server)))
     listener = _bound()
     server = Server([listener], _hello)
+    monkeypatch.setattr("probed.linux.syscalls.trim_heap", lambda: trimmed.append(_clients(server)))
     server.start()
     for crowd in (63, 67):
         with contextlib.ExitStack() as clients:
             for _ in range(crowd):
                 clients.enter_context(socket.create_connection(listener.getsockname(), LONG))
-            until(lambda crowd=crowd: _clients(server) == crowd, "they are there")
+            _wait_for_clients(server, crowd)
             assert trimmed == []
-        until(lambda: _clients(server) == 0, "they have gone")
+        _wait_for_clients(server, 0)
     until(lambda: trimmed, "memory is given back")
     assert _ask(listener.getsockname()).endswith(b"hello")
     server.stop()

@@ -202,7 +202,7 @@ def test_the_process_families_survive_a_change_of_user() -> None:
     assert set(done.stdout.split()) == PROCESS_FAMILIES
 
 
-def test_promtool_has_nothing_to_say() -> None:
+def test_promtool_finds_no_fault() -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not installed (Debian package prometheus)")

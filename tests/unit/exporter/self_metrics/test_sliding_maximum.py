@@ -5,14 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probed.exporter.self_metrics.sliding_maximum import STEP_SECONDS, WINDOW_SECONDS, SlidingMaximum
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_009.0
-
-    def __call__(self) -> float:
-        return self.now
+from support.unit.clock import Clock
 
 
 def test_two_scrapers_read_the_same_maximum() -> None:

@@ -15,6 +15,7 @@ struct event {
 BPF_PERCPU_ARRAY(calls, u64, 1024);
 BPF_PERCPU_HASH(calls_elsewhere, u32, u64, 64);
 BPF_ARRAY(seen, u32, 1);
+BPF_HASH(depth, u32, s64, 64);
 
 static __always_inline int emit(u16 kind)
 {
