@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A probe's declaration as its YAML says it, and the first of three checks: rules that need no C and no host.
+"""A probe's declaration in YAML, and the first of three checks: the rules without the C source and the host.
 
-The loader, `probed check` and `probed list` call `parse`; `override` puts a site's wishes on top; `resolve`
-compares the result with the C. It reads no files and knows nothing of BPF.
+The loader, `probed check` and `probed list` call `parse`. `overrides` applies a site's changes; `resolve` compares the
+result with the C source. The module reads no files and knows nothing of BPF.
 
-Every element keeps in `at` where it was said, so that later checks can point there:
+Every element has its key path in `at`, so that later checks can point to the line:
 ``probe.source.problem(metric.at, …)``.
 """
 
@@ -54,14 +54,14 @@ Decoder = Literal[
 ]
 
 SUFFIXES_OF_OTHER_TYPES = ("_total", "_count", "_sum", "_bucket")
-"""Ends of sample names of counters and histograms. Source: OpenMetrics 1.0, and promtool's `check metrics`."""
+"""Suffixes of the sample names of counters and histograms. Source: OpenMetrics 1.0, and promtool's `check metrics`."""
 
 Buckets = Annotated[tuple[float, ...], NOT_EMPTY_LIST]
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One BPF function of the C, and where it attaches."""
+    """One BPF function of the C source, and its attach point."""
 
     at: Given[Key]
     raw_tracepoint: Annotated[RawTracepoint, "The raw tracepoint that it attaches to, such as sched_process_exec."]
@@ -69,7 +69,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class RingOptions:
-    """The ring that carries the probe's 'struct event'."""
+    """The ring buffer of the probe's 'struct event'."""
 
     at: Given[Key]
     bytes: Annotated[RingSize, "Its size: a power of two from 4 KiB to 1 GiB, such as 1 MiB."]
@@ -77,7 +77,7 @@ class RingOptions:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """One label of a metric: a field of the C, and how its text is made."""
+    """One label of a metric: a field of the C source, and the decoder of its text."""
 
     at: Given[Key]
     field: Annotated[CName, "The field of 'struct event', or of the maps' key ('key' where that is a scalar)."]
@@ -102,7 +102,7 @@ class Label:
     ] = ()
 
     def check(self) -> Iterator[Fault]:
-        """Check that decoder and arguments belong together, and that no two entries make the same series."""
+        """Yield arguments of another decoder, and table entries with the same text."""
         if self.decoder == "enum" and not self.table:
             yield ("table",), "decoder 'enum' needs a table: {CONSTANT: text, …}"
         if self.decoder != "enum" and self.table:
@@ -119,7 +119,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric of a probe; its name is its key in the declaration."""
+    """One metric of a probe; the key in the declaration is the name."""
 
     at: Given[Key]
     type: Annotated[
@@ -159,7 +159,7 @@ class Metric:
         return str(self.at[-1])
 
     def check(self) -> Iterator[Fault]:
-        """Check what the type of the metric asks of its name and its other keys."""
+        """Yield names and keys that the metric's type forbids or requires."""
         if self.type == "counter":
             yield from self._counter_faults()
         elif self.type == "gauge":
@@ -197,7 +197,7 @@ class Metric:
 
     @property
     def factor(self) -> float:
-        """How many base units of the metric one of its `value` is, for a gauge of plain integers of its maps."""
+        """Base units of the metric in one unit of `value`, for a gauge whose maps hold plain integers."""
         if self.type == "counter" or (self.type == "gauge" and base_units.base_unit_of(self.name) is None):
             return 1.0
         return base_units.unit_of(self.value or self.maps[0]).factor
@@ -225,7 +225,7 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A probe: what runs in the kernel, and which metrics come of it."""
+    """A probe: its programs in the kernel, and its metrics."""
 
     name: Given[str]
     source: Given[Source]
@@ -240,11 +240,11 @@ class Probe:
     site: Given[Source | None] = None
 
     def source_of(self, at: Key) -> Source:
-        """Return the file in which an element is written: the site configuration for what a site has added."""
+        """Return the file of an element: the site configuration for an element that a site has added."""
         return self.site if self.site is not None and at[:1] == ("probes",) else self.source
 
     def check(self) -> Iterator[Fault]:
-        """Check what concerns several elements of the probe."""
+        """Yield the faults between elements of the probe."""
         for name, metric in self.metrics.items():
             if not metric.maps and self.ring is None and metric.type != "gauge":
                 yield (
@@ -263,9 +263,9 @@ class _Named:
 
 
 def parse(text: str, path: str, name: str) -> Probe:
-    """Read the declaration of the probe `name` (its folder and file stem) from YAML text.
+    """Parse the declaration of the probe `name`, which is the name of folder and file.
 
-    `path` is the file as the user named it. Raises DeclarationError with every problem of the first check.
+    `path` is the file as the user named it. Raises DeclarationError with every Problem of the first check.
     """
     problems = attempt(_Named, {"name": name}, Source(path, {(): 1}))[1]
     problems = [Problem(path, 1, "", f"the name of folder and file: {problem.text}") for problem in problems]
@@ -280,7 +280,7 @@ def parse(text: str, path: str, name: str) -> Probe:
 
 
 def enum_constants(probe: Probe) -> dict[str, tuple[str, int]]:
-    """List the C constants that `when` and tables name, each with file and line that name it first."""
+    """List the C constants in `when` and tables, each with file and line of the first use."""
     constants: dict[str, tuple[str, int]] = {}
     for metric in probe.metrics.values():
         named: list[tuple[Key, str | int]] = [
@@ -296,10 +296,10 @@ def enum_constants(probe: Probe) -> dict[str, tuple[str, int]]:
 
 
 def check_together(probes: Iterable[Probe]) -> list[Problem]:
-    """Find metrics that probes loaded together cannot both have; the problems are those of the later probe.
+    """Find metrics of one name in probes that run together; each Problem belongs to the later probe.
 
-    A counter's name counts without ``_total``, as OpenMetrics names it: ``probed_x_seconds_total`` and a
-    histogram ``probed_x_seconds`` would be one family. Source: OpenMetrics 1.0, "Counter".
+    A counter's name counts without ``_total``, as in OpenMetrics: ``probed_x_seconds_total`` and a histogram
+    ``probed_x_seconds`` would be one family. Source: OpenMetrics 1.0, "Counter".
     """
     first: dict[str, tuple[Probe, Metric]] = {}
     problems = []
@@ -314,7 +314,7 @@ def check_together(probes: Iterable[Probe]) -> list[Problem]:
 
 
 def bucket_faults(buckets: tuple[float, ...]) -> Iterator[Fault]:
-    """Find the bounds that are not above 0 or the bound before them; key paths start at ``buckets``."""
+    """Yield the bounds that are not above 0 or the previous bound; key paths start at ``buckets``."""
     below = 0.0
     for index, bound in enumerate(buckets):
         if bound <= below:
@@ -343,7 +343,7 @@ def _unit_faults(field: str, base: base_units.BaseUnit) -> Iterator[Fault]:
 
 
 def _gauge_unit_faults(metric: Metric) -> Iterator[Fault]:
-    """Find units of the maps, or of the member of their values, that the gauge's name does not have."""
+    """Yield maps, or the member of their values, with another unit than the gauge's name."""
     base = base_units.base_unit_of(metric.name)
     kind: Literal["field", "map"] = "field" if metric.value else "map"
     factors: dict[float, str] = {}

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kinds of text that declarations and site configurations hold: what each may look like, what is taken.
+"""Types of the scalars in declarations and site configurations, each with its `structure.Rule`s.
 
-Types for the hints of `declaration`, `override` and `site`, each a scalar with its `shape.Rule`s. Rules that
-concern several keys at once are those modules' own.
+`declaration`, `overrides` and `site` use the types in their hints, and check rules between keys themselves.
 
 Sources: https://prometheus.io/docs/practices/naming/, https://prometheus.io/docs/concepts/data_model/ and
 https://prometheus.io/docs/instrumenting/writing_exporters/#labels.
@@ -38,7 +37,7 @@ OWN_METRIC_PREFIXES: Final = (
     "probed_unknown_",
     "probed_web_",
 )
-"""How the names of probed's metrics about itself begin; no probe may use them."""
+"""Prefixes of probed's metrics about itself, which no probe may use."""
 
 _TARGET_LABEL: Final = "Prometheus asks exporters to leave it to targets; choose another name"
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The site configuration: which probes run, what this site wants different about them, the web side, the log.
+"""The site configuration: the running probes, their changes and limits, the HTTP server and the log.
 
-The supervisor and `probed check` call `parse` with the text of ``/etc/probed/probed.yaml``. It reads no files
-and looks for no probes. What a probe is, `declaration` says.
+The loader and `probed check` call `parse` with the text of ``/etc/probed/probed.yaml``. The module reads no files and
+looks for no probes; `declaration` describes a probe.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ UserName = Annotated[str, pattern("[a-z_][a-z0-9_-]{0,31}", "a user's name")]
 
 @dataclass(frozen=True, slots=True)
 class ExporterOptions:
-    """The process that serves the metrics."""
+    """The exporter process."""
 
     user: Annotated[
         UserName | None,
@@ -41,7 +41,7 @@ class ExporterOptions:
 
 @dataclass(frozen=True, slots=True)
 class LogOptions:
-    """What is logged, and how."""
+    """The log."""
 
     level: Annotated[LogLevel, "The least severe messages that are logged."] = "info"
     format: Annotated[LogFormat, "logfmt for people, json for programs."] = "logfmt"
@@ -49,7 +49,7 @@ class LogOptions:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What a site decides."""
+    """The site configuration."""
 
     source: Given[Source]
     probe_directories: Annotated[
@@ -80,25 +80,25 @@ class Site:
 
     @property
     def defaults(self) -> SiteDefaults:
-        """What the site wants of every probe."""
+        """The site's settings for all probes."""
         return SiteDefaults(self.series, self.fold, self.fold_defaults)
 
     @property
     def directories(self) -> tuple[str, ...]:
-        """The probe directories as paths that can be opened: relative ones start at the file's folder."""
+        """The probe directories as paths that can be opened; relative paths start at the file's folder."""
         here = PurePath(self.source.path).parent
         return tuple(os.path.normpath(here / path) for path in self.probe_directories)
 
     @property
     def web_options(self) -> WebOptions:
-        """The web options with `config_file` as a path that can be opened, resolved in the same endpoint."""
+        """The web options with a `config_file` that can be opened; relative paths start at the file's folder."""
         file = self.web.config_file
         here = PurePath(self.source.path).parent
         return dataclasses.replace(self.web, config_file=os.path.normpath(here / file) if file else None)
 
 
 def parse(text: str, path: str) -> Site:
-    """Read the site configuration from YAML text.
+    """Parse the site configuration.
 
     `path` is the file as the user named it. Raises DeclarationError with every Problem.
     """
