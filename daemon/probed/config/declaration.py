@@ -64,7 +64,7 @@ class Program:
     """One BPF function of the C source, and its attach point."""
 
     at: Given[Key]
-    raw_tracepoint: Annotated[RawTracepoint, "The raw tracepoint that it attaches to, such as sched_process_exec."]
+    raw_tracepoint: Annotated[RawTracepoint, "The raw tracepoint of the program, such as sched_process_exec."]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class RingOptions:
     """The ring buffer of the probe's 'struct event'."""
 
     at: Given[Key]
-    bytes: Annotated[RingSize, "Its size: a power of two from 4 KiB to 1 GiB, such as 1 MiB."]
+    bytes: Annotated[RingSize, "The size: a power of two from 4 KiB to 1 GiB, such as 1 MiB."]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +80,10 @@ class Label:
     """One label of a metric: a field of the C source, and the decoder of its text."""
 
     at: Given[Key]
-    field: Annotated[CName, "The field of 'struct event', or of the maps' key ('key' where that is a scalar)."]
+    field: Annotated[CName, "The field of 'struct event', or of the maps' key ('key' for a scalar key)."]
     decoder: Annotated[
         Decoder,
-        "What makes the text; comm, string and map want a char[N], ip a u32 or a char[16], the others an integer.",
+        "The decoder of the text. comm, string and map need a char[N], ip a u32 or a char[16], others an integer.",
     ]
     table: Annotated[
         Mapping[Constant, Line],
@@ -97,7 +97,7 @@ class Label:
     ] = dataclasses.field(default_factory=dict)
     fold: Annotated[
         FoldRules,
-        "Rules that the text goes through; the first that matches counts, and a site's come before these.",
+        "Rules for the text. The first match counts; a site's rules precede.",
         NOT_EMPTY_LIST,
     ] = ()
 
@@ -124,33 +124,34 @@ class Metric:
     at: Given[Key]
     type: Annotated[
         MetricType,
-        "A counter counts; a histogram sorts a field's values into buckets; a gauge shows what kernel maps hold now.",
+        "A counter counts; a histogram sorts a field's values into buckets; a gauge shows values of kernel maps.",
     ]
-    help: Annotated[Line, "What the metric tells, in one line."]
+    help: Annotated[Line, "The metric's meaning, in one line."]
     when: Annotated[
         Mapping[CName, Constant],
         "Count only events whose fields all have these values: field to enum constant of the C, or integer.",
     ] = dataclasses.field(default_factory=dict)
     value: Annotated[
         CName | None,
-        "For a histogram: the field that it observes; its name's last word is its unit. For a gauge whose maps hold "
-        "structs: the member that it shows.",
+        "For a histogram: the observed field; the last word of the field's name is the unit. For a gauge whose maps "
+        "hold structs: the shown member.",
     ] = None
     buckets: Annotated[
         Buckets, "For a histogram: the buckets' upper bounds in base units (seconds, bytes), ascending."
     ] = ()
     maps: Annotated[
         tuple[CName, ...],
-        "The kernel maps that it adds up: for a counter their counts, instead of events of the ring; for a gauge what "
-        "they hold.",
+        "The kernel maps whose values the metric adds up: counts for a counter, instead of events of the ring; present "
+        "values for a gauge.",
         NOT_EMPTY_LIST,
     ] = ()
-    labels: Annotated[Mapping[LabelName, Label], "Its labels, in this order."] = dataclasses.field(default_factory=dict)
+    labels: Annotated[Mapping[LabelName, Label], "The labels, in this order."] = dataclasses.field(default_factory=dict)
     series: Annotated[
-        SeriesBudget | None, "How many series it may have, instead of the site's budget; what is more becomes 'other'."
+        SeriesBudget | None, "Limit of the metric's series, instead of the site's budget; the others become 'other'."
     ] = None
     idle_seconds: Annotated[
-        IdleSeconds | None, "How long a series stays without events, instead of the site's time; a gauge has none."
+        IdleSeconds | None,
+        "Seconds without events after which a series leaves, instead of the site's; a gauge has none.",
     ] = None
 
     @property
@@ -173,7 +174,7 @@ class Metric:
             )
         for index, name in enumerate(self.maps):
             if name in self.maps[:index]:
-                yield ("maps", index), f"map '{name}' is there twice; its counts would be added twice"
+                yield ("maps", index), f"map '{name}' is there twice, and its counts would be added twice; remove one"
 
     def _counter_faults(self) -> Iterator[Fault]:
         if not self.name.endswith("_total"):
@@ -207,7 +208,7 @@ class Metric:
         if base is None:
             yield (), "a histogram's name ends in its base unit: '_seconds', '_bytes' or '_ratio'"
         if self.value is None:
-            yield ("value",), "a histogram needs a value: the field that it observes"
+            yield ("value",), "a histogram needs 'value': the observed field"
         elif base:
             yield from _unit_faults(self.value, base)
         if not self.buckets:
@@ -218,7 +219,7 @@ class Metric:
         if self.maps:
             yield (
                 ("maps",),
-                "maps hold sums, from which no histogram can be made; remove 'maps' and send events",
+                "maps hold sums, and a histogram needs single values; remove 'maps' and send events",
             )
         yield from bucket_faults(self.buckets)
 
@@ -229,13 +230,13 @@ class Probe:
 
     name: Given[str]
     source: Given[Source]
-    description: Annotated[Line, "What the probe tells, in one line."]
+    description: Annotated[Line, "The probe's purpose, in one line."]
     programs: Annotated[
-        Mapping[CName, Program], "The BPF functions of the C, each with its attach point.", NOT_EMPTY_MAPPING
+        Mapping[CName, Program], "The BPF functions of the C source, each with an attach point.", NOT_EMPTY_MAPPING
     ]
     metrics: Annotated[Mapping[MetricName, Metric], "The metrics, by name.", NOT_EMPTY_MAPPING]
     ring: Annotated[
-        RingOptions | None, "The ring that carries 'struct event' of the C; a probe may do with maps alone."
+        RingOptions | None, "The ring buffer of 'struct event' of the C source; a probe with maps alone needs none."
     ] = None
     site: Given[Source | None] = None
 
@@ -250,7 +251,7 @@ class Probe:
                 yield (
                     ("metrics", name),
                     (
-                        "it counts events, but the probe has no ring; "
+                        "the metric counts events, but the probe has no ring; "
                         "add 'ring: {bytes: 1 MiB}' to the probe, or 'maps' to the metric"
                     ),
                 )
@@ -308,7 +309,7 @@ def check_together(probes: Iterable[Probe]) -> list[Problem]:
             other_probe, other = first.setdefault(metric.name.removesuffix("_total"), (probe, metric))
             if other is not metric:
                 where = f"{other_probe.source.path}:{other_probe.source.line(other.at)}"
-                text = f"metric '{other.name}' of probe '{other_probe.name}' ({where}) has the name"
+                text = f"metric '{other.name}' of probe '{other_probe.name}' ({where}) has this name"
                 problems.append(probe.source.problem(metric.at, f"{text}; choose another"))
     return problems
 
@@ -318,10 +319,10 @@ def bucket_faults(buckets: tuple[float, ...]) -> Iterator[Fault]:
     below = 0.0
     for index, bound in enumerate(buckets):
         if bound <= below:
-            what = f"the bound before it, {below:g}" if index else "0"
+            least = f"the previous bound {below:g}" if index else "0"
             yield (
                 ("buckets", index),
-                f"bucket {bound:g} is not above {what}; list upper bounds in ascending order",
+                f"bucket {bound:g} is not above {least}; list upper bounds in ascending order",
             )
         below = max(below, bound)
 

@@ -94,12 +94,12 @@ def _read_probe(folder: Path, name: str) -> tuple[Probe, Text, Text]:
     """Read a probe's declaration and C source. Raises DeclarationError with the problems of both."""
     problems: list[Problem] = []
     try:
-        text = read(str(folder / f"{name}.yaml"), "a probe's folder has a declaration of its own name")
+        text = read(str(folder / f"{name}.yaml"), "a probe's folder needs a declaration of the same name")
         probe = declaration.parse(text.text, text.path, name)
     except DeclarationError as error:
         problems += error.problems
     try:
-        source = read(str(folder / f"{name}.bpf.c"), "a probe's folder has C of its own name")
+        source = read(str(folder / f"{name}.bpf.c"), "a probe's folder needs a C source of the same name")
     except DeclarationError as error:
         problems += error.problems
     if problems:
@@ -138,8 +138,8 @@ class _Shared:
 def _first(places: Iterable[Path], name: str) -> Text:
     for place in places:
         if (place / name).is_file():
-            return read(str(place / name), "it comes with the shipped probes")
-    raise HostError(f"no probe directory has {name}: is probed installed whole? It comes with the shipped probes")
+            return read(str(place / name), "the shipped probes include this file")
+    raise HostError(f"no probe directory has {name}: install probed anew, the shipped probes include this file")
 
 
 def _directories(configuration: Site) -> list[Path]:

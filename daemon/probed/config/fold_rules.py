@@ -30,8 +30,8 @@ def _regex(text: str) -> str:
         raise ValueError(f"not a regular expression: {error}; see the documentation of Python's re") from error
     if group := _ambiguous_group(text):
         raise ValueError(
-            f"'{group}' repeats a group that may itself match a text in several ways: names are chosen by strangers, "
-            "and some would take for ever; leave no '*', '+', '?', '{m,n}' or '|' in a group that repeats"
+            f"'{group}' repeats a group that can match one text in several ways; any user chooses names, and some "
+            "would take for ever; leave no '*', '+', '?', '{m,n}' or '|' in a group that repeats"
         )
     return text
 
@@ -80,14 +80,14 @@ Replacement = Annotated[str, Rule(_replacement)]
 class FoldRule:
     """A rule for the texts that a regular expression matches."""
 
-    match: Annotated[Regex, "A regular expression (Python's) that matches the text as a whole."]
-    replace: Annotated[Replacement | None, "The text instead, with '\\1' for what the first group matched."] = None
-    drop: Annotated[bool, "true: what has this text is not counted at all."] = False
+    match: Annotated[Regex, "A regular expression (Python's) that matches the whole text."]
+    replace: Annotated[Replacement | None, "The new text; '\\1' is the match of the first group."] = None
+    drop: Annotated[bool, "true: events with this text are not counted."] = False
 
     def check(self) -> Iterator[Fault]:
         """Yield a rule with both or neither of `replace` and `drop`, and unknown groups in `replace`."""
         if self.drop == (self.replace is not None):
-            yield (), "a rule says what becomes of the text: either 'replace: TEXT' or 'drop: true'"
+            yield (), "a rule needs one of 'replace: TEXT' and 'drop: true'"
         if self.replace is not None:
             try:
                 re.compile(self.match).sub(self.replace, "")

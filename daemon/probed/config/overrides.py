@@ -31,15 +31,17 @@ class MetricOverrides:
     buckets: Annotated[
         Buckets, "A histogram's upper bounds in base units (seconds, bytes), instead of the declared ones."
     ] = ()
-    drop_labels: Annotated[tuple[str, ...], "Labels left out: their series are counted together.", NOT_EMPTY_LIST] = ()
+    drop_labels: Annotated[
+        tuple[str, ...], "Labels to leave out; the metric counts their series together.", NOT_EMPTY_LIST
+    ] = ()
     rename_labels: Annotated[
         Mapping[str, LabelName], "DeclaredProbe name of a label to the site's name for it.", NOT_EMPTY_MAPPING
     ] = dataclasses.field(default_factory=dict)
     add_labels: Annotated[
         Mapping[LabelName, Label], "Further labels of fields that the probe has, by name.", NOT_EMPTY_MAPPING
     ] = dataclasses.field(default_factory=dict)
-    series: Annotated[SeriesBudget | None, "How many series it may have."] = None
-    idle_seconds: Annotated[IdleSeconds | None, "How long a series stays without events."] = None
+    series: Annotated[SeriesBudget | None, "Limit of the metric's series."] = None
+    idle_seconds: Annotated[IdleSeconds | None, "Seconds without events after which a series leaves."] = None
 
     def check(self) -> Iterator[Fault]:
         """Yield the faults that need no declaration."""
@@ -50,7 +52,7 @@ class MetricOverrides:
             if label in self.rename_labels:
                 yield (
                     ("rename_labels", label),
-                    f"label '{label}' is left out by drop_labels; remove it here or there",
+                    f"label '{label}' is in drop_labels too; remove one",
                 )
 
 
@@ -59,7 +61,7 @@ class Overrides:
     """A site's changes to one probe; by default none."""
 
     at: Given[Key]
-    ring: Annotated[RingOptions | None, "Another size for the probe's ring."] = None
+    ring: Annotated[RingOptions | None, "Another size of the probe's ring."] = None
     metrics: Annotated[Mapping[str, MetricOverrides], "Changes to metrics, by name."] = dataclasses.field(
         default_factory=dict
     )
@@ -70,10 +72,11 @@ class Series:
     """Limits of a metric's series, for all metrics."""
 
     budget: Annotated[
-        SeriesBudget, "Series of a metric; what is more is counted into one whose label values are 'other'."
+        SeriesBudget, "Limit of a metric's series; the others count in one series with label values 'other'."
     ] = SERIES_BUDGET
     idle_seconds: Annotated[
-        IdleSeconds, "After so long without events a series leaves the page and makes room; it restarts at 0."
+        IdleSeconds,
+        "Seconds without events after which a series leaves the page; a later event starts the series at 0.",
     ] = IDLE_SECONDS
 
 
@@ -159,7 +162,7 @@ def _names(metric: Metric, changes: MetricOverrides) -> dict[str, str]:
 
 def _faults(probe: Probe, overrides: Overrides) -> Iterator[Fault]:
     if overrides.ring and not probe.ring:
-        yield ("ring",), f"probe '{probe.name}' has no ring to resize; remove this"
+        yield ("ring",), f"probe '{probe.name}' has no ring; remove this key"
     for name, changes in overrides.metrics.items():
         if name in probe.metrics:
             for at, text in _metric_faults(probe.metrics[name], changes):
@@ -170,7 +173,7 @@ def _faults(probe: Probe, overrides: Overrides) -> Iterator[Fault]:
 
 def _metric_faults(metric: Metric, changes: MetricOverrides) -> Iterator[Fault]:
     if changes.buckets and metric.type != "histogram":
-        yield ("buckets",), f"'{metric.name}' is a {metric.type} and has no buckets; remove this"
+        yield ("buckets",), f"'{metric.name}' is a {metric.type} and has no buckets; remove this key"
     if changes.idle_seconds and metric.type == "gauge":
         yield ("idle_seconds",), f"'{metric.name}' is a gauge, whose series leave with their map entries; remove this"
     for index, label in enumerate(changes.drop_labels):

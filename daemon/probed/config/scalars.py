@@ -46,7 +46,7 @@ _RESERVED_LABELS: Final = {
     "quantile": "Prometheus puts a summary's quantile there; choose another name",
     "job": "Prometheus puts the scrape job there; choose another name",
     "instance": "Prometheus puts the scraped address there; choose another name",
-    "type": "Prometheus asks exporters not to use a name so general; say what it tells apart",
+    "type": "Prometheus asks exporters to avoid a name so general; choose a more precise one",
     "service": f"{_TARGET_LABEL}: a systemd unit or container is called 'unit'",
     "zone": _TARGET_LABEL,
     "env": _TARGET_LABEL,
@@ -62,7 +62,7 @@ def _constant(value: str | int) -> str | int:
 def _not_own(metric: str) -> str:
     own = next((start for start in OWN_METRIC_PREFIXES if metric.startswith(start)), None)
     if own:
-        raise ValueError(f"names that start with '{own}' are probed's own; name the metric after what it measures")
+        raise ValueError(f"names that start with '{own}' are probed's own; choose a name after the measured quantity")
     return metric
 
 

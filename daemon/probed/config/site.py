@@ -35,7 +35,7 @@ class ExporterOptions:
 
     user: Annotated[
         UserName | None,
-        "Whom it runs as when the supervisor is root; by default probed if that user exists, else nobody.",
+        "The exporter's user where the supervisor is root; by default 'probed' if such a user exists, else 'nobody'.",
     ] = None
 
 
@@ -43,7 +43,7 @@ class ExporterOptions:
 class LogOptions:
     """The log."""
 
-    level: Annotated[LogLevel, "The least severe messages that are logged."] = "info"
+    level: Annotated[LogLevel, "The least severe level of logged messages."] = "info"
     format: Annotated[LogFormat, "logfmt for people, json for programs."] = "logfmt"
 
 
@@ -54,29 +54,27 @@ class Site:
     source: Given[Source]
     probe_directories: Annotated[
         tuple[Line, ...],
-        "Where probe folders are looked for, in this order; relative to this file.",
+        "Directories with probe folders, in the order of the search; relative to this file.",
         NOT_EMPTY_LIST,
     ]
     probes: Annotated[
         Mapping[ProbeName, Overrides],
-        "The probes that run, each with what this site wants different; nothing: as declared.",
+        "The probes that run, each with this site's changes; no changes: as declared.",
         NOT_EMPTY_MAPPING,
     ]
-    series: Annotated[Series, "How many series every metric may have, and for how long."] = dataclasses.field(
+    series: Annotated[Series, "Limits of a metric's series, for all metrics."] = dataclasses.field(
         default_factory=Series
     )
     fold: Annotated[
         Mapping[LabelName, Annotated[FoldRules, NOT_EMPTY_LIST]],
-        "Rules for every label of that declared name; the first that matches counts, before a probe's own.",
+        "Rules by declared label name. The first match counts, before the rules of the probe.",
     ] = dataclasses.field(default_factory=dict)
     fold_defaults: Annotated[
-        bool, "Whether names that a kernel, systemd or a desktop numbers are folded (kworker, session-*.scope)."
+        bool, "Whether to fold numbered names of the kernel, systemd and desktops (kworker, session-*.scope)."
     ] = True
     web: Annotated[WebOptions, "The HTTP server's options."] = dataclasses.field(default_factory=WebOptions)
-    exporter: Annotated[ExporterOptions, "The process that serves the metrics."] = dataclasses.field(
-        default_factory=ExporterOptions
-    )
-    log: Annotated[LogOptions, "What is logged, and how."] = dataclasses.field(default_factory=LogOptions)
+    exporter: Annotated[ExporterOptions, "The exporter process."] = dataclasses.field(default_factory=ExporterOptions)
+    log: Annotated[LogOptions, "The log."] = dataclasses.field(default_factory=LogOptions)
 
     @property
     def defaults(self) -> SiteDefaults:

@@ -57,7 +57,7 @@ def parse(cls: type[T], text: str, path: str, **givens: object) -> T:
     """
     document = read(text, path)
     if document.data is None and structure.required(cls):
-        raise DeclarationError([document.source.problem((), "the file says nothing; it needs at least one key")])
+        raise DeclarationError([document.source.problem((), "the file is empty; add at least one key")])
     value, problems = structure.attempt(cls, document.data, document.source, **givens)
     refused = {problem.key for problem in document.problems}
     problems = [*document.problems, *(problem for problem in problems if problem.key not in refused)]

@@ -52,7 +52,7 @@ class Source:
     lines: Mapping[Key, int] = dataclasses.field(default_factory=dict)
 
     def line(self, key: Key) -> int:
-        """Return the line of a key path or of the nearest known element around it; 0 where no line is known."""
+        """Return the line of a key path, or of the nearest known element around it; 0 for none."""
         around = (key[:end] for end in range(len(key), -1, -1))
         return next((self.lines[k] for k in around if k in self.lines), 0)
 
@@ -296,8 +296,8 @@ class _Builder:
 
     def missing(self, names: list[str], hints: Mapping[str, Any], at: Key) -> None:
         for name in names:
-            what = description(hints[name])
-            self.fault((*at, name), f"this key is missing; it is required{': ' if what else ''}{what}")
+            text = description(hints[name])
+            self.fault((*at, name), f"this required key is missing{': ' if text else ''}{text}")
 
     def scalar(self, hint: Any, data: object, at: Key) -> Any:
         if hint is float and isinstance(data, int) and not isinstance(data, bool):

@@ -146,7 +146,7 @@ class Undemanding:
 @pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n"])
 def test_an_empty_file_is_refused_where_a_key_is_required(text: str) -> None:
     assert strict_yaml.parse(Undemanding, text, "x.yaml") == Undemanding()
-    with pytest.raises(DeclarationError, match=r"x\.yaml:1: the file says nothing; it needs at least one key"):
+    with pytest.raises(DeclarationError, match=r"x\.yaml:1: the file is empty; add at least one key"):
         strict_yaml.parse(Demanding, text, "x.yaml")
 
 
