@@ -17,7 +17,7 @@ from probed.exporter.bpf import program_stats as programs
 from probed.exporter.exposition.family import Family, one
 from probed.exporter.self_metrics import probes
 from probed.exporter.self_metrics.stats import ProbeNumbers, WorkNumbers
-from probed.ipc.manifest import Status, WebStatus
+from probed.ipc.exporter_messages import Status, WebStatus
 
 _UNKNOWN = Status(probes=(), bcc_version="", reload_successful=False, reload_success_time=0.0, exporter_restarts=0)
 """Before the supervisor has said anything."""

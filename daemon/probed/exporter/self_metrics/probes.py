@@ -14,7 +14,7 @@ from probed.errors import REASONS
 from probed.exporter.exposition.family import Family, FamilyType
 from probed.exporter.self_metrics.stats import LOSS_REASONS, ProbeNumbers
 from probed.exporter.series.table import SeriesUsage
-from probed.ipc.manifest import ProbeStatus, Status
+from probed.ipc.exporter_messages import ProbeStatus, Status
 
 
 def families(states: Sequence[ProbeStatus], probes: Sequence[ProbeNumbers]) -> list[Family]:

@@ -486,7 +486,7 @@ from probed.exporter.self_metrics.daemon import Build, families
 from probed.exporter.self_metrics.process import Process
 from probed.exporter.self_metrics.stats import WorkNumbers
 from probed.exporter.http_server.server import Server
-from probed.ipc.manifest import ProbeStatus, Status
+from probed.ipc.exporter_messages import ProbeStatus, Status
 
 logging.basicConfig(level=logging.DEBUG)
 probes = (ProbeStatus("p", "d", False, "verifier", "<é>", {}),)

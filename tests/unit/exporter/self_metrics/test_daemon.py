@@ -23,7 +23,7 @@ from probed.exporter.self_metrics.daemon import Build, families
 from probed.exporter.self_metrics.process import Process
 from probed.exporter.self_metrics.stats import LOSS_REASONS, ProbeNumbers, WorkNumbers
 from probed.exporter.series.table import SeriesUsage
-from probed.ipc.manifest import ProbeStatus, Status
+from probed.ipc.exporter_messages import ProbeStatus, Status
 
 BUILD = Build("0.1.0", "3.11.2", "0.26.0", "6.18.0")
 UP = ProbeStatus("process", "Processes.", True, "", "", {})
