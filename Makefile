@@ -48,13 +48,14 @@ run: $(VENV)/run
 
 # Unit tests run side by side in processes. The others share one kernel, whose events they count exactly, and run one after
 # another; beside them run the guests, which have kernels of their own, and the tests that mostly wait for scrapes. Storms
-# of names fill the budgets of every daemon, and run alone. See tests/conftest.py.
+# load every daemon of the machine, so they follow alone. See tests/conftest.py.
 PYTEST = PATH="$$PATH$(UNPACKED_PATH)" $(VENV)/bin/pytest
 EXCLUSIVE := tests/kernel tests/faults tests/system
 
 test: $(VENV)/test
 	$(PYTEST) --numprocesses auto tests/unit $(ARGS)
-	$(PYTEST) --numprocesses 2 --dist loadgroup -m 'not slow and not guest and not storm' $(EXCLUSIVE) $(ARGS)
+	$(PYTEST) --numprocesses 2 --dist loadgroup -m 'not storm and not slow and not guest' $(EXCLUSIVE) $(ARGS)
+	$(PYTEST) -m 'storm and not slow' $(EXCLUSIVE) $(ARGS)
 
 test-all: $(VENV)/test
 	$(PYTEST) --numprocesses auto tests/unit $(ARGS)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Certificates for tests, made by openssl(1): an authority and what it signs."""
+"""Certificates for tests, made by openssl(1): an authority and signed certificates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 EC = ("ec", "-pkeyopt", "ec_paramgen_curve:P-256")
 RSA = ("rsa:4096",)
-"""The key with the dearest signature that is in use: 5 ms, where that of EC takes 0.1."""
+"""The key with the most expensive signature in use: 5 ms, against 0.1 ms of EC."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,8 @@ from probed.exporter.self_metrics.process import Process
 from probed.exporter.self_metrics.stats import ProbeNumbers, WorkNumbers
 from probed.exporter.self_metrics.tables import OF_SNAPSHOT
 from probed.exporter.series.scrapers import FIRST_SECONDS, Connection, Scrape, Scrapers
-from probed.ipc.manifest import LoadedProbe, Status
+from probed.ipc.exporter_messages import Status
+from probed.ipc.manifest import LoadedProbe
 from probed.log_limiter import REPEATABLE
 
 LOG = logging.getLogger("exporter")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from probed.exporter.exposition.family import Family
 from probed.exporter.self_metrics.daemon import Build, Snapshot
 from probed.exporter.self_metrics.stats import ProbeNumbers, WorkNumbers
-from probed.ipc.manifest import ProbeStatus, Status
+from probed.ipc.exporter_messages import ProbeStatus, Status
 
 BUILD = Build("0.1.0", "3.11.2", "0.26.0", "6.18.0")
 

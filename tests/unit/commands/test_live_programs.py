@@ -36,7 +36,7 @@ def page(*hooks: Program) -> str:
 
 @pytest.fixture
 def answering(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_programs, "ask", lambda *_: Answer(200, page(EXECS, RETURNS)))
+    monkeypatch.setattr(live_programs, "fetch", lambda *_: Answer(200, page(EXECS, RETURNS)))
 
 
 def refuse(_: int) -> Code:
@@ -99,6 +99,6 @@ def test_a_daemon_that_does_not_run_is_an_error() -> None:
     [(Answer(401, ""), "basic_auth"), (Answer(404, ""), "status 404"), (Answer(0, "BadStatusLine"), "BadStatus")],
 )
 def test_another_page_is_an_error(monkeypatch: pytest.MonkeyPatch, answer: Answer, said: str) -> None:
-    monkeypatch.setattr(live_programs, "ask", lambda *_: answer)
+    monkeypatch.setattr(live_programs, "fetch", lambda *_: answer)
     with pytest.raises(HostError, match=said):
         live_programs.run(ADDRESS, "/metrics", Endpoint())

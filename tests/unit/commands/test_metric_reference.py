@@ -17,7 +17,7 @@ from probed.exporter.self_metrics import http
 from probed.exporter.self_metrics.metric import families
 from probed.exporter.self_metrics.process import Process
 from probed.exporter.self_metrics.tables import ALL, OF_SNAPSHOT
-from probed.ipc.manifest import WebStatus
+from probed.ipc.exporter_messages import WebStatus
 from support.unit.snapshots import snapshot_of
 
 ROOT = Path(__file__).parents[3]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from probed.exporter.self_metrics.metric import Samples, SelfMetric
 from probed.exporter.self_metrics.stats import ProbeNumbers, WorkNumbers
-from probed.ipc.manifest import Status, WebStatus
+from probed.ipc.exporter_messages import Status, WebStatus
 
 _UNKNOWN = Status(probes=(), bcc_version="", reload_successful=False, reload_success_time=0.0, exporter_restarts=0)
 """Before the supervisor's first status."""

@@ -604,7 +604,7 @@ from probed.exporter.self_metrics.process import Process
 from probed.exporter.self_metrics.stats import WorkNumbers
 from probed.exporter.self_metrics.tables import OF_SNAPSHOT
 from probed.exporter.http_server.server import Server
-from probed.ipc.manifest import ProbeStatus, Status
+from probed.ipc.exporter_messages import ProbeStatus, Status
 
 logging.basicConfig(level=logging.DEBUG)
 probes = (ProbeStatus("p", "d", False, "verifier", "<é>", {}),)

@@ -25,7 +25,7 @@ from probed.exporter.self_metrics.process import Process
 from probed.exporter.self_metrics.stats import LOSS_REASONS, ProbeNumbers, WorkNumbers
 from probed.exporter.self_metrics.tables import OF_SNAPSHOT
 from probed.exporter.series.table import SeriesUsage
-from probed.ipc.manifest import ProbeStatus, Status, WebStatus
+from probed.ipc.exporter_messages import ProbeStatus, Status, WebStatus
 from support.unit.snapshots import BUILD
 from support.unit.snapshots import series as _series
 
