@@ -32,19 +32,18 @@ from probed.exporter.http_server.messages import REASONS, text
 from probed.exporter.http_server.policy import OpenPolicy
 from probed.exporter.http_server.token_bucket import TokenBucket
 from probed.exporter.http_server.transport import WouldBlock
-from probed.ipc.channel import Channel, Closed, Message
-from probed.ipc.loader_messages import Failure, Files, LoadRequest, Settings, Wanted
-from probed.ipc.manifest import Field, LoadedProbe, Pulse, Record, Start, Status
+from probed.ipc.channel import Channel, Closed
+from probed.ipc.exporter_messages import FROM_EXPORTER, TO_EXPORTER
+from probed.ipc.loader_messages import FROM_LOADER, TO_LOADER
+from probed.ipc.manifest import Field, Record
 from probed.schema import strict_yaml as yamltext
 from probed.schema import structure as shape
 from probed.webconfig.file import WebConfiguration
-from probed.webconfig.settings import WebSettings, WebSummary
+from probed.webconfig.settings import WebSettings
 
 ROOT = Path(__file__).parents[2]
 RING_BYTES = 4096
-MESSAGES = (
-    LoadedProbe, Status, Start, Pulse, LoadRequest, Settings, Wanted, Failure, Files, WebSettings, WebSummary,
-)  # fmt: skip
+MESSAGES: tuple[type, ...] = (*TO_EXPORTER, *FROM_EXPORTER, *TO_LOADER, *FROM_LOADER, WebSettings)
 
 HTTP_CONFIGURATION = """\
 tls_config: {ca_file: a.pem, cert_file: b.pem, key_file: c.pem, server_name: d, insecure_skip_verify: false}
@@ -117,14 +116,18 @@ def test_http_configurations(written: str) -> None:
         yamltext.parse(HttpConfiguration, written, "http.yaml")
 
 
+def packed(kind: type, data: Any) -> bytes:
+    return json.dumps({"kind": kind.__name__, "data": data}).encode()
+
+
 @some
-@given(st.one_of(st.binary(), json_data.map(lambda data: json.dumps({"kind": "x", "data": data}).encode())))
+@given(st.one_of(st.binary(), st.builds(packed, st.sampled_from(MESSAGES), json_data)))
 def test_packets(packet: bytes) -> None:
-    ours, theirs = Channel.pair()
+    ours, theirs = Channel[object, object].pair(MESSAGES)
     with theirs:
         theirs.send(packet)
-        with suppress(ValueError, Closed):
-            assert isinstance(ours.receive(), Message)
+        with suppress(ValueError, Closed, DeclarationError):
+            assert isinstance(ours.receive().message, MESSAGES)
     ours.close()
 
 
@@ -212,6 +215,7 @@ head = st.lists(
         st.binary(max_size=64),
         st.sampled_from([
             b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: ",
+            b"GET http://x:1/a?b HTTP/1.1\r\nHost: x\r\n\r\n", b"\r", b"\n",
             b"5\r\n\r\n",
             b"\r\n", b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n", b"Expect: 100-continue\r\n",
             b"HTTP/1.1", b"CONNECT x:1 ", b"Upgrade: h2c\r\n", b"X: " + 5000 * b"a", b"0\r\n\r\n", b"ffffffffff\r\n",
@@ -258,10 +262,10 @@ def test_header_values(accept: str, other: str) -> None:
 @some
 @given(st.lists(st.integers(0, 3), max_size=20))
 def test_packets_that_are_cut_short(sizes: list[int]) -> None:
-    ours, theirs = Channel.pair()
+    ours, theirs = Channel[object, object].pair(MESSAGES)
     with theirs:
         for size in sizes:
-            theirs.send(b'{"kind":"x","data":null}'[:size] or b"{")
+            theirs.send(b'{"kind":"Serve","data":null}'[:size] or b"{")
         theirs.shutdown(socket.SHUT_WR)
         for _ in sizes:
             with suppress(ValueError):

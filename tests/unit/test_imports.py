@@ -51,8 +51,10 @@ PURE = {
     "exporter.series.shown_rows",
     "exporter.series.table",
     "exporter.series.values",
+    "ipc.exporter_messages",
     "ipc.loader_messages",
     "ipc.manifest",
+    "ipc.message",
     "loader.btf.equivalence",
     "loader.headers.c_names",
     "loader.resolve",
@@ -64,6 +66,7 @@ PURE = {
     "webconfig.file",
     "webconfig.listen_address",
     "webconfig.options",
+    "webconfig.pem",
     "webconfig.settings",
 }
 """Modules without side effects: no files, no processes, no sockets, no system calls."""

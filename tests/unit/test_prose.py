@@ -30,7 +30,6 @@ EXEMPT: Final[dict[str, str]] = {
     "tests/unit/client": "web",
     "tests/unit/commands": "commands",
     "tests/unit/config": "config",
-    "tests/unit/deploy": "docs",
     "tests/unit/exporter": "core",
     "tests/unit/ipc": "process",
     "tests/unit/linux": "process",

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from probed.errors import DeclarationError
 from probed.ipc import manifest
+from probed.ipc.exporter_messages import ProbeStatus, Status
 from probed.schema import structure
 from probed.schema.structure import Fault, Given, Key, Rule, Source
 
@@ -98,7 +99,7 @@ def test_an_object_knows_its_key_path_and_the_root_its_source() -> None:
         ({"leaves": {"b": {"size": 2.0}}}, "leaves.b.size", "expected an integer, found the number 2.0"),
         ({"leaves": {"b": {"size": 2, "tags": "x"}}}, "leaves.b.tags", "expected a list, found the text 'x'"),
         ({"leaves": {"b": {"size": 2, "tags": ["x", "x"]}}}, "leaves.b.tags.1", "there twice"),
-        ({"leaves": {"b": {}}}, "leaves.b.size", "this key is missing; it is required: How large it is."),
+        ({"leaves": {"b": {}}}, "leaves.b.size", "this required key is missing: How large it is."),
         ({"codes": {"007": "x"}}, "codes.007", "expected an integer, found the text '007'"),
         ({"best": {"size": 2, "tag": []}}, "best.tag", "unknown key; did you mean 'tags'?"),
         ({"options": {"x": 1}}, "options.x", "unknown key; the keys here are colour"),
@@ -175,10 +176,10 @@ PROBES = st.builds(
     fd_names=st.lists(NAMES, max_size=2).map(tuple),
 )
 STATUSES = st.builds(
-    manifest.Status,
+    Status,
     probes=st.lists(
         st.builds(
-            manifest.ProbeStatus,
+            ProbeStatus,
             NAMES,
             NAMES,
             st.booleans(),
@@ -195,7 +196,7 @@ STATUSES = st.builds(
 
 
 @given(PROBES | STATUSES)
-def test_what_goes_through_json_comes_back_equal(sent: manifest.LoadedProbe | manifest.Status) -> None:
+def test_what_goes_through_json_comes_back_equal(sent: manifest.LoadedProbe | Status) -> None:
     text = json.dumps(structure.to_data(sent), allow_nan=False)
     assert structure.build(type(sent), json.loads(text), Source("manifest")) == sent
 
