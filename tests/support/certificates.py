@@ -41,7 +41,7 @@ class Authority:
         """Sign a certificate with Subject Alternative Names such as ``DNS:localhost`` and ``IP:127.0.0.1``."""
         made = Signed(self.folder / f"{name}.pem", self.folder / f"{name}.key")
         request, extensions = self.folder / f"{name}.csr", self.folder / f"{name}.ext"
-        extensions.write_text(f"subjectAltName={','.join(sans)}\n" if sans else "")
+        extensions.write_bytes(f"subjectAltName={','.join(sans)}\n".encode(errors="surrogateescape") if sans else b"")
         _openssl("req", "-newkey", *key, "-nodes", "-subj", f"/CN={name}", "-keyout", made.key, "-out", request)
         _openssl(
             "x509", "-req", "-days", "1", "-in", request, "-CA", self.certificate, "-CAkey", self._key,

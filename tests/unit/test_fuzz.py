@@ -215,6 +215,7 @@ head = st.lists(
         st.binary(max_size=64),
         st.sampled_from([
             b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: ",
+            b"GET http://x:1/a?b HTTP/1.1\r\nHost: x\r\n\r\n", b"\r", b"\n",
             b"5\r\n\r\n",
             b"\r\n", b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n", b"Expect: 100-continue\r\n",
             b"HTTP/1.1", b"CONNECT x:1 ", b"Upgrade: h2c\r\n", b"X: " + 5000 * b"a", b"0\r\n\r\n", b"ffffffffff\r\n",

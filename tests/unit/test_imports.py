@@ -66,6 +66,7 @@ PURE = {
     "webconfig.file",
     "webconfig.listen_address",
     "webconfig.options",
+    "webconfig.pem",
     "webconfig.settings",
 }
 """Modules without side effects: no files, no processes, no sockets, no system calls."""
