@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: flags as Prometheus' own programs have them.
+"""The command line, with the flags of Prometheus' own programs.
 
-Turns every error that probed knows into its text on standard error and exit status 1.
+Prints the text of every ProbedError on standard error, and returns exit status 1.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Does not ask how wide the terminal is: that would keep shutil and its compressors in the supervisor's memory."""
+    """A parser with a fixed width: argparse would import shutil and keep its compressors in the supervisor's memory."""
 
     def __init__(self, prog: str | None = None, **more: Any) -> None:
         more["formatter_class"] = partial(argparse.HelpFormatter, width=HELP_WIDTH)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `probed doctor` says, as data and as text. Pure.
+"""The report of `probed doctor`, as data and as text. Pure.
 
-The names of keys and checks stay as they are: scripts read the JSON, whose schema is config/schema/doctor.schema.json.
+Names of keys and checks are an interface: scripts read the JSON, with the schema config/schema/doctor.schema.json.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class ProbeCheck:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that was found."""
+    """The report."""
 
     version: Annotated[str, "The version of probed."]
     status: Annotated[Status, "The worst of all."]
@@ -59,13 +59,13 @@ class Report:
 
 
 def worst(statuses: list[Status]) -> Status:
-    """Return the worst of some."""
+    """Return the worst status."""
     order: list[Status] = ["failure", "warning", "ok"]
     return next((status for status in order if status in statuses), "ok")
 
 
 def render(report: Report) -> str:
-    """Return the report as text of at most `WIDTH` columns, but for words that are longer."""
+    """Format the report in lines of at most `WIDTH` columns; a longer word has a line of its own."""
     lines = [line for check in report.checks for line in _check(check)]
     lines += [line for probe in report.probes for line in _probe(probe)]
     every = [*(each.status for each in report.checks), *(each.status for each in report.probes)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the facts mean for probed: each ok, a warning or a failure, and what to do about it. Pure."""
+"""Rules of `probed doctor`: each fact is ok, a warning or a failure, with a remedy. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from probed.commands.doctor.report import Attachment, Check, ProbeCheck, Report,
 from probed.config import base_units
 
 SLOW_CLOCKS = ("hpet", "acpi_pm", "refined-jiffies", "jiffies", "pit")
-"""A reading of these takes a microsecond or more, or tells no less than milliseconds."""
+"""Clock sources whose reading takes a microsecond or more, or has a resolution of milliseconds."""
 
 LONGEST_QUOTE = 200
 """Characters of an answer that the report quotes."""
@@ -24,7 +24,7 @@ Found = tuple[Status, str, str]
 
 
 def diagnose(facts: Facts) -> Report:
-    """Judge everything."""
+    """Apply all rules."""
     checks = tuple(Check(name, *rule(facts)) for name, rule in _RULES.items())
     probes = tuple(_probe(facts, name, programs) for name, programs in (facts.configuration.programs or {}).items())
     every = [*(each.status for each in checks), *(each.status for each in probes)]
@@ -196,7 +196,7 @@ def _daemon(facts: Facts) -> Found:
 
 
 def _first_line(text: str) -> str:
-    """Return the beginning of an answer, which may be another program's."""
+    """Return the first line of an answer, shortened: the answer may be another program's."""
     line = text.strip().partition("\n")[0]
     return line if len(line) <= LONGEST_QUOTE else f"{line[:LONGEST_QUOTE]}…"
 
@@ -251,4 +251,4 @@ _RULES: Mapping[str, Callable[[Facts], Found]] = {
     "daemon": _daemon,
     "loading": _loading,
 }
-"""In the order of the screen."""
+"""Rules in the order of the report."""
