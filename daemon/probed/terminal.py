@@ -56,7 +56,10 @@ def _print(text: str, stream: TextIO | None) -> None:
 
 
 def run(command: Callable[[], int]) -> int:
-    """Run a command and return the exit status: 141 after the reader of a pipe has left, 1 after a failed write."""
+    """Run a command; return the exit status.
+
+    141 after the reader of a pipe has left, 1 after a failed write, else the command's own.
+    """
     try:
         return command()
     except OutputError as error:

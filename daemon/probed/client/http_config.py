@@ -23,8 +23,8 @@ from probed.schema.structure import Fault, Given, Rule, Source
 def _verified(skipped: bool) -> bool:
     if skipped:
         raise ValueError(
-            "whoever answers would be told the password; leave it out: without ca_file the certificate is to be the "
-            "one that the site's web configuration names"
+            "any server would get the password; leave the key out: without ca_file the client expects the certificate "
+            "of the site's web configuration"
         )
     return skipped
 
@@ -34,9 +34,9 @@ class TlsClient:
     """TLS; paths are relative to the configuration file."""
 
     ca_file: Annotated[Line | None, "Authorities that the daemon's certificate is verified against."] = None
-    cert_file: Annotated[Line | None, "The certificate to show."] = None
+    cert_file: Annotated[Line | None, "The client's certificate."] = None
     key_file: Annotated[Line | None, "Its private key."] = None
-    server_name: Annotated[Line | None, "The name in the daemon's certificate, where that is not the address."] = None
+    server_name: Annotated[Line | None, "The name in the daemon's certificate, where another than the address."] = None
     insecure_skip_verify: Annotated[bool, "Refused.", Rule(_verified)] = False
 
     def check(self) -> Iterator[Fault]:
@@ -64,8 +64,8 @@ class HttpConfiguration:
     """The client's configuration file."""
 
     source: Given[Source]
-    tls_config: Annotated[TlsClient | None, "TLS, where the site's own files do not tell of it."] = None
-    basic_auth: Annotated[BasicAuth | None, "Who asks."] = None
+    tls_config: Annotated[TlsClient | None, "TLS, where the site's own files do not configure it."] = None
+    basic_auth: Annotated[BasicAuth | None, "The user."] = None
 
     def path(self, name: str) -> str:
         """Return a path of the file as a path that can be opened."""

@@ -81,11 +81,11 @@ def _page(address: Address, path: str, endpoint: Endpoint) -> str:
     if answer is None:
         raise HostError(f"no daemon answers at {address}: start it, or name its address with --web.listen-address")
     if answer.status == 401:
-        raise HostError(f"the daemon at {address} wants a password: name one in basic_auth of --http.config.file")
+        raise HostError(f"the daemon at {address} demands a password: name one in basic_auth of --http.config.file")
     if answer.status != 200:
         found = f"status {answer.status}" if answer.status else answer.text[:LONGEST_QUOTE]
         raise HostError(
-            f"{address}{path} is not a page of metrics that can be read ({found}); where it wants TLS or a client's "
+            f"{address}{path} is no readable metrics page ({found}); where the daemon demands TLS or a client's "
             "certificate, name them in tls_config of --http.config.file"
         )
     return answer.text
@@ -112,7 +112,7 @@ def _program(labels: Mapping[str, str], values: Mapping[tuple[str, str], float])
 
 
 def code(program: int) -> Code:
-    """Return a program's code from the kernel. Raises OSError: EPERM without CAP_SYS_ADMIN, ENOENT for an unknown id."""
+    """Return a program's code. Raises OSError: EPERM without CAP_SYS_ADMIN, ENOENT for an unknown id."""
     fd = bpf.program_fd(program)
     try:
         kind, _, _, jited, translated = bpf.object_info(fd, _INFO)
@@ -148,6 +148,6 @@ def _times(program: LiveProgram) -> tuple[str, str, str]:
 def notes(programs: Sequence[LiveProgram], codes: dict[int, Code], unknown: str) -> Iterator[str]:
     """Yield a note for each kind of missing value, with the remedy."""
     if len(codes) < len(programs):
-        yield f"type, instructions and jited bytes: {unknown}; the kernel tells them to CAP_SYS_ADMIN: run this as root"
+        yield f"type, instructions and jited bytes: {unknown}; the kernel demands CAP_SYS_ADMIN: run as root"
     if all(program.runs is None for program in programs):
-        yield "runs and seconds: the kernel counts none; as root: sysctl kernel.bpf_stats_enabled=1"
+        yield "runs and seconds: the kernel counts none; run as root: sysctl kernel.bpf_stats_enabled=1"

@@ -70,7 +70,7 @@ def test_a_password_stands_in_a_file(tmp_path: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("tls_config: {insecure_skip_verify: true}", "http.yaml:1: tls_config.insecure_skip_verify: whoever answers"),
+        ("tls_config: {insecure_skip_verify: true}", "http.yaml:1: tls_config.insecure_skip_verify: any server"),
         ("tls_config: {cert_file: a.pem}", "'cert_file' and 'key_file' belong together"),
         ("basic_auth: {username: ann}", "one of 'password' and 'password_file'"),
         ("basic_auth: {username: ann, password: a, password_file: b}", "one of 'password' and 'password_file'"),

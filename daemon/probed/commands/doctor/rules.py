@@ -17,7 +17,7 @@ SLOW_CLOCKS = ("hpet", "acpi_pm", "refined-jiffies", "jiffies", "pit")
 LONGEST_QUOTE = 200
 """Characters of an answer that the report quotes."""
 
-_WHO_ASKS = "does it want TLS, or a client's certificate (tls_config of --http.config.file)"
+_CREDENTIALS = "does the daemon demand TLS or a client's certificate (tls_config of --http.config.file)"
 
 Found = tuple[Status, str, str]
 """Status, value, remedy."""
@@ -54,7 +54,7 @@ def _bcc(facts: Facts) -> Found:
     compiler = facts.compiler
     if compiler.error:
         return "failure", "BCC cannot be used", compiler.error
-    return "ok", f"{compiler.version} ({', '.join(compiler.libraries) or 'libraries not told'})", ""
+    return "ok", f"{compiler.version} ({', '.join(compiler.libraries) or 'unknown libraries'})", ""
 
 
 def _python(facts: Facts) -> Found:
@@ -73,7 +73,7 @@ def _capabilities(facts: Facts) -> Found:
     have = f"user '{facts.user}' has {', '.join(facts.capabilities) or 'none that matters'}"
     if facts.may_load:
         return "ok", have, ""
-    remedy = "to have that tried too, run 'probed doctor' as root; the service has both of its own"
+    remedy = "run 'probed doctor' as root to load the probes too; the service has both capabilities"
     return "warning", f"{have}; no probe was loaded here, which takes CAP_BPF and CAP_PERFMON", remedy
 
 
@@ -85,14 +85,14 @@ def _lockdown(facts: Facts) -> Found:
         case "integrity":
             return "ok", "integrity: programs may read what they need", ""
         case mode:
-            return "ok", mode or "the kernel has none, or does not show it", ""
+            return "ok", mode or "the kernel has no lockdown, or does not show the mode", ""
 
 
 def _sysctl(name: str, meaning: Callable[[str], Found]) -> Callable[[Facts], Found]:
     def rule(facts: Facts) -> Found:
         value = facts.sysctls[name]
         if value is None:
-            return "ok", "not told here", ""
+            return "ok", "unknown here", ""
         return meaning(value)
 
     return rule
@@ -113,7 +113,7 @@ def _statistics(value: str) -> Found:
             "0: run times of programs are not counted (sysctl kernel.bpf_stats_enabled=1 does, at some cost)",
             "",
         )
-    return "ok", f"{value}: probed_program_run_seconds_total tells what programs cost", ""
+    return "ok", f"{value}: probed_program_run_seconds_total shows the cost of programs", ""
 
 
 def _jit(value: str) -> Found:
@@ -152,17 +152,17 @@ def _map_access(facts: Facts) -> Found:
     if facts.maps_for_bpf_only:
         return (
             "warning",
-            "maps are for CAP_BPF only, so the exporter keeps that",
-            "a kernel from Linux 5.19 on needs it not",
+            "only CAP_BPF reads maps, so the exporter keeps this capability",
+            "Linux 5.19 and later do not need this",
         )
     return "ok", "the exporter reads maps without any capability", ""
 
 
 def _clock(facts: Facts) -> Found:
     source = facts.clocks.source
-    value = f"{source or 'source not told'}; slept {facts.clocks.slept:.0f} s since the boot"
+    value = f"{source or 'unknown source'}; slept {facts.clocks.slept:.0f} s since the boot"
     if source in SLOW_CLOCKS:
-        return "warning", f"{value}: every event that tells a time is slow", "see dmesg for why the kernel left tsc"
+        return "warning", f"{value}: every event with a time is slow", "see dmesg for why the kernel left tsc"
     return "ok", value, ""
 
 
@@ -176,23 +176,23 @@ def _configuration(facts: Facts) -> Found:
 def _daemon(facts: Facts) -> Found:
     answer = facts.answer
     if answer is None:
-        return "ok", "none answers where the configuration says", ""
+        return "ok", "no daemon answers at the configured address", ""
     said = _first_line(answer.text)
     match answer.status:
         case 200:
             return "ok", f"runs and is ready: {said}", ""
         case 503:
-            return "failure", f"runs and is not ready: {said}", "its log tells more: journalctl -u probed"
+            return "failure", f"runs and is not ready: {said}", "see the log: journalctl -u probed"
         case 0:
             return (
                 "warning",
-                f"something answers, but not to us: {said}",
-                f"{_WHO_ASKS}, or is it another program (ss -ltnp)?",
+                f"the port answers without HTTP: {said}",
+                f"{_CREDENTIALS}, or is it another program (ss -ltnp)?",
             )
         case 401:
-            return "warning", "runs, and wants a password", "name the password in basic_auth of --http.config.file"
+            return "warning", "runs, and demands a password", "name the password in basic_auth of --http.config.file"
         case status:
-            return "warning", f"something answers with status {status}", "is it another program? see ss -ltnp"
+            return "warning", f"the port answers with status {status}", "is it another program? see ss -ltnp"
 
 
 def _first_line(text: str) -> str:
@@ -227,7 +227,7 @@ def _probe(facts: Facts, name: str, programs: Mapping[str, str]) -> ProbeCheck:
         return ProbeCheck(name, "failure", tried, *failure, attachments)
     status = worst([each.status for each in attachments])
     reason = "attach_point" if status == "failure" else ""
-    text = "this kernel lacks an attach point; 'probed check --host' tells near names" if reason else ""
+    text = "this kernel lacks an attach point; 'probed check --host' lists near names" if reason else ""
     return ProbeCheck(name, status, tried, reason, text, attachments)
 
 
