@@ -22,10 +22,10 @@ import pytest
 import yaml
 
 from probed.ipc import manifest
+from probed.ipc.exporter_messages import ProbeStatus, Status
+from probed.ipc.exporter_messages import Start as Starting
 from probed.ipc.loader_messages import Files
-from probed.ipc.loader_process import Held, Hook, Loading, Reading, Result, wait
-from probed.ipc.manifest import ProbeStatus, Status
-from probed.ipc.manifest import Start as Starting
+from probed.ipc.loader_process import Held, Hook, Loading, Result, SiteRead, wait
 from probed.supervisor.exporter_process import Exporting
 from probed.supervisor.hooks import Hooks
 from probed.supervisor.systemd.fdstore import Store
@@ -55,7 +55,7 @@ def load(folder: Path, hooks: Hooks) -> list[Held]:
     held = []
     while not loading.done:
         match wait(loading):
-            case Reading() as reading:
+            case SiteRead() as reading:
                 loading.load([wanted.request for wanted in reading.wanted.values()], "attach", {})
             case Hook() as hook:
                 hooks.add(hook)

@@ -16,14 +16,25 @@ import logging
 import os
 import select
 import threading
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
+from typing import assert_never
 
 from probed.exporter.collector import Collection
 from probed.exporter.heartbeat import Heart
-from probed.ipc.channel import Channel, Message, Starved
-from probed.ipc.manifest import LoadedProbe, Status
-from probed.schema import structure as shape
+from probed.ipc.channel import Channel, Packet, Starved
+from probed.ipc.exporter_messages import (
+    AddProbe,
+    FromExporter,
+    NewWebSettings,
+    ReloadEnded,
+    RemoveProbe,
+    Serve,
+    Start,
+    Status,
+    Stop,
+    ToExporter,
+)
+from probed.ipc.manifest import LoadedProbe
 
 LOG = logging.getLogger("exporter")
 
@@ -35,18 +46,22 @@ HELD_UP_SECONDS = 0.05
 """Seconds between two drains while a record that is not submitted yet holds up a ring."""
 
 
+def _refuse(packet: Packet[ToExporter]) -> None:
+    raise ValueError(f"the supervisor sent a message of kind '{type(packet.message).__name__}'")
+
+
 class Loop:
     """Owns the epoll set: the supervisor's channel, one ring for each probe that has one, and an eventfd."""
 
     def __init__(
         self,
-        channel: Channel,
+        channel: Channel[FromExporter, ToExporter],
         collection: Collection,
         heart: Heart,
-        others: Mapping[str, Callable[[Message], None]] = MappingProxyType({}),
+        on_other: Callable[[Packet[ToExporter]], None] = _refuse,
     ) -> None:
-        """Obey the supervisor's orders; `others` are those that do not concern the collection, by kind."""
-        self._others = others
+        """Obey the supervisor's messages; `on_other` gets those that do not concern the collection."""
+        self._on_other = on_other
         self._heart = heart
         self._channel = channel
         self._collection = collection
@@ -96,50 +111,40 @@ class Loop:
 
     def _hear(self) -> None:
         try:
-            message = self._channel.receive()
+            packet = self._channel.receive()
         except Starved as starved:
-            message = starved.message  # only a probe comes with descriptors, and misses them
-        self._obey(message)
+            packet = Packet(starved.message, ())  # a probe without its descriptors, which `Collection.add` leaves out
+        self._obey(packet)
 
-    def _obey(self, message: Message) -> None:
-        order: Callable[[Message], None] | None = {
-            "probe": self._add,
-            "remove": self._remove,
-            "status": self._take_status,
-            "serve": self._serve,
-            "stop": self._stop,
-            **self._others,
-        }.get(message.kind)
-        if order is None:
-            raise ValueError(f"the supervisor sent a message of kind '{message.kind}'")
-        order(message)
+    def _obey(self, packet: Packet[ToExporter]) -> None:
+        match packet.message:
+            case AddProbe(probe):
+                self._add(probe, packet.fds)
+            case RemoveProbe(name):
+                self._forget_ring(name)
+                self._collection.remove(name)
+            case Status() as status:
+                self._collection.status = status
+                self._heart.hasten()
+            case Serve():
+                self._may_serve = True
+            case Stop():
+                self._stopping = True
+            case Start() | NewWebSettings() | ReloadEnded():
+                self._on_other(packet)
+            case never:
+                assert_never(never)
 
-    def _add(self, message: Message) -> None:
-        loaded = shape.build(LoadedProbe, message.data, shape.Source("the supervisor's message"))
+    def _add(self, loaded: LoadedProbe, fds: tuple[int, ...]) -> None:
         self._forget_ring(loaded.name)
-        ring = self._collection.add(loaded, dict(zip(loaded.fd_names, message.fds, strict=False)))
+        ring = self._collection.add(loaded, dict(zip(loaded.fd_names, fds, strict=False)))
         if ring is not None:
             # Edge-triggered: woken by a program's wake-up at the fill mark, not by every event that waits.
             self._epoll.register(ring, select.EPOLLIN | select.EPOLLET)
             self._rings[loaded.name] = ring
-
-    def _remove(self, message: Message) -> None:
-        name = str(message.data)
-        self._forget_ring(name)
-        self._collection.remove(name)
 
     def _forget_ring(self, name: str) -> None:
         """Take a ring out of the epoll set: its closing does not, for the supervisor has it open too."""
         ring = self._rings.pop(name, None)
         if ring is not None:
             self._epoll.unregister(ring)
-
-    def _take_status(self, message: Message) -> None:
-        self._collection.status = shape.build(Status, message.data, shape.Source("the supervisor's message"))
-        self._heart.hasten()
-
-    def _serve(self, _: Message) -> None:
-        self._may_serve = True
-
-    def _stop(self, _: Message) -> None:
-        self._stopping = True

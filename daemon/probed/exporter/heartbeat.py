@@ -15,9 +15,8 @@ from typing import Protocol
 from probed.exporter.collector import Collection
 from probed.exporter.self_metrics.stats import ProbeNumbers
 from probed.ipc.channel import Channel
-from probed.ipc.manifest import Pulse
+from probed.ipc.exporter_messages import FromExporter, Pulse, ToExporter
 from probed.log import MessageId
-from probed.schema import structure as shape
 
 LOG = logging.getLogger("exporter")
 
@@ -41,7 +40,7 @@ class Heart:
 
     def __init__(
         self,
-        channel: Channel,
+        channel: Channel[FromExporter, ToExporter],
         collection: Collection,
         server: Serving,
         seconds: float,
@@ -75,7 +74,7 @@ class Heart:
         self._losses.tell(numbers)
         series = sum(usage.series for each in numbers for usage in each.usages)
         lost = sum(sum(each.lost.values()) for each in numbers)
-        self._channel.send("pulse", shape.to_data(Pulse(self._collection.status is not None, series, lost)))
+        self._channel.send(Pulse(self._collection.status is not None, series, lost))
 
 
 class Losses:

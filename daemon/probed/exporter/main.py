@@ -1,13 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the exporter is made of, and its way from the first message to the last.
 
-`__main__` imports it and calls `main`.
-
-The first message is ``start`` (a Start; fds: the supervisor's statm, the WebSettings if there are any, then the
-listening sockets). Then come ``probe`` (a LoadedProbe, with its ring, stats and maps), ``remove`` (a name), ``status``
-(a Status), ``serve`` once all that is known so far has been told, ``web`` (newer WebSettings), ``reloaded`` (what was
-wrong), ``stop``. It says ``pulse`` (a Pulse) now and then while it moves, ``failed`` (text) when it cannot serve,
-``reload`` when it was asked for that, and ``stopped`` (text) after the last drain.
+`__main__` imports it and calls `main`. `ipc.exporter_messages` has the messages.
 """
 
 from __future__ import annotations
@@ -21,7 +15,7 @@ import socket
 import sys
 
 from probed import __version__, log
-from probed.errors import HostError
+from probed.errors import DeclarationError, HostError
 from probed.exporter.collector import Collection
 from probed.exporter.drain_loop import Loop
 from probed.exporter.exposition.family import Family
@@ -34,16 +28,31 @@ from probed.exporter.pages.reload_requests import ReloadRequests
 from probed.exporter.seccomp_filter import confine
 from probed.exporter.self_metrics import http
 from probed.exporter.self_metrics.daemon import Build
+from probed.exporter.self_metrics.metric import families
 from probed.exporter.self_metrics.process import Process
 from probed.ipc import manifest
-from probed.ipc.channel import Channel, Closed, Message
-from probed.ipc.manifest import Start
+from probed.ipc.channel import Channel, Closed, Packet
+from probed.ipc.exporter_messages import (
+    TO_EXPORTER,
+    CannotServe,
+    FromExporter,
+    NewWebSettings,
+    ReloadEnded,
+    RequestReload,
+    Start,
+    Stopped,
+    ToExporter,
+)
 from probed.linux import memfd, privilege
 from probed.linux.cpus import possible_cpus
 from probed.schema import structure as shape
 from probed.webconfig.settings import WebSettings
 
 LOG = logging.getLogger("exporter")
+
+SupervisorChannel = Channel[FromExporter, ToExporter]
+
+_OTHER_VERSION = "supervisor and exporter are of different versions: probed was upgraded while it ran; restart it"
 
 MACHINES = ("x86_64",)
 """Where loads are ordered, as `ring` needs it."""
@@ -53,20 +62,20 @@ class Exporter:
     """What the process is made of, wired together; `serve` runs it to its end."""
 
     def __init__(
-        self, channel: Channel, start: Start, statm: int, web: int | None, listeners: list[socket.socket]
+        self, channel: SupervisorChannel, start: Start, statm: int, web: int | None, listeners: list[socket.socket]
     ) -> None:
         build = Build(__version__, sys.version.split()[0], "", os.uname().release)
         self._start = start
         self._channel = channel
         self._collection = Collection(build, Process(start.start_time), possible_cpus(), statm)
-        self._reloads = ReloadRequests(lambda: channel.send("reload", None))
+        self._reloads = ReloadRequests(lambda: channel.send(RequestReload()))
         reload = self._reloads.reload if start.web.enable_lifecycle else None
         application = Application(start.web.telemetry_path, self.scrape, self.readiness, self.landing, reload)
         self._server = Server(listeners, application, start.web)
         if web is not None:
             self._server.configure(_web_settings(web))
         heart = Heart(channel, self._collection, self._server, start.pulse_seconds)
-        self._loop = Loop(channel, self._collection, heart, {"web": self._reconfigure, "reloaded": self._reloaded})
+        self._loop = Loop(channel, self._collection, heart, self._on_message)
 
     def serve(self) -> str:
         """Serve until the supervisor says stop; return the sums of the last drain as text."""
@@ -79,16 +88,19 @@ class Exporter:
         lost = sum(sum(probe.lost.values()) for probe in totals)
         return f"{delivered} events delivered, {lost} lost"
 
-    def _reconfigure(self, message: Message) -> None:
-        (fd,) = message.fds
-        self._server.configure(_web_settings(fd))
-
-    def _reloaded(self, message: Message) -> None:
-        self._reloads.ended(str(message.data))
+    def _on_message(self, packet: Packet[ToExporter]) -> None:
+        match packet.message:
+            case NewWebSettings():
+                (fd,) = packet.fds
+                self._server.configure(_web_settings(fd))
+            case ReloadEnded(fault):
+                self._reloads.ended(fault)
+            case other:
+                raise ValueError(f"the supervisor sent a message of kind '{type(other).__name__}'")
 
     def scrape(self, scraper: Peer | None) -> list[Family]:
         """Return the families of this moment, for a scraper's connection or for another client (None)."""
-        return [*self._collection.scrape(scraper), *http.families(self._server.stats())]
+        return [*self._collection.scrape(scraper), *families(http.METRICS, self._server.stats())]
 
     def readiness(self) -> str:
         """Return why a scrape would not tell the truth yet, "" when it does."""
@@ -121,15 +133,15 @@ def _web_settings(fd: int) -> WebSettings:
     return shape.build(WebSettings, json.loads(data), shape.Source("the web configuration's memory"))
 
 
-def _start(channel: Channel) -> tuple[Start, int, int | None, list[socket.socket]]:
-    message = channel.receive()
-    start = shape.build(Start, message.data, shape.Source("the supervisor's message"))
-    if start.version != manifest.VERSION:
-        raise HostError(
-            f"supervisor and exporter are of different versions ({start.version}, {manifest.VERSION}): "
-            "probed was upgraded while it ran; restart it"
-        )
-    statm, *rest = message.fds
+def _start(channel: SupervisorChannel) -> tuple[Start, int, int | None, list[socket.socket]]:
+    try:
+        packet = channel.receive()
+    except (ValueError, DeclarationError) as error:
+        raise HostError(f"{_OTHER_VERSION}: {error}") from error
+    start = packet.message
+    if not isinstance(start, Start) or start.version != manifest.VERSION:
+        raise HostError(_OTHER_VERSION)
+    statm, *rest = packet.fds
     web = rest.pop(0) if start.web.config_file else None
     return start, statm, web, [socket.socket(fileno=fd) for fd in rest]
 
@@ -147,7 +159,7 @@ def main(fd: int) -> int:
     # Both reach every process of a terminal or of a systemd unit: the supervisor says when the last drain is.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    channel = Channel(socket.socket(fileno=fd))
+    channel = SupervisorChannel(socket.socket(fileno=fd), TO_EXPORTER)
     start, statm, web, listeners = _start(channel)
     if web is not None:
         importlib.import_module(
@@ -160,9 +172,9 @@ def main(fd: int) -> int:
         _give_up_privilege(start)
         exporter = Exporter(channel, start, statm, web, listeners)
         confine()
-        channel.send("stopped", exporter.serve())
+        channel.send(Stopped(exporter.serve()))
     except HostError as error:
-        channel.send("failed", str(error))
+        channel.send(CannotServe(str(error)))
         return 1
     except Closed:
         LOG.warning("the supervisor has gone, so the exporter ends too")

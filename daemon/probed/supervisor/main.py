@@ -16,8 +16,9 @@ from probed import log
 from probed.errors import ConfigurationError, HostError, LoadError
 from probed.ipc import manifest
 from probed.ipc.child_process import why_not
-from probed.ipc.loader_process import Held, Hook, Loading, Reading, Refused, Result, wait
-from probed.ipc.manifest import Start, Status
+from probed.ipc.exporter_messages import Start, Status
+from probed.ipc.loader_messages import Refused
+from probed.ipc.loader_process import Held, Hook, Loading, Result, SiteRead, wait
 from probed.linux import privilege
 from probed.log import MessageId
 from probed.supervisor import listeners
@@ -30,7 +31,7 @@ from probed.supervisor.signals import Signals
 from probed.supervisor.systemd import listen_fds as passed
 from probed.supervisor.systemd.fdstore import Store
 from probed.supervisor.systemd.notify import Notices, sender, status_line, watchdog_seconds
-from probed.supervisor.web_config_watcher import Web
+from probed.supervisor.web_config_watcher import WebConfigWatcher
 
 LOG = logging.getLogger("supervisor")
 
@@ -68,20 +69,20 @@ class Daemon:
         self._started = False
         self._stopping = False
 
-    def _read_first(self, loading: Loading) -> Reading:
+    def _read_first(self, loading: Loading) -> SiteRead:
         loading.read(self._options.files)
         while True:
             event = wait(loading)
-            if isinstance(event, Reading):
+            if isinstance(event, SiteRead):
                 return event
             if isinstance(event, Refused):
                 raise ConfigurationError(event.text)
 
-    def _read_web(self) -> Web | None:
+    def _read_web(self) -> WebConfigWatcher | None:
         path = self._settings.web.config_file
         if path is None:
             return None
-        web = Web(path, self._exporting.tell_web)
+        web = WebConfigWatcher(path, self._exporting.tell_web)
         self._exporting.web_fd = web.fd
         return web
 
@@ -145,7 +146,7 @@ class Daemon:
         return max(0.0, min(due) - time.monotonic()) if due else None
 
     def _on_web(self) -> None:
-        if self._web is not None and self._web.heard():
+        if self._web is not None and self._web.on_answer():
             self._web_was_read()
 
     def _web_was_read(self) -> None:
@@ -156,7 +157,7 @@ class Daemon:
     def _answer_reload(self) -> None:
         """Let whoever asked for a reload by HTTP know how it ended, once all of it has."""
         if self._loading is None and not (self._web and self._web.reading):
-            self._reloads.answer([self._web.wrong] if self._web and self._web.wrong else [])
+            self._reloads.answer([self._web.fault] if self._web and self._web.fault else [])
 
     def _on_clock(self) -> None:
         now = time.monotonic()
@@ -218,7 +219,7 @@ class Daemon:
             event = None
         self._bcc_version = self._loading.bcc_version or self._bcc_version
         match event:
-            case Reading():
+            case SiteRead():
                 self._reload_with(self._loading, event)
                 return
             case Refused():
@@ -327,7 +328,7 @@ class Daemon:
         else:
             self._loading.read(self._options.files)
 
-    def _reload_with(self, loading: Loading, reading: Reading) -> None:
+    def _reload_with(self, loading: Loading, reading: SiteRead) -> None:
         settings = self._options.apply_to(reading.settings)
         if settings != self._settings:
             loading.abort()

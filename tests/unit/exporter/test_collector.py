@@ -13,7 +13,8 @@ from probed.exporter.collector import Collection
 from probed.exporter.self_metrics.daemon import Build
 from probed.exporter.self_metrics.process import Process
 from probed.exporter.self_metrics.stats import ProbeNumbers
-from probed.ipc.manifest import LoadedProbe, ProbeStatus, Status
+from probed.ipc.exporter_messages import ProbeStatus, Status
+from probed.ipc.manifest import LoadedProbe
 from support.unit.clock import Clock
 
 

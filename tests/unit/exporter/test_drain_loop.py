@@ -12,9 +12,18 @@ from probed.errors import DeclarationError
 from probed.exporter import drain_loop as loop
 from probed.exporter.drain_loop import Loop
 from probed.ipc.channel import Channel, Closed
-from probed.ipc.manifest import Status
-from probed.schema import structure as shape
+from probed.ipc.exporter_messages import (
+    FROM_EXPORTER,
+    TO_EXPORTER,
+    FromExporter,
+    RemoveProbe,
+    Serve,
+    Status,
+    Stop,
+    ToExporter,
+)
 from support.running_daemon import until
+from support.unit.raw_messages import send_raw
 
 
 class Counting:
@@ -67,8 +76,8 @@ class Running:
     """A loop on a thread of its own, and the supervisor's end of its channel."""
 
     def __init__(self) -> None:
-        self.supervisor, end = Channel.pair()
-        self.exporter = Channel(end)
+        self.supervisor, end = Channel[ToExporter, FromExporter].pair(FROM_EXPORTER)
+        self.exporter = Channel[FromExporter, ToExporter](end, TO_EXPORTER)
         self.collection = Counting()
         self.heart = Resting()
         self.loop = Loop(self.exporter, self.collection, self.heart)  # type: ignore[arg-type]
@@ -99,7 +108,7 @@ def running() -> Iterator[Running]:
     yield running
     running.collection.may_go_on.set()
     if running.thread.is_alive():
-        running.supervisor.send("stop", None)
+        running.supervisor.send(Stop())
     running.join()
     running.supervisor.close()
     running.exporter.close()
@@ -117,7 +126,7 @@ def test_being_asked_costs_no_drain(running: Running) -> None:
 
 
 def test_what_the_supervisor_says_costs_no_drain(running: Running) -> None:
-    running.supervisor.send("remove", "x")
+    running.supervisor.send(RemoveProbe("x"))
     assert running.loop.moves()
     assert running.collection.removed == ["x"]
     assert running.collection.drains == 0
@@ -158,7 +167,7 @@ def test_a_loop_that_hangs_in_a_drain_does_not_move(running: Running, monkeypatc
 
 
 def test_stop_is_one_more_drain_and_the_end(running: Running) -> None:
-    running.supervisor.send("stop", None)
+    running.supervisor.send(Stop())
     running.join()
     assert running.collection.drains == 1
     assert running.ended_by is None
@@ -172,21 +181,21 @@ def test_a_supervisor_that_is_gone_ends_it(running: Running) -> None:
 
 def test_status_and_removal_reach_the_collection(running: Running) -> None:
     status = Status((), "0.26", True, 1.5, 0)
-    running.supervisor.send("status", shape.to_data(status))
-    running.supervisor.send("remove", "x")
-    running.supervisor.send("stop", None)
+    running.supervisor.send(status)
+    running.supervisor.send(RemoveProbe("x"))
+    running.supervisor.send(Stop())
     running.join()
     assert (running.collection.status, running.collection.removed) == (status, ["x"])
 
 
 def test_what_is_known_is_taken_before_pages_are_served() -> None:
-    supervisor, end = Channel.pair()
+    supervisor, end = Channel[ToExporter, FromExporter].pair(FROM_EXPORTER)
     collection = Counting()
-    loop = Loop(Channel(end), collection, Resting())  # type: ignore[arg-type]
+    loop = Loop(Channel(end, TO_EXPORTER), collection, Resting())  # type: ignore[arg-type]
     for name in "abc":
-        supervisor.send("remove", name)
-    supervisor.send("serve", None)
-    supervisor.send("remove", "later")
+        supervisor.send(RemoveProbe(name))
+    supervisor.send(Serve())
+    supervisor.send(RemoveProbe("later"))
     loop.prepare()
     assert collection.removed == ["a", "b", "c"]
     supervisor.close()
@@ -194,14 +203,16 @@ def test_what_is_known_is_taken_before_pages_are_served() -> None:
 
 
 def test_a_status_is_answered_with_a_beat(running: Running) -> None:
-    running.supervisor.send("status", shape.to_data(Status((), "0.26", True, 1.5, 0)))
-    running.supervisor.send("stop", None)
+    running.supervisor.send(Status((), "0.26", True, 1.5, 0))
+    running.supervisor.send(Stop())
     running.join()
     assert running.heart.beats == 1
 
 
-@pytest.mark.parametrize(("kind", "data"), [("nonsense", None), ("status", {"probes": 1}), ("probe", {})])
+@pytest.mark.parametrize(
+    ("kind", "data"), [("Nonsense", {}), ("Status", {"probes": 1}), ("AddProbe", {}), ("ReloadEnded", {"fault": ""})]
+)
 def test_what_the_supervisor_would_never_say_is_no_accident(running: Running, kind: str, data: object) -> None:
-    running.supervisor.send(kind, data)
+    send_raw(running.supervisor, kind, data)
     running.join()
     assert isinstance(running.ended_by, ValueError | DeclarationError)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from probed.errors import DeclarationError
 from probed.ipc import manifest
+from probed.ipc.exporter_messages import ProbeStatus, Status
 from probed.schema import structure
 from probed.schema.structure import Fault, Given, Key, Rule, Source
 
@@ -175,10 +176,10 @@ PROBES = st.builds(
     fd_names=st.lists(NAMES, max_size=2).map(tuple),
 )
 STATUSES = st.builds(
-    manifest.Status,
+    Status,
     probes=st.lists(
         st.builds(
-            manifest.ProbeStatus,
+            ProbeStatus,
             NAMES,
             NAMES,
             st.booleans(),
@@ -195,7 +196,7 @@ STATUSES = st.builds(
 
 
 @given(PROBES | STATUSES)
-def test_what_goes_through_json_comes_back_equal(sent: manifest.LoadedProbe | manifest.Status) -> None:
+def test_what_goes_through_json_comes_back_equal(sent: manifest.LoadedProbe | Status) -> None:
     text = json.dumps(structure.to_data(sent), allow_nan=False)
     assert structure.build(type(sent), json.loads(text), Source("manifest")) == sent
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from probed.ipc.manifest import ProbeStatus
+from probed.ipc.exporter_messages import ProbeStatus
 
 STYLE = """
 :root { color-scheme: light dark; }

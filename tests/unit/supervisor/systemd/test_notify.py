@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from probed.errors import REASONS
-from probed.ipc.manifest import ProbeStatus, Pulse
+from probed.ipc.exporter_messages import ProbeStatus, Pulse
 from probed.supervisor.systemd.fdstore import Send
 from probed.supervisor.systemd.notify import WATCHDOG, Notices, sender, status_line, watchdog_seconds
 
