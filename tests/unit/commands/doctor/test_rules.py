@@ -58,7 +58,7 @@ WELL = Facts(
     loads=Loads({"process": None}),
     answer=Answer(200, "ready\n"),
 )
-"""A machine on which nothing is amiss."""
+"""A machine without any deficiency."""
 
 FAULTS: dict[str, tuple[str, str, str, Facts]] = {
     "another machine": ("kernel", "failure", "x86_64", replace(WELL, machine="aarch64")),
@@ -107,7 +107,7 @@ def test_a_machine_on_which_nothing_is_amiss_is_ok() -> None:
 
 
 @pytest.mark.parametrize(("name", "status", "remedy", "of"), FAULTS.values(), ids=FAULTS)
-def test_what_is_amiss_is_told_with_its_remedy(name: str, status: str, remedy: str, of: Facts) -> None:
+def test_a_deficiency_is_reported_with_its_remedy(name: str, status: str, remedy: str, of: Facts) -> None:
     report = diagnose(of)
     found = check(report, name)
     assert (found.status, report.status) == (status, status)
@@ -116,7 +116,7 @@ def test_what_is_amiss_is_told_with_its_remedy(name: str, status: str, remedy: s
 
 
 @pytest.mark.parametrize("of", [WELL, *(of for *_, of in FAULTS.values())])
-def test_the_json_is_what_its_schema_says_and_can_be_read_back(of: Facts) -> None:
+def test_the_json_fits_its_schema_and_can_be_read_back(of: Facts) -> None:
     report = diagnose(of)
     data = json.loads(json.dumps(structure.to_data(report)))
     jsonschema.validate(data, json.loads(json_schemas.schemas()["doctor.schema.json"]))
@@ -249,13 +249,13 @@ def test_a_daemon_that_answers_is_quoted() -> None:
         assert fetch(address, "/-/ready", Endpoint()) == Answer(503, "no probe is up\n")
 
 
-def test_nobody_answers_where_nobody_listens() -> None:
+def test_a_free_port_gives_no_answer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     assert fetch(Address("127.0.0.1", port), "/-/ready", Endpoint()) is None
 
 
-def test_what_answers_without_http_is_told() -> None:
+def test_an_answer_without_http_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def answer() -> None:
