@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prints the commands' output on terminals, in pipes and in files.
 
-Texts of other programs and people (an answer on a port, a source file, a path) may hold escape sequences, and a
-terminal obeys them. `show` prints such characters as escapes, and turns a failed write into OutputError.
+Texts of other programs and people (an answer on a port, a source file, a path) may hold escape sequences, which a
+terminal obeys. `show` prints such characters as escapes, and turns a failed write into OutputError.
 """
 
 from __future__ import annotations
@@ -56,10 +56,7 @@ def _print(text: str, stream: TextIO | None) -> None:
 
 
 def run(command: Callable[[], int]) -> int:
-    """Run a command; return the exit status.
-
-    141 after the reader of a pipe has left, 1 after a failed write, else the command's own.
-    """
+    """Run a command and return its exit status: 141 for a closed pipe, 1 for other output errors."""
     try:
         return command()
     except OutputError as error:
