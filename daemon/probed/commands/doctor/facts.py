@@ -101,7 +101,7 @@ class Loads:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class HostFacts:
     """All facts. None stands for an unknown one."""
 
     kernel: str
@@ -127,12 +127,12 @@ class Facts:
 
 def gather(
     config_file: str, btf: str, address: Address | None, client: HttpConfiguration, root: Path = Path("/")
-) -> Facts:
+) -> HostFacts:
     """Gather all facts. The probes are loaded where privilege permits, which takes most of the time."""
     configuration, requests = read_configuration(config_file, btf)
     may_load = privilege.may_load_bpf()
     address = address or configuration.address
-    return Facts(
+    return HostFacts(
         kernel=os.uname().release,
         machine=os.uname().machine,
         python=platform.python_version(),

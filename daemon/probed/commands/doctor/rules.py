@@ -7,7 +7,7 @@ import resource
 from collections.abc import Callable, Mapping
 
 from probed import __version__
-from probed.commands.doctor.facts import Facts
+from probed.commands.doctor.facts import HostFacts
 from probed.commands.doctor.report import Attachment, Check, ProbeCheck, Report, Status, worst
 from probed.config import base_units
 
@@ -23,7 +23,7 @@ Found = tuple[Status, str, str]
 """Status, value, remedy."""
 
 
-def diagnose(facts: Facts) -> Report:
+def diagnose(facts: HostFacts) -> Report:
     """Apply all rules."""
     checks = tuple(Check(name, *rule(facts)) for name, rule in _RULES.items())
     probes = tuple(_probe(facts, name, programs) for name, programs in (facts.configuration.programs or {}).items())
@@ -31,33 +31,33 @@ def diagnose(facts: Facts) -> Report:
     return Report(__version__, worst(every), checks, probes)
 
 
-def _kernel(facts: Facts) -> Found:
+def _kernel(facts: HostFacts) -> Found:
     value = f"{facts.kernel} on {facts.machine}"
     if facts.machine != "x86_64":
         return "failure", value, "probed reads rings on x86_64 only"
     return "ok", value, ""
 
 
-def _btf(facts: Facts) -> Found:
+def _btf(facts: HostFacts) -> Found:
     types = facts.types
     if types.error:
         return "failure", types.path, types.error
     return "ok", f"{types.path}, {types.size:,} bytes, {len(types.raw_tracepoints):,} raw tracepoints", ""
 
 
-def _headers(facts: Facts) -> Found:
+def _headers(facts: HostFacts) -> Found:
     there = f"those at {facts.headers} are not used" if facts.headers else "there are none"
     return "ok", f"none needed; {there}", ""
 
 
-def _bcc(facts: Facts) -> Found:
+def _bcc(facts: HostFacts) -> Found:
     compiler = facts.compiler
     if compiler.error:
         return "failure", "BCC cannot be used", compiler.error
     return "ok", f"{compiler.version} ({', '.join(compiler.libraries) or 'unknown libraries'})", ""
 
 
-def _python(facts: Facts) -> Found:
+def _python(facts: HostFacts) -> Found:
     versions = {module: version for module, version in facts.packages.items() if version is not None}
     shown = ", ".join(f"{module} {version}".rstrip() for module, version in versions.items())
     value = f"{facts.python}; {shown}"
@@ -69,7 +69,7 @@ def _python(facts: Facts) -> Found:
     return "ok", value, ""
 
 
-def _capabilities(facts: Facts) -> Found:
+def _capabilities(facts: HostFacts) -> Found:
     have = f"user '{facts.user}' has {', '.join(facts.capabilities) or 'none that matters'}"
     if facts.may_load:
         return "ok", have, ""
@@ -77,7 +77,7 @@ def _capabilities(facts: Facts) -> Found:
     return "warning", f"{have}; no probe was loaded here, which takes CAP_BPF and CAP_PERFMON", remedy
 
 
-def _lockdown(facts: Facts) -> Found:
+def _lockdown(facts: HostFacts) -> Found:
     match facts.lockdown:
         case "confidentiality":
             remedy = "boot with lockdown=integrity, or without secure boot"
@@ -88,8 +88,8 @@ def _lockdown(facts: Facts) -> Found:
             return "ok", mode or "the kernel has no lockdown, or does not show the mode", ""
 
 
-def _sysctl(name: str, meaning: Callable[[str], Found]) -> Callable[[Facts], Found]:
-    def rule(facts: Facts) -> Found:
+def _sysctl(name: str, meaning: Callable[[str], Found]) -> Callable[[HostFacts], Found]:
+    def rule(facts: HostFacts) -> Found:
         value = facts.sysctls[name]
         if value is None:
             return "ok", "unknown here", ""
@@ -126,7 +126,7 @@ def _jit(value: str) -> Found:
     return "ok", value, ""
 
 
-def _cgroups(facts: Facts) -> Found:
+def _cgroups(facts: HostFacts) -> Found:
     v2, v1 = facts.mounts.v2, facts.mounts.v1
     if v2 is None:
         value = f"v1 only ({', '.join(v1)})" if v1 else "none mounted"
@@ -134,7 +134,7 @@ def _cgroups(facts: Facts) -> Found:
     return "ok", f"v2 at {v2}" + (f", beside v1 at {len(v1)} places (hybrid)" if v1 else ""), ""
 
 
-def _memlock(facts: Facts) -> Found:
+def _memlock(facts: HostFacts) -> Found:
     failed = [name for name, failure in _failures(facts).items() if failure and failure[0] == "memlock"]
     limit = "unlimited" if facts.memlock == resource.RLIM_INFINITY else base_units.format_size(facts.memlock)
     if failed:
@@ -146,7 +146,7 @@ def _memlock(facts: Facts) -> Found:
     return "ok", f"{limit}; only kernels before Linux 5.11 count maps against it", ""
 
 
-def _map_access(facts: Facts) -> Found:
+def _map_access(facts: HostFacts) -> Found:
     if facts.maps_for_bpf_only is None:
         return "ok", "not tried", ""
     if facts.maps_for_bpf_only:
@@ -158,7 +158,7 @@ def _map_access(facts: Facts) -> Found:
     return "ok", "the exporter reads maps without any capability", ""
 
 
-def _clock(facts: Facts) -> Found:
+def _clock(facts: HostFacts) -> Found:
     source = facts.clocks.source
     value = f"{source or 'unknown source'}; slept {facts.clocks.slept:.0f} s since the boot"
     if source in SLOW_CLOCKS:
@@ -166,14 +166,14 @@ def _clock(facts: Facts) -> Found:
     return "ok", value, ""
 
 
-def _configuration(facts: Facts) -> Found:
+def _configuration(facts: HostFacts) -> Found:
     configuration = facts.configuration
     if configuration.error:
         return "failure", configuration.path, configuration.error
     return "ok", f"{configuration.path}, {len(configuration.programs or {})} probes", ""
 
 
-def _daemon(facts: Facts) -> Found:
+def _daemon(facts: HostFacts) -> Found:
     answer = facts.answer
     if answer is None:
         return "ok", "no daemon answers at the configured address", ""
@@ -201,11 +201,11 @@ def _first_line(text: str) -> str:
     return line if len(line) <= LONGEST_QUOTE else f"{line[:LONGEST_QUOTE]}…"
 
 
-def _failures(facts: Facts) -> Mapping[str, tuple[str, str] | None]:
+def _failures(facts: HostFacts) -> Mapping[str, tuple[str, str] | None]:
     return facts.loads.failures if facts.loads else {}
 
 
-def _loading(facts: Facts) -> Found:
+def _loading(facts: HostFacts) -> Found:
     if facts.loads is None:
         return "ok", "not tried", ""
     if facts.loads.error:
@@ -213,7 +213,7 @@ def _loading(facts: Facts) -> Found:
     return "ok", f"{len(facts.loads.failures)} probes tried", ""
 
 
-def _probe(facts: Facts, name: str, programs: Mapping[str, str]) -> ProbeCheck:
+def _probe(facts: HostFacts, name: str, programs: Mapping[str, str]) -> ProbeCheck:
     known = facts.types.raw_tracepoints
     attachments = tuple(
         Attachment(
@@ -231,7 +231,7 @@ def _probe(facts: Facts, name: str, programs: Mapping[str, str]) -> ProbeCheck:
     return ProbeCheck(name, status, tried, reason, text, attachments)
 
 
-_RULES: Mapping[str, Callable[[Facts], Found]] = {
+_RULES: Mapping[str, Callable[[HostFacts], Found]] = {
     "kernel": _kernel,
     "btf": _btf,
     "headers": _headers,
