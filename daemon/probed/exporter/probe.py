@@ -30,7 +30,7 @@ from probed.exporter.self_metrics.stats import ProbeNumbers
 from probed.exporter.series.gauges import GaugeTable
 from probed.exporter.series.scrapers import Scrape
 from probed.exporter.series.table import SeriesTable, SeriesUsage
-from probed.ipc.manifest import Field, LoadedProbe, Map, Metric, Place, Record, hook_name
+from probed.ipc.manifest import FdName, Field, LoadedProbe, Map, Metric, Place, Record, hook_name
 
 BATCH = 1 << 13
 """Events taken at once: enough for numpy, and what is needed beside the ring stays in the CPU's cache."""
@@ -51,7 +51,7 @@ class RunningProbe:
     def __init__(
         self,
         loaded: LoadedProbe,
-        fds: Mapping[str, int],
+        fds: Mapping[FdName, int],
         cpus: int,
         context: Context,
         hear: Callable[[NDArray[Any]], None] | None = None,
@@ -64,9 +64,9 @@ class RunningProbe:
         self._hear = hear
         self.loaded = loaded
         self._fds = fds
-        self._stats = CountMap(fds["stats"], _STATS, cpus)
-        self._ledger = Ledger(fds["state"], loaded.fingerprint)
-        self._ring = Ring.map(fds["ring"], loaded.ring_bytes, loaded.event) if loaded.event else None
+        self._stats = CountMap(fds[FdName("stats")], _STATS, cpus)
+        self._ledger = Ledger(fds[FdName("state")], loaded.fingerprint)
+        self._ring = Ring.map(fds[FdName("ring")], loaded.ring_bytes, loaded.event) if loaded.event else None
         self._highest_fill = SlidingMaximum()
         self._position, self._delivered, self._discarded, self._corrupt = (self._ledger.scalar() for _ in range(4))
         if self._ring:
@@ -78,24 +78,26 @@ class RunningProbe:
         self._gauge_sources = {layout.name: self._gauge_source(layout, cpus) for layout in held}
         self._tables = [(metric, self._table(metric)) for metric in loaded.metrics if metric.type != "gauge"]
         self._gauges = [(metric, self._gauge(metric)) for metric in loaded.metrics if metric.type == "gauge"]
-        self._programs = [ProgramInfo(fds[f"fdinfo:{place.program}"], place.program, place) for place in loaded.places]
+        self._programs = [
+            ProgramInfo(fds[FdName("fdinfo", place.program)], place.program, place) for place in loaded.places
+        ]
         self._hooks = {
-            place.tracepoint: ProgramInfo(fds[f"hook:{place.tracepoint}"], hook_name(place.tracepoint), place)
+            place.tracepoint: ProgramInfo(fds[FdName("hook", place.tracepoint)], hook_name(place.tracepoint), place)
             for place in loaded.places
         }
-        self._hashes = [
-            HashMap(name.removeprefix("hash:"), fd, cpus) for name, fd in fds.items() if name.startswith("hash:")
-        ]
+        self._hashes = [HashMap(name.of, fd, cpus) for name, fd in fds.items() if name.kind == "hash"]
 
     def _source(self, layout: Map, cpus: int) -> MapSource:
-        counts = CountMap(self._fds[f"map:{layout.name}"], layout, cpus)
-        recent = RecentCounts.of(self._fds[f"recent:{layout.name}"], layout.recent, cpus) if layout.recent else None
+        counts = CountMap(self._fds[FdName("map", layout.name)], layout, cpus)
+        recent = (
+            RecentCounts.of(self._fds[FdName("recent", layout.name)], layout.recent, cpus) if layout.recent else None
+        )
         return MapSource(counts, layout, self._ledger, self._known_cgroups(), recent)
 
     def _gauge_source(self, layout: Map, cpus: int) -> GaugeSource:
         # Programs delete entries of such a map, and add others, while it is read.
         more = 0 if layout.kind.endswith("array") else layout.entries // 8 + MORE_ENTRIES
-        content = Entries(self._fds[f"map:{layout.name}"], layout, cpus, dtype(layout.value), more)
+        content = Entries(self._fds[FdName("map", layout.name)], layout, cpus, dtype(layout.value), more)
         return GaugeSource(content, layout, self._known_cgroups())
 
     def _known_cgroups(self) -> KnownCgroups:
@@ -127,7 +129,7 @@ class RunningProbe:
     @property
     def ring_fd(self) -> int | None:
         """The ring's descriptor, readable at the fill mark; None without a ring."""
-        return self._fds.get("ring")
+        return self._fds.get(FdName("ring"))
 
     @property
     def fill(self) -> int:

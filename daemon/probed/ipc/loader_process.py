@@ -38,7 +38,7 @@ from probed.ipc.loader_messages import (
     Wanted,
     WebConfigRead,
 )
-from probed.ipc.manifest import LoadedProbe
+from probed.ipc.manifest import FdName, LoadedProbe
 from probed.webconfig.settings import WebSummary
 
 SECONDS_A_PROBE = 30.0
@@ -52,7 +52,7 @@ class Held:
     """A loaded probe and its fds by name, ours to close."""
 
     loaded: LoadedProbe
-    fds: dict[str, int]
+    fds: dict[FdName, int]
 
     def close(self) -> None:
         """Let go of everything."""
@@ -271,8 +271,8 @@ def _held(loaded: LoadedProbe, received: Sequence[int]) -> Held | LoadError:
         Held(loaded, fds).close()
         text = f"there can be no memory for what it counts: {why_not(error)}"
         return LoadError(loaded.name, "internal", text, error.errno or 0)
-    counting = replace(loaded, fd_names=(*loaded.fd_names, "state"), start_time=time.time())
-    return Held(counting, fds | {"state": state})
+    counting = replace(loaded, fd_names=(*loaded.fd_names, FdName("state")), start_time=time.time())
+    return Held(counting, fds | {FdName("state"): state})
 
 
 def wait(loading: Loading) -> Event | None:

@@ -127,16 +127,33 @@ class Place:
     slot: int
 
 
+FdKind = Literal["ring", "stats", "state", "map", "recent", "hash", "program", "fdinfo", "hook"]
+"""Kinds of a probe's fds.
+
+`ring`, `stats`: the maps of these names; `state`: the supervisor's memory for the exporter's counts. Of a map: `map`
+and `recent`, its counts and its `struct recent_count`; `hash`, a hash map that no metric reads. `program`: a program;
+the exporter gets `fdinfo` instead, the program's file in /proc, and `hook`, such a file for the hook of a tracepoint.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FdName:
+    """Name of one of a probe's fds; `of` is the map, program or tracepoint, where the kind has several."""
+
+    kind: FdKind
+    of: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.of}".rstrip()
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedProbe:
     """One probe as it runs in the kernel.
 
     `fingerprint` says what it was made from (declaration with overrides, sources): equal means unchanged.
     `ring_bytes` is 0 for a probe without a ring; `event` is then None.
-    Its fds travel beside it, in the order that `fd_names` says: ``ring``, ``stats``, ``map:NAME`` and ``recent:NAME``
-    beside it, ``hash:NAME`` for hash maps that no metric reads, ``program:PROGRAM``, and ``state``, the supervisor's:
-    memory for what the exporter counts. Instead of programs the exporter gets ``fdinfo:PROGRAM``, a file of /proc, and
-    of the hooks that they are behind ``hook:TRACEPOINT``, such a file too. It runs once its programs are in their
+    Its fds travel beside it, in the order of `fd_names`. It runs once its programs are in their
     `places`; `start_time`, seconds since the epoch, is a moment before that, from which its counters count.
     """
 
@@ -146,6 +163,6 @@ class LoadedProbe:
     ring_bytes: int
     maps: tuple[Map, ...]
     metrics: tuple[Metric, ...]
-    fd_names: tuple[str, ...]
+    fd_names: tuple[FdName, ...]
     places: tuple[Place, ...] = ()
     start_time: float = 0.0

@@ -16,7 +16,7 @@ from probed.config.declaration import Probe, enum_constants
 from probed.config.overrides import SiteDefaults, override, with_defaults
 from probed.errors import DeclarationError, LoadError, Problem
 from probed.ipc.loader_messages import LoadRequest, Text
-from probed.ipc.manifest import LoadedProbe, Map, Metric, Place, Record, hook_name
+from probed.ipc.manifest import FdName, LoadedProbe, Map, Metric, Place, Record, hook_name
 from probed.loader.btf.reader import Btf
 from probed.loader.compiler import Module, compile_text
 from probed.loader.headers.c_names import programs
@@ -204,18 +204,18 @@ def load(checked: Checked, host: Host) -> tuple[LoadedProbe, list[int]]:
     probe, module = checked.probe, checked.module
     types = {place.program: host.btf.tracepoint_type(place.tracepoint) for place in checked.places}
     loaded = {name: module.load_program(name, its) for name, its in types.items()}
-    fds = {"stats": _needed(module, STATS, probe.name)}
+    fds = {FdName("stats"): _needed(module, STATS, probe.name)}
     if checked.event is not None:
-        fds["ring"] = _needed(module, RING, probe.name)
-    fds |= {f"map:{layout.name}": module.map_fd(layout.name) for layout in checked.maps}
-    fds |= {f"recent:{each.name}": module.map_fd(each.name + RECENT) for each in checked.maps if each.recent}
+        fds[FdName("ring")] = _needed(module, RING, probe.name)
+    fds |= {FdName("map", layout.name): module.map_fd(layout.name) for layout in checked.maps}
+    fds |= {FdName("recent", each.name): module.map_fd(each.name + RECENT) for each in checked.maps if each.recent}
     read = {layout.name for layout in checked.maps}
-    fds |= {f"hash:{name}": module.map_fd(name) for name in module.hash_names() if name not in read}
-    fds |= {f"program:{name}": fd for name, fd in loaded.items()}
+    fds |= {FdName("hash", name): module.map_fd(name) for name in module.hash_names() if name not in read}
+    fds |= {FdName("program", name): fd for name, fd in loaded.items()}
     return describe(checked, tuple(fds)), list(fds.values())
 
 
-def describe(checked: Checked, fd_names: tuple[str, ...] = ()) -> LoadedProbe:
+def describe(checked: Checked, fd_names: tuple[FdName, ...] = ()) -> LoadedProbe:
     """Return the description of a checked probe, loaded or not."""
     ring = checked.probe.ring
     return LoadedProbe(

@@ -35,6 +35,7 @@ from probed.ipc.exporter_messages import (
     ToExporter,
 )
 from probed.ipc.loader_process import Held
+from probed.ipc.manifest import FdName
 from probed.supervisor.hooks import Hooks
 
 LOG = logging.getLogger("supervisor")
@@ -57,7 +58,8 @@ FRUGAL = {
 }
 """One heap for its few threads, and none of numpy's threads for linear algebra: 6 MB less after a storm."""
 
-EXPORTER_FDS = ("ring", "stats", "map:", "recent:", "hash:", "state")
+EXPORTER_FDS = frozenset({"ring", "stats", "map", "recent", "hash", "state"})
+"""Kinds of a probe's fds that the exporter gets."""
 
 
 class Exporting:
@@ -127,9 +129,10 @@ class Exporting:
 
         Raises OSError before it has been given anything.
         """
-        fds = {name: held.fds[name] for name in held.loaded.fd_names if name.startswith(EXPORTER_FDS)}
-        programs = {f"fdinfo:{place.program}": held.fds[f"program:{place.program}"] for place in held.loaded.places}
-        programs |= {f"hook:{tracepoint}": program for tracepoint, program in self._hooks.programs(held).items()}
+        fds = {name: held.fds[name] for name in held.loaded.fd_names if name.kind in EXPORTER_FDS}
+        names = [place.program for place in held.loaded.places]
+        programs = {FdName("fdinfo", name): held.fds[FdName("program", name)] for name in names}
+        programs |= {FdName("hook", name): program for name, program in self._hooks.programs(held).items()}
         with ExitStack() as stack:
             for name, program in programs.items():
                 fds[name] = stack.enter_context(open(f"/proc/self/fdinfo/{program}", "rb")).fileno()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from probed.ipc.loader_process import Held, Hook
-from probed.ipc.manifest import Place
+from probed.ipc.manifest import FdName, Place
 from probed.linux import bpf
 from probed.linux.fdinfo import identity
 from probed.supervisor.systemd.fdstore import Store
@@ -44,7 +44,7 @@ class Hooks:
         try:
             for place in held.loaded.places:
                 array = self._hooks[place.tracepoint].array
-                bpf.put_program(array, place.slot, held.fds[f"program:{place.program}"])
+                bpf.put_program(array, place.slot, held.fds[FdName("program", place.program)])
         except OSError:
             self.let_go(held)
             raise
@@ -89,5 +89,5 @@ class Hooks:
         hook = self._hooks.get(place.tracepoint)
         if hook is None:
             return False
-        program = held.fds[f"program:{place.program}"]
+        program = held.fds[FdName("program", place.program)]
         return identity(program) == f"prog_id:{bpf.program_id(hook.array, place.slot)}"

@@ -32,7 +32,7 @@ from probed.ipc.loader_messages import (
     WebConfigRead,
 )
 from probed.ipc.loader_process import Held, Loading, Result, SiteRead, WebRead
-from probed.ipc.manifest import LoadedProbe
+from probed.ipc.manifest import FdName, LoadedProbe
 from probed.linux import fdinfo
 from probed.webconfig.options import WebOptions
 from probed.webconfig.settings import WebSummary
@@ -139,13 +139,13 @@ def test_every_request_gets_its_result(play: Callable[[], Played], monkeypatch: 
     run.load([request("a"), request("b")], "attach", {})
     assert play().heard() == [request("a"), request("b"), EndOfRequests("attach")]
     reader, writer = os.pipe()
-    loaded = LoadedProbe("a", "1", None, 0, (), (), ("stats", "program:x"))
+    loaded = LoadedProbe("a", "1", None, 0, (), (), (FdName("stats"), FdName("program", "x")))
     play().says(ProbeLoaded(loaded), (reader, writer))
     play().says(Failure("b", "verifier", "why", 0))
     up, down = run.step(), run.step()
     assert isinstance(up, Result)
     assert isinstance(up.outcome, Held)
-    assert sorted(up.outcome.fds) == ["program:x", "state", "stats"]
+    assert set(up.outcome.fds) == {FdName("program", "x"), FdName("state"), FdName("stats")}
     assert up.outcome.loaded.start_time == 1_700_000_011.5
     up.outcome.close()
     assert isinstance(down, Result)

@@ -173,7 +173,7 @@ PROBES = st.builds(
     ring_bytes=COUNTS,
     maps=st.lists(MAPS, max_size=2).map(tuple),
     metrics=st.lists(METRICS, max_size=2).map(tuple),
-    fd_names=st.lists(NAMES, max_size=2).map(tuple),
+    fd_names=st.lists(st.builds(manifest.FdName, st.sampled_from(["ring", "map"]), NAMES), max_size=2).map(tuple),
 )
 STATUSES = st.builds(
     Status,

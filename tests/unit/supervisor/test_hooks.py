@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from probed.ipc.loader_process import Held, Hook
-from probed.ipc.manifest import LoadedProbe, Place
+from probed.ipc.manifest import FdName, LoadedProbe, Place
 from probed.linux import bpf
 from probed.supervisor import hooks
 from probed.supervisor.hooks import Hooks
@@ -24,7 +24,7 @@ Arrays = dict[int, dict[int, int]]
 
 def held(*places: Place) -> Held:
     """A probe whose programs' fds are 1000, 1001, and so on; their ids are the same."""
-    fds = {f"program:{place.program}": 1000 + number for number, place in enumerate(places)}
+    fds = {FdName("program", place.program): 1000 + number for number, place in enumerate(places)}
     return Held(LoadedProbe("a", "1", None, 0, (), (), tuple(fds), places), fds)
 
 

@@ -21,7 +21,7 @@ from typing import Final, Protocol
 from probed.errors import DeclarationError
 from probed.ipc import manifest
 from probed.ipc.loader_process import Held, Hook
-from probed.ipc.manifest import LoadedProbe
+from probed.ipc.manifest import FdName, LoadedProbe
 from probed.linux import memfd
 from probed.linux.fdinfo import BPF_IDS, identity
 from probed.schema import structure as shape
@@ -187,7 +187,7 @@ class Store:
 
 def _name(held: Held) -> str:
     """Return what it is called in the store: no two versions of a probe have the same map."""
-    return f"{_PROBE}{held.loaded.name}.{identity(held.fds['stats'])}".replace(":", "-")
+    return f"{_PROBE}{held.loaded.name}.{identity(held.fds[FdName('stats')])}".replace(":", "-")
 
 
 def _whole(name: str, fds: Sequence[int]) -> tuple[Held, str]:
@@ -200,7 +200,7 @@ def _whole(name: str, fds: Sequence[int]) -> tuple[Held, str]:
     rest = _read(sheets[0])
     there = {identity(fd): fd for fd in fds if fd not in sheets}
     wanted = dict(zip(rest.loaded.fd_names, rest.identities, strict=False))
-    missing = [each for each, its in wanted.items() if its not in there]
+    missing = [str(each) for each, its in wanted.items() if its not in there]
     if missing or len(there) != len(wanted) or len(wanted) != len(rest.loaded.fd_names):
         raise _UnusableError(f"it is not whole: of {len(wanted)} fds {len(there)} are there; missing: {missing}")
     _close(sheets)
