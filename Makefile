@@ -27,7 +27,7 @@ DEB := build/probed_$(VERSION)_all.deb
 DEB_SOURCES := config daemon packaging probes
 DEB_PACKAGES := build-essential debhelper dh-python dpkg-dev lintian
 
-.PHONY: help run test test-all check bench fuzz soak schema deb release dashboards pictures fleet clean
+.PHONY: help run test test-all check bench fuzz soak schema docs deb release dashboards pictures fleet clean
 
 help:
 	@echo 'make run         start the daemon in the foreground, with CONFIG=$(CONFIG)'
@@ -40,7 +40,7 @@ help:
 	@echo 'make soak        an hour of storms, reloads and restarts, as root'
 	@echo 'make fuzz        every parser, SECONDS=60 each'
 	@echo 'make fleet       Prometheus with the pages of a fleet, half an hour'
-	@echo 'make schema dashboards pictures    generated files'
+	@echo 'make schema docs dashboards pictures    generated files'
 	@echo 'make clean       remove all generated files'
 
 run: $(VENV)/run
@@ -48,13 +48,14 @@ run: $(VENV)/run
 
 # Unit tests run side by side in processes. The others share one kernel, whose events they count exactly, and run one after
 # another; beside them run the guests, which have kernels of their own, and the tests that mostly wait for scrapes. Storms
-# of names fill the budgets of every daemon, and run alone. See tests/conftest.py.
+# load every daemon of the machine, so they follow alone. See tests/conftest.py.
 PYTEST = PATH="$$PATH$(UNPACKED_PATH)" $(VENV)/bin/pytest
 EXCLUSIVE := tests/kernel tests/faults tests/system
 
 test: $(VENV)/test
 	$(PYTEST) --numprocesses auto tests/unit $(ARGS)
-	$(PYTEST) --numprocesses 2 --dist loadgroup -m 'not slow and not guest and not storm' $(EXCLUSIVE) $(ARGS)
+	$(PYTEST) --numprocesses 2 --dist loadgroup -m 'not storm and not slow and not guest' $(EXCLUSIVE) $(ARGS)
+	$(PYTEST) -m 'storm and not slow' $(EXCLUSIVE) $(ARGS)
 
 test-all: $(VENV)/test
 	$(PYTEST) --numprocesses auto tests/unit $(ARGS)
@@ -92,6 +93,10 @@ soak: $(VENV)/test
 # Writes the JSON schemas for editors, from the daemon's own definitions.
 schema: $(VENV)/run
 	$(VENV)/bin/python -m probed.commands.json_schemas config/schema
+
+# Writes docs/metrics.md, every metric, from the probes' YAML and the tables of self metrics.
+docs: $(VENV)/run
+	$(VENV)/bin/python -m probed.commands.metric_reference probes docs/metrics.md
 
 # Builds build/probed_VERSION_all.deb from a copy of the tree, with Debian's tools only.
 deb: $(DEB)

@@ -13,7 +13,7 @@ from dataclasses import fields
 from functools import partial
 from typing import Any, TypeVar
 
-from probed import __version__, log
+from probed import __version__, log, terminal
 from probed.errors import ProbedError
 from probed.ipc.loader_messages import Files
 from probed.schema.rules import one_line
@@ -45,6 +45,9 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self, prog: str | None = None, **more: Any) -> None:
         more["formatter_class"] = partial(argparse.HelpFormatter, width=HELP_WIDTH)
         super().__init__(prog, **more)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        (terminal.complain if file is sys.stderr else terminal.show)(message.removesuffix("\n"))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -155,18 +158,22 @@ def _doctor(flags: argparse.Namespace) -> int:
 
 
 def _version(_: argparse.Namespace) -> int:
-    print(f"probed {__version__}")
+    terminal.show(f"probed {__version__}")
     return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit status: 0, 1 for an error that was printed, 2 for wrong usage."""
+    """Run one command; return the exit status: 0, 1 for an error that was printed, 2 for wrong usage."""
+    return terminal.run(lambda: _main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     flags = _parser().parse_args(arguments)
     command = {"run": _run, "check": _check, "list": _list, "doctor": _doctor, "version": _version}[flags.command]
     try:
         return command(flags)
     except ProbedError as error:
-        print(error if "\n" in str(error) else f"probed: {error}", file=sys.stderr)
+        terminal.complain(str(error) if "\n" in str(error) else f"probed: {error}")
         return 1
 
 

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import gzip
+import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -13,6 +15,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from probed.errors import REASONS
 from support.running_daemon import SHIPPED, Daemon, Page, site
 
+REFERENCE = Path(__file__).parents[2] / "docs/metrics.md"
 ALWAYS_THERE = (
     "probed_build_info",
     "probed_config_last_reload_success_timestamp_seconds",
@@ -57,6 +60,14 @@ def test_every_probe_has_its_own_metrics(first: Page, name: str) -> None:
 @pytest.mark.parametrize("name", FOR_EACH_RING)
 def test_every_ring_has_its_own_metrics(first: Page, name: str) -> None:
     assert series(first, name, "probe") == {"cgroups", "process", "open_failures"}
+
+
+def test_every_metric_is_in_the_reference(daemon: Daemon) -> None:
+    _, body = daemon.get("/metrics")
+    served = set(re.findall(r"^# TYPE (\S+) ", body.decode(), re.MULTILINE))
+    documented = set(re.findall(r"^\| `(\S+)`", REFERENCE.read_text(), re.MULTILINE))
+    assert served
+    assert served <= documented
 
 
 def test_every_reason_of_failure_starts_at_0(first: Page) -> None:

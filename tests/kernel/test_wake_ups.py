@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How often programs wake the exporter: by the fill of the ring, however many CPUs the kernel may have."""
+"""Programs wake the exporter by the fill of the ring, for any number of possible CPUs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ON_A_LARGE_MACHINE = (
     "unshare", "--mount", "--propagation", "private", "sh", "-ec",
     'mount --bind "$0" /sys/devices/system/cpu/possible; exec "$@"',
 )  # fmt: skip
-"""What executes a daemon that reads the possible CPUs from a file, whose path follows."""
+"""Prefix of a daemon that reads the possible CPUs from a file; the path of the file follows."""
 
 RECORD_BYTES = 8 + 72
 """Header and event of the probe `process` in its ring."""

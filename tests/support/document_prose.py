@@ -29,11 +29,22 @@ _YAML_TEXT = re.compile(
 )
 
 
-def markdown(text: str) -> str:
-    """Return the prose of a Markdown document: code blocks, comments and addresses of links are left out."""
+def markdown_files(root: Path) -> list[Path]:
+    """Return the Markdown documents of the project."""
+    folders = ("deploy", "docs", "packaging", "probes", "tests")
+    return sorted((*root.glob("*.md"), *(path for folder in folders for path in (root / folder).rglob("*.md"))))
+
+
+def without_code(text: str) -> str:
+    """Return a Markdown document without code blocks and comments."""
     for pattern in (_FENCED, _COMMENT, _INDENTED):
         text = pattern.sub("\n", text)
-    return _LINK.sub("]", text)
+    return text
+
+
+def markdown(text: str) -> str:
+    """Return the prose of a Markdown document, without code blocks, comments and addresses of links."""
+    return _LINK.sub("]", without_code(text))
 
 
 def manual(text: str) -> str:

@@ -16,13 +16,12 @@ ROOT: Final = Path(__file__).parents[2]
 
 
 def below(folders: str, pattern: str) -> list[Path]:
-    """Return the files below some folders, sorted; the corpus of broken files is left out."""
-    found = (path for folder in folders.split() for path in (ROOT / folder).rglob(pattern))
-    return sorted(path for path in found if "broken" not in path.relative_to(ROOT).parts[:-2])
+    """Return the files below some folders, sorted."""
+    return sorted(path for folder in folders.split() for path in (ROOT / folder).rglob(pattern))
 
 
 GROUPS: Final = {
-    "documents": [*sorted(ROOT.glob("*.md")), *below("deploy docs packaging probes tests", "*.md")],
+    "documents": prose.markdown_files(ROOT),
     "man pages": below("packaging/man", "*.[58]"),
     "dashboards": below("deploy/grafana/dashboards", "*.json"),
     "YAML": [*below("config deploy probes", "*.yaml"), *below("deploy", "*.yml")],

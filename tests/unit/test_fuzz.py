@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything that parses, on anything at all: what comes out is a value or the parser's own error, never another.
+"""Every parser returns a value or raises its own error on any input.
 
-In CI each takes some hundreds of examples. `make fuzz SECONDS=60` lets atheris, which sees what of the code was
-reached, look for more with the same properties: see ../fuzz.py.
+In CI each property takes some hundreds of examples. `make fuzz SECONDS=60` searches for more with atheris, led by
+coverage: see ../fuzz.py.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def seeds(pattern: str) -> list[str]:
 
 @st.composite
 def mutated(draw: st.DrawFn, originals: list[str]) -> str:
-    """A file that is right, with some places cut out, doubled, or replaced by anything."""
+    """A valid file with some places cut out, doubled or replaced."""
     made = draw(st.sampled_from(originals))
     for _ in range(draw(st.integers(0, 4))):
         at = draw(st.integers(0, len(made)))
@@ -133,7 +133,7 @@ def test_packets(packet: bytes) -> None:
 
 @st.composite
 def almost(draw: st.DrawFn) -> tuple[type, Any]:
-    """A kind of message, and data that has its keys or not."""
+    """A kind of message, and data with or without its keys."""
     kind = draw(st.sampled_from(MESSAGES))
     keys = dict.fromkeys(shape.keys(kind), json_data)
     return kind, draw(st.one_of(json_data, st.fixed_dictionaries(keys)))
@@ -151,7 +151,7 @@ def test_messages(drawn: tuple[type, Any]) -> None:
 @some
 @given(st.binary(max_size=RING_BYTES), st.integers(0, 2**60), st.integers(0, RING_BYTES // 8))
 def test_ring_records(data: bytes, start: int, ahead: int) -> None:
-    """Whatever stands in a ring, draining it ends and stays within it. Only the kernel writes positions."""
+    """Draining any ring ends and stays within the ring. Only the kernel writes positions."""
     consumer, producer = mmap.mmap(-1, mmap.PAGESIZE), mmap.mmap(-1, mmap.PAGESIZE + 2 * RING_BYTES)
     start -= start % 8
     end = start + 8 * ahead
@@ -178,7 +178,7 @@ def test_cgroup_paths(path: str) -> None:
 
 
 class Scripted:
-    """A transport that gives these pieces and then the end, and takes what is sent."""
+    """A transport that receives these pieces and then the end, and records the sent bytes."""
 
     shakes_hands = False
 
@@ -206,7 +206,7 @@ class Scripted:
 
 
 def statuses(sent: bytes) -> list[int]:
-    """Return the statuses of answers; one may quote what it was sent."""
+    """Return the statuses of answers; an answer may quote the request."""
     return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) [A-Z]", sent)]
 
 
@@ -215,6 +215,7 @@ head = st.lists(
         st.binary(max_size=64),
         st.sampled_from([
             b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: ",
+            b"GET http://x:1/a?b HTTP/1.1\r\nHost: x\r\n\r\n", b"\r", b"\n",
             b"5\r\n\r\n",
             b"\r\n", b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n", b"Expect: 100-continue\r\n",
             b"HTTP/1.1", b"CONNECT x:1 ", b"Upgrade: h2c\r\n", b"X: " + 5000 * b"a", b"0\r\n\r\n", b"ffffffffff\r\n",
@@ -228,7 +229,7 @@ head = st.lists(
 @some
 @given(head)
 def test_http(pieces: list[bytes]) -> None:
-    """Whatever a client sends, it is answered with a status of ours or hung up on, and nothing is raised."""
+    """The server answers any bytes of a client with one of its statuses or hangs up, and raises nothing."""
     transport = Scripted([piece for piece in pieces if piece])
     counted: list[int] = []
     client = Connection(transport, b"", OpenPolicy(), counted.append)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The contract of every folder in probes/, whatever is there."""
+"""The contract of every folder in probes/."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ def folder(request: pytest.FixtureRequest) -> Path:
     return request.param  # type: ignore[no-any-return]
 
 
-def test_there_are_probes() -> None:
+def test_probes_are_found() -> None:
     assert len(FOLDERS) >= 3
 
 
@@ -58,7 +58,7 @@ def test_every_program_says_its_tracepoint_s_arguments(folder: Path) -> None:
         assert re.search(pattern, source), name
 
 
-def test_times_come_from_the_clock_that_goes_on_in_sleep(folder: Path) -> None:
+def test_times_come_from_the_boot_clock(folder: Path) -> None:
     """Lifetimes are differences to start_boottime, and no step of the wall clock may be one. Source: bpf-helpers(7)."""
     source = (folder / f"{folder.name}.bpf.c").read_text()
     assert set(re.findall(r"\bbpf_ktime_\w+", source)) <= {"bpf_ktime_get_boot_ns"}
@@ -76,7 +76,7 @@ def test_the_shipped_configuration_runs_them_all() -> None:
 
 
 def test_the_readme_s_probe_is_the_one_that_the_kernel_tests_run() -> None:
-    """What a newcomer copies from README.md is what `tests/kernel/test_own_probe.py` shows to work."""
+    """The example in README.md is the probe that `tests/kernel/test_own_probe.py` runs."""
     readme = (ROOT / "README.md").read_text()
     example = ROOT / "tests/kernel/probes/wakeups"
     assert (example / "wakeups.bpf.c").read_text() in readme

@@ -7,15 +7,15 @@ The same three checks as at start and reload: the shape, against the C, and with
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from probed.config import declaration, files
+from probed.config import declaration, files, site
 from probed.config.files import DeclaredProbe
 from probed.errors import DeclarationError, LoadError, Problem
 from probed.ipc.loader_process import load_all
 from probed.ipc.manifest import COUNT, Field, LoadedProbe, Map
+from probed.terminal import complain, show
 from probed.webconfig import reader
 
 TEXT_HAS_PLACE = ("declaration", "attach_point")
@@ -41,7 +41,7 @@ def _report(texts: Iterable[str]) -> int:
     """Print what is wrong as it is found, and count it."""
     wrong = 0
     for text in texts:
-        print(text, file=sys.stderr, flush=True)
+        complain(text)
         wrong += 1
     return wrong
 
@@ -56,8 +56,8 @@ def _read(path: Path, btf: str) -> tuple[list[DeclaredProbe], list[Problem]]:
         if _is_declaration(path, text.text):
             return _probes([path.parent], btf)
         if re.search(WEB_CONFIGURATION_KEYS, text.text, re.MULTILINE):
-            return [], list(_web_problems(str(path)))
-        configuration, text = files.read_site(str(path))
+            return [], list(_web_problems(str(path), text.text))
+        configuration = site.parse(text.text, text.path)
         web_config = configuration.web_options.config_file
         web = _web_problems(web_config) if web_config else ()
         return list(files.declared_probes(configuration, text, btf).values()), list(web)
@@ -65,13 +65,13 @@ def _read(path: Path, btf: str) -> tuple[list[DeclaredProbe], list[Problem]]:
         return [], list(error.problems)
 
 
-def _web_problems(path: str) -> tuple[Problem, ...]:
-    """Read a web configuration with its certificates, and tell what it comes to."""
+def _web_problems(path: str, content: str | None = None) -> tuple[Problem, ...]:
+    """Read a web configuration with its certificates, and print a summary."""
     try:
-        summary = reader.read(path).summary
+        summary = reader.read(path, content).summary
     except DeclarationError as error:
         return error.problems
-    print(f"{path}: {'TLS' if summary.tls else 'no TLS'}, {summary.users} users", end="\n\n")
+    show(f"{path}: {'TLS' if summary.tls else 'no TLS'}, {summary.users} users\n")
     return ()
 
 
@@ -106,7 +106,7 @@ def _compile(declared: Sequence[DeclaredProbe], host: bool) -> Iterator[str]:
         if isinstance(result, LoadError):
             yield result.text if result.reason in TEXT_HAS_PLACE else str(result)
         else:
-            print("\n".join(_shown(by_name[name], result.loaded, host)), end="\n\n")
+            show("\n".join(_shown(by_name[name], result.loaded, host)) + "\n")
 
 
 def _shown(declared: DeclaredProbe, loaded: LoadedProbe, host: bool) -> Iterator[str]:

@@ -11,6 +11,7 @@ from probed.commands import live_programs
 from probed.config import files
 from probed.config.declaration import Metric
 from probed.config.files import DeclaredProbe
+from probed.terminal import show
 from probed.webconfig.listen_address import Address
 
 
@@ -18,7 +19,7 @@ def run(config_file: str, btf: str) -> int:
     """Print the probes of a site configuration; return 0. Raises DeclarationError."""
     configuration, text = files.read_site(config_file)
     for declared in files.declared_probes(configuration, text, btf).values():
-        print("\n".join(_shown(declared)), end="\n\n")
+        show("\n".join(_shown(declared)) + "\n")
     return 0
 
 

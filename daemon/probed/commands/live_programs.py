@@ -10,19 +10,21 @@ from __future__ import annotations
 import os
 import re
 import struct
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from probed.client.http_client import Endpoint, ask
+from probed.client.http_client import Endpoint, fetch
 from probed.errors import HostError
 from probed.linux import bpf
+from probed.terminal import complain, show
 from probed.webconfig.listen_address import Address
 
 FAMILIES = ("probed_program_info", "probed_program_runs_total", "probed_program_run_seconds_total")
 COLUMNS = ("probe", "program", "attach", "id", "type", "instructions", "jited bytes", "runs", "seconds", "ns a run")
 LEFT = 3
 """So many columns are text."""
+LONGEST_QUOTE = 200
+"""Characters of an answer that an error quotes."""
 HOOK = "(hook)"
 """Stands for the probe of a program that runs those of several."""
 
@@ -68,20 +70,20 @@ def run(address: Address, path: str, endpoint: Endpoint) -> int:
             codes[program.id] = code(program.id)
         except OSError as error:
             unknown = error.strerror or str(error)
-    print("\n".join(table(programs, codes)))
+    show("\n".join(table(programs, codes)))
     for note in notes(programs, codes, unknown):
-        print(note, file=sys.stderr)
+        complain(note)
     return 0
 
 
 def _page(address: Address, path: str, endpoint: Endpoint) -> str:
-    answer = ask(address, f"{path}?{'&'.join(f'name[]={name}' for name in FAMILIES)}", endpoint)
+    answer = fetch(address, f"{path}?{'&'.join(f'name[]={name}' for name in FAMILIES)}", endpoint)
     if answer is None:
         raise HostError(f"no daemon answers at {address}: start it, or name its address with --web.listen-address")
     if answer.status == 401:
         raise HostError(f"the daemon at {address} wants a password: name one in basic_auth of --http.config.file")
     if answer.status != 200:
-        found = f"status {answer.status}" if answer.status else answer.text
+        found = f"status {answer.status}" if answer.status else answer.text[:LONGEST_QUOTE]
         raise HostError(
             f"{address}{path} is not a page of metrics that can be read ({found}); where it wants TLS or a client's "
             "certificate, name them in tls_config of --http.config.file"

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kinds of text that declarations and site configurations hold: what each may look like, what is taken.
+"""Types of the scalars in declarations and site configurations, each with its `structure.Rule`s.
 
-Types for the hints of `declaration`, `override` and `site`, each a scalar with its `shape.Rule`s. Rules that
-concern several keys at once are those modules' own.
+`declaration`, `overrides` and `site` use the types in their hints, and check rules between keys themselves.
 
 Sources: https://prometheus.io/docs/practices/naming/, https://prometheus.io/docs/concepts/data_model/ and
 https://prometheus.io/docs/instrumenting/writing_exporters/#labels.
@@ -38,7 +37,7 @@ OWN_METRIC_PREFIXES: Final = (
     "probed_unknown_",
     "probed_web_",
 )
-"""How the names of probed's metrics about itself begin; no probe may use them."""
+"""Prefixes of probed's metrics about itself, which no probe may use."""
 
 _TARGET_LABEL: Final = "Prometheus asks exporters to leave it to targets; choose another name"
 
@@ -47,7 +46,7 @@ _RESERVED_LABELS: Final = {
     "quantile": "Prometheus puts a summary's quantile there; choose another name",
     "job": "Prometheus puts the scrape job there; choose another name",
     "instance": "Prometheus puts the scraped address there; choose another name",
-    "type": "Prometheus asks exporters not to use a name so general; say what it tells apart",
+    "type": "Prometheus asks exporters to avoid a name so general; choose a more precise one",
     "service": f"{_TARGET_LABEL}: a systemd unit or container is called 'unit'",
     "zone": _TARGET_LABEL,
     "env": _TARGET_LABEL,
@@ -63,7 +62,7 @@ def _constant(value: str | int) -> str | int:
 def _not_own(metric: str) -> str:
     own = next((start for start in OWN_METRIC_PREFIXES if metric.startswith(start)), None)
     if own:
-        raise ValueError(f"names that start with '{own}' are probed's own; name the metric after what it measures")
+        raise ValueError(f"names that start with '{own}' are probed's own; choose a name after the measured quantity")
     return metric
 
 

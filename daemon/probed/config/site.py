@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The site configuration: which probes run, what this site wants different about them, the web side, the log.
+"""The site configuration: the running probes, their changes and limits, the HTTP server and the log.
 
-The supervisor and `probed check` call `parse` with the text of ``/etc/probed/probed.yaml``. It reads no files
-and looks for no probes. What a probe is, `declaration` says.
+The loader and `probed check` call `parse` with the text of ``/etc/probed/probed.yaml``. The module reads no files and
+looks for no probes; `declaration` describes a probe.
 """
 
 from __future__ import annotations
@@ -31,74 +31,72 @@ UserName = Annotated[str, pattern("[a-z_][a-z0-9_-]{0,31}", "a user's name")]
 
 @dataclass(frozen=True, slots=True)
 class ExporterOptions:
-    """The process that serves the metrics."""
+    """The exporter process."""
 
     user: Annotated[
         UserName | None,
-        "Whom it runs as when the supervisor is root; by default probed if that user exists, else nobody.",
+        "The exporter's user where the supervisor is root; by default 'probed' if such a user exists, else 'nobody'.",
     ] = None
 
 
 @dataclass(frozen=True, slots=True)
 class LogOptions:
-    """What is logged, and how."""
+    """The log."""
 
-    level: Annotated[LogLevel, "The least severe messages that are logged."] = "info"
+    level: Annotated[LogLevel, "The least severe level of logged messages."] = "info"
     format: Annotated[LogFormat, "logfmt for people, json for programs."] = "logfmt"
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What a site decides."""
+    """The site configuration."""
 
     source: Given[Source]
     probe_directories: Annotated[
         tuple[Line, ...],
-        "Where probe folders are looked for, in this order; relative to this file.",
+        "Directories with probe folders, in the order of the search; relative to this file.",
         NOT_EMPTY_LIST,
     ]
     probes: Annotated[
         Mapping[ProbeName, Overrides],
-        "The probes that run, each with what this site wants different; nothing: as declared.",
+        "The probes that run, each with this site's changes; no changes: as declared.",
         NOT_EMPTY_MAPPING,
     ]
-    series: Annotated[Series, "How many series every metric may have, and for how long."] = dataclasses.field(
+    series: Annotated[Series, "Limits of a metric's series, for all metrics."] = dataclasses.field(
         default_factory=Series
     )
     fold: Annotated[
         Mapping[LabelName, Annotated[FoldRules, NOT_EMPTY_LIST]],
-        "Rules for every label of that declared name; the first that matches counts, before a probe's own.",
+        "Rules by declared label name. The first match counts, before the rules of the probe.",
     ] = dataclasses.field(default_factory=dict)
     fold_defaults: Annotated[
-        bool, "Whether names that a kernel, systemd or a desktop numbers are folded (kworker, session-*.scope)."
+        bool, "Whether to fold numbered names of the kernel, systemd and desktops (kworker, session-*.scope)."
     ] = True
     web: Annotated[WebOptions, "The HTTP server's options."] = dataclasses.field(default_factory=WebOptions)
-    exporter: Annotated[ExporterOptions, "The process that serves the metrics."] = dataclasses.field(
-        default_factory=ExporterOptions
-    )
-    log: Annotated[LogOptions, "What is logged, and how."] = dataclasses.field(default_factory=LogOptions)
+    exporter: Annotated[ExporterOptions, "The exporter process."] = dataclasses.field(default_factory=ExporterOptions)
+    log: Annotated[LogOptions, "The log."] = dataclasses.field(default_factory=LogOptions)
 
     @property
     def defaults(self) -> SiteDefaults:
-        """What the site wants of every probe."""
+        """The site's settings for all probes."""
         return SiteDefaults(self.series, self.fold, self.fold_defaults)
 
     @property
     def directories(self) -> tuple[str, ...]:
-        """The probe directories as paths that can be opened: relative ones start at the file's folder."""
+        """The probe directories as paths that can be opened; relative paths start at the file's folder."""
         here = PurePath(self.source.path).parent
         return tuple(os.path.normpath(here / path) for path in self.probe_directories)
 
     @property
     def web_options(self) -> WebOptions:
-        """The web options with `config_file` as a path that can be opened, resolved in the same endpoint."""
+        """The web options with a `config_file` that can be opened; relative paths start at the file's folder."""
         file = self.web.config_file
         here = PurePath(self.source.path).parent
         return dataclasses.replace(self.web, config_file=os.path.normpath(here / file) if file else None)
 
 
 def parse(text: str, path: str) -> Site:
-    """Read the site configuration from YAML text.
+    """Parse the site configuration.
 
     `path` is the file as the user named it. Raises DeclarationError with every Problem.
     """

@@ -24,10 +24,11 @@ from probed.exporter.cgroup.tree import Cgroups
 from probed.exporter.decoders import Context
 from probed.exporter.exposition.family import Family
 from probed.exporter.probe import RunningProbe
-from probed.exporter.self_metrics import daemon as itself
-from probed.exporter.self_metrics import probes
+from probed.exporter.self_metrics import metric
+from probed.exporter.self_metrics.daemon import Build, Snapshot
 from probed.exporter.self_metrics.process import Process
 from probed.exporter.self_metrics.stats import ProbeNumbers, WorkNumbers
+from probed.exporter.self_metrics.tables import OF_SNAPSHOT
 from probed.exporter.series.scrapers import FIRST_SECONDS, Connection, Scrape, Scrapers
 from probed.ipc.exporter_messages import Status
 from probed.ipc.manifest import FdName, LoadedProbe
@@ -47,7 +48,7 @@ class Collection:
 
     def __init__(
         self,
-        build: itself.Build,
+        build: Build,
         process: Process,
         cpus: int,
         supervisor_statm: int,
@@ -194,9 +195,9 @@ class Collection:
             work, unknown = self._work, self._cgroups.unknown
         status = self.status
         build = replace(self._build, bcc=status.bcc_version if status else "")
-        families += itself.families(build, status, numbers, work, self._supervisor_memory())
-        families += [probes.collect_failures(status, self._failures), itself.unknown_cgroups(unknown)]
-        return families + self._process.families()
+        memory = self._supervisor_memory()
+        snapshot = Snapshot(build, status, numbers, work, memory, self._failures, unknown)
+        return families + metric.families(OF_SNAPSHOT, snapshot) + self._process.families()
 
     def _collect_all(self, fill: Mapping[str, int], scrape: Scrape) -> list[Family]:
         begin = self._clock()

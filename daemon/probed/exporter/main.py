@@ -28,6 +28,7 @@ from probed.exporter.pages.reload_requests import ReloadRequests
 from probed.exporter.seccomp_filter import confine
 from probed.exporter.self_metrics import http
 from probed.exporter.self_metrics.daemon import Build
+from probed.exporter.self_metrics.metric import families
 from probed.exporter.self_metrics.process import Process
 from probed.ipc import manifest
 from probed.ipc.channel import Channel, Closed, Packet
@@ -99,7 +100,7 @@ class Exporter:
 
     def scrape(self, scraper: Peer | None) -> list[Family]:
         """Return the families of this moment, for a scraper's connection or for another client (None)."""
-        return [*self._collection.scrape(scraper), *http.families(self._server.stats())]
+        return [*self._collection.scrape(scraper), *families(http.METRICS, self._server.stats())]
 
     def readiness(self) -> str:
         """Return why a scrape would not tell the truth yet, "" when it does."""

@@ -25,14 +25,14 @@ _TYPES: Final[Mapping[Any, str]] = {
 
 
 def schema(cls: type, title: str) -> dict[str, Any]:
-    """Make the JSON schema (draft 2020-12) of the documents that `shape.build` accepts for a dataclass."""
+    """Make the JSON schema of the documents from which `structure.build` makes a dataclass."""
     writer = _Writer()
     root = writer.instance(cls)
     return {"$schema": _DIALECT, "title": title, **root, "$defs": dict(sorted(writer.definitions.items()))}
 
 
 class _Writer:
-    """One schema, in which `definitions` gathers the dataclasses below the root."""
+    """One schema; `definitions` gathers the dataclasses below the root."""
 
     def __init__(self) -> None:
         self.definitions: dict[str, dict[str, Any]] = {}
@@ -103,9 +103,9 @@ _BY_ORIGIN: Final[Mapping[Any, Callable[[_Writer, Any], dict[str, Any]]]] = {
     tuple: _Writer.sequence,
     Mapping: _Writer.mapping,
 }
-"""How a hint is written, by its origin; the others are scalars and dataclasses."""
+"""Writers of hints by origin; other hints are scalars and dataclasses."""
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:
-    """Find a default that is worth showing: a scalar or a list, as the document would have it."""
+    """Return a field's default as the document would have it, None for no default."""
     return None if field.default is MISSING else to_data(field.default)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules that several documents share: a line of text, and lists and mappings with at least one entry."""
+"""Rules of several documents: one line of text, and lists and mappings with at least one entry."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from probed.schema.structure import Rule
 
 
 def one_line(text: str) -> str:
-    """Check that a text is one line, without blanks around it. Raises ValueError."""
+    """Check for one line of text without blanks around it. Raises ValueError."""
     if not text.strip():
         raise ValueError("expected one line of text, found an empty one")
     if len(text.splitlines()) > 1 or text != text.strip():

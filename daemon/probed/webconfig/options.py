@@ -41,8 +41,11 @@ def parse_max_requests(number: int) -> int:
 
 def _distinct(addresses: tuple[Address, ...]) -> tuple[Address, ...]:
     for index, address in enumerate(addresses):
-        if address.port and address in addresses[:index]:
-            raise ValueError(f"{address} is there twice; remove one")
+        for other in addresses[:index]:
+            same_host = address.host == other.host or (address.all_interfaces and other.all_interfaces)
+            if same_host and address.port == other.port != 0:
+                spelled = "" if address == other else f" (as {other})"
+                raise ValueError(f"{address} is there twice{spelled}; remove one")
     return addresses
 
 

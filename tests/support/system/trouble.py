@@ -17,10 +17,10 @@ WORKLOADS: Final = ("exits", "exit_kinds", "fail_opens", "forks_fail", "spawn", 
 
 
 class Trouble:
-    """Programs with names that nobody else has, and a thread that runs them."""
+    """Programs with fresh names, and a thread that runs the programs."""
 
     def __init__(self, folder: Path) -> None:
-        """Compile them into `folder`, which is also where they run."""
+        """Compile the programs into `folder`, their working directory."""
         compile_workloads(folder, *WORKLOADS)
         self.programs = {workload: install(folder, workload) for workload in WORKLOADS}
         self._folder = folder
@@ -56,4 +56,4 @@ class Trouble:
             (forks, "11"),
             (threads, "13"),
         ):
-            run_in(group, *command, cwd=self._folder)  # which is where the core goes
+            run_in(group, *command, cwd=self._folder)  # the folder of a core file

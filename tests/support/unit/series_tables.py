@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Series tables over events that are simply a name and a value, and a clock that is set by hand."""
+"""Series tables over events of a name and a value."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class CountMapOfTest:
         return self.last_keys, np.array(list(self.content.values()), np.uint64)
 
     def delete(self, keys: NDArray[Any]) -> None:
-        """Delete nothing: there is no control group in the key."""
+        """Delete nothing: the key has no control group."""
 
 
 def metric(kind: str = "counter", *, budget: int = 1000, idle: float = 3600.0, labels: bool = True) -> Metric:
@@ -59,24 +59,24 @@ def metric(kind: str = "counter", *, budget: int = 1000, idle: float = 3600.0, l
 
 
 def series_of_each(kind: str) -> int:
-    """Return how many series a label set is: of a histogram its buckets, +Inf, `_sum` and `_count`."""
+    """Return the number of series of a label set: a histogram has its buckets, +Inf, `_sum` and `_count`."""
     return len(BOUNDS) + 3 if kind == "histogram" else 1
 
 
 def table(of: Metric, clock: Clock | None = None, decode: Decode | None = None) -> SeriesTable:
-    """Return the metric's table; `decode` instead of the decoder of its label."""
+    """Return the metric's table; `decode` replaces the decoder of its label."""
     return table_in(ledger(), of, clock, decode)
 
 
 def table_in(memory: Ledger, of: Metric, clock: Clock | None = None, decode: Decode | None = None) -> SeriesTable:
-    """Return the metric's table in a ledger that other tables may have had before."""
+    """Return the metric's table in a ledger that earlier tables may have used."""
     columns: list[tuple[Field, Decode]] = [(FIELDS[1], decode or decoder(label)) for label in of.labels]
     return SeriesTable(of, columns, memory, clock or Clock())
 
 
 @contextmanager
 def state() -> Iterator[int]:
-    """Give memory for ledgers."""
+    """Yield a memfd for ledgers."""
     fd = os.memfd_create("state")
     try:
         yield fd
@@ -85,19 +85,19 @@ def state() -> Iterator[int]:
 
 
 def ledger() -> Ledger:
-    """Return a ledger that nobody had before."""
+    """Return a fresh ledger."""
     with state() as fd:
-        return Ledger(fd, "x")  # its mapping outlives the descriptor
+        return Ledger(fd, "x")  # the mapping outlives the descriptor
 
 
 def shown(family: Family) -> dict[str, int]:
-    """Return what a counter's page shows by name."""
+    """Return the values on a counter's page by name."""
     assert len(set(family.labels)) == len(family.labels)
     return {labels[0]: int(value) for labels, value in zip(family.labels, family.values, strict=True)}
 
 
 def observed(family: Family) -> dict[str, tuple[list[int], float]]:
-    """Return what a histogram's page shows by name: buckets and sum."""
+    """Return buckets and sum on a histogram's page by name."""
     assert len(set(family.labels)) == len(family.labels)
     rows = zip(family.labels, family.buckets.tolist(), family.sums.tolist(), strict=True)
     return {labels[0]: (buckets, total) for labels, buckets, total in rows}

@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from probed.client import http_config
-from probed.client.http_client import Endpoint, find_endpoint
+from probed.client import http_client, http_config
+from probed.client.http_client import Answer, Endpoint, fetch, find_endpoint
 from probed.errors import DeclarationError, HostError
+from probed.webconfig.listen_address import Address
 from support.certificates import Authority
 
 
@@ -85,3 +90,61 @@ def test_files_that_are_no_certificates_are_an_error(tmp_path: Path) -> None:
     for text in ("tls_config: {ca_file: a.pem}", "tls_config: {cert_file: a.pem, key_file: a.pem}"):
         with pytest.raises(HostError, match=r"http\.yaml: tls_config: OpenSSL cannot use"):
             find_endpoint(None, client(tmp_path, text))
+
+
+@contextmanager
+def answering(answer: Callable[[socket.socket], None]) -> Iterator[tuple[Address, list[bytes]]]:
+    """Serve one connection in a thread; yield the address, and a list that gets the request."""
+    requests: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connected, _ = listener.accept()
+            with connected, suppress(ConnectionError):
+                requests.append(connected.recv(65536))
+                answer(connected)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield Address("127.0.0.1", listener.getsockname()[1]), requests
+        thread.join()
+
+
+def endless(head: bytes, chunk: bytes) -> Callable[[socket.socket], None]:
+    def answer(connected: socket.socket) -> None:
+        connected.sendall(head)
+        while True:
+            connected.sendall(chunk)
+
+    return answer
+
+
+def test_an_endless_answer_is_given_up_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_client, "MAX_BYTES", 1 << 20)
+    with answering(endless(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65536)) as (address, _):
+        answer = fetch(address, "/metrics", Endpoint())
+    assert answer == Answer(0, "ConnectionAbortedError: the answer has more than 1 MiB")
+
+
+@pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\n\r\n"], ids=["interim answers", "body"])
+def test_an_answer_without_end_is_given_up_at_the_deadline(monkeypatch: pytest.MonkeyPatch, head: bytes) -> None:
+    monkeypatch.setattr(http_client, "DEADLINE", 0.2)
+    chunk = b"x" if head else b"HTTP/1.1 100 Continue\r\n\r\n"
+    with answering(endless(head, chunk)) as (address, _):
+        answer = fetch(address, "/metrics", Endpoint())
+    assert answer == Answer(0, "TimeoutError: no whole answer within 0.2 s")
+
+
+def test_a_password_is_not_sent_to_the_socket_of_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_client, "foreign_owner", lambda _: "mallory")
+    with answering(lambda _: None) as (address, requests):
+        answer = fetch(address, "/metrics", Endpoint(authorization="Basic YW5uOnNlc2FtZQ=="))
+    assert requests == [b""]
+    assert answer
+    assert (answer.status, "user 'mallory' listens there, so no password was sent" in answer.text) == (0, True)
+
+
+def test_a_password_is_sent_to_a_socket_of_ours() -> None:
+    with answering(lambda connected: connected.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")) as (address, requests):
+        assert fetch(address, "/metrics", Endpoint(authorization="Basic YW5uOnNlc2FtZQ==")) == Answer(204, "")
+    assert b"Authorization: Basic YW5uOnNlc2FtZQ==" in requests[0]

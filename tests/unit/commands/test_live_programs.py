@@ -13,9 +13,13 @@ from probed.client.http_client import Answer, Endpoint
 from probed.commands import live_programs
 from probed.commands.live_programs import Code
 from probed.errors import HostError
-from probed.exporter.bpf.program_stats import Program, families
+from probed.exporter.bpf.program_stats import Program
 from probed.exporter.exposition.renderer import Page
+from probed.exporter.self_metrics import programs
+from probed.exporter.self_metrics.metric import families
+from probed.exporter.self_metrics.stats import ProbeNumbers
 from probed.webconfig.listen_address import Address
+from support.unit.snapshots import snapshot_of
 
 ADDRESS = Address("127.0.0.1", 9788)
 EXEC = Program("on_exec", "sched_process_exec", 67, "59f4a931744dcdc6", 0, 0, 0)
@@ -26,12 +30,13 @@ CODE = Code("tracing", 211, 1_307)
 
 def page(*hooks: Program) -> str:
     """Return a page as the exporter renders it, with one probe's program and hooks."""
-    return Page().render(families([("process", EXEC)], hooks)).decode()
+    probe = ProbeNumbers("process", programs=(EXEC,), hooks=hooks)
+    return Page().render(families(programs.METRICS, snapshot_of(probe))).decode()
 
 
 @pytest.fixture
 def answering(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_programs, "ask", lambda *_: Answer(200, page(EXECS, RETURNS)))
+    monkeypatch.setattr(live_programs, "fetch", lambda *_: Answer(200, page(EXECS, RETURNS)))
 
 
 def refuse(_: int) -> Code:
@@ -94,6 +99,6 @@ def test_a_daemon_that_does_not_run_is_an_error() -> None:
     [(Answer(401, ""), "basic_auth"), (Answer(404, ""), "status 404"), (Answer(0, "BadStatusLine"), "BadStatus")],
 )
 def test_another_page_is_an_error(monkeypatch: pytest.MonkeyPatch, answer: Answer, said: str) -> None:
-    monkeypatch.setattr(live_programs, "ask", lambda *_: answer)
+    monkeypatch.setattr(live_programs, "fetch", lambda *_: answer)
     with pytest.raises(HostError, match=said):
         live_programs.run(ADDRESS, "/metrics", Endpoint())

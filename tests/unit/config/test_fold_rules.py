@@ -35,7 +35,7 @@ def test_a_rule_replaces_or_drops() -> None:
 
 @pytest.mark.parametrize("keys", [{}, {"drop": False}, {"drop": True, "replace": "x"}])
 def test_a_rule_says_one_thing(keys: dict[str, object]) -> None:
-    assert "either 'replace: TEXT' or 'drop: true'" in problem(match="a", **keys)
+    assert "needs one of 'replace: TEXT' and 'drop: true'" in problem(match="a", **keys)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def checkout(root: Path, changelog: str = CHANGELOG, code: str = "0.2.0", packag
     return root
 
 
-def test_what_was_unreleased_gets_the_version_and_the_day(release: ModuleType, tmp_path: Path) -> None:
+def test_unreleased_changes_get_version_and_day(release: ModuleType, tmp_path: Path) -> None:
     assert release.release(checkout(tmp_path), DAY) == "0.2.0"
     dated = CHANGELOG.replace("## [Unreleased]\n", "## [Unreleased]\n\n## [0.2.0] - 2027-01-31\n")
     assert (tmp_path / "CHANGELOG.md").read_text() == dated

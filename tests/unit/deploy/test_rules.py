@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shipped rules in virtual time: what fires, what must not, and that it resolves."""
+"""The shipped rules in virtual time: alerts fire, resolve, and stay quiet for normal work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHORT = "ShortLivedProcessStorm"
 
 
 def up(minutes: float = 180) -> Machine:
-    """A machine that can be scraped and on which the daemon is well."""
+    """Return a machine with a healthy daemon."""
     values = f"1x{round(minutes * 4)}"
     machine = Machine().gauge("up", values)
     for probe in ("cgroups", "process", "open_failures", "syscalls"):
@@ -42,7 +42,7 @@ def compiled(machine: Machine, unit: str, *rates: tuple[float, float]) -> Machin
     return machine.forks(unit, *(lasting(minutes, len(pairs) * files) for minutes, files in rates))
 
 
-# What fires, and resolves.
+# Alerts that fire and resolve.
 
 
 def test_a_storm_is_pending_fires_and_resolves(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_a_storm_fires_on_the_day_after_one(tmp_path: Path) -> None:
     verify(tmp_path, [machine], [fired(first + 14 * 60 + 13, {"alertname": SHORT, "unit": "billing.service"})])
 
 
-# What must not.
+# Quiet histories.
 
 
 def test_an_idle_machine_is_quiet(tmp_path: Path) -> None:
@@ -315,7 +315,7 @@ def test_a_stop_of_a_thousand_workers_is_no_crash_loop(tmp_path: Path) -> None:
     verify(tmp_path, [up().processes("app.service", "worker", "app", *phases, end="signal")], [never(40)])
 
 
-# About itself.
+# Alerts about probed.
 
 
 def test_a_daemon_that_cannot_be_scraped_fires_and_resolves(tmp_path: Path) -> None:

@@ -63,8 +63,8 @@ def test_a_package_that_does_not_bear_it_is_taken_whole(tmp_path: Path) -> None:
     mine = tmp_path / "prometheus_client"
     mine.mkdir()
     (mine / "__init__.py").write_text(f"NEEDED = 1\n__path__.append({str(real)!r})\n")
-    source = (real / "metrics_core.py").read_text()
-    (mine / "metrics_core.py").write_text(f"from prometheus_client import NEEDED\n{source}")
+    source = (real / "process_collector.py").read_text()
+    (mine / "process_collector.py").write_text(f"from prometheus_client import NEEDED\n{source}")
     supervisor, end = Channel[ToExporter, FromExporter].pair(FROM_EXPORTER)
     start = Start(manifest.VERSION + 1, WebOptions(), False, "nobody", "info", "logfmt", 1.0)
     with end:

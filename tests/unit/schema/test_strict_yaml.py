@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 import yaml
 from hypothesis import given
@@ -11,7 +13,7 @@ from probed.schema import strict_yaml
 
 
 def problems(text: str) -> list[tuple[int, str, str]]:
-    """What is refused about a text, whether it can be read at all or not."""
+    """Return line, key and text of each problem, also of a text that is no YAML."""
     try:
         found = strict_yaml.read(text, "x.yaml").problems
     except DeclarationError as error:
@@ -131,9 +133,21 @@ def test_what_is_no_yaml_is_named_with_its_line(text: str, line: int) -> None:
     assert (found, key) == (line, "")
 
 
+@dataclass(frozen=True, slots=True)
+class Demanding:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Undemanding:
+    name: str = "x"
+
+
 @pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n"])
-def test_a_file_that_says_nothing_is_refused(text: str) -> None:
-    assert problems(text) == [(1, "", "the file says nothing; it needs at least one key")]
+def test_an_empty_file_is_refused_where_a_key_is_required(text: str) -> None:
+    assert strict_yaml.parse(Undemanding, text, "x.yaml") == Undemanding()
+    with pytest.raises(DeclarationError, match=r"x\.yaml:1: the file is empty; add at least one key"):
+        strict_yaml.parse(Demanding, text, "x.yaml")
 
 
 @given(st.text(alphabet="ab:-[]{}#&*!|>'\"%@`?,. \n\t019eyn~<=", max_size=40))

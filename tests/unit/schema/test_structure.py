@@ -99,7 +99,7 @@ def test_an_object_knows_its_key_path_and_the_root_its_source() -> None:
         ({"leaves": {"b": {"size": 2.0}}}, "leaves.b.size", "expected an integer, found the number 2.0"),
         ({"leaves": {"b": {"size": 2, "tags": "x"}}}, "leaves.b.tags", "expected a list, found the text 'x'"),
         ({"leaves": {"b": {"size": 2, "tags": ["x", "x"]}}}, "leaves.b.tags.1", "there twice"),
-        ({"leaves": {"b": {}}}, "leaves.b.size", "this key is missing; it is required: How large it is."),
+        ({"leaves": {"b": {}}}, "leaves.b.size", "this required key is missing: How large it is."),
         ({"codes": {"007": "x"}}, "codes.007", "expected an integer, found the text '007'"),
         ({"best": {"size": 2, "tag": []}}, "best.tag", "unknown key; did you mean 'tags'?"),
         ({"options": {"x": 1}}, "options.x", "unknown key; the keys here are colour"),

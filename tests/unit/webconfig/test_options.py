@@ -13,6 +13,7 @@ import pytest
 
 import probed
 from probed.config import site
+from probed.errors import DeclarationError
 from probed.ipc.loader_messages import Files, Settings
 from probed.schema import structure
 from probed.supervisor.options import Options
@@ -57,6 +58,13 @@ def test_the_command_line_precedes_the_site_configuration(name: str) -> None:
 def test_the_path_of_the_web_configuration_is_relative_to_the_site_configuration() -> None:
     text = "probe_directories: [probes]\nprobes: {process: }\nweb: {config_file: web.yaml}\n"
     assert site.parse(text, "/etc/probed/probed.yaml").web_options.config_file == "/etc/probed/web.yaml"
+
+
+@pytest.mark.parametrize("addresses", ["[':9788', '[::]:9788']", "['127.0.0.1:9788', '[127.0.0.1]:9788']"])
+def test_two_spellings_of_one_address_are_refused(addresses: str) -> None:
+    text = f"probe_directories: [probes]\nprobes: {{process: }}\nweb: {{listen_addresses: {addresses}}}\n"
+    with pytest.raises(DeclarationError, match=r"there twice.*remove one"):
+        site.parse(text, "probed.yaml")
 
 
 @pytest.mark.parametrize("name", ["enable_lifecycle", "listen_addresses", "max_requests", "telemetry_path"])

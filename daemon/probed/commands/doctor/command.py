@@ -12,6 +12,7 @@ from probed.client import http_config
 from probed.commands.doctor import facts, rules
 from probed.commands.doctor.report import render
 from probed.schema import structure
+from probed.terminal import show
 from probed.webconfig.listen_address import Address
 
 
@@ -22,5 +23,5 @@ def run(config_file: str, btf: str, address: Address | None, http_config_file: s
     """
     client = http_config.read(http_config_file)
     report = rules.diagnose(facts.gather(config_file, btf, address, client))
-    print(json.dumps(structure.to_data(report), indent=2) if as_json else render(report))
+    show(json.dumps(structure.to_data(report), indent=2) if as_json else render(report))
     return 1 if report.status == "failure" else 0

@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from probed.client.http_client import Answer, ask, find_endpoint
+from probed.client.http_client import Answer, fetch, find_endpoint
 from probed.client.http_config import HttpConfiguration
 from probed.config import files
 from probed.config.files import DeclaredProbe
@@ -158,7 +158,7 @@ def gather(
 def ask_daemon(address: Address, web_config_file: str | None, client: HttpConfiguration) -> Answer | None:
     """Ask whether the daemon is ready."""
     try:
-        return ask(address, "/-/ready", find_endpoint(web_config_file, client))
+        return fetch(address, "/-/ready", find_endpoint(web_config_file, client))
     except (DeclarationError, HostError) as error:
         return Answer(0, str(error))
 

@@ -14,6 +14,9 @@ from probed.config import base_units
 SLOW_CLOCKS = ("hpet", "acpi_pm", "refined-jiffies", "jiffies", "pit")
 """A reading of these takes a microsecond or more, or tells no less than milliseconds."""
 
+LONGEST_QUOTE = 200
+"""Characters of an answer that the report quotes."""
+
 _WHO_ASKS = "does it want TLS, or a client's certificate (tls_config of --http.config.file)"
 
 Found = tuple[Status, str, str]
@@ -174,7 +177,7 @@ def _daemon(facts: Facts) -> Found:
     answer = facts.answer
     if answer is None:
         return "ok", "none answers where the configuration says", ""
-    said = answer.text.strip()
+    said = _first_line(answer.text)
     match answer.status:
         case 200:
             return "ok", f"runs and is ready: {said}", ""
@@ -190,6 +193,12 @@ def _daemon(facts: Facts) -> Found:
             return "warning", "runs, and wants a password", "name the password in basic_auth of --http.config.file"
         case status:
             return "warning", f"something answers with status {status}", "is it another program? see ss -ltnp"
+
+
+def _first_line(text: str) -> str:
+    """Return the beginning of an answer, which may be another program's."""
+    line = text.strip().partition("\n")[0]
+    return line if len(line) <= LONGEST_QUOTE else f"{line[:LONGEST_QUOTE]}…"
 
 
 def _failures(facts: Facts) -> Mapping[str, tuple[str, str] | None]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How full the probes' hash maps are, those too that no metric reads: what programs note for a while.
 
-`probe` has one `HashMap` for each of these, and asks at the scrape; `itself` makes the families. Only keys are counted:
-what is in them is nobody's business here.
+`probe` has one `HashMap` for each of these, and asks at the scrape; `self_metrics.maps` has the metrics. Only keys are
+counted: their content does not matter here.
 """
 
 from __future__ import annotations
@@ -10,12 +10,9 @@ from __future__ import annotations
 import ctypes
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
-from probed.exporter.exposition.family import Family
 from probed.linux import bpf
 
 COUNT_SECONDS = 10.0
@@ -68,24 +65,3 @@ class HashMap:
             count, ended = bpf.lookup_batch(self._fd, position, key, value, CHUNK)
             found += count
         return found
-
-
-def families(usages: Sequence[tuple[str, HashUsage]]) -> list[Family]:
-    """Give the families of all hash maps, each with the name of its probe."""
-    labels = [(probe, usage.name) for probe, usage in usages]
-
-    def by_map(name: str, text: str, values: list[int]) -> Family:
-        return Family(name, "gauge", text, ("probe", "map"), labels, np.array(values, np.uint64))
-
-    return [
-        by_map(
-            "probed_map_entries",
-            "Entries of the probe's hash map; those of a map that no metric reads as of at most 10 seconds ago.",
-            [usage.entries for _, usage in usages],
-        ),
-        by_map(
-            "probed_map_capacity",
-            "Entries that the probe's hash map may have; what finds it full is lost, by the reason map_full.",
-            [usage.capacity for _, usage in usages],
-        ),
-    ]

@@ -2,9 +2,9 @@
 """The BPF programs as the kernel knows them: how often they ran, for how long, and how often it left one out.
 
 `probe` has one `ProgramInfo` for each of its programs and for the hooks that they are behind, and reads them at the
-scrape; `itself` makes the families. What is reached by a tail call has no counts of its own in the kernel: a hook's are
-those of all that is behind it. A raw tracepoint goes past a program that is already running on the CPU; where the
-kernel can preempt a program in the middle, as Linux 7.2 can and 6.12 could not, only the count of this tells.
+scrape; `self_metrics.programs` has the metrics. What is reached by a tail call has no counts of its own in the kernel:
+a hook's are those of all that is behind it. A raw tracepoint goes past a program that is already running on the CPU;
+where the kernel can preempt a program in the middle, as Linux 7.2 can and 6.12 could not, only the count of this tells.
 
 The exporter never holds a program: whoever does can attach and run it without any capability. The supervisor, which
 holds them, opens their files in /proc/self/fdinfo and hands over these, as it does with its statm.
@@ -13,12 +13,9 @@ holds them, opens their files in /proc/self/fdinfo and hands over these, as it d
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
-from probed.exporter.exposition.family import Family
 from probed.ipc.manifest import Place
 from probed.linux import fdinfo
 
@@ -82,44 +79,3 @@ class ProgramInfo:
 def told(infos: Iterable[ProgramInfo]) -> list[Program]:
     """Return what the kernel tells now of those programs that are still there. Raises OSError."""
     return [program for info in infos if (program := info.read())]
-
-
-def families(programs: Sequence[tuple[str, Program]], hooks: Iterable[Program]) -> list[Family]:
-    """Give the families of all programs, each with the name of its probe, and of the hooks, which are no probe's.
-
-    Runs and times are left out until the kernel has counted a run of any hook: 0 would say that they cost nothing.
-    """
-    once = list({hook.id: hook for hook in hooks}.values())
-    counted = once if any(hook.runs for hook in once) else []
-    return [
-        _info([*programs, *(("", hook) for hook in once)]),
-        _by_hook(
-            "probed_program_runs_total",
-            "Runs of the hook and all programs behind it, counted while kernel.bpf_stats_enabled is 1.",
-            counted,
-            [hook.runs for hook in counted],
-        ),
-        _by_hook(
-            "probed_program_run_seconds_total",
-            "Time that the hook and all programs behind it ran, likewise, in seconds.",
-            counted,
-            [hook.run_ns / 1e9 for hook in counted],
-        ),
-    ]
-
-
-def _info(programs: Sequence[tuple[str, Program]]) -> Family:
-    return Family(
-        name="probed_program_info",
-        type="gauge",
-        help="BPF programs by the kernel's id and tag, always 1: the probes', and the hooks that run them (no probe).",
-        label_names=("probe", "program", "id", "tag", "attach"),
-        labels=[
-            (probe, each.name, str(each.id), each.tag, f"raw_tracepoint:{each.tracepoint}") for probe, each in programs
-        ],
-        values=np.ones(len(programs), np.uint64),
-    )
-
-
-def _by_hook(name: str, text: str, hooks: Sequence[Program], values: Sequence[float]) -> Family:
-    return Family(name, "counter", text, ("program",), [(hook.name,) for hook in hooks], np.array(values))

@@ -56,8 +56,3 @@ class Family:
     def openmetrics_name(self) -> str:
         """Name of the family in OpenMetrics, where a counter's suffix belongs to the sample alone."""
         return self.name.removesuffix("_total") if self.type == "counter" else self.name
-
-
-def one(kind: FamilyType, name: str, text: str, value: float) -> Family:
-    """Return a family of one series without labels."""
-    return Family(name, kind, text, (), [()], np.array([value]))

@@ -23,16 +23,16 @@ REMEMBERED = 128
 _SIGNIFICANT = 72
 """Bytes of a password that bcrypt uses; newer versions of the library refuse longer passwords instead."""
 
-_ANY_HASH = "$2b$10$" + 53 * "."
+_ANY_HASH = b"$2b$10$" + 53 * b"."
 
 
 class BasicAuth:
     """Users by name with their bcrypt hashes, and a cache of results. Thread-safe."""
 
     def __init__(self, users: Mapping[str, str]) -> None:
-        self._users = {name.encode(): hashed.encode() for name, hashed in users.items()}
+        self._users = {name.encode(): _hash(written) for name, written in users.items()}
         # An unknown user costs as much as the most expensive known one, so timing reveals no user names.
-        self._unknown = max(users.values(), key=_cost, default=_ANY_HASH)[:7].encode() + _ANY_HASH[7:].encode()
+        self._unknown = max(self._users.values(), key=_cost, default=_ANY_HASH)[:7] + _ANY_HASH[7:]
         self._secret = os.urandom(32)
         self._right: OrderedDict[bytes, None] = OrderedDict()
         self._wrong: OrderedDict[bytes, None] = OrderedDict()
@@ -65,8 +65,13 @@ def _remember(digests: OrderedDict[bytes, None], digest: bytes) -> None:
         digests.popitem(last=False)
 
 
-def _cost(hashed: str) -> int:
-    return int(hashed.split("$")[2])
+def _hash(written: str) -> bytes:
+    """Return the hash for the bcrypt library, which refuses the oldest prefix ``$2$``; Go's takes it as ``$2b$``."""
+    return (written.replace("$2$", "$2b$", 1) if written.startswith("$2$") else written).encode()
+
+
+def _cost(hashed: bytes) -> int:
+    return int(hashed.split(b"$")[2])
 
 
 def _credentials(authorization: str) -> tuple[bytes, bytes] | None:

@@ -8,6 +8,7 @@ server may send; the transport does TLS (`tls_transport`).
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -37,6 +38,12 @@ LEAVE = 2.0
 """Seconds to read further input before the close: unread input would reset the connection and lose the response."""
 
 _LEFTOVER = 1 << 20
+
+_EMPTY_LINES_BYTES = 8
+"""Most bytes of empty lines before a request line; RFC 9112 section 2.2 asks a server to ignore at least one line."""
+
+_ABSOLUTE_FORM = re.compile(r"https?://(?:\[[0-9A-Fa-f:.]+\]|[^/?#@:\[\]]+)(?::[0-9]*)?([/?].*)?", re.IGNORECASE)
+"""A request target with scheme and host, as a client sends to a proxy. Source: RFC 9112 section 3.2.2."""
 
 
 class ConnectionClosed(Exception):
@@ -78,10 +85,11 @@ class Connection:
         self._transport = transport
         self._timeout = timeout
         self.deadline = time.monotonic() + timeout
-        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEADER_BYTES - CHUNK)
+        self._http = _parser()
         self._head: h11.Request | None = None
         self._body = 0
         self._begun = False
+        self._empty_lines_bytes = 0
         self._unsent: list[memoryview] = []
         self._leftover = _LEFTOVER
 
@@ -140,9 +148,18 @@ class Connection:
             return
         data = self._transport.receive()
         if data and not self._begun:
+            data = self._without_empty_lines(data)
+            if not data:
+                return
             self._begun = True
             self.deadline = min(self.deadline, time.monotonic() + self._timeout)
         self._http.receive_data(data)
+
+    def _without_empty_lines(self, data: bytes) -> bytes:
+        """Remove empty lines before the request line; too many are left in, and h11 refuses them."""
+        request = data.lstrip(b"\r\n")
+        self._empty_lines_bytes += len(data) - len(request)
+        return request if self._empty_lines_bytes <= _EMPTY_LINES_BYTES else data
 
     def _take(self, event: Any) -> None:
         match event:
@@ -163,9 +180,9 @@ class Connection:
 
     def _requested(self) -> None:
         assert self._head is not None
-        target = self._head.target.decode("latin-1")
-        if not target.startswith("/") and target != "*":
-            self.respond(text(400, "expected a path that starts with '/'"), last=True)
+        target = _origin_form(self._head.target.decode("latin-1"))
+        if target is None:
+            self.respond(text(400, "expected a path that starts with '/', or an http URL"), last=True)
             return
         path, _, query = target.partition("?")
         headers: dict[str, str] = {}
@@ -211,10 +228,22 @@ class Connection:
         if h11.MUST_CLOSE in (self._http.our_state, self._http.their_state) or self._http.their_state is h11.ERROR:
             self._leave()
         else:
-            self._http.start_next_cycle()
-            self._head, self._begun = None, bool(self._http.trailing_data[0])
+            self._next_request()
             self.state = ConnectionState.READING
             self.deadline = time.monotonic() + (self._timeout if self._begun else max(IDLE, self._timeout))
+
+    def _next_request(self) -> None:
+        """Prepare for the next request, which may be there already, behind empty lines."""
+        received, has_ended = self._http.trailing_data
+        self._http.start_next_cycle()
+        request = received.lstrip(b"\r\n")
+        if len(request) < len(received):
+            self._http = _parser()
+            if request:
+                self._http.receive_data(request)
+            if has_ended:
+                self._http.receive_data(b"")
+        self._head, self._begun, self._empty_lines_bytes = None, bool(request), 0
 
     def _leave(self) -> None:
         self._peer.is_open = False
@@ -234,3 +263,18 @@ class Connection:
         self._peer.is_open = False
         with suppress(OSError):
             self._transport.close()
+
+
+def _parser() -> h11.Connection:
+    return h11.Connection(h11.SERVER, max_incomplete_event_size=HEADER_BYTES - CHUNK)
+
+
+def _origin_form(target: str) -> str | None:
+    """Return path and query of a request target; None for one that is neither a path, nor `*`, nor an http URL."""
+    if target.startswith("/") or target == "*":
+        return target
+    absolute = _ABSOLUTE_FORM.fullmatch(target)
+    if absolute is None:
+        return None
+    rest = absolute[1] or "/"
+    return rest if rest.startswith("/") else f"/{rest}"

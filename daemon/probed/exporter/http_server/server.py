@@ -16,6 +16,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from probed.exporter.http_server.connection import TIMEOUT, Connection, ConnectionClosed
 from probed.exporter.http_server.fair_queue import FairQueue
@@ -47,6 +49,8 @@ RESERVED_FDS = 256
 
 Responder = Callable[[Request], Response]
 """Makes the response to one request; page threads call it concurrently."""
+
+T = TypeVar("T")
 
 _DEFAULTS = WebOptions()
 _OVERLOADED = text(503, "too many requests; try again later", ("Retry-After", "1"))
@@ -109,10 +113,10 @@ class Server:
         self._reactor.poke()
 
     def moved(self) -> bool:
-        """Return whether the reactor has iterated since `poke` and no page is stuck."""
+        """Return whether the reactor has iterated since `poke`, all threads are alive, and no page is stuck."""
         since = list(self._busy_since.values())
         is_stuck = bool(since) and time.monotonic() - min(since) > STUCK_AFTER * self._timeout
-        return self._reactor.turned.is_set() and not is_stuck
+        return self._reactor.turned.is_set() and not is_stuck and all(thread.is_alive() for thread in self._threads)
 
     def _run(self, name: str, target: Callable[[], None]) -> None:
         # Daemon threads: a stuck thread must not keep the process alive.
@@ -169,12 +173,12 @@ class Server:
             assert connection.request is not None
             thread = threading.get_ident()
             self._busy_since[thread] = time.monotonic()
-            self._respond(connection, self._page(connection.request))
+            self._respond(connection, self._result(partial(self._responder, connection.request)))
             del self._busy_since[thread]
 
-    def _page(self, request: Request) -> Response:
+    def _result(self, make: Callable[[], T]) -> T | Response:
         try:
-            return self._responder(request)
+            return make()
         except Exception as error:  # the border around one request: an error costs this request only
             fault = f"{type(error).__name__}: {error}"
             LOG.error("HTTP: cannot answer a request: %s", fault, exc_info=True, extra=REPEATABLE)
@@ -183,7 +187,7 @@ class Server:
     def _verify_passwords(self) -> None:
         while (connection := self._guesses.take()) is not None:
             assert connection.request is not None
-            refusal = self._policy.verify_password(connection.request)
+            refusal = self._result(partial(self._policy.verify_password, connection.request))
             if refusal is None:
                 evicted = self._requests.put(connection.client_key, connection)
                 if evicted is not None:
@@ -198,4 +202,4 @@ class Server:
 def most_connections() -> int:
     """Return the limit of connections, from this process's limit of descriptors."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(16, min(CONNECTIONS, soft - RESERVED_FDS))
+    return max(16, min(CONNECTIONS, (soft - RESERVED_FDS) * 2 // 3))  # a third for accepted sockets

@@ -120,8 +120,11 @@ class TlsTransport:
 
 
 def _sans(tls: ssl.SSLObject) -> frozenset[str]:
-    """Return the Subject Alternative Names in the client's certificate: DNS, IP, e-mail and URI."""
-    certificate: Mapping[str, Any] = tls.getpeercert() or {}
+    """Return DNS names, IP addresses, e-mail addresses and URIs in the client's certificate. Raises PermissionError."""
+    try:
+        certificate: Mapping[str, Any] = tls.getpeercert() or {}
+    except UnicodeDecodeError as error:  # Python decodes names as UTF-8, where the certificate may hold any bytes
+        raise PermissionError(f"the client's certificate has a name that is not UTF-8: {error}") from error
     names: set[str] = set()
     for kind, value in certificate.get("subjectAltName", ()):
         if kind == "IP Address":

@@ -18,7 +18,7 @@ import jsonschema
 import pytest
 
 from probed.client import http_config
-from probed.client.http_client import Answer, Endpoint, ask
+from probed.client.http_client import Answer, Endpoint, fetch
 from probed.commands import json_schemas
 from probed.commands.doctor import facts
 from probed.commands.doctor.facts import Clocks, Compiler, Configuration, Facts, Loads, Mounts, Types
@@ -246,13 +246,13 @@ def served(status: int, text: bytes) -> Iterator[Address]:
 
 def test_a_daemon_that_answers_is_quoted() -> None:
     with served(503, b"no probe is up\n") as address:
-        assert ask(address, "/-/ready", Endpoint()) == Answer(503, "no probe is up\n")
+        assert fetch(address, "/-/ready", Endpoint()) == Answer(503, "no probe is up\n")
 
 
 def test_nobody_answers_where_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    assert ask(Address("127.0.0.1", port), "/-/ready", Endpoint()) is None
+    assert fetch(Address("127.0.0.1", port), "/-/ready", Endpoint()) is None
 
 
 def test_what_answers_without_http_is_told() -> None:
@@ -266,7 +266,7 @@ def test_what_answers_without_http_is_told() -> None:
 
         thread = threading.Thread(target=answer)
         thread.start()
-        found = ask(Address("127.0.0.1", listener.getsockname()[1]), "/-/ready", Endpoint())
+        found = fetch(Address("127.0.0.1", listener.getsockname()[1]), "/-/ready", Endpoint())
         thread.join()
     assert found is not None
     assert found.status == 0

@@ -10,7 +10,7 @@ import struct
 
 import pytest
 
-from probed.exporter.bpf.map_usage import CHUNK, COUNT_SECONDS, HashMap, HashUsage, families
+from probed.exporter.bpf.map_usage import CHUNK, COUNT_SECONDS, HashMap, HashUsage
 from probed.linux import bpf
 
 HASH, PERCPU_HASH = 1, 5
@@ -74,9 +74,3 @@ def test_another_error_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bpf, "bpf", refuse)
     with pytest.raises(OSError, match="space"):
         its.usage()
-
-
-def test_entries_and_capacity_have_the_same_labels() -> None:
-    entries, capacity = families([("process", HashUsage("last_exec", 5, 65_536))])
-    assert entries.labels == capacity.labels == [("process", "last_exec")]
-    assert (entries.values.tolist(), capacity.values.tolist()) == ([5], [65_536])

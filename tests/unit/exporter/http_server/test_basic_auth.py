@@ -75,6 +75,13 @@ def test_an_unknown_user_costs_what_a_known_one_costs(user: str, monkeypatch: py
     assert costs == [b"$2b$04$"]
 
 
+def test_the_oldest_prefix_of_a_hash_is_a_hash_like_the_others() -> None:
+    basic_auth = BasicAuth({"alice": HASH.replace("$2b$", "$2$")})
+    assert not basic_auth.verify_password(basic("alice", "wrong"))
+    assert not basic_auth.verify_password(basic("bob", "secret"))
+    assert basic_auth.verify_password(basic("alice", "secret"))
+
+
 def test_guessing_makes_nobody_forgotten_and_is_bounded() -> None:
     basic_auth = BasicAuth({"alice": HASH})
     basic_auth.verify_password(basic("alice", "secret"))

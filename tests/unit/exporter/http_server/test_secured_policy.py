@@ -129,6 +129,38 @@ def test_of_those_with_a_certificate_only_who_is_named_comes_in(
         assert let_in(address, context(authority, prometheus)) is expected
 
 
+def test_a_certificate_with_a_name_that_is_not_utf_8_costs_its_own_connection_only(
+    authority: Authority, prometheus: Signed, tls: TlsSettings
+) -> None:
+    odd = authority.sign("odd", "DNS:caf\udce9.example")
+    assert b"caf\xe9.example" in ssl.PEM_cert_to_DER_cert(odd.certificate.read_text())
+    settings = WebSettings(replace(tls, client_auth="required", allowed_sans=("prometheus.example",)))
+    with serving(settings) as (address, server):
+        assert not let_in(address, context(authority, odd))
+        assert let_in(address, context(authority, prometheus))
+        server.poke()
+        until(server.moved, "all threads are alive")
+
+
+def test_an_error_of_the_password_thread_costs_one_request(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    verify = BasicAuth.verify_password
+
+    def broken(basic_auth: BasicAuth, authorization: str) -> bool:
+        if authorization == basic("alice", "odd"):
+            raise ValueError("Invalid salt")
+        return verify(basic_auth, authorization)
+
+    monkeypatch.setattr(BasicAuth, "verify_password", broken)
+    with serving(WebSettings(users={"alice": HASH})) as (address, server):
+        assert get(address, Authorization=basic("alice", "odd"))[0] == 500
+        assert get(address, Authorization=basic("alice", "secret"))[0] == 200
+        server.poke()
+        until(server.moved, "all threads are alive")
+    assert caplog.messages == ["HTTP: cannot answer a request: ValueError: Invalid salt"]
+
+
 def test_a_version_that_is_not_spoken_is_refused(authority: Authority, tls: TlsSettings) -> None:
     old = context(authority)
     old.maximum_version = ssl.TLSVersion.TLSv1_2

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from probed.exporter.http_server.connection import HEADER_BYTES
+from probed.exporter.http_server.connection import HEADER_BYTES, Connection
 from probed.exporter.http_server.messages import Request, Response
 from probed.exporter.http_server.server import THREADS, Responder, Server
 from probed.webconfig.options import WebOptions
@@ -121,8 +121,12 @@ def test_the_server_does_not_say_what_it_is_made_of() -> None:
         (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\r\nContent-Length: many\r\n\r\n", b"400"),
         (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n" + b"x" * 2000, b"413"),
-        (b"GET http://other/ HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (b"GET http:/// HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
         (b"GET http://[::1/ HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (b"GET http://user:secret@x/ HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (b"GET ftp://x/ HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (b"GET metrics HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (5 * b"\r\n" + GET, b"400"),
         (b"GET / HTTP/1.1\r\n\r\n", b"400"),
         (b"GET /" + b"a" * HEADER_BYTES + b" HTTP/1.1\r\n\r\n", b"431"),
         (b"GET / HTTP/1.1\r\nX: " + b"a" * HEADER_BYTES + b"\r\n\r\n", b"431"),
@@ -135,6 +139,48 @@ def test_bad_requests_are_answered_and_forgotten(
         assert _ask(address, request_bytes).split(b" ", 1)[1].startswith(status)
         assert _ask(address).endswith(b"hello")
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        ("http://x/metrics", "/metrics", ""),
+        ("HTTP://x.example:9788/metrics?name[]=a", "/metrics", "name[]=a"),
+        ("https://[::1]:9788/metrics?a/b", "/metrics", "a/b"),
+        ("http://127.0.0.1", "/", ""),
+        ("http://x?a", "/", "a"),
+    ],
+)
+def test_a_url_as_request_target_is_served(target: str, path: str, query: str) -> None:
+    asked: SimpleQueue[tuple[str, str]] = SimpleQueue()
+
+    def application(request: Request) -> Response:
+        asked.put((request.path, request.query))
+        return _hello(request)
+
+    with _serving(application) as (address,):
+        assert _ask(address, f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode()).endswith(b"hello")
+    assert asked.get(timeout=LONG) == (path, query)
+
+
+@pytest.mark.parametrize("empty", [b"\r\n", b"\n", b"\r\n\r\n", 4 * b"\r\n"])
+def test_empty_lines_before_a_request_are_ignored(empty: bytes) -> None:
+    with _serving(_hello) as (address,), socket.create_connection(address, timeout=LONG) as client:
+        for _ in range(3):
+            client.sendall(empty + GET)
+            assert _answer(client).endswith(b"hello")
+
+
+def test_an_empty_line_may_come_in_pieces_and_after_a_request() -> None:
+    with _serving(_hello) as (address,), socket.create_connection(address, timeout=LONG) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in (b"\r", b"\n", GET + b"\r\n", GET + b"\r\n" + GET + b"\r\n"):
+            client.sendall(piece)
+        client.shutdown(socket.SHUT_WR)
+        received = b""
+        while data := client.recv(65536):
+            received += data
+        assert received.count(b"HTTP/1.1 200 ") == 3
 
 
 def _hang_up(address: Any, request: bytes) -> None:
@@ -227,6 +273,31 @@ def test_who_has_hung_up_gets_no_page_while_others_wait() -> None:
         assert all(_answer(client).endswith(b"hello") for client in waiting)
     server.stop()
     assert THREADS + gate.inside.qsize() < MAX_REQUESTS + 50
+
+
+def test_a_full_backlog_of_one_address_delays_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("probed.exporter.http_server.server.CONNECTIONS", 64)
+    asked: list[str] = []
+
+    def application(request: Request) -> Response:
+        asked.append(request.path)
+        return _hello(request)
+
+    listener = _bound()
+    server = Server([listener], application)
+    with contextlib.ExitStack() as clients:
+        for whence in ["127.0.0.2"] * 101 + ["127.0.0.1"]:
+            client = clients.enter_context(socket.socket())
+            client.bind((whence, 0))
+            client.settimeout(LONG)
+            client.connect(listener.getsockname())
+            client.sendall(f"GET /{whence} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        server.start()
+        assert _answer(client).endswith(b"hello")
+        assert asked.index("/127.0.0.1") < 3 * THREADS
+        until(lambda: server.stats().connections == 32, "half as many as there may be are served")
+        assert server.stats().dropped == 70
+    server.stop()
 
 
 def test_who_has_closed_his_half_alone_gets_his_answer() -> None:
@@ -371,6 +442,51 @@ def test_a_request_that_hangs_for_several_timeouts_is_no_movement() -> None:
     server.stop()
 
 
+@pytest.mark.parametrize("name", ["http", "http-password", "http-page-0"])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_dead_thread_is_no_movement(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Dying(threading.Thread):
+        def run(self) -> None:
+            if self.name == name:
+                raise MemoryError
+            super().run()
+
+    monkeypatch.setattr(threading, "Thread", Dying)
+    server = Server([_bound()], _hello)
+    server.start()
+    for thread in server._threads:
+        if thread.name == name:
+            thread.join(LONG)
+    server.poke()
+    server._reactor.turned.set()
+    assert not server.moved()
+    server.stop()
+    if name == "http":
+        server._reactor.run()  # closes the sockets
+
+
+@pytest.mark.parametrize("method", ["advance", "respond", "expire"])
+def test_an_error_of_one_connection_costs_that_one(
+    method: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    original, broken = getattr(Connection, method), [True]
+
+    def breaking(connection: Connection, *arguments: Any) -> Any:
+        if broken and broken.pop():
+            raise ValueError("of some kind")
+        return original(connection, *arguments)
+
+    monkeypatch.setattr(Connection, method, breaking)
+    timeout = 0.1 if method == "expire" else LONG
+    with _serving(_hello, timeout=timeout) as (address,):
+        with socket.create_connection(address, timeout=LONG) as client:
+            client.sendall(b"G" if method == "expire" else GET)
+            with contextlib.suppress(ConnectionResetError):  # closed with input unread
+                assert client.recv(4096) == b""
+        assert _ask(address).endswith(b"hello")
+    assert caplog.messages == ["HTTP: closed a connection: ValueError: of some kind"]
+
+
 def test_stopping_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
     gate = Gate()
     listener = _bound()
@@ -482,9 +598,11 @@ import numpy as np
 from probed.exporter.exposition.family import Family
 from probed.exporter.pages.application import Application
 from probed.exporter.pages.landing_page import Landing
-from probed.exporter.self_metrics.daemon import Build, families
+from probed.exporter.self_metrics.daemon import Build, Snapshot
+from probed.exporter.self_metrics.metric import families
 from probed.exporter.self_metrics.process import Process
 from probed.exporter.self_metrics.stats import WorkNumbers
+from probed.exporter.self_metrics.tables import OF_SNAPSHOT
 from probed.exporter.http_server.server import Server
 from probed.ipc.exporter_messages import ProbeStatus, Status
 
@@ -501,7 +619,8 @@ def scrape(scraper):
         raise OSError(broken.pop(), "a map is gone")
     odd = Family("x_seconds", "histogram", "h", ("comm",), [("é\\n",)], np.zeros(0), (0.1,),
                  np.array([[1, 10**7]], np.uint64), np.array([1e300]))
-    return [odd, *families(Build("1", "3", "", "6"), status, [], WorkNumbers(), 0), *process.families()]
+    snapshot = Snapshot(Build("1", "3", "", "6"), status, [], WorkNumbers(), 0)
+    return [odd, *families(OF_SNAPSHOT, snapshot), *process.families()]
 
 def landing():
     return Landing("1", "/metrics", "not", probes)
@@ -535,7 +654,7 @@ broken.append(9)
 codes += [ask(b"GET /-/ready"), ask(b"GET /metrics"), ask(b"GET /metrics HTTP/1.0\\r\\n\\r\\n")]
 codes += [ask(b"garbage\\r\\n\\r\\n"), ask(b"GET / HTTP/1.1\\r\\nX: " + b"x" * 20000 + b"\\r\\n\\r\\n")]
 codes += [ask(b"GET / HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 9999\\r\\n\\r\\n" + b"x" * 2000)]
-codes += [ask(b"GET http://[::1]/ HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")]
+codes += [ask(b"GET http://[::1/ HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")]
 codes += [ask(b"GET / HTTP/1.1\\r\\nHost: x\\r\\nTransfer-Encoding: chunked\\r\\nExpect: 100-continue\\r\\n"
               b"Connection: close\\r\\n\\r\\n0\\r\\n\\r\\n")]
 codes += [ask(b"GET /slow HTTP/1.1\\r\\nX"), ask(b"OPTIONS * HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n")]
