@@ -30,7 +30,7 @@ from probed.exporter.self_metrics.stats import ProbeNumbers
 from probed.exporter.series.gauges import GaugeTable
 from probed.exporter.series.scrapers import Scrape
 from probed.exporter.series.table import SeriesTable, SeriesUsage
-from probed.ipc.manifest import FdName, Field, LoadedProbe, Map, Metric, Place, Record, hook_name
+from probed.ipc.manifest import ChainSlot, FdName, Field, LoadedProbe, Map, Record, ResolvedMetric, hook_name
 
 BATCH = 1 << 13
 """Events taken at once: enough for numpy, and what is needed beside the ring stays in the CPU's cache."""
@@ -111,13 +111,13 @@ class RunningProbe:
             self._delivered.value = ring.records  # by whom this memory does not know
         ring.take_over_losses(self._delivered.value, self._discarded.value, self._corrupt.value)
 
-    def _table(self, metric: Metric) -> SeriesTable:
+    def _table(self, metric: ResolvedMetric) -> SeriesTable:
         return SeriesTable(metric, self._columns(metric), self._ledger)
 
-    def _gauge(self, metric: Metric) -> GaugeTable:
+    def _gauge(self, metric: ResolvedMetric) -> GaugeTable:
         return GaugeTable(metric, self._columns(metric))
 
-    def _columns(self, metric: Metric) -> list[tuple[Field, Decoder]]:
+    def _columns(self, metric: ResolvedMetric) -> list[tuple[Field, Decoder]]:
         record = self._map_layout(metric.maps[0]).key if metric.maps else self.loaded.event
         assert record is not None
         by_name = {field.name: field for field in record.fields}
@@ -275,7 +275,7 @@ class RunningProbe:
         )
 
     @staticmethod
-    def _missed(place: Place, hooks: Sequence[Program]) -> int:
+    def _missed(place: ChainSlot, hooks: Sequence[Program]) -> int:
         """Return how often the kernel left a program out: as often as the hook that it is behind."""
         return sum(hook.misses for hook in hooks if hook.tracepoint == place.tracepoint)
 

@@ -48,7 +48,7 @@ REAP_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class ProbeHandle:
     """A loaded probe and its fds by name, ours to close."""
 
     loaded: LoadedProbe
@@ -61,7 +61,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Hook:
+class HookHandle:
     """An attached program on a raw tracepoint, and the array of programs that it jumps into; fds that are ours."""
 
     tracepoint: str
@@ -96,10 +96,10 @@ class Result:
     """What became of one probe."""
 
     name: str
-    outcome: Held | LoadError
+    outcome: ProbeHandle | LoadError
 
 
-Event = SiteRead | WebRead | Refused | Result | Hook
+Event = SiteRead | WebRead | Refused | Result | HookHandle
 
 
 @dataclass(slots=True)
@@ -112,7 +112,7 @@ class _Work:
     hooked: dict[str, int] = field(default_factory=dict)
 
 
-class Loading:
+class LoaderProcess:
     """A loader at work: `read` files, `load` probes, or both in this order. Then it is `done`."""
 
     def __init__(self) -> None:
@@ -146,7 +146,7 @@ class Loading:
         self._tell(files)
 
     def load(self, requests: Sequence[LoadRequest], goal: Goal, hooked: Mapping[str, int]) -> None:
-        """Let it load probes: a Result will come for each, and a Hook before where one was missing.
+        """Let it load probes: a Result comes for each, and before it a HookHandle for each missing hook.
 
         `hooked` are the arrays behind the hooks that exist, by tracepoint. With no request it is done.
         """
@@ -194,7 +194,7 @@ class Loading:
             case HookAttached(tracepoint):
                 array, link, program = packet.fds
                 self._work.hooked[tracepoint] = array
-                return Hook(tracepoint, array, link, program)
+                return HookHandle(tracepoint, array, link, program)
             case ProbeLoaded(loaded):
                 return self._result(loaded.name, _held(loaded, packet.fds))
             case Failure(name, reason, text, errno):
@@ -225,7 +225,7 @@ class Loading:
                 raise ValueError(f"the loader sent a message of kind '{type(other).__name__}'")
         return None
 
-    def _result(self, name: str, outcome: Held | LoadError) -> Result:
+    def _result(self, name: str, outcome: ProbeHandle | LoadError) -> Result:
         self._work.requests = [request for request in self._work.requests if request.name != name]
         if not self._work.requests:
             self._finish()
@@ -260,31 +260,31 @@ class Loading:
             self._finish()
 
 
-def _held(loaded: LoadedProbe, received: Sequence[int]) -> Held | LoadError:
+def _held(loaded: LoadedProbe, received: Sequence[int]) -> ProbeHandle | LoadError:
     """Take over a probe, and give it a start time and the memory in which the exporter keeps its counts."""
     fds = dict(zip(loaded.fd_names, received, strict=False))
     if not fds:  # it was only tried
-        return Held(loaded, fds)
+        return ProbeHandle(loaded, fds)
     try:
         state = os.memfd_create("probed-state")
     except OSError as error:
-        Held(loaded, fds).close()
+        ProbeHandle(loaded, fds).close()
         text = f"there can be no memory for what it counts: {why_not(error)}"
         return LoadError(loaded.name, "internal", text, error.errno or 0)
     counting = replace(loaded, fd_names=(*loaded.fd_names, FdName("state")), start_time=time.time())
-    return Held(counting, fds | {FdName("state"): state})
+    return ProbeHandle(counting, fds | {FdName("state"): state})
 
 
-def wait(loading: Loading) -> Event | None:
+def wait(loading: LoaderProcess) -> Event | None:
     """Wait for the next thing that the loader says, and take it. Raises HostError."""
     select.select([loading], [], [], max(0.0, loading.deadline - time.monotonic()))
     return loading.step()
 
 
-def load_all(requests: Sequence[LoadRequest], goal: Goal) -> dict[str, Held | LoadError]:
+def load_all(requests: Sequence[LoadRequest], goal: Goal) -> dict[str, ProbeHandle | LoadError]:
     """Load all requests and wait for every result. Raises HostError."""
-    results: dict[str, Held | LoadError] = {}
-    loading = Loading()
+    results: dict[str, ProbeHandle | LoadError] = {}
+    loading = LoaderProcess()
     loading.load(requests, goal, {})
     while not loading.done:
         event = wait(loading)

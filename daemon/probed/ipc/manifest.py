@@ -64,7 +64,7 @@ class Map:
 
 
 @dataclass(frozen=True, slots=True)
-class FoldRule:
+class ResolvedFoldRule:
     """Text that the regular expression `match` matches as a whole becomes `replace`; None: its series is dropped."""
 
     match: str
@@ -72,7 +72,7 @@ class FoldRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
+class ResolvedLabel:
     """One label: the field it comes from and the decoder that makes its text.
 
     `decoder` is a name in `exporter.decoders`; `table` is its argument: number → text for `enum`, else empty; `texts`
@@ -85,11 +85,11 @@ class Label:
     decoder: str
     table: Mapping[int, str]
     texts: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    fold: tuple[FoldRule, ...] = ()
+    fold: tuple[ResolvedFoldRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class ResolvedMetric:
     """One metric, resolved against the C.
 
     `maps` names the kernel maps that it adds up; empty means that it counts events of the ring.
@@ -105,7 +105,7 @@ class Metric:
     help: str
     maps: tuple[str, ...]
     when: Mapping[str, int]
-    labels: tuple[Label, ...]
+    labels: tuple[ResolvedLabel, ...]
     value: str | None
     factor: float
     bounds: tuple[float, ...]
@@ -119,7 +119,7 @@ def hook_name(tracepoint: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ChainSlot:
     """Where a program belongs: a slot of the array behind the hook of a raw tracepoint."""
 
     program: str
@@ -162,7 +162,7 @@ class LoadedProbe:
     event: Record | None
     ring_bytes: int
     maps: tuple[Map, ...]
-    metrics: tuple[Metric, ...]
+    metrics: tuple[ResolvedMetric, ...]
     fd_names: tuple[FdName, ...]
-    places: tuple[Place, ...] = ()
+    places: tuple[ChainSlot, ...] = ()
     start_time: float = 0.0

@@ -56,7 +56,7 @@ SupervisorChannel = Channel[FromLoader, ToLoader]
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class LoadBatch:
     """What is to be loaded, how far; `hooked` are the arrays behind hooks that exist, by tracepoint."""
 
     requests: list[LoadRequest]
@@ -64,18 +64,18 @@ class Wishes:
     goal: Goal
 
 
-class Loading:
+class LoadSession:
     """The work on one series of requests: what the machine is, and what the canary found, are asked once."""
 
-    def __init__(self, channel: SupervisorChannel, wishes: Wishes, root: Path = Path("/")) -> None:
+    def __init__(self, channel: SupervisorChannel, batch: LoadBatch, root: Path = Path("/")) -> None:
         """Read the machine's facts. Raises HostError."""
-        requests = wishes.requests
+        requests = batch.requests
         btf = Btf.read(Path(requests[0].btf))
         machine = os.uname().machine
         self._host = load.Host(btf, btf.raw_tracepoints(), possible_cpus(root), machine)
         self._channel = channel
-        self._goal = wishes.goal
-        self._chains = Chains(wishes.hooked)
+        self._goal = batch.goal
+        self._chains = Chains(batch.hooked)
         self._used = {each.name: frozenset(self._members(each)) for each in requests}
         self._canary = None if self._goal == "compile" else self._start_canary(requests[0])
 
@@ -98,7 +98,7 @@ class Loading:
         return offsets_used(self._host.btf, request.header.text + request.source.text)
 
 
-def _wishes(channel: SupervisorChannel) -> Wishes:
+def _receive_batch(channel: SupervisorChannel) -> LoadBatch:
     """Read what is to be read, and take what is to be loaded."""
     requests: list[LoadRequest] = []
     hooked: dict[str, int] = {}
@@ -114,7 +114,7 @@ def _wishes(channel: SupervisorChannel) -> Wishes:
             case LoadRequest() as request:
                 requests.append(request)
             case EndOfRequests(goal):
-                return Wishes(requests, hooked, goal)
+                return LoadBatch(requests, hooked, goal)
 
 
 def _read(channel: SupervisorChannel, files: Files) -> None:
@@ -151,18 +151,18 @@ def _settings(configuration: Site) -> Settings:
 
 
 def _serve(channel: SupervisorChannel) -> None:
-    wishes = _wishes(channel)
-    if not wishes.requests:
+    batch = _receive_batch(channel)
+    if not batch.requests:
         return
     bcc = compiler.import_bcc()
     channel.send(BccVersion(str(getattr(bcc, "__version__", "unknown"))))
     privilege.keep_only(privilege.LOADER)
-    ksyms.take_away()
-    loading = Loading(channel, wishes)
-    for request in wishes.requests:
+    ksyms.hide_kallsyms()
+    session = LoadSession(channel, batch)
+    for request in batch.requests:
         channel.send(LoadBegun(request.name))
         try:
-            loaded, fds = loading.answer(request)
+            loaded, fds = session.answer(request)
         except (LoadError, DeclarationError) as error:
             channel.send(_failure(request.name, error))
         except (HostError, Closed):

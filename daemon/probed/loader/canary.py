@@ -20,7 +20,7 @@ from probed.ipc.loader_messages import Text
 from probed.loader.compiler import Module, compile_text
 from probed.loader.headers.syscall_numbers import number_of
 from probed.loader.headers.types import types_for
-from probed.loader.hook_chain import lone
+from probed.loader.hook_chain import standalone_entry
 from probed.loader.pipeline import Host, defines, header_and_source
 
 Member = tuple[str, str]
@@ -99,7 +99,7 @@ def wrong_members(members: Iterable[Member], header: Text, canary: Text, host: H
 
 
 def _compile(members: set[Member], header: Text, canary: Text, host: Host) -> Module:
-    text = "\n".join([*header_and_source(header, canary), lone(PROGRAMS)]) + "\n"
+    text = "\n".join([*header_and_source(header, canary), standalone_entry(PROGRAMS)]) + "\n"
     namespace = Path("/proc/self/ns/pid").stat()
     macros = defines(host) | {f"CHECK_{struct}_{member}": "1" for struct, member in members}
     macros |= {"PIDNS_DEV": f"{namespace.st_dev}ULL", "PIDNS_INO": f"{namespace.st_ino}ULL"}

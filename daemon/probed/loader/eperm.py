@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Why the kernel refused: "Operation not permitted" has four causes, and each another remedy.
 
-`compiler` asks when bpf(2) failed. Facts are gathered at that moment, then two pure functions tell.
+`compiler` asks when bpf(2) failed. EpermFacts are gathered at that moment, then two pure functions tell.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NO_SUCH_HELPER = ("unknown func", "cannot use helper")
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class EpermFacts:
     """What bears on it: `small_map` says that the kernel gives a map of a few bytes, `memlock` is a limit in bytes."""
 
     capable: bool
@@ -31,7 +31,7 @@ class Facts:
     small_map: bool
 
     @classmethod
-    def gather(cls, root: Path = Path("/")) -> Facts:
+    def gather(cls, root: Path = Path("/")) -> EpermFacts:
         """Ask this process and its kernel."""
         return cls(
             privilege.may_load_bpf(),
@@ -41,7 +41,7 @@ class Facts:
         )
 
 
-def not_permitted(what: Refused, facts: Facts) -> tuple[Reason, str]:
+def explain_eperm(what: Refused, facts: EpermFacts) -> tuple[Reason, str]:
     """Return the reason for EPERM, and its cause with remedy as the end of a sentence."""
     if not facts.capable:
         return "permission", "it needs CAP_BPF and CAP_PERFMON"
@@ -58,7 +58,7 @@ def not_permitted(what: Refused, facts: Facts) -> tuple[Reason, str]:
     )
 
 
-def hidden_by_lockdown(verifier_log: str, facts: Facts) -> str:
+def hidden_by_lockdown(verifier_log: str, facts: EpermFacts) -> str:
     """Return the cause with remedy when the verifier misses a helper that lockdown takes away, else "".
 
     Source: bpf_base_func_proto() in Linux kernel/bpf/helpers.c, LOCKDOWN_BPF_READ_KERNEL: mode confidentiality.

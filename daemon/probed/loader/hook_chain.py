@@ -18,10 +18,10 @@ import errno
 from collections.abc import Iterable, Mapping
 
 from probed.errors import LoadError, Reason
-from probed.ipc.manifest import Place, hook_name
+from probed.ipc.manifest import ChainSlot, hook_name
 from probed.linux import bpf
 from probed.loader import eperm as refusal
-from probed.loader.eperm import Facts
+from probed.loader.eperm import EpermFacts
 
 SLOTS = 32
 """Programs behind one hook: the kernel lets no more than 33 tail calls follow each other."""
@@ -43,15 +43,15 @@ class Chains:
         """`hooked` are the arrays of the hooks that the supervisor has."""
         self._arrays = dict(hooked)
         self._hooked = set(hooked)
-        self._promised: set[Place] = set()
+        self._promised: set[ChainSlot] = set()
 
-    def find_place(self, probe: str, program: str, tracepoint: str) -> Place:
+    def find_place(self, probe: str, program: str, tracepoint: str) -> ChainSlot:
         """Return a slot that nobody else has or gets. Raises LoadError."""
         array = self.array(probe, tracepoint)
         taken = {place.slot for place in self._promised if place.tracepoint == tracepoint}
         for slot in range(SLOTS):
             if slot not in taken and not bpf.program_id(array, slot):
-                place = Place(program, tracepoint, slot)
+                place = ChainSlot(program, tracepoint, slot)
                 self._promised.add(place)
                 return place
         text = f"raw tracepoint '{tracepoint}' has {SLOTS} programs already, and no room for '{program}'"
@@ -66,7 +66,7 @@ class Chains:
                 text = f"cannot create the array of programs behind '{tracepoint}': {error.strerror}"
                 reason: Reason = "map_create"
                 if error.errno == errno.EPERM:
-                    reason, why = refusal.not_permitted("map", Facts.gather())
+                    reason, why = refusal.explain_eperm("map", EpermFacts.gather())
                     text = f"{text}; {why}"
                 raise LoadError(probe, reason, text, error.errno or 0) from error
         return self._arrays[tracepoint]
@@ -79,7 +79,7 @@ class Chains:
         """Note that a tracepoint's hook is attached now."""
         self._hooked.add(tracepoint)
 
-    def text(self, probe: str, places: Iterable[Place]) -> str:
+    def text(self, probe: str, places: Iterable[ChainSlot]) -> str:
         """Return C for the programs that ``PROGRAM(name)`` began, and for hooks that are still missing."""
         functions: dict[str, str] = {}
         for place in places:
@@ -95,7 +95,7 @@ def entry(program: str) -> str:
     return f"\tprogram_{program}(ctx);\n"
 
 
-def lone(programs: Iterable[str]) -> str:
+def standalone_entry(programs: Iterable[str]) -> str:
     """Return C for programs that are attached by themselves."""
     return "".join(f"int {name}({ARGUMENT})\n{{\n{entry(name)}\treturn 0;\n}}\n" for name in programs)
 

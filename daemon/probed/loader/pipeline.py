@@ -16,7 +16,7 @@ from probed.config.declaration import Probe, enum_constants
 from probed.config.overrides import SiteDefaults, override, with_defaults
 from probed.errors import DeclarationError, LoadError, Problem
 from probed.ipc.loader_messages import LoadRequest, Text
-from probed.ipc.manifest import FdName, LoadedProbe, Map, Metric, Place, Record, hook_name
+from probed.ipc.manifest import ChainSlot, FdName, LoadedProbe, Map, Record, ResolvedMetric, hook_name
 from probed.loader.btf.reader import Btf
 from probed.loader.compiler import Module, compile_text
 from probed.loader.headers.c_names import programs
@@ -50,16 +50,16 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CompiledProbe:
     """A probe that compiles and agrees with its declaration: not yet loaded."""
 
     probe: Probe
     fingerprint: str
     module: Module
-    places: tuple[Place, ...]
+    places: tuple[ChainSlot, ...]
     event: Record | None
     maps: tuple[Map, ...]
-    metrics: tuple[Metric, ...]
+    metrics: tuple[ResolvedMetric, ...]
 
 
 def declared(request: LoadRequest) -> Probe:
@@ -110,7 +110,7 @@ def _layout_of(probe: Probe) -> list[str]:
     return lines
 
 
-def check(request: LoadRequest, host: Host, chains: Chains) -> Checked:
+def check(request: LoadRequest, host: Host, chains: Chains) -> CompiledProbe:
     """Compile a probe and hold its declaration against the C and the host.
 
     Raises LoadError for the C and for what this host does not have, DeclarationError for the YAML.
@@ -134,10 +134,10 @@ def check(request: LoadRequest, host: Host, chains: Chains) -> Checked:
     if nowhere:
         raise LoadError(probe.name, "attach_point", "\n".join(map(str, nowhere)), errno.ENOENT)
     read = sorted({name for metric in metrics for name in metric.maps})
-    return Checked(probe, request.fingerprint, module, places, event, tuple(maps[name] for name in read), metrics)
+    return CompiledProbe(probe, request.fingerprint, module, places, event, tuple(maps[name] for name in read), metrics)
 
 
-def _places(probe: Probe, functions: Sequence[str], host: Host, chains: Chains) -> tuple[Place, ...]:
+def _places(probe: Probe, functions: Sequence[str], host: Host, chains: Chains) -> tuple[ChainSlot, ...]:
     """Return a place for each program that the C has and the host has a tracepoint for."""
     wanted = {name: program.raw_tracepoint for name, program in probe.programs.items() if name in functions}
     there = {name: tracepoint for name, tracepoint in wanted.items() if tracepoint in host.raw_tracepoints}
@@ -185,7 +185,7 @@ def _enums(module: Module) -> Mapping[str, int]:
     return {field.name.removeprefix("value_"): field.count - 1 for field in fields if field.name != "probed_none"}
 
 
-def hook(checked: Checked, host: Host, chains: Chains) -> Iterator[tuple[str, int, int, int]]:
+def hook(checked: CompiledProbe, host: Host, chains: Chains) -> Iterator[tuple[str, int, int, int]]:
     """Attach the hooks that the probe still misses; yield of each tracepoint, array, link and program.
 
     Raises LoadError.
@@ -199,7 +199,7 @@ def hook(checked: Checked, host: Host, chains: Chains) -> Iterator[tuple[str, in
             chains.hooked(tracepoint)
 
 
-def load(checked: Checked, host: Host) -> tuple[LoadedProbe, list[int]]:
+def load(checked: CompiledProbe, host: Host) -> tuple[LoadedProbe, list[int]]:
     """Load a checked probe; return its description and its fds in the order of `fd_names`. Raises LoadError."""
     probe, module = checked.probe, checked.module
     types = {place.program: host.btf.tracepoint_type(place.tracepoint) for place in checked.places}
@@ -215,7 +215,7 @@ def load(checked: Checked, host: Host) -> tuple[LoadedProbe, list[int]]:
     return describe(checked, tuple(fds)), list(fds.values())
 
 
-def describe(checked: Checked, fd_names: tuple[FdName, ...] = ()) -> LoadedProbe:
+def describe(checked: CompiledProbe, fd_names: tuple[FdName, ...] = ()) -> LoadedProbe:
     """Return the description of a checked probe, loaded or not."""
     ring = checked.probe.ring
     return LoadedProbe(

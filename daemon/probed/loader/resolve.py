@@ -33,7 +33,7 @@ def resolve(
     maps: Mapping[str, Map],
     enums: Mapping[str, int],
     unfit: Mapping[str, str] | None = None,
-) -> tuple[manifest.Metric, ...]:
+) -> tuple[manifest.ResolvedMetric, ...]:
     """Check a probe against its C, and return its metrics with everything that the C decides.
 
     `record` is the layout of the C's ``struct event`` (None where there is none), `maps` the kernel maps that
@@ -112,10 +112,10 @@ class _Check:
     def problem(self, at: Key, text: str) -> None:
         self.problems.append(self.probe.source_of(at).problem(at, text))
 
-    def metric(self, metric: Metric) -> manifest.Metric:
+    def metric(self, metric: Metric) -> manifest.ResolvedMetric:
         layouts = self.keys_of_maps(metric) if metric.maps else self.event
         value = self.shown_member(metric) if metric.type == "gauge" else self.observed_field(metric, layouts)
-        return manifest.Metric(
+        return manifest.ResolvedMetric(
             name=metric.name,
             type=metric.type,
             help=metric.help,
@@ -152,10 +152,10 @@ class _Check:
                 self.fits(at, constant, number, field)
         return wanted
 
-    def label(self, name: str, label: Label, layouts: list[_Layout]) -> manifest.Label:
+    def label(self, name: str, label: Label, layouts: list[_Layout]) -> manifest.ResolvedLabel:
         field = self.label_field(label, layouts)
-        fold = tuple(manifest.FoldRule(rule.match, rule.replace) for rule in label.fold)
-        return manifest.Label(name, label.field, label.decoder, self.table(label, field), label.texts, fold)
+        fold = tuple(manifest.ResolvedFoldRule(rule.match, rule.replace) for rule in label.fold)
+        return manifest.ResolvedLabel(name, label.field, label.decoder, self.table(label, field), label.texts, fold)
 
     def label_field(self, label: Label, layouts: list[_Layout]) -> Field | None:
         at = (*label.at, "field")

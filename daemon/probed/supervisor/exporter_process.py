@@ -34,7 +34,7 @@ from probed.ipc.exporter_messages import (
     Stopped,
     ToExporter,
 )
-from probed.ipc.loader_process import Held
+from probed.ipc.loader_process import ProbeHandle
 from probed.ipc.manifest import FdName
 from probed.supervisor.hooks import Hooks
 
@@ -62,7 +62,7 @@ EXPORTER_FDS = frozenset({"ring", "stats", "map", "recent", "hash", "state"})
 """Kinds of a probe's fds that the exporter gets."""
 
 
-class Exporting:
+class ExporterProcess:
     """The exporter process, or the wait for the next one."""
 
     def __init__(
@@ -91,7 +91,7 @@ class Exporting:
         self.stuck_at: float | None = None
         self.restarts = 0
 
-    def launch(self, held: Sequence[Held], status: Status | None) -> None:
+    def launch(self, held: Sequence[ProbeHandle], status: Status | None) -> None:
         """Start an exporter and tell it everything; where that cannot be, later."""
         self.restart_at = None
         try:
@@ -102,7 +102,7 @@ class Exporting:
                 self.child.reap(STOP_TIMEOUT)
             self._postpone(f"no exporter can be started: {why_not(error)}")
 
-    def _launch(self, held: Sequence[Held], status: Status | None) -> None:
+    def _launch(self, held: Sequence[ProbeHandle], status: Status | None) -> None:
         self.child = Child("probed.exporter", FROM_EXPORTER, FRUGAL)
         self.child.channel.set_timeout(TELL_TIMEOUT)
         self._born = time.monotonic()
@@ -124,7 +124,7 @@ class Exporting:
         except (Closed, TimeoutError):
             self.child.kill()  # `died` will be called, and the next one is told everything
 
-    def add(self, held: Held) -> None:
+    def add(self, held: ProbeHandle) -> None:
         """Give it a probe's ring, maps and counters, and what /proc tells of its programs: never these themselves.
 
         Raises OSError before it has been given anything.

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from probed.ipc.loader_process import Held, Hook
-from probed.ipc.manifest import FdName, Place
+from probed.ipc.loader_process import HookHandle, ProbeHandle
+from probed.ipc.manifest import ChainSlot, FdName
 from probed.linux import bpf
 from probed.linux.fdinfo import identity
 from probed.supervisor.systemd.fdstore import Store
@@ -24,7 +24,7 @@ class Hooks:
         self._store = store
         self._hooks = {hook.tracepoint: hook for hook in store.take_over_hooks(passed)}
 
-    def take_over(self, passed: Mapping[int, str]) -> list[Held]:
+    def take_over(self, passed: Mapping[int, str]) -> list[ProbeHandle]:
         """Return the probes that still run from before; close those that do not."""
         stored = self._store.take_over(passed)
         running = [held for held in stored if self._have(held)]
@@ -33,12 +33,12 @@ class Hooks:
                 self.let_go(held)
         return running
 
-    def add(self, hook: Hook) -> None:
+    def add(self, hook: HookHandle) -> None:
         """Hold a hook that the loader has attached."""
         self._hooks[hook.tracepoint] = hook
         self._store.keep_hook(hook)
 
-    def attach(self, held: Held, bcc_version: str) -> None:
+    def attach(self, held: ProbeHandle, bcc_version: str) -> None:
         """Put a probe's programs into their slots. Raises OSError, after having closed the probe."""
         self._store.keep(held, bcc_version)
         try:
@@ -49,7 +49,7 @@ class Hooks:
             self.let_go(held)
             raise
 
-    def let_go(self, held: Held) -> None:
+    def let_go(self, held: ProbeHandle) -> None:
         """Take a probe's programs out of their slots, and close its fds; slots without a hook are passed over."""
         for place in held.loaded.places:
             hook = self._hooks.get(place.tracepoint)
@@ -57,7 +57,7 @@ class Hooks:
                 bpf.take_program(hook.array, place.slot)
         self._store.let_go(held)
 
-    def keep_only(self, held: Iterable[Held]) -> None:
+    def keep_only(self, held: Iterable[ProbeHandle]) -> None:
         """Detach the hooks behind which none of these probes has a slot."""
         for hook in self._detach_unused(held):
             self._store.forget_hook(hook)
@@ -67,7 +67,7 @@ class Hooks:
         if not self._store.keeps:
             self._detach_unused([])
 
-    def _detach_unused(self, held: Iterable[Held]) -> list[Hook]:
+    def _detach_unused(self, held: Iterable[ProbeHandle]) -> list[HookHandle]:
         used = {place.tracepoint for each in held for place in each.loaded.places}
         unused = [hook for tracepoint, hook in self._hooks.items() if tracepoint not in used]
         for hook in unused:
@@ -78,14 +78,14 @@ class Hooks:
         """Return the arrays of programs by tracepoint, in which the loader finds slots for new programs."""
         return {tracepoint: hook.array for tracepoint, hook in self._hooks.items()}
 
-    def programs(self, held: Held) -> Mapping[str, int]:
+    def programs(self, held: ProbeHandle) -> Mapping[str, int]:
         """Return the programs of the hooks in front of a probe, by tracepoint."""
         return {place.tracepoint: self._hooks[place.tracepoint].program for place in held.loaded.places}
 
-    def _have(self, held: Held) -> bool:
+    def _have(self, held: ProbeHandle) -> bool:
         return all(self._runs(held, place) for place in held.loaded.places)
 
-    def _runs(self, held: Held, place: Place) -> bool:
+    def _runs(self, held: ProbeHandle, place: ChainSlot) -> bool:
         hook = self._hooks.get(place.tracepoint)
         if hook is None:
             return False

@@ -12,7 +12,7 @@ from typing import Any
 from probed.errors import HostError
 from probed.webconfig.listen_address import Address
 
-Place = tuple[int, tuple[Any, ...], bool]
+SocketAddress = tuple[int, tuple[Any, ...], bool]
 """Address family, socket address with an IPv6 address's scope, and whether an IPv6 socket accepts IPv4 too."""
 
 
@@ -39,13 +39,13 @@ def activated(sockets: Sequence[socket.socket]) -> list[socket.socket]:
     return list(sockets)
 
 
-def _place(listener: socket.socket) -> Place:
+def _place(listener: socket.socket) -> SocketAddress:
     ipv6 = listener.family == socket.AF_INET6
     dual = ipv6 and not listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
     return listener.family, listener.getsockname(), dual
 
 
-def _resolve(address: Address) -> Place:
+def _resolve(address: Address) -> SocketAddress:
     if address.all_interfaces and (address.host or socket.has_dualstack_ipv6()):
         return socket.AF_INET6, ("::", address.port, 0, 0), socket.has_dualstack_ipv6()
     if address.all_interfaces:
@@ -58,7 +58,7 @@ def _resolve(address: Address) -> Place:
     return family, sockaddr, False
 
 
-def _bind(address: Address, place: Place) -> socket.socket:
+def _bind(address: Address, place: SocketAddress) -> socket.socket:
     family, sockaddr, dual = place
     try:
         return socket.create_server(sockaddr, family=family, dualstack_ipv6=dual, backlog=128)

@@ -18,11 +18,11 @@ from probed.ipc import manifest
 from probed.ipc.child_process import why_not
 from probed.ipc.exporter_messages import Start, Status
 from probed.ipc.loader_messages import Refused
-from probed.ipc.loader_process import Held, Hook, Loading, Result, SiteRead, wait
+from probed.ipc.loader_process import HookHandle, LoaderProcess, ProbeHandle, Result, SiteRead, wait
 from probed.linux import privilege
 from probed.log import MessageId
 from probed.supervisor import listeners
-from probed.supervisor.exporter_process import Exporting
+from probed.supervisor.exporter_process import ExporterProcess
 from probed.supervisor.hooks import Hooks
 from probed.supervisor.options import Options
 from probed.supervisor.probe_states import Probes
@@ -30,13 +30,13 @@ from probed.supervisor.reload_state import Reloads
 from probed.supervisor.signals import Signals
 from probed.supervisor.systemd import listen_fds as passed
 from probed.supervisor.systemd.fdstore import Store
-from probed.supervisor.systemd.notify import Notices, sender, status_line, watchdog_seconds
+from probed.supervisor.systemd.notify import Notifier, sender, status_line, watchdog_seconds
 from probed.supervisor.web_config_watcher import WebConfigWatcher
 
 LOG = logging.getLogger("supervisor")
 
 
-class Daemon:
+class Supervisor:
     """Everything that is always there. Not reusable."""
 
     def __init__(self, options: Options) -> None:
@@ -45,13 +45,13 @@ class Daemon:
         Raises ConfigurationError and HostError.
         """
         self._options = options
-        self._loading: Loading | None = Loading()
+        self._loading: LoaderProcess | None = LoaderProcess()
         reading = self._read_first(self._loading)
         self._settings = options.apply_to(reading.settings)
         log.start("supervisor", self._settings.log_level, self._settings.log_format)
         privilege.require_bpf()
         send = sender()
-        self._notices = Notices(send)
+        self._notices = Notifier(send)
         self._store = Store(send)
         given = passed.receive()
         self._start_time = self._store.take_over_start(given.others)
@@ -60,7 +60,9 @@ class Daemon:
         self._names_to_load = self._probes.start(reading.wanted, self._hooks.take_over(given.others))
         self._sockets = self._listen(given)
         patience = watchdog_seconds() / 3
-        self._exporting = Exporting(self._start_message(), self._sockets, patience, self._hooks, self._reload_wanted)
+        self._exporting = ExporterProcess(
+            self._start_message(), self._sockets, patience, self._hooks, self._reload_wanted
+        )
         self._web = self._read_web()
         privilege.keep_only(privilege.SUPERVISOR)
         self._reloads = Reloads(self._notices, self._exporting.tell_reloaded)
@@ -69,7 +71,7 @@ class Daemon:
         self._started = False
         self._stopping = False
 
-    def _read_first(self, loading: Loading) -> SiteRead:
+    def _read_first(self, loading: LoaderProcess) -> SiteRead:
         loading.read(self._options.files)
         while True:
             event = wait(loading)
@@ -86,7 +88,7 @@ class Daemon:
         self._exporting.web_fd = web.fd
         return web
 
-    def _listen(self, given: passed.Passed) -> list[socket.socket]:
+    def _listen(self, given: passed.InheritedFds) -> list[socket.socket]:
         if self._options.systemd_socket:
             return listeners.activated(given.activated)
         if given.kept:
@@ -176,7 +178,7 @@ class Daemon:
 
     def _try_again(self, names: list[str]) -> None:
         try:
-            loading = Loading()
+            loading = LoaderProcess()
         except HostError as error:
             for name in names:
                 self._failed(LoadError(name, "internal", str(error)))
@@ -201,11 +203,11 @@ class Daemon:
         if pulse is None:
             return
         line = status_line(self._status().probes, pulse)
-        self._notices.all_moves(line, settled=pulse.informed and not self._reloads.under_way)
+        self._notices.heartbeat(line, settled=pulse.informed and not self._reloads.under_way)
 
-    # Loading: at start, at a reload, at a retry.
+    # LoaderProcess: at start, at a reload, at a retry.
 
-    def _load(self, loading: Loading, names: list[str]) -> None:
+    def _load(self, loading: LoaderProcess, names: list[str]) -> None:
         self._loading = loading
         loading.load([wanted.request for wanted in self._probes.requests(names)], "attach", self._hooks.arrays())
         self._look_whether_done()
@@ -224,9 +226,9 @@ class Daemon:
                 return
             case Refused():
                 self._reloads.refuse(event.text)
-            case Hook():
+            case HookHandle():
                 self._hooks.add(event)
-            case Result(name, Held() as held):
+            case Result(name, ProbeHandle() as held):
                 self._came_up(name, held)
             case Result(_, LoadError() as failure):
                 self._failed(failure)
@@ -244,7 +246,7 @@ class Daemon:
             self._failed(LoadError(name, error.reason, str(error)))
         self._reloads.successful = False
 
-    def _came_up(self, name: str, held: Held) -> None:
+    def _came_up(self, name: str, held: ProbeHandle) -> None:
         other = self._probes.other_with_metric_of(held)
         if other is not None:
             held.close()
@@ -321,14 +323,14 @@ class Daemon:
         if self._web is not None:
             self._web.read()
         try:
-            self._loading = Loading()
+            self._loading = LoaderProcess()
         except HostError as error:
             self._reloads.refuse(str(error))
             self._loaded_all()
         else:
             self._loading.read(self._options.files)
 
-    def _reload_with(self, loading: Loading, reading: SiteRead) -> None:
+    def _reload_with(self, loading: LoaderProcess, reading: SiteRead) -> None:
         settings = self._options.apply_to(reading.settings)
         if settings != self._settings:
             loading.abort()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from probed.errors import REASONS, LoadError, Reason
 from probed.ipc.exporter_messages import ProbeStatus
 from probed.ipc.loader_messages import Wanted
-from probed.ipc.loader_process import Held
+from probed.ipc.loader_process import ProbeHandle
 from probed.ipc.manifest import LoadedProbe
 
 FIRST_RETRY = 10.0
@@ -21,11 +21,11 @@ LAST_RETRY = 600.0
 
 
 @dataclass(slots=True)
-class State:
+class ProbeState:
     """One wanted probe. `held` is what runs, even if a newer version of it failed; `error` is the last failure."""
 
     wanted: Wanted
-    held: Held | None = None
+    held: ProbeHandle | None = None
     error: LoadError | None = None
     failures: Counter[Reason] = field(default_factory=Counter)
     retry_in: float = FIRST_RETRY
@@ -47,19 +47,19 @@ class State:
 class Probes:
     """All wanted probes by name."""
 
-    def __init__(self, let_go: Callable[[Held], None] = Held.close) -> None:
+    def __init__(self, let_go: Callable[[ProbeHandle], None] = ProbeHandle.close) -> None:
         """`let_go` detaches one."""
         self._let_go = let_go
-        self._states: dict[str, State] = {}
+        self._states: dict[str, ProbeState] = {}
 
-    def __iter__(self) -> Iterator[State]:
+    def __iter__(self) -> Iterator[ProbeState]:
         return iter(self._states.values())
 
-    def held(self) -> list[Held]:
+    def held(self) -> list[ProbeHandle]:
         """Return what runs."""
         return [state.held for state in self if state.held]
 
-    def start(self, wanted: Mapping[str, Wanted], held: Sequence[Held]) -> list[str]:
+    def start(self, wanted: Mapping[str, Wanted], held: Sequence[ProbeHandle]) -> list[str]:
         """Begin with what the site wants and what runs already; return the names to load.
 
         What runs and is not wanted, or runs twice, is let go: an interrupted reload leaves two versions, of which the
@@ -88,7 +88,7 @@ class Probes:
             if held:
                 self._let_go(held)
         for name, each in wanted.items():
-            self._states.setdefault(name, State(each)).wanted = each
+            self._states.setdefault(name, ProbeState(each)).wanted = each
         return self.outdated(), gone
 
     def outdated(self) -> list[str]:
@@ -96,10 +96,10 @@ class Probes:
         return [state.wanted.request.name for state in self if self._outdated(state)]
 
     @staticmethod
-    def _outdated(state: State) -> bool:
+    def _outdated(state: ProbeState) -> bool:
         return state.held is None or state.held.loaded.fingerprint != state.wanted.request.fingerprint
 
-    def came_up(self, name: str, held: Held) -> None:
+    def came_up(self, name: str, held: ProbeHandle) -> None:
         """Hold a loaded probe, instead of an older version of it."""
         state = self._states[name]
         old, state.held = state.held, held
@@ -130,7 +130,7 @@ class Probes:
             self._states[name].retry_at = None
         return [self._states[name].wanted for name in names]
 
-    def other_with_metric_of(self, held: Held) -> str | None:
+    def other_with_metric_of(self, held: ProbeHandle) -> str | None:
         """Return the name of another running probe that exports one of the same metrics, if there is one."""
         metrics = {metric.name for metric in held.loaded.metrics}
         for other in self.held():

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from probed.log import MessageId
-from probed.supervisor.systemd.notify import Notices
+from probed.supervisor.systemd.notify import Notifier
 
 LOG = logging.getLogger("supervisor")
 
@@ -19,7 +19,7 @@ LOG = logging.getLogger("supervisor")
 class Reloads:
     """The start counts as a reload that succeeded."""
 
-    def __init__(self, notices: Notices, tell: Callable[[str], None]) -> None:
+    def __init__(self, notices: Notifier, tell: Callable[[str], None]) -> None:
         """`tell` takes what was wrong with a reload that was asked for by HTTP, "" for nothing."""
         self._notices = notices
         self._tell = tell

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from probed.errors import ConfigurationError, HostError
 from probed.ipc.exporter_messages import WebStatus
 from probed.ipc.loader_messages import ReadWebConfig, Refused
-from probed.ipc.loader_process import Event, Loading, WebRead, wait
+from probed.ipc.loader_process import Event, LoaderProcess, WebRead, wait
 from probed.webconfig.settings import WebSummary, state
 
 LOG = logging.getLogger("supervisor")
@@ -38,7 +38,7 @@ class WebConfigWatcher:
         self.summary = WebSummary(False, 0, {path: ""})
         self.fd = -1
         loader = self._start()
-        self._loader: Loading | None = loader
+        self._loader: LoaderProcess | None = loader
         while not self._take(wait(loader)):
             pass
         if self.fault:
@@ -46,8 +46,8 @@ class WebConfigWatcher:
         self._seen = self._tried = self.summary.files
         self._look_at = time.monotonic() + PERIOD
 
-    def _start(self) -> Loading:
-        loader = Loading()
+    def _start(self) -> LoaderProcess:
+        loader = LoaderProcess()
         loader.read(ReadWebConfig(self._path))
         return loader
 

@@ -9,8 +9,8 @@ import pytest
 
 from probed.errors import REASONS, HostError, LoadError
 from probed.ipc.loader_messages import LoadRequest, Text, Wanted
-from probed.ipc.loader_process import Held
-from probed.ipc.manifest import FdName, LoadedProbe, Metric
+from probed.ipc.loader_process import ProbeHandle
+from probed.ipc.manifest import FdName, LoadedProbe, ResolvedMetric
 from probed.supervisor import listeners
 from probed.supervisor.probe_states import FIRST_RETRY, LAST_RETRY, Probes
 from probed.supervisor.systemd import listen_fds as passed
@@ -23,14 +23,14 @@ def wanted(name: str, fingerprint: str = "1") -> Wanted:
     return Wanted(f"The probe {name}.", LoadRequest(name, NONE, None, NONE, NONE, NONE, "", fingerprint))
 
 
-def held(name: str, fingerprint: str = "1", metric: str | None = None) -> Held:
-    of = Metric(metric or f"probed_{name}_total", "counter", "Help.", ("m",), {}, (), None, 1.0, ())
+def held(name: str, fingerprint: str = "1", metric: str | None = None) -> ProbeHandle:
+    of = ResolvedMetric(metric or f"probed_{name}_total", "counter", "Help.", ("m",), {}, (), None, 1.0, ())
     loaded = LoadedProbe(name, fingerprint, None, 0, (), (of,), (FdName("stats"), FdName("program", "on_x")))
     reader, writer = os.pipe()
-    return Held(loaded, {FdName("stats"): reader, FdName("program", "on_x"): writer})
+    return ProbeHandle(loaded, {FdName("stats"): reader, FdName("program", "on_x"): writer})
 
 
-def is_open(one: Held) -> bool:
+def is_open(one: ProbeHandle) -> bool:
     try:
         os.fstat(one.fds[FdName("stats")])
     except OSError:

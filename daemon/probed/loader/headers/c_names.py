@@ -44,7 +44,7 @@ class Tag:
 
 
 @dataclass(frozen=True, slots=True)
-class Mentions:
+class CNames:
     """The names in a source.
 
     `names` are all of them. `tags` are the structs, unions and enums that it does not define, `declared`
@@ -61,7 +61,7 @@ class Mentions:
     includes: tuple[str, ...]
 
 
-def mentions(source: str) -> Mentions:
+def find_names(source: str) -> CNames:
     """Find what a C source names, outside of comments and literals."""
     text = _NOISE.sub(_blank, source.replace("\\\n", " "))
     includes = tuple(dict.fromkeys(path for path in _INCLUDE.findall(text) if path))
@@ -69,7 +69,7 @@ def mentions(source: str) -> Mentions:
     tags = [(Tag(keyword, name), ending) for keyword, name, ending in _TAG.findall(text)]
     own_tags = {tag.name for tag, ending in tags if ending == "{"}
     defined = {*own_tags, *_TYPEDEF.findall(text), *_DEFINE.findall(text), *_constants(text)}
-    return Mentions(
+    return CNames(
         names=frozenset(_NAME.findall(text)),
         tags=frozenset(tag for tag, _ in tags if tag.name not in own_tags),
         declared=frozenset(tag for tag, ending in tags if ending == ";"),

@@ -15,7 +15,7 @@ from mmap import PAGESIZE
 from pathlib import Path, PurePosixPath
 
 from probed.errors import HostError
-from probed.loader.headers.c_names import mentions
+from probed.loader.headers.c_names import find_names
 from probed.loader.headers.syscall_numbers import numbers_for
 from probed.loader.headers.types import BASIC
 
@@ -81,7 +81,7 @@ def write(
     release that has no version in it, and without libseccomp; OSError when the directory cannot be written.
     """
     include = Path(directory) / "include"
-    asked = mentions(source)
+    asked = find_names(source)
     macros = "".join(f"#define {name} {value}\n" for name, value in (defines or {}).items())
     numbers = numbers_for(asked.names - asked.defined)
     files = dict.fromkeys((*_EMPTY, *filter(_is_stub, asked.includes)), "")

@@ -25,7 +25,7 @@ from typing import NoReturn
 from probed.loader.btf.equivalence import outline, shape
 from probed.loader.btf.format import Kind, damage
 from probed.loader.btf.reader import DEEPEST, Btf, Enumerator, Member
-from probed.loader.headers.c_names import Mentions, Tag, mentions
+from probed.loader.headers.c_names import CNames, Tag, find_names
 from probed.loader.headers.syscall_numbers import runs_ia32
 from probed.schema.suggestions import near
 
@@ -59,7 +59,7 @@ def types_for(btf: Btf, source: str) -> str:
     Before them it says ``#define PROBED_HAS_IA32 1`` where the source asks and the kernel runs 32-bit x86
     programs. The same BTF and source give the same text. Raises HostError when the BTF is damaged.
     """
-    asked = mentions(source)
+    asked = find_names(source)
     ia32 = f"#define {_HAS_IA32} 1\n" if _HAS_IA32 in asked.names and runs_ia32(btf) else ""
     return ia32 + _Writer(btf, asked).write()
 
@@ -70,7 +70,7 @@ def offsets_used(btf: Btf, source: str) -> dict[tuple[str, str], int]:
     A member counts when the source can reach its struct and has its name somewhere: more than it reads, never
     less. A struct that only a typedef names goes by that. Raises HostError when the BTF is damaged.
     """
-    writer = _Writer(btf, mentions(source))
+    writer = _Writer(btf, find_names(source))
     writer.write()
     return writer.offsets
 
@@ -78,7 +78,7 @@ def offsets_used(btf: Btf, source: str) -> dict[tuple[str, str], int]:
 class _Writer:
     """The types of one source: definitions in an order that C accepts, each after those it contains."""
 
-    def __init__(self, btf: Btf, asked: Mentions) -> None:
+    def __init__(self, btf: Btf, asked: CNames) -> None:
         self.offsets: dict[tuple[str, str], int] = {}
         self._btf = btf
         self._asked = asked

@@ -20,7 +20,7 @@ from typing import Final, Protocol
 
 from probed.errors import DeclarationError
 from probed.ipc import manifest
-from probed.ipc.loader_process import Held, Hook
+from probed.ipc.loader_process import HookHandle, ProbeHandle
 from probed.ipc.manifest import FdName, LoadedProbe
 from probed.linux import memfd
 from probed.linux.fdinfo import BPF_IDS, identity
@@ -44,7 +44,7 @@ class Send(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
+class StoredProbe:
     """What lies beside a probe's fds: `identities` are theirs in the order of `loaded.fd_names`."""
 
     version: int
@@ -69,7 +69,7 @@ class Store:
         """Say whether anything is kept."""
         return self._send is not None
 
-    def keep(self, held: Held, bcc_version: str) -> None:
+    def keep(self, held: ProbeHandle, bcc_version: str) -> None:
         """Leave a probe's fds there, in one message."""
         if self._send is None:
             return
@@ -78,26 +78,26 @@ class Store:
         except OSError as error:
             LOG.warning("probe '%s' will not outlive a restart: systemd cannot keep it: %s", held.loaded.name, error)
 
-    def _keep(self, held: Held, bcc_version: str) -> None:
+    def _keep(self, held: ProbeHandle, bcc_version: str) -> None:
         fds = [held.fds[name] for name in held.loaded.fd_names]
-        rest = Rest(manifest.VERSION, bcc_version, held.loaded, tuple(map(identity, fds)))
+        rest = StoredProbe(manifest.VERSION, bcc_version, held.loaded, tuple(map(identity, fds)))
         sheet = memfd.sealed(_MEMFD, json.dumps(shape.to_data(rest)).encode())
         try:
             self._store(_name(held), [*fds, sheet])
         finally:
             os.close(sheet)
 
-    def let_go(self, held: Held) -> None:
+    def let_go(self, held: ProbeHandle) -> None:
         """Take a probe's fds out of it, and close our own: it is detached."""
         if self._send is not None:
             self._remove(_name(held))
         held.close()
 
-    def keep_hook(self, hook: Hook) -> None:
+    def keep_hook(self, hook: HookHandle) -> None:
         """Leave a hook there: its link, its array and its program."""
         self._store(_HOOK + hook.tracepoint, [hook.link, hook.array, hook.program])
 
-    def forget_hook(self, hook: Hook) -> None:
+    def forget_hook(self, hook: HookHandle) -> None:
         """Take a hook out of it."""
         self._remove(_HOOK + hook.tracepoint)
 
@@ -136,20 +136,20 @@ class Store:
         except OSError as error:
             LOG.warning("the start time will not outlive a restart: systemd cannot keep it: %s", error)
 
-    def take_over_hooks(self, passed: Mapping[int, str]) -> list[Hook]:
+    def take_over_hooks(self, passed: Mapping[int, str]) -> list[HookHandle]:
         """Return the hooks that are whole, of the fds that systemd passed by name; let go of the others."""
         hooks = []
         for name in sorted(name for name in set(passed.values()) if name.startswith(_HOOK)):
             fds = {identity(fd).partition(":")[0]: fd for fd, its in passed.items() if its == name}
             if fds.keys() == set(BPF_IDS):
-                hooks.append(Hook(name.removeprefix(_HOOK), fds["map_id"], fds["link_id"], fds["prog_id"]))
+                hooks.append(HookHandle(name.removeprefix(_HOOK), fds["map_id"], fds["link_id"], fds["prog_id"]))
             else:
                 LOG.warning("'%s', which systemd kept, is let go: it is not whole", name)
                 self._remove(name)
                 _close(fds.values())
         return hooks
 
-    def take_over(self, passed: Mapping[int, str]) -> list[Held]:
+    def take_over(self, passed: Mapping[int, str]) -> list[ProbeHandle]:
         """Return the probes that are whole, of the fds that systemd passed by name; let go of everything else."""
         probes = []
         for name in sorted(name for name in set(passed.values()) - {_START} if not name.startswith(_HOOK)):
@@ -185,12 +185,12 @@ class Store:
         os.close(reader)
 
 
-def _name(held: Held) -> str:
+def _name(held: ProbeHandle) -> str:
     """Return what it is called in the store: no two versions of a probe have the same map."""
     return f"{_PROBE}{held.loaded.name}.{identity(held.fds[FdName('stats')])}".replace(":", "-")
 
 
-def _whole(name: str, fds: Sequence[int]) -> tuple[Held, str]:
+def _whole(name: str, fds: Sequence[int]) -> tuple[ProbeHandle, str]:
     """Return the probe that all these fds are, and BCC's version. Raises _UnusableError."""
     if not name.startswith(_PROBE):
         raise _UnusableError("probed did not leave it there")
@@ -204,7 +204,7 @@ def _whole(name: str, fds: Sequence[int]) -> tuple[Held, str]:
     if missing or len(there) != len(wanted) or len(wanted) != len(rest.loaded.fd_names):
         raise _UnusableError(f"it is not whole: of {len(wanted)} fds {len(there)} are there; missing: {missing}")
     _close(sheets)
-    return Held(rest.loaded, {each: there[its] for each, its in wanted.items()}), rest.bcc_version
+    return ProbeHandle(rest.loaded, {each: there[its] for each, its in wanted.items()}), rest.bcc_version
 
 
 def _read_start(fd: int) -> float | None:
@@ -216,12 +216,12 @@ def _read_start(fd: int) -> float | None:
         return None
 
 
-def _read(fd: int) -> Rest:
+def _read(fd: int) -> StoredProbe:
     try:
         data = json.loads(memfd.read(fd))
         version = data["version"]
         if version == manifest.VERSION:
-            return shape.build(Rest, data, shape.Source("the description"))
+            return shape.build(StoredProbe, data, shape.Source("the description"))
     except (ValueError, TypeError, KeyError, DeclarationError) as error:
         raise _UnusableError(f"its description cannot be read: {error}") from error
     raise _UnusableError(f"its description is of version {version}, this probed has {manifest.VERSION}")

@@ -17,7 +17,7 @@ from probed.supervisor.systemd.fdstore import LISTENER
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
+class InheritedFds:
     """Fds that are ours to close: `kept` an earlier probed bound, `activated` a .socket unit; `others` have names."""
 
     kept: list[socket.socket] = field(default_factory=list)
@@ -25,10 +25,10 @@ class Passed:
     others: dict[int, str] = field(default_factory=dict)
 
 
-def receive() -> Passed:
+def receive() -> InheritedFds:
     """Take what systemd passed; nothing, where it did not start us."""
     if "LISTEN_FDS" not in os.environ:
-        return Passed()
+        return InheritedFds()
     try:
         from systemd import daemon
     except ImportError as error:
@@ -36,9 +36,9 @@ def receive() -> Passed:
     return sort(daemon.listen_fds_with_names())
 
 
-def sort(fds: Mapping[int, str]) -> Passed:
+def sort(fds: Mapping[int, str]) -> InheritedFds:
     """Tell sockets from the rest, and whose they are."""
-    passed = Passed()
+    passed = InheritedFds()
     for fd, name in fds.items():
         if not stat.S_ISSOCK(os.fstat(fd).st_mode):
             passed.others[fd] = name

@@ -38,7 +38,7 @@ def watchdog_seconds() -> float:
     return int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6 or WATCHDOG
 
 
-class Notices:
+class Notifier:
     """Tells one systemd, or nobody."""
 
     def __init__(self, send: Send | None) -> None:
@@ -56,7 +56,7 @@ class Notices:
             self._said = text
             self._send(f"STATUS={text}")
 
-    def all_moves(self, text: str, *, settled: bool) -> None:
+    def heartbeat(self, text: str, *, settled: bool) -> None:
         """Say that nothing is stuck, and what it does; the first time that it is settled, that it is ready."""
         self._send("WATCHDOG=1")
         if settled and not self._ready:

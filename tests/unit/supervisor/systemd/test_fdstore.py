@@ -12,11 +12,11 @@ from dataclasses import replace
 import pytest
 
 from probed.ipc import manifest
-from probed.ipc.loader_process import Held
-from probed.ipc.manifest import FdName, LoadedProbe, Metric
+from probed.ipc.loader_process import ProbeHandle
+from probed.ipc.manifest import FdName, LoadedProbe, ResolvedMetric
 from probed.linux.fdinfo import identity
 from probed.schema import structure as shape
-from probed.supervisor.systemd.fdstore import LISTENER, Rest, Store
+from probed.supervisor.systemd.fdstore import LISTENER, Store, StoredProbe
 
 NAMES = (FdName("stats"), FdName("ring"), FdName("program", "on_x"))
 
@@ -54,10 +54,10 @@ def systemd() -> Iterator[Systemd]:
         os.close(fd)
 
 
-def held(name: str, fingerprint: str = "1") -> Held:
-    of = Metric(f"probed_{name}_total", "counter", "Help.", ("m",), {}, (), None, 1.0, ())
+def held(name: str, fingerprint: str = "1") -> ProbeHandle:
+    of = ResolvedMetric(f"probed_{name}_total", "counter", "Help.", ("m",), {}, (), None, 1.0, ())
     loaded = LoadedProbe(name, fingerprint, None, 0, (), (of,), NAMES, start_time=1_700_000_003.25)
-    return Held(loaded, {each: os.memfd_create(str(each)) for each in NAMES})
+    return ProbeHandle(loaded, {each: os.memfd_create(str(each)) for each in NAMES})
 
 
 def is_open(fd: int) -> bool:
@@ -67,7 +67,7 @@ def is_open(fd: int) -> bool:
     return False
 
 
-def taken_over(systemd: Systemd, passed: dict[int, str] | None = None) -> dict[str, Held]:
+def taken_over(systemd: Systemd, passed: dict[int, str] | None = None) -> dict[str, ProbeHandle]:
     return {each.loaded.name: each for each in Store(systemd).take_over(passed or systemd.passed())}
 
 
@@ -166,8 +166,8 @@ def sheet(content: bytes, seals: int) -> int:
 ALL_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
-def resting(one: Held, version: int) -> Rest:
-    return Rest(version, "", one.loaded, tuple(identity(fd) for fd in one.fds.values()))
+def resting(one: ProbeHandle, version: int) -> StoredProbe:
+    return StoredProbe(version, "", one.loaded, tuple(identity(fd) for fd in one.fds.values()))
 
 
 @pytest.mark.parametrize(
