@@ -91,18 +91,18 @@ class ExporterProcess:
         self.stuck_at: float | None = None
         self.restarts = 0
 
-    def launch(self, held: Sequence[ProbeHandle], status: Status | None) -> None:
+    def launch(self, handles: Sequence[ProbeHandle], status: Status | None) -> None:
         """Start an exporter and tell it everything; where that cannot be, later."""
         self.restart_at = None
         try:
-            self._launch(held, status)
+            self._launch(handles, status)
         except OSError as error:
             if self.child is not None:
                 self.child.kill()
                 self.child.reap(STOP_TIMEOUT)
             self._postpone(f"no exporter can be started: {why_not(error)}")
 
-    def _launch(self, held: Sequence[ProbeHandle], status: Status | None) -> None:
+    def _launch(self, handles: Sequence[ProbeHandle], status: Status | None) -> None:
         self.child = Child("probed.exporter", FROM_EXPORTER, FRUGAL)
         self.child.channel.set_timeout(TELL_TIMEOUT)
         self._born = time.monotonic()
@@ -110,7 +110,7 @@ class ExporterProcess:
         web = [self.web_fd] if self._start.web.config_file else []
         fds = [self._statm, *web, *(listener.fileno() for listener in self._listeners)]
         self._tell(self._start, fds)
-        for each in held:
+        for each in handles:
             self.add(each)
         if status is not None:
             self.tell_status(status)
@@ -124,19 +124,19 @@ class ExporterProcess:
         except (Closed, TimeoutError):
             self.child.kill()  # `died` will be called, and the next one is told everything
 
-    def add(self, held: ProbeHandle) -> None:
+    def add(self, handle: ProbeHandle) -> None:
         """Give it a probe's ring, maps and counters, and what /proc tells of its programs: never these themselves.
 
         Raises OSError before it has been given anything.
         """
-        fds = {name: held.fds[name] for name in held.loaded.fd_names if name.kind in EXPORTER_FDS}
-        names = [place.program for place in held.loaded.places]
-        programs = {FdName("fdinfo", name): held.fds[FdName("program", name)] for name in names}
-        programs |= {FdName("hook", name): program for name, program in self._hooks.programs(held).items()}
+        fds = {name: handle.fds[name] for name in handle.loaded.fd_names if name.kind in EXPORTER_FDS}
+        names = [place.program for place in handle.loaded.places]
+        programs = {FdName("fdinfo", name): handle.fds[FdName("program", name)] for name in names}
+        programs |= {FdName("hook", name): program for name, program in self._hooks.programs(handle).items()}
         with ExitStack() as stack:
             for name, program in programs.items():
                 fds[name] = stack.enter_context(open(f"/proc/self/fdinfo/{program}", "rb")).fileno()
-            self._tell(AddProbe(replace(held.loaded, fd_names=tuple(fds))), list(fds.values()))
+            self._tell(AddProbe(replace(handle.loaded, fd_names=tuple(fds))), list(fds.values()))
 
     def remove(self, name: str) -> None:
         """Tell it to drop a probe."""

@@ -109,7 +109,7 @@ class Supervisor:
         self._signals = Signals()
         try:
             self._notices.status(f"loading {len(self._names())} probes")
-            self._exporting.launch(self._probes.held(), None if self._names_to_load else self._status())
+            self._exporting.launch(self._probes.handles(), None if self._names_to_load else self._status())
             assert self._loading is not None
             self._load(self._loading, self._names_to_load)
             while not self._stopping:
@@ -170,7 +170,7 @@ class Supervisor:
         if self._exporting.stuck_at is not None and self._exporting.stuck_at <= now:
             self._exporting.end_stuck()
         if self._exporting.restart_at is not None and self._exporting.restart_at <= now:
-            self._exporting.launch(self._probes.held(), self._status() if self._started else None)
+            self._exporting.launch(self._probes.handles(), self._status() if self._started else None)
         if self._loading is None:
             due = self._probes.due(now)
             if due:
@@ -228,8 +228,8 @@ class Supervisor:
                 self._reloads.refuse(event.text)
             case HookHandle():
                 self._hooks.add(event)
-            case Result(name, ProbeHandle() as held):
-                self._came_up(name, held)
+            case Result(name, ProbeHandle() as handle):
+                self._came_up(name, handle)
             case Result(_, LoadError() as failure):
                 self._failed(failure)
         self._look_whether_done()
@@ -246,24 +246,24 @@ class Supervisor:
             self._failed(LoadError(name, error.reason, str(error)))
         self._reloads.successful = False
 
-    def _came_up(self, name: str, held: ProbeHandle) -> None:
-        other = self._probes.other_with_metric_of(held)
+    def _came_up(self, name: str, handle: ProbeHandle) -> None:
+        other = self._probes.other_with_metric_of(handle)
         if other is not None:
-            held.close()
+            handle.close()
             self._failed(LoadError(name, "declaration", f"probe '{other}', which runs, has a metric of the same name"))
             return
         try:
-            self._hooks.attach(held, self._bcc_version)
+            self._hooks.attach(handle, self._bcc_version)
         except OSError as error:
             self._failed(LoadError(name, "attach_point", f"cannot join a chain of programs: {error}", error.errno or 0))
             return
         try:
-            self._exporting.add(held)
+            self._exporting.add(handle)
         except OSError as error:
-            self._hooks.let_go(held)
+            self._hooks.let_go(handle)
             self._failed(LoadError(name, "internal", f"it cannot be handed over: {why_not(error)}", error.errno or 0))
             return
-        self._probes.came_up(name, held)
+        self._probes.came_up(name, handle)
         LOG.info("probe '%s' is up", name, extra={"PROBE": name})
 
     def _failed(self, error: LoadError) -> None:
@@ -275,7 +275,7 @@ class Supervisor:
             self._reloads.fail(str(error))
 
     def _loaded_all(self) -> None:
-        self._hooks.keep_only(self._probes.held())
+        self._hooks.keep_only(self._probes.handles())
         if not self._started:
             for listener in self._sockets:
                 scheme = "https" if self._web and self._web.summary.tls else "http"
@@ -294,7 +294,7 @@ class Supervisor:
         self._answer_reload()
 
     def _log_states(self, what: str, extra: dict[str, str]) -> None:
-        up, wanted = len(self._probes.held()), len(self._names())
+        up, wanted = len(self._probes.handles()), len(self._names())
         level = logging.INFO if up == wanted else logging.WARNING
         LOG.log(level, "%s: %d of %d probes up", what, up, wanted, extra=extra)
 

@@ -22,10 +22,10 @@ LAST_RETRY = 600.0
 
 @dataclass(slots=True)
 class ProbeState:
-    """One wanted probe. `held` is what runs, even if a newer version of it failed; `error` is the last failure."""
+    """One wanted probe. `handle` is what runs, even if a newer version of it failed; `error` is the last failure."""
 
     wanted: Wanted
-    held: ProbeHandle | None = None
+    handle: ProbeHandle | None = None
     error: LoadError | None = None
     failures: Counter[Reason] = field(default_factory=Counter)
     retry_in: float = FIRST_RETRY
@@ -33,11 +33,11 @@ class ProbeState:
 
     def status(self) -> ProbeStatus:
         """Return what the exporter shows."""
-        error = None if self.held else self.error
+        error = None if self.handle else self.error
         return ProbeStatus(
             name=self.wanted.request.name,
             description=self.wanted.description,
-            up=self.held is not None,
+            up=self.handle is not None,
             reason=error.reason if error else "",
             text=error.text if error else "",
             failures={reason: self.failures[reason] for reason in REASONS},
@@ -55,18 +55,18 @@ class Probes:
     def __iter__(self) -> Iterator[ProbeState]:
         return iter(self._states.values())
 
-    def held(self) -> list[ProbeHandle]:
+    def handles(self) -> list[ProbeHandle]:
         """Return what runs."""
-        return [state.held for state in self if state.held]
+        return [state.handle for state in self if state.handle]
 
-    def start(self, wanted: Mapping[str, Wanted], held: Sequence[ProbeHandle]) -> list[str]:
+    def start(self, wanted: Mapping[str, Wanted], handles: Sequence[ProbeHandle]) -> list[str]:
         """Begin with what the site wants and what runs already; return the names to load.
 
         What runs and is not wanted, or runs twice, is let go: an interrupted reload leaves two versions, of which the
         wanted one stays.
         """
         self.want(wanted)
-        for each in sorted(held, key=lambda each: self._is_wanted(each.loaded)):
+        for each in sorted(handles, key=lambda each: self._is_wanted(each.loaded)):
             if each.loaded.name in self._states:
                 self.came_up(each.loaded.name, each)
             else:
@@ -84,9 +84,9 @@ class Probes:
         """
         gone = [name for name in self._states if name not in wanted]
         for name in gone:
-            held = self._states.pop(name).held
-            if held:
-                self._let_go(held)
+            handle = self._states.pop(name).handle
+            if handle:
+                self._let_go(handle)
         for name, each in wanted.items():
             self._states.setdefault(name, ProbeState(each)).wanted = each
         return self.outdated(), gone
@@ -97,12 +97,12 @@ class Probes:
 
     @staticmethod
     def _outdated(state: ProbeState) -> bool:
-        return state.held is None or state.held.loaded.fingerprint != state.wanted.request.fingerprint
+        return state.handle is None or state.handle.loaded.fingerprint != state.wanted.request.fingerprint
 
-    def came_up(self, name: str, held: ProbeHandle) -> None:
+    def came_up(self, name: str, handle: ProbeHandle) -> None:
         """Hold a loaded probe, instead of an older version of it."""
         state = self._states[name]
-        old, state.held = state.held, held
+        old, state.handle = state.handle, handle
         state.error, state.retry_at, state.retry_in = None, None, FIRST_RETRY
         if old:
             self._let_go(old)
@@ -130,17 +130,17 @@ class Probes:
             self._states[name].retry_at = None
         return [self._states[name].wanted for name in names]
 
-    def other_with_metric_of(self, held: ProbeHandle) -> str | None:
+    def other_with_metric_of(self, handle: ProbeHandle) -> str | None:
         """Return the name of another running probe that exports one of the same metrics, if there is one."""
-        metrics = {metric.name for metric in held.loaded.metrics}
-        for other in self.held():
-            if other.loaded.name != held.loaded.name and metrics & {metric.name for metric in other.loaded.metrics}:
+        metrics = {metric.name for metric in handle.loaded.metrics}
+        for other in self.handles():
+            if other.loaded.name != handle.loaded.name and metrics & {metric.name for metric in other.loaded.metrics}:
                 return other.loaded.name
         return None
 
     def close(self) -> None:
         """Let go of everything."""
         for state in self:
-            if state.held:
-                self._let_go(state.held)
-                state.held = None
+            if state.handle:
+                self._let_go(state.handle)
+                state.handle = None

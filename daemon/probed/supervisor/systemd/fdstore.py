@@ -69,29 +69,29 @@ class Store:
         """Say whether anything is kept."""
         return self._send is not None
 
-    def keep(self, held: ProbeHandle, bcc_version: str) -> None:
+    def keep(self, handle: ProbeHandle, bcc_version: str) -> None:
         """Leave a probe's fds there, in one message."""
         if self._send is None:
             return
         try:
-            self._keep(held, bcc_version)
+            self._keep(handle, bcc_version)
         except OSError as error:
-            LOG.warning("probe '%s' will not outlive a restart: systemd cannot keep it: %s", held.loaded.name, error)
+            LOG.warning("probe '%s' will not outlive a restart: systemd cannot keep it: %s", handle.loaded.name, error)
 
-    def _keep(self, held: ProbeHandle, bcc_version: str) -> None:
-        fds = [held.fds[name] for name in held.loaded.fd_names]
-        rest = StoredProbe(manifest.VERSION, bcc_version, held.loaded, tuple(map(identity, fds)))
+    def _keep(self, handle: ProbeHandle, bcc_version: str) -> None:
+        fds = [handle.fds[name] for name in handle.loaded.fd_names]
+        rest = StoredProbe(manifest.VERSION, bcc_version, handle.loaded, tuple(map(identity, fds)))
         sheet = memfd.sealed(_MEMFD, json.dumps(shape.to_data(rest)).encode())
         try:
-            self._store(_name(held), [*fds, sheet])
+            self._store(_name(handle), [*fds, sheet])
         finally:
             os.close(sheet)
 
-    def let_go(self, held: ProbeHandle) -> None:
+    def let_go(self, handle: ProbeHandle) -> None:
         """Take a probe's fds out of it, and close our own: it is detached."""
         if self._send is not None:
-            self._remove(_name(held))
-        held.close()
+            self._remove(_name(handle))
+        handle.close()
 
     def keep_hook(self, hook: HookHandle) -> None:
         """Leave a hook there: its link, its array and its program."""
@@ -155,14 +155,14 @@ class Store:
         for name in sorted(name for name in set(passed.values()) - {_START} if not name.startswith(_HOOK)):
             fds = [fd for fd, its in passed.items() if its == name]
             try:
-                held, self.bcc_version = _whole(name, fds)
+                handle, self.bcc_version = _whole(name, fds)
             except _UnusableError as error:
                 LOG.warning("'%s', which systemd kept, is let go: %s", name, error)
                 self._remove(name)
                 _close(fds)
             else:
-                LOG.info("probe '%s' is attached: taken over", held.loaded.name, extra={"PROBE": held.loaded.name})
-                probes.append(held)
+                LOG.info("probe '%s' is attached: taken over", handle.loaded.name, extra={"PROBE": handle.loaded.name})
+                probes.append(handle)
         return probes
 
     def _store(self, name: str, fds: Sequence[int]) -> None:
@@ -185,9 +185,9 @@ class Store:
         os.close(reader)
 
 
-def _name(held: ProbeHandle) -> str:
+def _name(handle: ProbeHandle) -> str:
     """Return what it is called in the store: no two versions of a probe have the same map."""
-    return f"{_PROBE}{held.loaded.name}.{identity(held.fds[FdName('stats')])}".replace(":", "-")
+    return f"{_PROBE}{handle.loaded.name}.{identity(handle.fds[FdName('stats')])}".replace(":", "-")
 
 
 def _whole(name: str, fds: Sequence[int]) -> tuple[ProbeHandle, str]:
