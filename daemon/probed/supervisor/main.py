@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The supervisor's one loop: signals, the loader's answers, the exporter's end, the time of a retry.
+"""The supervisor's loop: signals, answers of the loader, the end of the exporter, retries.
 
-`probed run` makes one and calls `run`. Signal handlers only queue; everything happens here, one thing after another.
+`probed run` makes one Supervisor and calls `run`. Signal handlers only queue; the loop acts, one event after another.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ LOG = logging.getLogger("supervisor")
 
 
 class Supervisor:
-    """Everything that is always there. Not reusable."""
+    """Owner of all long-lived objects. Runs once."""
 
     def __init__(self, options: Options) -> None:
-        """Read the configuration, check privilege, bind: whatever would make running pointless is an error here.
+        """Read the configuration, check the privileges, and listen.
 
         Raises ConfigurationError and HostError.
         """
         self._options = options
-        self._loading: LoaderProcess | None = LoaderProcess()
-        reading = self._read_first(self._loading)
+        self._loader: LoaderProcess | None = LoaderProcess()
+        reading = self._read_first(self._loader)
         self._settings = options.apply_to(reading.settings)
         log.start("supervisor", self._settings.log_level, self._settings.log_format)
         privilege.require_bpf()
@@ -60,21 +60,21 @@ class Supervisor:
         self._names_to_load = self._probes.start(reading.wanted, self._hooks.take_over(given.others))
         self._sockets = self._listen(given)
         patience = watchdog_seconds() / 3
-        self._exporting = ExporterProcess(
+        self._exporter = ExporterProcess(
             self._start_message(), self._sockets, patience, self._hooks, self._reload_wanted
         )
         self._web = self._read_web()
         privilege.keep_only(privilege.SUPERVISOR)
-        self._reloads = Reloads(self._notices, self._exporting.tell_reloaded)
+        self._reloads = Reloads(self._notices, self._exporter.tell_reloaded)
         self._reload_again = False
         self._bcc_version = self._store.bcc_version
         self._started = False
         self._stopping = False
 
-    def _read_first(self, loading: LoaderProcess) -> SiteRead:
-        loading.read(self._options.files)
+    def _read_first(self, loader: LoaderProcess) -> SiteRead:
+        loader.read(self._options.files)
         while True:
-            event = wait(loading)
+            event = wait(loader)
             if isinstance(event, SiteRead):
                 return event
             if isinstance(event, Refused):
@@ -84,8 +84,8 @@ class Supervisor:
         path = self._settings.web.config_file
         if path is None:
             return None
-        web = WebConfigWatcher(path, self._exporting.tell_web)
-        self._exporting.web_fd = web.fd
+        web = WebConfigWatcher(path, self._exporter.tell_web)
+        self._exporter.web_fd = web.fd
         return web
 
     def _listen(self, given: passed.InheritedFds) -> list[socket.socket]:
@@ -105,13 +105,13 @@ class Supervisor:
         )  # fmt: skip
 
     def run(self) -> int:
-        """Run until SIGTERM or SIGINT; return the exit status. Raises HostError when nothing can be loaded at start."""
+        """Run until SIGTERM or SIGINT; return the exit status. Raises HostError when the start can load no probe."""
         self._signals = Signals()
         try:
             self._notices.status(f"loading {len(self._names())} probes")
-            self._exporting.launch(self._probes.handles(), None if self._names_to_load else self._status())
-            assert self._loading is not None
-            self._load(self._loading, self._names_to_load)
+            self._exporter.launch(self._probes.handles(), None if self._names_to_load else self._status())
+            assert self._loader is not None
+            self._load(self._loader, self._names_to_load)
             while not self._stopping:
                 self._turn()
         except BaseException:
@@ -123,27 +123,27 @@ class Supervisor:
         return [state.wanted.request.name for state in self._probes]
 
     def _turn(self) -> None:
-        """Wait for the next thing, and do it."""
-        with selectors.PollSelector() as selector:  # it takes no descriptor, of which there may be none left
+        """Wait for the next event, and act."""
+        with selectors.PollSelector() as selector:  # needs no descriptor: there may be none left
             selector.register(self._signals, selectors.EVENT_READ, self._on_signals)
-            if self._loading is not None:
-                selector.register(self._loading.fileno(), selectors.EVENT_READ, self._on_loader)
+            if self._loader is not None:
+                selector.register(self._loader.fileno(), selectors.EVENT_READ, self._on_loader)
             if self._web is not None and self._web.reading:
                 selector.register(self._web.fileno(), selectors.EVENT_READ, self._on_web)
-            child = self._exporting.child
+            child = self._exporter.child
             if child is not None:
                 selector.register(child.pidfd, selectors.EVENT_READ, self._on_exporter_end)
                 selector.register(child.channel, selectors.EVENT_READ, self._on_exporter_word)
             ready = [key.data for key, _ in selector.select(self._timeout())]
-        for act in sorted(ready, key=self._on_exporter_end.__eq__):  # its last words come before its end
+        for act in sorted(ready, key=self._on_exporter_end.__eq__):  # the exporter's last messages come before its end
             act()
         self._on_clock()
 
     def _timeout(self) -> float | None:
-        loading = self._loading.deadline if self._loading else None
-        retry = None if loading else self._probes.next_retry()
+        loader = self._loader.deadline if self._loader else None
+        retry = None if loader else self._probes.next_retry()
         web = self._web.due() if self._web else None
-        moments = [loading, retry, web, self._exporting.restart_at, self._exporting.stuck_at]
+        moments = [loader, retry, web, self._exporter.restart_at, self._exporter.stuck_at]
         due = [moment for moment in moments if moment is not None]
         return max(0.0, min(due) - time.monotonic()) if due else None
 
@@ -153,38 +153,38 @@ class Supervisor:
 
     def _web_was_read(self) -> None:
         if self._started:
-            self._exporting.tell_status(self._status())
+            self._exporter.tell_status(self._status())
         self._answer_reload()
 
     def _answer_reload(self) -> None:
-        """Let whoever asked for a reload by HTTP know how it ended, once all of it has."""
-        if self._loading is None and not (self._web and self._web.reading):
+        """Answer a reload by HTTP once loader and web configuration have been read."""
+        if self._loader is None and not (self._web and self._web.reading):
             self._reloads.answer([self._web.fault] if self._web and self._web.fault else [])
 
     def _on_clock(self) -> None:
         now = time.monotonic()
         if self._web is not None and self._web.on_clock(now):
             self._web_was_read()
-        if self._loading is not None and self._loading.deadline <= now:
+        if self._loader is not None and self._loader.deadline <= now:
             self._on_loader()
-        if self._exporting.stuck_at is not None and self._exporting.stuck_at <= now:
-            self._exporting.end_stuck()
-        if self._exporting.restart_at is not None and self._exporting.restart_at <= now:
-            self._exporting.launch(self._probes.handles(), self._status() if self._started else None)
-        if self._loading is None:
+        if self._exporter.stuck_at is not None and self._exporter.stuck_at <= now:
+            self._exporter.end_stuck()
+        if self._exporter.restart_at is not None and self._exporter.restart_at <= now:
+            self._exporter.launch(self._probes.handles(), self._status() if self._started else None)
+        if self._loader is None:
             due = self._probes.due(now)
             if due:
                 self._try_again(due)
 
     def _try_again(self, names: list[str]) -> None:
         try:
-            loading = LoaderProcess()
+            loader = LoaderProcess()
         except HostError as error:
             for name in names:
                 self._failed(LoadError(name, "internal", str(error)))
-            self._exporting.tell_status(self._status())
+            self._exporter.tell_status(self._status())
         else:
-            self._load(loading, names)
+            self._load(loader, names)
 
     def _on_signals(self) -> None:
         for each in self._signals.read():
@@ -195,11 +195,11 @@ class Supervisor:
                 self._stopping = True
 
     def _on_exporter_end(self) -> None:
-        self._exporting.died()
+        self._exporter.died()
 
     def _on_exporter_word(self) -> None:
-        """Pass its sign of life on: whoever gets this far moves."""
-        pulse = self._exporting.heard()
+        """Pass the exporter's sign of life on to systemd: this line is reached only while the loop moves."""
+        pulse = self._exporter.heard()
         if pulse is None:
             return
         line = status_line(self._status().probes, pulse)
@@ -207,22 +207,22 @@ class Supervisor:
 
     # LoaderProcess: at start, at a reload, at a retry.
 
-    def _load(self, loading: LoaderProcess, names: list[str]) -> None:
-        self._loading = loading
-        loading.load([wanted.request for wanted in self._probes.requests(names)], "attach", self._hooks.arrays())
+    def _load(self, loader: LoaderProcess, names: list[str]) -> None:
+        self._loader = loader
+        loader.load([wanted.request for wanted in self._probes.requests(names)], "attach", self._hooks.arrays())
         self._look_whether_done()
 
     def _on_loader(self) -> None:
-        assert self._loading is not None
+        assert self._loader is not None
         try:
-            event = self._loading.step()
+            event = self._loader.step()
         except HostError as error:
             self._nothing_can_be_loaded(error)
             event = None
-        self._bcc_version = self._loading.bcc_version or self._bcc_version
+        self._bcc_version = self._loader.bcc_version or self._bcc_version
         match event:
             case SiteRead():
-                self._reload_with(self._loading, event)
+                self._reload_with(self._loader, event)
                 return
             case Refused():
                 self._reloads.refuse(event.text)
@@ -235,8 +235,8 @@ class Supervisor:
         self._look_whether_done()
 
     def _look_whether_done(self) -> None:
-        if self._loading is not None and self._loading.done:
-            self._loading = None
+        if self._loader is not None and self._loader.done:
+            self._loader = None
             self._loaded_all()
 
     def _nothing_can_be_loaded(self, error: HostError) -> None:
@@ -258,7 +258,7 @@ class Supervisor:
             self._failed(LoadError(name, "attach_point", f"cannot join a chain of programs: {error}", error.errno or 0))
             return
         try:
-            self._exporting.add(handle)
+            self._exporter.add(handle)
         except OSError as error:
             self._hooks.let_go(handle)
             self._failed(LoadError(name, "internal", f"it cannot be handed over: {why_not(error)}", error.errno or 0))
@@ -287,7 +287,7 @@ class Supervisor:
             self._log_states("probes", {})
         self._started = True
         self._reloads.end()
-        self._exporting.tell_status(self._status())
+        self._exporter.tell_status(self._status())
         if self._reload_again:
             self._reload_again = False
             self._reload()
@@ -304,36 +304,36 @@ class Supervisor:
             bcc_version=self._bcc_version,
             reload_successful=self._reloads.successful,
             reload_success_time=self._reloads.success_time,
-            exporter_restarts=self._exporting.restarts,
+            exporter_restarts=self._exporter.restarts,
             web=self._web.status() if self._web else None,
         )
 
     # Reload.
 
     def _reload_wanted(self) -> None:
-        """Reload because the exporter was asked to by HTTP, and tell it how that ended."""
+        """Reload for a client of the exporter; ReloadEnded tells the result."""
         self._reloads.ask()
         self._reload()
 
     def _reload(self) -> None:
-        if self._loading is not None:
+        if self._loader is not None:
             self._reload_again = True
             return
         self._reloads.begin()
         if self._web is not None:
             self._web.read()
         try:
-            self._loading = LoaderProcess()
+            self._loader = LoaderProcess()
         except HostError as error:
             self._reloads.refuse(str(error))
             self._loaded_all()
         else:
-            self._loading.read(self._options.files)
+            self._loader.read(self._options.files)
 
-    def _reload_with(self, loading: LoaderProcess, reading: SiteRead) -> None:
+    def _reload_with(self, loader: LoaderProcess, reading: SiteRead) -> None:
         settings = self._options.apply_to(reading.settings)
         if settings != self._settings:
-            loading.abort()
+            loader.abort()
             self._reloads.refuse(
                 "'web', 'exporter' and 'log' cannot change while probed runs: restart it, or put them back"
             )
@@ -341,21 +341,21 @@ class Supervisor:
             return
         names, gone = self._probes.want(reading.wanted)
         for name in gone:
-            self._exporting.remove(name)
+            self._exporter.remove(name)
             LOG.info("probe '%s' is gone", name, extra={"PROBE": name})
         self._reloads.accept()
         LOG.info("reloading: %d probes to load, %d unchanged", len(names), len(reading.wanted) - len(names))
-        self._load(loading, names)
+        self._load(loader, names)
 
     def _shut_down(self) -> str:
-        """Detach, let the exporter drain once more and end it; return what went wrong with that."""
+        """Detach, let the exporter drain once more, and end it; return the exporter's fault, or ""."""
         self._notices.stopping()
-        if self._loading is not None:
-            self._loading.abort()
+        if self._loader is not None:
+            self._loader.abort()
         if self._web is not None:
             self._web.close()
         self._hooks.end()
-        how = self._exporting.stop()
+        how = self._exporter.stop()
         if how:
             LOG.error("the exporter %s", how)
         if not self._store.keeps:

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What rests with systemd while no supervisor runs: every fd of every probe that is up, the hooks, the sockets.
+"""Keeps the fds of running probes, hooks and sockets in systemd's fd store over a restart.
 
-Programs stay attached and rings keep their events over a restart, whoever ends it and how. A probe goes into the store
-in one message, so it is there whole or not at all, beside a sealed memfd that says what it is. The kernel's ids tell
-its fds apart. What comes back is believed only if it is exactly that. `daemon` and `probes` say what goes in and out.
-Source: sd_pid_notify_with_fds(3), FDSTORE=1.
+So programs stay attached and rings keep events, however the supervisor ends. A probe goes into the store in one
+message, so the store has all of its fds or none, with a sealed memfd that describes the probe. The supervisor takes a
+probe back only if kernel ids and description match exactly. Source: sd_pid_notify_with_fds(3), FDSTORE=1.
 """
 
 from __future__ import annotations
@@ -37,15 +36,15 @@ _MEMFD: Final = "probed-manifest"
 
 
 class Send(Protocol):
-    """How systemd is told something: `systemd.daemon.notify`, or a test's stand-in."""
+    """Sends to systemd: `systemd.daemon.notify`, or a stand-in of a test."""
 
     def __call__(self, status: str, *, fds: Sequence[int] = ...) -> object:
-        """Send assignments, one a line, and fds with them. Raises OSError."""
+        """Send assignments, one per line, with fds. Raises OSError."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredProbe:
-    """What lies beside a probe's fds: `identities` are theirs in the order of `loaded.fd_names`."""
+    """Description beside a probe's fds; `identities` follow the order of `loaded.fd_names`."""
 
     version: int
     bcc_version: str
@@ -54,11 +53,11 @@ class StoredProbe:
 
 
 class _UnusableError(Exception):
-    """What systemd kept cannot be taken over; the text says why."""
+    """Fds from the store cannot be taken over; the text has the cause."""
 
 
 class Store:
-    """systemd's fd store of this service, or none; then everything here does nothing."""
+    """The fd store of this service. Without systemd every method does nothing but close fds."""
 
     def __init__(self, send: Send | None) -> None:
         self._send = send
@@ -66,11 +65,11 @@ class Store:
 
     @property
     def keeps(self) -> bool:
-        """Say whether anything is kept."""
+        """Whether there is a store."""
         return self._send is not None
 
     def keep(self, handle: ProbeHandle, bcc_version: str) -> None:
-        """Leave a probe's fds there, in one message."""
+        """Store a probe's fds, in one message."""
         if self._send is None:
             return
         try:
@@ -88,32 +87,32 @@ class Store:
             os.close(sheet)
 
     def let_go(self, handle: ProbeHandle) -> None:
-        """Take a probe's fds out of it, and close our own: it is detached."""
+        """Remove a probe's fds from the store, and close this process's: so the kernel detaches the probe."""
         if self._send is not None:
             self._remove(_name(handle))
         handle.close()
 
     def keep_hook(self, hook: HookHandle) -> None:
-        """Leave a hook there: its link, its array and its program."""
+        """Store a hook: link, array and program."""
         self._store(_HOOK + hook.tracepoint, [hook.link, hook.array, hook.program])
 
     def forget_hook(self, hook: HookHandle) -> None:
-        """Take a hook out of it."""
+        """Remove a hook."""
         self._remove(_HOOK + hook.tracepoint)
 
     def keep_listeners(self, fds: Sequence[int]) -> None:
-        """Leave the listening sockets there: clients wait in their queues while nobody takes them."""
+        """Store the listening sockets: clients wait in their queues while no process accepts."""
         self._store(LISTENER, fds)
 
     def forget_listeners(self) -> None:
-        """Take the listening sockets out of it, and return when that is done: another may want their addresses."""
+        """Remove the listening sockets; return when systemd has done so, since others may want the addresses."""
         self._remove(LISTENER)
         self._wait()
 
     def take_over_start(self, passed: Mapping[int, str]) -> float:
-        """Return since when the daemon's counters count, in seconds since the epoch, and keep it there.
+        """Return and store the start time of the daemon's counters, in seconds since the epoch.
 
-        It is the start of the first supervisor whose counters systemd has kept until now, else this moment.
+        This is the start of the first supervisor of which systemd still keeps the counters, else now.
         """
         kept = [start for fd, name in passed.items() if name == _START and (start := _read_start(fd)) is not None]
         _close(fd for fd, name in passed.items() if name == _START)
@@ -137,7 +136,7 @@ class Store:
             LOG.warning("the start time will not outlive a restart: systemd cannot keep it: %s", error)
 
     def take_over_hooks(self, passed: Mapping[int, str]) -> list[HookHandle]:
-        """Return the hooks that are whole, of the fds that systemd passed by name; let go of the others."""
+        """Return the complete hooks among the fds that systemd passed, by name; close the others."""
         hooks = []
         for name in sorted(name for name in set(passed.values()) if name.startswith(_HOOK)):
             fds = {identity(fd).partition(":")[0]: fd for fd, its in passed.items() if its == name}
@@ -150,7 +149,7 @@ class Store:
         return hooks
 
     def take_over(self, passed: Mapping[int, str]) -> list[ProbeHandle]:
-        """Return the probes that are whole, of the fds that systemd passed by name; let go of everything else."""
+        """Return the complete probes among the fds that systemd passed, by name; close everything else."""
         probes = []
         for name in sorted(name for name in set(passed.values()) - {_START} if not name.startswith(_HOOK)):
             fds = [fd for fd, its in passed.items() if its == name]
@@ -167,7 +166,7 @@ class Store:
 
     def _store(self, name: str, fds: Sequence[int]) -> None:
         if self._send is not None:
-            # FDPOLL=0: some of them poll as hung up all the time, at which systemd would close them.
+            # FDPOLL=0: systemd closes fds that poll as hung up, and some of these always do.
             self._send(f"FDSTORE=1\nFDNAME={name}\nFDPOLL=0", fds=fds)
 
     def _remove(self, name: str) -> None:
@@ -175,7 +174,7 @@ class Store:
             self._send(f"FDSTOREREMOVE=1\nFDNAME={name}")
 
     def _wait(self) -> None:
-        """Return when systemd has read what it was sent, or takes too long. Source: sd_notify_barrier(3)."""
+        """Wait until systemd has read everything, at most BARRIER_SECONDS. Source: sd_notify_barrier(3)."""
         if self._send is None:
             return
         reader, writer = os.pipe()
@@ -186,12 +185,12 @@ class Store:
 
 
 def _name(handle: ProbeHandle) -> str:
-    """Return what it is called in the store: no two versions of a probe have the same map."""
+    """Return the name in the store: each version of a probe has its own map, so its own name."""
     return f"{_PROBE}{handle.loaded.name}.{identity(handle.fds[FdName('stats')])}".replace(":", "-")
 
 
 def _whole(name: str, fds: Sequence[int]) -> tuple[ProbeHandle, str]:
-    """Return the probe that all these fds are, and BCC's version. Raises _UnusableError."""
+    """Return the probe that these fds make up, and BCC's version. Raises _UnusableError."""
     if not name.startswith(_PROBE):
         raise _UnusableError("probed did not leave it there")
     sheets = [fd for fd in fds if memfd.is_sealed(fd, _MEMFD)]
@@ -208,7 +207,7 @@ def _whole(name: str, fds: Sequence[int]) -> tuple[ProbeHandle, str]:
 
 
 def _read_start(fd: int) -> float | None:
-    """Return the start time that an earlier supervisor left; None, which is logged, where it is none."""
+    """Return the start time of an earlier supervisor; log a damaged one and return None."""
     try:
         return float(json.loads(memfd.read(fd)))
     except (OSError, ValueError, TypeError) as error:
