@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the loader found out about a probe, as the supervisor keeps it and the exporter uses it.
+"""Description of a loaded probe: the loader makes one, the supervisor keeps it, the exporter runs the probe by it.
 
-Pure data. It travels as JSON (`channel`) and is built with the same strictness as the YAML (`shape`).
-After this point nobody sees C or YAML: enum constants are numbers, units are factors, buckets are bounds.
+Pure data, sent as JSON (`ipc.channel`) and built as strictly as the YAML (`schema.structure`). The receivers need no
+C or YAML: enum constants are numbers, units are factors, buckets are bounds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SERIES_BUDGET = 1000
 """Series that a metric may have where neither site nor declaration says otherwise."""
 
 IDLE_SECONDS = 3600.0
-"""How long a series stays without events, likewise."""
+"""Default of the seconds that a series stays without events."""
 
 FieldType = Literal["u8", "u16", "u32", "u64", "s8", "s16", "s32", "s64", "char"]
 MapKind = Literal["percpu_array", "percpu_hash", "array", "hash"]
@@ -65,7 +65,7 @@ class Map:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedFoldRule:
-    """Text that the regular expression `match` matches as a whole becomes `replace`; None: its series is dropped."""
+    """Replaces a text that `match`, a regular expression, matches whole by `replace`; None drops the series."""
 
     match: str
     replace: str | None
@@ -73,7 +73,7 @@ class ResolvedFoldRule:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedLabel:
-    """One label: the field it comes from and the decoder that makes its text.
+    """One label: the field of the event or key, and the decoder that makes the text.
 
     `decoder` is a name in `exporter.decoders`; `table` is its argument: number → text for `enum`, else empty; `texts`
     that of `map`: text → text. Of the `fold` rules the first that matches counts; they are the site's, the

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loader's main: files are read, probes compiled, loaded and attached, and then the process is gone.
+"""The loader: reads files, compiles, loads and attaches probes, and exits.
 
 The supervisor starts it as ``python -m probed.loader FD``. `ipc.loader_messages` has the messages and their order.
 """
@@ -57,7 +57,7 @@ SupervisorChannel = Channel[FromLoader, ToLoader]
 
 @dataclass(frozen=True, slots=True)
 class LoadBatch:
-    """What is to be loaded, how far; `hooked` are the arrays behind hooks that exist, by tracepoint."""
+    """Requests of one run, with their goal; `hooked` has the arrays behind attached hooks, by tracepoint."""
 
     requests: list[LoadRequest]
     hooked: dict[str, int]
@@ -65,7 +65,7 @@ class LoadBatch:
 
 
 class LoadSession:
-    """The work on one series of requests: what the machine is, and what the canary found, are asked once."""
+    """Work on one batch; gathers the machine's facts and the canary's findings once."""
 
     def __init__(self, channel: SupervisorChannel, batch: LoadBatch, root: Path = Path("/")) -> None:
         """Read the machine's facts. Raises HostError."""
@@ -99,7 +99,7 @@ class LoadSession:
 
 
 def _receive_batch(channel: SupervisorChannel) -> LoadBatch:
-    """Read what is to be read, and take what is to be loaded."""
+    """Receive messages up to EndOfRequests; answer those that ask for files."""
     requests: list[LoadRequest] = []
     hooked: dict[str, int] = {}
     while True:
@@ -132,7 +132,7 @@ def _read(channel: SupervisorChannel, files: Files) -> None:
 
 def _read_web(channel: SupervisorChannel, path: str) -> None:
     from probed.webconfig import (
-        reader as webfiles,  # with all that it imports, of use to a site with TLS or passwords alone
+        reader as webfiles,  # imports ssl, which only sites with a web configuration need
     )
 
     try:
@@ -167,7 +167,7 @@ def _serve(channel: SupervisorChannel) -> None:
             channel.send(_failure(request.name, error))
         except (HostError, Closed):
             raise
-        except Exception as error:  # the border around one probe: whatever is wrong costs only this one
+        except Exception as error:  # the border around one probe: any error costs this probe alone
             traceback.print_exc()
             text = f"{type(error).__name__}: {error}; this is a mistake of probed: please report it with its log"
             channel.send(Failure(request.name, "internal", text, 0))
@@ -182,7 +182,7 @@ def _failure(name: str, error: LoadError | DeclarationError) -> Failure:
 
 
 def main(fd: int) -> None:
-    """Serve the supervisor behind `fd`. Leaves by os._exit: BCC's own clean-up would disturb what lives on."""
+    """Serve the supervisor behind `fd`. Leaves by os._exit: BCC's clean-up would disturb the attached programs."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel = SupervisorChannel(socket.socket(fileno=fd), TO_LOADER)
     status = 1
@@ -192,7 +192,7 @@ def main(fd: int) -> None:
     except HostError as error:
         channel.send(HostFailure(error.reason, str(error)))
     except Closed:
-        pass  # the supervisor has gone: nobody wants the answers
+        pass  # the supervisor has gone, and with it the reader of answers
     except BaseException:
         traceback.print_exc()
     os._exit(status)

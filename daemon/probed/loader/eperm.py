@@ -18,12 +18,12 @@ Refused = Literal["map", "program", "attachment"]
 
 _READS_KERNEL = "bpf_probe_read"
 _NO_SUCH_HELPER = ("unknown func", "cannot use helper")
-"""What the verifier says of a helper that is not there; the second since Linux 6.10."""
+"""The verifier's words for a missing helper; the second since Linux 6.10."""
 
 
 @dataclass(frozen=True, slots=True)
 class EpermFacts:
-    """What bears on it: `small_map` says that the kernel gives a map of a few bytes, `memlock` is a limit in bytes."""
+    """Facts for the cause: `small_map` (a map of a few bytes can be created) and `memlock` (a limit in bytes)."""
 
     capable: bool
     lockdown: lockdown.Mode | None
@@ -59,7 +59,7 @@ def explain_eperm(what: Refused, facts: EpermFacts) -> tuple[Reason, str]:
 
 
 def hidden_by_lockdown(verifier_log: str, facts: EpermFacts) -> str:
-    """Return the cause with remedy when the verifier misses a helper that lockdown takes away, else "".
+    """Return cause and remedy when lockdown hides a helper from the verifier, else "".
 
     Source: bpf_base_func_proto() in Linux kernel/bpf/helpers.c, LOCKDOWN_BPF_READ_KERNEL: mode confidentiality.
     """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One probe, from its texts to programs that run: assemble, compile, check against the C, verify, attach.
+"""Takes one probe from texts to running programs: assemble, compile, check against the C, verify, attach.
 
-`__main__` calls it for each request. The order matters: nothing is attached before everything is known to be right.
+`__main__` calls it for each request. The order matters: no program is attached before every check has passed.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ RING = "events"
 OWN_MAPS = (LAYOUT, ENUMS, STATS, RING)
 
 RECENT = "_recent"
-"""Of the name of a map of `struct recent_count`, what is behind the name of the map that its counts belong to."""
+"""Suffix of a map of `struct recent_count`, after the name of the map of counts."""
 
 HELPERS = ("get_current_task_btf", "task_pt_regs")
-"""Helpers that probed.bpf.h does without where the kernel has them not."""
+"""Helpers that probed.bpf.h uses only where the kernel has them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What the loader knows of the machine: its types, its raw tracepoints, how many CPUs it may have."""
+    """Facts on the machine: types, raw tracepoints, possible CPUs, architecture."""
 
     btf: Btf
     raw_tracepoints: frozenset[str]
@@ -51,7 +51,7 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class CompiledProbe:
-    """A probe that compiles and agrees with its declaration: not yet loaded."""
+    """A probe that compiles and agrees with its declaration, before loading."""
 
     probe: Probe
     fingerprint: str
@@ -72,13 +72,13 @@ def declared(request: LoadRequest) -> Probe:
 
 
 def source_text(request: LoadRequest, probe: Probe, entries: str) -> str:
-    """Return the whole C text of a probe, every part under its own file's name."""
+    """Return the whole C text of a probe, with file names and lines of each part."""
     parts = [*header_and_source(request.header, request.source), *_layout_of(probe), entries]
     return "\n".join(parts) + "\n"
 
 
 def header_and_source(header: Text, source: Text) -> list[str]:
-    """Return the C of every probe and a probe's own as one text: BCC rewrites only what is in the main file."""
+    """Return the common C and a probe's own as one text, because BCC rewrites only the main file."""
     included = re.sub(r'^[ \t]*#[ \t]*include[ \t]+"probed\.bpf\.h"', "", source.text, flags=re.MULTILINE)
     return [f'#line 1 "{header.path}"', header.text, f'#line 1 "{source.path}"', included]
 
@@ -96,7 +96,7 @@ def defines(host: Host, ring_bytes: int = 0) -> dict[str, str]:
 
 
 def _layout_of(probe: Probe) -> list[str]:
-    """Return C that makes BCC tell the layout of the event and the values of the enum constants.
+    """Return C for reading the event's layout and the enum constants from BCC.
 
     A constant becomes the length of an array, less one: BCC shows types, not values.
     """
@@ -111,9 +111,9 @@ def _layout_of(probe: Probe) -> list[str]:
 
 
 def check(request: LoadRequest, host: Host, chains: Chains) -> CompiledProbe:
-    """Compile a probe and hold its declaration against the C and the host.
+    """Compile a probe, and check the declaration against C and host.
 
-    Raises LoadError for the C and for what this host does not have, DeclarationError for the YAML.
+    Raises LoadError for the C and for tracepoints that this host lacks, DeclarationError for the YAML.
     """
     probe = declared(request)
     functions = programs(request.source.text)
@@ -138,7 +138,7 @@ def check(request: LoadRequest, host: Host, chains: Chains) -> CompiledProbe:
 
 
 def _places(probe: Probe, functions: Sequence[str], host: Host, chains: Chains) -> tuple[ChainSlot, ...]:
-    """Return a place for each program that the C has and the host has a tracepoint for."""
+    """Return a slot for each program of the C of which the host has the tracepoint."""
     wanted = {name: program.raw_tracepoint for name, program in probe.programs.items() if name in functions}
     there = {name: tracepoint for name, tracepoint in wanted.items() if tracepoint in host.raw_tracepoints}
     return tuple(chains.find_place(probe.name, name, tracepoint) for name, tracepoint in there.items())
@@ -186,7 +186,7 @@ def _enums(module: Module) -> Mapping[str, int]:
 
 
 def hook(checked: CompiledProbe, host: Host, chains: Chains) -> Iterator[tuple[str, int, int, int]]:
-    """Attach the hooks that the probe still misses; yield of each tracepoint, array, link and program.
+    """Attach the missing hooks of a probe; yield tracepoint, array, link and program of each.
 
     Raises LoadError.
     """
@@ -200,7 +200,7 @@ def hook(checked: CompiledProbe, host: Host, chains: Chains) -> Iterator[tuple[s
 
 
 def load(checked: CompiledProbe, host: Host) -> tuple[LoadedProbe, list[int]]:
-    """Load a checked probe; return its description and its fds in the order of `fd_names`. Raises LoadError."""
+    """Load a compiled probe; return the description, and the fds in the order of `fd_names`. Raises LoadError."""
     probe, module = checked.probe, checked.module
     types = {place.program: host.btf.tracepoint_type(place.tracepoint) for place in checked.places}
     loaded = {name: module.load_program(name, its) for name, its in types.items()}
@@ -216,7 +216,7 @@ def load(checked: CompiledProbe, host: Host) -> tuple[LoadedProbe, list[int]]:
 
 
 def describe(checked: CompiledProbe, fd_names: tuple[FdName, ...] = ()) -> LoadedProbe:
-    """Return the description of a checked probe, loaded or not."""
+    """Return the description of a compiled probe, loaded or not."""
     ring = checked.probe.ring
     return LoadedProbe(
         name=checked.probe.name,

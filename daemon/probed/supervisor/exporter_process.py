@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts the exporter, sends its messages, and starts it again with back-off when it dies.
+"""Starts the exporter, sends messages to the exporter, and starts a new one with back-off after a death.
 
 The supervisor's loop waits for the exporter's fds. A new exporter gets all probes and the status again.
 """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keeps the programs in the kernel and systemd's fd store consistent: every attach and detach changes both.
 
-The supervisor's loop calls it when a probe comes up or goes. A hook is a program attached to a raw tracepoint, and the
-array of programs that the hook jumps into (`loader.hook_chain`). A hook stays while a probe has a slot behind it.
+A hook is a program attached to a raw tracepoint, with an array of programs to jump into (`loader.hook_chain`). A hook
+stays while a probe has a slot behind the hook.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Hooks:
         self._hooks = {hook.tracepoint: hook for hook in store.take_over_hooks(passed)}
 
     def take_over(self, passed: Mapping[int, str]) -> list[ProbeHandle]:
-        """Return the probes that still run from before; close those that do not."""
+        """Return the stored probes that still run; let the others go."""
         stored = self._store.take_over(passed)
         running = [handle for handle in stored if self._have(handle)]
         for handle in stored:
@@ -63,7 +63,7 @@ class Hooks:
             self._store.forget_hook(hook)
 
     def end(self) -> None:
-        """Detach all hooks, unless systemd keeps them: systemd closes its copies if no supervisor starts again."""
+        """Detach all hooks, unless systemd keeps copies for the next supervisor."""
         if not self._store.keeps:
             self._detach_unused([])
 

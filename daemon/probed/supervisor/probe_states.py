@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """States of the probes: wanted, up or failed, and the times of retries.
 
-The supervisor's loop reports every result. This module loads no probe; it closes the fds of probes that go.
+The supervisor's loop reports every result. This module loads no probe, and closes the fds of probes that go.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Probes:
         return [state.handle for state in self if state.handle]
 
     def start(self, wanted: Mapping[str, Wanted], handles: Sequence[ProbeHandle]) -> list[str]:
-        """Begin with the wanted probes and those that run already; return the names to load.
+        """Begin with the wanted and the running probes; return the names to load.
 
         A probe that is not wanted is let go. An interrupted reload leaves two versions of one probe: the wanted one
         stays.
@@ -125,7 +125,7 @@ class Probes:
         return min((s.retry_at for s in self if s.retry_at is not None), default=None)
 
     def requests(self, names: list[str]) -> list[Wanted]:
-        """Return the wanted versions of these probes, and clear their retries: the loader gets them now."""
+        """Return the wanted versions of some probes for the loader, and clear the retries."""
         for name in names:
             self._states[name].retry_at = None
         return [self._states[name].wanted for name in names]

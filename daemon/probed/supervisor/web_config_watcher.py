@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Watches the files of the web configuration, and has a loader read them when they change.
+"""Watches the files of the web configuration; after a change a loader reads the files.
 
-The supervisor's loop waits for the watcher's descriptor and clock. The supervisor never parses YAML or certificates: it
-hands on the sealed memory with the settings, among them the private key, and does not look into them.
+The supervisor's loop waits for the watcher's descriptor and clock. The supervisor parses no YAML and no certificate,
+and hands on sealed memory with the settings, among them the private key, without a look inside.
 """
 
 from __future__ import annotations

@@ -190,7 +190,7 @@ def _name(handle: ProbeHandle) -> str:
 
 
 def _whole(name: str, fds: Sequence[int]) -> tuple[ProbeHandle, str]:
-    """Return the probe that these fds make up, and BCC's version. Raises _UnusableError."""
+    """Return the probe of some fds, and BCC's version. Raises _UnusableError."""
     if not name.startswith(_PROBE):
         raise _UnusableError("probed did not leave it there")
     sheets = [fd for fd in fds if memfd.is_sealed(fd, _MEMFD)]

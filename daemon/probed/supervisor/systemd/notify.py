@@ -51,7 +51,7 @@ class Notifier:
             self._to(text)
 
     def status(self, text: str) -> None:
-        """Send the line of `systemctl status` if it has changed: systemd passes each one on to all its watchers."""
+        """Send the line of `systemctl status` if changed: systemd wakes every watcher of the unit for a line."""
         if text != self._said:
             self._said = text
             self._send(f"STATUS={text}")
