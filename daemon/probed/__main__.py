@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: flags as Prometheus' own programs have them.
+"""The command line, with flags like those of Prometheus' programs.
 
-Turns every error that probed knows into its text on standard error and exit status 1.
+Prints every ProbedError on standard error, and exits with status 1.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Does not ask how wide the terminal is: that would keep shutil and its compressors in the supervisor's memory."""
+    """Does not ask for the terminal's width, which would keep shutil and its compressors in memory."""
 
     def __init__(self, prog: str | None = None, **more: Any) -> None:
         more["formatter_class"] = partial(argparse.HelpFormatter, width=HELP_WIDTH)
@@ -163,7 +163,7 @@ def _version(_: argparse.Namespace) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit status: 0, 1 for an error that was printed, 2 for wrong usage."""
+    """Run one command; return the exit status: 0, 1 for a printed error, 2 for wrong usage."""
     return terminal.run(lambda: _main(arguments))
 
 

@@ -218,7 +218,7 @@ class Module:
         return int(self._lib.bpf_table_max_entries(self._bpf.module, name.encode()))
 
     def _value_type(self, name: str) -> str:
-        """Return the C name of the values' type; BCC's table object of a per-CPU map has only an array of them."""
+        """Return the C name of the values' type, which BCC's table object of a per-CPU map hides in an array."""
         described = self._lib.bpf_table_leaf_desc(self._bpf.module, name.encode()).decode()
         return str(described.split(",")[0].strip('"['))
 

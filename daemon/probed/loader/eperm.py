@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why the kernel refused: "Operation not permitted" has four causes, and each another remedy.
+"""Explains "Operation not permitted" of bpf(2), which has four causes with different remedies.
 
-`compiler` asks when bpf(2) failed. EpermFacts are gathered at that moment, then two pure functions tell.
+`compiler` and `hook_chain` ask after a failure. EpermFacts are gathered at that moment; two pure functions explain.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class EpermFacts:
 
 
 def explain_eperm(what: Refused, facts: EpermFacts) -> tuple[Reason, str]:
-    """Return the reason for EPERM, and its cause with remedy as the end of a sentence."""
+    """Return the reason for EPERM, and cause with remedy as the end of a sentence."""
     if not facts.capable:
         return "permission", "it needs CAP_BPF and CAP_PERFMON"
     if facts.lockdown in ("integrity", "confidentiality"):
