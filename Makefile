@@ -46,9 +46,9 @@ help:
 run: $(VENV)/run
 	$(VENV)/bin/probed run --config.file $(CONFIG) $(ARGS)
 
-# Unit tests run side by side in processes. The others share one kernel, whose events they count exactly, and run one after
-# another; beside them run the guests, which have kernels of their own, and the tests that mostly wait for scrapes. Storms
-# load every daemon of the machine, so they follow alone. See tests/conftest.py.
+# Unit tests run in parallel. The others share one kernel and count its events exactly, so they run one after another;
+# beside them run guests, with kernels of their own, and tests that mostly wait for scrapes. Storms load every daemon of
+# the machine, so they run alone at the end. See tests/conftest.py.
 PYTEST = PATH="$$PATH$(UNPACKED_PATH)" $(VENV)/bin/pytest
 EXCLUSIVE := tests/kernel tests/faults tests/system
 

@@ -56,7 +56,7 @@ def _print(text: str, stream: TextIO | None) -> None:
 
 
 def run(command: Callable[[], int]) -> int:
-    """Run a command and return its exit status: 141 where the reader of its output is gone, 1 where output fails."""
+    """Run a command and return its exit status: 141 for a closed pipe, 1 for other output errors."""
     try:
         return command()
     except OutputError as error:

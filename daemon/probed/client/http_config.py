@@ -46,7 +46,7 @@ class TlsClient:
 
 
 @dataclass(frozen=True, slots=True)
-class BasicAuth:
+class Credentials:
     """A user's name and password."""
 
     username: Annotated[Line, "The user's name."]
@@ -65,7 +65,7 @@ class HttpConfiguration:
 
     source: Given[Source]
     tls_config: Annotated[TlsClient | None, "TLS, where the site's own files do not tell of it."] = None
-    basic_auth: Annotated[BasicAuth | None, "Who asks."] = None
+    basic_auth: Annotated[Credentials | None, "Who asks."] = None
 
     def path(self, name: str) -> str:
         """Return a path of the file as one that can be opened."""

@@ -42,7 +42,7 @@ def _how_bad() -> list[Panel]:
         number(
             "Largest share of one call",
             "Share of the most frequent system call. Near 100 % a program runs in a tight loop.",
-            f"max({promql.rate(promql.CALLS, 'syscall')}) / {promql.rate(promql.CALLS)}", "percentunit",
+            f"max({promql.rate(promql.CALLS, 'syscall')}) / ({promql.rate(promql.CALLS)} > 0)", "percentunit",
             ((None, "green"), (0.8, "orange")),
         ),
         total("Alerts firing", "Firing alerts about system calls.", firing(CALL_ALERTS), "none", ANY_IS_BAD),

@@ -25,6 +25,8 @@ class Fake:
         self.loaded = loaded
         self.ring_fd = None
         self.broken = False
+        self.broken_drain = ""
+        self.drains = 0
         self.held_up = False
         self.events = 0
         self.closed = False
@@ -33,9 +35,14 @@ class Fake:
         self.cgroup_room = None
 
     def waiting(self) -> int:
+        if self.broken_drain == "waiting":
+            raise ValueError("a spoiled position")
         return 0
 
     def drain(self, _: int) -> bool:
+        if self.broken_drain == "drain":
+            raise IndexError("a spoiled record")
+        self.drains += 1
         return not self.held_up
 
     def read_maps(self) -> None:
@@ -80,6 +87,24 @@ def test_a_probe_that_cannot_be_collected_is_counted_and_the_others_go_on(both: 
     both._probes["a"].broken = True  # type: ignore[attr-defined]
     assert values(both, "probed_events_emitted_total") == {"a": 1, "b": 2}
     assert values(both, "probed_probe_collect_failures_total") == {"a": 2, "b": 0}
+
+
+@pytest.mark.parametrize("step", ["waiting", "drain"])
+def test_a_probe_that_cannot_be_drained_costs_only_its_own_drain(
+    both: Collection, step: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    both.add(LoadedProbe("cgroups", "1", None, 0, (), (), ()), {})
+    for name in ("a", "cgroups"):
+        both._probes[name].broken_drain = step  # type: ignore[attr-defined]
+    both.drain()
+    assert not both.is_held_up
+    assert both._probes["a"].drains == 0  # type: ignore[attr-defined]
+    assert both._probes["b"].drains == 1  # type: ignore[attr-defined]
+    assert "probe 'a': cannot be drained: " in caplog.text
+    assert values(both, "probed_events_emitted_total") == {"a": 0, "b": 1}
+    assert values(both, "probed_probe_collect_failures_total") == {"a": 3, "b": 0}
+    both._probes["a"].broken_drain = ""  # type: ignore[attr-defined]
+    assert values(both, "probed_events_emitted_total") == {"a": 1, "b": 3}
 
 
 def test_a_collection_is_held_up_while_one_of_its_rings_is(both: Collection) -> None:

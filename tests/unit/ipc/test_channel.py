@@ -99,7 +99,7 @@ def test_what_is_no_message_is_refused_and_its_fds_are_closed(ends: Ends, body: 
     [
         ("Order", {}, "a message of kind 'Order'; expected Note, Bell"),
         ("Note", {"text": 7}, "message Note: text: expected text, found the number 7"),
-        ("Note", {}, "message Note: text: "),
+        ("Note", {}, "message Note: text: this required key is missing"),
         ("Bell", {"text": ""}, "message Bell: text: unknown key"),
     ],
 )

@@ -270,7 +270,7 @@ def _parser() -> h11.Connection:
 
 
 def _origin_form(target: str) -> str | None:
-    """Return path and query of a request target; None for one that is neither a path, nor `*`, nor an http URL."""
+    """Return path and query of a request target; None unless the target is a path, `*` or an http URL."""
     if target.startswith("/") or target == "*":
         return target
     absolute = _ABSOLUTE_FORM.fullmatch(target)

@@ -323,7 +323,7 @@ class Reactor:
         connection.close()
 
     def _trim(self, now: float) -> None:
-        """Return memory to the kernel after many connections: the allocator would keep 20 MB after many handshakes."""
+        """Return memory to the kernel after many connections; the allocator would keep 20 MB after many handshakes."""
         if self._peak >= _MANY and len(self._connections) <= _FEW and now >= self._trimmed_at + _TRIM_SECONDS:
             self._peak, self._trimmed_at = 0, now
             gc.collect()
@@ -343,7 +343,7 @@ class Reactor:
 
 
 def client_key(address: str) -> bytes:
-    """Return the key of a client: its IPv4 address, or its IPv6 /64, in which a host may have many addresses."""
+    """Return the key of a client: the IPv4 address, or the IPv6 /64, where one host may have many addresses."""
     if ":" not in address:
         return socket.inet_aton(address)
     packed = socket.inet_pton(socket.AF_INET6, address.partition("%")[0])

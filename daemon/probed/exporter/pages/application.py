@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exporter's pages: metrics, landing page, healthy, ready, reload where that is enabled, and "not found".
+"""The exporter's pages: metrics, landing page, healthy, ready, reload where enabled, and "not found".
 
-The exporter's main makes one and gives it to a `server.Server`. Content comes from callables, which are
-called from several threads at once. Nothing is imported while a request is served: by then the exporter may
-not be able to read Python's files. How pages look is the business of `page` and `landing`, what a client
-accepts that of `formats`.
+The exporter's main creates an `Application` and passes it to a `server.Server`. Callables supply the content; several
+page threads call them concurrently. A request imports no module: the exporter may no longer be able to read Python's
+files. `renderer` and `landing_page` render the pages; `negotiation` chooses format and compression.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ _MOST_PARAMETERS = 1000
 
 
 class Application:
-    """Answers requests.
+    """Responds to requests.
 
-    `telemetry_path` is where the metrics are; `scrape` gives the families of this moment, for the
-    connection of a scraper or for another client (None); `readiness` gives
-    the reason why the exporter is not ready, empty when it is; `landing` gives what the landing page tells;
-    `reload` has the configuration read again and gives what went wrong with that, empty when nothing did (None: nobody
-    may ask for it). An exception in one of them costs the request (status 500) and a log line, nothing else.
+    `telemetry_path` is the path of the metrics. `scrape` returns the families of this moment, for the connection of a
+    scraper or for another client (None). `readiness` returns the reason why the exporter is not ready, empty when
+    ready. `landing` returns the content of the landing page. `reload` has the supervisor read the configuration again
+    and returns the faults, empty for none; without `reload`, reloads by HTTP are refused. An exception in one of these
+    costs one request (status 500) and a log line.
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class Application:
         }
 
     def __call__(self, request: Request) -> Response:
-        """Answer one request."""
+        """Respond to one request."""
         methods, route = self._routes.get(request.path, ((), None))
         if route is None:
             return text(404, "not found; the pages of probed are listed at /")
@@ -112,11 +111,11 @@ class Application:
 
 
 def _scraper(request: Request) -> Peer | None:
-    """Return the connection of a scraper that takes a page; None for another client, and for a head alone."""
+    """Return the connection of a scraper; None for another client, and for a HEAD request."""
     return request.peer if request.method == "GET" and SCRAPER_HEADER in request.headers else None
 
 
 def _names(query: str) -> frozenset[str] | None:
-    """Read the parameters ``name[]``; None when there is none. Raises ValueError when there are too many."""
+    """Return the parameters ``name[]``; None without any. Raises ValueError for too many parameters."""
     names = parse_qs(query, max_num_fields=_MOST_PARAMETERS).get("name[]")
     return None if names is None else frozenset(names)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One self metric as a row of a table: name, type, labels, unit, help, and the function that reads its samples.
+"""A self metric as a row of a table: name, type, labels, unit, help, reader.
 
 The tables (`METRICS` in the other modules here) make the families at each scrape and the reference in docs/metrics.md.
 Names follow https://prometheus.io/docs/practices/naming/ and /docs/instrumenting/writing_exporters/.

@@ -22,7 +22,7 @@ Readings = Mapping[str, float]
 
 
 def _reading(name: str) -> Callable[[Readings], Samples | None]:
-    """Read one value; what the collector could not read is not on the page."""
+    """Read one value; the page has no family for a value that the collector could not read."""
     return lambda readings: {(): readings[name]} if name in readings else None
 
 

@@ -16,7 +16,7 @@ def _hooks(snapshot: Snapshot) -> list[Program]:
 
 
 def _counted(snapshot: Snapshot) -> list[Program]:
-    """Return the hooks once the kernel has counted a run of any hook: before, 0 would say that they cost nothing."""
+    """Return all hooks once the kernel has counted a run; 0 before would mean no cost."""
     hooks = _hooks(snapshot)
     return hooks if any(hook.runs for hook in hooks) else []
 

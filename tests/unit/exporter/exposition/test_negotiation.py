@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who gets OpenMetrics, and who gets gzip."""
+"""Content negotiation: OpenMetrics and gzip."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_no_header_is_too_strange(header: str) -> None:
 
 
 @given(st.binary(max_size=3000))
-def test_what_was_compressed_comes_back(body: bytes) -> None:
+def test_a_compressed_body_decompresses_to_the_same(body: bytes) -> None:
     packed = negotiation.compress(body)
     assert gzip.decompress(packed) == body
     assert zlib.decompress(packed, 31) == body

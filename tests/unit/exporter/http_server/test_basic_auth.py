@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Basic authentication: users, basic_auth, and the cache of results."""
+"""Basic authentication: users, passwords, and the cache of results."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ def test_a_password_is_known_once_it_was_verified() -> None:
         "basic  ==",
     ],
 )
-def test_what_holds_no_user_and_password_is_refused_without_bcrypt(authorization: str) -> None:
+def test_a_header_without_user_and_password_is_refused_without_bcrypt(authorization: str) -> None:
     assert BasicAuth({"alice": HASH}).check_cached(authorization) is False
 
 
-def test_where_there_are_no_users_nobody_is_asked() -> None:
+def test_without_users_no_password_is_needed() -> None:
     assert BasicAuth({}).check_cached("") is True
 
 
-def test_the_scheme_is_written_as_one_likes() -> None:
+def test_the_scheme_is_case_insensitive() -> None:
     assert BasicAuth({"a": HASH}).verify_password(basic("a", "secret").replace("Basic", "bAsIc"))
 
 
@@ -56,12 +56,12 @@ def test_the_scheme_is_written_as_one_likes() -> None:
     ("user", "password"),
     [("bob", "secret"), ("", "secret"), ("alice", ""), ("alice", "sec\0ret"), ("alice", "secret\0")],
 )
-def test_anything_else_is_wrong(user: str, password: str) -> None:
+def test_wrong_users_and_passwords_are_refused(user: str, password: str) -> None:
     assert not BasicAuth({"alice": HASH}).verify_password(basic(user, password))
 
 
 @pytest.mark.parametrize("user", ["alice", "nobody knows her"])
-def test_an_unknown_user_costs_what_a_known_one_costs(user: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_user_costs_as_much_as_a_known_one(user: str, monkeypatch: pytest.MonkeyPatch) -> None:
     costs: list[bytes] = []
 
     class Library:
@@ -75,14 +75,14 @@ def test_an_unknown_user_costs_what_a_known_one_costs(user: str, monkeypatch: py
     assert costs == [b"$2b$04$"]
 
 
-def test_the_oldest_prefix_of_a_hash_is_a_hash_like_the_others() -> None:
+def test_a_hash_with_the_oldest_prefix_works_like_the_others() -> None:
     basic_auth = BasicAuth({"alice": HASH.replace("$2b$", "$2$")})
     assert not basic_auth.verify_password(basic("alice", "wrong"))
     assert not basic_auth.verify_password(basic("bob", "secret"))
     assert basic_auth.verify_password(basic("alice", "secret"))
 
 
-def test_guessing_makes_nobody_forgotten_and_is_bounded() -> None:
+def test_wrong_guesses_evict_no_correct_password_and_are_bounded() -> None:
     basic_auth = BasicAuth({"alice": HASH})
     basic_auth.verify_password(basic("alice", "secret"))
     for number in range(REMEMBERED + 7):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A queue in which everybody gets a turn."""
+"""The queue of requests, fair between keys."""
 
 from __future__ import annotations
 

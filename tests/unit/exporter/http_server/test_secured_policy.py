@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The server on the terms of a web configuration, over real sockets: TLS, client certificates, passwords, a rate."""
+"""The server with a web configuration, over real sockets: TLS, client certificates, passwords, a rate."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def let_in(address: Address, tls: ssl.SSLContext) -> bool:
 
 
 @pytest.mark.parametrize(("wanted", "without"), [("none", True), ("optional", True), ("required", False)])
-def test_who_needs_a_certificate_is_let_in_with_one(
+def test_client_auth_decides_whether_a_certificate_is_required(
     authority: Authority, prometheus: Signed, tls: TlsSettings, wanted: ClientAuth, without: bool
 ) -> None:
     with serving(WebSettings(replace(tls, client_auth=wanted))) as (address, _):
@@ -110,7 +110,7 @@ def test_who_needs_a_certificate_is_let_in_with_one(
 
 
 @pytest.mark.parametrize("wanted", ["optional", "required"])
-def test_a_certificate_of_another_authority_lets_nobody_in(
+def test_a_certificate_of_another_authority_is_refused(
     authority: Authority, tls: TlsSettings, wanted: ClientAuth, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     stranger = Authority(tmp_path_factory.mktemp("others"), "others").sign("stranger", "DNS:prometheus.example")
@@ -122,7 +122,7 @@ def test_a_certificate_of_another_authority_lets_nobody_in(
     ("san", "expected"),
     [("prometheus.example", True), ("::1", True), ("a@b.example", True), ("spiffe://a/b", True), ("other", False)],
 )
-def test_of_those_with_a_certificate_only_who_is_named_comes_in(
+def test_only_certificates_with_an_allowed_name_are_accepted(
     authority: Authority, prometheus: Signed, tls: TlsSettings, san: str, expected: bool
 ) -> None:
     with serving(WebSettings(replace(tls, client_auth="required", allowed_sans=(san,)))) as (address, _):
@@ -191,7 +191,7 @@ def test_a_large_page_arrives_whole_over_tls(authority: Authority, tls: TlsSetti
         connection.close()
 
 
-def test_who_speaks_no_tls_or_stops_in_the_handshake_holds_up_nobody(authority: Authority, tls: TlsSettings) -> None:
+def test_clients_without_tls_or_stuck_in_the_handshake_delay_no_other(authority: Authority, tls: TlsSettings) -> None:
     hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
     with serving(WebSettings(tls), timeout=0.5) as (address, server), contextlib.ExitStack() as clients:
         for said in (hello, b"", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\0" * 5000) * 20:
@@ -239,7 +239,7 @@ def test_users_change_at_once() -> None:
         assert get(address, Authorization=basic("bob", "secret"))[0] == 200
 
 
-def test_guessing_keeps_nobody_out_whose_password_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_guessing_delays_no_client_with_a_known_password(monkeypatch: pytest.MonkeyPatch) -> None:
     release: SimpleQueue[None] = SimpleQueue()
     verify: Callable[[BasicAuth, str], bool] = BasicAuth.verify_password
 

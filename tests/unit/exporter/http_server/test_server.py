@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The server as clients see it, over real sockets."""
+"""The server, over real sockets."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _serving(application: Responder, *hosts: str, timeout: float = LONG) -> Iter
 
 
 def _ask(address: Any, request: bytes = GET) -> bytes:
-    """Give everything that the server says to `request` until it closes, or until a whole "hello"."""
+    """Return the response to `request` up to "hello", or up to the end of the connection."""
     with socket.create_connection(address, timeout=LONG) as client:
         client.sendall(request)
         return _answer(client)
@@ -102,7 +102,7 @@ def test_a_connection_serves_many_requests() -> None:
         client.close()
 
 
-def test_the_server_does_not_say_what_it_is_made_of() -> None:
+def test_responses_do_not_name_python_or_the_library() -> None:
     with _serving(_hello) as (address,):
         answers = [
             _ask(address),
@@ -186,12 +186,12 @@ def test_an_empty_line_may_come_in_pieces_and_after_a_request() -> None:
 def _hang_up(address: Any, request: bytes) -> None:
     client = socket.create_connection(address, timeout=LONG)
     client.sendall(request)
-    # A reset instead of an orderly end.
+    # Closing sends a reset.
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
 
 
-def test_clients_that_hang_up_cost_no_thread(capfd: pytest.CaptureFixture[str]) -> None:
+def test_clients_that_close_early_occupy_no_thread(capfd: pytest.CaptureFixture[str]) -> None:
     with _serving(_hello) as (address,):
         for _ in range(2 * THREADS):
             for request in (b"", b"G", GET, b"GET / HTTP/1.1\r\nX", b"GARBAGE\r\n\r\n"):
@@ -220,7 +220,7 @@ def test_an_error_in_the_application_is_logged_and_not_printed(
 
 
 class Gate:
-    """An application whose requests wait until the gate opens; `inside` gets one entry for each."""
+    """An application that responds once `open` is set; `inside` gets one entry for each request."""
 
     def __init__(self) -> None:
         self.inside: SimpleQueue[None] = SimpleQueue()
@@ -238,7 +238,7 @@ def _connect(address: Any) -> socket.socket:
     return client
 
 
-def test_more_requests_than_can_wait_get_503_at_once() -> None:
+def test_requests_above_the_limit_get_503_at_once() -> None:
     gate = Gate()
     with _serving(gate) as (address,), contextlib.ExitStack() as clients:
         served = [clients.enter_context(_connect(address)) for _ in range(THREADS)]
@@ -255,7 +255,7 @@ def test_more_requests_than_can_wait_get_503_at_once() -> None:
         assert _ask(address).endswith(b"hello")
 
 
-def test_who_has_hung_up_gets_no_page_while_others_wait() -> None:
+def test_a_closed_connection_gets_no_page_while_others_wait() -> None:
     gate = Gate()
     listener = _bound()
     server = Server([listener], gate)
@@ -300,13 +300,13 @@ def test_a_full_backlog_of_one_address_delays_no_other(monkeypatch: pytest.Monke
     server.stop()
 
 
-def test_who_has_closed_his_half_alone_gets_his_answer() -> None:
+def test_a_half_closed_connection_gets_its_response() -> None:
     with _serving(_hello) as (address,), _connect(address) as client:
         client.shutdown(socket.SHUT_WR)
         assert _answer(client).endswith(b"hello")
 
 
-def test_clients_that_say_nothing_hold_no_thread() -> None:
+def test_silent_clients_occupy_no_thread() -> None:
     with _serving(_hello) as (address,), contextlib.ExitStack() as clients:
         for _ in range(2 * (THREADS + MAX_REQUESTS)):
             clients.enter_context(socket.create_connection(address, timeout=LONG))
@@ -334,7 +334,7 @@ def _clients(server: Server) -> int:
     return server.stats().connections
 
 
-def test_an_answer_that_nobody_reads_ends_at_the_timeout() -> None:
+def test_an_unread_response_ends_at_the_timeout() -> None:
     listener = _bound()
     server = Server([listener], lambda _: Response(200, "text/plain", b"x" * (64 << 20)), timeout=0.3)
     server.start()
@@ -390,7 +390,7 @@ def test_stopping_answers_also_those_that_still_wait_for_a_thread() -> None:
     assert not stopping.is_alive()
 
 
-def test_who_connects_to_a_stopped_server_waits_for_the_next_on_the_same_socket() -> None:
+def test_a_client_of_a_stopped_server_waits_for_the_next_on_the_same_socket() -> None:
     listener = _bound()
     address = listener.getsockname()
     with listener.dup() as kept:
@@ -487,7 +487,7 @@ def test_an_error_of_one_connection_costs_that_one(
     assert caplog.messages == ["HTTP: closed a connection: ValueError: of some kind"]
 
 
-def test_stopping_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+def test_stopping_ends_at_its_timeout(caplog: pytest.LogCaptureFixture) -> None:
     gate = Gate()
     listener = _bound()
     server = Server([listener], gate)
@@ -521,7 +521,7 @@ def test_a_first_request_that_is_on_its_way_when_it_stops_is_answered(monkeypatc
     assert not stopping.is_alive()
 
 
-def test_who_never_asks_does_not_keep_it_from_stopping() -> None:
+def test_a_silent_client_does_not_keep_the_server_from_stopping() -> None:
     listener = _bound()
     server = Server([listener], _hello)
     server.start()
@@ -531,7 +531,7 @@ def test_who_never_asks_does_not_keep_it_from_stopping() -> None:
         assert silent.recv(4096) == b""
 
 
-def test_memory_is_given_back_once_when_a_crowd_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_heap_is_trimmed_once_after_many_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     trimmed = list[int]()
     listener = _bound()
     server = Server([listener], _hello)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TLS over a socket that does not block, against Python's own client on the other end of a pair."""
+"""TLS over a non-blocking socket, against Python's own client on the other end of a pair."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BODY = bytes(range(251)) * 4001
 def server(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
     signed = Authority(tmp_path_factory.mktemp("server")).sign("server", "DNS:localhost")
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.num_tickets = 0  # which nobody would read
+    made.num_tickets = 0  # the client reads none
     made.load_cert_chain(signed.certificate, signed.key)
     return made
 
@@ -43,7 +43,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 def finally_done(act: Callable[[], T], ours: TlsTransport) -> T:
-    """Do as `front` does: wait for what it says, and try again."""
+    """Call `act` like the reactor: wait for the events of WouldBlock, and try again."""
     while True:
         try:
             return act()
@@ -59,7 +59,9 @@ def in_thread(act: Callable[[], object]) -> threading.Thread:
     return thread
 
 
-def test_what_does_not_fit_comes_whole(server: ssl.SSLContext, pair: tuple[socket.socket, socket.socket]) -> None:
+def test_a_response_larger_than_the_socket_buffer_arrives_whole(
+    server: ssl.SSLContext, pair: tuple[socket.socket, socket.socket]
+) -> None:
     ours, theirs = TlsTransport(pair[0], server, frozenset()), pair[1]
     got = bytearray()
 
@@ -95,7 +97,7 @@ def test_an_end_without_close_notify_is_an_end(
     leaving.join()
 
 
-def test_who_says_much_is_heard_a_piece_at_a_time(
+def test_a_long_message_is_read_a_chunk_at_a_time(
     server: ssl.SSLContext, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     ours, theirs = TlsTransport(pair[0], server, frozenset()), pair[1]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pages, asked for as the server would."""
+"""The pages, requested like the server does."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNREADY = "the drain loop does not move"
 
 
 class Client:
-    """Asks one application; what its callables give is in `unready` and `families`."""
+    """Sends requests to one application; `unready` and `families` are the results of its callables."""
 
     def __init__(self, telemetry_path: str = "/metrics", reload: Callable[[], str] | None = None) -> None:
         self.unready = ""
@@ -65,13 +65,13 @@ def test_a_request_with_the_header_of_scrapers_is_its_connection_s(client: Clien
     assert client.scrapers == [connection, None, None]
 
 
-def test_openmetrics_is_for_those_who_ask(client: Client) -> None:
+def test_only_a_client_that_asks_gets_openmetrics(client: Client) -> None:
     answer = client.ask("/metrics", accept="application/openmetrics-text;version=1.0.0")
     assert answer.content_type == OPENMETRICS.content_type
     assert answer.body == Page().render([FORKS, EXECS], openmetrics=True)
 
 
-def test_gzip_is_for_those_who_ask(client: Client) -> None:
+def test_only_a_client_that_asks_gets_gzip(client: Client) -> None:
     answer = client.ask("/metrics", **{"accept-encoding": "gzip"})
     assert dict(answer.headers)["Content-Encoding"] == "gzip"
     assert gzip.decompress(answer.body) == Page().render([FORKS, EXECS])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The landing page tells the state of things and trusts no text."""
+"""The landing page shows the state of the probes and escapes all text."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The daemon's own families: complete from the first scrape, and as Prometheus wants them."""
+"""Self metrics: complete from the first scrape, and by the conventions of Prometheus."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The maximum of the last five minutes, which no scraper takes from another."""
+"""The maximum of the last five minutes, the same for every scraper."""
 
 from hypothesis import given
 from hypothesis import strategies as st
