@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line, with the flags of Prometheus' own programs.
+"""The command line, with flags like those of Prometheus' programs.
 
-Prints the text of every ProbedError on standard error, and returns exit status 1.
+Prints every ProbedError on standard error, and exits with status 1.
 """
 
 from __future__ import annotations
@@ -123,17 +123,17 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 
 
 def _run(flags: argparse.Namespace) -> int:
-    from probed.supervisor.main import Daemon
+    from probed.supervisor.main import Supervisor
     from probed.supervisor.options import Options
-    from probed.supervisor.systemd.notify import Notices, sender
+    from probed.supervisor.systemd.notify import Notifier, sender
 
     web = {field.name: getattr(flags, f"web_{field.name}") for field in fields(WebOptions)}
     web = {name: tuple(value) if isinstance(value, list) else value for name, value in web.items() if value is not None}
     options = Options(Files(flags.config_file, flags.btf), flags.systemd_socket, web, flags.log_level, flags.log_format)
     try:
-        return Daemon(options).run()
+        return Supervisor(options).run()
     except ProbedError as error:
-        Notices(sender()).status(str(error).split("\n", maxsplit=1)[0])
+        Notifier(sender()).status(str(error).split("\n", maxsplit=1)[0])
         raise
 
 
@@ -163,7 +163,7 @@ def _version(_: argparse.Namespace) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit status: 0, 1 for an error that was printed, 2 for wrong usage."""
+    """Run one command; return the exit status: 0, 1 for a printed error, 2 for wrong usage."""
     return terminal.run(lambda: _main(arguments))
 
 

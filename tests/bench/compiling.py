@@ -32,7 +32,7 @@ def main(config_file: str) -> None:
     bcc = compiler.import_bcc()
     imported = time.process_time() - begin
     privilege.keep_only(privilege.LOADER)
-    ksyms.take_away()
+    ksyms.hide_kallsyms()
     compiles: list[float] = []
 
     class Timed(bcc.BPF):  # type: ignore[misc, name-defined]

@@ -152,9 +152,9 @@ COUNTS = st.integers(min_value=0, max_value=1 << 64)
 FIELDS = st.builds(manifest.Field, NAMES, st.sampled_from(["u8", "s64", "char"]), COUNTS, COUNTS)
 RECORDS = st.builds(manifest.Record, COUNTS, st.lists(FIELDS, max_size=3).map(tuple))
 MAPS = st.builds(manifest.Map, NAMES, st.sampled_from(["percpu_array", "hash"]), RECORDS, COUNTS)
-LABELS = st.builds(manifest.Label, NAMES, NAMES, NAMES, st.dictionaries(st.integers(), NAMES, max_size=3))
+LABELS = st.builds(manifest.ResolvedLabel, NAMES, NAMES, NAMES, st.dictionaries(st.integers(), NAMES, max_size=3))
 METRICS = st.builds(
-    manifest.Metric,
+    manifest.ResolvedMetric,
     name=NAMES,
     type=st.sampled_from(["counter", "histogram"]),
     help=NAMES,
@@ -173,7 +173,7 @@ PROBES = st.builds(
     ring_bytes=COUNTS,
     maps=st.lists(MAPS, max_size=2).map(tuple),
     metrics=st.lists(METRICS, max_size=2).map(tuple),
-    fd_names=st.lists(NAMES, max_size=2).map(tuple),
+    fd_names=st.lists(st.builds(manifest.FdName, st.sampled_from(["ring", "map"]), NAMES), max_size=2).map(tuple),
 )
 STATUSES = st.builds(
     Status,

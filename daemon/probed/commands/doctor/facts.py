@@ -26,7 +26,7 @@ from probed.config import files
 from probed.config.files import DeclaredProbe
 from probed.errors import DeclarationError, HostError, LoadError
 from probed.ipc.loader_messages import LoadRequest
-from probed.ipc.loader_process import Held, load_all
+from probed.ipc.loader_process import ProbeHandle, load_all
 from probed.linux import lockdown, mountinfo, privilege
 from probed.loader.btf.reader import Btf
 from probed.webconfig.listen_address import Address
@@ -254,5 +254,5 @@ def try_to_load(requests: list[LoadRequest]) -> Loads:
     return Loads(failures)
 
 
-def _failure(outcome: Held | LoadError) -> tuple[str, str] | None:
+def _failure(outcome: ProbeHandle | LoadError) -> tuple[str, str] | None:
     return (outcome.reason, outcome.text) if isinstance(outcome, LoadError) else None
