@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from probed.ipc.loader_messages import Text
+from probed.linux.threads import max_threads
 from probed.loader import pipeline as load
 from probed.loader.btf.reader import Btf
 from probed.loader.compiler import Module, compile_text
@@ -22,7 +23,7 @@ HEADER = PROBES / "include" / "probed.bpf.h"
 def attach(source: Text, programs: Mapping[str, str], ring_bytes: int = 0) -> Module:
     """Compile a probe's C with a ring of `ring_bytes`, and attach each program to its raw tracepoint."""
     btf = Btf.read(BTF)
-    host = load.Host(btf, btf.raw_tracepoints(), os.cpu_count() or 1, os.uname().machine)
+    host = load.Host(btf, btf.raw_tracepoints(), os.cpu_count() or 1, os.uname().machine, max_threads())
     parts = [*load.header_and_source(Text(str(HEADER), HEADER.read_text()), source), lone(programs)]
     text = "\n".join(parts) + "\n"
     module = compile_text("bench", text, types_for(btf, text), load.defines(host, ring_bytes))

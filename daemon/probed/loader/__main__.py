@@ -44,6 +44,7 @@ from probed.ipc.loader_messages import (
 from probed.ipc.manifest import LoadedProbe
 from probed.linux import privilege
 from probed.linux.cpus import possible_cpus
+from probed.linux.threads import max_threads
 from probed.loader import canary, compiler
 from probed.loader import hide_kallsyms as ksyms
 from probed.loader import pipeline as load
@@ -72,7 +73,7 @@ class Loading:
         requests = wishes.requests
         btf = Btf.read(Path(requests[0].btf))
         machine = os.uname().machine
-        self._host = load.Host(btf, btf.raw_tracepoints(), possible_cpus(root), machine)
+        self._host = load.Host(btf, btf.raw_tracepoints(), possible_cpus(root), machine, max_threads(root))
         self._channel = channel
         self._goal = wishes.goal
         self._chains = Chains(wishes.hooked)
