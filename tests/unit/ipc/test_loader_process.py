@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run of the loader, whatever the loader does: its side of the channel is played by the test."""
+"""Runs of the loader with any behaviour: the test plays the loader's side of the channel."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Played:
 
 @pytest.fixture
 def played(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
-    """What the supervisor gets for an exporter."""
+    """Give the supervisor a played exporter."""
     one = Played()
     monkeypatch.setattr(exporter_process, "Child", lambda *_: one)
     yield one

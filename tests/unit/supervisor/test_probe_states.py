@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the supervisor remembers of its probes, and where it listens: no process is started here."""
+"""States of probes, and listening sockets; no test starts a process."""
 
 import os
 import socket

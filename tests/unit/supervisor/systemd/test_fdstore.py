@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What rests with systemd and what is believed of it when it comes back; a list of messages stands for systemd."""
+"""The fd store keeps probes, and takes back only complete ones; a list of messages stands for systemd."""
 
 import fcntl
 import json
@@ -22,7 +22,7 @@ NAMES = (FdName("stats"), FdName("ring"), FdName("program", "on_x"))
 
 
 class Systemd:
-    """Keeps what it is sent as systemd does: copies of fds, by name."""
+    """Keeps copies of fds by name, as systemd does."""
 
     def __init__(self) -> None:
         self.kept: list[tuple[str, int]] = []
@@ -39,7 +39,7 @@ class Systemd:
             self.kept = [(name, fd) for name, fd in self.kept if name != lines["FDNAME"]]
 
     def passed(self) -> dict[int, str]:
-        """What a new process is given."""
+        """Return the fds that a new process gets."""
         return {os.dup(fd): name for name, fd in self.kept}
 
     def names(self) -> set[str]:
