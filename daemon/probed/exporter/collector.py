@@ -20,14 +20,13 @@ from pathlib import Path
 
 from probed.exporter.bpf.reading_schedule import ReadingSchedule
 from probed.exporter.cgroup.attribution import Attribution, attribute
-from probed.exporter.cgroup.tree import Cgroups
+from probed.exporter.cgroup.tree import CgroupTree
 from probed.exporter.decoders import Context
 from probed.exporter.exposition.family import Family
 from probed.exporter.probe import RunningProbe
-from probed.exporter.self_metrics import daemon as itself
-from probed.exporter.self_metrics import probes
+from probed.exporter.self_metrics import daemon, probes
 from probed.exporter.self_metrics.process import Process
-from probed.exporter.self_metrics.stats import ProbeNumbers, WorkNumbers
+from probed.exporter.self_metrics.stats import ProbeStats, WorkStats
 from probed.exporter.series.scrapers import FIRST_SECONDS, Connection, Scrape, Scrapers
 from probed.ipc.manifest import LoadedProbe, Status
 from probed.log_limiter import Seldom
@@ -41,12 +40,12 @@ KERNEL = Attribution("kernel", "")
 UNKNOWN = Attribution("unknown", "")
 
 
-class Collection:
+class Collector:
     """The running probes by name, and the last `Status` from the supervisor (None until it has one)."""
 
     def __init__(
         self,
-        build: itself.Build,
+        build: daemon.Build,
         process: Process,
         cpus: int,
         supervisor_statm: int,
@@ -57,17 +56,17 @@ class Collection:
         self._cpus = cpus
         self._supervisor_statm = supervisor_statm
         self._lock = threading.Lock()
-        self._cgroups = Cgroups()
-        self._context = Context(self._attribution, Path("/"), self._cgroups.living, self._cgroups.removed)
+        self._cgroups = CgroupTree()
+        self._context = Context(self._attribution, Path("/"), self._cgroups.live_ids, self._cgroups.removed)
         self._schedule = ReadingSchedule()
         self._probes: dict[str, RunningProbe] = {}
-        self._numbers: dict[str, ProbeNumbers] = {}
+        self._numbers: dict[str, ProbeStats] = {}
         self._left_out = set[str]()
         self._warned = set[str]()
         self._failures: Counter[str] = Counter()
         self._seldom = Seldom(LOG)
         self._clock = clock
-        self._work = WorkNumbers()
+        self._work = WorkStats()
         self._scrapers = Scrapers(clock, FIRST_SECONDS)
         self.status: Status | None = None
 
@@ -192,8 +191,8 @@ class Collection:
             work, unknown = self._work, self._cgroups.unknown
         status = self.status
         build = replace(self._build, bcc=status.bcc_version if status else "")
-        families += itself.families(build, status, numbers, work, self._supervisor_memory())
-        families += [probes.collect_failures(status, self._failures), itself.unknown_cgroups(unknown)]
+        families += daemon.families(build, status, numbers, work, self._supervisor_memory())
+        families += [probes.collect_failures(status, self._failures), daemon.unknown_cgroups(unknown)]
         return families + self._process.families()
 
     def _collect_all(self, fill: Mapping[str, int], scrape: Scrape) -> list[Family]:
@@ -236,7 +235,7 @@ class Collection:
             return False
         return True
 
-    def _warn_unaccounted(self, numbers: ProbeNumbers) -> None:
+    def _warn_unaccounted(self, numbers: ProbeStats) -> None:
         """Log once that the books of a probe do not close; the metric has the number."""
         if numbers.unaccounted and numbers.name not in self._warned:
             self._warned.add(numbers.name)
@@ -246,18 +245,18 @@ class Collection:
                 numbers.name, numbers.unaccounted, extra={"PROBE": numbers.name},
             )  # fmt: skip
 
-    def totals(self) -> list[ProbeNumbers]:
+    def totals(self) -> list[ProbeStats]:
         """Return the sums of events, for the last log line."""
         self.scrape()
         return list(self._numbers.values())
 
-    def brief(self) -> list[ProbeNumbers]:
+    def loss_summary(self) -> list[ProbeStats]:
         """Return what each probe has lost and its series, as of the last drain; nothing of one that cannot be asked."""
         numbers = []
         with self._lock:
             for probe in self._probes.values():
                 with suppress(OSError):  # the next scrape fails with it, and says so
-                    numbers.append(probe.brief())
+                    numbers.append(probe.loss_summary())
         return numbers
 
     def _supervisor_memory(self) -> int:

@@ -15,11 +15,11 @@ import threading
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from probed.exporter.collector import Collection
-from probed.exporter.heartbeat import Heart
+from probed.exporter.collector import Collector
+from probed.exporter.heartbeat import Heartbeat
 from probed.ipc.channel import Channel, Message, Starved
 from probed.ipc.manifest import LoadedProbe, Status
-from probed.schema import structure as shape
+from probed.schema import structure
 
 LOG = logging.getLogger("exporter")
 
@@ -33,15 +33,15 @@ class Loop:
     def __init__(
         self,
         channel: Channel,
-        collection: Collection,
-        heart: Heart,
+        collector: Collector,
+        heartbeat: Heartbeat,
         others: Mapping[str, Callable[[Message], None]] = MappingProxyType({}),
     ) -> None:
-        """Obey the supervisor's orders; `others` are those that do not concern the collection, by kind."""
+        """Obey the supervisor's orders; `others` are those that do not concern the collector, by kind."""
         self._others = others
-        self._heart = heart
+        self._heartbeat = heartbeat
         self._channel = channel
-        self._collection = collection
+        self._collector = collector
         self._poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._turned = threading.Condition()
         self._turns = 0
@@ -55,41 +55,41 @@ class Loop:
     def prepare(self) -> None:
         """Take what the supervisor knows already, until it says that pages may be served. Raises Closed."""
         while not self._may_serve:
-            self._hear()
+            self._receive()
 
     def run(self) -> None:
         """Turn until the supervisor says stop, then drain once more. Raises Closed when the supervisor has gone."""
         while not self._stopping:
-            ready = {fd for fd, _ in self._epoll.poll(self._heart.due_in())}
+            ready = {fd for fd, _ in self._epoll.poll(self._heartbeat.due_in())}
             if self._channel.fileno() in ready:
-                self._hear()
+                self._receive()
             if self._poke in ready:
                 os.eventfd_read(self._poke)
             if ready - {self._channel.fileno(), self._poke}:
-                self._collection.drain()
-            if not self._heart.due_in():
-                self._collection.keep_up()
-                self._heart.beat()
+                self._collector.drain()
+            if not self._heartbeat.due_in():
+                self._collector.keep_up()
+                self._heartbeat.send()
             with self._turned:
                 self._turns += 1
                 self._turned.notify_all()
-        self._collection.drain()
+        self._collector.drain()
 
-    def moves(self) -> bool:
+    def is_alive(self) -> bool:
         """Say whether the loop turns, by making it turn; called by the HTTP threads."""
         with self._turned:
             before = self._turns
             os.eventfd_write(self._poke, 1)
             return self._turned.wait_for(lambda: self._turns != before, MOVES_WITHIN)
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         try:
             message = self._channel.receive()
         except Starved as starved:
             message = starved.message  # only a probe comes with descriptors, and misses them
-        self._obey(message)
+        self._dispatch(message)
 
-    def _obey(self, message: Message) -> None:
+    def _dispatch(self, message: Message) -> None:
         order: Callable[[Message], None] | None = {
             "probe": self._add,
             "remove": self._remove,
@@ -103,9 +103,9 @@ class Loop:
         order(message)
 
     def _add(self, message: Message) -> None:
-        loaded = shape.build(LoadedProbe, message.data, shape.Source("the supervisor's message"))
+        loaded = structure.build(LoadedProbe, message.data, structure.Source("the supervisor's message"))
         self._forget_ring(loaded.name)
-        ring = self._collection.add(loaded, dict(zip(loaded.fd_names, message.fds, strict=False)))
+        ring = self._collector.add(loaded, dict(zip(loaded.fd_names, message.fds, strict=False)))
         if ring is not None:
             # Edge-triggered: woken by a program's wake-up at the fill mark, not by every event that waits.
             self._epoll.register(ring, select.EPOLLIN | select.EPOLLET)
@@ -114,7 +114,7 @@ class Loop:
     def _remove(self, message: Message) -> None:
         name = str(message.data)
         self._forget_ring(name)
-        self._collection.remove(name)
+        self._collector.remove(name)
 
     def _forget_ring(self, name: str) -> None:
         """Take a ring out of the epoll set: its closing does not, for the supervisor has it open too."""
@@ -123,8 +123,8 @@ class Loop:
             self._epoll.unregister(ring)
 
     def _take_status(self, message: Message) -> None:
-        self._collection.status = shape.build(Status, message.data, shape.Source("the supervisor's message"))
-        self._heart.hasten()
+        self._collector.status = structure.build(Status, message.data, structure.Source("the supervisor's message"))
+        self._heartbeat.send_now()
 
     def _serve(self, _: Message) -> None:
         self._may_serve = True

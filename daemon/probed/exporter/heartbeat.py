@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from probed import messages
-from probed.exporter.collector import Collection
-from probed.exporter.self_metrics.stats import ProbeNumbers
+from probed.exporter.collector import Collector
+from probed.exporter.self_metrics.stats import ProbeStats
 from probed.ipc.channel import Channel
 from probed.ipc.manifest import Pulse
-from probed.schema import structure as shape
+from probed.schema import structure
 
 LOG = logging.getLogger("exporter")
 
@@ -29,53 +29,53 @@ LOSS_PERIOD = 60.0
 class Serving(Protocol):
     """The HTTP server, as far as its movement goes."""
 
-    def poke(self) -> None:
+    def ping(self) -> None:
         """Make it turn once."""
 
-    def moved(self) -> bool:
+    def responded(self) -> bool:
         """Say whether it has turned since it was poked."""
 
 
-class Heart:
+class Heartbeat:
     """Beats every so many seconds."""
 
     def __init__(
         self,
         channel: Channel,
-        collection: Collection,
+        collector: Collector,
         server: Serving,
         seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._channel = channel
-        self._collection = collection
+        self._collector = collector
         self._server = server
         self._seconds = seconds
         self._clock = clock
         self._next = clock()
         self._losses = Losses(clock)
-        server.poke()
+        server.ping()
 
     def due_in(self) -> float:
         """Return how many seconds the next beat is away, 0 when it is due."""
         return max(0.0, self._next - self._clock())
 
-    def hasten(self) -> None:
+    def send_now(self) -> None:
         """Make the next beat due now."""
         self._next = self._clock()
 
-    def beat(self) -> None:
+    def send(self) -> None:
         """Send a sign of life with the sums of this moment, unless the HTTP server has stood still since the last."""
-        if not self._server.moved():
+        if not self._server.responded():
             self._next = self._clock() + min(self._seconds, LOOK_AGAIN)
             return
         self._next = self._clock() + self._seconds
-        self._server.poke()
-        numbers = self._collection.brief()
+        self._server.ping()
+        numbers = self._collector.loss_summary()
         self._losses.tell(numbers)
         series = sum(usage.series for each in numbers for usage in each.usages)
         lost = sum(sum(each.lost.values()) for each in numbers)
-        self._channel.send("pulse", shape.to_data(Pulse(self._collection.status is not None, series, lost)))
+        self._channel.send("pulse", structure.to_data(Pulse(self._collector.status is not None, series, lost)))
 
 
 class Losses:
@@ -85,7 +85,7 @@ class Losses:
         self._clock = clock
         self._said: dict[str, tuple[float, Mapping[str, int]]] = {}
 
-    def tell(self, numbers: Sequence[ProbeNumbers]) -> None:
+    def tell(self, numbers: Sequence[ProbeStats]) -> None:
         """Compare with what was said before; a probe that is seen for the first time, or anew, starts from 0."""
         now = self._clock()
         for each in numbers:

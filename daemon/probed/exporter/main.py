@@ -22,10 +22,10 @@ import sys
 
 from probed import __version__, log
 from probed.errors import HostError
-from probed.exporter.collector import Collection
+from probed.exporter.collector import Collector
 from probed.exporter.drain_loop import Loop
 from probed.exporter.exposition.family import Family
-from probed.exporter.heartbeat import Heart
+from probed.exporter.heartbeat import Heartbeat
 from probed.exporter.http_server.messages import Connection
 from probed.exporter.http_server.server import Server
 from probed.exporter.pages.application import Application
@@ -39,7 +39,7 @@ from probed.ipc.channel import Channel, Closed, Message
 from probed.ipc.manifest import Start
 from probed.linux import privilege
 from probed.linux.cpus import possible_cpus
-from probed.schema import structure as shape
+from probed.schema import structure
 from probed.webconfig.settings import WebSettings
 
 LOG = logging.getLogger("exporter")
@@ -57,15 +57,15 @@ class Exporter:
         build = Build(__version__, sys.version.split()[0], "", os.uname().release)
         self._start = start
         self._channel = channel
-        self._collection = Collection(build, Process(start.start_time), possible_cpus(), statm)
+        self._collector = Collector(build, Process(start.start_time), possible_cpus(), statm)
         self._reloads = Reloads(lambda: channel.send("reload", None))
         reload = self._reloads.reload if start.enable_lifecycle else None
         application = Application(start.telemetry_path, self.scrape, self.readiness, self.landing, reload)
         self._server = Server(listeners, application, start.max_requests)
         if web is not None:
             self._server.configure(_web_settings(web))
-        heart = Heart(channel, self._collection, self._server, start.pulse_seconds)
-        self._loop = Loop(channel, self._collection, heart, {"web": self._reconfigure, "reloaded": self._reloaded})
+        heartbeat = Heartbeat(channel, self._collector, self._server, start.pulse_seconds)
+        self._loop = Loop(channel, self._collector, heartbeat, {"web": self._reconfigure, "reloaded": self._reloaded})
 
     def serve(self) -> str:
         """Serve until the supervisor says stop; return the sums of the last drain as text."""
@@ -73,7 +73,7 @@ class Exporter:
         self._server.start()
         self._loop.run()
         self._server.stop()
-        totals = self._collection.totals()
+        totals = self._collector.totals()
         delivered = sum(probe.delivered for probe in totals)
         lost = sum(sum(probe.lost.values()) for probe in totals)
         return f"{delivered} events delivered, {lost} lost"
@@ -87,13 +87,13 @@ class Exporter:
 
     def scrape(self, scraper: Connection | None) -> list[Family]:
         """Return the families of this moment, for a scraper's connection or for another client (None)."""
-        return [*self._collection.scrape(scraper), *self._server.families()]
+        return [*self._collector.scrape(scraper), *self._server.families()]
 
     def readiness(self) -> str:
         """Return why a scrape would not tell the truth yet, "" when it does."""
-        if not self._loop.moves():
+        if not self._loop.is_alive():
             return "the drain loop does not move"
-        status = self._collection.status
+        status = self._collector.status
         if status is None:
             return "the probes are not attached yet"
         if not any(probe.up for probe in status.probes):
@@ -102,7 +102,7 @@ class Exporter:
 
     def landing(self) -> Landing:
         """Return what the landing page tells."""
-        status = self._collection.status
+        status = self._collector.status
         return Landing(
             version=__version__,
             telemetry_path=self._start.telemetry_path,
@@ -117,12 +117,12 @@ def _web_settings(fd: int) -> WebSettings:
         data = os.pread(fd, os.fstat(fd).st_size, 0)
     finally:
         os.close(fd)
-    return shape.build(WebSettings, json.loads(data), shape.Source("the web configuration's memory"))
+    return structure.build(WebSettings, json.loads(data), structure.Source("the web configuration's memory"))
 
 
 def _start(channel: Channel) -> tuple[Start, int, int | None, list[socket.socket]]:
     message = channel.receive()
-    start = shape.build(Start, message.data, shape.Source("the supervisor's message"))
+    start = structure.build(Start, message.data, structure.Source("the supervisor's message"))
     if start.version != manifest.VERSION:
         raise HostError(
             f"supervisor and exporter are of different versions ({start.version}, {manifest.VERSION}): "

@@ -19,14 +19,14 @@ from probed.exporter.bpf.gauge_source import GaugeSource
 from probed.exporter.bpf.map_reader import CountMap, Entries
 from probed.exporter.bpf.map_source import MapSource
 from probed.exporter.bpf.map_usage import HashMap, HashUsage
-from probed.exporter.bpf.program_stats import Program, ProgramInfo, hook_name, told
+from probed.exporter.bpf.program_stats import ProgramInfo, ProgramStats, hook_name, read_all
 from probed.exporter.bpf.recent_counts import RecentCounts
 from probed.exporter.bpf.ringbuf import Ring
 from probed.exporter.decoders import Context, decoder
 from probed.exporter.decoders.fold import Decoder
 from probed.exporter.exposition.family import Family
 from probed.exporter.self_metrics.sliding_maximum import SlidingMaximum
-from probed.exporter.self_metrics.stats import ProbeNumbers
+from probed.exporter.self_metrics.stats import ProbeStats
 from probed.exporter.series.gauges import GaugeTable
 from probed.exporter.series.scrapers import Scrape
 from probed.exporter.series.table import SeriesTable, SeriesUsage
@@ -99,7 +99,7 @@ class RunningProbe:
         return GaugeSource(content, layout, self._known_cgroups())
 
     def _known_cgroups(self) -> KnownCgroups:
-        return KnownCgroups(self._context.living_cgroups, self._context.removed_cgroups)
+        return KnownCgroups(self._context.live_cgroups, self._context.removed_cgroups)
 
     def _take_over(self, ring: Ring) -> None:
         """Go on from the last commit: an earlier exporter may have died before it released what it had counted."""
@@ -215,23 +215,23 @@ class RunningProbe:
         for source in self._all_sources():
             source.retire()
 
-    def collect(self, fill: int, scrape: Scrape) -> tuple[list[Family], ProbeNumbers]:
+    def collect(self, fill: int, scrape: Scrape) -> tuple[list[Family], ProbeStats]:
         """Return the families of this moment with the sum of its events.
 
         `fill` is how many bytes the drain before found waiting; `scrape` is the page. Raises OSError.
         """
         families = [table.family(scrape) for table in self._all_tables()]
         self._commit()
-        return families, replace(self._numbers(fill), programs=told(self._programs), hashes=self._hash_usages())
+        return families, replace(self._numbers(fill), programs=read_all(self._programs), hashes=self._hash_usages())
 
     def _hash_usages(self) -> list[HashUsage]:
         """Return how full the hash maps are: those of metrics as they were just read."""
         read = [usage for source in self._all_sources() if (usage := source.usage())]
         return read + [each.usage() for each in self._hashes]
 
-    def brief(self) -> ProbeNumbers:
+    def loss_summary(self) -> ProbeStats:
         """Return only what was lost, and the usages. Raises OSError."""
-        return ProbeNumbers(self.loaded.name, lost=self._lost(), usages=self._usages())
+        return ProbeStats(self.loaded.name, lost=self._lost(), usages=self._usages())
 
     def _read_stats(self) -> dict[int, int]:
         """Return what the programs counted, by `enum probed_stat`."""
@@ -249,11 +249,11 @@ class RunningProbe:
     def _usages(self) -> tuple[SeriesUsage, ...]:
         return tuple(table.usage() for table in self._all_tables())
 
-    def _numbers(self, fill: int) -> ProbeNumbers:
+    def _numbers(self, fill: int) -> ProbeStats:
         lost = self._lost()
         ring = self._ring
-        hooks = told(self._hooks.values())
-        return ProbeNumbers(
+        hooks = read_all(self._hooks.values())
+        return ProbeStats(
             name=self.loaded.name,
             # Read after the drain: what the producers reserved up to there, and what they could not.
             emitted=(ring.records if ring else 0) + lost["ring_full"] + lost["map_full"],
@@ -271,7 +271,7 @@ class RunningProbe:
         )
 
     @staticmethod
-    def _missed(place: Place, hooks: Sequence[Program]) -> int:
+    def _missed(place: Place, hooks: Sequence[ProgramStats]) -> int:
         """Return how often the kernel left a program out: as often as the hook that it is behind."""
         return sum(hook.misses for hook in hooks if hook.tracepoint == place.tracepoint)
 

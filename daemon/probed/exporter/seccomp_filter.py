@@ -21,7 +21,7 @@ from typing import Any, Final
 import seccomp
 
 from probed.errors import HostError
-from probed.linux import syscalls as linux
+from probed.linux import syscalls
 
 Arguments = tuple[Any, ...]
 
@@ -50,7 +50,8 @@ TERMINAL_OR_NOT, BLOCKING, CLOSE_ON_EXEC = 0x5401, 0x5421, 0x5451
 PR_SET_NAME, PR_SET_VMA = 15, 0x53564D41
 
 BPF_COMMANDS: Final = (
-    linux.BPF_MAP_LOOKUP_ELEM, linux.BPF_MAP_DELETE_ELEM, linux.BPF_OBJ_GET_INFO_BY_FD, linux.BPF_MAP_LOOKUP_BATCH,
+    syscalls.BPF_MAP_LOOKUP_ELEM, syscalls.BPF_MAP_DELETE_ELEM,
+    syscalls.BPF_OBJ_GET_INFO_BY_FD, syscalls.BPF_MAP_LOOKUP_BATCH,
 )  # fmt: skip
 WRITING: Final = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 

@@ -17,7 +17,7 @@ from probed.exporter.arrays.ledger import Ledger
 from probed.exporter.arrays.ndarray import NDArray
 
 
-class Increments:
+class MapDeltas:
     """The last counts, by key of `words` 64-bit words, at least one; at most `most` keys."""
 
     def __init__(self, ledger: Ledger, words: int, most: int) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from probed.exporter.arrays.dtypes import dtype
 from probed.exporter.arrays.ndarray import NDArray
 from probed.ipc.manifest import Map
-from probed.linux import syscalls as linux
+from probed.linux import syscalls
 
 ENOTSUPP = 524
 """Linux include/linux/errno.h: what a map without batch operations answers."""
@@ -72,7 +72,7 @@ class Entries:
             )  # fmt: skip
             first = False
             try:
-                linux.bpf(linux.BPF_MAP_LOOKUP_BATCH, attribute)
+                syscalls.bpf(syscalls.BPF_MAP_LOOKUP_BATCH, attribute)
             except OSError as error:
                 if error.errno != errno.ENOENT:  # ENOENT: the end was reached
                     raise
@@ -87,7 +87,7 @@ class Entries:
             attribute = ctypes.create_string_buffer(_ELEM.size)
             key, value = self.keys[index:].ctypes.data, self.values[index:].ctypes.data
             _ELEM.pack_into(attribute, 0, self._fd, 0, key, value, 0)
-            linux.bpf(linux.BPF_MAP_LOOKUP_ELEM, attribute)
+            syscalls.bpf(syscalls.BPF_MAP_LOOKUP_ELEM, attribute)
         return self._entries
 
     def delete(self, keys: NDArray[Any]) -> None:
@@ -96,7 +96,7 @@ class Entries:
             attribute = ctypes.create_string_buffer(_ELEM.size)
             _ELEM.pack_into(attribute, 0, self._fd, 0, keys[at:].ctypes.data, 0, 0)
             with suppress(FileNotFoundError):
-                linux.bpf(linux.BPF_MAP_DELETE_ELEM, attribute)
+                syscalls.bpf(syscalls.BPF_MAP_DELETE_ELEM, attribute)
 
 
 class CountMap:

@@ -18,7 +18,7 @@ from probed.exporter.arrays.dtypes import key_words, words_of
 from probed.exporter.arrays.ledger import Ledger
 from probed.exporter.arrays.ndarray import NDArray
 from probed.exporter.bpf.cgroup_keys import CGROUP, CgroupKeys, KnownCgroups
-from probed.exporter.bpf.map_deltas import Increments
+from probed.exporter.bpf.map_deltas import MapDeltas
 from probed.exporter.bpf.map_reader import CountMap
 from probed.exporter.bpf.map_usage import HashUsage
 from probed.exporter.bpf.recent_counts import RecentCounts
@@ -39,7 +39,7 @@ class MapSource:
         self._counts = counts
         self._recent = recent
         self._layout = layout
-        self._increments = Increments(ledger, words_of(layout.key.fields), layout.entries)
+        self._increments = MapDeltas(ledger, words_of(layout.key.fields), layout.entries)
         self._cgroup_keys = CgroupKeys(layout, cgroups)
         self._key = layout.key.fields[0].name
         self._keys = np.zeros(0)

@@ -26,7 +26,7 @@ ROOM = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class ProgramStats:
     """What the kernel tells of one program.
 
     `runs` and `run_ns` (nanoseconds) rise only while kernel.bpf_stats_enabled is 1, `misses` when the kernel goes past
@@ -52,7 +52,7 @@ class ProgramInfo:
         self._tracepoint = place.tracepoint
         self._id: int | None = None
 
-    def read(self) -> Program | None:
+    def read(self) -> ProgramStats | None:
         """Return the numbers of this moment; None once the supervisor has closed the program.
 
         Source: bpf_prog_show_fdinfo() in Linux kernel/bpf/syscall.c. The file tells of whatever has the descriptor's
@@ -69,16 +69,16 @@ class ProgramInfo:
         self._id = found if self._id is None else self._id
         return self._program(fields) if found == self._id else None
 
-    def _program(self, fields: Mapping[str, str]) -> Program:
+    def _program(self, fields: Mapping[str, str]) -> ProgramStats:
         # Linux commit 9ed9e9ba2337 ("bpf: Count the number of times recursion was prevented") (in v5.12)
         misses = int(fields.get("recursion_misses", "0"))
-        return Program(
+        return ProgramStats(
             self._name, self._tracepoint, int(fields["prog_id"]), fields["prog_tag"], int(fields["run_cnt"]),
             int(fields["run_time_ns"]), misses,
         )  # fmt: skip
 
 
-def told(infos: Iterable[ProgramInfo]) -> list[Program]:
+def read_all(infos: Iterable[ProgramInfo]) -> list[ProgramStats]:
     """Return what the kernel tells now of those programs that are still there. Raises OSError."""
     return [program for info in infos if (program := info.read())]
 
@@ -94,7 +94,7 @@ def parse(text: str) -> dict[str, str]:
     return {name: value.strip() for name, _, value in pairs}
 
 
-def families(programs: Sequence[tuple[str, Program]], hooks: Iterable[Program]) -> list[Family]:
+def families(programs: Sequence[tuple[str, ProgramStats]], hooks: Iterable[ProgramStats]) -> list[Family]:
     """Give the families of all programs, each with the name of its probe, and of the hooks, which are no probe's.
 
     Runs and times are left out until the kernel has counted a run of any hook: 0 would say that they cost nothing.
@@ -118,7 +118,7 @@ def families(programs: Sequence[tuple[str, Program]], hooks: Iterable[Program]) 
     ]
 
 
-def _info(programs: Sequence[tuple[str, Program]]) -> Family:
+def _info(programs: Sequence[tuple[str, ProgramStats]]) -> Family:
     return Family(
         name="probed_program_info",
         type="gauge",
@@ -131,5 +131,5 @@ def _info(programs: Sequence[tuple[str, Program]]) -> Family:
     )
 
 
-def _by_hook(name: str, text: str, hooks: Sequence[Program], values: Sequence[float]) -> Family:
+def _by_hook(name: str, text: str, hooks: Sequence[ProgramStats], values: Sequence[float]) -> Family:
     return Family(name, "counter", text, ("program",), [(hook.name,) for hook in hooks], np.array(values))

@@ -69,7 +69,7 @@ def _unescaped(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
-class Cgroups:
+class CgroupTree:
     """Paths by id. Not thread-safe: `collector` holds its lock.
 
     `announced` counts announcements, and `unknown` the ids that were asked for and had no path.
@@ -117,7 +117,7 @@ class Cgroups:
     def _may_walk(self) -> bool:
         return self._top is not None and self._clock() - self._walked_at >= WALK_SECONDS
 
-    def living(self) -> set[int] | None:
+    def live_ids(self) -> set[int] | None:
         """Return the ids of all living cgroups; None without a tree, or when the last walk was just now."""
         return self.walk() if self._may_walk else None
 

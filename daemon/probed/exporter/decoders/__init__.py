@@ -31,13 +31,13 @@ from probed.ipc.manifest import Label
 class Context:
     """What a probe may ask about the host.
 
-    `cgroups` tells whose a cgroup id is, `living_cgroups` which ids there are (None: it was asked too soon after the
+    `cgroups` tells whose a cgroup id is, `live_cgroups` which ids there are (None: it was asked too soon after the
     last time), `removed_cgroups` which are known to be removed. Below `root` are /etc, /proc and /sys.
     """
 
     cgroups: Whose
     root: Path = Path("/")
-    living_cgroups: Callable[[], Set[int] | None] = lambda: None
+    live_cgroups: Callable[[], Set[int] | None] = lambda: None
     removed_cgroups: Callable[[], Set[int]] = frozenset
 
 

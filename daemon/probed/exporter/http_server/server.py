@@ -95,11 +95,11 @@ class Server:
         self._run("http-password", self._verify_passwords)
         self._run("http", self._front.run)
 
-    def poke(self) -> None:
-        """Make the thread that talks to clients turn once; `moved` tells whether it did."""
+    def ping(self) -> None:
+        """Make the thread that talks to clients turn once; `responded` tells whether it did."""
         self._front.poke()
 
-    def moved(self) -> bool:
+    def responded(self) -> bool:
         """Say whether it has turned since it was poked, and no page takes far longer than a request may."""
         since = list(self._busy_since.values())
         hangs = bool(since) and time.monotonic() - min(since) > HANGS_AFTER * self._timeout

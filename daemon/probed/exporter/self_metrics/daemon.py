@@ -16,7 +16,7 @@ from probed.exporter.bpf import map_usage as hashes
 from probed.exporter.bpf import program_stats as programs
 from probed.exporter.exposition.family import Family, one
 from probed.exporter.self_metrics import probes
-from probed.exporter.self_metrics.stats import ProbeNumbers, WorkNumbers
+from probed.exporter.self_metrics.stats import ProbeStats, WorkStats
 from probed.ipc.manifest import Status, WebStatus
 
 _UNKNOWN = Status(probes=(), bcc_version="", reload_successful=False, reload_success_time=0.0, exporter_restarts=0)
@@ -36,8 +36,8 @@ class Build:
 def families(
     build: Build,
     status: Status | None,
-    numbers: Sequence[ProbeNumbers],
-    work: WorkNumbers,
+    numbers: Sequence[ProbeStats],
+    work: WorkStats,
     supervisor_resident_bytes: int,
 ) -> list[Family]:
     """Give the daemon's own families but those of `Process`.
@@ -48,7 +48,7 @@ def families(
     """
     status = status or _UNKNOWN
     known = {probe.name: probe for probe in numbers}
-    of_probes = [known.get(probe.name, ProbeNumbers(probe.name)) for probe in status.probes]
+    of_probes = [known.get(probe.name, ProbeStats(probe.name)) for probe in status.probes]
     return [
         _build_info(build),
         *probes.families(status.probes, of_probes),
@@ -92,7 +92,7 @@ def _build_info(build: Build) -> Family:
     )
 
 
-def _work(work: WorkNumbers) -> list[Family]:
+def _work(work: WorkStats) -> list[Family]:
     return [
         one("counter", "probed_drains_total", "Drains of all rings, those at a scrape included.", work.drains),
         one("counter", "probed_drain_seconds_total", "Time that the drains took in seconds.", work.drain_seconds),

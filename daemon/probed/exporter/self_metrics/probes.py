@@ -12,12 +12,12 @@ import numpy as np
 
 from probed.errors import REASONS
 from probed.exporter.exposition.family import Family, FamilyType
-from probed.exporter.self_metrics.stats import LOSS_REASONS, ProbeNumbers
+from probed.exporter.self_metrics.stats import LOSS_REASONS, ProbeStats
 from probed.exporter.series.table import SeriesUsage
 from probed.ipc.manifest import ProbeStatus, Status
 
 
-def families(states: Sequence[ProbeStatus], probes: Sequence[ProbeNumbers]) -> list[Family]:
+def families(states: Sequence[ProbeStatus], probes: Sequence[ProbeStats]) -> list[Family]:
     """Return the families of all probes but `collect_failures`."""
     return [
         *_states(states),
@@ -62,7 +62,7 @@ def _states(probes: Sequence[ProbeStatus]) -> list[Family]:
     ]
 
 
-def _events(probes: Sequence[ProbeNumbers]) -> list[Family]:
+def _events(probes: Sequence[ProbeStats]) -> list[Family]:
     names = [probe.name for probe in probes]
     return [
         _by_probe(
@@ -97,7 +97,7 @@ def _events(probes: Sequence[ProbeNumbers]) -> list[Family]:
     ]
 
 
-def _unaccounted(probes: Sequence[ProbeNumbers]) -> Family:
+def _unaccounted(probes: Sequence[ProbeStats]) -> Family:
     return _by_probe(
         "gauge",
         "probed_events_unaccounted",
@@ -107,7 +107,7 @@ def _unaccounted(probes: Sequence[ProbeNumbers]) -> Family:
     )
 
 
-def _start_times(probes: Sequence[ProbeNumbers]) -> Family:
+def _start_times(probes: Sequence[ProbeStats]) -> Family:
     counting = [probe for probe in probes if probe.start_time]
     return Family(
         name="probed_probe_start_time_seconds",
@@ -119,7 +119,7 @@ def _start_times(probes: Sequence[ProbeNumbers]) -> Family:
     )
 
 
-def _missed_runs(probes: Sequence[ProbeNumbers]) -> Family:
+def _missed_runs(probes: Sequence[ProbeStats]) -> Family:
     missed = {(probe.name, program): runs for probe in probes for program, runs in probe.missed.items()}
     return Family(
         name="probed_probe_missed_runs_total",
@@ -131,7 +131,7 @@ def _missed_runs(probes: Sequence[ProbeNumbers]) -> Family:
     )
 
 
-def _rings(probes: Sequence[ProbeNumbers]) -> list[Family]:
+def _rings(probes: Sequence[ProbeStats]) -> list[Family]:
     probes = [probe for probe in probes if probe.ring_bytes]
     names = [probe.name for probe in probes]
     return [

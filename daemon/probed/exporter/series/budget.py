@@ -31,9 +31,9 @@ import numpy as np
 
 from probed.exporter.arrays.ledger import Ledger
 from probed.exporter.arrays.ndarray import NDArray, grown
-from probed.exporter.series.heavy_hitters import Waiting
+from probed.exporter.series.heavy_hitters import HeavyHitters
 from probed.exporter.series.label_sets import Labels
-from probed.exporter.series.label_store import Texts
+from probed.exporter.series.label_store import LabelStore
 
 DROPPED, OTHER, FIRST = range(3)
 """The rows that are no label set's, and the first that is."""
@@ -56,7 +56,7 @@ class Leaving(NamedTuple):
     guaranteed: int
 
 
-class Change(NamedTuple):
+class Reassignment(NamedTuple):
     """Rows that are cleared, and where every cell has moved: by old cell, -1 for gone, and -1 at the end."""
 
     rows: NDArray[Any]
@@ -75,12 +75,12 @@ class Budget:
         """Rows that an earlier exporter gave away stay given; what waited does so anew."""
         self.first_waiting = FIRST + rows
         self._overflowed = ledger.scalar()
-        self._texts = Texts(ledger, self.first_waiting)
+        self._texts = LabelStore(ledger, self.first_waiting)
         self._other = other
         self._idle_seconds = idle_seconds
         self._clock = clock
         self._window_began = clock()
-        self._waiting = Waiting(max(LEAST_WAITING, 4 * rows))
+        self._waiting = HeavyHitters(max(LEAST_WAITING, 4 * rows))
         self._row_of = {labels: row for row, labels in self._texts if row >= FIRST}
         self._labels: list[Labels | None] = [None] * (max(self._row_of.values(), default=FIRST - 1) + 1)
         for labels, row in self._row_of.items():
@@ -153,7 +153,7 @@ class Budget:
     def seat(self, counted: NDArray[Any]) -> NDArray[Any] | None:
         """Give free rows to label sets that wait: `counted` by cell, shape (cells,), what a batch holds of each.
 
-        Returns where every cell has moved (as `Change.moves`), None when none has.
+        Returns where every cell has moved (as `Reassignment.moves`), None when none has.
         """
         room = self.first_waiting - FIRST - self._taken
         came = counted[self.first_waiting :]
@@ -204,7 +204,7 @@ class Budget:
         kept = self._waiting.cut()
         return None if kept is None else self._kept(kept)
 
-    def expire(self, may_leave: NDArray[Any]) -> Change | None:
+    def expire(self, may_leave: NDArray[Any]) -> Reassignment | None:
         """Free the rows that have been idle for too long; None when there is none.
 
         `may_leave` says of each row whether its last value has been shown, shape (rows,), dtype bool.
@@ -221,7 +221,7 @@ class Budget:
             self._vacate(row)
         moves = self._kept(np.ones(len(self._waiting), bool))
         moves[rows] = -1
-        return Change(rows, moves)
+        return Reassignment(rows, moves)
 
     def _vacate(self, row: int) -> None:
         self._labels[row] = None
@@ -229,7 +229,7 @@ class Budget:
         self._seen[row] = np.inf
         heapq.heappush(self._free, row)
 
-    def elect(self) -> Change | None:
+    def elect(self) -> Reassignment | None:
         """End the window if it is over, and choose rows for the heaviest that wait; None when none gets one.
 
         The rows of the change stay as they are until `hand_over`, so it has no rows that are cleared.
@@ -257,7 +257,7 @@ class Budget:
         wins = counts[places[:pairs]] > FACTOR * activity[rows[:pairs]]
         return places[:pairs][wins], rows[:pairs][wins]
 
-    def _choose(self, places: NDArray[Any], rows: NDArray[Any]) -> Change | None:
+    def _choose(self, places: NDArray[Any], rows: NDArray[Any]) -> Reassignment | None:
         if not len(rows):
             return None
         labels, counts = self._waiting.labels, self._waiting.counts
@@ -268,9 +268,9 @@ class Budget:
             self._leaving[row] = Leaving(loser, labels[place], int(counts[place]))
         moves = self._kept(np.ones(len(self._waiting), bool))
         moves[rows] = -1
-        return Change(np.zeros(0, np.intp), moves)
+        return Reassignment(np.zeros(0, np.intp), moves)
 
-    def hand_over(self, may_leave: NDArray[Any]) -> Change | None:
+    def hand_over(self, may_leave: NDArray[Any]) -> Reassignment | None:
         """Give the rows whose last value has been shown (`may_leave`, as for `expire`) to their winners."""
         rows = [row for row in self._leaving if may_leave[row]]
         if not rows:
@@ -282,7 +282,7 @@ class Budget:
         moves = self._kept(kept)
         for place, row in there:
             moves[self.first_waiting + place] = row
-        return Change(np.array(rows, np.intp), moves)
+        return Reassignment(np.array(rows, np.intp), moves)
 
     def _give(self, row: int) -> int | None:
         """Give a leaving row to its winner; return where that one waits, None when it no longer does."""

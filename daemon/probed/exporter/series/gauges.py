@@ -21,7 +21,7 @@ from probed.exporter.arrays.ndarray import NDArray
 from probed.exporter.decoders.fold import Decoder
 from probed.exporter.exposition.family import Family
 from probed.exporter.series.budget import FACTOR
-from probed.exporter.series.key_cache import Grouping
+from probed.exporter.series.key_cache import KeyCache
 from probed.exporter.series.label_sets import OTHER_TEXT, Labels, label_sets
 from probed.exporter.series.scrapers import UNATTENDED, Scrape
 from probed.exporter.series.table import LEAST_KEYS, SeriesUsage
@@ -43,7 +43,7 @@ class GaugeTable:
         self._fields = tuple(field for field, _ in columns)
         self._decoders = tuple(decode for _, decode in columns)
         self._most = max(LEAST_KEYS, 8 * metric.budget)
-        self._keys = Grouping(max(1, words_of(self._fields)), self._numbers_of, self._most)
+        self._keys = KeyCache(max(1, words_of(self._fields)), self._numbers_of, self._most)
         self._numbers: dict[Labels, int] = {}
         self._labels: list[Labels] = [()] if not self._fields else []
         self._values: NDArray[Any] = np.zeros(len(self._labels), np.int64)

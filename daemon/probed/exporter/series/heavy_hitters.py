@@ -19,7 +19,7 @@ from probed.exporter.arrays.ndarray import NDArray, grown
 from probed.exporter.series.label_sets import Labels
 
 
-class Waiting:
+class HeavyHitters:
     """Label sets and their guaranteed counts, each at a place 0, 1, 2 …; at most `limit` after `cut`."""
 
     def __init__(self, limit: int) -> None:

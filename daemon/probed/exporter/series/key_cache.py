@@ -16,7 +16,7 @@ from probed.exporter.arrays.key_index import KeyIndex, distinct
 from probed.exporter.arrays.ndarray import NDArray
 
 
-class Grouping:
+class KeyCache:
     """Cells for keys of `words` 64-bit words, at least one; `cells_of` finds those of keys that are not remembered.
 
     It is called with distinct keys, shape (words, n), and returns a cell, 0 or more, for each. `most` keys are

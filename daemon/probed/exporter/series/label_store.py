@@ -21,7 +21,7 @@ ROOM = 1 << 10
 _LENGTH = 4
 
 
-class Texts:
+class LabelStore:
     """The label sets of at most `rows` rows."""
 
     def __init__(self, ledger: Ledger, rows: int) -> None:

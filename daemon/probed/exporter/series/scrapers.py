@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scrapers: which connections fetch pages regularly, and which pages each of them has had.
 
-`Collection` owns one registry and asks it for a `Scrape` for each page. `ShownRows` decides with it which rows a page
+`Collector` owns one registry and asks it for a `Scrape` for each page. `ShownRows` decides with it which rows a page
 shows at 0 and which rows may leave. The registry reads no socket: a connection says itself whether it is open.
 
 Prometheus computes `increase()` between two samples of a series, so it needs a sample at 0 before the first count. A
@@ -88,7 +88,7 @@ class _Scraper:
 
 
 class Scrapers:
-    """At most `MOST` scrapers by connection. Not thread-safe: `Collection` holds its lock around every call."""
+    """At most `MOST` scrapers by connection. Not thread-safe: `Collector` holds its lock around every call."""
 
     def __init__(self, clock: Callable[[], float], first_seconds: float = 0.0) -> None:
         """`clock` gives seconds; for `first_seconds` after the first page for a scraper, more scrapers are expected."""

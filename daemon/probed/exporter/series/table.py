@@ -19,8 +19,8 @@ from probed.exporter.arrays.ledger import Ledger
 from probed.exporter.arrays.ndarray import NDArray
 from probed.exporter.decoders.fold import Decoder
 from probed.exporter.exposition.family import Family
-from probed.exporter.series.budget import FIRST, OTHER, Budget, Change
-from probed.exporter.series.key_cache import Grouping
+from probed.exporter.series.budget import FIRST, OTHER, Budget, Reassignment
+from probed.exporter.series.key_cache import KeyCache
 from probed.exporter.series.label_sets import OTHER_TEXT, label_sets
 from probed.exporter.series.scrapers import UNATTENDED, Scrape
 from probed.exporter.series.shown_rows import ShownRows
@@ -84,7 +84,7 @@ class SeriesTable:
         self._values = self._kept_values(ledger)
         self._expired = ledger.scalar()
         self._shown = ShownRows(ledger, self._budget.first_waiting)
-        self._grouping = Grouping(words, self._cells_of, max(LEAST_KEYS, 8 * metric.budget))
+        self._grouping = KeyCache(words, self._cells_of, max(LEAST_KEYS, 8 * metric.budget))
 
     def _kept_values(self, ledger: Ledger) -> Values:
         """Return the numbers; those of a row whose label set could not be kept join `other`."""
@@ -183,7 +183,7 @@ class SeriesTable:
         self._follow(self._budget.elect())
         self._follow(self._budget.hand_over(may_leave))
 
-    def _follow(self, change: Change | None) -> None:
+    def _follow(self, change: Reassignment | None) -> None:
         if change is None:
             return
         self._grouping.move(change.moves)

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probed.exporter.arrays.ledger import Ledger
-from probed.exporter.bpf.map_deltas import Increments
-from probed.exporter.series.label_store import ROOM, Texts
+from probed.exporter.bpf.map_deltas import MapDeltas
+from probed.exporter.series.label_store import ROOM, LabelStore
 from support.unit.series_tables import Clock, events, metric, observed, shown, state, table_in
 
 
@@ -79,7 +79,7 @@ def test_label_sets_are_as_they_were_committed(steps: list[dict[int, str | None]
     kept: dict[int, str] = {}
     with state() as fd:
         ledger = Ledger(fd, "a")
-        texts = Texts(ledger, 7)
+        texts = LabelStore(ledger, 7)
         for step in steps:
             for row, text in step.items():
                 if text is None:
@@ -89,19 +89,19 @@ def test_label_sets_are_as_they_were_committed(steps: list[dict[int, str | None]
                     texts.set(row, (text, "x"))
                     kept[row] = text
             ledger.commit()
-            found = dict(Texts(Ledger(fd, "a"), 7))
+            found = dict(LabelStore(Ledger(fd, "a"), 7))
             assert found == {row: (kept[row], "x") for row in found}
             assert sum(map(len, kept.values())) > ROOM // 12 or found.keys() == kept.keys()
 
 
 def test_a_full_log_is_tidied(fd: int) -> None:
     ledger = Ledger(fd, "a")
-    texts = Texts(ledger, 2)
+    texts = LabelStore(ledger, 2)
     texts.set(0, ("stays",))
     for number in range(10_007):
         texts.set(1, (f"comes and goes {number}",))
         ledger.commit()
-    assert dict(Texts(Ledger(fd, "a"), 2)) == {0: ("stays",), 1: ("comes and goes 10006",)}
+    assert dict(LabelStore(Ledger(fd, "a"), 2)) == {0: ("stays",), 1: ("comes and goes 10006",)}
 
 
 def test_a_row_whose_label_set_could_not_be_kept_is_other(fd: int) -> None:
@@ -118,11 +118,11 @@ def test_a_row_whose_label_set_could_not_be_kept_is_other(fd: int) -> None:
 
 def test_kernel_counts_go_on_from_what_was_read(fd: int) -> None:
     ledger = Ledger(fd, "a")
-    increments = Increments(ledger, 1, 64)
+    increments = MapDeltas(ledger, 1, 64)
     increments.since(np.array([[3, 4]], np.uint64), np.array([10, 20], np.uint64))
     ledger.commit()
     increments.since(np.array([[3, 4]], np.uint64), np.array([1000, 2000], np.uint64))  # never committed
-    risen, by = Increments(Ledger(fd, "a"), 1, 64).since(np.array([[4, 5]], np.uint64), np.array([27, 1], np.uint64))
+    risen, by = MapDeltas(Ledger(fd, "a"), 1, 64).since(np.array([[4, 5]], np.uint64), np.array([27, 1], np.uint64))
     assert dict(zip(risen.tolist(), by.tolist(), strict=True)) == {0: 7, 1: 1}
 
 
@@ -235,8 +235,8 @@ MOST_KEYS = 1 << 14
 def test_the_keys_of_a_full_map_fit(fd: int) -> None:
     ledger = Ledger(fd, "a")
     keys = np.arange(MOST_KEYS, dtype=np.uint64)[np.newaxis]
-    Increments(ledger, 1, MOST_KEYS).since(keys, keys[0] + np.uint64(1))
+    MapDeltas(ledger, 1, MOST_KEYS).since(keys, keys[0] + np.uint64(1))
     ledger.commit()
-    again, by = Increments(Ledger(fd, "a"), 1, MOST_KEYS).since(keys, keys[0] + np.uint64(2))
+    again, by = MapDeltas(Ledger(fd, "a"), 1, MOST_KEYS).since(keys, keys[0] + np.uint64(2))
     assert again.tolist() == list(range(MOST_KEYS))
     assert set(by.tolist()) == {1}

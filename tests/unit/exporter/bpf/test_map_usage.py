@@ -48,13 +48,13 @@ class Kernel:
 @pytest.mark.parametrize("kind", [HASH, PERCPU_HASH])
 @pytest.mark.parametrize("entries", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 17])
 def test_every_entry_is_counted_once(monkeypatch: pytest.MonkeyPatch, kind: int, entries: int) -> None:
-    monkeypatch.setattr(hashes.linux, "bpf", Kernel(kind, entries).bpf)
+    monkeypatch.setattr(hashes.syscalls, "bpf", Kernel(kind, entries).bpf)
     assert HashMap("ended", 9, 3).usage() == HashUsage("ended", entries, 65_536)
 
 
 def test_a_map_is_not_counted_at_every_scrape(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel, now = Kernel(HASH, 101), [0.0]
-    monkeypatch.setattr(hashes.linux, "bpf", kernel.bpf)
+    monkeypatch.setattr(hashes.syscalls, "bpf", kernel.bpf)
     its = HashMap("ended", 9, 3, lambda: now[0])
     assert its.usage().entries == 101
     kernel.entries, now[0] = 103, COUNT_SECONDS - 0.5
@@ -66,13 +66,13 @@ def test_a_map_is_not_counted_at_every_scrape(monkeypatch: pytest.MonkeyPatch) -
 
 def test_another_error_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = Kernel(HASH, 1)
-    monkeypatch.setattr(hashes.linux, "bpf", kernel.bpf)
+    monkeypatch.setattr(hashes.syscalls, "bpf", kernel.bpf)
     its = HashMap("ended", 9, 3)
 
     def refuse(*_: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(hashes.linux, "bpf", refuse)
+    monkeypatch.setattr(hashes.syscalls, "bpf", refuse)
     with pytest.raises(OSError, match="space"):
         its.usage()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from probed.exporter.bpf.program_stats import Program, ProgramInfo, families, told
+from probed.exporter.bpf.program_stats import ProgramInfo, ProgramStats, families, read_all
 from probed.exporter.exposition.family import Family
 from probed.ipc.manifest import Place
 
@@ -48,8 +48,8 @@ def info(tmp_path: Path) -> Iterator[tuple[ProgramInfo, Write]]:
     os.close(fd)
 
 
-def program(runs: int, ns: int = 0, misses: int = 0, name: str = "on_exec", number: int = 22869) -> Program:
-    return Program(name, "sched_process_exec", number, "59f4a931744dcdc6", runs, ns, misses)
+def program(runs: int, ns: int = 0, misses: int = 0, name: str = "on_exec", number: int = 22869) -> ProgramStats:
+    return ProgramStats(name, "sched_process_exec", number, "59f4a931744dcdc6", runs, ns, misses)
 
 
 def series(of: list[Family], name: str) -> dict[tuple[str, ...], float]:
@@ -90,7 +90,7 @@ def test_a_descriptor_that_is_closed_tells_nothing() -> None:
     null = os.open("/dev/null", os.O_RDONLY)
     fd = os.open(f"/proc/self/fdinfo/{null}", os.O_RDONLY)
     os.close(null)
-    assert told([ProgramInfo(fd, "on_exec", EXEC)]) == []
+    assert read_all([ProgramInfo(fd, "on_exec", EXEC)]) == []
     os.close(fd)
 
 

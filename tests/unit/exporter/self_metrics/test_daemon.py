@@ -21,7 +21,7 @@ from probed.exporter.exposition.family import Family
 from probed.exporter.exposition.renderer import Page
 from probed.exporter.self_metrics.daemon import Build, families
 from probed.exporter.self_metrics.process import Process
-from probed.exporter.self_metrics.stats import LOSS_REASONS, ProbeNumbers, WorkNumbers
+from probed.exporter.self_metrics.stats import LOSS_REASONS, ProbeStats, WorkStats
 from probed.exporter.series.table import SeriesUsage
 from probed.ipc.manifest import ProbeStatus, Status
 
@@ -35,7 +35,7 @@ STATUS = Status(
     reload_success_time=1_700_000_000.25,
     exporter_restarts=2,
 )
-NUMBERS = ProbeNumbers(
+NUMBERS = ProbeStats(
     "process",
     emitted=110,
     delivered=100,
@@ -68,7 +68,7 @@ def _series(of: list[Family], name: str) -> dict[tuple[str, ...], float]:
 
 
 def _all() -> list[Family]:
-    return families(BUILD, STATUS, [NUMBERS], WorkNumbers(7, 0.25, 5, 0.125), 12 << 20)
+    return families(BUILD, STATUS, [NUMBERS], WorkStats(7, 0.25, 5, 0.125), 12 << 20)
 
 
 def test_every_reason_of_every_probe_is_there_from_the_start() -> None:
@@ -146,13 +146,13 @@ def test_versions_are_labels_of_build_info() -> None:
 
 
 def test_before_the_supervisor_spoke_the_same_families_are_there() -> None:
-    early = families(BUILD, None, [], WorkNumbers(), 0)
+    early = families(BUILD, None, [], WorkStats(), 0)
     assert [f.name for f in early] == [f.name for f in _all()]
     assert _series(early, "probed_config_last_reload_successful") == {(): 0}
 
 
 def test_numbers_of_a_removed_probe_are_left_out() -> None:
-    assert _series(families(BUILD, replace(STATUS, probes=()), [NUMBERS], WorkNumbers(), 0), "probed_ring_bytes") == {}
+    assert _series(families(BUILD, replace(STATUS, probes=()), [NUMBERS], WorkStats(), 0), "probed_ring_bytes") == {}
 
 
 def test_the_process_families_are_those_of_prometheus_client() -> None:

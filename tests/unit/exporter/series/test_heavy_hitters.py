@@ -9,12 +9,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed.exporter.series.heavy_hitters import Waiting
+from probed.exporter.series.heavy_hitters import HeavyHitters
 
 LIMIT = 8
 
 
-def come(waiting: Waiting, names: list[int]) -> None:
+def come(waiting: HeavyHitters, names: list[int]) -> None:
     places = [waiting.place((str(name),)) for name in names]
     waiting.add(np.bincount(np.array(places, np.intp)))
     kept = waiting.cut()
@@ -22,13 +22,13 @@ def come(waiting: Waiting, names: list[int]) -> None:
         waiting.keep(kept)
 
 
-def counts(waiting: Waiting) -> dict[tuple[str, ...], int]:
+def counts(waiting: HeavyHitters) -> dict[tuple[str, ...], int]:
     return dict(zip(waiting.labels, waiting.counts.tolist(), strict=True))
 
 
 @given(st.lists(st.lists(st.integers(0, 3) | st.integers(0, 60), min_size=1, max_size=30)))
 def test_a_count_is_never_too_high_and_too_low_by_a_share_of_all_at_most(batches: list[list[int]]) -> None:
-    waiting = Waiting(LIMIT)
+    waiting = HeavyHitters(LIMIT)
     exact: Counter[int] = Counter()
     for batch in batches:
         come(waiting, batch)
@@ -40,7 +40,7 @@ def test_a_count_is_never_too_high_and_too_low_by_a_share_of_all_at_most(batches
 
 
 def test_a_heavy_one_outlives_any_number_of_names_that_come_once() -> None:
-    waiting = Waiting(LIMIT)
+    waiting = HeavyHitters(LIMIT)
     for batch in range(100):
         come(waiting, [*range(1000 * batch, 1000 * batch + 97), -1, -1, -1])
     guaranteed = counts(waiting)
@@ -49,7 +49,7 @@ def test_a_heavy_one_outlives_any_number_of_names_that_come_once() -> None:
 
 
 def test_places_move_up_when_others_leave() -> None:
-    waiting = Waiting(LIMIT)
+    waiting = HeavyHitters(LIMIT)
     come(waiting, [5, 6, 6, 7])
     assert waiting.keep(np.array([False, True, True])).tolist() == [-1, 0, 1]
     assert counts(waiting) == {("6",): 2, ("7",): 1}
@@ -57,7 +57,7 @@ def test_places_move_up_when_others_leave() -> None:
 
 
 def test_a_new_window_begins_at_zero() -> None:
-    waiting = Waiting(LIMIT)
+    waiting = HeavyHitters(LIMIT)
     come(waiting, [5, 6, 6])
     waiting.begin()
     assert counts(waiting) == {("5",): 0, ("6",): 0}

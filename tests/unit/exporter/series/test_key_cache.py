@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probed.exporter.arrays.dtypes import dtype, key_words
-from probed.exporter.series.key_cache import Grouping
+from probed.exporter.series.key_cache import KeyCache
 from probed.ipc.manifest import Field, Record
 
 
@@ -35,7 +35,7 @@ batches = st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=50), max_si
 @given(batches)
 def test_different_keys_never_share_a_cell(data: list[list[int]]) -> None:
     cells = Cells()
-    grouping = Grouping(2, cells, 1000)
+    grouping = KeyCache(2, cells, 1000)
     for batch in data:
         assert grouping.cells(keys(batch)).tolist() == [cells.of[key] for key in batch]
     assert sorted(cells.asked) == sorted(cells.of)
@@ -44,14 +44,14 @@ def test_different_keys_never_share_a_cell(data: list[list[int]]) -> None:
 @given(batches, st.integers(1, 10))
 def test_remembering_fewer_keys_than_there_are_changes_nothing(data: list[list[int]], most: int) -> None:
     cells = Cells()
-    grouping = Grouping(2, cells, most)
+    grouping = KeyCache(2, cells, most)
     for batch in data:
         assert grouping.cells(keys(batch)).tolist() == [cells.of[key] for key in batch]
 
 
 def test_keys_follow_cells_that_move() -> None:
     cells = Cells()
-    grouping = Grouping(2, cells, 10)
+    grouping = KeyCache(2, cells, 10)
     grouping.cells(keys([5, 6, 7]))
     grouping.move(np.array([2, -1, 0, -1]))
     cells.of = {6: 9}
@@ -64,7 +64,7 @@ def test_keys_follow_cells_that_move() -> None:
 
 def test_a_forgotten_key_is_asked_for_again() -> None:
     cells = Cells()
-    grouping = Grouping(2, cells, 10)
+    grouping = KeyCache(2, cells, 10)
     grouping.cells(keys([5, 5, 6]))
     grouping.forget()
     grouping.cells(keys([6]))
