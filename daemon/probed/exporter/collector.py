@@ -16,12 +16,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 from probed.exporter.bpf.reading_schedule import ReadingSchedule
 from probed.exporter.cgroup.attribution import Attribution, attribute
 from probed.exporter.cgroup.tree import CgroupTree
 from probed.exporter.decoders import Context
+from probed.exporter.decoders.lookup import Lookups
 from probed.exporter.exposition.family import Family
 from probed.exporter.probe import RunningProbe
 from probed.exporter.self_metrics import daemon, probes
@@ -57,7 +57,8 @@ class Collector:
         self._supervisor_statm = supervisor_statm
         self._lock = threading.Lock()
         self._cgroups = CgroupTree()
-        self._context = Context(self._attribution, Path("/"), self._cgroups.live_ids, self._cgroups.removed)
+        self._lookups = Lookups(clock=clock)
+        self._context = Context(self._attribution, self._lookups, self._cgroups.live_ids, self._cgroups.removed)
         self._schedule = ReadingSchedule()
         self._probes: dict[str, RunningProbe] = {}
         self._numbers: dict[str, ProbeStats] = {}
@@ -162,7 +163,7 @@ class Collector:
         announcing = self._probes.get(ANNOUNCES_CGROUPS)
         if announcing is not None:
             announcing.drain(announcing.waiting())
-        if self._cgroups.found_missed():
+        if any([self._cgroups.found_missed(), self._lookups.found_missed()]):
             for probe in self._probes.values():
                 probe.forget_keys()
 
