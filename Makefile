@@ -86,9 +86,10 @@ fuzz: $(VENV)/test
 soak: $(VENV)/test
 	PYTHONPATH=tests:daemon nice $(VENV)/bin/python -m soak $(ARGS)
 
-# The JSON schemas for editors, from the same definitions that the daemon reads YAML with.
+# The JSON schemas for editors and the documents' tables of decoders, from the definitions that the daemon reads YAML with.
 schema: $(VENV)/run
 	$(VENV)/bin/python -m probed.commands.json_schemas config/schema
+	$(VENV)/bin/python -m probed.commands.decoder_docs probes/README.md packaging/man/probed-probe.5
 
 # build/probed_VERSION_all.deb, from a copy of the tree and with nothing but Debian's own tools.
 deb: $(DEB)

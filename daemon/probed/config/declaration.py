@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from probed.config import base_units as units
+from probed.config.decoders import DecoderName
 from probed.config.fold_rules import FoldRules
 from probed.config.scalars import (
     NOT_EMPTY_LIST,
@@ -35,25 +36,6 @@ from probed.errors import DeclarationError, Problem
 from probed.ipc.manifest import MetricType
 from probed.schema import strict_yaml as yamltext
 from probed.schema.structure import Fault, Given, Key, Source, attempt
-
-Decoder = Literal[
-    "comm",
-    "string",
-    "map",
-    "errno",
-    "syscall",
-    "signal",
-    "integer",
-    "hex",
-    "enum",
-    "cgroup_unit",
-    "pod_uid",
-    "uid",
-    "ip",
-    "block_device",
-    "network_interface",
-    "kernel_symbol",
-]
 
 SUFFIXES_OF_OTHER_TYPES = ("_total", "_count", "_sum", "_bucket")
 """Ends of sample names of counters and histograms. Source: OpenMetrics 1.0, and promtool's `check metrics`."""
@@ -84,7 +66,7 @@ class Label:
     at: Given[Key]
     field: Annotated[CName, "The field of 'struct event', or of the maps' key ('key' where that is a scalar)."]
     decoder: Annotated[
-        Decoder,
+        DecoderName,
         "What makes the text; comm, string and map want a char[N], ip a u32 or a char[16], the others an integer.",
     ]
     table: Annotated[

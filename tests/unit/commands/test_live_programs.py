@@ -14,13 +14,13 @@ from probed.commands import live_programs as live
 from probed.commands.live_programs import Code
 from probed.config.listen_address import Address
 from probed.errors import HostError
-from probed.exporter.bpf.program_stats import Program, families
+from probed.exporter.bpf.program_stats import ProgramStats, families
 from probed.exporter.exposition.renderer import Page
 
 ADDRESS = Address("127.0.0.1", 9788)
-EXEC = Program("on_exec", "sched_process_exec", 67, "59f4a931744dcdc6", 0, 0, 0)
-EXECS = Program("probed_sched_process_exec", "sched_process_exec", 71, "59f4a931744dcdc6", 1_009, 2_018_000, 0)
-RETURNS = Program("probed_sys_exit", "sys_exit", 73, "a0f4a931744dcdc6", 0, 0, 0)
+EXEC = ProgramStats("on_exec", "sched_process_exec", 67, "59f4a931744dcdc6", 0, 0, 0)
+EXECS = ProgramStats("probed_sched_process_exec", "sched_process_exec", 71, "59f4a931744dcdc6", 1_009, 2_018_000, 0)
+RETURNS = ProgramStats("probed_sys_exit", "sys_exit", 73, "a0f4a931744dcdc6", 0, 0, 0)
 CODE = Code("tracing", 211, 1_307)
 
 
