@@ -24,7 +24,7 @@ RETURNS = ProgramStats("probed_sys_exit", "sys_exit", 73, "a0f4a931744dcdc6", 0,
 CODE = Code("tracing", 211, 1_307)
 
 
-def page(*hooks: Program) -> str:
+def page(*hooks: ProgramStats) -> str:
     """Return a page as the exporter renders it, with one probe's program and hooks."""
     return Page().render(families([("process", EXEC)], hooks)).decode()
 
