@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All probes that are up, and the state of the daemon: what a scrape is made of.
+"""The collector: all running probes and the state of the daemon, from which a scrape is made.
 
-The drain loop (`loop`) and the HTTP threads call it; one lock keeps them apart.
+`drain_loop` and the HTTP threads call it; one lock keeps them apart.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from probed.log_limiter import Seldom
 LOG = logging.getLogger("exporter")
 
 ANNOUNCES_CGROUPS = "cgroups"
-"""The probe whose events tell which path a cgroup id belongs to."""
+"""The probe with announcements of control groups: the path of each cgroup id."""
 
 KERNEL = Attribution("kernel", "")
 UNKNOWN = Attribution("unknown", "")
 
 
 class Collector:
-    """The running probes by name, and the last `Status` from the supervisor (None until it has one)."""
+    """The running probes by name, and the supervisor's last `Status` (None before the first)."""
 
     def __init__(
         self,
@@ -72,10 +72,10 @@ class Collector:
         self.status: Status | None = None
 
     def add(self, loaded: LoadedProbe, fds: Mapping[str, int]) -> int | None:
-        """Run a probe, instead of an older one of its name; return its ring's fd, if it has one.
+        """Run a probe, instead of an older one of this name; return the fd of the ring, None without one.
 
-        `fds` are by the names of `LoadedProbe.fd_names`. Where some are missing, for this process may open no more
-        files, or where it cannot map them, the probe is left out: every scrape counts as one that failed to collect it.
+        `fds` are by the names of `LoadedProbe.fd_names`. Where some are missing, since the process may open no more
+        files, or cannot be mapped, the probe is left out, and every scrape counts as a failed collection.
         """
         try:
             probe = self._running(loaded, fds)
@@ -86,7 +86,7 @@ class Collector:
         with self._lock:
             self._probes[loaded.name] = probe
             if loaded.name == ANNOUNCES_CGROUPS:
-                self._cgroups.walk()  # what was made before the announcements began
+                self._cgroups.walk()  # control groups made before the announcements began
         return probe.ring_fd
 
     def _running(self, loaded: LoadedProbe, fds: Mapping[str, int]) -> RunningProbe:
@@ -106,7 +106,7 @@ class Collector:
         LOG.error(text, name, error, extra={"PROBE": name})
 
     def remove(self, name: str) -> None:
-        """Drop a probe and its series; nothing happens when there is none."""
+        """Drop a probe and its series, if there is one of this name."""
         with self._lock:
             self._left_out.discard(name)
             probe = self._probes.pop(name, None)
@@ -116,19 +116,19 @@ class Collector:
                 probe.close()
         if probe is not None:
             del probe
-            gc.collect()  # its tables are in cycles, which keep its ring and its counters mapped
+            gc.collect()  # reference cycles keep ring and counters mapped
 
     def drain(self) -> None:
-        """Count the events that wait in every ring; read the maps too when many control groups were announced."""
+        """Count the waiting events of every ring; read the maps too when many control groups were announced."""
         with self._lock:
             self._drain()
             if self._schedule.is_due_at_once(self._cgroups.announced, self._cgroup_rooms()):
                 self._read_maps()
 
     def keep_up(self) -> None:
-        """Read the maps if no scrape did so for a while and there is reason; called with each heartbeat.
+        """Read the maps if due without scrapes; called with each heartbeat.
 
-        Announcements that wait are such a reason: they are drained to be counted.
+        Waiting announcements are drained first, to be counted.
         """
         with self._lock:
             announcing = self._probes.get(ANNOUNCES_CGROUPS)
@@ -142,7 +142,7 @@ class Collector:
         return [room for probe in self._probes.values() if (room := probe.cgroup_room) is not None]
 
     def _drain(self) -> dict[str, int]:
-        """Drain every ring; return by probe how many bytes waited there.
+        """Drain every ring; return the bytes that waited, by probe.
 
         A cgroup is announced before an event can have its id. So the announcements are taken after the ends of the
         other rings were read, and before their events.
@@ -168,10 +168,10 @@ class Collector:
                 probe.forget_keys()
 
     def _read_maps(self) -> set[str]:
-        """Read and count the maps of all probes; return the names of those where that failed.
+        """Read and count the maps of all probes; return the names of failed probes.
 
-        A cgroup is announced before an entry can have its id. So the announcements are taken between the reading and
-        the counting.
+        A cgroup is announced before an entry can have its id. So the announcements are taken between reading and
+        counting.
         """
         failed = {name for name, probe in self._probes.items() if not self._attempt(probe, probe.read_maps)}
         self._hear_announcements()
@@ -181,7 +181,7 @@ class Collector:
         return failed
 
     def scrape(self, scraper: Connection | None = None) -> list[Family]:
-        """Return every family of this moment, the probes' first.
+        """Return every present family, those of the probes first.
 
         `scraper` is the connection of a scraper, None for another client.
         """
@@ -207,14 +207,14 @@ class Collector:
         return families
 
     def _attribution(self, cgroup: int) -> Attribution:
-        """Return whose a cgroup id is; called by decoders, under the lock."""
+        """Return the owner of a cgroup id; called by decoders, under the lock."""
         if cgroup == 0:
             return KERNEL
         path = self._cgroups.path(cgroup)
         return attribute(path) if path is not None else UNKNOWN
 
     def _collect(self, probe: RunningProbe, fill: int, scrape: Scrape) -> list[Family]:
-        """Take one probe's families and sums; where that fails, it costs only this probe's families."""
+        """Return one probe's families and note its sums; a failure costs only this probe's families."""
         families: list[Family] = []
 
         def take() -> None:
@@ -226,7 +226,7 @@ class Collector:
         return families
 
     def _attempt(self, probe: RunningProbe, step: Callable[[], None]) -> bool:
-        """Take a step of one probe's collection; say whether it succeeded. A failure is counted and logged."""
+        """Take a step of one probe's collection; return whether it succeeded. A failure is counted and logged."""
         name = probe.loaded.name
         try:
             step()
@@ -237,7 +237,7 @@ class Collector:
         return True
 
     def _warn_unaccounted(self, numbers: ProbeStats) -> None:
-        """Log once that the books of a probe do not close; the metric has the number."""
+        """Log once that a probe has unaccounted events; the metric has the number."""
         if numbers.unaccounted and numbers.name not in self._warned:
             self._warned.add(numbers.name)
             LOG.error(
@@ -252,11 +252,11 @@ class Collector:
         return list(self._numbers.values())
 
     def loss_summary(self) -> list[ProbeStats]:
-        """Return what each probe has lost and its series, as of the last drain; nothing of one that cannot be asked."""
+        """Return losses and series of each probe as of the last drain, without probes that cannot be read."""
         numbers = []
         with self._lock:
             for probe in self._probes.values():
-                with suppress(OSError):  # the next scrape fails with it, and says so
+                with suppress(OSError):  # the next scrape fails too, and logs the error
                     numbers.append(probe.loss_summary())
         return numbers
 

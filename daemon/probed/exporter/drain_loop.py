@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The exporter's one clocked loop: waits for fill marks and for the supervisor, and drains.
 
-`serving` runs it on the main thread. Scrapes drain by themselves, and the programs wake it before a ring is a quarter
-full, so nothing is drained by the clock: who waits in a ring is safe there, announced control groups too. An idle loop
-turns once in a pulse.
+`main` runs the loop on the main thread. Scrapes drain on their own, and programs wake the loop before a ring is a
+quarter full, so no drain is clocked: events and announced control groups are safe in a ring. An idle loop turns once a
+heartbeat.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from probed.schema import structure
 LOG = logging.getLogger("exporter")
 
 MOVES_WITHIN = 2.0
-"""A loop that does not answer for so long is stuck: the largest batch takes some milliseconds."""
+"""A loop without a turn for so long is stuck: the largest batch takes some milliseconds."""
 
 
 class Loop:
-    """Owns the epoll set: the supervisor's channel, one ring for each probe that has one, and an eventfd."""
+    """Owns the epoll set: the supervisor's channel, the rings of the probes, and an eventfd."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Loop:
         heartbeat: Heartbeat,
         others: Mapping[str, Callable[[Message], None]] = MappingProxyType({}),
     ) -> None:
-        """Obey the supervisor's orders; `others` are those that do not concern the collector, by kind."""
+        """Wait for the supervisor's messages; `others` handle, by kind, messages without effect on the collector."""
         self._others = others
         self._heartbeat = heartbeat
         self._channel = channel
@@ -53,12 +53,12 @@ class Loop:
         self._epoll.register(self._poke, select.EPOLLIN)
 
     def prepare(self) -> None:
-        """Take what the supervisor knows already, until it says that pages may be served. Raises Closed."""
+        """Receive the probes and states so far, until the supervisor's message ``serve``. Raises Closed."""
         while not self._may_serve:
             self._receive()
 
     def run(self) -> None:
-        """Turn until the supervisor says stop, then drain once more. Raises Closed when the supervisor has gone."""
+        """Turn until the supervisor's message ``stop``, then drain once more. Raises Closed without a supervisor."""
         while not self._stopping:
             ready = {fd for fd, _ in self._epoll.poll(self._heartbeat.due_in())}
             if self._channel.fileno() in ready:
@@ -76,7 +76,7 @@ class Loop:
         self._collector.drain()
 
     def is_alive(self) -> bool:
-        """Say whether the loop turns, by making it turn; called by the HTTP threads."""
+        """Wake the loop and say whether it turns in time; called by the HTTP threads."""
         with self._turned:
             before = self._turns
             os.eventfd_write(self._poke, 1)
@@ -86,7 +86,7 @@ class Loop:
         try:
             message = self._channel.receive()
         except Starved as starved:
-            message = starved.message  # only a probe comes with descriptors, and misses them
+            message = starved.message  # only a probe comes with descriptors; `Collector.add` notes missing ones
         self._dispatch(message)
 
     def _dispatch(self, message: Message) -> None:
@@ -107,7 +107,7 @@ class Loop:
         self._forget_ring(loaded.name)
         ring = self._collector.add(loaded, dict(zip(loaded.fd_names, message.fds, strict=False)))
         if ring is not None:
-            # Edge-triggered: woken by a program's wake-up at the fill mark, not by every event that waits.
+            # Edge-triggered: a program's wake-up at the fill mark wakes the loop, waiting events do not.
             self._epoll.register(ring, select.EPOLLIN | select.EPOLLET)
             self._rings[loaded.name] = ring
 
@@ -117,7 +117,7 @@ class Loop:
         self._collector.remove(name)
 
     def _forget_ring(self, name: str) -> None:
-        """Take a ring out of the epoll set: its closing does not, for the supervisor has it open too."""
+        """Take a ring out of the epoll set: the supervisor has the ring open too, so closing is not enough."""
         ring = self._rings.pop(name, None)
         if ring is not None:
             self._epoll.unregister(ring)

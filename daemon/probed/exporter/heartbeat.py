@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exporter's sign of life: sent to the supervisor now and then, while the drain loop and the HTTP server move.
+"""The exporter's heartbeat: a message to the supervisor at intervals, while drain loop and HTTP server respond.
 
-`loop` asks when it is due and calls `beat`. That the loop moves, it shows by calling. The HTTP server is
-poked at one beat and looked at with the next: the drain loop waits for nobody.
+`drain_loop` calls `send` when a heartbeat is due, which shows that the loop turns. Each heartbeat pings the HTTP
+server, and the next one looks for the response: the drain loop never waits.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ LOSS_PERIOD = 60.0
 
 
 class Serving(Protocol):
-    """The HTTP server, as far as its movement goes."""
+    """The HTTP server as the heartbeat sees it."""
 
     def ping(self) -> None:
-        """Make it turn once."""
+        """Make the server's loop turn once."""
 
     def responded(self) -> bool:
-        """Say whether it has turned since it was poked."""
+        """Say whether the loop has turned since the last ping."""
 
 
 class Heartbeat:
-    """Beats every so many seconds."""
+    """Sends a heartbeat every `seconds`."""
 
     def __init__(
         self,
@@ -57,15 +57,15 @@ class Heartbeat:
         server.ping()
 
     def due_in(self) -> float:
-        """Return how many seconds the next beat is away, 0 when it is due."""
+        """Return the seconds until the next heartbeat, 0 when one is due."""
         return max(0.0, self._next - self._clock())
 
     def send_now(self) -> None:
-        """Make the next beat due now."""
+        """Make the next heartbeat due now."""
         self._next = self._clock()
 
     def send(self) -> None:
-        """Send a sign of life with the sums of this moment, unless the HTTP server has stood still since the last."""
+        """Send a heartbeat with the present sums, unless the HTTP server has not responded since the last one."""
         if not self._server.responded():
             self._next = self._clock() + min(self._seconds, LOOK_AGAIN)
             return
@@ -79,14 +79,14 @@ class Heartbeat:
 
 
 class Losses:
-    """Says in the log when events were lost: once a minute at most for a probe, and then how many since."""
+    """Logs lost events: at most once a minute for each probe, with the number since the last line."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._said: dict[str, tuple[float, Mapping[str, int]]] = {}
 
     def tell(self, numbers: Sequence[ProbeStats]) -> None:
-        """Compare with what was said before; a probe that is seen for the first time, or anew, starts from 0."""
+        """Log the losses since the last line of each probe; a new or reloaded probe starts from 0."""
         now = self._clock()
         for each in numbers:
             at, before = self._said.get(each.name, (-LOSS_PERIOD, {}))

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the exporter is made of, and its way from the first message to the last.
+"""The exporter's parts, and its course from the first message to the last.
 
-`__main__` imports it and calls `main`.
+`__main__` imports this module and calls `main`.
 
-The first message is ``start`` (a Start; fds: the supervisor's statm, the WebSettings if there are any, then the
-listening sockets). Then come ``probe`` (a LoadedProbe, with its ring, stats and maps), ``remove`` (a name), ``status``
-(a Status), ``serve`` once all that is known so far has been told, ``web`` (newer WebSettings), ``reloaded`` (what was
-wrong), ``stop``. It says ``pulse`` (a Pulse) now and then while it moves, ``failed`` (text) when it cannot serve,
-``reload`` when it was asked for that, and ``stopped`` (text) after the last drain.
+The supervisor's first message is ``start`` (a Start; fds: the supervisor's statm, the WebSettings if any, then the
+listening sockets). Then come ``probe`` (a LoadedProbe with ring, stats and maps), ``remove`` (a name), ``status`` (a
+Status), ``serve`` after all probes and states so far, ``web`` (newer WebSettings), ``reloaded`` (the reload's error),
+``stop``. The exporter sends ``pulse`` (a Pulse) with each heartbeat, ``failed`` (text) when it cannot serve, ``reload``
+when a client asked for one, and ``stopped`` (text) after the last drain.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ from probed.webconfig.settings import WebSettings
 LOG = logging.getLogger("exporter")
 
 MACHINES = ("x86_64",)
-"""Where loads are ordered, as `ring` needs it."""
+"""Machines with ordered loads, as `ringbuf` needs."""
 
 
 class Exporter:
-    """What the process is made of, wired together; `serve` runs it to its end."""
+    """The parts of the process, wired together; `serve` runs them to the end."""
 
     def __init__(
         self, channel: Channel, start: Start, statm: int, web: int | None, listeners: list[socket.socket]
@@ -68,7 +68,7 @@ class Exporter:
         self._loop = Loop(channel, self._collector, heartbeat, {"web": self._reconfigure, "reloaded": self._reloaded})
 
     def serve(self) -> str:
-        """Serve until the supervisor says stop; return the sums of the last drain as text."""
+        """Serve until the supervisor's message ``stop``; return the sums of the last drain as text."""
         self._loop.prepare()
         self._server.start()
         self._loop.run()
@@ -90,7 +90,7 @@ class Exporter:
         return [*self._collector.scrape(scraper), *self._server.families()]
 
     def readiness(self) -> str:
-        """Return why a scrape would not tell the truth yet, "" when it does."""
+        """Return why a scrape would be incomplete, "" when ready."""
         if not self._loop.is_alive():
             return "the drain loop does not move"
         status = self._collector.status
@@ -101,7 +101,7 @@ class Exporter:
         return ""
 
     def landing(self) -> Landing:
-        """Return what the landing page tells."""
+        """Return the content of the landing page."""
         status = self._collector.status
         return Landing(
             version=__version__,
@@ -112,7 +112,7 @@ class Exporter:
 
 
 def _web_settings(fd: int) -> WebSettings:
-    """Read what the loader wrote, from its beginning: whoever has a copy of the descriptor shares the place in it."""
+    """Read the loader's settings by pread: all copies of the descriptor share one file position."""
     try:
         data = os.pread(fd, os.fstat(fd).st_size, 0)
     finally:
@@ -143,7 +143,7 @@ def _give_up_privilege(start: Start) -> None:
 
 def main(fd: int) -> int:
     """Serve the supervisor behind `fd`; return the exit status."""
-    # Both reach every process of a terminal or of a systemd unit: the supervisor says when the last drain is.
+    # Both signals reach every process of a terminal or of a systemd unit: the supervisor decides on the last drain.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     channel = Channel(socket.socket(fileno=fd))

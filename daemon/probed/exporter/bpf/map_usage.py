@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How full the probes' hash maps are, those too that no metric reads: what programs note for a while.
+"""How full the probes' hash maps are, including maps that no metric reads, such as notes of programs in flight.
 
-`probe` has one `HashMap` for each of these, and asks at the scrape; `itself` makes the families. Only keys are counted:
-what is in them is nobody's business here.
+`probe` has one `HashMap` for each map without a metric, and counts the keys at the scrape. Values are never read.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ COUNT_SECONDS = 10.0
 """A map is counted no more often than this: one with 65,536 entries takes 9 ms, one with 300 of them 0.2 ms."""
 
 CHUNK = 4096
-"""Entries taken at once; a bucket with more of them could not be passed (ENOSPC)."""
+"""Entries read at once; the kernel fails with ENOSPC at a bucket with more."""
 
 PERCPU = (5, 10)
 """BPF_MAP_TYPE_PERCPU_HASH and BPF_MAP_TYPE_LRU_PERCPU_HASH of Linux include/uapi/linux/bpf.h."""
@@ -35,7 +34,7 @@ _BATCH = struct.Struct("=QQQQIIQQ")  # in_batch, out_batch, keys, values, count,
 
 @dataclass(frozen=True, slots=True)
 class HashUsage:
-    """How many entries a hash map has, and may have."""
+    """The number of entries of a hash map, and the most that fit."""
 
     name: str
     entries: int
@@ -43,7 +42,7 @@ class HashUsage:
 
 
 class HashMap:
-    """One hash map, whatever its values are. Raises OSError."""
+    """One hash map with values of any type. Raises OSError."""
 
     def __init__(self, name: str, fd: int, cpus: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._name = name
@@ -56,14 +55,14 @@ class HashMap:
         self._due = clock()
 
     def usage(self) -> HashUsage:
-        """Return how full it is, or was at most `COUNT_SECONDS` ago. Raises OSError."""
+        """Return the usage of now or of at most `COUNT_SECONDS` ago. Raises OSError."""
         if self._clock() >= self._due:
             self._usage = HashUsage(self._name, self._count(), self._capacity)
             self._due = self._clock() + COUNT_SECONDS
         return self._usage
 
     def _count(self) -> int:
-        """Walk the map bucket by bucket: what stays meanwhile is counted once, what comes and goes perhaps."""
+        """Walk the map bucket by bucket: entries that stay meanwhile are counted once, others once or not at all."""
         keys, values = bytearray(CHUNK * self._key_size), bytearray(CHUNK * self._value_size)
         room = [ctypes.addressof((ctypes.c_char * len(each)).from_buffer(each)) for each in (keys, values)]
         token = ctypes.create_string_buffer(8)
@@ -95,7 +94,7 @@ def _info(fd: int) -> tuple[int, ...]:
 
 
 def families(usages: Sequence[tuple[str, HashUsage]]) -> list[Family]:
-    """Give the families of all hash maps, each with the name of its probe."""
+    """Return the families of all hash maps, each with the name of the probe."""
     labels = [(probe, usage.name) for probe, usage in usages]
 
     def by_map(name: str, text: str, values: list[int]) -> Family:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decoders: from the number or bytes of a field to label text, once for each new key and never for each event.
+"""Decoders: from the number or bytes of a field to label text, once for each new key.
 
 `probe` takes a decoder by the name in the declaration; the other modules of this folder have one decoder or two each.
 Every decoder takes any value, raises nothing, and returns text that prints, or None for a value dropped by a fold rule.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from probed.exporter.decoders.addresses import address
 from probed.exporter.decoders.block_devices import device_name, device_names
-from probed.exporter.decoders.cgroups import Whose, pod_uid, unit
+from probed.exporter.decoders.cgroups import AttributionOf, pod_uid, unit
 from probed.exporter.decoders.char_arrays import mapped, text
 from probed.exporter.decoders.errnos import errno_name
 from probed.exporter.decoders.fold import Decoder, folded
@@ -34,7 +34,7 @@ class Context:
     time), `removed_cgroups` the ids known to be removed. `lookups` has the host's other names.
     """
 
-    cgroups: Whose
+    cgroups: AttributionOf
     lookups: Lookups = field(default_factory=Lookups)
     live_cgroups: Callable[[], Set[int] | None] = lambda: None
     removed_cgroups: Callable[[], Set[int]] = frozenset

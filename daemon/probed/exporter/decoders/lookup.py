@@ -22,7 +22,7 @@ RETRY_SECONDS = 10.0
 """From the first failed look-up to the first retry; each further retry comes after twice the time."""
 
 LONGEST_RETRY_SECONDS = 600.0
-"""The longest time between two retries: a number that gets a name has it on the page within ten minutes."""
+"""The longest time between two retries: a new name is on the page within ten minutes."""
 
 
 class Lookup:
@@ -73,5 +73,5 @@ class Lookups:
         return self._lookups[names]
 
     def found_missed(self) -> bool:
-        """Say once whether a look-up that failed may succeed now: text that was made before is to be made anew."""
+        """Say once whether a failed look-up may succeed now; the caller then makes all text anew."""
         return any(lookup.found_missed() for lookup in self._lookups.values())

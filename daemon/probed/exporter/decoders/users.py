@@ -32,7 +32,7 @@ def user_name(names: Lookup) -> Callable[[int | bytes], str]:
 
 
 def _users(root: Path) -> Iterator[tuple[int, str]]:
-    """Yield uid and name of every line, the last line first: of two users with one uid, the first counts. passwd(5)."""
+    """Yield uid and name of each line, in reverse: of users with one uid, the first counts. Source: passwd(5)."""
     with (root / "etc/passwd").open("rb") as file:
         lines = file.readlines(1 << 24)
     for line in reversed(lines):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the keys of a batch to cells of a series table, without a Python step an event.
+"""From the keys of a batch to rows of a series table, without a Python step for each event.
 
-`series` owns one for each metric. It remembers the cell of each key that it has seen, so that label text is made once
-a key, and moves what it remembers when cells move. What a cell is, `budget` decides.
+Each metric's table owns one cache. The cache remembers the row of each key, so label text is made once a key, and
+follows rows that move. `budget` decides which row a label set has.
 """
 
 from __future__ import annotations
@@ -17,49 +17,49 @@ from probed.exporter.arrays.ndarray import NDArray
 
 
 class KeyCache:
-    """Cells for keys of `words` 64-bit words, at least one; `cells_of` finds those of keys that are not remembered.
+    """Rows by key of `words` 64-bit words, at least one; at most `most` keys."""
 
-    It is called with distinct keys, shape (words, n), and returns a cell, 0 or more, for each. `most` keys are
-    remembered; past them all are forgotten, and found again as they come.
-    """
+    def __init__(self, words: int, rows_of: Callable[[NDArray[Any]], Sequence[int]], most: int) -> None:
+        """Find rows of unknown keys with `rows_of`, and forget all keys past `most`.
 
-    def __init__(self, words: int, cells_of: Callable[[NDArray[Any]], Sequence[int]], most: int) -> None:
-        self._cells_of = cells_of
+        `rows_of` takes distinct keys, shape (words, n), and returns a row, 0 or more, for each.
+        """
+        self._rows_of = rows_of
         self._most = most
         self._index = KeyIndex(words)
-        self._cells = _none(self._index.room)
+        self._rows = _unknown(self._index.room)
 
     def forget(self) -> None:
         """Forget every key."""
         self._index.clear()
-        self._cells = _none(self._index.room)
+        self._rows = _unknown(self._index.room)
 
     def move(self, moves: NDArray[Any]) -> None:
-        """Follow cells that move: `moves` is the new cell by the old one, -1 for one that is gone, and ends in -1."""
-        self._cells = moves[self._cells]
+        """Follow rows that move: `moves` is the new row by the old row, as in `Reassignment`."""
+        self._rows = moves[self._rows]
 
-    def cells(self, keys: NDArray[Any]) -> NDArray[Any]:
-        """Return the cell of each key: `keys` shape (words, n), dtype uint64; result shape (n,), dtype intp."""
-        cells: NDArray[Any] = self._cells.take(self._index.find(keys), mode="wrap")
-        new = (cells < 0).nonzero()[0]
+    def rows(self, keys: NDArray[Any]) -> NDArray[Any]:
+        """Return the row of each key: `keys` shape (words, n), dtype uint64; result shape (n,), dtype intp."""
+        rows: NDArray[Any] = self._rows.take(self._index.find(keys), mode="wrap")
+        new = (rows < 0).nonzero()[0]
         if len(new):
             fresh, which = distinct(keys[:, new])
-            found = np.array(self._cells_of(fresh), np.intp)
+            found = np.array(self._rows_of(fresh), np.intp)
             self._remember(fresh, found)
-            cells[new] = found[which]
-        return cells
+            rows[new] = found[which]
+        return rows
 
-    def _remember(self, keys: NDArray[Any], cells: NDArray[Any]) -> None:
-        if len(self._index) + len(cells) > self._most:
+    def _remember(self, keys: NDArray[Any], rows: NDArray[Any]) -> None:
+        if len(self._index) + len(rows) > self._most:
             self.forget()
-        keys, cells = keys[:, : self._most], cells[: self._most]
+        keys, rows = keys[:, : self._most], rows[: self._most]
         self._index.add(keys)
-        if len(self._cells) <= self._index.room:
-            before, self._cells = self._cells, _none(self._index.room)
-            self._cells[: len(before)] = before
-        self._cells[self._index.find(keys)] = cells
+        if len(self._rows) <= self._index.room:
+            before, self._rows = self._rows, _unknown(self._index.room)
+            self._rows[: len(before)] = before
+        self._rows[self._index.find(keys)] = rows
 
 
-def _none(room: int) -> NDArray[Any]:
-    """Return so many cells that are not known. One more is no key's: number -1 wraps to it."""
+def _unknown(room: int) -> NDArray[Any]:
+    """Return rows of -1 for so many keys, and one more for the number -1, which wraps to the end."""
     return np.full(room + 1, -1, np.intp)

@@ -15,9 +15,9 @@ LIMIT = 8
 
 
 def come(waiting: HeavyHitters, names: list[int]) -> None:
-    places = [waiting.place((str(name),)) for name in names]
+    places = [waiting.row((str(name),)) for name in names]
     waiting.add(np.bincount(np.array(places, np.intp)))
-    kept = waiting.cut()
+    kept = waiting.evict()
     if kept is not None:
         waiting.keep(kept)
 
@@ -53,11 +53,11 @@ def test_places_move_up_when_others_leave() -> None:
     come(waiting, [5, 6, 6, 7])
     assert waiting.keep(np.array([False, True, True])).tolist() == [-1, 0, 1]
     assert counts(waiting) == {("6",): 2, ("7",): 1}
-    assert waiting.place(("7",)) == 1
+    assert waiting.row(("7",)) == 1
 
 
 def test_a_new_window_begins_at_zero() -> None:
     waiting = HeavyHitters(LIMIT)
     come(waiting, [5, 6, 6])
-    waiting.begin()
+    waiting.begin_window()
     assert counts(waiting) == {("5",): 0, ("6",): 0}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys find their cells, are asked for once, and follow cells that move."""
+"""Keys find their rows, are asked for once, and follow rows that move."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from probed.exporter.series.key_cache import KeyCache
 from probed.ipc.manifest import Field, Record
 
 
-class Cells:
-    """Gives every key a cell of its own, and notes which it was asked for."""
+class Rows:
+    """Gives every key a row of its own, and notes which it was asked for."""
 
     def __init__(self) -> None:
         self.of: dict[int, int] = {}
@@ -34,41 +34,41 @@ batches = st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=50), max_si
 
 @given(batches)
 def test_different_keys_never_share_a_cell(data: list[list[int]]) -> None:
-    cells = Cells()
-    grouping = KeyCache(2, cells, 1000)
+    rows = Rows()
+    cache = KeyCache(2, rows, 1000)
     for batch in data:
-        assert grouping.cells(keys(batch)).tolist() == [cells.of[key] for key in batch]
-    assert sorted(cells.asked) == sorted(cells.of)
+        assert cache.rows(keys(batch)).tolist() == [rows.of[key] for key in batch]
+    assert sorted(rows.asked) == sorted(rows.of)
 
 
 @given(batches, st.integers(1, 10))
 def test_remembering_fewer_keys_than_there_are_changes_nothing(data: list[list[int]], most: int) -> None:
-    cells = Cells()
-    grouping = KeyCache(2, cells, most)
+    rows = Rows()
+    cache = KeyCache(2, rows, most)
     for batch in data:
-        assert grouping.cells(keys(batch)).tolist() == [cells.of[key] for key in batch]
+        assert cache.rows(keys(batch)).tolist() == [rows.of[key] for key in batch]
 
 
 def test_keys_follow_cells_that_move() -> None:
-    cells = Cells()
-    grouping = KeyCache(2, cells, 10)
-    grouping.cells(keys([5, 6, 7]))
-    grouping.move(np.array([2, -1, 0, -1]))
-    cells.of = {6: 9}
-    cells.asked.clear()
-    assert grouping.cells(keys([5, 6, 7, 6])).tolist() == [2, 9, 0, 9]
-    assert cells.asked == [6]
-    assert grouping.cells(keys([6])).tolist() == [9]
-    assert cells.asked == [6]
+    rows = Rows()
+    cache = KeyCache(2, rows, 10)
+    cache.rows(keys([5, 6, 7]))
+    cache.move(np.array([2, -1, 0, -1]))
+    rows.of = {6: 9}
+    rows.asked.clear()
+    assert cache.rows(keys([5, 6, 7, 6])).tolist() == [2, 9, 0, 9]
+    assert rows.asked == [6]
+    assert cache.rows(keys([6])).tolist() == [9]
+    assert rows.asked == [6]
 
 
 def test_a_forgotten_key_is_asked_for_again() -> None:
-    cells = Cells()
-    grouping = KeyCache(2, cells, 10)
-    grouping.cells(keys([5, 5, 6]))
-    grouping.forget()
-    grouping.cells(keys([6]))
-    assert cells.asked == [5, 6, 6]
+    rows = Rows()
+    cache = KeyCache(2, rows, 10)
+    cache.rows(keys([5, 5, 6]))
+    cache.forget()
+    cache.rows(keys([6]))
+    assert rows.asked == [5, 6, 6]
 
 
 def test_char_arrays_of_odd_length_are_compared_whole() -> None:
