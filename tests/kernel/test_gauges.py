@@ -37,7 +37,7 @@ while True:
 
 
 class Family:
-    """A process in a control group, with children who are born there; it was born elsewhere itself."""
+    """A process in a control group with children born there; the process was born elsewhere."""
 
     def __init__(self, group: Path, children: int) -> None:
         def join() -> None:
@@ -62,7 +62,7 @@ class Family:
 
 @contextmanager
 def families(*children: int) -> Iterator[dict[str, Family]]:
-    """Have families in control groups of their own, which are removed on leaving; by the label `unit` of each."""
+    """Yield families in control groups of their own, by label `unit`; remove the control groups on leaving."""
     with Cgroups() as cgroups:
         units = [f"test-{secrets.token_hex(6)}.service" for _ in children]
         groups = [cgroups.make(f"system.slice/{unit}") for unit in units]
@@ -82,7 +82,7 @@ def residents(start: Start) -> Daemon:
 
 
 def rows(daemon: Daemon) -> dict[str, float]:
-    """Return the living tasks by unit, those at 0 too."""
+    """Return the living tasks by unit, including 0."""
     return {dict(labels)["unit"]: value for (name, labels), value in daemon.scrape().items() if name == TASKS}
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pages of a series table, played to scrapers, and increases computed from them as Prometheus computes them."""
+"""Pages of a series table, played to scrapers, and Prometheus's increases over the pages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.unit.series_tables import Clock, shown
 
 @dataclass
 class Scraper:
-    """A scraper of one counter: the pages it had, and the increase over all of them by series."""
+    """A scraper of one counter, with the increase over all its pages by series."""
 
     scrapers: Scrapers
     series: SeriesTable
@@ -25,7 +25,7 @@ class Scraper:
     """The increase of the sum since the page before."""
 
     def scrape(self) -> dict[str, int]:
-        """Take a page; a series that is new on it, or that fell, is treated as Prometheus's `increase` treats it."""
+        """Take a page; new and fallen series count as in Prometheus's `increase`."""
         page = shown(self.series.family(self.scrapers.scrape(self.connection)))
         self.last = 0
         for name in page.keys() & self.before.keys():

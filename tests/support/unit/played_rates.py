@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pages of a real series table over hours of a played clock, as histories of scrapers that promtool reads.
 
-`promtool` evaluates them; `test_played_rates` says what is expected. Two scrapers take the pages out of step, and a
-plain client takes one every second.
+`promtool` evaluates the histories; `test_played_rates` has the expectations. Two scrapers take pages out of step, and
+a plain client takes one every second.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Workload = Callable[[int], Mapping[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class Scraper:
-    """A scraper that comes every `interval` seconds, `offset` seconds out of step; keeps the pages that it had."""
+    """A scraper that comes every `interval` seconds, `offset` seconds out of step; keeps its pages."""
 
     interval: int
     offset: int
@@ -35,7 +35,7 @@ class Scraper:
     pages: list[dict[str, int]] = field(default_factory=list)
 
     def history(self, instance: str) -> Machine:
-        """Return its pages as promtool's input series; a series that left the page is stale."""
+        """Return the pages as promtool's input series; a series missing from a later page is stale."""
         machine = Machine(instance)
         for name in sorted(set().union(*self.pages)):
             values = [page.get(name) for page in self.pages]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rules of `exporter.series.budget` again, event by event and without numpy: the oracle of its tests."""
+"""The rules of `exporter.series.budget` again, event by event and without numpy: an oracle for tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Labels = tuple[str, ...]
 
 @dataclass
 class Row:
-    """One label set's row: its place in the table, what it observed, and how lively it is."""
+    """The row of one label set: its number in the table, its observations and its activity."""
 
     number: int
     seen: float

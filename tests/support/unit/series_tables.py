@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Series tables over events that are simply a name and a value, and a clock that is set by hand."""
+"""Series tables over events of a name and a value, and a clock set by hand."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Clock:
 
 
 def events(of: Iterable[bytes | str | tuple[bytes | str, int]]) -> np.ndarray:
-    """Return a batch: names, each with its value or 0."""
+    """Return a batch of names, each with a value or 0."""
     pairs = [each if isinstance(each, tuple) else (each, 0) for each in of]
     batch = np.zeros(len(pairs), dtype(EVENT))
     names = [name.encode() if isinstance(name, str) else name for name, _ in pairs]
@@ -66,17 +66,17 @@ def metric(kind: str = "counter", *, budget: int = 1000, idle: float = 3600.0, l
 
 
 def series_of_each(kind: str) -> int:
-    """Return how many series a label set is: of a histogram its buckets, +Inf, `_sum` and `_count`."""
+    """Return the number of series of a label set: of a histogram the buckets, +Inf, `_sum` and `_count`."""
     return len(BOUNDS) + 3 if kind == "histogram" else 1
 
 
 def table(of: Metric, clock: Clock | None = None, decode: Decode | None = None) -> SeriesTable:
-    """Return the metric's table; `decode` instead of the decoder of its label."""
+    """Return the metric's table; `decode` replaces the label's decoder."""
     return table_in(ledger(), of, clock, decode)
 
 
 def table_in(memory: Ledger, of: Metric, clock: Clock | None = None, decode: Decode | None = None) -> SeriesTable:
-    """Return the metric's table in a ledger that other tables may have had before."""
+    """Return the metric's table in a ledger, used or not."""
     columns: list[tuple[Field, Decode]] = [(FIELDS[1], decode or decoder(label)) for label in of.labels]
     return SeriesTable(of, columns, memory, clock or Clock())
 
@@ -92,19 +92,19 @@ def state() -> Iterator[int]:
 
 
 def ledger() -> Ledger:
-    """Return a ledger that nobody had before."""
+    """Return an unused ledger."""
     with state() as fd:
         return Ledger(fd, "x")  # its mapping outlives the descriptor
 
 
 def shown(family: Family) -> dict[str, int]:
-    """Return what a counter's page shows by name."""
+    """Return a counter's values on the page by name."""
     assert len(set(family.labels)) == len(family.labels)
     return {labels[0]: int(value) for labels, value in zip(family.labels, family.values, strict=True)}
 
 
 def observed(family: Family) -> dict[str, tuple[list[int], float]]:
-    """Return what a histogram's page shows by name: buckets and sum."""
+    """Return a histogram's buckets and sum on the page by name."""
     assert len(set(family.labels)) == len(family.labels)
     rows = zip(family.labels, family.buckets.tolist(), family.sums.tolist(), strict=True)
     return {labels[0]: (buckets, total) for labels, buckets, total in rows}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All probes together: one that cannot be collected costs only its own families."""
+"""All probes together: a failed collection costs only the families of one probe."""
 
 import os
 from collections.abc import Iterator

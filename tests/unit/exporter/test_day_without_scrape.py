@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A day without a scrape, played by a clock: 86,400 control groups, one a second, are all counted and all named.
+"""A day without a scrape, played by a clock: 86,400 control groups are all counted and named.
 
-The collector, its cgroups, series tables and map sources are real; rings and the kernel's maps are lists and dicts.
+One control group comes each second. Collector, cgroup tree, series tables and map sources are real; rings and the
+kernel's maps are lists and dicts.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def announcements(of: list[tuple[int, int, str]]) -> np.ndarray:
 
 
 class Kernel:
-    """The rings of two probes and one map; what finds the map or the ring full is lost."""
+    """The rings of two probes and one map; events without room are lost."""
 
     def __init__(self) -> None:
         self.announced: list[tuple[int, int, str]] = []
@@ -140,7 +141,7 @@ class PlayedProbe:
 
 
 class Host:
-    """A collection on a host whose tree of control groups is a folder, and whose clock the test moves."""
+    """A collector on a host with a folder as tree of control groups, and a clock set by hand."""
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.kernel, self.clock = Kernel(), Clock()
@@ -162,7 +163,7 @@ class Host:
             self.collector.add(LoadedProbe(name, "1", None, 0, (), (), ()), {})
 
     def pages(self) -> dict[str, dict[str, int]]:
-        """Return the values by unit of both metrics, as a scrape has them."""
+        """Return the values of both metrics by unit, from a scrape."""
         self.collector.drain()
         self.collector._read_maps()
         families = self.collector._collect(self.collector._probes["work"], 0, UNATTENDED)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exporter's loop: it turns, it can tell that it does, and it obeys; rings are eventfds here."""
+"""The exporter's loop turns, proves its turns, and follows the supervisor; rings are eventfds here."""
 
 import os
 import select
@@ -57,7 +57,7 @@ class Resting:
 
 
 class Running:
-    """A loop on a thread of its own, and the supervisor's end of its channel."""
+    """A loop on a thread of its own, and the supervisor's end of the channel."""
 
     def __init__(self) -> None:
         self.supervisor, end = Channel.pair()
@@ -78,7 +78,7 @@ class Running:
             self.ended_by = error
 
     def fill(self) -> None:
-        """Do what a program does at the fill mark."""
+        """Wake the loop as a program does at the fill mark."""
         os.eventfd_write(self.ring, 1)
 
     def join(self) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exporter's sign of life: when it comes, when it does not, what it says, and what is said of lost events."""
+"""The exporter's heartbeat: when it is sent, its content, and the log lines about lost events."""
 
 import logging
 from collections.abc import Iterator

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the exporter leaves out of its packages is not missed, with the installed versions or any other."""
+"""The exporter runs without the modules left out, with the installed versions of packages or any other."""
 
 import os
 import subprocess

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What outlives a process: all of a commit or nothing of it, at whichever line the process died."""
+"""A ledger keeps all of a commit or nothing, at whichever line the process died."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_an_array_larger_than_a_chunk_has_one_of_its_own(fd: int) -> None:
 
 @given(st.lists(st.dictionaries(st.integers(0, 6), st.text(max_size=700) | st.none(), max_size=7), max_size=12))
 def test_label_sets_are_as_they_were_committed(steps: list[dict[int, str | None]]) -> None:
-    """The longest do not all fit: those that are kept are right, and those that are not are nobody's."""
+    """The longest label sets do not all fit: kept ones are right, rows of the others have none."""
     kept: dict[int, str] = {}
     with state() as fd:
         ledger = Ledger(fd, "a")
@@ -151,13 +151,13 @@ class Probe:
         self.ledger.commit()
 
     def page(self) -> Any:
-        """Return all that it shows; the housekeeping of `family` is not committed."""
+        """Return all shown numbers, without committing the changes made by `family`."""
         counter, histogram = (table.family() for table in self.tables)
         return self.position.value, shown(counter), observed(histogram), [table.expired for table in self.tables]
 
 
 def content(fd: int) -> list[tuple[int, bytes]]:
-    """Return the parts of a sparse file that have data, with their places."""
+    """Return the parts of a sparse file with data, by offset."""
     parts, at, size = [], 0, os.fstat(fd).st_size
     while at < size:
         try:
@@ -204,9 +204,9 @@ def after_death(parts: list[tuple[int, bytes]], now: float) -> Any:
 @pytest.mark.parametrize(
     ("names", "seconds"),
     [
-        (["a", "a", "b"], 0),  # new rows, and rows that there are
+        (["a", "a", "b"], 0),  # new rows, and known rows
         (["e", "f", "g", "h", "a"], 0),  # some find no row
-        ([], 50),  # the heavy ones that wait take rows
+        ([], 50),  # heavy waiting label sets take rows
         ([], 200),  # everything is idle
     ],
 )
@@ -217,7 +217,7 @@ def test_a_death_at_any_line_leaves_all_of_a_step_or_nothing(fd: int, names: lis
     probe.add(["z"] * 7 + ["b"] * 2)
     clock.now += seconds + (20 if seconds else 0)
     if not names:
-        probe.collect()  # the page that shows the last values of the rows that leave
+        probe.collect()  # the page with the last values of leaving rows
     snapshots: list[list[tuple[int, bytes]]] = [content(fd)]
     at_every_line((lambda: probe.add(names)) if names else probe.collect, lambda: snapshots.append(content(fd)))
     snapshots.append(content(fd))

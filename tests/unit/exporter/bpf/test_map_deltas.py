@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MapDeltas of kernel counts: they add up to what the kernel has."""
+"""Increments of kernel counts add up to the kernel's counts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_count_that_falls_gives_nothing_until_it_is_higher_again() -> None:
 
 
 def test_keys_that_the_map_has_no_more_make_room() -> None:
-    """And one of them that comes again counts from 0, as in the map."""
+    """A key that comes again counts from 0, as in the map."""
     increments = MapDeltas(ledger(), 1, 64)
     since(increments, [(key, 5) for key in range(64)])
     assert since(increments, [(key, 7) for key in range(32, 96)]) == {
@@ -54,7 +54,7 @@ def test_keys_that_the_map_has_no_more_make_room() -> None:
 
 
 def test_a_key_without_a_count_is_none_that_is_gone() -> None:
-    """Some of what it has counted may be on its way into the map."""
+    """Some counts may be on the way into the map."""
     increments = MapDeltas(ledger(), 1, 4)
     since(increments, [(key, 5) for key in range(4)])
     assert since(increments, [(3, 0), (4, 1)]) == {4: 1}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the kernel tells of programs, from files as it writes them."""
+"""Statistics of programs, from files as the kernel writes them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Write = Callable[[str], None]
 
 @pytest.fixture
 def info(tmp_path: Path) -> Iterator[tuple[ProgramInfo, Write]]:
-    """A program's file, and what writes it anew."""
+    """A program's file, and a function that rewrites the file."""
     path = tmp_path / "info"
     path.touch()
     fd = os.open(path, os.O_RDONLY)

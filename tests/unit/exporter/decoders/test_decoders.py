@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Label text: the kernel's names, and no two values with the same text unless they mean the same."""
+"""Label text: the kernel's names, and no two values with one text unless their meaning is one."""
 
 import errno
 import sys

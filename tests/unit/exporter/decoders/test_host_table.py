@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decoders that ask the host, held against trees of fixtures."""
+"""Decoders that look names up on the host, held against trees of fixtures."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ ffffffffa0000000 t bpf_prog_6deef7357e7b4530\t[bpf]
 
 
 class Clock:
-    """A clock that stands until it is put on."""
+    """A clock set by hand."""
 
     def __init__(self) -> None:
         self.now = 1000.0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A look-up that failed is tried again: a user, device or interface of later has its name after a bounded time."""
+"""A failed look-up is retried: a new user, device or interface has its name after a bounded time."""
 
 from __future__ import annotations
 

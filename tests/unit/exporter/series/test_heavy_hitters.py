@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The summary of label sets that wait: small, never too high, and too low by no more than is promised."""
+"""The summary of waiting label sets: small, never too high, and too low by no more than promised."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ LIMIT = 8
 
 
 def come(waiting: HeavyHitters, names: list[int]) -> None:
-    places = [waiting.row((str(name),)) for name in names]
-    waiting.add(np.bincount(np.array(places, np.intp)))
+    rows = [waiting.row((str(name),)) for name in names]
+    waiting.add(np.bincount(np.array(rows, np.intp)))
     kept = waiting.evict()
     if kept is not None:
         waiting.keep(kept)
@@ -44,11 +44,11 @@ def test_a_heavy_one_outlives_any_number_of_names_that_come_once() -> None:
     for batch in range(100):
         come(waiting, [*range(1000 * batch, 1000 * batch + 97), -1, -1, -1])
     guaranteed = counts(waiting)
-    assert guaranteed.pop(("-1",)) == 200  # each batch costs it the one that the others had
+    assert guaranteed.pop(("-1",)) == 200  # each batch subtracts the one event of the others
     assert not guaranteed
 
 
-def test_places_move_up_when_others_leave() -> None:
+def test_rows_move_up_when_others_leave() -> None:
     waiting = HeavyHitters(LIMIT)
     come(waiting, [5, 6, 6, 7])
     assert waiting.keep(np.array([False, True, True])).tolist() == [-1, 0, 1]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys find their rows, are asked for once, and follow rows that move."""
+"""Keys find their rows, are looked up once, and follow moving rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from probed.ipc.manifest import Field, Record
 
 
 class Rows:
-    """Gives every key a row of its own, and notes which it was asked for."""
+    """Gives every key a row of its own, and notes all calls."""
 
     def __init__(self) -> None:
         self.of: dict[int, int] = {}
@@ -33,7 +33,7 @@ batches = st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=50), max_si
 
 
 @given(batches)
-def test_different_keys_never_share_a_cell(data: list[list[int]]) -> None:
+def test_different_keys_never_share_a_row(data: list[list[int]]) -> None:
     rows = Rows()
     cache = KeyCache(2, rows, 1000)
     for batch in data:
@@ -49,7 +49,7 @@ def test_remembering_fewer_keys_than_there_are_changes_nothing(data: list[list[i
         assert cache.rows(keys(batch)).tolist() == [rows.of[key] for key in batch]
 
 
-def test_keys_follow_cells_that_move() -> None:
+def test_keys_follow_rows_that_move() -> None:
     rows = Rows()
     cache = KeyCache(2, rows, 10)
     cache.rows(keys([5, 6, 7]))
