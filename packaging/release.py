@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make release`: date the changelog for the version that the code and the Debian package have, and say what to tag.
+"""`make release`: date the changelog for the version of code and Debian package, and print the tag command.
 
-Nothing is written unless the three agree. Source of the changelog's form: https://keepachangelog.com/en/1.1.0.
+The script writes only if all three agree. Source of the changelog's form: https://keepachangelog.com/en/1.1.0.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ UNRELEASED = "## [Unreleased]\n"
 
 
 class ReleaseError(Exception):
-    """The release cannot be made; the text says why and what to do."""
+    """A release is impossible; the text has the reason and the remedy."""
 
 
 def version_in(root: Path, path: str, pattern: str) -> str:
-    """Return the version that a file states; raises ReleaseError where it states none."""
+    """Return the version in a file. Raises ReleaseError without one."""
     found = re.search(pattern, (root / path).read_text())
     if found is None:
         raise ReleaseError(f"{path}: no version found; it is written as {pattern!r}")
@@ -31,7 +31,7 @@ def version_in(root: Path, path: str, pattern: str) -> str:
 
 
 def dated(changelog: str, version: str, day: date) -> str:
-    """Return the changelog with what is unreleased under a version and a day. Raises ReleaseError."""
+    """Return the changelog with the unreleased changes under a version and a day. Raises ReleaseError."""
     if f"## [{version}]" in changelog:
         raise ReleaseError(
             f"{CHANGELOG}: version {version} is released already; raise the version in {CODE} and {PACKAGE}"
@@ -40,7 +40,7 @@ def dated(changelog: str, version: str, day: date) -> str:
     if not heading:
         raise ReleaseError(f"{CHANGELOG}: there is no heading {UNRELEASED.strip()!r}; add it above the newest version")
     if not after.partition("\n## ")[0].strip():
-        raise ReleaseError(f"{CHANGELOG}: nothing is unreleased; say what version {version} changes")
+        raise ReleaseError(f"{CHANGELOG}: no unreleased changes; add the changes of version {version}")
     return f"{before}{heading}\n## [{version}] - {day.isoformat()}\n{after}"
 
 

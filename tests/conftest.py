@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What holds for all tests: the marker comes from the folder, and each runs only where it can; workloads and daemons.
+"""Markers by folder, groups for parallel runs, and fixtures for workloads and daemons.
 
-Kernel tests need BPF, system tests also what boots a system. With PROBED_REQUIRE_KERNEL=1, as in CI, one of these that
-is skipped for whatever reason has failed.
+Kernel tests need BPF, system tests also the tools to boot a system. With PROBED_REQUIRE_KERNEL=1, as in CI, a skipped
+kernel or system test has failed.
 
-A process's comm is its program's file name. So a test that runs a program under a name that nobody else has
-finds exact counts under that name, however busy the machine is, and finds them starting at 0.
+A process's comm is its program's file name. So a test that runs a program under a fresh name finds exact counts from 0
+under the name, however busy the machine is.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 from collections import Counter
@@ -26,28 +27,44 @@ from hypothesis import settings
 from support import workload_programs
 from support.running_daemon import Daemon, Start, site, tail
 
-# How long an example takes is the machine's affair.
+# The time of an example depends on the machine.
 settings.register_profile("probed", deadline=None)
 settings.load_profile("probed")
 
 HERE = Path(__file__).parent
 FOLDERS = {"unit": "unit", "kernel": "kernel", "faults": "kernel", "system": "system"}
-"""Which marker the tests of a folder have."""
+"""The marker of each folder's tests."""
 REQUIRE_KERNEL = "PROBED_REQUIRE_KERNEL"
 GUEST = {"test_kernels", "test_kernel_states"}
-"""Files whose tests boot virtual machines."""
+"""Files with tests in virtual machines."""
+STORM = {
+    *(
+        "test_abuse",
+        "test_bench",
+        "test_execs",
+        "test_loss",
+        "test_opens",
+        "test_soak",
+        "test_survival",
+        "test_wake_ups",
+    ),
+    *("test_cgroup_burst", "test_hostile_names", "test_cardinality"),
+}
+"""Files with tests that load every daemon of the machine, its rings and its budgets: no other test runs beside them."""
+PROMETHEUS = {"test_alerts", "test_dashboards", "test_fleet", "test_increase", "test_scrape", "test_web"}
+"""Files with tests that mostly wait for scrapes of their own daemons."""
 SLOW = {
     *("test_bench", "test_soak", "test_cardinality", "test_survival", "test_abuse", "test_exhaustion"),
     *("test_alerts", "test_dashboards", "test_fleet", "test_kubernetes", "test_package"),
     *("test_service_restarts", "test_service_watchdog", "test_service_journal", "test_loader"),
 }
-"""Files outside of unit whose tests take minutes."""
+"""Files outside of unit with tests that take minutes."""
 LEFT_OUT = pytest.StashKey[Counter[str]]()
 
 
 @cache
 def why_no_bpf() -> str:
-    """Return why kernel tests cannot run here, "" when they can."""
+    """Return why kernel tests cannot run on this host, "" when possible."""
     if os.geteuid() != 0:
         return "kernel and system tests load BPF programs: run them as root"
     if not Path("/sys/kernel/btf/vmlinux").exists():
@@ -57,7 +74,7 @@ def why_no_bpf() -> str:
 
 @cache
 def why_no_system() -> str:
-    """Return why system tests cannot run here, "" when they can."""
+    """Return why system tests cannot run on this host, "" when possible."""
     missing = [program for program in ("mmdebstrap", "unshare", "nsenter") if not shutil.which(program)]
     if missing:
         return f"system tests boot a system: install {', '.join(missing)} (mmdebstrap, util-linux)"
@@ -68,24 +85,59 @@ def why_no_system() -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test by its folder; a storm of names, which fills the budgets of every daemon there is, comes last."""
-    items.sort(key=lambda item: item.path.stem == "test_cardinality")
+    """Mark every test by folder and file; put storms last, and at the end the one that fills all budgets.
+
+    pytest-xdist runs the groups side by side (--dist loadgroup), and the tests of one group in one process in order.
+    """
+    items.sort(key=lambda item: (item.path.stem in STORM, item.path.stem == "test_cardinality"))
     for item in items:
-        folder = item.path.relative_to(HERE).parts[0]
+        folder, file = item.path.relative_to(HERE).parts[0], item.path.stem
         if folder in FOLDERS:
             item.add_marker(FOLDERS[folder])
-        if folder != "unit" and item.path.stem in GUEST | SLOW:
-            item.add_marker("guest" if item.path.stem in GUEST else "slow")
+        if folder == "unit":
+            continue
+        for marker, files in (("guest", GUEST), ("storm", STORM), ("slow", SLOW)):
+            if file in files:
+                item.add_marker(marker)
+        item.add_marker(pytest.mark.xdist_group(group_of(file)))
+
+
+def group_of(file: str) -> str:
+    """Return the group of a file's tests: guests have their own kernels, and scrapers mostly wait."""
+    return "guests" if file in GUEST else "prometheus" if file in PROMETHEUS else "kernel"
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
-    """Count the tests that -m or -k leave out, by file."""
-    for item in items:
+    """Count the tests that -m leaves out, by file."""
+    for item in filter(is_left_out, items):
         item.config.stash.setdefault(LEFT_OUT, Counter())[str(item.path.relative_to(HERE.parent))] += 1
 
 
+def is_left_out(item: pytest.Item) -> bool:
+    """Return whether -m leaves out a test as slow or guest; other runs take storms and the rest."""
+    words = item.config.option.markexpr
+    excluded = set(re.findall(r"not (\w+)", words))
+    required = set(re.findall(r"\w+", words)) - excluded - {"and", "not"}
+    markers = {marker.name for marker in item.iter_markers()}
+    return required <= markers and "storm" not in excluded & markers and bool(excluded & markers)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Send the counts from a worker process of pytest-xdist to the process that reports."""
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        left_out = session.config.stash.get(LEFT_OUT, Counter())
+        output["left_out"] = dict(left_out)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the counts of a worker process; each has collected all tests."""
+    node.config.stash[LEFT_OUT] = Counter(getattr(node, "workeroutput", {}).get("left_out", {}))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say at the end which tests were left out and how to run them."""
+    """List the tests left out, and the command to run all."""
     left_out = config.stash.get(LEFT_OUT, Counter())
     if left_out:
         terminalreporter.section("left out")
@@ -95,7 +147,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test where it cannot run."""
+    """Skip a test that cannot run on this host."""
     markers = {marker for marker in FOLDERS.values() if item.get_closest_marker(marker)}
     reason = ""
     if markers & {"kernel", "system"}:
@@ -108,7 +160,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def install(tmp_path_factory: pytest.TempPathFactory) -> workload_programs.Install:
-    """Gives a workload a name, and so a comm, that nobody else has."""
+    """Gives a workload a fresh name, and so a fresh comm."""
     folder = tmp_path_factory.mktemp("workloads")
     workload_programs.compile_workloads(folder)
     return lambda workload: workload_programs.install(folder, workload)
@@ -116,7 +168,7 @@ def install(tmp_path_factory: pytest.TempPathFactory) -> workload_programs.Insta
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts daemons of the test's own, ready when they are returned."""
+    """Starts daemons for one test, and returns each when ready."""
     with ExitStack() as daemons:
 
         def start(configuration: Mapping[str, Any] | None = None, **variables: str) -> Daemon:
@@ -132,7 +184,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, None]:
     """Show the end of the daemons' logs with a failed test.
 
-    Turn a skipped test of the kernel or of a system into a failed one where all of them must run.
+    Turn a skipped kernel or system test into a failed one where all must run.
     """
     report: pytest.TestReport = (yield).get_result()
     if report.failed and call.when != "teardown":
@@ -144,6 +196,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def _logs(arguments: Mapping[str, Any]) -> list[Path]:
-    """Return the logs of the daemons that a test has had."""
+    """Return the logs of a test's daemons."""
     logs = sorted(arguments["tmp_path"].rglob("probed.log")) if "tmp_path" in arguments else []
     return [*logs, arguments["daemon"].log_file] if isinstance(arguments.get("daemon"), Daemon) else logs

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The properties of unit/test_fuzz.py under atheris, each for some seconds; `make fuzz` installs it and runs this.
+"""Runs the properties of unit/test_fuzz.py under atheris, each for some seconds; see `make fuzz`.
 
     python fuzz.py SECONDS [NAME…]
 
-It sees which code an input reaches and keeps the inputs that reach more. A property that fails ends the run with the
-input in a file `crash-…`. atheris: https://github.com/google/atheris; its hook in Hypothesis:
+atheris keeps the inputs that reach more code. A failing property ends the run with the input in a file `crash-…`.
+atheris: https://github.com/google/atheris; its hook in Hypothesis:
 https://hypothesis.readthedocs.io/en/latest/extras.html
 
 The longest run (November 2026, atheris 3.0.0, 120 s each, and 180 s for the file of --http.config.file): 2.2 million
-inputs, of which none failed: 357,000 of YAML, 14,000 declarations, 53,000 site, 15,000 web and 59,000 HTTP
+inputs, none failing: 357,000 of YAML, 14,000 declarations, 53,000 site, 15,000 web and 59,000 HTTP
 configurations, 46,000 messages, 651,000 packets, 293,000 ring records, 200,000 paths of control groups, 155,000 HTTP
 heads, 361,000 values of headers.
 """

@@ -8,39 +8,35 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
-from probed import __version__, log
-from probed.config import listen_address as address
+from probed import __version__, log, terminal
 from probed.errors import ProbedError
 from probed.ipc.loader_messages import Files
+from probed.schema.rules import one_line
+from probed.webconfig.listen_address import parse_address
+from probed.webconfig.options import WebOptions, parse_max_requests, parse_telemetry_path
+
+T = TypeVar("T")
 
 DEFAULT_CONFIG = "/etc/probed/probed.yaml"
 VMLINUX_BTF = "/sys/kernel/btf/vmlinux"
 HELP_WIDTH = 100
 
 
-def _address(text: str) -> address.Address:
-    try:
-        return address.parse_address(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """Make an argument's type of `parse`, so that argparse shows the text of its ValueError."""
 
+    def argument(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
 
-def _path(text: str) -> str:
-    try:
-        return address.parse_telemetry_path(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _max_requests(text: str) -> int:
-    try:
-        return address.parse_max_requests(int(text))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+    return argument
 
 
 class _Parser(argparse.ArgumentParser):
@@ -49,6 +45,9 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self, prog: str | None = None, **more: Any) -> None:
         more["formatter_class"] = partial(argparse.HelpFormatter, width=HELP_WIDTH)
         super().__init__(prog, **more)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        (terminal.complain if file is sys.stderr else terminal.show)(message.removesuffix("\n"))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--host", action="store_true", help="also try to load and attach here (needs privilege)")
     daemon = _Parser(add_help=False)
     daemon.add_argument(
-        "--web.listen-address", dest="address", type=_address, metavar="HOST:PORT",
+        "--web.listen-address", dest="address", type=_checked(parse_address), metavar="HOST:PORT",
         help="where the daemon serves (default: web.listen_addresses of the site configuration)",
     )  # fmt: skip
     daemon.add_argument(
@@ -90,7 +89,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument(
-        "--web.listen-address", dest="listen_addresses", action="append", type=_address, metavar="HOST:PORT",
+        "--web.listen-address", dest="web_listen_addresses", action="append", type=_checked(parse_address),
+        metavar="HOST:PORT",
         help="where to serve, repeatable (default: web.listen_addresses of the site configuration)",
     )  # fmt: skip
     run.add_argument(
@@ -99,22 +99,24 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     run.add_argument(
         "--web.telemetry-path",
-        dest="telemetry_path",
-        type=_path,
+        dest="web_telemetry_path",
+        type=_checked(parse_telemetry_path),
         metavar="PATH",
         help="path of the metrics page",
     )
     run.add_argument(
-        "--web.config.file", dest="web_config_file", metavar="FILE",
+        "--web.config.file", dest="web_config_file", metavar="FILE", type=_checked(one_line),
         help="TLS, passwords and headers, in the dialect of Prometheus' exporters (config/web.yaml has it all)",
     )  # fmt: skip
     run.add_argument(
-        "--web.max-requests", dest="max_requests", type=_max_requests, metavar="N",
-        help="requests that may wait or be answered at a time; more are told 503 (default: 40)",
+        "--web.max-requests", dest="web_max_requests", metavar="N",
+        type=_checked(lambda text: parse_max_requests(int(text))),
+        help="limit of requests that are being answered or wait for an answer; the others get status 503 "
+        f"(default: {WebOptions().max_requests})",
     )  # fmt: skip
     run.add_argument(
-        "--web.enable-lifecycle", dest="enable_lifecycle", action="store_true", default=None,
-        help="let a POST to /-/reload have the configuration read again",
+        "--web.enable-lifecycle", dest="web_enable_lifecycle", action="store_true", default=None,
+        help="read the configuration again on POST /-/reload",
     )  # fmt: skip
     run.add_argument("--log.level", dest="log_level", choices=log.LEVELS, help="least severe level that is logged")
     run.add_argument("--log.format", dest="log_format", choices=log.FORMATS, help="how log lines look")
@@ -125,12 +127,9 @@ def _run(flags: argparse.Namespace) -> int:
     from probed.supervisor.options import Options
     from probed.supervisor.systemd.notify import Notices, sender
 
-    addresses = tuple(map(str, flags.listen_addresses)) if flags.listen_addresses else None
-    files = Files(flags.config_file, flags.btf)
-    options = Options(
-        files, addresses, flags.systemd_socket, flags.telemetry_path, flags.log_level, flags.log_format,
-        flags.web_config_file, flags.max_requests, flags.enable_lifecycle,
-    )  # fmt: skip
+    web = {field.name: getattr(flags, f"web_{field.name}") for field in fields(WebOptions)}
+    web = {name: tuple(value) if isinstance(value, list) else value for name, value in web.items() if value is not None}
+    options = Options(Files(flags.config_file, flags.btf), flags.systemd_socket, web, flags.log_level, flags.log_format)
     try:
         return Daemon(options).run()
     except ProbedError as error:
@@ -159,18 +158,22 @@ def _doctor(flags: argparse.Namespace) -> int:
 
 
 def _version(_: argparse.Namespace) -> int:
-    print(f"probed {__version__}")
+    terminal.show(f"probed {__version__}")
     return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit status: 0, 1 for an error that was printed, 2 for wrong usage."""
+    """Run one command; return the exit status: 0, 1 for an error that was printed, 2 for wrong usage."""
+    return terminal.run(lambda: _main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     flags = _parser().parse_args(arguments)
     command = {"run": _run, "check": _check, "list": _list, "doctor": _doctor, "version": _version}[flags.command]
     try:
         return command(flags)
     except ProbedError as error:
-        print(error if "\n" in str(error) else f"probed: {error}", file=sys.stderr)
+        terminal.complain(str(error) if "\n" in str(error) else f"probed: {error}")
         return 1
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What went wrong, as facts: every error carries its place and remedy, and says them in `__str__`.
+"""Errors as facts: every error carries place and remedy, and `__str__` makes the text.
 
-Everybody raises these; only `__main__`, the loader's border around one probe and the exporter's border around
-one collection catch them.
+All modules raise them; only `__main__`, the loader's border around one probe and the exporter's border around one
+collection catch them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Reason = Literal[
 """Why a probe is not up: a closed set, the values of the label `reason`.
 
 Each has a remedy of its own. `declaration`: the YAML disagrees with the C; `compile`: the C is wrong, or there is no
-compiler; `no_btf`: the kernel does not tell its types; `layout`: it tells others than it has; `internal`: a mistake of
+compiler; `no_btf`: the kernel has no BTF; `layout`: the kernel's BTF differs from its memory; `internal`: a mistake of
 probed.
 """
 
@@ -35,7 +35,7 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 
 
 class ProbedError(Exception):
-    """Anything that probed itself finds wrong; its text is fact, place, cause, remedy."""
+    """An error found by probed; the text is fact, place, cause, remedy."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -72,9 +72,9 @@ class ConfigurationError(ProbedError):
 
 
 class HostError(ProbedError):
-    """The machine, not a probe, is what stops the daemon: no privilege, no BTF, no BCC, port taken.
+    """The machine, not a probe, stops the daemon: no privilege, no BTF, no BCC, port taken.
 
-    `reason` is that of every probe which could not be loaded for it.
+    `reason` is the reason of every probe that could not be loaded because of the error.
     """
 
     def __init__(self, text: str, reason: Reason = "internal") -> None:
@@ -83,7 +83,7 @@ class HostError(ProbedError):
 
 
 class LoadError(ProbedError):
-    """One probe could not be loaded; the others are not concerned."""
+    """One probe could not be loaded; the others are unaffected."""
 
     def __init__(self, probe: str, reason: Reason, text: str, errno: int = 0) -> None:
         super().__init__(probe, reason, text, errno)

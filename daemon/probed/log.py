@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Log lines with fields: on standard error as logfmt or JSON, or to the journal where standard error is that.
 
-A field is an extra attribute in capitals (``extra={"PROBE": "process"}``), the way the journal names them.
+A field is an extra attribute in capitals (``extra={"PROBE": "process"}``), as the journal names fields.
 """
 
 from __future__ import annotations
@@ -12,12 +12,28 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from enum import StrEnum
+
+from probed.log_limiter import LogLimiter
 
 FORMATS = ("logfmt", "json")
 LEVELS = ("debug", "info", "warning", "error")
 
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 """Source: syslog(3)."""
+
+
+class MessageId(StrEnum):
+    """MESSAGE_ID of the log lines that programs wait for (`journalctl MESSAGE_ID=…`); packaging/README.md lists them.
+
+    Values never change. Source: systemd.journal-fields(7).
+    """
+
+    STARTED = "4a219fd17a474472ba5f30e0a3114051"
+    RELOADED = "c4f6535cc69b4de0ba59b16fa971bc7f"
+    RELOAD_REFUSED = "e804c4c7771843d5a1537c36b5e1dbae"
+    PROBE_FAILED = "bf3c626e691e455796e3f2b16f0f1af7"
+    EVENTS_LOST = "b6cfb4c660d64b969e17ab57f46e94fe"
 
 
 def fields(record: logging.LogRecord) -> dict[str, object]:
@@ -114,6 +130,7 @@ def start(process: str, level: str, form: str) -> None:
         handler.setFormatter(logging.Formatter())
         # Whatever the level: it opens the socket, which the exporter cannot do later.
         handler.handle(logging.LogRecord(process, logging.INFO, __file__, 0, "process %d begins", (os.getpid(),), None))
+    handler.addFilter(LogLimiter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 

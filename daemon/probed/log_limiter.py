@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Log lines for faults that strangers or a broken part can cause again and again: each once a minute at most.
+"""A filter of `logging` for the lines that clients or a broken part can cause again and again.
 
-The HTTP application and its server use it. It counts nothing; it only keeps the journal readable.
+A logging call marks such a line: ``LOG.error("…", exc_info=True, extra=REPEATABLE)``. `log.start` installs the filter.
+The filter counts nothing: metrics count these faults.
 """
 
 from __future__ import annotations
@@ -9,32 +10,47 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Final
+
+REPEATABLE: Final[Mapping[str, object]] = {"repeatable": True}
+"""Marks a log record for `LogLimiter`."""
 
 PERIOD = 60.0
-MOST = 16
+MOST_TEXTS = 16
 
 
-class Seldom:
-    """A logger's quiet side: no text twice in `PERIOD` seconds, and no more than `MOST` texts in them."""
+class LogLimiter(logging.Filter):
+    """Passes a marked text once in `PERIOD` seconds, and at most `MOST_TEXTS` texts of one logging call in that time.
 
-    def __init__(self, log: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
-        self._log = log
+    The traceback of a marked record passes only at level debug; there repetitions pass too, as records of that level.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
         self._clock = clock
         self._lock = threading.Lock()
-        self._said: dict[str, float] = {}
+        self._logged: dict[tuple[str, int], dict[str, float]] = {}
+        """When each text was logged, by file and line of the logging call."""
 
-    def log(self, level: int, text: str) -> None:
-        """Log `text`, unless it was said just now; in an `except` block, log the traceback at level debug."""
-        self._log.debug("%s", text, exc_info=True)
-        if self._is_new(text):
-            self._log.log(level, "%s", text)
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the handler logs a record."""
+        if not hasattr(record, "repeatable"):
+            return True
+        due = self._is_due((record.pathname, record.lineno), record.getMessage())
+        if logging.getLogger(record.name).isEnabledFor(logging.DEBUG):
+            if not due:
+                record.levelno, record.levelname = logging.DEBUG, "DEBUG"
+            return True
+        record.exc_info = None
+        return due
 
-    def _is_new(self, text: str) -> bool:
+    def _is_due(self, place: tuple[str, int], text: str) -> bool:
         now = self._clock()
         with self._lock:
-            self._said = {said: at for said, at in self._said.items() if now - at < PERIOD}
-            if text in self._said or len(self._said) >= MOST:
+            logged = {said: at for said, at in self._logged.get(place, {}).items() if now - at < PERIOD}
+            self._logged[place] = logged
+            if text in logged or len(logged) >= MOST_TEXTS:
                 return False
-            self._said[text] = now
+            logged[text] = now
             return True

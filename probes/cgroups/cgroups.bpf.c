@@ -4,13 +4,13 @@
 enum kind { KIND_MADE, KIND_REMOVED, KIND_RENAMED };
 
 struct event {
-	u64 id; /* what bpf_get_current_cgroup_id() says in it: the inode of its directory in cgroup2 */
+	u64 id; /* as bpf_get_current_cgroup_id() returns: the inode of the directory in cgroup2 */
 	u32 kind;
 	u32 pad;
 	char path[496]; /* from the hierarchy's root; a longer one is cut */
 };
 
-/* The other hierarchies, of cgroup v1, number theirs too. */
+/* Hierarchies of cgroup v1 have ids of their own, which may be equal. */
 static __always_inline bool is_cgroup2(struct cgroup *cgroup)
 {
 	struct cgroup_root *root = READ(cgroup, root);

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Does the kernel keep its members where its BTF says? Reads, from a child of the loader, what the loader knows by
- * other ways (helpers, /proc, wait), so that a wrong layout is refused instead of counted with.
+ * Verifies that BTF gives the right offsets: reads members of a child of the loader. The loader compares the values
+ * with helpers, /proc and wait, and refuses a probe with a wrong layout.
  *
- * The child calls getppid and exits. Members that no probe uses are not read: the loader defines
- * CHECK_<struct>_<member> for those that some probe does, and PIDNS_DEV and PIDNS_INO, the PID namespace that its
- * numbers are of.
+ * The child calls getppid and exits. The loader defines CHECK_<struct>_<member> for each member that a probe uses, and
+ * PIDNS_DEV and PIDNS_INO for its own PID namespace.
  */
 #include "probed.bpf.h"
 
@@ -31,7 +30,7 @@ struct saw {
 
 enum { CHILD, PARENT, FAMILY };
 
-/* Thread group ids as the loader sees them. */
+/* Thread group ids in the loader's PID namespace. */
 BPF_ARRAY(family, u32, FAMILY);
 BPF_ARRAY(in_call, struct saw, 1);
 BPF_ARRAY(at_exit, struct saw, 1);
@@ -71,7 +70,7 @@ static __always_inline void look(struct saw *saw, struct task_struct *task)
 	saw->parent_tgid = READ(parent, tgid);
 #endif
 #ifdef CHECK_task_struct_group_leader
-	/* Not through the leader's own members, which may be elsewhere too. */
+	/* Compares pointers: the leader's members may be at wrong offsets too. */
 	saw->leader_tgid = READ(task, group_leader) == task ? (u32)(bpf_get_current_pid_tgid() >> 32) : 0;
 #endif
 #ifdef CHECK_task_struct_exit_code

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What every probe's C begins with: reading kernel memory, sending events, counting what could not be sent.
+ * The common part of every probe: reads kernel memory, sends events, counts lost events.
  *
- * The loader puts this text in front of the probe's own, so that it is part of the same source for BCC (which
- * rewrites map functions only there, and not inside macros: hence functions here). It also defines
- *   RING_PAGES	pages of the ring, when the declaration has one
- *   CPUS	how many CPUs this kernel may ever have
- *   PROBED_HAS_IA32	when the kernel runs 32-bit x86 programs
- *   PROBED_HAS_name	for helpers that not every kernel has: loader/pipeline.py lists them
+ * The loader puts this text in front of the probe's C, so both are one source for BCC. BCC rewrites map functions only
+ * there, and not inside macros: hence the functions below. The loader also defines
+ *   RING_PAGES	pages of the ring, if the declaration has a ring
+ *   CPUS	the number of possible CPUs of this kernel
+ *   PROBED_HAS_IA32	if the kernel runs 32-bit x86 programs
+ *   PROBED_HAS_name	for helpers that some kernels lack; listed in loader/pipeline.py
  * and one #define for each __NR_name and __NR_ia32_name that the source uses.
  */
 #ifndef PROBED_BPF_H
@@ -16,12 +16,12 @@
 #include <linux/types.h>
 
 /*
- * One program: the declaration says which raw tracepoint it attaches to, ctx->args are the tracepoint's own. The loader
- * adds the function `name` that the kernel calls: this one, and a jump to the next probe's.
+ * One program. The declaration names the raw tracepoint, and ctx->args are the tracepoint's arguments. The loader adds
+ * the function `name` that the kernel calls: the program, then a jump to the next probe's program.
  */
 #define PROGRAM(name) static __always_inline int program_##name(struct bpf_raw_tracepoint_args *ctx)
 
-/* The value of pointer->member in kernel memory; 0 where it cannot be read. */
+/* The value of pointer->member in kernel memory, or 0 if the kernel cannot read the address. */
 #define READ(pointer, member)                                                       \
 	({                                                                          \
 		__typeof__((pointer)->member) value_;                               \
@@ -30,9 +30,8 @@
 	})
 
 /*
- * The same in one instruction, for what the verifier knows: pointers among the tracepoint's arguments, and what was
- * loaded from these. Members of 4 or 8 bytes. The assembly keeps BCC
- * from making a call of it.
+ * READ in one instruction, for pointers with a type that the verifier knows: arguments of the tracepoint, and pointers
+ * that LOAD returned. Members of 4 or 8 bytes. BCC would turn a plain access into a call, but leaves assembly alone.
  */
 #define LOAD(pointer, member)                                                      \
 	({                                                                         \
@@ -48,8 +47,8 @@
 #define OFFSET_OF(pointer, member) __builtin_offsetof(__typeof__(*(pointer)), member)
 
 /*
- * The current task, and members of it and of what it leads to. The verifier knows what it is since Linux 5.11 (commit
- * 3ca1032ab7ab); before, every member is a read.
+ * The current task, and members of the task and of structs behind its pointers. The verifier knows the type since Linux
+ * 5.11 (commit 3ca1032ab7ab); before, every access is a READ.
  */
 #ifdef PROBED_HAS_GET_CURRENT_TASK_BTF
 #define current_task()		      bpf_get_current_task_btf()
@@ -59,16 +58,16 @@
 #define LOAD_OF_TASK(pointer, member) READ(pointer, member)
 #endif
 
-/* The same for arrays: into `destination`, an array of the event. */
+/* READ for arrays: copies into `destination`, an array of the event. */
 #define READ_ARRAY(destination, pointer, member) \
 	bpf_probe_read_kernel(&(destination), sizeof(destination), &(pointer)->member)
 
 enum probed_stat { STAT_SENT, STAT_RING_FULL, STAT_MAP_FULL, STATS };
 
 /*
- * Three counters a CPU, read by the exporter as the probe's sum of events. It holds STAT_SENT, counted after the record
- * is reserved and before it is submitted, against the ring. The addition is atomic: where a program can be preempted,
- * another one of the probe may count on the same CPU meanwhile.
+ * Three counters per CPU for the probe's sum of events. Programs count STAT_SENT between reservation and submission,
+ * and the exporter compares the count with the ring. The addition is atomic, because a preempted program may share the
+ * CPU's counter with another program of the probe.
  */
 BPF_PERCPU_ARRAY(probed_stats, u64, STATS);
 
@@ -82,20 +81,20 @@ static __always_inline u64 probed_count(u32 stat)
 	return *count;
 }
 
-/* Call it for every count or note that a full map refused. */
+/* Counts one loss. Call this function for every count or entry that a full map refused. */
 static __always_inline void count_map_full(void)
 {
 	probed_count(STAT_MAP_FULL);
 }
 
 /*
- * A count that the hash NAME, whose key is one u64, is still to get: a slot of NAME_recent, a BPF_PERCPU_ARRAY, for
- * keys that come many times in a row, at a tenth of what a look-up in the hash costs. The reader reads the hash, then
- * the slots, word by word, while programs run. So every key is in the hash before it is in a slot, and whoever puts
- * another one there stops the slot before adding its count to the hash. probes/open_failures does it.
+ * A slot of NAME_recent, a BPF_PERCPU_ARRAY beside the hash NAME with a key of one u64. A slot counts a key that occurs
+ * many times in a row, at a tenth of the cost of a look-up in the hash. The exporter reads the hash, then the slots,
+ * word by word, while programs run. So a program inserts each key into the hash before a slot, and stops a slot before
+ * adding the count to the hash. Example: probes/open_failures.
  */
 struct recent_count {
-	u64 started, key, count, stopped; /* how often it was; valid while they are equal, and `count` is not 0 */
+	u64 started, key, count, stopped; /* valid while started equals stopped, and `count` is not 0 */
 };
 
 #define WRITE(place, value) (*(volatile __typeof__(place) *)&(place) = (value))
@@ -105,13 +104,13 @@ static __always_inline bool is_recent(const struct recent_count *slot, u64 key)
 	return slot->key == key && slot->count;
 }
 
-/* Begin: what the slot has may be added to the hash now. */
+/* Stops the slot: the program may add the count to the hash now. */
 static __always_inline void stop_recent(struct recent_count *slot)
 {
 	WRITE(slot->stopped, slot->stopped + 1);
 }
 
-/* End: it has nothing of `key` as yet. */
+/* Starts the slot for `key` with a count of 0. */
 static __always_inline void start_recent(struct recent_count *slot, u64 key)
 {
 	WRITE(slot->count, 0);
@@ -119,7 +118,7 @@ static __always_inline void start_recent(struct recent_count *slot, u64 key)
 	WRITE(slot->started, slot->stopped);
 }
 
-/* Which of `slots` slots, a power of two, a key takes. */
+/* Returns the slot of a key; `slots` is a power of two. */
 static __always_inline u32 recent_slot(u64 key, u32 slots)
 {
 	return (u32)(key * 0x9e3779b97f4a7c15UL >> 32) & (slots - 1);
@@ -128,7 +127,7 @@ static __always_inline u32 recent_slot(u64 key, u32 slots)
 #ifdef RING_PAGES
 BPF_RINGBUF_OUTPUT(events, RING_PAGES);
 
-/* Room for one event, or NULL when the ring is full, which is counted. Every event that is reserved is submitted. */
+/* Returns room for one event, or NULL and counts the loss if the ring is full. Submit every reserved event. */
 static __always_inline void *reserve_event(u64 size)
 {
 	void *event = events.ringbuf_reserve(size);
@@ -139,28 +138,44 @@ static __always_inline void *reserve_event(u64 size)
 }
 
 /*
- * The fill mark. Each CPU wakes the reader at every n-th of its own events, n a power of two, such that all CPUs
- * together fill a quarter of the ring at most between two wake-ups. Otherwise the reader comes by itself, at the
- * scrape.
+ * Returns the bytes in the ring, records before submission included. BCC 0.26 has no method for the helper
+ * bpf_ringbuf_query(), 134. BCC turns the method ringbuf_output() into a call of bpf_ringbuf_output() with the ring as
+ * first argument, and the macro redirects the call to the helper. Flag 0 is BPF_RB_AVAIL_DATA.
  */
+static u64 (*ringbuf_query)(void *ring, u64 flags) = (void *)134;
+#define bpf_ringbuf_output(ring, data, size, flags) ringbuf_query(ring, flags)
+
+static __always_inline u64 waiting_bytes(void)
+{
+	return events.ringbuf_output(NULL, 0, 0);
+}
+
+/*
+ * The fill mark. Each CPU asks the ring at every n-th of its own events, and wakes the exporter if a quarter of the
+ * ring waits. n is a power of two, so that all CPUs together fill at most another quarter between two questions. Below
+ * the mark, events wait for the next scrape.
+ */
+#define RING_BYTES	   (RING_PAGES * 4096UL)
 #define RECORD_BYTES(size) (((size) + 15UL) & ~7UL)
-#define WAKE_EVENTS(size)  (RING_PAGES * 4096UL / RECORD_BYTES(size) / 4 / CPUS)
-#define WAKE_MASK(size)	   (WAKE_EVENTS(size) ? (1UL << (63 - __builtin_clzl(WAKE_EVENTS(size)))) - 1 : 0)
+#define ASK_EVENTS(size)   (RING_BYTES / RECORD_BYTES(size) / 4 / CPUS)
+#define ASK_MASK(size)	   (ASK_EVENTS(size) ? (1UL << (63 - __builtin_clzl(ASK_EVENTS(size)))) - 1 : 0)
 
 static __always_inline void submit_event_of(void *event, u64 size)
 {
-	u64 sent = probed_count(STAT_SENT);
+	u64 sent = probed_count(STAT_SENT), wake = BPF_RB_NO_WAKEUP;
 
-	events.ringbuf_submit(event, sent & WAKE_MASK(size) ? BPF_RB_NO_WAKEUP : BPF_RB_FORCE_WAKEUP);
+	if (!(sent & ASK_MASK(size)) && waiting_bytes() >= RING_BYTES / 4)
+		wake = BPF_RB_FORCE_WAKEUP;
+	events.ringbuf_submit(event, wake);
 }
 
-/* Hand over a complete event: a pointer to its struct. */
+/* Submits a complete event; takes a pointer to the struct. */
 #define submit_event(event) submit_event_of(event, sizeof(*(event)))
 #endif
 
 /*
- * Whose doing it is: the id of the current task's cgroup, for the decoders `cgroup_unit` and `pod_uid`; 0 for a kernel
- * thread. It is what bpf_get_current_cgroup_id() returns, without the call.
+ * The id of the current task's cgroup, for the decoders `cgroup_unit` and `pod_uid`; 0 for a kernel thread. Equal to
+ * bpf_get_current_cgroup_id(), without the call.
  */
 #define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
 
@@ -174,7 +189,7 @@ static __always_inline u64 current_cgroup(void)
 	return LOAD_OF_TASK(task, flags) & PF_KTHREAD ? 0 : LOAD_OF_TASK(node, id);
 }
 
-/* A task's comm, into 16 bytes of the event that begin at a multiple of 8. */
+/* Copies a task's comm into 16 bytes of the event, aligned to 8. */
 static __always_inline void comm_of(struct task_struct *task, void *destination)
 {
 #ifdef PROBED_HAS_GET_CURRENT_TASK_BTF
@@ -187,7 +202,7 @@ static __always_inline void comm_of(struct task_struct *task, void *destination)
 #endif
 }
 
-/* The name of the current process, which is its leader's: as execs and lifetimes have it, and so all can be joined. */
+/* The name of the current process, taken from the thread group leader, as in execs and lifetimes. */
 static __always_inline void current_comm(void *destination)
 {
 	struct task_struct *task = current_task();
@@ -195,15 +210,15 @@ static __always_inline void current_comm(void *destination)
 	comm_of(LOAD_OF_TASK(task, group_leader), destination);
 }
 
-/* The name of the current thread, which it can give itself: prctl(PR_SET_NAME). */
+/* The name of the current thread, set by prctl(PR_SET_NAME). */
 static __always_inline void current_thread_comm(void *destination)
 {
 	comm_of(current_task(), destination);
 }
 
 /*
- * A system call as one number: the kernel's, with this bit for calls through the 32-bit table of x86, which numbers
- * them differently. The decoder `syscall` knows both.
+ * A system call as one number: the kernel's, with this bit for calls through the 32-bit table of x86, which has other
+ * numbers. The decoder `syscall` reads both.
  */
 #define IA32 0x80000000U
 
@@ -223,7 +238,7 @@ static __always_inline u32 ia32_bit(void)
 }
 #endif
 
-/* The number of the system call that a task is in, in whichever table; 0xffffffff when it is in none. */
+/* The number of a task's system call, of either table; 0xffffffff outside of system calls. */
 static __always_inline u32 number_of(struct pt_regs *regs)
 {
 #ifdef __TARGET_ARCH_arm64
@@ -233,7 +248,7 @@ static __always_inline u32 number_of(struct pt_regs *regs)
 #endif
 }
 
-/* Which system call the current task is in; 0xffffffff when in none (rt_sigreturn, a call that a tracer skipped). */
+/* The current task's system call; 0xffffffff for none (rt_sigreturn, a call that a tracer skipped). */
 static __always_inline u32 syscall_of(struct pt_regs *regs)
 {
 	u32 number = number_of(regs);
@@ -241,7 +256,7 @@ static __always_inline u32 syscall_of(struct pt_regs *regs)
 	return number == (u32)-1 ? number : number | ia32_bit();
 }
 
-/* The registers that the current task had in user space, wherever it is in the kernel. */
+/* The current task's registers of user space. */
 #ifdef PROBED_HAS_TASK_PT_REGS
 #define current_registers()		((struct pt_regs *)bpf_task_pt_regs(current_task()))
 #define LOAD_OF_REGISTERS(regs, member) LOAD(regs, member)
@@ -251,13 +266,13 @@ static __always_inline u32 syscall_of(struct pt_regs *regs)
 #define LOAD_OF_REGISTERS(regs, member) READ(regs, member)
 #endif
 
-/* The number of the system call that the current task is in, wherever it is in the kernel. */
+/* The number of the current task's system call, outside of sys_exit too. */
 static __always_inline u32 current_number(void)
 {
 	return LOAD_OF_REGISTERS(current_registers(), orig_ax);
 }
 
-/* The whole of it: for a call that does not return. */
+/* Number and table of the current task's system call, for calls that do not return. */
 static __always_inline u32 current_syscall(void)
 {
 	u32 number = current_number();
@@ -265,7 +280,7 @@ static __always_inline u32 current_syscall(void)
 	return number == (u32)-1 ? number : number | ia32_bit();
 }
 
-/* At raw tracepoint sys_exit: which system call is returning, its number and the whole. */
+/* At raw tracepoint sys_exit: number of the returning system call, then number and table. */
 static __always_inline u32 returning_number(struct bpf_raw_tracepoint_args *ctx)
 {
 	return number_of((struct pt_regs *)ctx->args[0]);
@@ -276,7 +291,7 @@ static __always_inline u32 returning_syscall(struct bpf_raw_tracepoint_args *ctx
 	return syscall_of((struct pt_regs *)ctx->args[0]);
 }
 
-/* fork and its kin: they return twice, in the child with 0, without a call of the child's. */
+/* fork and its variants return twice: in the child with 0, without a call by the child. */
 static __always_inline bool makes_tasks(u32 syscall)
 {
 	switch (syscall) {
@@ -306,7 +321,7 @@ static __always_inline bool makes_tasks(u32 syscall)
 #define EINTR	   4	      /* include/uapi/asm-generic/errno-base.h */
 #define SA_RESTART 0x10000000 /* arch/x86/include/uapi/asm/signal.h */
 
-/* A call that returns this has not ended: a signal interrupted it, and the kernel starts it again or makes it EINTR. */
+/* With these errors a call has not ended: after a signal, the kernel restarts the call or returns EINTR. */
 static __always_inline bool is_restart(u32 errno)
 {
 	return errno == ERESTARTSYS || errno == ERESTARTNOINTR || errno == ERESTARTNOHAND ||
@@ -314,8 +329,8 @@ static __always_inline bool is_restart(u32 errno)
 }
 
 /*
- * At raw tracepoint signal_deliver(int sig, struct kernel_siginfo *info, struct k_sigaction *ka): does the handler make
- * the interrupted call return EINTR? Only the first one does: it changes the result.
+ * At raw tracepoint signal_deliver(int sig, struct kernel_siginfo *info, struct k_sigaction *ka): tells if the handler
+ * makes the interrupted call return EINTR. Only the first handler does, because the kernel then changes the result.
  * Source: handle_signal() in Linux arch/x86/kernel/signal.c.
  */
 static __always_inline bool ends_call(struct bpf_raw_tracepoint_args *ctx)

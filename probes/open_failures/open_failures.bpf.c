@@ -14,8 +14,8 @@ struct opener {
 };
 
 /*
- * All calls of the open family, by control group: of 8,192 at once, 1 MB. When it is a quarter full, the exporter
- * deletes those that are gone.
+ * All calls of the open family, for 8,192 control groups at once, 1 MB. When the map is a quarter full, the exporter
+ * deletes entries of removed control groups.
  */
 BPF_PERCPU_HASH(opens, struct opener, u64, 8192);
 
@@ -67,7 +67,7 @@ static __always_inline bool is_open(u32 syscall)
 
 static __always_inline bool is_open_call(u32 number)
 {
-	if (!is_open(number) && !is_open(number | IA32)) /* most calls are done with here */
+	if (!is_open(number) && !is_open(number | IA32)) /* most calls return here */
 		return false;
 	return is_open(number | ia32_bit());
 }
@@ -91,7 +91,7 @@ static __always_inline void count_end(u32 errno)
 	submit_event(event);
 }
 
-/* raw tracepoint sys_exit(struct pt_regs *regs, long ret): a call that a signal interrupted may only begin again */
+/* raw tracepoint sys_exit(struct pt_regs *regs, long ret): an interrupted call may restart */
 PROGRAM(on_return)
 {
 	u32 errno;

@@ -12,17 +12,17 @@ struct event {
 	char comm[16];
 	char parent[16];      /* KIND_EXEC */
 	char thread_comm[16]; /* KIND_EXEC_FAILURE, KIND_FORK_FAILURE */
-	u32 errno;	      /* the same */
+	u32 errno;	      /* KIND_EXEC_FAILURE, KIND_FORK_FAILURE */
 	u8 kind;
 	u8 exit;    /* KIND_EXIT */
-	u16 signal; /* KIND_EXIT: the one that ended the process, 0 when none did */
+	u16 signal; /* KIND_EXIT: the signal that ended the process, or 0 */
 };
 
-/* Thread group id to the boot-clock time of the last exec, for processes alive: 65,536 of them at once, 5 MB. */
+/* Thread group id to the boot-clock time of the last exec, for 65,536 living processes at once, 5 MB. */
 BPF_HASH(last_exec, u32, u64, 65536);
 /*
- * Thread group id to start_boottime, for processes that had several threads at their end and are not yet reaped:
- * it decides which of two threads that end at the same instant reports the end.
+ * Thread group id to start_boottime, for processes that ended with several threads and are not yet reaped. The first
+ * thread that inserts an entry reports the end.
  */
 BPF_HASH(ended, u32, u64, 8192);
 
@@ -106,7 +106,7 @@ PROGRAM(on_return)
 	return 0;
 }
 
-/* What wait4() will report. Source: wait_task_zombie() in Linux kernel/exit.c. */
+/* Returns the status for wait4(). Source: wait_task_zombie() in Linux kernel/exit.c. */
 static __always_inline int wait_status(struct task_struct *leader, struct signal_struct *signal)
 {
 	if (READ(signal, flags) & SIGNAL_GROUP_EXIT)
@@ -114,7 +114,7 @@ static __always_inline int wait_status(struct task_struct *leader, struct signal
 	return READ(leader, exit_code);
 }
 
-/* The low seven bits are the signal, 0x80 says that core was dumped, above them is the exit status. */
+/* Bits 0 to 6 are the signal, bit 7 marks a core dump, the bits above are the exit status. */
 static __always_inline u8 exit_kind(int status)
 {
 	if (status & 0x80)
@@ -125,8 +125,8 @@ static __always_inline u8 exit_kind(int status)
 }
 
 /*
- * Several threads may see that none is left alive: the last one to leave clears signal->live before it reaches the
- * tracepoint. The first to note the end reports it.
+ * Several threads may read signal->live as 0, because the kernel decrements the counter before the tracepoint. The
+ * first thread that notes the end reports the end.
  */
 static __always_inline bool first_to_note_end(u32 tgid, u64 start)
 {
@@ -145,7 +145,7 @@ static __always_inline bool first_to_note_end(u32 tgid, u64 start)
 	return true;
 }
 
-/* One that comes last finds no other thread any more; but the one that reported the end may just have gone. */
+/* The last thread is alone, but another thread may have reported the end before. */
 static __always_inline bool end_was_noted(u32 tgid, u64 start)
 {
 	u64 *noted = ended.lookup(&tgid);
@@ -153,7 +153,7 @@ static __always_inline bool end_was_noted(u32 tgid, u64 start)
 	return noted && *noted == start;
 }
 
-/* From the last exec, or from the creation where none was seen. An exec before the creation was another process's. */
+/* Returns the time of the last exec, or of creation. An exec before creation belongs to an earlier process. */
 static __always_inline u64 take_beginning(u32 tgid, u64 start)
 {
 	u64 *exec = last_exec.lookup(&tgid);
@@ -197,7 +197,7 @@ PROGRAM(on_exit)
 	return 0;
 }
 
-/* raw tracepoint sched_process_free(struct task_struct *p): after the wait, when the task itself goes */
+/* raw tracepoint sched_process_free(struct task_struct *p): after wait, when the kernel frees the task */
 PROGRAM(on_free)
 {
 	struct task_struct *task = (struct task_struct *)ctx->args[0];

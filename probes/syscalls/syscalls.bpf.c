@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "probed.bpf.h"
 
-/* The native table has some 470 calls today; a number past this goes to calls_elsewhere. */
+/* The native table has some 470 calls; calls_elsewhere counts numbers from NATIVE on. */
 #define NATIVE 1024
 
 #define ENOSYS 38 /* include/uapi/asm-generic/errno.h */
@@ -12,9 +12,9 @@ struct failure {
 };
 
 BPF_PERCPU_ARRAY(calls, u64, NATIVE);
-/* Calls through the 32-bit table (some 470 more) and numbers that no kernel has. */
+/* Calls through the 32-bit table (some 470 more) and numbers without a system call. */
 BPF_PERCPU_HASH(calls_elsewhere, u32, u64, 2048);
-/* Pairs seen on a busy machine are some hundreds; 470 calls with a dozen errnos each would still fit. */
+/* A busy machine has some hundreds of pairs; 470 calls with a dozen errnos each would fit. */
 BPF_PERCPU_HASH(failures, struct failure, u64, 8192);
 
 static __always_inline void count_call(u32 syscall)
@@ -55,8 +55,8 @@ static __always_inline bool ends_tasks(u32 syscall)
 }
 
 /*
- * A call without a number is rt_sigreturn, whose result is what the signal interrupted; or one that a tracer skips; or
- * one that a program made with the number -1.
+ * A call without a number is rt_sigreturn, with the result of the interrupted call; or a call that a tracer skips; or a
+ * call with the number -1.
  */
 static __always_inline void count_numberless(u32 errno)
 {
@@ -77,7 +77,8 @@ PROGRAM(on_return)
 	}
 	if (ctx->args[1] == 0 && makes_tasks(syscall))
 		return 0;
-	/* An interrupted call counts at its end. With a restart block it comes again as restart_syscall. */
+	/* An interrupted call counts at its end. With a restart block the kernel repeats the call as restart_syscall.
+	 */
 	if (is_restart(errno) && errno != ERESTART_RESTARTBLOCK)
 		return 0;
 	count_call(syscall);
@@ -99,7 +100,7 @@ PROGRAM(on_signal)
 	return 0;
 }
 
-/* raw tracepoint sched_process_exit(struct task_struct *p): a thread whose last call does not return */
+/* raw tracepoint sched_process_exit(struct task_struct *p): a thread's last call does not return */
 PROGRAM(on_exit)
 {
 	u32 syscall = current_syscall();

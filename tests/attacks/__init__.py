@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What strangers do to a web server, on a loopback only, and what a well-behaved client sees meanwhile.
+"""Attacks on an HTTP server on a loopback, and the scrapes of a well-behaved client meanwhile.
 
-`http` has what needs no TLS but goes through it too, `tls` what goes against TLS itself; `onlooker` is the client.
-By hand, against a daemon that runs, from the folder of the tests: see `__main__`.
+`http` has attacks on HTTP, with or without TLS, `tls` attacks on TLS, `onlooker` the client. `__main__` runs attacks by
+hand against a running daemon.
 """

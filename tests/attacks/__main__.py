@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attack a server on a loopback, and print what a client sees. From the folder of the tests:
+"""Attack a server on a loopback and print the client's scrapes. Run from the folder of the tests:
 
 python -m attacks http://127.0.0.1:9788                   # each for three seconds
 python -m attacks http://127.0.0.1:9788 30 flood          # 10,000 requests a second for 30 s
-python -m attacks https://127.0.0.1:9788                  # those of HTTP through TLS, then those against TLS itself
+python -m attacks https://127.0.0.1:9788                  # attacks on HTTP through TLS, then on TLS
 python -m attacks --identity client.pem https://127.0.0.1:9788
 """
 
@@ -21,7 +21,7 @@ from attacks.target import Target
 
 ATTACKS = {attack.__name__: attack for attack in (*http.ATTACKS, *tls.ATTACKS)}
 LONGEST = 60.0
-"""Seconds after which an attack ends, whatever was wanted."""
+"""Most seconds of an attack."""
 
 
 def _alone(attack: str, target: Target, seconds: float) -> None:

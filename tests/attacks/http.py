@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attacks on HTTP, which go through TLS where the server has it."""
+"""Attacks on HTTP, through TLS where the server speaks TLS."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 def idle(target: Target, end: float) -> None:
-    """2,000 connections that say nothing."""
+    """Hold 2,000 silent connections."""
     hold(target.connect, IDLE_CONNECTIONS, b"", b"", end)
 
 
 def slow_requests(target: Target, end: float) -> None:
-    """Requests that come byte by byte."""
+    """Send requests byte by byte."""
     hold(target.connect, SLOW_CONNECTIONS, b"GET /metrics HTTP/1.1\r\nHost: x\r\nX: ", b"a", end)
 
 
 def slow_handshakes(target: Target, end: float) -> None:
-    """The beginning of a TLS ClientHello, and then a byte now and then."""
+    """Send the beginning of a TLS ClientHello, then single bytes."""
     hold(target.reach, SLOW_CONNECTIONS, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\0", end)
 
 
 def slow_readers(target: Target, end: float) -> None:
-    """Requests for pages that nobody then reads."""
+    """Send requests and read no answer."""
     with contextlib.ExitStack() as held:
         while time.monotonic() < end:
             with contextlib.suppress(OSError):
@@ -48,7 +48,7 @@ def slow_readers(target: Target, end: float) -> None:
 
 
 def garbage(target: Target, end: float) -> None:
-    """Bytes by chance, TLS records, huge heads, paths and methods of all kinds, half-closed and reset connections."""
+    """Send random bytes, TLS records, huge heads, odd paths and methods; half-close and reset connections."""
     chance = random.Random(7)
     odd = [
         lambda: chance.randbytes(chance.randrange(4096)) + b"\r\n\r\n",
@@ -78,7 +78,7 @@ METHODS = (b"POST", b"PUT", b"DELETE", b"TRACE", b"CONNECT", b"OPTIONS", b"PATCH
 
 
 def flood(target: Target, end: float) -> None:
-    """10,000 requests a second on a few connections, written without waiting for answers."""
+    """Send 10,000 requests a second on a few connections without waiting for answers."""
     with contextlib.ExitStack() as held, select.epoll() as epoll:
         clients: dict[int, socket.socket] = {}
         began, sent, answered = time.monotonic(), 0, 0
@@ -106,14 +106,14 @@ def flood(target: Target, end: float) -> None:
 
 
 def connections(target: Target, end: float) -> None:
-    """As many new connections as one process can make, each with one request."""
+    """Open connections as fast as one process can, each with one request."""
     while time.monotonic() < end:
         with contextlib.suppress(OSError), target.connect() as client:
             client.sendall(GET)
 
 
 def guesses(target: Target, end: float) -> None:
-    """Passwords by chance, as fast as they are refused, eight at a time."""
+    """Send random passwords on eight connections, each after the last refusal."""
     with contextlib.ExitStack() as held:
         clients: list[socket.socket] = []
         while time.monotonic() < end:

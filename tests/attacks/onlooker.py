@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An attack as a process of its own, which ends by itself, and what a well-behaved client sees meanwhile."""
+"""Runs an attack as a process, and scrapes as a well-behaved client meanwhile."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from attacks.target import FRIEND, Target
 
 @contextlib.contextmanager
 def under(attack: str, target: Target, seconds: float) -> Iterator[subprocess.Popen[bytes]]:
-    """Let an attack go on meanwhile, for so many seconds at most."""
+    """Run an attack in the background for at most `seconds`."""
     command = [sys.executable, "-m", "attacks", "--alone", "--identity", target.identity, target.url, f"{seconds}"]
     path = {"PYTHONPATH": str(Path(__file__).parents[1])}
     with subprocess.Popen([*command, attack], env=os.environ | path) as process:
@@ -30,14 +30,14 @@ def under(attack: str, target: Target, seconds: float) -> Iterator[subprocess.Po
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Scrapes that a client made under attack, and those of them that were answered by 200."""
+    """Scrapes of a client under attack, and the `good` ones with status 200."""
 
     scrapes: int
     good: int
 
 
 def look_on(scrape: Callable[[], int], process: subprocess.Popen[bytes]) -> Seen:
-    """Scrape again and again, 20 times a second, until an attack is over; `scrape` returns a status."""
+    """Scrape 20 times a second until an attack is over; `scrape` returns a status."""
     statuses: list[int] = []
     while process.poll() is None:
         try:
@@ -50,7 +50,7 @@ def look_on(scrape: Callable[[], int], process: subprocess.Popen[bytes]) -> Seen
 
 
 def scraper(target: Target, authorization: str = "") -> Callable[[], int]:
-    """Make a client that gets the metrics page, on a new connection each time, and returns the status."""
+    """Return a client that gets the metrics page on a new connection each time, and returns the status."""
     more = f"Authorization: {authorization}\r\n" if authorization else ""
     request = GET[:-2] + f"Connection: close\r\nAccept-Encoding: gzip\r\n{more}\r\n".encode()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The server that is attacked, and how to connect to it: as TCP, or through TLS."""
+"""The attacked server, and connections to the server over TCP or TLS."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 FOE, FRIEND = "127.0.0.2", "127.0.0.1"
 PATIENCE = {FOE: 2.0, FRIEND: 60.0}
-"""Seconds that a client waits, by its address: an attacker turns to its next connection, a scraper wants its answer."""
+"""Seconds that a client waits, by address: short for an attacker, long for a scraper."""
 
 NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -36,7 +36,7 @@ class Target:
         return parts.hostname or "", parts.port or 0
 
     def reach(self, whence: str = FOE) -> socket.socket:
-        """Connect, and say nothing."""
+        """Connect without sending anything."""
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         client.settimeout(PATIENCE[whence])
@@ -45,16 +45,16 @@ class Target:
         return client
 
     def through(self, client: socket.socket) -> socket.socket:
-        """Go through TLS, where the server has it."""
+        """Wrap a connection in TLS where the server speaks TLS."""
         return self.context.wrap_socket(client) if self.url.startswith("https:") else client
 
     def connect(self, whence: str = FOE) -> socket.socket:
-        """Connect, so that a request can be sent."""
+        """Connect and shake hands, ready for a request."""
         return self.through(self.reach(whence))
 
 
 def context(identity: str) -> ssl.SSLContext:
-    """Make a client that trusts whoever answers: it has no secret to tell."""
+    """Return a TLS context without verification: the client has no secret to protect."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
     if identity:
@@ -63,9 +63,9 @@ def context(identity: str) -> ssl.SSLContext:
 
 
 def hold(connect: Callable[[], socket.socket], count: int, first: bytes, trickle: bytes, end: float) -> None:
-    """Hold connections, say `first` on each, and now and then the next byte of `trickle`, which begins anew at its end.
+    """Hold connections, send `first` on each, then byte after byte of `trickle`, again from its start.
 
-    Where one is closed, connect anew.
+    Replace connections that the server closes.
     """
     with contextlib.ExitStack() as held:
         clients: list[tuple[socket.socket, float]] = []
@@ -94,7 +94,7 @@ def _trickles(client: socket.socket, trickle: bytes, since: float) -> bool:
 
 
 def say(client: socket.socket, data: bytes, end: bool = False) -> None:
-    """Say something, and listen to the answer to its end."""
+    """Send bytes and read the answer to its end."""
     client.sendall(data)
     if end:
         client.shutdown(socket.SHUT_WR)

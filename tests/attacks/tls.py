@@ -13,19 +13,20 @@ import struct
 import subprocess
 import time
 from collections import deque
+from collections.abc import Callable
 
 from attacks.target import NOTHING_YET, Target, hold, say
 
 CONNECTIONS = 2000
 HELLOS_AT_A_TIME = 400
-"""Fewer than the server takes, so that it works on all of them."""
+"""Fewer connections than the server accepts, so that all handshakes proceed."""
 
 RESET = struct.pack("ii", 1, 0)
-"""For SO_LINGER: closing sends RST."""
+"""Argument of SO_LINGER: closing sends RST."""
 
 
 def hello(target: Target) -> bytes:
-    """Return a ClientHello as a client begins with."""
+    """Return the ClientHello of a client."""
     said = ssl.MemoryBIO()
     with contextlib.suppress(ssl.SSLWantReadError):
         target.context.wrap_bio(ssl.MemoryBIO(), said).do_handshake()
@@ -33,23 +34,23 @@ def hello(target: Target) -> bytes:
 
 
 def mute(target: Target, end: float) -> None:
-    """2,000 connections that do not begin a handshake."""
+    """Hold 2,000 connections without a handshake."""
     hold(target.reach, CONNECTIONS, b"", b"", end)
 
 
 def half_handshakes(target: Target, end: float) -> None:
-    """2,000 handshakes that do not go on after the ClientHello."""
+    """Hold 2,000 handshakes that stop after the ClientHello."""
     hold(target.reach, CONNECTIONS, hello(target), b"", end)
 
 
 def slow_hellos(target: Target, end: float) -> None:
-    """Handshakes whose ClientHello comes byte by byte."""
+    """Send ClientHellos byte by byte."""
     begun = hello(target)
     hold(target.reach, CONNECTIONS, begun[:1], begun[1:], end)
 
 
 def hellos(target: Target, end: float) -> None:
-    """As many ClientHellos as one process can send, each answered with a signature, which nobody reads."""
+    """Send ClientHellos as fast as one process can; the server signs an answer to each."""
     begun = hello(target)
     with contextlib.ExitStack() as held:
         clients: deque[socket.socket] = deque()
@@ -64,14 +65,14 @@ def hellos(target: Target, end: float) -> None:
 
 
 def tls_garbage(target: Target, end: float) -> None:
-    """Records that are none: in the place of a ClientHello, after it, and after the handshake."""
+    """Send malformed records instead of a ClientHello, after one, and after the handshake."""
     chance = random.Random(11)
     begun = hello(target)
 
     def record(kind: int, length: int) -> bytes:
         return struct.pack(">BHH", kind, 0x303, length) + chance.randbytes(min(length, 20_000))
 
-    odd = [
+    odd: list[Callable[[], bytes]] = [
         lambda: chance.randbytes(chance.randrange(1, 5000)),
         lambda: record(chance.randrange(256), chance.randrange(1 << 16)),
         lambda: b"\x16\x03\x01\xff\xff" + begun[5:],
@@ -97,7 +98,7 @@ def _with(data: bytes, at: int, byte: int) -> bytes:
 
 
 def half_closed(target: Target, end: float) -> None:
-    """FIN in the middle of a handshake, FIN without close_notify, close_notify without FIN; and then they stay."""
+    """Send FIN in a handshake, FIN without close_notify, close_notify without FIN; keep the connections."""
     begun = hello(target)
 
     def connect() -> socket.socket:
@@ -121,7 +122,7 @@ def half_closed(target: Target, end: float) -> None:
 
 
 def renegotiations(target: Target, end: float) -> None:
-    """Requests for another handshake within one, of TLS 1.2, and for other keys, of TLS 1.3, by openssl(1)."""
+    """Ask for renegotiation in TLS 1.2 and for key updates in TLS 1.3, by openssl(1)."""
     with contextlib.ExitStack() as held:
         clients: list[tuple[subprocess.Popen[bytes], int, bytes]] = []
         while time.monotonic() < end:
@@ -138,7 +139,7 @@ def renegotiations(target: Target, end: float) -> None:
 def _talking(
     held: contextlib.ExitStack, target: Target, version: str, word: bytes
 ) -> tuple[subprocess.Popen[bytes], int, bytes]:
-    """Start an `openssl s_client`; a terminal gives it each line alone, as commands must be."""
+    """Start an `openssl s_client` on a terminal, which passes each command as a line of its own."""
     mine, its = os.openpty()
     host, port = target.address
     command = ["openssl", "s_client", version, "-connect", f"{host}:{port}"]

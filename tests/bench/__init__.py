@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What probed costs, measured: ``make bench``. See README.md beside this file."""
+"""Measures the cost of probed: ``make bench``. See README.md beside this file."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bench's main: measures one thing after the other, prints tables, writes JSON."""
+"""Runs the measurements one after another, prints tables, writes JSON."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MEASUREMENTS: Final[dict[str, Callable[[Setup], list[Figure]]]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure what the command line says."""
+    """Run the measurements of the command line."""
     options = _options(arguments)
     if os.geteuid() != 0:
         sys.exit("the bench loads BPF programs: run it as root")
@@ -60,7 +60,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _measure(names: Sequence[str], short: bool) -> dict[str, list[Figure]]:
     figures = {}
     with tempfile.TemporaryDirectory(prefix="probed-bench-") as folder:
-        Path(folder).chmod(0o755)  # workloads run as nobody too
+        Path(folder).chmod(0o755)  # workloads also run as an unprivileged user
         setup = Setup(Path(folder), short)
         setup.compile()
         for name in names:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""C of a bench's own, compiled, loaded and attached as the loader does it, without a daemon."""
+"""Compiles, loads and attaches a probe's C as the loader does, without a daemon."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEADER = PROBES / "include" / "probed.bpf.h"
 
 
 def attach(source: Text, programs: Mapping[str, str], ring_bytes: int = 0) -> Module:
-    """Compile a probe's C with a ring of `ring_bytes`, and attach each of its programs to its raw tracepoint."""
+    """Compile a probe's C with a ring of `ring_bytes`, and attach each program to its raw tracepoint."""
     btf = Btf.read(BTF)
     host = load.Host(btf, btf.raw_tracepoints(), os.cpu_count() or 1, os.uname().machine)
     parts = [*load.header_and_source(Text(str(HEADER), HEADER.read_text()), source), lone(programs)]

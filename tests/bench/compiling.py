@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What BCC alone takes to compile the probes of a site: no loader of them can be faster.
+"""CPU time of BCC alone for the probes of a site: the lower bound of a load.
 
 ``python -m bench.compiling FILE``, started by `starting`; writes the CPU seconds of BCC's import and of its compiles.
 """
@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from bench.compiled import BTF
-from probed.config import files as sources
+from probed.config import files
 from probed.linux import privilege
 from probed.loader import compiler
 from probed.loader import hide_kallsyms as ksyms
@@ -22,9 +22,9 @@ from probed.loader.hook_chain import Chains
 
 
 def main(config_file: str) -> None:
-    """Do what the loader does before a canary and the kernel come into it."""
-    configuration, text = sources.read_site(config_file)
-    declared = sources.declared_probes(configuration, text, str(BTF))
+    """Compile as the loader does, without canary and without loading into the kernel."""
+    configuration, text = files.read_site(config_file)
+    declared = files.declared_probes(configuration, text, str(BTF))
     btf = Btf.read(BTF)
     host = load.Host(btf, btf.raw_tracepoints(), os.cpu_count() or 1, os.uname().machine)
     begin = time.process_time()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the exporter pays for an event, from the ring to the tables: on rings in memory, so that nothing else is there.
+"""CPU time of the exporter for an event, from the ring to the tables, on rings in memory.
 
-The events are ends of processes, which go into a histogram with three labels; keys are verified as always.
+Each event is the end of a process and goes into a histogram with three labels.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ RING_BYTES: Final = 1 << 22
 WAITING: Final = (1, 16, 256, 4_096, 65_536)
 LABEL_SETS: Final = (1, 100, 1_000)
 EVENTS: Final = 1 << 17
-"""How many events a round takes, at least."""
+"""Least number of events in a round."""
 
 
 def measure(setup: Setup) -> list[Figure]:
-    """Return the CPU time an event by label sets and by how many events wait at each drain."""
+    """Return the CPU time for an event, by label sets and by events waiting at each drain."""
     figures = []
     for sets, waiting in product(LABEL_SETS, WAITING):
         drains = 4 if setup.short else max(4, min(4_000, EVENTS // waiting))
@@ -56,7 +56,7 @@ def measure(setup: Setup) -> list[Figure]:
 
 
 class _Drain:
-    """A full ring whose producer position is set by hand, and the table that its events go into."""
+    """A full ring with a producer position set by hand, and the table for its events."""
 
     def __init__(self, sets: int) -> None:
         self._events = RING_BYTES // ring_dtype(EVENT).itemsize
@@ -81,7 +81,7 @@ class _Drain:
         records["lifetime_ns"] = random.integers(1_000_000, 10_000_000_000, len(records))
 
     def times(self, waiting: int, drains: int, rounds: int) -> list[float]:
-        """Return the nanoseconds an event of each round; one that is not counted goes before, for new keys."""
+        """Return the nanoseconds for an event in each round, after an uncounted round for new keys."""
         return [self._time(waiting, drains) for _ in range(rounds + 1)][1:]
 
     def _time(self, waiting: int, drains: int) -> float:
@@ -94,7 +94,7 @@ class _Drain:
         return spent / taken
 
     def _drain(self, end: int) -> int:
-        """Do as RunningProbe.drain does."""
+        """Drain the ring as RunningProbe.drain does."""
         ring, taken = self._ring, 0
         while ring.records < end:
             events = ring.batch(min(BATCH, end - ring.records))
@@ -105,7 +105,7 @@ class _Drain:
         return taken
 
     def close(self) -> None:
-        """Let go of the memory for counts."""
+        """Free the memory for counts."""
         os.close(self._state)
 
 

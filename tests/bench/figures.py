@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A measured figure with its spread, and how they are shown."""
+"""Measured figures with their spread, and their tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What one thing was found to be: `value` in `unit`, and the `least` and the `most` that any round found."""
+    """One measured figure: `value` in `unit`, with the `least` and the `most` of all rounds."""
 
     about: str
     unit: str
@@ -21,22 +21,22 @@ class Figure:
 
 
 def one(about: str, unit: str, value: float) -> Figure:
-    """Return a figure that was measured once."""
+    """Return a figure of one measurement."""
     return Figure(about, unit, value, value, value, 1)
 
 
 def least(about: str, unit: str, found: Sequence[float]) -> Figure:
-    """Return the least that was found: the cost itself, for whatever disturbs only adds to it."""
+    """Return the least value: other load on the machine only adds to a cost."""
     return Figure(about, unit, min(found), min(found), max(found), len(found))
 
 
 def middle(about: str, unit: str, found: Sequence[float]) -> Figure:
-    """Return the median of what was found."""
+    """Return the median."""
     return Figure(about, unit, statistics.median(found), min(found), max(found), len(found))
 
 
 def difference(about: str, unit: str, found: Sequence[float], without: Sequence[float]) -> Figure:
-    """Return how much more the least of `found` is; least and most are those of pairs, each of one round."""
+    """Return the difference of the two least values; the spread comes from the pairs of each round."""
     pairs = [one - other for one, other in zip(found, without, strict=True)]
     return Figure(about, unit, min(found) - min(without), min(pairs), max(pairs), len(pairs))
 
@@ -64,6 +64,6 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number with three figures that count."""
+    """Return a number with three significant figures."""
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 4
     return f"{value:,.{digits}f}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs that do nothing, attached while standard input is open: what no probe can be cheaper than.
+"""Attaches empty programs while standard input is open: the lower bound of a probe's cost.
 
 ``python -m bench.floor TRACEPOINT…``, started by `hooks`.
 """
@@ -14,7 +14,7 @@ from probed.ipc.loader_messages import Text
 
 
 def main() -> None:
-    """Attach one program to each tracepoint, say so, and wait."""
+    """Attach one program to each tracepoint, print a line, and wait."""
     tracepoints = sys.argv[1:]
     text = "".join(f"PROGRAM(on_{name}) {{ return 0; }}\n" for name in tracepoints)
     compiled.attach(Text("floor.bpf.c", text), {f"on_{name}": name for name in tracepoints})

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a traced call costs: without the daemon, with empty programs, with each probe, with all.
+"""Cost of a traced call without the daemon, with empty programs, with each probe and with all.
 
-Rounds are interleaved: each takes all variants one after the other, so that what disturbs a while disturbs all alike.
+Each round measures all variants one after another, so that other load disturbs all alike.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Final
@@ -23,11 +23,11 @@ CALLS: Final[Mapping[str, tuple[str, int]]] = {
     "open and close": ("ns", 4_000),
     "spawn": ("µs", 100),
 }
-"""Calls of tests/bench/timed.c, in what unit they are told, and how many of them are timed at once."""
+"""Calls of tests/bench/timed.c: the unit of the figure, and the number of calls timed at once."""
 
 WORDS: Final = {"failing open": "failing", "open and close": "opening"}
 REPEATS: Final = 12
-"""How often they are timed in a round: the least counts."""
+"""Repetitions in a round, of which the least counts."""
 
 ROUNDS: Final = 7
 
@@ -36,7 +36,7 @@ UNLABELLED: Final = "open_failures without unit"
 
 
 def measure(setup: Setup) -> list[Figure]:
-    """Return the cost of every call with every variant, as what it adds to the call without."""
+    """Return the cost that every variant adds to every call."""
     variants = _variants(setup)
     found: dict[str, dict[str, list[float]]] = {call: {name: [] for name in variants} for call in CALLS}
     for _ in range(setup.rounds(ROUNDS)):
@@ -63,13 +63,13 @@ def _time(setup: Setup, call: str) -> float:
     return min(times) / {"ns": 1, "µs": 1e3}[unit]
 
 
-Variants = dict[str, partial[AbstractContextManager[object]]]
+Variants = dict[str, Callable[[], AbstractContextManager[None]]]
 
 
 def _variants(setup: Setup) -> Variants:
     probes = {name: {"cgroups": None, name: None} for name in SHIPPED if name != "cgroups"}
     variants: Variants = {
-        "without": partial(nullcontext),
+        "without": nullcontext,
         "empty on sys_enter": partial(_empty_programs, "sys_enter"),
         "empty on sys_exit": partial(_empty_programs, "sys_exit"),
         "empty on both": partial(_empty_programs, "sys_enter", "sys_exit"),
@@ -88,7 +88,7 @@ def _running(setup: Setup, probes: Mapping[str, object]) -> Iterator[None]:
 
 @contextmanager
 def _empty_programs(*tracepoints: str) -> Iterator[None]:
-    """Attach an empty program to each tracepoint, in a process that holds it."""
+    """Attach an empty program to each tracepoint from a child process."""
     command = [sys.executable, "-m", "bench.floor", *tracepoints]
     with subprocess.Popen(
         command, env=environment(), cwd=HERE.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A daemon with nothing to do: CPU time and wake-ups of its processes, with a scrape now and then and without.
+"""CPU time and wake-ups of an idle daemon, with and without scrapes.
 
-A machine always does something; so there is also a daemon of probes that see none of it, and a floor under that.
+No machine is quite idle, so there is also a daemon with probes that see no event, and two Pythons as a floor.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from support.running_daemon import SHIPPED, Daemon
 SECONDS: Final = 60.0
 SCRAPE_EVERY: Final = 15.0
 EVENTLESS: Final = {"cgroups": None, "syscalls": None}
-"""Probes whose rings stay empty where nobody makes a control group."""
+"""Probes with empty rings as long as the host makes no control group."""
 
 
 def measure(setup: Setup) -> list[Figure]:
-    """Return both, for the daemon as a whole."""
+    """Return CPU time and wake-ups of the whole daemon."""
     figures: list[Figure] = []
     with setup.daemon() as daemon:
         before = _settled(daemon)
@@ -41,7 +41,7 @@ def measure(setup: Setup) -> list[Figure]:
 
 
 def _settled(daemon: Daemon) -> float:
-    """Wait until it has nothing more to do for its start; return how many events there were."""
+    """Wait until the daemon has finished its start; return the number of events."""
     daemon.wait_until_ready()
     return _emitted(daemon)
 

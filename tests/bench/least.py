@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two Pythons that have what the daemon's two cannot be without, wake as often, and do nothing: the floor under both.
+"""Two Pythons with the daemon's unavoidable imports and wake-ups but no work: the floor of its cost.
 
-`memory` and `idle` start them; ``python -m bench.least NAME`` is one of them.
+`memory` and `idle` start both; ``python -m bench.least NAME`` is one.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ NEEDED: Final = {
 }  # fmt: skip
 
 PERIOD: Final = 20.0
-"""Seconds from one wake-up to the next: a pulse of the exporter's."""
+"""Seconds between two wake-ups: the exporter's heartbeat."""
 
 
 @contextmanager
 def processes() -> Iterator[dict[str, int]]:
-    """Run both, and give their process ids by what they stand for."""
+    """Run both, and yield their process ids by the name of the process they stand for."""
     from probed.supervisor.exporter_process import (
-        FRUGAL,  # not in the processes themselves: it brings half the supervisor
+        FRUGAL,  # imported here: in the processes it would import half of the supervisor
     )
 
     running = {}
@@ -53,7 +53,7 @@ def processes() -> Iterator[dict[str, int]]:
 
 
 def main(name: str) -> None:
-    """Import what is needed, say so, and turn until standard input ends."""
+    """Import the modules, print a line, and wake up until standard input ends."""
     with left_out():
         for module in NEEDED[name]:
             import_module(module)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where and with what was measured: facts that figures mean nothing without."""
+"""Facts of the machine and the software behind the figures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-from probed.linux.syscalls import bpf
+from probed.linux.bpf import bpf
 from support.running_daemon import ROOT
 
 PACKAGES = ("numpy", "prometheus_client", "h11", "PyYAML")
@@ -33,7 +33,7 @@ def facts() -> dict[str, str]:
 
 
 def attachments() -> int:
-    """Return how many BPF programs are attached by links, whoever did it: they cost too."""
+    """Return the number of attached BPF links on the machine, since every program costs."""
     count, last = 0, 0
     while last := _next_link(last):
         count += 1

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory: the proportional set size of all processes after the start, after a storm, after many scrapes.
+"""Proportional set size of all processes after the start, after a storm and after many scrapes.
 
-What processes of others map too, Python above all, is shared with those; so it is also said how much memory there would
-be if nobody else did, and what two Pythons with the imports that are needed take at the same moment.
+The daemon shares mapped files, Python above all, with other processes. So there are also the memory without such
+sharing, and the memory of two Pythons with the needed imports.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SCRAPES: Final = 50
 
 
 def measure(setup: Setup) -> list[Figure]:
-    """Return it by moment, and by process; the part of the rings besides, and the floor."""
+    """Return the memory by moment and by process, the rings' part, and the floor."""
     with setup.daemon() as daemon:
         daemon.wait_until_ready()
         daemon.scrape()
@@ -52,7 +52,7 @@ def _memory(daemon: Daemon, moment: str) -> Iterator[Figure]:
 
 
 def _alone(pids: Iterable[int]) -> int:
-    """Return how much memory some processes have among them, rings not included: what they share counts once."""
+    """Return the memory of some processes together without rings; shared memory counts once."""
     private, shared = 0, dict[str, int]()
     for pid in pids:
         own = Counter[str]()
@@ -70,7 +70,7 @@ def _rings(pid: int) -> int:
 
 
 def _mappings(pid: int) -> Iterator[tuple[str, dict[str, int]]]:
-    """Give the path of every mapping and its sizes in bytes by name. Source: proc_pid_smaps(5)."""
+    """Yield the path of every mapping, and its sizes in bytes by name. Source: proc_pid_smaps(5)."""
     path, sizes = "", dict[str, int]()
     for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
         words = line.split(maxsplit=5)

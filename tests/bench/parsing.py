@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CPU time of two parsers at their largest input: the kernel's BTF at each load, fold rules at a new name."""
+"""CPU time of two parsers on their largest input: the kernel's BTF, and names for fold rules."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from support.running_daemon import PROBES
 
 ROUNDS: Final = 7
 LONG_NAMES: Final = ("a@1-" + "1-" * 2000, "app-" + "a-1" * 2000, "run-r" + "0" * 5000, "irq/" + "1" * 5000)
-"""Names on which a default rule that backtracks takes longest."""
+"""Names on which a backtracking default rule takes longest."""
 
 
 def measure(setup: Setup) -> list[Figure]:
-    """Return the CPU time of reading BTF and making the types of the probe process, and of folding the long names."""
+    """Return the CPU time of BTF and the types of the probe process, and of folding the names."""
     source = (PROBES / "process" / "process.bpf.c").read_text()
     cases: dict[str, Callable[[], object]] = {
         "types of the probe process from the kernel's BTF": lambda: types_for(Btf.read(), source),
@@ -39,9 +39,9 @@ def _cpu_ms(once: Callable[[], object]) -> float:
 
 
 def _fold(name: str) -> list[str | None]:
-    """Return the name as every label with default rules shows it."""
+    """Return the name after the default rules of every label."""
     found = []
     for rules in fold_defaults.RULES.values():
         resolved = [FoldRule(rule.match, rule.replace) for rule in rules]
-        found.append(folded(lambda value: bytes(value).decode(), resolved)(name.encode()))  # type: ignore[arg-type]
+        found.append(folded(lambda value: bytes(value).decode(), resolved)(name.encode()))
     return found

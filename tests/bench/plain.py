@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The same work the plain way: BCC's own callback for each event, and prometheus_client's counter with its labels.
+"""The same work with BCC's callback for each event and prometheus_client's labelled counter.
 
-`rate` and `scraping` start it as a process of its own: ``python -m bench.plain``.
+`rate` and `scraping` start ``python -m bench.plain`` as a process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RING_BYTES: Final = 4 << 20
 
 
 class Event(ctypes.Structure):
-    """struct event of tests/bench/probes/storm: BCC knows it only of rings that are filled by copying."""
+    """struct event of tests/bench/probes/storm: BCC knows the struct only for rings filled by copying."""
 
     _fields_ = (
         ("cgroup", ctypes.c_uint64),
@@ -39,21 +39,21 @@ class Event(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What it did: the events that it counted and the CPU time of its whole life."""
+    """Counted events, and the CPU time of the process's whole life."""
 
     events: int
     cpu_seconds: float
 
 
 class Counting:
-    """The process that counts the plain way."""
+    """The process that counts with BCC and prometheus_client."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
         self.pid = process.pid
 
     def stop(self) -> Taken:
-        """Let it take what still waits, and end."""
+        """Have the process take the waiting events and end."""
         said, _ = self._process.communicate(b"stop\n")
         events, seconds = said.split()
         return Taken(int(events), float(seconds))
@@ -61,7 +61,7 @@ class Counting:
 
 @contextmanager
 def running() -> Iterator[Counting]:
-    """Run it; its program is attached."""
+    """Run the process; its program is attached."""
     command = [sys.executable, "-m", "bench.plain"]
     with subprocess.Popen(
         command, env=environment(), cwd=HERE.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -73,7 +73,7 @@ def running() -> Iterator[Counting]:
 
 
 def main() -> None:
-    """Count until there is something on standard input; then print how many events it were, and the CPU time."""
+    """Count until standard input is readable; then print the number of events and the CPU time."""
     source = HERE / "probes" / "storm" / "storm.bpf.c"
     table = compiled.attach(Text(str(source), source.read_text()), {"on_enter": "sys_enter"}, RING_BYTES).table(
         "events"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many events a second the daemon takes without losing one, from one producer and from two, with the default ring.
+"""Most events a second without loss, from one producer and from two, with the default ring.
 
-And what one event costs, beside the plain way (`plain`): BCC's callback into prometheus_client's counters.
+Also the CPU time for an event, beside BCC's callback into prometheus_client's counters (`plain`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ STORMS: Final = (
     500_000,
     250_000,
 )
-"""Events a second of all producers together, from the highest down."""
+"""Events a second of all producers together, highest first."""
 
 TRIAL: Final = 2.0
 SECONDS: Final = 10.0
@@ -36,7 +36,7 @@ PLAIN_STORM: Final = 250_000
 
 
 def measure(setup: Setup) -> list[Figure]:
-    """Return the largest rates without loss, and CPU time an event."""
+    """Return the largest rates without loss, and the CPU time for an event."""
     figures: list[Figure] = []
     with setup.daemon(STORM) as daemon:
         daemon.wait_until_ready()
@@ -48,7 +48,7 @@ def measure(setup: Setup) -> list[Figure]:
 
 
 def _held(setup: Setup, daemon: Daemon, producers: int) -> Figure:
-    """Find the highest rate that nothing is lost at, first for a moment, then for as long as it takes."""
+    """Find the highest rate without loss, first in a short run, then in a long one."""
     for rate in STORMS:
         if _lost(setup, daemon, producers, rate, setup.seconds(TRIAL))[0]:
             continue
@@ -65,7 +65,7 @@ def _a_million_and_a_half(setup: Setup, daemon: Daemon) -> Iterator[Figure]:
 
 
 def _lost(setup: Setup, daemon: Daemon, producers: int, rate: int, seconds: float) -> tuple[float, float]:
-    """Let a storm blow; return how many of its events are missing, and how many came a second."""
+    """Run a storm; return the number of missing events and the events a second."""
     n, before = int(rate * seconds) // producers, daemon.scrape()
     reached = blow(setup, producers, n, rate // producers)
     after = daemon.scrape()
@@ -76,7 +76,7 @@ def _lost(setup: Setup, daemon: Daemon, producers: int, rate: int, seconds: floa
 
 
 def blow(setup: Setup, producers: int, n: int, rate: int) -> float:
-    """Let `producers` make `n` events each, `rate` a second; return how many a second they made together."""
+    """Have `producers` make `n` events each, `rate` a second; return the events a second of all."""
     storms = [setup.start("storm", n, rate, LABEL_SETS) for _ in range(producers)]
     return sum(n / (_nanoseconds(storm) / 1e9) for storm in storms)
 
@@ -96,7 +96,7 @@ def _cost(setup: Setup, daemon: Daemon) -> Figure:
 
 
 def _plainly(setup: Setup) -> Iterator[Figure]:
-    """Do the same with BCC and prometheus_client alone."""
+    """Measure BCC and prometheus_client alone."""
     for rate in (PLAIN_STORM, 1_000_000):
         n = int(rate * setup.seconds(3.0))
         with plain.running() as counting:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A scrape of few, many and very many series: how long, how much CPU time, how many bytes, in every form."""
+"""Time, CPU time and bytes of a scrape by number of series, format and encoding."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every measurement is given: a folder, the compiled workloads, daemons; and what it may read of processes."""
+"""Gives every measurement a folder, compiled workloads and daemons, and reads figures of processes."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from support.running_daemon import PROBES, ROOT, SHIPPED, Daemon, site
 
 HERE: Final = Path(__file__).parent
 STORM: Final = {"cgroups": None, "storm": None}
-"""The probe of a bench's own, which makes an event of each call of tests/bench/storm.c."""
+"""Probe of the bench: one event for each call of tests/bench/storm.c."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """`folder` is private and goes away; `short` asks for a bench that only shows that it works."""
+    """Take a temporary `folder`; with `short` each measurement only shows that it works."""
 
     folder: Path
     short: bool
 
     def rounds(self, many: int) -> int:
-        """Return how many rounds to measure: two in a short bench."""
+        """Return the number of rounds: two in a short bench."""
         return 2 if self.short else many
 
     def seconds(self, long: float) -> float:
-        """Return how long to measure: a second in a short bench."""
+        """Return the seconds of a measurement: one in a short bench."""
         return 1.0 if self.short else long
 
     def compile(self) -> None:
@@ -39,11 +39,11 @@ class Setup:
         compileall.compile_dir(ROOT / "daemon" / "probed", quiet=1)
         workload_programs.compile_workloads(self.folder)
         for source in HERE.glob("*.c"):
-            command = ["cc", "-static", "-O2", "-Wall", "-Werror", "-o", self.folder / source.stem, source]
-            subprocess.run(command, check=True)
+            compiled = self.folder / source.stem
+            subprocess.run(["cc", "-static", "-O2", "-Wall", "-Werror", "-o", str(compiled), str(source)], check=True)
 
     def run(self, program: str, *arguments: object) -> list[float]:
-        """Run a workload in the folder, and return the numbers that it prints."""
+        """Run a workload in the folder, and return the printed numbers."""
         done = subprocess.run(self.command(program, *arguments), cwd=self.folder, check=True, stdout=subprocess.PIPE)
         return [float(word) for word in done.stdout.split()]
 
@@ -56,27 +56,27 @@ class Setup:
         return [str(self.folder / program), *map(str, arguments)]
 
     def daemon(self, probes: Mapping[str, Any] = SHIPPED, **more: Any) -> Daemon:
-        """Start a daemon with these probes; it may not be ready yet."""
+        """Start a daemon with these probes, without waiting for readiness."""
         return Daemon(self.folder, site(probes, (PROBES, HERE / "probes"), **more))
 
 
 def processes(daemon: Daemon) -> dict[str, int]:
-    """Return a daemon's processes by what they are."""
+    """Return a daemon's process ids by role."""
     return {"supervisor": daemon.supervisor, "exporter": daemon.exporter}
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return how long a process's threads have run. Source: Linux Documentation/scheduler/sched-stats.rst."""
+    """Return the run time of a process's threads. Source: Linux Documentation/scheduler/sched-stats.rst."""
     return sum(int(_words(task / "schedstat")[0]) for task in _tasks(pid)) / 1e9
 
 
 def wake_ups(pid: int) -> int:
-    """Return how often a process's threads have gone to sleep by themselves, and so were woken."""
+    """Return the voluntary context switches of a process's threads, which are their wake-ups."""
     return sum(int(_after(task / "status", "voluntary_ctxt_switches:")) for task in _tasks(pid))
 
 
 def ended_children_seconds(pid: int) -> float:
-    """Return the CPU time of those children of a process that it has waited for. Source: proc_pid_stat(5)."""
+    """Return the CPU time of a process's reaped children. Source: proc_pid_stat(5)."""
     words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(words[13]) + int(words[14])) / os.sysconf("SC_CLK_TCK")
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the start of the command to the first good scrape, with a warm page cache and a cold one; whose time it is.
+"""Time from the command to the first good scrape, by process, with a warm and a cold page cache.
 
-The scrape is made when the daemon tells systemd that it is ready: to ask it until then would take its time.
+The scrape waits for READY=1, since polling the daemon would take CPU time from its start.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from support.running_daemon import PATIENCE, SHIPPED, Daemon, environment, site
 WARM: Final = 7
 COLD: Final = 2
 PAGE_CACHE: Final = "1"
-"""What drop_caches takes for it. Source: Linux Documentation/admin-guide/sysctl/vm.rst."""
+"""Argument of drop_caches. Source: Linux Documentation/admin-guide/sysctl/vm.rst."""
 
 
 def measure(setup: Setup) -> list[Figure]:
-    """Return the times until every probe is on the page, the CPU time of each process until then, and the floor."""
+    """Return the time until every probe is on the page, the CPU time of each process, and the floor."""
     warm = [_start(setup) | _floor(setup) for _ in range(setup.rounds(WARM))]
     figures = [middle(f"start, {name}", "ms", [each[name] * 1e3 for each in warm]) for name in warm[0]]
     if setup.short:
@@ -59,7 +59,7 @@ def _start(setup: Setup) -> dict[str, float]:
 
 @contextmanager
 def _notified(path: Path) -> Iterator[socket.socket]:
-    """Listen as systemd does: sd_notify(3). What comes after READY=1 waits in the socket, a message or two."""
+    """Listen as systemd does: sd_notify(3). Messages after READY=1 wait in the socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as news:
         news.bind(str(path))
         news.settimeout(PATIENCE)
@@ -70,7 +70,7 @@ def _notified(path: Path) -> Iterator[socket.socket]:
 
 
 def _floor(setup: Setup) -> dict[str, float]:
-    """Return what BCC takes of that: its import, and the compiles of what the loader has made ready for it."""
+    """Return BCC's part: its import, and the compiles of the loader's source."""
     environ = environment(PYTHONPATH=os.pathsep.join(sys.path))
     configuration = setup.folder / "probed.yaml"
     command = [sys.executable, "-m", "bench.compiling", str(configuration)]

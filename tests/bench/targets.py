@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was measured beside ebpf_exporter's figures and our own targets."""
+"""Compares the figures with ebpf_exporter's and with our targets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.figures import Figure, aligned, number
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A figure's `most`; `peer` is ebpf_exporter 2.5 on another machine of this kind, None where it has no such thing.
+    """A target: `most` of a figure, and `peer`, ebpf_exporter 2.5's figure on a machine of this kind, or None.
 
     There a getppid without any program took 166 ns, a failing open 1,027 ns and a spawn 522 µs.
     """
@@ -37,11 +37,11 @@ TARGETS: Final = (
     Target("start, first good scrape", 131, 600),
 )
 SCRAPE: Final = Target("scrape of 2,5", 5.1, 2.5)
-"""The one of some 2,500 series; what else is on the page is counted with them."""
+"""The page of some 2,500 series, the daemon's own included."""
 
 
 def table(figures: Iterable[Figure]) -> str:
-    """Return lines for a terminal; "no" stands at what is missed."""
+    """Return lines for a terminal; "no" marks a missed target."""
     by_name = {each.about: each for each in figures}
     rows = [("", "measured", "", "target", "ebpf_exporter", "met")]
     for target, figure in _pairs(by_name):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Daemons with short time limits: what is to be seen after a time-out or a retry is there within seconds."""
+"""Daemons with short time limits: time-outs and retries come within seconds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.faulty_daemon import Hasty, StartHasty
 
 @pytest.fixture
 def hasten(tmp_path: Path) -> Iterator[StartHasty]:
-    """Starts daemons of the test's own that are in a hurry; ready when they are returned."""
+    """Starts daemons with short time limits for one test, and returns each when ready."""
     with ExitStack() as daemons:
 
         def hasten(configuration: Mapping[str, Any], *under: str, **variables: str) -> Hasty:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What cannot be counted is counted as lost: a ring without room, a map without room, records that are none."""
+"""Events count as lost when a ring or a map is full, or a record has the wrong size."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from support.running_daemon import PROBES, ROOT, site, stopped, until
 from support.workload_programs import Install
 
 FLOOD = "100019"
-"""The number that the probe `flood` waits for."""
+"""System call that the probe `flood` counts."""
 
 CALLS = "probed_flood_calls_total"
 BRIMFUL = "probed_brimful_calls_total"

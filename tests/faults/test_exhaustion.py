@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""No process, no descriptor, no memory to be had: it says so, what runs counts on, and all is well afterwards."""
+"""Without processes, descriptors or memory the daemon names the cause, running probes count on, and it recovers."""
 
 from __future__ import annotations
 
@@ -74,8 +74,12 @@ def test_no_process_for_another_exporter(hasten: StartHasty, install: Install) -
     assert page.lost("process") == 0
 
 
+def wait_for_ring(daemon: Hasty, size: int) -> None:
+    until(lambda: daemon.scrape().value("probed_ring_bytes", probe="misfit") == size, "it is loaded")
+
+
 def test_no_descriptor_in_the_supervisor(hasten: StartHasty, install: Install) -> None:
-    """At each of these limits something else is the first that finds none."""
+    """At each limit another step of the reload is the first to fail."""
     daemon, spawner, program = hasten(ours("process", "misfit")), install("spawn"), install("exits")
     base = open_files(daemon.supervisor)
     for number, spare in enumerate((1, 3, 6, 8, 12, 16), 1):
@@ -87,7 +91,7 @@ def test_no_descriptor_in_the_supervisor(hasten: StartHasty, install: Install) -
         if page.value(SUCCESSFUL) == 0:
             page = daemon.reload()
         assert page.value(SUCCESSFUL) == 1, spare
-        until(lambda ring=ring: daemon.scrape().value("probed_ring_bytes", probe="misfit") == ring, "it is loaded")
+        wait_for_ring(daemon, ring)
     assert "too many files are open here: raise LimitNOFILE=" in daemon.log()
     assert "Traceback" not in daemon.log()
     until(lambda: open_files(daemon.supervisor) == base, "no descriptor is left behind")
@@ -164,7 +168,7 @@ def test_no_memory_for_the_exporter(hasten: StartHasty, install: Install) -> Non
         limit.hold(dead)
         limit.set(1 << 20)
         while daemon.exporter == dead:
-            spawn(spawner, 103, install("exits"))  # a name, and so series, that it has not seen
+            spawn(spawner, 103, install("exits"))  # a new name needs new series
             with suppress(OSError, HTTPException):
                 daemon.get("/metrics")
     another_exporter(daemon, dead)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where it writes: the loader's private folder for the compiler, and the log. No room there, or no way to write."""
+"""Full or read-only file systems below the loader's private folder and the log."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SMALL = ("unshare", "--mount", "sh", "-ec", 'mount -t tmpfs -o size=1m probed-fa
 
 
 def inside(daemon: Hasty, script: str, *arguments: str) -> None:
-    """Run a script where the daemon's mounts are."""
+    """Run a script in the daemon's mount namespace."""
     own = ("nsenter", f"--target={daemon.supervisor}", "--mount", "sh", "-ec", script, "sh", *arguments)
     subprocess.run(own, check=True)
 
@@ -39,7 +39,7 @@ def test_a_disk_that_is_full(hasten: StartHasty, install: Install, tmp_path: Pat
     small = tmp_path / "small"
     small.mkdir()
     daemon = hasten(ours("process", "misfit"), *SMALL, TMPDIR=str(small))
-    # One page is left: enough to find that files can be made there, too little for what the compiler reads.
+    # One page is left: enough to create a file, too little for the compiler's headers.
     inside(daemon, 'yes | head -c 1044480 >"$1"', str(small / "fill"))
     daemon.configure(LARGER)
     daemon.hang_up()

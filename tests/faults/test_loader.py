@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens to a loader costs the probe that it works on, for a while; what runs already counts on."""
+"""A dead or hanging loader delays its own probe only; running probes count on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LARGER = {"ring": {"bytes": "1 MiB"}}
 
 @pytest.fixture
 def counting(hasten: StartHasty, install: Install) -> tuple[Hasty, Path, Path]:
-    """A daemon with a probe that has counted 101 execs, of a program that is run by another."""
+    """A daemon whose probe has counted 101 execs."""
     daemon, spawner, program = hasten(ours("process", "misfit")), install("spawn"), install("exits")
     spawn(spawner, 101, program)
     assert daemon.scrape().total(EXECS, comm=program.name) == 101
@@ -26,7 +26,7 @@ def counting(hasten: StartHasty, install: Install) -> tuple[Hasty, Path, Path]:
 
 
 def assert_recovered(daemon: Hasty, probe: str, ring_bytes: int) -> None:
-    """Assert that the newer version comes up by itself."""
+    """Assert that the supervisor loads the newer version without another request."""
     until(lambda: daemon.scrape().value("probed_ring_bytes", probe=probe) == ring_bytes, "it is tried again")
     until(lambda: daemon.loader == 0, "the loader is gone")
 

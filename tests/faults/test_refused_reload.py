@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A newer version of a probe that cannot be had: the older one goes on, until there is one that can."""
+"""When a newer version of a probe fails to load, the older one counts on until a good one loads."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ FAULTS = {
     "attach_point": ("misfit.yaml", "sys_enter", "sys_gone", "no raw tracepoint 'sys_gone'"),
     "compile": ("misfit.bpf.c", "struct longer longer", "struct gone longer", "misfit.bpf.c:"),
 }
-"""By reason: in which file what is replaced by what, and what is said of it."""
+"""By reason: the file, the text to replace, its replacement, and the expected message."""
 
 
 @pytest.fixture
 def probe(tmp_path: Path) -> Path:
-    """A probe of the site's own, to be changed."""
+    """A copy of a probe that the test may edit."""
     return Path(shutil.copytree(OWN_PROBES / "misfit", tmp_path / "probes" / "misfit"))
 
 

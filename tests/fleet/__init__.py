@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many hosts that run probed, played by one process, and a real Prometheus that scrapes them: `make fleet`."""
+"""One process plays many hosts with probed to a real Prometheus: `make fleet`."""

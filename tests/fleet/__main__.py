@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make fleet`: play fleets of growing size to a Prometheus, and write what it took into deploy/fleet.md.
+"""`make fleet`: play fleets of growing size to a Prometheus, and write its cost into deploy/fleet.md.
 
     python -m fleet run [--hosts 25,50,100,200,400] [--seconds 240] [--interval 5] [--write]
     python -m fleet rules [--hosts 99] [--seconds 240] [--write]
     python -m fleet pages [--write]
     python -m fleet record NAME URL
 
-`record` takes a recording from a running probed, which takes a minute; `pages` says what is on the recordings.
+`record` records a running probed for a minute; `pages` describes the recordings.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FLEETS = (1_000, 100_000)
 
 
 def queries(interval: int) -> tuple[Query, ...]:
-    """Return what is asked, over a window of twelve scrapes: three minutes of the real interval."""
+    """Return the queries, over a window of twelve scrapes: three minutes of the real interval."""
     window = f"[{12 * interval}s]"
     execs = f"rate(probed_process_execs_total{window})"
     buckets = f"rate(probed_process_lifetime_seconds_bucket{window})"

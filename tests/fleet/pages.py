@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recorded pages of a real daemon, and how they go on: two scrapes a minute apart say how fast each counter rises.
+"""Recorded pages of a real daemon, extrapolated: two scrapes a minute apart give each counter's rate.
 
-`targets` serves what `Recording.at` makes; `report` asks what is on a page. Nothing here opens a connection.
+`targets` serves the pages of `Recording.at`; `report` counts their samples. No function opens a connection.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ APART = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A line of a page: its name and labels as text, its value at the first scrape, and its rise in a second."""
+    """One sample: name and labels as text, the value at the first scrape, and the rise in a second."""
 
     series: str
     first: float
@@ -34,16 +34,16 @@ class Sample:
         return self.series.partition("{")[0]
 
     def at(self, seconds: float) -> float:
-        """Return the value so many seconds after the first scrape; what counts whole things stays whole."""
+        """Return the value `seconds` after the first scrape; integers stay integers."""
         value = self.first + self.speed * seconds
         return float(math.floor(value)) if self.whole else value
 
 
 class Recording:
-    """One host's page, and what it says at any later moment. Comments stay where they are."""
+    """One host's page at any later moment. Comments stay in place."""
 
     def __init__(self, first: str, second: str) -> None:
-        """Take two pages in text format 0.0.4. A series that only the second has began at 0; gauges stay."""
+        """Take two pages in text format 0.0.4. A series only in the second began at 0; gauges stay."""
         before = dict(_samples(first))
         gauges = {
             line.split()[2] for line in second.splitlines() if line.startswith("# TYPE") and line.endswith(" gauge")
@@ -54,17 +54,17 @@ class Recording:
 
     @classmethod
     def load(cls, name: str) -> Recording:
-        """Read one of the checked-in recordings."""
+        """Read a checked-in recording."""
         return cls(*(gzip.decompress(path(name, number).read_bytes()).decode() for number in (0, 1)))
 
     def at(self, seconds: float) -> bytes:
-        """Return the page as it is so many seconds after the first scrape."""
+        """Return the page `seconds` after the first scrape."""
         lines = (each if isinstance(each, str) else f"{each.series} {each.at(seconds)}" for each in self.lines)
         return "".join(f"{line}\n" for line in lines).encode()
 
     @property
     def samples(self) -> list[Sample]:
-        """Everything on the page that is no comment."""
+        """All samples of the page."""
         return [each for each in self.lines if isinstance(each, Sample)]
 
     def by_metric(self) -> Counter[str]:
@@ -73,7 +73,7 @@ class Recording:
 
 
 def path(name: str, number: int) -> Path:
-    """Return where a scrape of a recording is kept."""
+    """Return the path of a recording's scrape."""
     return FOLDER / f"{name}-{number}.prom.gz"
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the recording rules of deploy/prometheus make of a fleet: how many series, how soon, and what they save a query.
+"""Measures the recording rules of deploy/prometheus on a fleet: series, delay, and the time of queries.
 
-At the real scrape interval, with the rules as they are shipped. A third of the hosts shows each recording.
+The scrape interval and the rules are the shipped ones. A third of the hosts shows each recording.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from support.monitoring.prometheus_server import Prometheus, prometheus
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The same question to what was scraped and to what was recorded."""
+    """The same query on scraped and on recorded series."""
 
     name: str
     scraped: str
@@ -50,7 +50,7 @@ class Cut:
 
 
 def run(hosts: int, mix: Sequence[str], plan: Plan) -> Cut:
-    """Scrape a fleet for the time of the plan, with its rules, and see what they made."""
+    """Scrape a fleet for the time of the plan with its rules, and count the recorded series."""
     with (
         Targets(mix, plan.interval) as fleet,
         tempfile.TemporaryDirectory(prefix="probed-fleet-") as folder,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables of deploy/fleet.md: what is on the recorded pages, what a simulation measured, and what follows from it.
+"""The tables of deploy/fleet.md: recorded pages, measurements of a simulation, and the extrapolation.
 
-Pure: `__main__` hands it what there is, and puts the text between the two marks of the file.
+Pure: `__main__` passes the data, and puts the text between the two marks of the file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from fleet.recorded import Cut
 from fleet.simulation import Measured, Query, slope
 
 REAL_INTERVAL = 15
-"""The scrape interval, in seconds, that is recommended and that the extrapolation is for."""
+"""The recommended scrape interval in seconds, assumed by the extrapolation."""
 
 Row = Sequence[object]
 
@@ -27,7 +27,7 @@ def table(head: Row, rows: Sequence[Row]) -> str:
 
 
 def pages(recordings: Mapping[str, Recording]) -> str:
-    """Say what one scrape of each recording is."""
+    """Describe one scrape of each recording."""
     names = list(recordings)
     bodies = [recording.at(0) for recording in recordings.values()]
     counts = [recording.by_metric() for recording in recordings.values()]
@@ -69,19 +69,19 @@ COLUMNS: Sequence[tuple[str, Callable[[Measured], str]]] = (
 
 
 def growth(measured: Sequence[Measured]) -> str:
-    """Say what grew with the number of hosts."""
+    """Describe the growth with the number of hosts."""
     rows = [[name, *(show(each) for each in measured)] for name, show in COLUMNS]
     return table(["hosts", *(f"{each.hosts:,}" for each in measured)], rows)
 
 
 def queries(measured: Sequence[Measured], asked: Sequence[Query]) -> str:
-    """Say how long each query took."""
+    """Describe the time of each query."""
     rows = [[query.name, *(_milli(each.query_seconds[query.name]) for each in measured)] for query in asked]
     return table(["milliseconds, with hosts:", *(f"{each.hosts:,}" for each in measured)], rows)
 
 
 def extrapolation(measured: Sequence[Measured], interval: float, fleets: Sequence[int]) -> str:
-    """Say what whole fleets cost, by the straight line through what was measured."""
+    """Describe the cost of whole fleets, by a straight line through the measurements."""
     series, _ = slope(measured, lambda each: each.series)
     memory, fixed = slope(measured, lambda each: each.resident_bytes)
     samples, _ = slope(measured, lambda each: each.samples_per_second * interval / REAL_INTERVAL)
@@ -95,14 +95,14 @@ def extrapolation(measured: Sequence[Measured], interval: float, fleets: Sequenc
 
 
 def per_host(measured: Sequence[Measured]) -> str:
-    """Say in a sentence what a host and a series add."""
+    """Describe the cost of a host and of a series in a sentence."""
     series, _ = slope(measured, lambda each: each.series)
     memory, _ = slope(measured, lambda each: each.resident_bytes)
     return f"A host adds {series:,.0f} series and {memory / 1e6:.1f} MB: {memory / series / 1e3:.1f} kB a series."
 
 
 def cut(hosts: int, made: Cut) -> str:
-    """Say what the recording rules make of each kind of host, how soon, and what they save a query."""
+    """Describe recorded series, their delay and the saved query time, by kind of host."""
 
     def share(kind: str) -> str:
         return f"{made.recorded[kind] / made.scraped[kind]:.0%}"
@@ -124,7 +124,7 @@ def cut(hosts: int, made: Cut) -> str:
 
 
 def between(text: str, mark: str, new: str) -> str:
-    """Replace what is between the marks ``<!-- MARK -->`` and ``<!-- end of MARK -->``. Raises ValueError without."""
+    """Replace the text between ``<!-- MARK -->`` and ``<!-- end of MARK -->``. Raises ValueError without the marks."""
     begin, end = f"<!-- {mark} -->\n", f"<!-- end of {mark} -->\n"
     before, after = text.index(begin) + len(begin), text.index(end)
     return f"{text[:before]}\n{new}\n\n{text[after:]}"

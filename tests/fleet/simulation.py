@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One step of the simulation: so many hosts, one fresh Prometheus, some minutes, and what it then holds and takes.
+"""One step of the simulation: the cost of a fresh Prometheus after some minutes with a number of hosts.
 
-Each figure is the median of several: the machine may have other things to do. No time is asserted anywhere.
+Each figure is the median of several, since the machine may be busy. No test asserts a time.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from support.monitoring.prometheus_server import Prometheus, prometheus
 from support.running_daemon import PATIENCE, Page, until
 
 REPEATS = 7
-"""How often each query is asked."""
+"""Repetitions of each query."""
 
 LAST = 60.0
-"""Memory is looked at during so many seconds at the end, for it swings with the garbage collector."""
+"""Seconds at the end over which memory is averaged: memory swings with the garbage collector."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question as a dashboard or a person asks it, over a window given in scrapes."""
+    """A query of a dashboard or a person, over a window given in scrapes."""
 
     name: str
     text: str
@@ -36,7 +36,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is the same at each step. `interval`: of scrapes, in seconds; `seconds`: how long a step takes."""
+    """Settings of every step: `interval` between scrapes and duration of a step, both in seconds."""
 
     interval: int
     seconds: float
@@ -46,7 +46,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one Prometheus held and took with so many hosts. Bytes and seconds."""
+    """Memory, disk and times of one Prometheus with a number of hosts. Bytes and seconds."""
 
     hosts: int
     series: int
@@ -60,7 +60,7 @@ class Measured:
 
 
 def configuration(hosts: int, port: int, plan: Plan) -> dict[str, Any]:
-    """Return a configuration of Prometheus that scrapes so many hosts of the fleet at `port`."""
+    """Return a configuration of Prometheus that scrapes `hosts` hosts of the fleet at `port`."""
     targets = [
         {
             "targets": [f"127.0.0.1:{port}"],
@@ -76,7 +76,7 @@ def configuration(hosts: int, port: int, plan: Plan) -> dict[str, Any]:
 
 
 def run(hosts: int, fleet: Targets, plan: Plan) -> Measured:
-    """Scrape so many hosts for the time of a step with a Prometheus of its own, and measure it."""
+    """Scrape a number of hosts for one step with a fresh Prometheus, and measure its cost."""
     with (
         tempfile.TemporaryDirectory(prefix="probed-fleet-") as folder,
         prometheus(Path(folder), configuration(hosts, fleet.port, plan)) as server,
@@ -88,12 +88,12 @@ def run(hosts: int, fleet: Targets, plan: Plan) -> Measured:
 
 
 def wait_until_up(server: Prometheus, hosts: int) -> None:
-    """Return once every host was scraped: first their pages are to be made, which may take longer than a scrape may."""
+    """Wait until every host was scraped: making the first pages may take longer than a scrape may."""
     until(lambda: server.value("count(up == 1)") == hosts, "all hosts are up", 4 * PATIENCE)
 
 
 def wait(seconds: float) -> None:
-    """Let time pass: a simulation takes as long as it says."""
+    """Sleep for the duration of the step."""
     time.sleep(seconds)
 
 
@@ -125,7 +125,7 @@ def itself(server: Prometheus) -> Page:
 
 
 def time_query(server: Prometheus, query: Query, plan: Plan, begin: float) -> float:
-    """Return the median seconds of a query, which must have a result."""
+    """Return the median seconds of a query. Asserts a result."""
 
     def ask() -> object:
         if query.over_time:
@@ -143,7 +143,7 @@ def _seconds(act: Callable[[], object]) -> float:
 
 
 def slope(measured: Sequence[Measured], of: Callable[[Measured], float]) -> tuple[float, float]:
-    """Return what a host adds and what is there without any: a straight line by least squares."""
+    """Return slope (cost of a host) and intercept of a straight line by least squares."""
     hosts = [each.hosts for each in measured]
     values = [of(each) for each in measured]
     middle_x, middle_y = sum(hosts) / len(hosts), sum(values) / len(values)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One small HTTP server that is a whole fleet: /host/NUMBER/metrics is the page of one of its hosts.
+"""One small HTTP server plays a whole fleet: /host/NUMBER/metrics is the page of one host.
 
-Every scrape of a host shows its page a scrape interval later, so counters rise as they did where they were recorded.
-Pages are made and compressed once for all hosts that show them: what is to be measured is Prometheus, not this.
+Every scrape of a host shows its page a scrape interval later, so counters rise as recorded. The server makes and
+compresses each page once for all hosts, since Prometheus is to be measured, not the server.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from types import TracebackType
 from fleet.pages import Recording
 
 MIX = ("busy", *["idle"] * 9)
-"""What hosts of an ordinary fleet do: one in ten is busy."""
+"""Recordings of an ordinary fleet: one host in ten is busy."""
 
 AHEAD = 61
-"""Hosts are up to so many scrapes ahead of each other, so that not all show the same page."""
+"""Most scrapes by which one host is ahead of another, so that hosts show different pages."""
 
 
 class Targets:
-    """A fleet on a port of the loopback; leaving the context ends it."""
+    """A fleet on a port of the loopback, as a context."""
 
     def __init__(self, mix: Sequence[str], interval: float) -> None:
         """Hosts show the recordings of `mix` in turn; `interval` seconds of their lives pass between two scrapes."""
@@ -69,10 +69,10 @@ class Targets:
                 self.send_header("Content-Encoding", "gzip")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                with suppress(ConnectionError):  # a Prometheus that ends does not wait for it
+                with suppress(ConnectionError):  # a stopping Prometheus does not read the answer
                     self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
-                """Say nothing of each scrape."""
+                """Log no scrape."""
 
         return Host

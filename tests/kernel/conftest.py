@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One daemon for all tests that only count with it, and a copy of the project for tests as another user."""
+"""One daemon for all tests that only count, and a copy of the project for tests as another user."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 @pytest.fixture
 def readable_copy() -> Iterator[Path]:
-    """A copy of the project that everybody may read: the tests may run from a private folder."""
+    """A world-readable copy of the project, since tests may run from a private folder."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for part in ("daemon", "probes", "config"):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What strangers do to the web side costs them an error status, and nobody else anything: see attacks/.
+"""Attacks on the HTTP server cost no scraper an answer, the daemon no event and no memory: see attacks/.
 
-Scrapes are counted, answered and unanswered; how long one takes is the machine's affair, and the bench's.
+The tests count answered and unanswered scrapes; the bench measures seconds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from support.running_daemon import Daemon, proportional_bytes, site, until
 EXECS = "probed_process_execs_total"
 SECONDS = 2.0
 GROWTH = 8 << 20
-"""What the exporter may have more of than before any client came, however often they come: 512 of them have 14 MB."""
+"""Most bytes that the exporter may keep after an attack; 512 connected clients take 14 MB."""
 
 HTTP = sorted(attack.__name__ for attack in http.ATTACKS)
 TLS = sorted(attack.__name__ for attack in tls.ATTACKS)
@@ -32,7 +32,7 @@ TLS = sorted(attack.__name__ for attack in tls.ATTACKS)
 
 @pytest.fixture(scope="module")
 def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    """A daemon behind TLS, whose pages everybody gets."""
+    """A daemon behind TLS that asks for no certificate and no password."""
     with Guarded(tmp_path_factory.mktemp("encrypted"), key=RSA) as running:
         running.wait_until_ready()
         yield running
@@ -40,7 +40,7 @@ def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    """A daemon that wants a certificate and a password."""
+    """A daemon that requires a client certificate and a password."""
     with Guarded(tmp_path_factory.mktemp("guarded"), password="right", mutual=True) as running:
         running.wait_until_ready()
         yield running
@@ -58,25 +58,25 @@ def answers_every_scrape(daemon: Daemon, attack: str, foe: Target, scrape: Calla
 
 
 @pytest.mark.parametrize("attack", HTTP)
-def test_a_client_is_answered_under(attack: str, daemon: Daemon) -> None:
+def test_every_scrape_is_answered_under(attack: str, daemon: Daemon) -> None:
     target = Target(daemon.url(""))
     answers_every_scrape(daemon, attack, target, scraper(target))
 
 
 @pytest.mark.parametrize("attack", [*HTTP, *TLS])
-def test_a_client_is_answered_through_tls_under(attack: str, encrypted: Guarded) -> None:
+def test_every_scrape_through_tls_is_answered_under(attack: str, encrypted: Guarded) -> None:
     target = Target(encrypted.url(""))
     answers_every_scrape(encrypted, attack, target, scraper(target))
 
 
 @pytest.mark.parametrize("attack", [*TLS, "connections"])
-def test_who_has_no_certificate_is_nobodys_concern_under(attack: str, guarded: Guarded) -> None:
+def test_clients_without_a_certificate_disturb_no_scrape_under(attack: str, guarded: Guarded) -> None:
     scrape = scraper(Target(guarded.url(""), str(guarded.identity)), guarded.authorization("right"))
     answers_every_scrape(guarded, attack, Target(guarded.url("")), scrape)
 
 
 @pytest.mark.parametrize("attack", ["flood", "guesses"])
-def test_who_has_no_password_is_nobodys_concern_under(attack: str, guarded: Guarded) -> None:
+def test_clients_without_a_password_disturb_no_scrape_under(attack: str, guarded: Guarded) -> None:
     insider = Target(guarded.url(""), str(guarded.identity))
     answers_every_scrape(guarded, attack, insider, scraper(insider, guarded.authorization("right")))
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose doing it was: control groups as systemd and container runtimes make them, here made by hand.
+"""The label `unit` for control groups with the paths of systemd and of container runtimes.
 
-Each is gone before the scrape, so its name comes from the kernel's announcement and not from a look at the tree.
+The test removes each group before the scrape, so its name comes from the kernel's announcement, not from a walk.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ def cgroups() -> Iterator[Cgroups]:
 
 
 def fresh(texts: tuple[str, str]) -> tuple[str, str]:
-    """Return path and label with ids that nobody had before."""
+    """Return path and label with fresh ids."""
     number = secrets.token_hex(32)
     path, label = (text.format(id=number, short=number[:12], other=secrets.token_hex(32)) for text in texts)
     return path, label
 
 
 @pytest.mark.parametrize("texts", [*CONTAINERS.values(), *UNITS.values()], ids=[*CONTAINERS, *UNITS])
-def test_a_cgroup_that_is_gone_has_its_name(
+def test_a_removed_cgroup_has_its_name(
     daemon: Daemon, install: Install, cgroups: Cgroups, texts: tuple[str, str]
 ) -> None:
     path, label = fresh(texts)
@@ -79,13 +79,15 @@ def test_a_cgroup_that_is_gone_has_its_name(
     assert page.by("unit", LIFETIMES, comm=program.name) == {label: 1}
 
 
-def test_what_is_in_no_unit_is_in_the_root(daemon: Daemon, install: Install, cgroups: Cgroups) -> None:
+def test_a_process_outside_of_every_unit_has_the_root_as_its_unit(
+    daemon: Daemon, install: Install, cgroups: Cgroups
+) -> None:
     program = install("exits")
     run_in(cgroups.root, program)
     assert daemon.scrape().by("unit", EXECS, comm=program.name) == {"/": 1}
 
 
-def test_an_older_cgroup_than_the_daemon_has_its_name(start: Start, install: Install, cgroups: Cgroups) -> None:
+def test_a_cgroup_older_than_the_daemon_has_its_name(start: Start, install: Install, cgroups: Cgroups) -> None:
     path, label = fresh(CONTAINERS["Docker, systemd"])
     group, program = cgroups.make(path), install("exits")
     daemon = start()
@@ -123,7 +125,7 @@ def test_unknown_cgroups_are_one_label(start: Start, install: Install, cgroups: 
 
 
 def test_opens_have_the_unit_too(daemon: Daemon, install: Install, cgroups: Cgroups) -> None:
-    """Those that succeed, too: a start of the program itself is some."""
+    """Successful opens count, too: starting a program takes some."""
     path, label = fresh(UNITS["a service"])
     run_in(cgroups.make(path), install("fail_opens"), "openat", "EMFILE", "1009")
     cgroups.remove()
@@ -131,7 +133,7 @@ def test_opens_have_the_unit_too(daemon: Daemon, install: Install, cgroups: Cgro
 
 
 def test_opens_of_many_cgroups_at_once_are_told_apart(daemon: Daemon, install: Install, cgroups: Cgroups) -> None:
-    """More than a CPU keeps at hand, while others look at the counts."""
+    """More control groups than a CPU's recent counts hold, with scrapes in between."""
     program, labels, running = install("fail_opens"), dict[str, float](), []
     for number in range(23):
         path, label = fresh(UNITS["a service"])
@@ -146,7 +148,7 @@ def test_opens_of_many_cgroups_at_once_are_told_apart(daemon: Daemon, install: I
 
 
 def test_a_map_of_cgroups_never_fills(start: Start, install: Install, cgroups: Cgroups) -> None:
-    """What went makes room for what comes, and stays counted."""
+    """Entries of removed control groups leave the map, and their counts stay on the page."""
     execs, map_full = "probed_owners_execs_total", {"probe": "owners", "reason": "map_full"}
     program, labels = install("exits"), dict[str, float]()
     daemon = start(site({"cgroups": None, "owners": None}, [PROBES, OWN_PROBES]))
@@ -193,7 +195,7 @@ def test_a_container_of_a_pod_has_its_uid(start: Start, install: Install, cgroup
     assert page.by("pod_uid", EXECS, comm=program.name) == {POD: 1}
 
 
-def test_what_is_in_no_pod_has_an_empty_pod_uid(start: Start, install: Install, cgroups: Cgroups) -> None:
+def test_a_process_outside_of_every_pod_has_an_empty_pod_uid(start: Start, install: Install, cgroups: Cgroups) -> None:
     daemon, program = start(site(WITH_POD)), install("exits")
     run_in(cgroups.make(fresh(UNITS["a service"])[0]), program)
     assert daemon.scrape().by("pod_uid", EXECS, comm=program.name) == {"": 1}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""More names than anybody could want: the sums stay exact, the page and the memory stay small."""
+"""A storm of 100,003 names keeps sums exact, and page and memory small."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from support.running_daemon import SHIPPED, Daemon, Page, site, status_of
 EXECS = "probed_process_execs_total"
 LIFETIMES = "probed_process_lifetime_seconds_count"
 METRICS = {EXECS: EXECS, LIFETIMES: LIFETIMES.removesuffix("_count")}
-"""The metric behind each of the names on the page."""
+"""The metric of each name on the page."""
 
 PROCESSES = 100_003
 CGROUPS = 5_000
@@ -38,7 +38,7 @@ def resident(pid: int) -> int:
 
 
 class Storm:
-    """Processes with names of their own in control groups of their own, and one program that is watched meanwhile."""
+    """Processes with distinct names in distinct control groups, and one watched program beside them."""
 
     def __init__(self, daemon: Daemon, install: Install, watched: Path) -> None:
         self._daemon = daemon
@@ -51,7 +51,7 @@ class Storm:
         assert self._daemon.get("/metrics")[0] == 200
 
     def blow(self, prefix: str, group: Path, folder: Path) -> Page:
-        """Let it blow once, and return the page after it."""
+        """Run one storm and return the page after it."""
         command = [*self._storm, prefix, CGROUPS, group]
         with subprocess.Popen(list(map(str, command)), cwd=folder) as storm:
             while storm.poll() is None:
@@ -72,7 +72,7 @@ def nothing_lost(page: Page) -> bool:
 
 
 def test_100003_names_in_5000_cgroups_twice(start: Start, install: Install, cgroups: Cgroups, tmp_path: Path) -> None:
-    # Nobody else's processes are counted here, so sums over all series, `other` among them, are known exactly.
+    # Fold rules drop all other processes, so sums over all series, `other` included, are exact.
     tag, watched = secrets.token_hex(4), install("exits")
     others = [{"match": f"(?!{tag}|{watched.name}).*", "drop": True}]
     daemon = start(site(fold={"comm": others}))
@@ -96,5 +96,5 @@ def test_100003_names_in_5000_cgroups_twice(start: Start, install: Install, cgro
         assert page.total("probed_cgroups_made_total") >= rounds * CGROUPS
     first, second = memory[1] - memory[0], memory[2] - memory[1]
     assert first < 10e6, memory
-    # Nothing is kept for the names of a round: what is left is the heap's own unrest, about a megabyte.
+    # The exporter keeps nothing for the names of a round; the heap fluctuates by about a megabyte.
     assert second < first / 4, memory

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Thousands of control groups, each of which opens some files and goes, while no page is asked for."""
+"""Thousands of control groups open files and go between two scrapes."""
 
 from __future__ import annotations
 

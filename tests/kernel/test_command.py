@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands that end by themselves, against this kernel."""
+"""The commands `check`, `list` and `version` on this kernel."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_shipped_probe_is_checked_by_its_folder(probe: str) -> None:
     assert probe in text
 
 
-def test_a_probe_of_ones_own_is_checked_by_its_folder() -> None:
+def test_a_site_probe_is_checked_by_its_folder() -> None:
     status, text = run_to_its_end("check", "--host", str(OWN_PROBES / "wakeups"))
     assert status == 0, text
     assert "probed_wakeups_total{comm}" in text
@@ -80,7 +80,7 @@ def test_version_is_a_version() -> None:
     assert text.split()[1][0].isdigit()
 
 
-def test_check_names_file_line_and_remedy_of_everything_that_is_broken() -> None:
+def test_check_names_file_line_and_remedy_of_every_error() -> None:
     folders = [folder for kind in ("shape", "against_c") for folder in sorted((BROKEN / kind).iterdir())]
     cases = {folder: folder / f"{folder.name}.yaml" for folder in folders}
     cases |= {path: path for path in sorted((BROKEN / "sites").glob("*.yaml"))}

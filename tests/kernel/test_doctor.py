@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`probed doctor` and `probed list --live` on this machine, as root and as nobody."""
+"""`probed doctor` and `probed list --live` on this machine, as root and without privilege."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from support.running_daemon import (
 CONFIGURATION = ROOT / "config" / "probed.yaml"
 SCHEMA = ROOT / "config" / "schema" / "doctor.schema.json"
 PYTHON = str(Path(sys.executable).resolve())
-"""The distribution's own interpreter: that of the virtual environment may be out of nobody's reach."""
+"""The distribution's interpreter: an unprivileged user may be unable to reach the virtual environment's."""
 
 
 def as_nobody(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -58,11 +58,11 @@ def by_name(of: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def address() -> str:
-    """Return an address where nobody listens, whoever runs a daemon on this machine."""
+    """Return an address without a listener."""
     return f"127.0.0.1:{free_port()}"
 
 
-def test_root_is_told_everything_on_one_screen() -> None:
+def test_doctor_shows_root_every_check_on_one_screen() -> None:
     arguments = ("doctor", "--config.file", str(CONFIGURATION), "--web.listen-address", address())
     status, text = run_to_its_end(*arguments)
     assert status == 0, text
@@ -77,7 +77,7 @@ def test_root_is_told_everything_on_one_screen() -> None:
         assert expected in text
 
 
-def test_root_sees_each_probe_tried() -> None:
+def test_doctor_tries_each_probe_for_root() -> None:
     status, text = run_to_its_end(
         "doctor", "--json", "--config.file", str(CONFIGURATION), "--web.listen-address", address()
     )
@@ -87,7 +87,7 @@ def test_root_sees_each_probe_tried() -> None:
     assert {(each["status"], each["tried"]) for each in report["probes"]} == {("ok", True)}
 
 
-def test_nobody_is_told_as_much_as_can_be(readable_copy: Path) -> None:
+def test_doctor_shows_an_unprivileged_user_the_checks_that_need_no_privilege(readable_copy: Path) -> None:
     done = as_nobody(
         readable_copy, "doctor", "--json", "--config.file", str(readable_copy / "config" / "probed.yaml"),
         "--web.listen-address", address(),
@@ -105,7 +105,7 @@ def test_nobody_is_told_as_much_as_can_be(readable_copy: Path) -> None:
 @pytest.mark.parametrize(
     ("probe", "reason"), [("garbled", "compile"), ("refused", "verifier"), ("nowhere", "attach_point")]
 )
-def test_a_probe_with_a_fault_is_a_failure(tmp_path: Path, probe: str, reason: str) -> None:
+def test_doctor_reports_a_faulty_probe_as_a_failure(tmp_path: Path, probe: str, reason: str) -> None:
     path = tmp_path / "probed.yaml"
     path.write_text(yaml.safe_dump(site(dict.fromkeys(["cgroups", probe]), [PROBES, OWN_PROBES])))
     status, text = run_to_its_end("doctor", "--json", "--config.file", str(path), "--web.listen-address", address())
@@ -115,7 +115,7 @@ def test_a_probe_with_a_fault_is_a_failure(tmp_path: Path, probe: str, reason: s
     assert probes[probe]["reason"] == reason
 
 
-def test_a_daemon_that_runs_is_noticed_and_its_programs_are_listed(start: Start, readable_copy: Path) -> None:
+def test_doctor_finds_a_running_daemon_and_lists_its_programs(start: Start, readable_copy: Path) -> None:
     daemon = start()
     where = ("--config.file", str(CONFIGURATION), "--web.listen-address", f"127.0.0.1:{daemon.port}")
     _, text = run_to_its_end("doctor", "--json", *where)
@@ -142,7 +142,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 
 
 def asking(guarded: Guarded, tls: bool = True, password: str = "right") -> tuple[str, ...]:
-    """Return how it is asked, by a client with a certificate or without."""
+    """Return the HTTP client configuration, with a certificate or without."""
     who: dict[str, Any] = {"basic_auth": {"username": USER, "password_file": "secret"}}
     if tls:
         who["tls_config"] = {"cert_file": "client.pem", "key_file": "client.key"}
@@ -152,7 +152,7 @@ def asking(guarded: Guarded, tls: bool = True, password: str = "right") -> tuple
     return *where, "--http.config.file", str(guarded.folder / "http.yaml")
 
 
-def test_a_daemon_that_wants_a_certificate_and_a_password_is_asked_with_them(guarded: Guarded) -> None:
+def test_doctor_sends_a_certificate_and_a_password_to_the_daemon(guarded: Guarded) -> None:
     _, text = run_to_its_end("doctor", "--json", *asking(guarded))
     assert "runs and is ready" in by_name(diagnosis(text)["checks"])["daemon"]["value"]
     status, text = run_to_its_end("list", "--live", *asking(guarded))
@@ -162,7 +162,9 @@ def test_a_daemon_that_wants_a_certificate_and_a_password_is_asked_with_them(gua
 
 
 @pytest.mark.parametrize(("tls", "password", "remedy"), [(True, "wrong", "basic_auth"), (False, "right", "tls_config")])
-def test_who_lacks_one_of_them_is_told_what(guarded: Guarded, tls: bool, password: str, remedy: str) -> None:
+def test_doctor_names_the_missing_certificate_or_password(
+    guarded: Guarded, tls: bool, password: str, remedy: str
+) -> None:
     arguments = asking(guarded, tls, password)
     status, text = run_to_its_end("list", "--live", *arguments)
     assert (status, remedy in text, "Traceback" in text) == (1, True, False), text
@@ -171,7 +173,7 @@ def test_who_lacks_one_of_them_is_told_what(guarded: Guarded, tls: bool, passwor
     assert (seen["status"], remedy in seen["remedy"]) == ("warning", True)
 
 
-def test_whoever_else_answers_is_told_no_password(guarded: Guarded, tmp_path: Path) -> None:
+def test_doctor_sends_no_password_to_a_server_with_another_certificate(guarded: Guarded, tmp_path: Path) -> None:
     other = Authority(tmp_path).sign("other", "DNS:localhost", "IP:127.0.0.1")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(other.certificate, other.key)

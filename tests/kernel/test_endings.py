@@ -1,28 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the daemon's own processes end, what is counted meanwhile, and that nothing stays behind."""
+"""Supervisor and exporter end without losing counts or leaving programs in the kernel."""
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
-import struct
 import subprocess
 
 import pytest
 
-from probed.linux import syscalls as linux
+from probed.linux import bpf
 from support.kernel_fixtures import Install, Start
 from support.running_daemon import Daemon, bpf_program_ids, status_of, until
 
-BPF_PROG_GET_FD_BY_ID = 13
-"""enum bpf_cmd of Linux include/uapi/linux/bpf.h."""
-
 
 def exists(program: int) -> bool:
-    """Say whether the kernel still has a BPF program of this id."""
+    """Return whether the kernel still has a BPF program with this id."""
     try:
-        fd = linux.bpf(BPF_PROG_GET_FD_BY_ID, ctypes.create_string_buffer(struct.pack("=IIII", program, 0, 0, 0), 16))
+        fd = bpf.program_fd(program)
     except FileNotFoundError:
         return False
     os.close(fd)
@@ -37,7 +32,7 @@ def held_programs(daemon: Daemon) -> set[int]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_when_told_and_leaves_nothing(start: Start, number: signal.Signals) -> None:
+def test_sigterm_ends_the_daemon_and_leaves_no_program_behind(start: Start, number: signal.Signals) -> None:
     daemon = start()
     exporter, programs = daemon.exporter, held_programs(daemon)
     daemon.process.send_signal(number)
@@ -46,7 +41,7 @@ def test_it_ends_when_told_and_leaves_nothing(start: Start, number: signal.Signa
     until(lambda: not any(map(exists, programs)), "no program of ours is left")
 
 
-def test_it_drains_once_more_at_its_end(start: Start, install: Install) -> None:
+def test_the_exporter_drains_once_more_at_its_end(start: Start, install: Install) -> None:
     daemon = start()
     before = sum(daemon.scrape().by("probe", "probed_events_delivered_total").values())
     subprocess.run([install("spawn"), "101", install("exits")], check=True, stdout=subprocess.DEVNULL)
@@ -55,7 +50,7 @@ def test_it_drains_once_more_at_its_end(start: Start, install: Install) -> None:
     assert delivered >= before + 2 * 101
 
 
-def test_what_happens_while_there_is_no_exporter_is_counted_by_the_next(start: Start, install: Install) -> None:
+def test_the_next_exporter_counts_the_events_of_the_gap(start: Start, install: Install) -> None:
     daemon, program = start(), install("exits")
     dead = daemon.exporter
     os.kill(daemon.supervisor, signal.SIGSTOP)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every exec, every fork, every exec that fails: by number, not about."""
+"""Exact counts of execs, forks, threads and failed execs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def nothing_lost(before: Page, after: Page, probe: str) -> bool:
 
 
 def processes_of_the_kernel() -> int:
-    """Return how many tasks, threads included, were made since the boot. Source: proc_stat(5)."""
+    """Return how many tasks, threads included, started since boot. Source: proc_stat(5)."""
     lines = Path("/proc/stat").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("processes "))
 

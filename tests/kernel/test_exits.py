@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How processes end: each once, and as waitpid says, whichever thread ends when."""
+"""The page shows one end for each process, with the status of waitpid(2), in any order of its threads."""
 
 from __future__ import annotations
 
@@ -57,18 +57,18 @@ EXECS = {
     "thread_exec {program} leader_first thread_exit 5": 2,
     "execveat {folder} {name} exit 3": 2,
 }
-"""What a process that execs does, and how many execs that is with the first."""
+"""Arguments of a process that execs, and its execs with the first."""
 
 
 def exit_label(status: int) -> str:
-    """Return the label that a wait status must have."""
+    """Return the expected label of a wait status."""
     if os.WIFSIGNALED(status):
         return "core" if os.WCOREDUMP(status) else "signal"
     return "error" if os.WEXITSTATUS(status) else "ok"
 
 
 def spawn(spawner: Path, times: int, program: Path, kind: str, folder: Path) -> Counter[str]:
-    """Run a kind some times; return how often each exit label must come of it, children included."""
+    """Run a kind of exit several times; return the expected count of each exit label, children included."""
     arguments = kind.format(program=program, folder=program.parent, name=program.name).split()
     command = list(map(str, (spawner, times, program, *arguments)))
     output = subprocess.check_output(command, cwd=folder, text=True)
@@ -80,7 +80,7 @@ def spawn(spawner: Path, times: int, program: Path, kind: str, folder: Path) -> 
 
 
 @pytest.mark.parametrize("kind", [*KINDS, *EXECS])
-def test_an_end_is_what_waitpid_says(daemon: Daemon, install: Install, tmp_path: Path, kind: str) -> None:
+def test_the_exit_label_agrees_with_waitpid(daemon: Daemon, install: Install, tmp_path: Path, kind: str) -> None:
     program = install("exit_kinds")
     ends = spawn(install("spawn"), TIMES, program, kind, tmp_path)
     page = daemon.scrape()
@@ -90,7 +90,7 @@ def test_an_end_is_what_waitpid_says(daemon: Daemon, install: Install, tmp_path:
 
 
 @pytest.mark.parametrize(("threads", "times"), [(2, 1_999), (3, 997), (31, 211)])
-def test_threads_that_end_at_the_same_instant_are_one_end(
+def test_threads_that_end_together_are_one_exit(
     daemon: Daemon, install: Install, tmp_path: Path, threads: int, times: int
 ) -> None:
     program = install("exit_kinds")

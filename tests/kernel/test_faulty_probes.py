@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One probe's fault costs one probe: the others run, and reason and place are told."""
+"""A faulty probe costs only itself: the others run, and metric, page and log give the reason."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def test_the_log_names_the_line_that_does_not_compile(daemon: Daemon) -> None:
     assert f"{OWN_PROBES}/garbled/garbled.bpf.c:8: use of undeclared identifier" in daemon.log()
 
 
-def test_the_log_says_what_the_verifier_said(daemon: Daemon) -> None:
+def test_the_log_has_the_verifiers_message(daemon: Daemon) -> None:
     line = next(line for line in daemon.log().splitlines() if "probe 'refused'" in line)
     assert "program 'on_event'" in line
     assert "map_value_or_null" in line
     assert "refused.bpf.c:" in line
 
 
-def test_the_log_names_the_tracepoint_that_was_meant(daemon: Daemon) -> None:
+def test_the_log_suggests_a_near_tracepoint(daemon: Daemon) -> None:
     line = next(line for line in daemon.log().splitlines() if "'sched_proces_exec'" in line)
     assert f"{OWN_PROBES}/nowhere/nowhere.yaml:4" in line
     assert "near names: sched_process_exec" in line

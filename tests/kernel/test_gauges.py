@@ -33,11 +33,11 @@ while True:
     os.wait()
     print("ended", flush=True)
 """
-"""Has children, each of which ends when it reads a byte; says so when all are born, and when one has ended."""
+"""Forks children that end one at each byte; prints a line when all are born, and when one has ended."""
 
 
 class Family:
-    """A process in a control group with children born there; the process was born elsewhere."""
+    """A process that moved into a control group, with children born in the group."""
 
     def __init__(self, group: Path, children: int) -> None:
         def join() -> None:
@@ -62,7 +62,7 @@ class Family:
 
 @contextmanager
 def families(*children: int) -> Iterator[dict[str, Family]]:
-    """Yield families in control groups of their own, by label `unit`; remove the control groups on leaving."""
+    """Yield families in fresh control groups by the label `unit`; remove the groups afterwards."""
     with Cgroups() as cgroups:
         units = [f"test-{secrets.token_hex(6)}.service" for _ in children]
         groups = [cgroups.make(f"system.slice/{unit}") for unit in units]
@@ -82,7 +82,7 @@ def residents(start: Start) -> Daemon:
 
 
 def rows(daemon: Daemon) -> dict[str, float]:
-    """Return the living tasks by unit, including 0."""
+    """Return the living tasks by unit, also the units at 0."""
     return {dict(labels)["unit"]: value for (name, labels), value in daemon.scrape().items() if name == TASKS}
 
 
@@ -111,7 +111,7 @@ def test_label_sets_over_the_budget_are_added_up_in_other(residents: Daemon) -> 
         assert sum(by_cgroup.values()) == page.total(TASKS) == page.value("probed_residents_all_tasks")
 
 
-def test_a_gauge_is_right_after_the_exporter_was_replaced(residents: Daemon) -> None:
+def test_a_gauge_is_exact_after_a_new_exporter(residents: Daemon) -> None:
     with families(61) as made:
         ((unit, family),) = made.items()
         assert rows(residents)[unit] == 61

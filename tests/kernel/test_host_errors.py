@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stops the daemon as a whole: it ends with status 1 and says what to do."""
+"""Errors of the host end the daemon with status 1 and name the remedy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BCC = {
     "broken": ("raise OSError('libbcc.so.0: cannot open shared object file')", "libbcc.so.0"),
     "another package": ("class Crystal: pass", "PyPI"),
 }
-"""What the module bcc can be instead of BCC, and what must be said of it."""
+"""Wrong contents of the module bcc, and the expected message."""
 
 NO_BTF = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /sys/kernel/btf && exec "$@"', "sh")
 
@@ -31,7 +31,7 @@ def configuration(tmp_path: Path) -> Path:
 
 
 def fail_to_run(configuration: Path, under: tuple[str, ...] = (), port: int = 0, **variables: str) -> str:
-    """Return what a daemon says that cannot run."""
+    """Return the output of a daemon that fails to start."""
     address = f"127.0.0.1:{port or free_port()}"
     arguments = ("run", "--config.file", str(configuration), "--web.listen-address", address)
     status, text = run_to_its_end(*arguments, under=under, **variables)
@@ -40,7 +40,7 @@ def fail_to_run(configuration: Path, under: tuple[str, ...] = (), port: int = 0,
     return text
 
 
-def test_a_port_that_is_taken(configuration: Path) -> None:
+def test_a_taken_port(configuration: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         text = fail_to_run(configuration, port=port)
@@ -55,7 +55,7 @@ def test_a_kernel_without_btf(configuration: Path) -> None:
 
 
 def test_an_ordinary_user(readable_copy: Path) -> None:
-    # The distribution's own interpreter: that of the virtual environment may be out of reach too.
+    # The distribution's interpreter: an ordinary user may be unable to reach the virtual environment's.
     status, text = run_to_its_end(
         "run", "--config.file", str(readable_copy / "config" / "probed.yaml"), under=NOBODY,
         python=str(Path(sys.executable).resolve()), PYTHONPATH=str(readable_copy / "daemon"),
@@ -73,5 +73,5 @@ def test_a_module_bcc_that_is_not_bcc(configuration: Path, tmp_path: Path, sourc
     assert "apt install" in text
 
 
-def test_a_site_configuration_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_site_configuration(tmp_path: Path) -> None:
     assert str(tmp_path / "absent.yaml") in fail_to_run(tmp_path / "absent.yaml")

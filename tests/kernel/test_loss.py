@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sum closes: what is emitted is delivered or counted as lost, under load and when a ring runs over."""
+"""Emitted events are delivered or counted as lost, under load and when a ring overflows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from support.kernel_fixtures import OWN_PROBES, Install, Start
 from support.running_daemon import PROBES, SHIPPED, Daemon, Page, site, stopped
 
 FLOOD = "100019"
-"""The number that the probe `flood` waits for."""
+"""System call that the probe `flood` counts."""
 
 CALLS = "probed_flood_calls_total"
 ROOM = 4096 // 24
@@ -21,7 +21,7 @@ def flood(program: Path, count: int) -> None:
     subprocess.run([program, FLOOD, str(count)], check=True)
 
 
-def test_an_overrun_ring_loses_what_it_says_and_recovers(start: Start, install: Install) -> None:
+def test_an_overrun_ring_counts_its_losses_and_recovers(start: Start, install: Install) -> None:
     program = install("calls")
     daemon = start(site({"flood": {}}, [PROBES, OWN_PROBES]))
     with stopped(daemon.exporter):
@@ -68,7 +68,7 @@ def test_the_sum_closes_at_every_scrape_under_load(daemon: Daemon, install: Inst
 
 
 def falling(before: Page, after: Page) -> list[object]:
-    """Return the counters that fell, or went."""
+    """Return the counters that fell or disappeared."""
     counters = [key for key in before if key[0].endswith(("_total", "_count", "_bucket", "_sum"))]
     return [key for key in counters if after.get(key, -1.0) < before[key]]
 

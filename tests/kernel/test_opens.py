@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opens that fail, by each of the calls that open files, and opens that signals interrupt."""
+"""Failed opens by each call that opens files, and opens that signals interrupt."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_every_call_that_opens_is_seen(daemon: Daemon, install: Install, tmp_pat
     assert rise(before, after, OPENS) >= 1_009 * len(ERRNOS)
 
 
-def test_opens_that_succeed_are_no_failures(daemon: Daemon, install: Install) -> None:
+def test_successful_opens_are_no_failures(daemon: Daemon, install: Install) -> None:
     program = install("exits")
     before = daemon.scrape()
     for _ in range(101):
@@ -60,7 +60,7 @@ RESTARTED, INTERRUPTED = 101, 53
 
 
 def interrupted_open(daemon: Daemon, program: Path, folder: Path, restarted: int, interrupted: int) -> Page:
-    """Run the workload in a control group of its own; return the page that has it."""
+    """Run the workload in a fresh control group; return the page after it."""
     with Cgroups() as cgroups:
         unit = f"{program.name}-{restarted}-{interrupted}.service"
         run_in(cgroups.make(f"system.slice/{unit}"), program, str(restarted), str(interrupted), cwd=folder)

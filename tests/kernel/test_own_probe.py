@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A probe of one's own: a folder with two files, and no Python."""
+"""A site's probe is a folder with two files and no Python."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_folder_with_two_files_is_a_probe(start: Start, install: Install, tmp_
     page = daemon.scrape()
     assert page.by("probe", "probed_probe_up") == {"wakeups": 1, "process": 1}
     # Not 101: under load the raw tracepoint shows some 0.1 % fewer wake-ups than the task's voluntary switches; the
-    # cause is not known yet, so this test says nothing of how exact the count is.
+    # cause is not known yet, so the test asserts no exact count.
     assert page.value("probed_wakeups_total", comm=program.name) > 0
     assert page.total("probed_process_execs_total", comm=program.name) == 1
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a running daemon may do, and what it holds: as little as can be."""
+"""Supervisor and exporter keep the least privileges, files and memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.kernel_fixtures import Install, Start
 from support.running_daemon import PATIENCE, Daemon, mapped_files, proportional_bytes, status_of, until
 
 
-def test_the_exporter_may_do_nothing(daemon: Daemon) -> None:
+def test_the_exporter_has_no_capability(daemon: Daemon) -> None:
     status = status_of(daemon.exporter)
     sets = {name: int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
     assert sets == dict.fromkeys(sets, 0)
@@ -58,7 +58,7 @@ def test_supervisor_and_exporter_hold_less_than_60_mb(start: Start, install: Ins
     assert sum(held.values()) < 60e6, held
 
 
-def test_nothing_temporary_is_left(start: Start, tmp_path: Path) -> None:
+def test_no_temporary_file_is_left(start: Start, tmp_path: Path) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     headers = set(Path("/tmp").glob("kheaders-*"))

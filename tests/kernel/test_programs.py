@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What probed tells of its own programs and maps is what the kernel knows of them."""
+"""The metrics of probed's programs and maps agree with the kernel."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOTES = site({"notes": None}, [PROBES, OWN_PROBES])
 
 @pytest.fixture
 def statistics() -> Iterator[Path]:
-    """The switch of the kernel's statistics of programs; it is put back."""
+    """The sysctl kernel.bpf_stats_enabled, restored afterwards."""
     before = STATISTICS.read_text()
     yield STATISTICS
     STATISTICS.write_text(before)
@@ -37,7 +37,7 @@ def make_groups(times: int) -> None:
             groups.make(f"probed-test-{number}")
 
 
-def test_every_run_is_told_while_the_kernel_counts(statistics: Path, start: Start) -> None:
+def test_every_run_is_on_the_page_while_the_kernel_counts_runs(statistics: Path, start: Start) -> None:
     statistics.write_text("1")
     daemon = start(NOTES)
     before = daemon.scrape()
@@ -47,7 +47,7 @@ def test_every_run_is_told_while_the_kernel_counts(statistics: Path, start: Star
     assert rise(before, after, "probed_program_run_seconds_total", program=HOOK) > 0
 
 
-def test_runs_rest_while_the_kernel_does_not_count(statistics: Path, start: Start) -> None:
+def test_runs_stay_while_the_kernel_counts_none(statistics: Path, start: Start) -> None:
     statistics.write_text("1")
     daemon = start(NOTES)
     make_groups(7)
@@ -60,7 +60,7 @@ def test_runs_rest_while_the_kernel_does_not_count(statistics: Path, start: Star
     assert rise(before, after, "probed_notes_total") == 101
 
 
-def test_runs_that_nobody_counted_are_not_told(statistics: Path, start: Start) -> None:
+def test_runs_are_not_on_the_page_where_the_kernel_never_counted(statistics: Path, start: Start) -> None:
     statistics.write_text("0")
     page = start(NOTES).scrape()
     assert not [name for name, _ in page if name in (RUNS, "probed_program_run_seconds_total")]
@@ -86,7 +86,7 @@ def test_the_exporter_holds_no_program(start: Start) -> None:
     assert bpf_program_ids(daemon.exporter) == set()
 
 
-def test_programs_are_told_again_after_the_exporter_s_death_and_a_reload(start: Start) -> None:
+def test_programs_are_on_the_page_after_the_exporters_death_and_a_reload(start: Start) -> None:
     daemon = start(NOTES)
     before = infos(daemon.scrape())
     died = daemon.exporter
@@ -98,9 +98,7 @@ def test_programs_are_told_again_after_the_exporter_s_death_and_a_reload(start: 
     assert {int(info["id"]) for info in infos(page)} == bpf_program_ids(daemon.supervisor)
 
 
-def test_entries_of_hash_maps_are_counted_exactly_and_what_finds_one_full_is_lost(
-    start: Start, install: Install
-) -> None:
+def test_map_entries_are_exact_and_events_beyond_them_are_lost(start: Start, install: Install) -> None:
     daemon = start(NOTES)
     subprocess.run([install("spawn"), "101", install("exits")], check=True, stdout=subprocess.DEVNULL)
     page = daemon.scrape()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SIGHUP: what changed is loaded again, what did not goes on counting, and a mistake changes nothing."""
+"""SIGHUP loads changed probes, unchanged ones count on, and a mistake changes nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def bounds(page: Page) -> set[float]:
 
 @pytest.fixture
 def counting(start: Start, install: Install, tmp_path: Path) -> tuple[Daemon, Path, Path]:
-    """A daemon with two probes that have each counted 101 of a program's doings, and the two programs."""
+    """A daemon with two probes of which each has counted 101 events, and the two programs."""
     daemon = start(site({"process": None, "open_failures": None}))
     exits, opens = install("exits"), install("fail_opens")
     spawn(install, 101, exits).wait()
@@ -67,9 +67,7 @@ def test_other_buckets_touch_only_their_probe(counting: tuple[Daemon, Path, Path
     assert daemon.exporter == exporter
 
 
-def test_a_probe_that_did_not_change_misses_nothing_meanwhile(
-    counting: tuple[Daemon, Path, Path], install: Install
-) -> None:
+def test_an_unchanged_probe_misses_no_event_of_a_reload(counting: tuple[Daemon, Path, Path], install: Install) -> None:
     daemon, exits, _ = counting
     busy = spawn(install, 5_003, exits)
     daemon.reload(site({"process": None, "open_failures": {"ring": {"bytes": "1 MiB"}}}))
@@ -115,7 +113,7 @@ def test_a_probe_can_go_and_come(counting: tuple[Daemon, Path, Path], install: I
     assert come.value("probed_syscalls_total", syscall="read") > 0
 
 
-def test_what_a_removed_probe_held_is_let_go(counting: tuple[Daemon, Path, Path]) -> None:
+def test_a_removed_probe_leaves_no_descriptor(counting: tuple[Daemon, Path, Path]) -> None:
     daemon, *_ = counting
     before = bpf_program_ids(daemon.supervisor)
     daemon.reload(site({"process": None}))
@@ -126,7 +124,7 @@ def test_what_a_removed_probe_held_is_let_go(counting: tuple[Daemon, Path, Path]
     assert remaining < bpf_program_ids(daemon.supervisor)
 
 
-def test_types_that_are_gone_cost_only_what_is_to_be_loaded(tmp_path: Path) -> None:
+def test_missing_types_cost_only_the_probes_that_load(tmp_path: Path) -> None:
     btf = tmp_path / "vmlinux"
     shutil.copyfile("/sys/kernel/btf/vmlinux", btf)
     with Daemon(tmp_path, site({"process": None}), ["--kernel.btf", str(btf)]) as daemon:
@@ -138,7 +136,7 @@ def test_types_that_are_gone_cost_only_what_is_to_be_loaded(tmp_path: Path) -> N
         assert page.by("reason", LOAD_FAILURES) == {"no_btf": 2}
         assert page.by("probe", "probed_probe_up") == {"process": 1}
         (tmp_path / "gone").rename(btf)
-        daemon.process.send_signal(signal.SIGHUP)  # at once, and not after the 10 s of the first retry
+        daemon.process.send_signal(signal.SIGHUP)  # at once, not after the first retry's 10 s
         until(lambda: daemon.scrape().total("probed_probe_up") == 2, "both are up", 9)
         page = daemon.scrape()
         assert bounds(page) == {0.5, 1, 7, float("inf")}

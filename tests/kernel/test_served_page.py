@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page of a real daemon: what is there from the first scrape, and what Prometheus' tools say of it."""
+"""The first page of a real daemon, and the verdict of Prometheus' tools."""
 
 from __future__ import annotations
 
 import gzip
+import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -13,6 +15,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from probed.errors import REASONS
 from support.running_daemon import SHIPPED, Daemon, Page, site
 
+REFERENCE = Path(__file__).parents[2] / "docs/metrics.md"
 ALWAYS_THERE = (
     "probed_build_info",
     "probed_config_last_reload_success_timestamp_seconds",
@@ -45,7 +48,7 @@ def series(page: Page, name: str, label: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", ALWAYS_THERE)
-def test_what_is_known_in_advance_is_there(first: Page, name: str) -> None:
+def test_the_first_page_has_every_series_known_in_advance(first: Page, name: str) -> None:
     assert name in {found for found, _ in first}
 
 
@@ -57,6 +60,14 @@ def test_every_probe_has_its_own_metrics(first: Page, name: str) -> None:
 @pytest.mark.parametrize("name", FOR_EACH_RING)
 def test_every_ring_has_its_own_metrics(first: Page, name: str) -> None:
     assert series(first, name, "probe") == {"cgroups", "process", "open_failures"}
+
+
+def test_every_metric_is_in_the_reference(daemon: Daemon) -> None:
+    _, body = daemon.get("/metrics")
+    served = set(re.findall(r"^# TYPE (\S+) ", body.decode(), re.MULTILINE))
+    documented = set(re.findall(r"^\| `(\S+)`", REFERENCE.read_text(), re.MULTILINE))
+    assert served
+    assert served <= documented
 
 
 def test_every_reason_of_failure_starts_at_0(first: Page) -> None:
@@ -71,7 +82,7 @@ def test_every_reason_of_loss_starts_at_0(first: Page) -> None:
     assert first.total("probed_events_lost_total") == 0
 
 
-def test_promtool_has_nothing_to_say(daemon: Daemon) -> None:
+def test_promtool_finds_no_fault(daemon: Daemon) -> None:
     promtool = shutil.which("promtool")
     if not promtool:
         pytest.skip("promtool is not installed: apt install prometheus")
@@ -93,7 +104,7 @@ def test_the_page_is_compressed_when_asked(daemon: Daemon) -> None:
     assert "probed_build_info" in gzip.decompress(body).decode()
 
 
-def test_only_what_is_asked_for_is_served(daemon: Daemon) -> None:
+def test_only_requested_metrics_are_served(daemon: Daemon) -> None:
     _, body = daemon.get("/metrics?name[]=probed_opens_total&name[]=probed_probe_up")
     assert {name for name, _ in Page.parse(body.decode())} == {"probed_opens_total", "probed_probe_up"}
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A soak, shorter than one that tells of leaks: everything that it does and looks at works."""
+"""A short soak works; finding leaks takes a longer one."""
 
 from __future__ import annotations
 

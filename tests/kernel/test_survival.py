@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exporter, and the loader, killed at random instants while the machine does nothing but spawn and fail to open: no
-event is lost or counted twice.
+"""SIGKILL of exporter or loader at random instants under full load loses and doubles no event.
 
-The daemon would wait ever longer before it starts an exporter again; for that its parts are put together without it.
+The supervisor waits ever longer before it restarts an exporter, so the first test assembles the supervisor's parts.
 """
 
 from __future__ import annotations
@@ -23,18 +22,20 @@ import pytest
 import yaml
 
 from probed.ipc import manifest
+from probed.ipc.exporter_messages import ProbeStatus, Status
+from probed.ipc.exporter_messages import Start as Starting
 from probed.ipc.loader_messages import Files
-from probed.ipc.loader_process import Held, Hook, Loading, Reading, Result, wait
-from probed.ipc.manifest import ProbeStatus, Status
-from probed.ipc.manifest import Start as Starting
+from probed.ipc.loader_process import Held, Hook, Loading, Result, SiteRead, wait
 from probed.supervisor.exporter_process import Exporting
 from probed.supervisor.hooks import Hooks
+from probed.supervisor.systemd.fdstore import Store
+from probed.webconfig.options import WebOptions
 from support.kernel_fixtures import Install, Start
-from support.running_daemon import PATIENCE, Page, site, until
+from support.running_daemon import PATIENCE, Daemon, Page, site, until
 
 KILLS = 200
 LONGEST = 0.9
-"""Seconds that an exporter lives at most. It is up after some 0.4 s, later beside the load."""
+"""Most seconds of an exporter's life; it is up after some 0.4 s, later under load."""
 
 ROOMY = {
     "cgroups": {},
@@ -42,7 +43,7 @@ ROOMY = {
     "open_failures": {"ring": {"bytes": "512 MiB"}},
     "syscalls": {},
 }
-"""Rings that hold what happens while there is no exporter, at full speed."""
+"""Rings with room for all events between two exporters."""
 
 
 def load(folder: Path, hooks: Hooks) -> list[Held]:
@@ -54,12 +55,12 @@ def load(folder: Path, hooks: Hooks) -> list[Held]:
     held = []
     while not loading.done:
         match wait(loading):
-            case Reading() as reading:
+            case SiteRead() as reading:
                 loading.load([wanted.request for wanted in reading.wanted.values()], "attach", {})
             case Hook() as hook:
                 hooks.add(hook)
             case Result(_, Held() as one):
-                hooks.attach(one)
+                hooks.attach(one, "")
                 held.append(one)
             case None:
                 pass
@@ -74,8 +75,8 @@ class Life:
 
     def __init__(self, folder: Path) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        start = Starting(manifest.VERSION, "/metrics", True, None, "warning", "logfmt", PATIENCE)
-        self._hooks = Hooks()
+        start = Starting(manifest.VERSION, WebOptions(), True, None, "warning", "logfmt", PATIENCE)
+        self._hooks = Hooks(Store(None), {})
         self._exporting = Exporting(start, [self._listener], PATIENCE, self._hooks, lambda: None)
         self._held = load(folder, self._hooks)
         probes = tuple(ProbeStatus(name, "", True, "", "", {}) for name in ROOMY)
@@ -91,7 +92,7 @@ class Life:
         self._exporting.child = None
 
     def has_all(self) -> bool:
-        """Say whether the exporter has been told of every probe."""
+        """Return whether the exporter has received every probe."""
         page = self.scrape()
         return all(("probed_events_emitted_total", frozenset({("probe", name)})) in page for name in ROOMY)
 
@@ -104,12 +105,12 @@ class Life:
         for held in self._held:
             held.close()
         assert self._exporting.stop() == ""
-        self._hooks.close_unused([])
+        self._hooks.end()
         self._listener.close()
 
 
 class Load:
-    """A workload that runs again and again in a thread, until it is told to stop."""
+    """A workload that a thread repeats until `stop`."""
 
     def __init__(self, arguments: list[str], folder: Path) -> None:
         self.rounds = 0
@@ -131,12 +132,12 @@ class Load:
 
 @contextmanager
 def scraping(life: Life) -> Iterator[None]:
-    """Scrape all the time: there are commits at a scrape too."""
+    """Scrape continuously, since a scrape commits counts too."""
     enough = threading.Event()
 
     def scrape() -> None:
         while not enough.wait(0.01):
-            with suppress(OSError, HTTPException):  # what it scraped has died
+            with suppress(OSError, HTTPException):  # the exporter died meanwhile
                 life.scrape(1.0)
 
     thread = threading.Thread(target=scrape)
@@ -179,7 +180,7 @@ RELOADS = 23
 
 
 def test_a_loader_that_is_killed_at_a_reload_costs_no_event(start: Start, install: Install, tmp_path: Path) -> None:
-    """It loads another version of one probe; the others run on, and the older version does where the newer fails."""
+    """The loader loads a new version of one probe; the others, and the older version after a failure, run on."""
     program, opener = install("exits"), install("fail_opens")
     instants = random.Random(1_000_003)
     daemon = start(site(ROOMY))
@@ -207,13 +208,17 @@ def test_a_loader_that_is_killed_at_a_reload_costs_no_event(start: Start, instal
         assert (page.lost(probe), page.emitted(probe)) == (0, page.accounted(probe)), probe
 
 
+def wait_for_another_exporter(daemon: Daemon, dead: int) -> None:
+    until(lambda: daemon.exporter not in (0, dead) and daemon.is_ready(), "there is another exporter")
+
+
 def test_counters_go_on_when_the_exporter_is_killed(start: Start, install: Install) -> None:
     daemon, program = start(), install("exits")
     for kills in (1, 2, 3):
         subprocess.run([install("spawn"), "101", program], check=True, stdout=subprocess.DEVNULL)
         before, dead = daemon.scrape(), daemon.exporter
         daemon.kill_exporter()
-        until(lambda dead=dead: daemon.exporter not in (0, dead) and daemon.is_ready(), "there is another exporter")
+        wait_for_another_exporter(daemon, dead)
         page = daemon.scrape()
         assert page.total("probed_process_execs_total", comm=program.name) == 101 * kills
         assert page.total("probed_process_lifetime_seconds_count", comm=program.name) == 101 * kills

@@ -22,7 +22,7 @@ def make(program: Path, **calls: int) -> None:
     subprocess.run([program, *arguments], check=True)
 
 
-def test_calls_and_failures_that_others_make_too_rise_by_no_less(daemon: Daemon, install: Install) -> None:
+def test_counts_of_common_calls_rise_by_at_least_the_calls_made(daemon: Daemon, install: Install) -> None:
     program = install("calls")
     before = daemon.scrape()
     make(program, getppid=100_003, close=1_009)
@@ -32,7 +32,7 @@ def test_calls_and_failures_that_others_make_too_rise_by_no_less(daemon: Daemon,
     assert rise(before, after, FAILURES, syscall="close", errno="EBADF") >= 1_009
 
 
-def test_calls_and_failures_that_nobody_else_makes_rise_by_exactly_that(daemon: Daemon, install: Install) -> None:
+def test_counts_of_rare_calls_rise_by_exactly_the_calls_made(daemon: Daemon, install: Install) -> None:
     program, rare = install("calls"), "sched_get_priority_max"
     before = daemon.scrape()
     make(program, **{rare: 100_003, f"{rare}(-1)": 1_009})
@@ -42,7 +42,7 @@ def test_calls_and_failures_that_nobody_else_makes_rise_by_exactly_that(daemon: 
     assert rise(before, after, FAILURES, syscall=rare) == 1_009
 
 
-def test_numbers_that_no_kernel_has_are_shown_as_numbers(daemon: Daemon, install: Install) -> None:
+def test_unknown_call_numbers_are_shown_as_numbers(daemon: Daemon, install: Install) -> None:
     program = install("calls")
     before = daemon.scrape()
     make(program, n_1000=10_007, n_100003=1_013)
@@ -54,7 +54,7 @@ def test_numbers_that_no_kernel_has_are_shown_as_numbers(daemon: Daemon, install
 
 @pytest.fixture
 def int80(daemon: Daemon, install: Install) -> Path:
-    """A program that makes 32-bit calls, on a machine where the daemon has seen one before."""
+    """A program that makes 32-bit calls, run once before the test."""
     status = subprocess.run([install("int80"), "open", "1"], check=False).returncode
     if status == NO_32_BIT_TABLE:
         pytest.skip("this kernel has no 32-bit system calls")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs that read the running kernel's structs through the types made for them read what is true.
+"""Programs read correct values from the running kernel's structs through the generated types.
 
-BCC keeps memory and state, so every program lives in a process of its own: SCRIPT, which says when it is
-attached, waits for a line, and then prints what it saw.
+BCC keeps memory and state, so every program has its own process: SCRIPT prints a line when attached, waits for one,
+and prints the program's result.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ def vmlinux() -> Btf:
 
 @contextmanager
 def attached(source: str, btf: Btf, directory: Path) -> Iterator[Callable[[], dict[str, Any]]]:
-    """Run a source's programs meanwhile; the yielded function ends them and returns what they saw."""
+    """Run the programs of a source; the yielded function ends them and returns their result."""
     write(directory, source, types_for(btf, source))
     (directory / "source.c").write_text(source)
     command = [sys.executable, "-c", SCRIPT, str(directory), str(directory / "source.c")]
@@ -194,7 +194,7 @@ def attached(source: str, btf: Btf, directory: Path) -> Iterator[Callable[[], di
 
 
 def refusal(source: str, btf: Btf, directory: Path) -> str:
-    """Return what the compiler says of a source that must not compile."""
+    """Return the compiler's message for a source that must not compile."""
     write(directory, source, types_for(btf, source))
     (directory / "source.c").write_text(source)
     command = [sys.executable, "-c", SCRIPT, str(directory), str(directory / "source.c")]
@@ -264,7 +264,7 @@ def with_member_moved(btf: Btf, struct_name: str, member: str, offset: int) -> B
     return Btf.parse(header + words.tobytes() + strings, btf.path)
 
 
-def test_a_member_that_the_btf_has_elsewhere_is_read_there(vmlinux: Btf, tmp_path: Path) -> None:
+def test_a_member_moved_in_the_btf_is_read_at_its_new_offset(vmlinux: Btf, tmp_path: Path) -> None:
     offsets = offsets_used(vmlinux, PRIORITY)
     tgid = offsets_used(vmlinux, "((struct task_struct *)task)->tgid")["task_struct", "tgid"]
     moved = with_member_moved(vmlinux, "task_struct", "static_prio", tgid)
@@ -302,7 +302,9 @@ def test_the_member_where_the_btf_has_it_is_the_priority(vmlinux: Btf, tmp_path:
         ("return task->no_such_member;", "no member named 'no_such_member' in 'struct task_struct'"),
     ],
 )
-def test_what_cannot_be_read_is_refused_at_its_line(vmlinux: Btf, tmp_path: Path, statement: str, message: str) -> None:
+def test_an_unreadable_member_is_refused_at_its_line(
+    vmlinux: Btf, tmp_path: Path, statement: str, message: str
+) -> None:
     source = (
         "RAW_TRACEPOINT_PROBE(sched_process_exit)\n{\n"
         "struct task_struct *task = (struct task_struct *)ctx->args[0];\n"
@@ -312,7 +314,7 @@ def test_what_cannot_be_read_is_refused_at_its_line(vmlinux: Btf, tmp_path: Path
     assert any(line.startswith("mine.bpf.c:41:") and message in line for line in said.splitlines()), said
 
 
-def test_what_cannot_be_read_costs_nothing_where_it_is_not_compiled(vmlinux: Btf, tmp_path: Path) -> None:
+def test_an_unreadable_member_in_skipped_code_is_no_error(vmlinux: Btf, tmp_path: Path) -> None:
     source = PRIORITY + "#ifdef __NR_of_a_later_kernel\nstruct of_a_later_kernel *later;\n#endif\n// in_iowait\n"
     source += "struct mine { u32 in_iowait; };\n"
     with attached(source, vmlinux, tmp_path) as finish:
@@ -330,7 +332,7 @@ def test_the_kernel_has_the_raw_tracepoints_of_the_probes(vmlinux: Btf) -> None:
 
 
 def test_every_struct_of_the_kernel_can_be_read_and_written(vmlinux: Btf) -> None:
-    """No type of a real kernel is taken for damage."""
+    """The reader rejects no type of a real kernel."""
     names = sorted(vmlinux.names(Kind.STRUCT))[::7]
     members = {each.name for name in names for each in vmlinux.members(vmlinux.find(Kind.STRUCT, name)[0])}
     source = "\n".join([*(f"struct {name} *p;" for name in names), *sorted(members)])

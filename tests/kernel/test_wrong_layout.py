@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BTF that does not say where the kernel keeps a member: found at load, and where that member is read."""
+"""The canary finds BTF with a wrong member offset at load, for the probes that read the member."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def words(btf: bytes, at: int, count: int) -> tuple[int, ...]:
 
 
 def with_member_moved(btf: bytes, before: str, member: str, bits: int) -> bytes:
-    """Return BTF in which `member`, where it follows the member `before`, is said to be elsewhere.
+    """Return BTF with a wrong offset of `member`, where it follows the member `before`.
 
     Source of the format: Linux Documentation/bpf/btf.rst; struct btf_member is name, type, offset in bits.
     """

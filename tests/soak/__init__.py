@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The soak: `make soak`. What it does, and what came of it, is in README.md."""
+"""The soak: `make soak`. README.md describes the course and the results."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The soak's main: runs it, prints its record as a table, writes that into README.md when asked."""
+"""Runs the soak, prints its record as a table, and writes the table into README.md on request."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HEAD: Final = (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run it as the command line says; the exit status is 1 when something has grown."""
+    """Run the soak as the command line says; return 1 when something has grown."""
     parser = argparse.ArgumentParser(prog="soak", description=__doc__)
     parser.add_argument("--seconds", type=float, default=HOUR, help="how long (%(default)g)")
     parser.add_argument("--write", action="store_true", help="write the record into README.md")
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def recorded(course: Course, seconds: float, grown: Sequence[str]) -> str:
-    """Return what came of it, in Markdown."""
+    """Return the record in Markdown."""
     outcome = "; ".join(grown) or "nothing grew past its bound"
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, {seconds / 60:g} minutes, Linux {platform.release()}, "
@@ -56,7 +56,7 @@ def recorded(course: Course, seconds: float, grown: Sequence[str]) -> str:
 
 
 def _chosen(samples: Sequence[Sample]) -> Sequence[Sample]:
-    """Return some of them, evenly spread, of both configurations."""
+    """Return some samples, evenly spread, of both configurations."""
     step = max(1, len(samples) // ROWS) | 1
     return samples[::step]
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens in a soak: storms, a scrape a second, reloads to and fro, and now and then the end of the exporter.
+"""The course of a soak: storms, a scrape a second, alternating reloads, and kills of the exporter.
 
-`__main__` runs it. Whatever is wrong at once is an AssertionError; what grows is in the samples, which `verdict`
-judges.
+`__main__` runs a soak. A wrong count raises AssertionError at once; `verdict` judges growth from the samples.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from support.workload_programs import compile_workloads, install
 OWN_PROBES: Final = Path(__file__).parent / "probes"
 RELOAD_SECONDS: Final = 10
 KILL_SECONDS: Final = 67
-"""More than a minute, after which the supervisor takes an exporter for steady and restarts it at once."""
+"""More than the minute after which the supervisor restarts a dead exporter at once."""
 
 SPAWNED: Final = 211
 OPENED: Final = 20_011
@@ -39,7 +38,7 @@ UNCHANGED: Final = ("process", "open_failures")
 
 @dataclass(slots=True)
 class Course:
-    """What was done, and what was seen."""
+    """Work and observations of a soak."""
 
     samples: list[Sample] = field(default_factory=list)
     scrapes: int = 0
@@ -49,9 +48,9 @@ class Course:
 
 
 def configurations(*ours: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the two site configurations between which it goes to and fro.
+    """Return the two site configurations between which the soak alternates.
 
-    Names that are not `ours` are folded into one: what else this machine does must not look like growth.
+    Fold rules join all names but `ours`, so that other work of the machine does not look like growth.
     """
     others = {"match": f"(?!{'|'.join(ours)}).*", "replace": "others"}
     common = {"cgroups": None, "process": {"ring": {"bytes": "8 MiB"}}, "open_failures": {"ring": {"bytes": "16 MiB"}}}
@@ -65,10 +64,10 @@ def configurations(*ours: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 class Soak:
-    """A daemon, and what is done to it."""
+    """A soak of one daemon."""
 
     def __init__(self, folder: Path) -> None:
-        """Compile the workloads into `folder`, which is also where they run and where the log is."""
+        """Compile the workloads into `folder`, where the workloads run and the log is."""
         compile_workloads(folder, "spawn", "exits", "fail_opens")
         self._spawner, self._program, self._opener = (
             install(folder, name) for name in ("spawn", "exits", "fail_opens")
@@ -79,7 +78,7 @@ class Soak:
         self.course = Course()
 
     def run(self, seconds: float) -> Course:
-        """Do it for so long; return what came of it. Raises AssertionError."""
+        """Run the course for `seconds`; return the record. Raises AssertionError."""
         with Daemon(self._folder, self._ways[0]) as daemon:
             daemon.wait_until_ready()
             with self._storms():
@@ -100,7 +99,10 @@ class Soak:
             thread.join()
 
     def _storm(self) -> None:
-        commands = ([self._spawner, str(SPAWNED), self._program], [self._opener, "openat", "ENOENT", str(OPENED)])
+        commands: tuple[list[str | Path], ...] = (
+            [self._spawner, str(SPAWNED), self._program],
+            [self._opener, "openat", "ENOENT", str(OPENED)],
+        )
         while not self._enough.wait(0.5):
             for command in commands:
                 subprocess.run(command, cwd=self._folder, check=True, stdout=subprocess.DEVNULL)
@@ -123,7 +125,7 @@ class Soak:
                 self.course.kills += 1
 
     def _scrape(self, daemon: Daemon) -> Page:
-        """Scrape, once more where the exporter died of it."""
+        """Scrape, and once more where the exporter died meanwhile."""
         pages: list[Page] = []
 
         def scraped() -> bool:
@@ -145,7 +147,7 @@ class Soak:
         )  # fmt: skip
 
     def _look(self, before: Page, page: Page) -> None:
-        """See that sums are closed and that what does not change only rises. A page without probes tells nothing."""
+        """Assert that sums close and counters only rise. Skips a page without probes."""
         up = page.by("probe", "probed_probe_up")
         assert {probe: page.emitted(probe) for probe in up} == {probe: page.accounted(probe) for probe in up}
         if set(UNCHANGED) <= set(up) and page.emitted("process"):
@@ -165,7 +167,7 @@ class Soak:
         return page.value("probed_config_last_reload_successful") == 1 and up == set(self._ways[way]["probes"])
 
     def _settle_accounts(self, daemon: Daemon) -> None:
-        """See that every one of our own doings was counted once."""
+        """Assert that every event of the workloads was counted once."""
         until(lambda: self._is_up(self._scrape(daemon)), "all probes are up")
         page, storms = self._scrape(daemon), self.course.storms
         assert self._counts(page) == (storms * SPAWNED, storms * SPAWNED, storms * OPENED)

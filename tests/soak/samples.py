@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a soak watches: memory and descriptors of both processes, and what they have in the kernel.
+"""Samples of a soak: memory, descriptors and BPF objects of both processes.
 
 `course` takes samples; `verdict` says what has grown, and `__main__` makes a table of them.
 """
@@ -16,12 +16,12 @@ MEMORY_BOUND: Final = 4096 * KIB
 """By how many bytes a process may be larger at the end than it was before it had settled."""
 DESCRIPTOR_BOUND: Final = 2
 SETTLED: Final = 60.0
-"""Seconds until which memory may grow; a third of the time in a short soak."""
+"""Seconds in which memory may grow; a third of the time in a short soak."""
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process: `memory` is its own in bytes (neither files nor what it shares), `proportional` all of it."""
+    """One process: `memory` is private and anonymous, `proportional` the whole proportional set size, in bytes."""
 
     memory: int
     proportional: int
@@ -30,7 +30,7 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One moment, `second` after the start, under one of the two configurations; `kernel_bytes` are of BPF objects."""
+    """One moment, `second` after the start, under one configuration; `kernel_bytes` are of BPF objects."""
 
     second: int
     way: int
@@ -42,7 +42,7 @@ class Sample:
 
 
 def take(second: int, way: int, supervisor: int, exporter: int) -> Sample:
-    """Look at two processes by their ids."""
+    """Sample two processes by their ids."""
     objects = _bpf_objects(supervisor)
     kinds = [kind for kind, _ in objects]
     return Sample(
@@ -52,7 +52,7 @@ def take(second: int, way: int, supervisor: int, exporter: int) -> Sample:
 
 
 def _process(pid: int) -> Process:
-    """Source: proc_pid_smaps(5); Pss_File is left out of `memory`, for it depends on who else has mapped a library."""
+    """Read the sizes. Source: proc_pid_smaps(5). `memory` leaves out Pss_File, which depends on other processes."""
     lines = (line.split() for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
     sizes = {words[0].rstrip(":"): int(words[1]) * KIB for words in lines}
     descriptors = len(list(Path(f"/proc/{pid}/fd").iterdir()))
@@ -60,8 +60,8 @@ def _process(pid: int) -> Process:
 
 
 def _bpf_objects(pid: int) -> dict[tuple[str, str], int]:
-    """Return the bytes of every map and program that a process has, by kind and id. Source: proc_pid_fdinfo(5)."""
-    objects = {}
+    """Return the bytes of every map and program of a process, by kind and id. Source: proc_pid_fdinfo(5)."""
+    objects: dict[tuple[str, str], int] = {}
     for file in Path(f"/proc/{pid}/fdinfo").iterdir():
         fields = {key: text.strip() for key, _, text in (line.partition(":") for line in file.read_text().splitlines())}
         for kind in ("map_id", "prog_id"):
@@ -71,7 +71,7 @@ def _bpf_objects(pid: int) -> dict[tuple[str, str], int]:
 
 
 def verdict(samples: Sequence[Sample], seconds: float) -> list[str]:
-    """Return what has grown past its bound, each as a sentence: under each configuration by itself."""
+    """Return a sentence for each growth past its bound, for each configuration alone."""
     settled = min(SETTLED, seconds / 3)
     found = []
     for way in sorted({sample.way for sample in samples}):

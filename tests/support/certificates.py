@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Certificates for tests, made by openssl(1): an authority and what it signs."""
+"""Certificates for tests, made by openssl(1): an authority and signed certificates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 EC = ("ec", "-pkeyopt", "ec_paramgen_curve:P-256")
 RSA = ("rsa:4096",)
-"""The key with the dearest signature that is in use: 5 ms, where that of EC takes 0.1."""
+"""The key with the most expensive signature in use: 5 ms, against 0.1 ms of EC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Authority:
         """Sign a certificate with Subject Alternative Names such as ``DNS:localhost`` and ``IP:127.0.0.1``."""
         made = Signed(self.folder / f"{name}.pem", self.folder / f"{name}.key")
         request, extensions = self.folder / f"{name}.csr", self.folder / f"{name}.ext"
-        extensions.write_text(f"subjectAltName={','.join(sans)}\n" if sans else "")
+        extensions.write_bytes(f"subjectAltName={','.join(sans)}\n".encode(errors="surrogateescape") if sans else b"")
         _openssl("req", "-newkey", *key, "-nodes", "-subj", f"/CN={name}", "-keyout", made.key, "-out", request)
         _openssl(
             "x509", "-req", "-days", "1", "-in", request, "-CA", self.certificate, "-CAkey", self._key,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Control groups made by hand in a test, in the cgroup2 hierarchy wherever it is mounted; they go with the test."""
+"""Control groups for one test, in the mounted cgroup2 hierarchy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.running_daemon import PATIENCE, until
 
 
 def mount_point() -> Path:
-    """Return where cgroup2 is mounted; skips the test where it is not. Source: proc_pid_mountinfo(5)."""
+    """Return the mount point of cgroup2; skips the test without one. Source: proc_pid_mountinfo(5)."""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         before, _, after = line.partition(" - ")
         if after.startswith("cgroup2 "):
@@ -23,7 +23,7 @@ def mount_point() -> Path:
 
 
 class Cgroups:
-    """Makes control groups; on leaving the context what is in them is killed, and those that it made are removed."""
+    """Makes control groups; leaving the context kills their processes and removes the groups."""
 
     def __init__(self) -> None:
         self.root = mount_point()
@@ -39,7 +39,7 @@ class Cgroups:
             remove(self._made.pop())
 
     def make(self, path: str | bytes) -> Path:
-        """Make a control group, and those above it that are missing; `path` is relative to the hierarchy's root."""
+        """Make a control group and its missing parents; `path` is relative to the hierarchy's root."""
         text = path if isinstance(path, str) else path.decode(errors="surrogateescape")
         group = self.root
         for part in text.split("/"):
@@ -50,20 +50,20 @@ class Cgroups:
         return group
 
     def remove(self) -> None:
-        """Remove all that it made, now."""
+        """Remove all its control groups now."""
         self.__exit__(None, None, None)
 
 
 def remove(group: Path) -> None:
-    """Remove a control group and those below it; what still runs there is killed."""
-    with suppress(FileNotFoundError):  # somebody else has removed it
+    """Kill the processes of a control group, and remove the group and its children."""
+    with suppress(FileNotFoundError):  # another process has removed the group
         (group / "cgroup.kill").write_text("1")
     until(lambda: _try_to_remove(group), f"{group} is removed", PATIENCE)
 
 
 def _try_to_remove(group: Path) -> bool:
     for below in sorted(group.rglob("*/"), reverse=True):
-        with suppress(OSError):  # busy until what was killed has gone
+        with suppress(OSError):  # busy until the killed processes are reaped
             below.rmdir()
     with suppress(OSError):
         group.rmdir()
@@ -71,14 +71,14 @@ def _try_to_remove(group: Path) -> bool:
 
 
 def run_in(group: Path, *command: str | Path, cwd: Path | None = None) -> None:
-    """Run a command, in a folder, whose exec happens in a control group, and wait for it."""
+    """Run a command in a control group, exec included, and wait for its end."""
     with start_in(group, *command, cwd=cwd) as process:
         pass
     assert process.returncode == 0, f"{command} in {group}: status {process.returncode}"
 
 
 def start_in(group: Path, *command: str | Path, cwd: Path | None = None) -> subprocess.Popen[bytes]:
-    """Start it, and go on."""
+    """Start a command in a control group without waiting for its end."""
 
     def join() -> None:
         (group / "cgroup.procs").write_text("0")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tests of faults have in common: a daemon in a hurry, faults done to processes, and what must be seen then."""
+"""For tests of faults: a daemon with short time limits, and faults for its processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.running_daemon import PROBES, ROOT, Daemon, mapped_files, site, sta
 
 TESTS = Path(__file__).parents[1]
 OWN_PROBES = TESTS / "faults" / "probes"
-"""Probes with a fault of their own."""
+"""Probes with faults."""
 
 EXECS = "probed_process_execs_total"
 LOST = "probed_events_lost_total"
@@ -24,7 +24,7 @@ SUCCESSFUL = "probed_config_last_reload_successful"
 
 
 class Hasty(Daemon):
-    """A daemon with short time limits, whose signs of life are a second apart."""
+    """A daemon with short time limits and a heartbeat each second."""
 
     module: ClassVar[str] = "support.hurried_daemon"
 
@@ -40,16 +40,16 @@ class Hasty(Daemon):
         return next((pid for pid, line in self.children().items() if "probed.loader" in line), 0)
 
     def hang_up(self) -> None:
-        """Have it read its configuration again, without waiting for that."""
+        """Send SIGHUP without waiting for the reload."""
         self.process.send_signal(signal.SIGHUP)
 
     def wait_for_log(self, text: str) -> str:
-        """Return the first line of the log with this text, once there is one."""
+        """Wait for a line with this text in the log, and return the line."""
         until(lambda: text in self.log(), f"the log has: {text}")
         return next(line for line in self.log().splitlines() if text in line)
 
     def failures(self, probe: str) -> dict[str, float]:
-        """Return how often the probe could not be loaded, by reason."""
+        """Return the failed loads of a probe by reason."""
         return self.scrape().by("reason", FAILURES, probe=probe)
 
 
@@ -60,12 +60,12 @@ class StartHasty(Protocol):
 
 
 def ours(*names: str, **probes: Any) -> dict[str, Any]:
-    """Return a site with these probes, of the shipped ones and those of tests of faults."""
+    """Return a site with these probes, shipped ones or those of the tests."""
     return site({**dict.fromkeys(names), **probes}, [PROBES, OWN_PROBES, ROOT / "tests" / "kernel" / "probes"])
 
 
 def stop_while_it_compiles(daemon: Hasty) -> int:
-    """Stop the next loader when it has read its files and works on its first probe; return its process id."""
+    """Stop the next loader while it compiles its first probe; return its process id."""
     until(lambda: any("libbcc" in name for name in mapped_files(daemon.loader)), "a loader has BCC")
     loader = daemon.loader
     os.kill(loader, signal.SIGSTOP)
@@ -73,12 +73,12 @@ def stop_while_it_compiles(daemon: Hasty) -> int:
 
 
 def calls(program: Path, *counts: str) -> None:
-    """Make system calls: a number and how often, and so on."""
+    """Make system calls: pairs of a number and a count."""
     subprocess.run([program, *counts], check=True)
 
 
 def spawn(spawner: Path, times: int, program: Path) -> None:
-    """Run a program so many times."""
+    """Run a program `times` times."""
     subprocess.run([spawner, str(times), program], check=True, stdout=subprocess.DEVNULL)
 
 
@@ -93,12 +93,12 @@ def few_files(pid: int, most: int) -> Iterator[None]:
 
 
 def _limit_files(pid: int, soft: str, hard: str) -> None:
-    """Set it as the process's own user: nobody else may without CAP_SYS_RESOURCE. Source: prlimit(2)."""
+    """Set the limit as the process's own user; others need CAP_SYS_RESOURCE. Source: prlimit(2)."""
     uid, gid = (status_of(pid)[name].split()[0] for name in ("Uid", "Gid"))
     become = ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
     subprocess.run([*become, "prlimit", f"--pid={pid}", f"--nofile={soft}:{hard}"], check=True)
 
 
 def open_files(pid: int) -> int:
-    """Return how many descriptors a process has open."""
+    """Return the number of open descriptors of a process."""
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))

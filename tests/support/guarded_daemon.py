@@ -20,7 +20,7 @@ USER = "prometheus"
 
 
 class Guarded(Daemon):
-    """``probed run`` with a web configuration; `get`, `scrape` and so on go through it."""
+    """``probed run`` with a web configuration, which `get`, `scrape` and the others use."""
 
     scheme: ClassVar[str] = "https"
 
@@ -32,7 +32,7 @@ class Guarded(Daemon):
         mutual: bool = False,
         key: Sequence[str] = EC,
     ) -> None:
-        """Start it; `password` empty: nobody is asked for one; `mutual`: clients need a certificate."""
+        """Start the daemon; an empty `password` requires none, `mutual` requires a client certificate."""
         self.folder, self.password, self.mutual = folder, password, mutual
         self.authority = Authority(folder)
         self.authority.sign("server", "DNS:localhost", "IP:127.0.0.1", key=key)

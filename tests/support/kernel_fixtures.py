@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What kernel tests ask for: the types of the fixtures, where their own probes are, and who may do nothing."""
+"""Names that kernel tests share: types of fixtures, the folder of test probes, and an unprivileged user."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from support.workload_programs import Install
 __all__ = ["NOBODY", "OWN_PROBES", "Install", "Start"]
 
 OWN_PROBES = Path(__file__).parents[1] / "kernel" / "probes"
-"""Probes that only tests use."""
+"""Probes for tests only."""
 
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-"""Runs a command as a user who may do nothing."""
+"""Runs a command as an unprivileged user."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What kustomize makes of a folder of deploy/kubernetes, as far as these folders need it.
+"""A subset of kustomize for the folders of deploy/kubernetes.
 
-Reads `resources`, `images` and JSON patches (`replace` only), and refuses everything else: where kubectl is there, a
-test compares the two.
+Reads `resources`, `images` and JSON patches (`replace` only), and refuses everything else. Where kubectl is installed,
+a test compares both outputs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Manifest = dict[str, Any]
 
 
 def build(folder: Path) -> list[Manifest]:
-    """Return the manifests of a kustomization, in its order. Raises AssertionError for what is not understood."""
+    """Return the manifests of a kustomization, in order. Raises AssertionError for an unknown key."""
     wanted = yaml.safe_load((folder / "kustomization.yaml").read_text())
     known = {"apiVersion", "kind", "resources", "images", "patches"}
     assert wanted.keys() <= known, f"{folder}: this reader does not know {wanted.keys() - known}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures the prose of Python files: how often hard words stand in docstrings and comments.
+"""Measures the prose of Python files: the frequency of hard words in docstrings and comments.
 
 python -m support.prose PATH... prints the figures, then every docstring whose first line is too long.
 """
@@ -24,7 +24,7 @@ LIMITS = {
     ),
     "it": (40.0, ("it", "its", "itself", "that", "those", "them", "they", "their", "themselves", "this", "these")),
 }
-"""Most occurrences in 1,000 words, and the words that count, by the first of them."""
+"""By the first counted word: most occurrences in 1,000 words, and all counted words."""
 FIRST_LINE_WORDS = 20
 """Most words in the first line of a docstring."""
 _WORD = re.compile(r"[a-z][a-z']*")
@@ -48,7 +48,7 @@ def comments(path: Path) -> Iterator[str]:
 
 
 def words(text: str) -> list[str]:
-    """Return the words of a text in lower case; what stands between back-quotes is code and left out."""
+    """Return the words of a text in lower case without code between back-quotes."""
     return _WORD.findall(_CODE.sub("", text.lower()))
 
 
@@ -58,12 +58,15 @@ def python_files(paths: Iterable[Path]) -> list[Path]:
 
 
 def frequencies(files: Iterable[Path]) -> dict[str, float]:
-    """Return occurrences in 1,000 words of docstrings and comments, by the keys of LIMITS."""
+    """Return occurrences in 1,000 words of docstrings and comments, by the keys of LIMITS.
+
+    A text of fewer words counts as 1,000, or one word would decide.
+    """
     found: Counter[str] = Counter()
     for file in files:
         for text in (*(text for _, text in docstrings(file)), *comments(file)):
             found.update(words(text))
-    total = max(found.total(), 1)
+    total = max(found.total(), 1000)
     return {name: 1000 * sum(found[word] for word in counted) / total for name, (_, counted) in LIMITS.items()}
 
 

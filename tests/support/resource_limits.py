@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Control groups that limit processes or memory, in whichever version of cgroups has that controller here."""
+"""Control groups that limit processes or memory, in the cgroup version with the controller."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from support.running_daemon import until
 
 UNLIMITED: Final = "max"
 _FILES: Final = {"pids": ("pids.max", "pids.max"), "memory": ("memory.limit_in_bytes", "memory.max")}
-"""By controller, what its limit is called in version 1 and 2 of cgroups."""
+"""The files of a controller's limit in version 1 and 2 of cgroups."""
 
 
 class Limit:
-    """A control group of our own that limits what is in it."""
+    """A control group with a limit on its processes."""
 
     def __init__(self, group: Path, file: str) -> None:
         self._group = group
         self._file = file
 
     def hold(self, *pids: int) -> None:
-        """Move processes into it; what they start will be in it too."""
+        """Move processes into the group; children follow."""
         for pid in pids:
             (self._group / "cgroup.procs").write_text(str(pid))
 
@@ -36,13 +36,13 @@ class Limit:
         (self._group / self._file).write_text(unlimited)
 
     def processes(self) -> list[int]:
-        """Return who is in it."""
+        """Return the process ids in the group."""
         return list(map(int, (self._group / "cgroup.procs").read_text().split()))
 
 
 @contextmanager
 def limited(controller: str) -> Iterator[Limit]:
-    """Make a control group with that controller, and remove it when whoever was in it is gone or moved."""
+    """Make a control group with a controller; remove the group once empty."""
     parent, file = _place(controller)
     group = parent / f"probed-fault-{secrets.token_hex(4)}"
     group.mkdir()
@@ -56,7 +56,7 @@ def limited(controller: str) -> Iterator[Limit]:
 
 
 def _place(controller: str) -> tuple[Path, str]:
-    """Return where to make it: below this process's own group. Source: proc_pid_mountinfo(5), cgroups(7)."""
+    """Return the parent folder: this process's own group. Source: proc_pid_mountinfo(5), cgroups(7)."""
     first, second = _FILES[controller]
     mine = {names: path for _, names, path in (line.split(":", 2) for line in _lines("/proc/self/cgroup"))}
     for line in _lines("/proc/self/mountinfo"):
@@ -66,7 +66,7 @@ def _place(controller: str) -> tuple[Path, str]:
         if kind == "cgroup" and controller in options.split(","):
             return where / mine.get(controller, "/").lstrip("/"), first
         if kind == "cgroup2" and controller in (where / "cgroup.controllers").read_text().split():
-            with suppress(OSError):  # then the root cannot give it on
+            with suppress(OSError):  # then the root cannot delegate the controller
                 (where / "cgroup.subtree_control").write_text(f"+{controller}")
                 return where, second
     pytest.skip(f"no version of cgroups limits {controller} here")

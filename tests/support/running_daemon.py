@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real daemon in a test: configured, started, scraped, signalled, looked at from outside, and stopped.
+"""Runs a real daemon in a test: configures, starts, scrapes, signals, inspects and stops the process.
 
-Knows the command line, the site configuration and the pages; imports nothing of probed itself.
+Knows the command line, the site configuration and the pages; imports nothing of probed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol, Self
 
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
@@ -29,7 +29,7 @@ PROBES: Final = ROOT / "probes"
 SHIPPED: Final[Mapping[str, Any]] = {"cgroups": None, "process": None, "open_failures": None, "syscalls": None}
 
 PATIENCE: Final = 30.0
-"""Seconds that anything may take which is only waited for, on a slow and busy machine."""
+"""Most seconds of any wait, for a slow and busy machine."""
 
 LOG_TAIL: Final = 60
 
@@ -37,7 +37,7 @@ Labels = frozenset[tuple[str, str]]
 
 
 def until(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
-    """Poll until `condition` holds. Raises AssertionError that says what did not come about."""
+    """Poll until `condition` holds. Raises AssertionError with the expectation."""
     deadline = time.monotonic() + patience
     while not condition():
         assert time.monotonic() < deadline, f"after {patience:g} s still not: {what}"
@@ -49,7 +49,7 @@ class Page(dict[tuple[str, Labels], float]):
 
     @classmethod
     def parse(cls, text: str) -> Page:
-        """Read a page in text format 0.0.4. No series may be there twice."""
+        """Read a page in text format 0.0.4. Raises AssertionError for a repeated series."""
         page = cls()
         for family in text_string_to_metric_families(text):  # type: ignore[no-untyped-call]
             for sample in family.samples:
@@ -59,7 +59,7 @@ class Page(dict[tuple[str, Labels], float]):
         return page
 
     def value(self, name: str, **labels: str) -> float:
-        """Return the value of one series, 0 when it is not there."""
+        """Return the value of one series, 0 without the series."""
         return self.get((name, frozenset(labels.items())), 0.0)
 
     def total(self, name: str, **labels: str) -> float:
@@ -77,21 +77,21 @@ class Page(dict[tuple[str, Labels], float]):
         return sums
 
     def lost(self, probe: str) -> float:
-        """Return how many of a probe's events are missing from its metrics."""
+        """Return the lost events of a probe."""
         return self.total("probed_events_lost_total", probe=probe)
 
     def emitted(self, probe: str) -> float:
-        """Return how many events a probe had to report."""
+        """Return the emitted events of a probe."""
         return self.value("probed_events_emitted_total", probe=probe)
 
     def accounted(self, probe: str) -> float:
-        """Return what must equal `emitted`: delivered, lost and discarded events."""
+        """Return the sum of delivered, lost and discarded events, which equals `emitted`."""
         names = ("delivered", "lost", "discarded")
         return sum(self.total(f"probed_events_{name}_total", probe=probe) for name in names)
 
 
 def rise(before: Page, after: Page, name: str, **labels: str) -> float:
-    """Return by how much the sum over matching series rose."""
+    """Return the rise of the sum over matching series."""
     return after.total(name, **labels) - before.total(name, **labels)
 
 
@@ -101,7 +101,7 @@ def tail(log: Path) -> str:
 
 
 def free_port() -> int:
-    """Return a port on which nobody listens now."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
@@ -112,19 +112,19 @@ def site(probes: Mapping[str, Any] = SHIPPED, directories: Sequence[Path] = (PRO
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return an environment in which Python finds probed, with `more` variables."""
+    """Return an environment with `more` variables in which Python finds probed."""
     return os.environ | {"PYTHONPATH": str(ROOT / "daemon")} | more
 
 
 def command(*arguments: str, python: str = sys.executable, module: str = "probed") -> list[str]:
-    """Return how probed is called with these arguments."""
+    """Return the command line of probed with these arguments."""
     return [python, "-m", module, *arguments]
 
 
 def run_to_its_end(
     *arguments: str, under: Sequence[str] = (), python: str = sys.executable, **variables: str
 ) -> tuple[int, str]:
-    """Run a command of probed that is to end by itself; return its exit status and all that it wrote."""
+    """Run a command of probed to its end; return exit status and output."""
     done = subprocess.run(
         [*under, *command(*arguments, python=python)],
         env=environment(**variables), timeout=PATIENCE, check=False,
@@ -134,7 +134,7 @@ def run_to_its_end(
 
 
 class Daemon:
-    """``probed run`` as a process of ours; leaving the context stops it, whatever state it is in."""
+    """``probed run`` as a child process; leaving the context stops the daemon in any state."""
 
     module: ClassVar[str] = "probed"
     scheme: ClassVar[str] = "http"
@@ -148,9 +148,9 @@ class Daemon:
         under: Sequence[str] = (),
         **variables: str,
     ) -> None:
-        """Start it with its configuration and log in `folder`, with more arguments, with these variables.
+        """Start the daemon with configuration and log in `folder`, more arguments and these variables.
 
-        `under` is a command that executes what follows it, in the same process.
+        `under` is a command that executes the rest of the command line in the same process.
         """
         self.configuration = folder / "probed.yaml"
         self.log_file = folder / "probed.log"
@@ -166,7 +166,7 @@ class Daemon:
                 cwd=folder, env=environment(**variables), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 
-    def __enter__(self) -> Daemon:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -184,26 +184,26 @@ class Daemon:
                 _send(pid, signal.SIGKILL)
             self.process.wait()
 
-    # What it says.
+    # Output of the daemon.
 
     def log(self) -> str:
-        """Return all that it has logged."""
+        """Return the whole log."""
         return self.log_file.read_text(errors="replace")
 
     def log_tail(self) -> str:
-        """Return the last lines of its log."""
+        """Return the last lines of the log."""
         return tail(self.log_file)
 
     def get(self, path: str, **headers: str) -> tuple[int, bytes]:
-        """Ask for a page; return the status and the body."""
+        """Get a page; return status and body."""
         return self.ask(urllib.request.Request(self.url(path), headers=headers))
 
     def url(self, path: str) -> str:
-        """Return where a page is."""
+        """Return the URL of a page."""
         return f"{self.scheme}://127.0.0.1:{self.port}{path}"
 
     def ask(self, request: urllib.request.Request) -> tuple[int, bytes]:
-        """Send a request; return the status and the body."""
+        """Send a request; return status and body."""
         try:
             with urllib.request.urlopen(request, timeout=PATIENCE, context=self.context) as response:
                 return response.status, response.read()
@@ -212,34 +212,34 @@ class Daemon:
                 return error.code, error.read()
 
     def is_ready(self) -> bool:
-        """Say whether it is ready. Raises AssertionError when it has ended."""
+        """Return whether the daemon is ready. Raises AssertionError when the daemon has ended."""
         assert self.process.poll() is None, f"probed ended with {self.process.returncode}:\n{self.log_tail()}"
         try:
             return self.get("/-/ready")[0] == 200
         except OSError:
             return False
 
-    def wait_until_ready(self) -> Daemon:
-        """Return itself once it is ready."""
+    def wait_until_ready(self) -> Self:
+        """Wait until the daemon is ready; return the daemon."""
         until(self.is_ready, "probed is ready")
         return self
 
     def scrape(self) -> Page:
-        """Take the metrics page of this moment."""
+        """Scrape the metrics page."""
         status, body = self.get("/metrics")
         assert status == 200, body
         return Page.parse(body.decode())
 
-    # What it is told.
+    # Requests to the daemon.
 
     def configure(self, configuration: Mapping[str, Any]) -> None:
-        """Write its site configuration; it reads it at the start and when it is reloaded."""
+        """Write the site configuration for the next start or reload."""
         self.configuration.write_text(yaml.safe_dump(dict(configuration), sort_keys=False))
 
     def reload(self, configuration: Mapping[str, Any] | None = None) -> Page:
-        """Have it read its configuration again, wait until it is done with that, and scrape.
+        """Reload the configuration, wait for the end of the reload, and scrape.
 
-        A reload after a failed one must succeed, or its end would not be seen.
+        A reload after a failed one must succeed, or its end would be invisible.
         """
         if configuration is not None:
             self.configure(configuration)
@@ -256,10 +256,10 @@ class Daemon:
         return self.log()
 
     def kill_exporter(self) -> None:
-        """End the exporter at once, as the kernel does when memory is short."""
+        """Send SIGKILL to the exporter, as the kernel does without memory."""
         os.kill(self.exporter, signal.SIGKILL)
 
-    # What it looks like from outside.
+    # The daemon's processes from outside.
 
     @property
     def supervisor(self) -> int:
@@ -289,7 +289,7 @@ def _reloaded(before: Page, now: Page) -> bool:
 
 
 def _read(pid: int, name: str) -> str:
-    """Read a file of /proc/PID, empty once that is gone."""
+    """Read a file of /proc/PID, empty once the process is gone."""
     try:
         return Path(f"/proc/{pid}/{name}").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
@@ -309,7 +309,7 @@ def status_of(pid: int) -> dict[str, str]:
 
 @contextmanager
 def stopped(pid: int) -> Iterator[None]:
-    """Keep a process from doing anything meanwhile."""
+    """Stop a process within the context."""
     os.kill(pid, signal.SIGSTOP)
     until(lambda: status_of(pid)["State"].startswith("T"), "the process is stopped")
     yield
@@ -317,13 +317,13 @@ def stopped(pid: int) -> Iterator[None]:
 
 
 def mapped_files(pid: int) -> set[str]:
-    """Return the files that a process has mapped."""
+    """Return the mapped files of a process."""
     lines = (line.split(maxsplit=5) for line in _read(pid, "maps").splitlines())
     return {parts[5] for parts in lines if len(parts) == 6}
 
 
 def proportional_bytes(pid: int) -> int:
-    """Return a process's proportional set size: its memory, with what it shares divided among the sharers."""
+    """Return a process's proportional set size: shared memory is divided among the sharers."""
     lines = (line.split() for line in _read(pid, "smaps_rollup").splitlines())
     return next(int(parts[1]) << 10 for parts in lines if parts[0] == "Pss:")
 
@@ -334,12 +334,12 @@ def command_line(pid: int) -> str:
 
 
 def bpf_program_ids(pid: int) -> set[int]:
-    """Return the ids of the BPF programs that a process has descriptors of."""
+    """Return the ids of BPF programs among a process's descriptors."""
     return {number for kind, number in bpf_ids(pid) if kind == "prog_id"}
 
 
 def bpf_ids(pid: int) -> set[tuple[str, int]]:
-    """Return what a process has descriptors of: ("prog_id" or "map_id", id). Source: proc_pid_fdinfo(5)."""
+    """Return BPF objects of a process's descriptors: ("prog_id" or "map_id", id). Source: proc_pid_fdinfo(5)."""
     ids = set()
     for fd in Path(f"/proc/{pid}/fdinfo").iterdir():
         with suppress(FileNotFoundError):  # closed since: the exporter's clients come and go
@@ -349,6 +349,6 @@ def bpf_ids(pid: int) -> set[tuple[str, int]]:
 
 
 class Start(Protocol):
-    """The fixture `start`: a daemon of the test's own, by default with the shipped probes, ready when returned."""
+    """The fixture `start`: a daemon for one test, by default with the shipped probes, returned when ready."""
 
     def __call__(self, configuration: Mapping[str, Any] | None = None, **variables: str) -> Daemon: ...

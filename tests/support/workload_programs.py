@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The workloads as programs: compiled, and given names, and so comms, that nobody else has."""
+"""Compiles the workloads, and gives each program a fresh name, and so a fresh comm."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ COMM: Final = 15
 """Characters of a comm. Source: TASK_COMM_LEN of Linux include/linux/sched.h, which counts the NUL."""
 
 Install = Callable[[str], Path]
-"""Takes a workload's name, returns a program of that kind whose comm nobody else has: the fixture `install`."""
+"""Takes a workload's name, returns a program with a fresh comm: the fixture `install`."""
 
 
 def compile_workloads(folder: Path, *names: str) -> None:
-    """Compile these workloads, or all, into a folder; skips the test where there is no compiler."""
+    """Compile these workloads, or all, into a folder; skips the test without a compiler."""
     if not shutil.which("cc"):
         pytest.skip("workloads are C: install gcc and libc6-dev")
     for source in SOURCES.glob("*.c"):
@@ -37,7 +37,7 @@ def _compile(source: Path, program: Path) -> None:
 
 
 def install(folder: Path, workload: str) -> Path:
-    """Give a compiled workload one more name, that nobody else has and that is its comm; return its path."""
+    """Give a compiled workload another, fresh name, and so a fresh comm; return its path."""
     suffix = f"-{secrets.token_hex(4)}"
     program = folder / (workload[: COMM - len(suffix)] + suffix)
     program.hardlink_to(folder / workload)

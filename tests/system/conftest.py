@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One booted system for all tests, and in it probed as a service with two capabilities."""
+"""One booted system for all tests, with probed as a service with two capabilities."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 @pytest.fixture(scope="session")
 def probed(machine: Machine) -> Service:
-    """One probed for all tests that only count with it."""
+    """One probed for all tests that only count."""
     return Service(machine, PORT).wait_until_ready()
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every query of every dashboard, asked of a real Prometheus that scrapes a real daemon while a unit is in trouble."""
+"""A real Prometheus answers every query of every dashboard while a unit is in trouble."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from support.running_daemon import Daemon, site, until
 from support.system.trouble import UNIT, Trouble
 
 SCRAPES = 17
-"""Seconds that the trouble is watched for; a rate takes eight."""
+"""Seconds of trouble before the queries; a rate takes eight."""
 
 STORMS = "probed-process-storms"
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What was watched, by whom and when."""
+    """The daemon, the unit in trouble, Prometheus, and the watched period."""
 
     server: Prometheus
     daemon: Daemon
@@ -32,7 +32,7 @@ class Stage:
     period: Period
 
     def variables(self, board: dict[str, Any], one: bool) -> dict[str, str]:
-        """Return the variables with everything chosen, or with only the instance and the unit of this test."""
+        """Return the variables with all choices, or with only the test's instance and unit."""
         values = everything(board, choices(board, self.server))
         if one:
             values |= {"instance": several([f"127.0.0.1:{self.daemon.port}"]), "unit": several([UNIT])}
@@ -40,14 +40,14 @@ class Stage:
 
 
 def rules() -> dict[str, Any]:
-    """Return rules in which every alert of probed fires at once: those of deploy/prometheus wait for longer."""
+    """Return rules with every alert of probed firing at once; the alerts of deploy/prometheus wait longer."""
     condition = "sum by (instance, unit) (probed_process_forks_total) >= 0"
     return {"groups": [{"name": "all", "rules": [{"alert": name, "expr": condition} for name in ALERTS]}]}
 
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """A daemon, a Prometheus that has watched it for some scrapes, and a unit that was in trouble all the time."""
+    """A daemon, a unit in trouble, and a Prometheus with some scrapes of both."""
     folder = tmp_path_factory.mktemp("dashboards")
     (folder / "trouble").mkdir()
     (folder / "rules.yml").write_text(yaml.safe_dump(rules()))
@@ -60,7 +60,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             "scrape_configs": [{"job_name": "probed", "static_configs": targets}],
         }
         with prometheus(folder / "prometheus", configuration) as server:
-            # A scraper sees new series at 0 first; from then on they move.
+            # A scraper sees new series at 0 first, and then rising.
             moved = "count(sum by (unit) (rate(probed_open_failures_total[10s])) > 0) or vector(0)"
             until(lambda: server.value(moved) > 0, "counts that rise")
             before = server.value("sum(count_over_time(up[1h]))")
@@ -91,7 +91,7 @@ def test_every_query_of_a_panel_has_data(stage: Stage, uid: str, title: str, one
 
 
 @pytest.mark.parametrize("board", boards(), ids=lambda board: board["uid"])
-def test_variables_offer_what_is_there(stage: Stage, board: dict[str, Any]) -> None:
+def test_variables_offer_the_scraped_values(stage: Stage, board: dict[str, Any]) -> None:
     offered = choices(board, stage.server)
     assert offered["job"] == ["probed"]
     assert offered["instance"] == [f"127.0.0.1:{stage.daemon.port}"]
@@ -107,7 +107,7 @@ def test_alerts_are_marked(stage: Stage, board: dict[str, Any]) -> None:
 
 
 def test_the_culprit_is_the_first_in_the_table(stage: Stage) -> None:
-    starts, short = asked(stage, of_dashboard(STORMS), "Who starts what, now", one=True)
+    starts, short = asked(stage, of_dashboard(STORMS), "Started programs, now", one=True)
     first = max(starts, key=lambda series: max(series.values.values()))
     programs = {workload: program.name for workload, program in stage.trouble.programs.items()}
     assert first.labels == {"unit": UNIT, "parent": programs["spawn"], "comm": programs["exits"]}
@@ -115,7 +115,7 @@ def test_the_culprit_is_the_first_in_the_table(stage: Stage) -> None:
     assert share == [1.0]
 
 
-def test_the_out_of_descriptors_are_named(stage: Stage) -> None:
-    (rows,) = asked(stage, of_dashboard("probed-open-failures"), "Who ran out", one=True)
+def test_the_program_without_descriptors_is_named(stage: Stage) -> None:
+    (rows,) = asked(stage, of_dashboard("probed-open-failures"), "Programs without descriptors", one=True)
     program = stage.trouble.programs["fail_opens"].name
     assert [series.labels for series in rows] == [{"unit": UNIT, "comm": program, "errno": "EMFILE"}]

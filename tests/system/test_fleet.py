@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fleet's simulation in short: ten hosts of recorded pages, one real Prometheus, a few scrapes."""
+"""A short simulation of a fleet: ten hosts with recorded pages, one real Prometheus, a few scrapes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from support.monitoring.prometheus_server import Prometheus, need, prometheus
 from support.running_daemon import until
 
 OF_PROMETHEUS = 5
-"""up, scrape_duration_seconds and the like, for each target."""
+"""Series that Prometheus adds for each target, such as up."""
 
 PLAN = Plan(interval=1, seconds=8, rules=(), queries=queries(1))
 
@@ -31,16 +31,16 @@ def fleet() -> Iterator[Targets]:
 
 
 def scraped(host: int) -> int:
-    """Return how many series a host has in Prometheus."""
+    """Return the number of series of a host's page in Prometheus."""
     return len(Recording.load(MIX[host % len(MIX)]).samples) + OF_PROMETHEUS
 
 
 def series_of(server: Prometheus, host: int) -> float:
-    """Return how many of a host's series Prometheus has."""
+    """Return the number of a host's series in Prometheus."""
     return server.value(f'count({{instance="host-{host:05}"}})')
 
 
-def test_every_host_is_scraped_whole_and_goes_on(fleet: Targets, tmp_path: Path) -> None:
+def test_every_host_is_scraped_whole_and_its_counters_rise(fleet: Targets, tmp_path: Path) -> None:
     with prometheus(tmp_path, simulation.configuration(10, fleet.port, PLAN)) as server:
         until(lambda: series_of(server, 0) == scraped(0), "the busy host is there whole")
         until(lambda: series_of(server, 1) == scraped(1), "an idle host is there whole")

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real Prometheis compute with increase() the events that happened, however short a unit or program lived.
+"""Real Prometheus servers compute the true counts with increase(), for any lifetime of units and programs.
 
-Four daemons count the same events at the same time. They are scraped every 5 s, every 15 s, by both out of step, and by
-both while a plain HTTP client takes a page every second. Control groups stand for units. The longest unit lives for a
-minute here; ten minutes are played with a clock in `tests/unit/test_played_rates.py`.
+Four daemons count the same events at the same time. Scrapes come every 5 s, every 15 s, from both servers out of step,
+and from both while a plain HTTP client takes a page every second. Control groups stand for units. The longest unit
+lives for a minute; `tests/unit/exporter/series/test_played_rates.py` plays ten minutes with a clock.
 
-increase() extrapolates by up to half a scrape interval at both ends of its range. At the start it does not where the
-first sample is 0. At the end it does not here, for the range ends at the last sample's own time.
+increase() extrapolates by up to half a scrape interval at both ends of its range, but not before a first sample of 0,
+and not here at the end, since the range ends at the time of the last sample.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from support.running_daemon import Daemon, Page, site, until
 from support.workload_programs import Install
 
 INTERVALS: Final = {"alone-5": 5, "alone-15": 15, "pair-5": 5, "pair-15": 15, "polled-5": 5, "polled-15": 15}
-"""Seconds between two scrapes by job. The first part of a job's name is its daemon."""
+"""Seconds between two scrapes by job; the first part of a job's name is its daemon."""
 
 SERVERS: Final = (("alone-5", "alone-15", "pair-5", "polled-15"), ("pair-15", "polled-5"))
 """The jobs of each Prometheus."""
@@ -41,7 +41,7 @@ CALLS: Final = 103
 
 SYSCALL: Final = "sched_get_priority_max"
 SETTLED: Final = 3
-"""Scrapes after the last event until every count is stored."""
+"""Scrapes after the last event until Prometheus has every count."""
 
 PATIENCE: Final = 90.0
 RANGE: Final = "10m"
@@ -54,7 +54,7 @@ def daemon_of(job: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What one case did: the comms of its programs, and one item for each piece of work."""
+    """Work of one case: the comms of its programs, and one item for each piece of work."""
 
     lives: set[str] = field(default_factory=set)
     fails: set[str] = field(default_factory=set)
@@ -63,7 +63,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Does work in control groups; `folder` is for the files that programs make."""
+    """Does work in control groups; programs create files in `folder`."""
 
     install: Install
     cgroups: Cgroups
@@ -71,12 +71,12 @@ class Workload:
     cases: Mapping[str, Work] = field(default_factory=lambda: {case: Work() for case in CASES})
 
     def programs(self) -> tuple[Path, Path]:
-        """Return a program that lives, and one that fails, with comms of their own."""
+        """Return a program that lives and one that fails, with fresh comms."""
         return self.install("lives"), self.install("fail_opens")
 
     @contextmanager
     def unit(self) -> Iterator[Path]:
-        """Give a container's control group, and remove it."""
+        """Yield a container's control group, and remove the group afterwards."""
         with Cgroups() as own:
             yield own.make(f"system.slice/docker-{secrets.token_hex(32)}.scope")
 
@@ -94,14 +94,14 @@ class Workload:
         done.pieces.append(None)
 
     def short_units(self, case: str, count: int) -> None:
-        """Have so many units live for 0.3 s each, one after another."""
+        """Run `count` units of 0.3 s, one after another."""
         programs = self.programs()
         for _ in range(count):
             with self.unit() as group:
                 self.work(case, group, programs)
 
     def longer_units(self, case: str, count: int, seconds: int) -> None:
-        """Have so many units live for so long each, with work at the beginning and at the end."""
+        """Run `count` units for `seconds` each, with work at the beginning and at the end."""
         programs, pause = self.programs(), self.install("lives")
         for _ in range(count):
             with self.unit() as group:
@@ -110,7 +110,7 @@ class Workload:
                 self.work(case, group, programs)
 
     def long_unit(self) -> None:
-        """Have one unit live for a minute and work all the time; every tenth piece is also done by new programs."""
+        """Run one unit for a minute with continuous work; new programs also do every tenth piece."""
         programs, pause = self.programs(), self.install("lives")
         with self.unit() as group:
             for number in range(71):
@@ -120,7 +120,7 @@ class Workload:
                     self.work("new programs in an old unit", group, self.programs())
 
     def run(self) -> None:
-        """Do all of it; the first minute of the daemons is now."""
+        """Run all cases; the daemons have just started."""
         self.short_units("the first minute", 7)
         with ThreadPoolExecutor() as pool:
             done = [
@@ -135,7 +135,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the Prometheis stored: which one has each job, and each daemon's last exact page."""
+    """The server of each job, and each daemon's last exact page."""
 
     servers: Mapping[str, Prometheus]
     pages: Mapping[str, Page]
@@ -184,15 +184,15 @@ def configuration(jobs: tuple[str, ...], daemons: Mapping[str, Daemon]) -> dict[
 
 
 def settle(seen: Seen) -> None:
-    """Wait until each job has had enough scrapes after now."""
+    """Wait until each job has enough scrapes after now."""
     now = next(iter(seen.servers.values())).value("time()")
-    for job, interval in INTERVALS.items():
-        until(lambda job=job, end=now + SETTLED * interval: seen.last_scrape(job) > end, f"{job} is over", PATIENCE)  # type: ignore[misc]
+    ends = {job: now + SETTLED * interval for job, interval in INTERVALS.items()}
+    until(lambda: all(seen.last_scrape(job) > end for job, end in ends.items()), "every job is over", PATIENCE)
 
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory, install: Install) -> Iterator[Seen]:
-    """Everything happens once; the tests look at what the Prometheis stored of it."""
+    """Run the workload once for all tests, and yield the stored counts."""
     folder = tmp_path_factory.mktemp("increase")
     with ExitStack() as stack:
         daemons = {
@@ -223,7 +223,7 @@ def make(folder: Path) -> Path:
 
 
 def close_to(count: float) -> Any:
-    """Return what equals this count within 5 %."""
+    """Return a value equal to this count within 5 %."""
     return pytest.approx(count, rel=0.05)
 
 
@@ -233,14 +233,14 @@ every_case: Callable[..., Any] = pytest.mark.parametrize("case", CASES)
 
 @every_job
 @every_case
-def test_the_increase_of_execs_is_what_was_executed(seen: Seen, job: str, case: str) -> None:
+def test_the_increase_of_execs_is_the_number_of_execs(seen: Seen, job: str, case: str) -> None:
     done = seen.cases[case]
     assert seen.increase(job, "probed_process_execs_total", "comm", done.lives) == close_to(len(done.pieces))
 
 
 @every_job
 @every_case
-def test_the_increase_of_lifetimes_is_what_ended_and_how_long_it_lived(seen: Seen, job: str, case: str) -> None:
+def test_the_increase_of_lifetimes_is_their_number_and_sum(seen: Seen, job: str, case: str) -> None:
     done, page = seen.cases[case], seen.pages[daemon_of(job)]
     lived = sum(page.total("probed_process_lifetime_seconds_sum", comm=comm) for comm in done.lives)
     assert lived >= 0.3 * len(done.pieces)
@@ -251,13 +251,13 @@ def test_the_increase_of_lifetimes_is_what_ended_and_how_long_it_lived(seen: See
 
 @every_job
 @every_case
-def test_the_increase_of_failed_opens_is_what_failed(seen: Seen, job: str, case: str) -> None:
+def test_the_increase_of_failed_opens_is_their_number(seen: Seen, job: str, case: str) -> None:
     done = seen.cases[case]
     increase = seen.increase(job, "probed_open_failures_total", "comm", done.fails)
     assert increase == close_to(FAILURES * len(done.pieces))
 
 
 @every_job
-def test_the_increase_of_system_calls_is_what_was_called(seen: Seen, job: str) -> None:
+def test_the_increase_of_system_calls_is_their_number(seen: Seen, job: str) -> None:
     pieces = sum(len(done.pieces) for done in seen.cases.values())
     assert seen.increase(job, "probed_syscalls_total", "syscall", {SYSCALL}) == close_to(CALLS * pieces)

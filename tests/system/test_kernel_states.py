@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""States of a kernel that a test must not put its own machine into: processors that go, clocks that step,
-suspend, kernel.unprivileged_bpf_disabled at each value, lockdown in both modes. In one guest, one after the other.
+"""Counts survive kernel states that only a guest can enter, one after another.
+
+Processors go, clocks step, the machine suspends, kernel.unprivileged_bpf_disabled takes each value, lockdown each mode.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ KERNEL = "6.12"
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
-    """What the guest has seen."""
+    """The guest's record."""
     if not shutil.which("qemu-system-x86_64") or not shutil.which("mkfs.ext4"):
         pytest.skip("other kernels run in QEMU, from a disk: install qemu-system-x86 and e2fsprogs")
     folder = tmp_path_factory.mktemp("states")
@@ -56,11 +57,11 @@ def test_processors_go_and_come(seen: Mapping[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("step", ["forth", "back"])
-def test_steps_of_the_clock_are_no_lifetime(seen: Mapping[str, Any], step: str) -> None:
+def test_clock_steps_change_no_lifetime(seen: Mapping[str, Any], step: str) -> None:
     assert seen[step]["least"] <= seen[step]["lived"] <= seen[step]["most"] < 3600
 
 
-def test_processes_that_stood_still_lived_meanwhile(seen: Mapping[str, Any]) -> None:
+def test_time_frozen_is_lifetime(seen: Mapping[str, Any]) -> None:
     frozen = seen["frozen"]
     assert frozen["least"] <= frozen["lived"] <= frozen["most"]
 
@@ -72,7 +73,7 @@ def test_time_asleep_is_lifetime_by_the_boot_clock(seen: Mapping[str, Any]) -> N
     assert asleep["lived"] >= asleep["awake"] + asleep["slept"]
 
 
-def test_the_daemon_wakes_as_it_fell_asleep(seen: Mapping[str, Any]) -> None:
+def test_the_daemon_counts_on_after_suspend(seen: Mapping[str, Any]) -> None:
     assert (seen["before sleep"], seen["after sleep"]) == (88 + 37, 88 + 37 + 41)
     assert seen["same exporter"]
 
@@ -82,11 +83,11 @@ def test_unprivileged_bpf_may_be_disabled_or_not(seen: Mapping[str, Any]) -> Non
     assert seen["loaded with unprivileged 1"] == 11
 
 
-def test_lockdown_for_integrity_is_no_hindrance(seen: Mapping[str, Any]) -> None:
+def test_lockdown_for_integrity_allows_loading(seen: Mapping[str, Any]) -> None:
     assert seen["loaded with integrity"] == 13
 
 
-def test_lockdown_for_confidentiality_is_named_and_what_runs_goes_on(seen: Mapping[str, Any]) -> None:
+def test_lockdown_for_confidentiality_is_the_reason_and_running_probes_count_on(seen: Mapping[str, Any]) -> None:
     assert seen["states"] == ["1", "none integrity [confidentiality]"]
     assert (list(seen["failures"]), seen["up"]) == (["lockdown"], 1)
     assert seen["running with confidentiality"] == 13 + 17

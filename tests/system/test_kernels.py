@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The package on Debian's kernels, without headers and with kernel.perf_event_paranoid=3: it counts a known workload.
+"""The package counts a known workload on Debian's kernels, without headers, with kernel.perf_event_paranoid=3.
 
-Exactly, but for what the kernel says itself that it left out: see probed_probe_missed_runs_total.
+Counts are exact but for the runs that the kernel reports as left out: see probed_probe_missed_runs_total.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SPAWNED: Mapping[str, tuple[int, str]] = {
     "signal": (31, "{program} signal 15"),
     "abort": (37, "{program} core 6"),
 }
-"""What `spawn` starts, how often, and how."""
+"""Programs that `spawn` starts: the number of times, and the command."""
 FAILED_OPENS = {"ENOENT": 41, "ENOTDIR": 43}
 CALLS = 10_007
 
@@ -38,7 +38,7 @@ CAP_BPF = 1 << 39
 
 @dataclass(frozen=True)
 class Workload:
-    """The programs under names that nobody else has, by what `SPAWNED` calls them."""
+    """The programs under fresh names, by the keys of `SPAWNED`."""
 
     spawner: str
     programs: Mapping[str, str]
@@ -48,7 +48,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Guest:
-    """What was seen inside, before and after the workload."""
+    """A guest's record, with the pages before and after the workload."""
 
     workload: Workload
     seen: Mapping[str, Any]
@@ -59,17 +59,17 @@ class Guest:
         return rise(self.before, self.after, name, **labels)
 
     def missed(self, probe: str, *programs: str) -> float:
-        """Return how many runs of these programs the kernel has left out."""
+        """Return the number of runs of these programs that the kernel left out."""
         name = "probed_probe_missed_runs_total"
         return sum(self.after.value(name, probe=probe, program=program) for program in programs)
 
     def assert_counted(self, expected: int, missed: float, name: str, **labels: str) -> None:
-        """Assert that all were counted but those of the runs which are missing, of anybody's."""
+        """Assert that only missed runs are not counted."""
         assert expected - missed <= self.counted(name, **labels) <= expected, f"{missed:g} runs were left out"
 
 
 def workload(folder: Path) -> Workload:
-    """Give the workloads their names in OUT/bin, and write the script that runs them."""
+    """Name the workloads in OUT/bin, and write their script."""
     spawner = install(folder, "spawn").name
     programs = {name: install(folder, "exits" if name == "exits" else "exit_kinds").name for name in SPAWNED}
     opener = install(folder, "fail_opens").name
@@ -100,23 +100,23 @@ def boot(kernel: str, folder: Path, deb: Path, disks: Path) -> Guest:
 def guests(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mapping[str, Future[Guest]]]:
-    """The guests of all tests that were chosen, two at a time."""
+    """The guests of all selected tests, two at a time."""
     if not shutil.which("qemu-system-x86_64") or not shutil.which("mkfs.ext4"):
         pytest.skip("other kernels run in QEMU, from a disk: install qemu-system-x86 and e2fsprogs")
     deb, disks, folder = build(), kernels.disks(), tmp_path_factory.mktemp("kernels")
-    params = (getattr(item, "callspec", None) for item in request.session.items if "guest" in item.fixturenames)
-    chosen = dict.fromkeys(spec.params["guest"] for spec in params if spec)
+    params = (getattr(item, "callspec", None) for item in request.session.items)
+    chosen = dict.fromkeys(spec.params["guest"] for spec in params if spec and "guest" in spec.params)
     with ThreadPoolExecutor(2) as pool:
         yield {kernel: pool.submit(boot, kernel, folder / kernel, deb, disks) for kernel in chosen}
 
 
 @pytest.fixture(scope="module", params=kernels.KERNELS)
 def guest(request: pytest.FixtureRequest, guests: Mapping[str, Future[Guest]]) -> Guest:
-    """What a guest has seen, once it has."""
+    """A guest's record, once complete."""
     return guests[request.param].result()
 
 
-def test_it_is_that_kernel_as_debian_has_it(guest: Guest, request: pytest.FixtureRequest) -> None:
+def test_the_guest_runs_debians_kernel(guest: Guest, request: pytest.FixtureRequest) -> None:
     assert guest.seen["release"].startswith(f"{request.node.callspec.params['guest']}.")
     assert guest.seen["paranoid"] == "3"
     assert guest.seen["headers"] == []
@@ -127,7 +127,7 @@ def test_every_shipped_probe_is_up_with_two_capabilities(guest: Guest) -> None:
     assert up == dict.fromkeys(SHIPPED, 1)
     supervisor, exporter = (dict(line.split(":\t") for line in text.splitlines()) for text in guest.seen["statuses"])
     assert int(supervisor["CapPrm"], 16) == TWO_CAPABILITIES
-    # Before Linux 5.19 nobody else may look into the maps.
+    # Before Linux 5.19 reading maps takes CAP_BPF.
     kept = CAP_BPF if guest.seen["release"].startswith("5.10.") else 0
     assert int(exporter["CapPrm"], 16) == kept
     assert ("so the exporter keeps that" in guest.seen["journal"]) == bool(kept)
@@ -152,7 +152,7 @@ def test_ends_are_counted_by_their_kind(guest: Guest) -> None:
     for name, exit_kind, status in (("exits", "ok", 0), ("error", "error", 7 << 8), ("signal", "signal", 15)):
         assert waited[status] == SPAWNED[name][0]
         guest.assert_counted(waited[status], missed, ends, comm=programs[name], exit=exit_kind, unit=UNIT)
-    # Whether core is dumped is the machine's affair; what it says to who waits counts.
+    # Whether core is dumped depends on the machine; the wait status counts.
     for exit_kind, status in (("signal", 6), ("core", 6 | 0x80)):
         guest.assert_counted(waited.get(status, 0), missed, ends, comm=programs["abort"], exit=exit_kind, unit=UNIT)
 
@@ -175,13 +175,13 @@ def test_no_event_is_lost_on_the_way(guest: Guest) -> None:
         assert guest.after.emitted(probe) == guest.after.accounted(probe)
 
 
-def test_what_the_kernel_left_out_is_on_the_page(guest: Guest) -> None:
-    """Before 7.2 it leaves out nothing."""
+def test_missed_runs_are_on_the_page(guest: Guest) -> None:
+    """Kernels before 7.2 leave out nothing."""
     missed = [value for (name, _), value in guest.after.items() if name == "probed_probe_missed_runs_total"]
     assert max(missed) <= max(guest.seen["missed"].values())  # of any hook, a moment later
     assert not any(missed) or guest.seen["release"].startswith("7.")
 
 
-def test_it_stops_and_goes_without_a_trace(guest: Guest) -> None:
+def test_stop_and_purge_leave_no_trace(guest: Guest) -> None:
     assert guest.seen["missed after stop"] == {}
     assert guest.seen["files before"] == guest.seen["files after"] == []

@@ -21,7 +21,7 @@ TWO_CAPABILITIES = 1 << 38 | 1 << 39  # CAP_PERFMON and CAP_BPF, linux/capabilit
 
 @pytest.fixture(scope="module")
 def group() -> Iterator[Path]:
-    """A unit's control group that is older than the container."""
+    """A unit's control group, older than the container."""
     with Cgroups() as cgroups:
         yield cgroups.make(f"system.slice/older-{secrets.token_hex(4)}.service")
 
@@ -36,7 +36,7 @@ def container(group: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
-    """Install a program under a name that nobody else has."""
+    """Installs a program under a fresh name."""
     folder = tmp_path_factory.mktemp("programs")
     compile_workloads(folder, "exits")
     return lambda: install(folder, "exits")
@@ -52,7 +52,7 @@ def test_the_supervisor_has_the_two_capabilities_and_the_exporter_none(container
     assert [int(state["CapBnd"], 16) & ~TWO_CAPABILITIES for state in states] == [0, 0]
 
 
-def test_nobody_is_root_or_can_gain_anything(container: Container) -> None:
+def test_no_process_is_root_or_can_gain_privileges(container: Container) -> None:
     states = [status_of(pid) for pid in container.pids]
     assert [state["Uid"].split() for state in states] == [["9788"] * 4] * 2
     assert [(state["NoNewPrivs"], state["Seccomp"]) for state in states] == [("1", "2")] * 2
@@ -73,7 +73,7 @@ def test_a_unit_of_the_host_that_comes_later_is_named(container: Container, prog
         assert container.scrape().by("unit", EXECS, comm=started.name) == {later.name: 1}
 
 
-def test_what_runs_in_the_container_is_the_containers(container: Container) -> None:
+def test_a_process_in_the_container_has_the_container_as_its_unit(container: Container) -> None:
     before = container.scrape().by("unit", EXECS, comm="uname")
     container.run("uname")
     unit = f"cri:{container.number[:12]}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Debian package in a real systemd: what apt installs works, obeys, and goes without a trace."""
+"""The Debian package under a real systemd works, reloads, stops, and leaves no trace."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ NOTES = (
     "/etc/.pwd.lock", "/etc/group-", "/etc/gshadow-", "/etc/passwd-", "/etc/shadow-",
     "/tmp/", "/var/cache/apt/", "/var/lib/apt/", "/var/lib/dpkg/", "/var/lib/systemd/", "/var/log/", "/var/tmp/",
 )  # fmt: skip
-"""What apt, dpkg, systemd and the user database write for themselves, whatever is installed."""
+"""Paths that apt, dpkg, systemd and the user database write for any package."""
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def deb() -> Path:
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[Machine]:
-    """A machine of its own."""
+    """A fresh machine for one test."""
     with Machine(rootfs(), tmp_path) as booted:
         yield booted.wait_until_up()
 
@@ -85,7 +85,7 @@ def probed(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inst
 
 
 def files(machine: Machine) -> set[str]:
-    """Return the paths of all files and folders of a machine's own file system."""
+    """Return the paths of all files and folders in a machine's file system."""
     found = machine.run("find", "/", "-xdev", "-path", "/out", "-prune", "-o", "-printf", "%p\\n").splitlines()
     return {path for path in found if not f"{path}/".startswith(NOTES)}
 
@@ -95,7 +95,7 @@ def configuration(probed: Installed) -> str:
 
 
 def reload_with(probed: Installed, text: str, successful: bool) -> None:
-    """Write the site configuration, reload, and wait until that has succeeded or failed."""
+    """Write the site configuration, reload, and wait for success or failure."""
     probed.machine.write(CONFIGURATION, text)
     before = probed.scrape().value("probed_config_last_reload_success_timestamp_seconds")
     probed.machine.run("systemctl", "reload", probed.unit)
@@ -113,7 +113,7 @@ def test_the_service_starts_with_the_machine_and_every_shipped_probe_is_up(probe
     assert probed.machine.show(probed.unit, "User") == "probed"
 
 
-def test_the_command_is_there_for_everybody(probed: Installed) -> None:
+def test_every_user_can_run_the_command(probed: Installed) -> None:
     machine = probed.machine
     listed = machine.run("setpriv", "--reuid=nobody", "--clear-groups", "probed", "list")
     assert {line.partition(":")[0] for line in listed.splitlines() if line[:1].strip()} == set(SHIPPED)
@@ -131,7 +131,7 @@ def test_101_processes_of_a_unit_are_101(probed: Installed) -> None:
     assert page.emitted("process") == page.accounted("process")
 
 
-def test_a_reload_with_a_mistake_changes_nothing_and_one_without_mends_it(probed: Installed) -> None:
+def test_a_reload_with_a_mistake_changes_nothing_and_the_next_one_recovers(probed: Installed) -> None:
     machine, good = probed.machine, configuration(probed)
     program = machine.install("exits")
     machine.transient(program)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""probed as a service of a real systemd: with two capabilities it counts exactly, and it stops in order."""
+"""probed as a service of a real systemd counts exactly with two capabilities, and stops in order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import struct
 
 import pytest
 
-from probed.linux import syscalls as linux
+from probed.linux.bpf import bpf
 from support.running_daemon import SHIPPED, bpf_program_ids, status_of, until
 from support.system.machine import Machine, Service
 
@@ -25,27 +25,27 @@ AS_ROOT = {
     "Group": "root",
     "AmbientCapabilities": "",
     "CapabilityBoundingSet": "~",
-    "SystemCallFilter": "",  # it makes the exporter another user
+    "SystemCallFilter": "",  # the supervisor sets the exporter's user
 }
 
 
 def exists(thing: tuple[str, int]) -> bool:
-    """Say whether the kernel still has a BPF program or map of this id.
+    """Return whether the kernel still has a BPF program or map with this id, without opening it.
 
-    It is not opened: an array of programs that is opened again after its last fd was closed may never go, for
-    prog_array_map_clear() in Linux kernel/bpf/arraymap.c then takes a reference that nobody gives back.
+    An array of programs opened after its last fd was closed may never go: prog_array_map_clear() in Linux
+    kernel/bpf/arraymap.c then leaks a reference.
     """
     kind, number = thing
     start_id_and_next_id = ctypes.create_string_buffer(struct.pack("=III", number - 1, 0, 0), 12)
     try:
-        linux.bpf(GET_NEXT_ID[kind], start_id_and_next_id)
+        bpf(GET_NEXT_ID[kind], start_id_and_next_id)
     except FileNotFoundError:
         return False
     return bool(struct.unpack_from("=I", start_id_and_next_id, 4)[0] == number)
 
 
 def capabilities(service: Service, kind: str) -> set[int]:
-    """Return what the service's processes have of a capability set, each as a mask."""
+    """Return a capability set of each process of the service as a mask."""
     return {int(status_of(pid)[kind], 16) for pid in service.processes()}
 
 
@@ -94,7 +94,7 @@ def test_stop_ends_it_with_0_and_leaves_no_program_and_no_map(
     until(lambda: not any(map(exists, ours)), "no program and no map of ours is left")
 
 
-def test_it_is_started_when_its_probes_are_attached_and_says_how_it_is(machine: Machine) -> None:
+def test_the_service_is_started_with_attached_probes_and_a_status_line(machine: Machine) -> None:
     service = Service(machine, 9803)
     page = service.scrape()
     assert {probe: page.value("probed_probe_up", probe=probe) for probe in SHIPPED} == dict.fromkeys(SHIPPED, 1)
@@ -102,7 +102,7 @@ def test_it_is_started_when_its_probes_are_attached_and_says_how_it_is(machine: 
     assert service.stop() == ("success", "0")
 
 
-def test_it_is_reloaded_by_systemctl(machine: Machine) -> None:
+def test_systemctl_reloads_the_service(machine: Machine) -> None:
     service = Service(machine, 9804).wait_until_ready()
     name = "probed_config_last_reload_success_timestamp_seconds"
     before = service.scrape().value(name)

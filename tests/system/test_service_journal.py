@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an operator finds in the journal and in `systemctl status`; and a start at the first scrape."""
+"""The journal and `systemctl status` show starts, failures and losses; a socket starts the service."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 
 import yaml
 
-from probed import messages
+from probed.log import MessageId
 from support.running_daemon import ROOT, SHIPPED, until
 from support.system.machine import OUT, Machine, Service
 
@@ -20,14 +20,14 @@ def fields(line: dict[str, str], *names: str) -> dict[str, str]:
 
 def test_start_and_reload_are_found_by_their_message_id(machine: Machine) -> None:
     service = Service(machine, 9830)
-    (started,) = service.journal(messages.STARTED)
+    (started,) = service.journal(MessageId.STARTED)
     assert fields(started, "MESSAGE", "PRIORITY", "PROCESS", "SYSLOG_IDENTIFIER", "CODE_FUNC", "_TRANSPORT") == {
         "MESSAGE": "started: 4 of 4 probes up", "PRIORITY": "6", "PROCESS": "supervisor",
         "SYSLOG_IDENTIFIER": "probed", "CODE_FUNC": "_log_states", "_TRANSPORT": "journal",
     }  # fmt: skip
     machine.run("systemctl", "reload", service.unit)
-    until(lambda: len(service.journal(messages.RELOADED)) == 1, "the reload is in the journal")
-    assert service.journal(messages.RELOAD_REFUSED) == []
+    until(lambda: len(service.journal(MessageId.RELOADED)) == 1, "the reload is in the journal")
+    assert service.journal(MessageId.RELOAD_REFUSED) == []
     assert service.stop() == ("success", "0")
 
 
@@ -38,7 +38,7 @@ def test_a_probe_that_fails_is_found_with_its_name_reason_and_errno(machine: Mac
     machine.write(path, yaml.safe_dump({"probe_directories": directories, "probes": {**SHIPPED, "nowhere": None}}))
     service = Service(machine, 9831, {"Environment": f"CONFIG={path}"})
     assert service.show("StatusText").startswith("4 of 5 probes up (nowhere: attach_point), ")
-    (failed, *_) = service.journal(messages.PROBE_FAILED)
+    (failed, *_) = service.journal(MessageId.PROBE_FAILED)
     assert fields(failed, "PROBE", "REASON", "PRIORITY", "PROCESS") == {
         "PROBE": "nowhere", "REASON": "attach_point", "PRIORITY": "3", "PROCESS": "supervisor",
     }  # fmt: skip
@@ -51,8 +51,8 @@ def test_lost_events_are_found_with_the_name_of_their_probe(machine: Machine) ->
     service.kill(exporter, signal.SIGSTOP)
     machine.run(machine.install("fail_opens"), "openat", "ENOENT", "200003")
     service.kill(exporter, signal.SIGCONT)
-    until(lambda: service.journal(messages.EVENTS_LOST), "the loss is in the journal")
-    (lost, *_) = service.journal(messages.EVENTS_LOST)
+    until(lambda: service.journal(MessageId.EVENTS_LOST), "the loss is in the journal")
+    (lost, *_) = service.journal(MessageId.EVENTS_LOST)
     assert fields(lost, "PROBE", "PRIORITY", "PROCESS", "_TRANSPORT") == {
         "PROBE": "open_failures", "PRIORITY": "4", "PROCESS": "exporter", "_TRANSPORT": "journal",
     }  # fmt: skip
@@ -70,7 +70,7 @@ def test_a_mistake_in_the_configuration_is_in_the_status(machine: Machine) -> No
     machine.run("systemctl", "reset-failed", service.unit)
 
 
-def test_the_first_scrape_starts_it_where_systemd_listens(machine: Machine) -> None:
+def test_the_first_scrape_starts_the_service_through_its_socket(machine: Machine) -> None:
     service = Service(machine, 9834, {"Environment": "ARGS=--web.systemd-socket"}, socket=True)
     assert service.show("ActiveState") == "inactive"
     service.scrape()

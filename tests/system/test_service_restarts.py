@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""However probed is restarted, its programs stay attached and its rings keep what happens meanwhile."""
+"""Over any restart of probed its programs stay attached and its rings keep the events."""
 
 from __future__ import annotations
 
 import secrets
 import signal
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import yaml
@@ -16,14 +17,14 @@ from support.system.machine import OUT, Machine, Service
 EXECS = "probed_process_execs_total"
 CALLS = "probed_syscalls_total"
 RARE = "sched_get_priority_max"
-"""A system call that nobody else makes; the kernel's own map counts it."""
+"""A system call that no other process makes, counted in a kernel map."""
 
 PORT = 9810
 
 
 @pytest.fixture
 def gate(machine: Machine) -> str:
-    """A FIFO that a start waits for, where a file beside it says so."""
+    """A FIFO that delays a start while a file beside the FIFO exists."""
     path = f"/run/gate-{secrets.token_hex(4)}"
     machine.run("mkfifo", "--mode=644", path)
     return path
@@ -31,7 +32,7 @@ def gate(machine: Machine) -> str:
 
 @pytest.fixture
 def configuration(machine: Machine) -> str:
-    """The path of a site configuration of its own, with all shipped probes."""
+    """The path of the service's site configuration with all shipped probes."""
     path = f"/etc/probed-{secrets.token_hex(4)}.yaml"
     configure(machine, path)
     return path
@@ -73,7 +74,7 @@ def wait_for_start(service: Service) -> None:
 
 
 @pytest.mark.parametrize("end", [restart, kill_supervisor])
-def test_what_happens_while_no_daemon_runs_waits_in_the_ring(
+def test_events_without_a_running_daemon_wait_in_the_ring(
     machine: Machine, service: Service, gate: str, end: object
 ) -> None:
     ours, spawner, program = service.bpf_ids(), machine.install("spawn"), machine.install("exits")
@@ -94,16 +95,18 @@ def test_what_happens_while_no_daemon_runs_waits_in_the_ring(
     assert service.bpf_ids() == ours
 
 
+def has_another_supervisor(service: Service, dead: int) -> bool:
+    return service.supervisor not in (0, dead)
+
+
 def test_counters_go_on_over_a_restart(machine: Machine, service: Service) -> None:
     spawner, program = machine.install("spawn"), machine.install("exits")
     for times, end in enumerate((None, restart, kill_supervisor), 1):
         if end is not None:
             pid = service.supervisor
             end(service)
-            until(
-                lambda pid=pid: service.supervisor not in (0, pid) and service.show("SubState") == "running",
-                "it is back",
-            )
+            until(partial(has_another_supervisor, service, pid), "there is another supervisor")
+            until(lambda: service.show("SubState") == "running", "it runs")
         assert machine.transient(spawner, "1009", program) == "0 1009\n"
         page = service.scrape()
         assert page.by("parent", EXECS, comm=program.name) == {spawner.name: times * 1009}
@@ -144,7 +147,7 @@ def test_a_scrape_during_a_restart_waits_and_is_whole(machine: Machine, service:
     assert (machine.show(scraper, "SubState"), machine.show(scraper, "Result")) == ("exited", "success"), log
 
 
-def test_only_what_changed_is_loaded_anew(machine: Machine, service: Service, configuration: str) -> None:
+def test_only_changed_probes_are_loaded_anew(machine: Machine, service: Service, configuration: str) -> None:
     before = service.bpf_ids()
     configure(machine, configuration, open_failures={"ring": {"bytes": "2 MiB"}}, syscalls="no")
     service.restart()
@@ -180,7 +183,7 @@ def test_a_restart_in_the_middle_of_a_restart_ends_well(machine: Machine, servic
     for _ in range(5):
         pid = service.supervisor
         restart(service)
-        until(lambda pid=pid: service.supervisor not in (pid, 0), "another one starts")  # type: ignore[misc]
+        until(partial(has_another_supervisor, service, pid), "another one starts")
         kill_supervisor(service)
         until(lambda: service.show("SubState") == "running", "it runs again")
     assert service.bpf_ids() == ours

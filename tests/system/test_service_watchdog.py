@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who does not move is restarted: the exporter by the supervisor, the supervisor by systemd; nothing is lost by it."""
+"""The supervisor restarts a stuck exporter, systemd a stuck supervisor, and no event is lost."""
 
 from __future__ import annotations
 

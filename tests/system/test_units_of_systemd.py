@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The label `unit` under a real systemd: what it starts is named after the unit, however short it lives."""
+"""The label `unit` under a real systemd names units of any lifetime."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ CONTAINERS = {
 
 
 def fresh(kind: str) -> str:
-    """Return the name of a unit that never was."""
+    """Return a fresh name for a unit."""
     return f"test-{secrets.token_hex(4)}.{kind}"
 
 
 def cgroup(machine: Machine, path: str) -> Path:
-    """Return where a control group of the system is, seen from outside."""
+    """Return the path of a control group of the system as seen from outside."""
     return machine.root / "sys/fs/cgroup" / path
 
 
@@ -44,13 +44,13 @@ def units(page: Page, program: Path) -> tuple[dict[str, float], dict[str, float]
 
 
 def once(unit: str) -> tuple[dict[str, float], dict[str, float]]:
-    """Return what `units` says when one process began and ended in a unit."""
+    """Return the value of `units` for one process in one unit."""
     return {unit: 1}, {unit: 1}
 
 
 @pytest.fixture(scope="module")
 def probed(machine: Machine) -> Iterator[Service]:
-    """A daemon of these tests alone: in one that has run for long the names of other tests may have all rows."""
+    """A daemon for these tests alone: in a shared one, names of other tests may hold all rows."""
     service = Service(machine, PORT).wait_until_ready()
     yield service
     service.stop()
@@ -58,7 +58,7 @@ def probed(machine: Machine) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def user(machine: Machine) -> str:
-    """A user whose own systemd runs."""
+    """A user with a running systemd user manager."""
     machine.run("useradd", "--uid", str(UID), "--create-home", USER)
     machine.run("systemctl", "start", f"user@{UID}.service")
     return USER
@@ -79,7 +79,7 @@ def test_101_transient_units_between_two_scrapes_are_told_apart(machine: Machine
     assert units(probed.scrape(), program) == (dict.fromkeys(names, 1), dict.fromkeys(names, 1))
 
 
-def test_what_a_unit_starts_is_the_units(machine: Machine, probed: Service) -> None:
+def test_a_child_has_the_unit_of_its_parent(machine: Machine, probed: Service) -> None:
     unit, spawner, program = fresh("service"), machine.install("spawn"), machine.install("exits")
     machine.transient("--unit", unit, spawner, "101", program)
     assert units(probed.scrape(), program) == ({unit: 101}, {unit: 101})
@@ -97,7 +97,7 @@ def test_a_unit_in_a_slice_is_named_as_any(machine: Machine, probed: Service) ->
     assert units(probed.scrape(), program) == once(unit)
 
 
-def test_what_a_unit_puts_below_itself_is_the_units(machine: Machine, probed: Service) -> None:
+def test_a_cgroup_below_a_unit_has_the_name_of_the_unit(machine: Machine, probed: Service) -> None:
     unit, program = fresh("service"), machine.install("exits")
     below = f"/sys/fs/cgroup/system.slice/{unit}/workers"
     script = f"mkdir {below}; echo 0 > {below}/cgroup.procs; exec {program}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The web side as Prometheus has it: a real one scrapes over mutual TLS with a password, also after both changed."""
+"""A real Prometheus scrapes over mutual TLS with a password, also after both changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCRAPE = "1s"
 
 
 def job(guarded: Guarded) -> Mapping[str, Any]:
-    """Return how Prometheus is told to scrape it."""
+    """Return the scrape configuration of Prometheus."""
     password = guarded.folder / "password"
     password.write_text(guarded.password)
     tls = {
@@ -51,7 +51,7 @@ def test_a_real_prometheus_scrapes_over_mutual_tls_with_a_password(guarded: Guar
     assert scraping.value('probed_http_responses_total{code="401"}') == 0
 
 
-def test_the_key_is_readable_by_nobody_but_root(guarded: Guarded, scraping: Prometheus) -> None:
+def test_only_root_can_read_the_key(guarded: Guarded, scraping: Prometheus) -> None:
     key = guarded.folder / "server.key"
     assert (key.stat().st_mode & 0o777, key.stat().st_uid) == (0o600, 0)
     assert "Uid:\t0" not in Path(f"/proc/{guarded.exporter}/status").read_text()

@@ -3,10 +3,14 @@
 
 import json
 import logging
+import re
+from pathlib import Path
 
 import pytest
 
-from probed.log import Journal, Json, Logfmt, is_journal
+from probed.log import Journal, Json, Logfmt, MessageId, is_journal
+
+PACKAGING = Path(__file__).parents[2] / "packaging" / "README.md"
 
 
 def record(message: str, *arguments: object, **fields: object) -> logging.LogRecord:
@@ -83,3 +87,12 @@ def test_a_message_id_is_for_the_journal_alone() -> None:
 )
 def test_standard_error_is_the_journal_only_if_it_is_that_very_file(environment: dict[str, str], so: bool) -> None:
     assert is_journal(environment, 8, 99) == so
+
+
+def test_message_ids_are_different_and_well_formed() -> None:
+    assert len({each.value for each in MessageId}) == len(MessageId) > 0
+    assert all(re.fullmatch("[0-9a-f]{32}", each) for each in MessageId)
+
+
+def test_the_manual_lists_every_message_id_and_no_other() -> None:
+    assert sorted(re.findall(r"\| ([0-9a-f]{32}) \|", PACKAGING.read_text())) == sorted(MessageId)

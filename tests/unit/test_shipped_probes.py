@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The contract of every folder in probes/, whatever is there."""
+"""The contract of every folder in probes/."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from probed.config import declaration
-from probed.config import files as sources
+from probed.config import declaration, files
 from probed.config.site import Site
-from probed.schema import strict_yaml as yamltext
+from probed.schema import strict_yaml
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = sorted(path for path in (ROOT / "probes").iterdir() if path.is_dir() and path.name != "include")
@@ -20,7 +19,7 @@ def folder(request: pytest.FixtureRequest) -> Path:
     return request.param  # type: ignore[no-any-return]
 
 
-def test_there_are_probes() -> None:
+def test_probes_are_found() -> None:
     assert len(FOLDERS) >= 3
 
 
@@ -37,47 +36,47 @@ def test_the_c_is_gpl_and_the_yaml_apache(folder: Path) -> None:
 
 
 def test_the_declaration_is_sound(folder: Path) -> None:
-    assert sources.lone_probe(folder, "").probe.name == folder.name
+    assert files.standalone_probe(folder, "").probe.name == folder.name
 
 
 def test_the_readme_explains_every_metric_and_label(folder: Path) -> None:
     readme = (folder / "README.md").read_text()
-    for name, metric in sources.lone_probe(folder, "").probe.metrics.items():
+    for name, metric in files.standalone_probe(folder, "").probe.metrics.items():
         labels = f"{{{','.join(metric.labels)}}}" if metric.labels else ""
         assert f"`{name}{labels}`" in readme
 
 
-def test_the_readme_says_what_it_costs_and_cannot_see(folder: Path) -> None:
+def test_the_readme_has_method_cost_and_limits(folder: Path) -> None:
     headings = re.findall(r"^## (.*)$", (folder / "README.md").read_text(), re.MULTILINE)
-    assert {"How it counts", "What it costs", "What it cannot see"} <= set(headings)
+    assert {"How it counts", "Cost", "Limits"} <= set(headings)
 
 
 def test_every_program_says_its_tracepoint_s_arguments(folder: Path) -> None:
     source = (folder / f"{folder.name}.bpf.c").read_text()
-    for name, program in sources.lone_probe(folder, "").probe.programs.items():
+    for name, program in files.standalone_probe(folder, "").probe.programs.items():
         pattern = rf"/\* raw tracepoint {program.raw_tracepoint}\(.*\).*\*/\nPROGRAM\({name}\)"
         assert re.search(pattern, source), name
 
 
-def test_times_come_from_the_clock_that_goes_on_in_sleep(folder: Path) -> None:
+def test_times_come_from_the_boot_clock(folder: Path) -> None:
     """Lifetimes are differences to start_boottime, and no step of the wall clock may be one. Source: bpf-helpers(7)."""
     source = (folder / f"{folder.name}.bpf.c").read_text()
     assert set(re.findall(r"\bbpf_ktime_\w+", source)) <= {"bpf_ktime_get_boot_ns"}
 
 
 def test_the_shipped_probes_run_together() -> None:
-    probes = [sources.lone_probe(folder, "").probe for folder in FOLDERS]
+    probes = [files.standalone_probe(folder, "").probe for folder in FOLDERS]
     assert declaration.check_together(probes) == []
 
 
 def test_the_shipped_configuration_runs_them_all() -> None:
     path = ROOT / "config/probed.yaml"
-    configuration = yamltext.parse(Site, path.read_text(), str(path))
+    configuration = strict_yaml.parse(Site, path.read_text(), str(path))
     assert set(configuration.probes) == {folder.name for folder in FOLDERS}
 
 
 def test_the_readme_s_probe_is_the_one_that_the_kernel_tests_run() -> None:
-    """What a newcomer copies from README.md is what `tests/kernel/test_own_probe.py` shows to work."""
+    """The example in README.md is the probe that `tests/kernel/test_own_probe.py` runs."""
     readme = (ROOT / "README.md").read_text()
     example = ROOT / "tests/kernel/probes/wakeups"
     assert (example / "wakeups.bpf.c").read_text() in readme

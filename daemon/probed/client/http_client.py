@@ -1,44 +1,60 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asking a running daemon for one of its pages, as `doctor` and `list --live` do.
+"""Requests a page from a running daemon, for `doctor` and `list --live`.
 
-Behind TLS the daemon must show the very certificate that the site's web configuration names: who can read that needs
-neither an authority nor the right host name. Else it is verified as usual. Nothing is said to anybody before that.
+With TLS the daemon must present the certificate that the site's web configuration names; this needs neither an
+authority nor the right host name. Without such a certificate the usual verification applies. The client sends no
+password before the daemon is verified: over plain HTTP, `port_owner` looks at the user of the listening socket.
 """
 
 from __future__ import annotations
 
 import http.client
 import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from probed.client.http_config import HttpConfiguration
-from probed.config.listen_address import Address
+from probed.client.port_owner import foreign_owner
 from probed.errors import HostError
-from probed.webconfig import reader as webfiles
+from probed.webconfig import reader
+from probed.webconfig.listen_address import Address
 
 if TYPE_CHECKING:
     import ssl
 
 SECONDS = 5.0
+"""Time-out of one step: a connection, or the next bytes."""
+
+DEADLINE = 30.0
+"""Time-out of a whole request, against a server that sends a byte now and then."""
+
+MAX_BYTES = 64 << 20
+"""Limit of a page's size: 100,000 series a metric are about 20 MB."""
 
 _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
-"""Where to find who listens on all interfaces."""
+"""Addresses to connect to where the daemon listens on all interfaces."""
 
 _CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The HTTP status and the page; status 0 where something answered that was not HTTP, `text` saying what."""
+    """HTTP status and page. Status 0: no HTTP answer, and `text` has the error. The text is not fit for a terminal."""
 
     status: int
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """How to come in: `context` None is plain HTTP, `expected` the daemon's certificate as DER, None: any verified."""
+class Endpoint:
+    """TLS and authentication of a daemon.
+
+    `context` None is plain HTTP. `expected` is the daemon's certificate as DER; None accepts any verified one.
+    """
 
     context: ssl.SSLContext | None = None
     expected: bytes | None = None
@@ -46,17 +62,17 @@ class Way:
     authorization: str = ""
 
 
-def find_way(web_config_file: str | None, client: HttpConfiguration) -> Way:
-    """Find out how the daemon of a site is asked. Raises DeclarationError and HostError."""
+def find_endpoint(web_config_file: str | None, client: HttpConfiguration) -> Endpoint:
+    """Choose TLS and authentication for a site's daemon. Raises DeclarationError and HostError."""
     authorization = client.authorization()
-    shown = None
+    presented = None
     if web_config_file and not (client.tls_config and client.tls_config.ca_file):
-        shown = webfiles.certificate(web_config_file)
-    if shown is None and client.tls_config is None:
-        return Way(authorization=authorization)
-    expected = _der(shown) if shown else None
+        presented = reader.certificate(web_config_file)
+    if presented is None and client.tls_config is None:
+        return Endpoint(authorization=authorization)
+    expected = _der(presented) if presented else None
     name = client.tls_config.server_name if client.tls_config else None
-    return Way(_context(client, expected), expected, name, authorization)
+    return Endpoint(_context(client, expected), expected, name, authorization)
 
 
 def _der(pem: str) -> bytes | None:
@@ -82,21 +98,21 @@ def _context(client: HttpConfiguration, expected: bytes | None) -> ssl.SSLContex
 
 
 def _refuse() -> str:
-    raise ValueError("the private key is encrypted, and nobody is asked for a password")
+    raise ValueError("the private key is encrypted, and probed asks for no password")
 
 
-def ask(address: Address, path: str, way: Way) -> Answer | None:
-    """Ask for a page; None when nobody listens there."""
+def fetch(address: Address, path: str, endpoint: Endpoint) -> Answer | None:
+    """Request a page; return None where no process listens at the address."""
     host = _LOOPBACK.get(address.host, address.host)
     connection = http.client.HTTPConnection(host, address.port, timeout=SECONDS)
     try:
         connection.connect()
-        if way.context:
-            _encrypt(connection, way.context, way, host)
-        headers = {"Authorization": way.authorization} if way.authorization else {}
-        connection.request("GET", path, headers=headers)
-        response = connection.getresponse()
-        return Answer(response.status, response.read().decode(errors="replace"))
+        with _deadline(connection.sock):
+            _verify(connection, endpoint, host)
+            headers = {"Authorization": endpoint.authorization} if endpoint.authorization else {}
+            connection.request("GET", path, headers=headers)
+            response = connection.getresponse()
+            return Answer(response.status, _body(response))
     except ConnectionRefusedError:
         return None
     except (OSError, http.client.HTTPException) as error:
@@ -105,8 +121,45 @@ def ask(address: Address, path: str, way: Way) -> Answer | None:
         connection.close()
 
 
-def _encrypt(connection: http.client.HTTPConnection, context: ssl.SSLContext, way: Way, host: str) -> None:
-    encrypted = context.wrap_socket(connection.sock, server_hostname=way.server_name or host)
-    connection.sock = encrypted
-    if way.expected and encrypted.getpeercert(binary_form=True) != way.expected:
-        raise ConnectionAbortedError("the certificate is not the one that the site's web configuration names")
+@contextmanager
+def _deadline(connected: socket.socket) -> Iterator[None]:
+    """Shut the connection down after `DEADLINE` seconds. Raises TimeoutError then."""
+    passed = threading.Event()
+    with connected.dup() as same:
+
+        def end() -> None:
+            passed.set()
+            with suppress(OSError):  # the daemon has closed the connection
+                same.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(DEADLINE, end)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+            if passed.is_set():
+                raise TimeoutError(f"no whole answer within {DEADLINE:g} s")
+
+
+def _verify(connection: http.client.HTTPConnection, endpoint: Endpoint, host: str) -> None:
+    """Verify the daemon before a password is sent: by its certificate, or by the owner of a local port."""
+    if endpoint.context:
+        encrypted = endpoint.context.wrap_socket(connection.sock, server_hostname=endpoint.server_name or host)
+        connection.sock = encrypted
+        if endpoint.expected and encrypted.getpeercert(binary_form=True) != endpoint.expected:
+            raise ConnectionAbortedError("the certificate is not the one that the site's web configuration names")
+    elif endpoint.authorization:
+        owner = foreign_owner(connection.sock)
+        if owner is not None:
+            raise ConnectionAbortedError(
+                f"user '{owner}' listens there, so no password was sent; end that program, or use TLS"
+            )
+
+
+def _body(response: http.client.HTTPResponse) -> str:
+    data = response.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise ConnectionAbortedError(f"the answer has more than {MAX_BYTES >> 20} MiB")
+    return data.decode(errors="replace")

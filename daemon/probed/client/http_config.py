@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Annotated
 
-from probed.config import files as sources
-from probed.config.scalars import Line
-from probed.schema import strict_yaml as yamltext
+from probed.config import files
+from probed.schema import strict_yaml
+from probed.schema.rules import Line
 from probed.schema.structure import Fault, Given, Rule, Source
 
 
@@ -46,7 +46,7 @@ class TlsClient:
 
 
 @dataclass(frozen=True, slots=True)
-class BasicAuth:
+class Credentials:
     """A user's name and password."""
 
     username: Annotated[Line, "The user's name."]
@@ -65,7 +65,7 @@ class HttpConfiguration:
 
     source: Given[Source]
     tls_config: Annotated[TlsClient | None, "TLS, where the site's own files do not tell of it."] = None
-    basic_auth: Annotated[BasicAuth | None, "Who asks."] = None
+    basic_auth: Annotated[Credentials | None, "Who asks."] = None
 
     def path(self, name: str) -> str:
         """Return a path of the file as one that can be opened."""
@@ -78,7 +78,7 @@ class HttpConfiguration:
             return ""
         password = auth.password
         if auth.password_file is not None:
-            password = sources.read(self.path(auth.password_file), "it is 'password_file'").text.strip()
+            password = files.read(self.path(auth.password_file), "it is 'password_file'").text.strip()
         return f"Basic {base64.b64encode(f'{auth.username}:{password}'.encode()).decode()}"
 
 
@@ -86,5 +86,5 @@ def read(path: str | None) -> HttpConfiguration:
     """Read the file, if there is one. Raises DeclarationError."""
     if path is None:
         return HttpConfiguration(Source(""))
-    text = sources.read(path, "name it with --http.config.file").text
-    return yamltext.parse(HttpConfiguration, text, path)
+    text = files.read(path, "name it with --http.config.file").text
+    return strict_yaml.parse(HttpConfiguration, text, path)

@@ -7,23 +7,22 @@ The same three checks as at start and reload: the shape, against the C, and with
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from probed.config import declaration
-from probed.config import files as sources
-from probed.config.files import Declared
+from probed.config import declaration, files, site
+from probed.config.files import DeclaredProbe
 from probed.errors import DeclarationError, LoadError, Problem
 from probed.ipc.loader_process import load_all
 from probed.ipc.manifest import COUNT, Field, LoadedProbe, Map
-from probed.webconfig import reader as webfiles
+from probed.terminal import complain, show
+from probed.webconfig import reader
 
-NAMES_ITS_PLACE = ("declaration", "attach_point")
+TEXT_HAS_PLACE = ("declaration", "attach_point")
 """Reasons whose texts begin with file and line."""
 
 
-WEB_CONFIGURATION = "^(tls_server_config|http_server_config|basic_auth_users|rate_limit):"
+WEB_CONFIGURATION_KEYS = "^(tls_server_config|http_server_config|basic_auth_users|rate_limit):"
 """Only a web configuration has these keys."""
 
 
@@ -33,45 +32,46 @@ def run(paths: Sequence[str], btf: str, host: bool) -> int:
     for path in paths:
         declared, problems = _read(Path(path), btf)
         problems += declaration.check_together(each.probe for each in declared)
-        wrong += _complain(map(str, problems))
-        wrong += _complain(_compile(declared, host))
+        wrong += _report(map(str, problems))
+        wrong += _report(_compile(declared, host))
     return 1 if wrong else 0
 
 
-def _complain(texts: Iterable[str]) -> int:
+def _report(texts: Iterable[str]) -> int:
     """Print what is wrong as it is found, and count it."""
     wrong = 0
     for text in texts:
-        print(text, file=sys.stderr, flush=True)
+        complain(text)
         wrong += 1
     return wrong
 
 
-def _read(path: Path, btf: str) -> tuple[list[Declared], list[Problem]]:
+def _read(path: Path, btf: str) -> tuple[list[DeclaredProbe], list[Problem]]:
     """Read a probe folder, a folder of probe folders, a probe's declaration, a site or a web configuration."""
     if path.is_dir():
         folders = [path] if (path / f"{path.resolve().name}.yaml").exists() else sorted(_probe_folders(path))
         return _probes(folders or [path], btf)
     try:
-        text = sources.read(str(path), "name a probe's folder, a declaration or a site configuration")
+        text = files.read(str(path), "name a probe's folder, a declaration or a site configuration")
         if _is_declaration(path, text.text):
             return _probes([path.parent], btf)
-        if re.search(WEB_CONFIGURATION, text.text, re.MULTILINE):
-            return [], list(_web_problems(str(path)))
-        configuration, text = sources.read_site(str(path))
-        web = _web_problems(configuration.web_config_file) if configuration.web_config_file else ()
-        return list(sources.declared_probes(configuration, text, btf).values()), list(web)
+        if re.search(WEB_CONFIGURATION_KEYS, text.text, re.MULTILINE):
+            return [], list(_web_problems(str(path), text.text))
+        configuration = site.parse(text.text, text.path)
+        web_config = configuration.web_options.config_file
+        web = _web_problems(web_config) if web_config else ()
+        return list(files.declared_probes(configuration, text, btf).values()), list(web)
     except DeclarationError as error:
         return [], list(error.problems)
 
 
-def _web_problems(path: str) -> tuple[Problem, ...]:
-    """Read a web configuration with its certificates, and tell what it comes to."""
+def _web_problems(path: str, content: str | None = None) -> tuple[Problem, ...]:
+    """Read a web configuration with its certificates, and print a summary."""
     try:
-        summary = webfiles.read(path).summary
+        summary = reader.read(path, content).summary
     except DeclarationError as error:
         return error.problems
-    print(f"{path}: {'TLS' if summary.tls else 'no TLS'}, {summary.users} users", end="\n\n")
+    show(f"{path}: {'TLS' if summary.tls else 'no TLS'}, {summary.users} users\n")
     return ()
 
 
@@ -79,12 +79,12 @@ def _probe_folders(path: Path) -> Iterator[Path]:
     return (folder for folder in path.iterdir() if (folder / f"{folder.name}.yaml").exists())
 
 
-def _probes(folders: Iterable[Path], btf: str) -> tuple[list[Declared], list[Problem]]:
-    declared: list[Declared] = []
+def _probes(folders: Iterable[Path], btf: str) -> tuple[list[DeclaredProbe], list[Problem]]:
+    declared: list[DeclaredProbe] = []
     problems: list[Problem] = []
     for folder in folders:
         try:
-            declared.append(sources.lone_probe(folder, btf))
+            declared.append(files.standalone_probe(folder, btf))
         except DeclarationError as error:
             problems += error.problems
     return declared, problems
@@ -96,7 +96,7 @@ def _is_declaration(path: Path, text: str) -> bool:
     return path.resolve().parent.name == path.stem or bool(re.search(r"^(programs|metrics):", text, re.MULTILINE))
 
 
-def _compile(declared: Sequence[Declared], host: bool) -> Iterator[str]:
+def _compile(declared: Sequence[DeclaredProbe], host: bool) -> Iterator[str]:
     """Let the loader go on with probes of the right shape: print what it found, yield what it refused."""
     by_name = {each.request.name: each for each in declared}
     if not by_name:
@@ -104,12 +104,12 @@ def _compile(declared: Sequence[Declared], host: bool) -> Iterator[str]:
     results = load_all([each.request for each in by_name.values()], "verify" if host else "compile")
     for name, result in results.items():
         if isinstance(result, LoadError):
-            yield result.text if result.reason in NAMES_ITS_PLACE else str(result)
+            yield result.text if result.reason in TEXT_HAS_PLACE else str(result)
         else:
-            print("\n".join(_shown(by_name[name], result.loaded, host)), end="\n\n")
+            show("\n".join(_shown(by_name[name], result.loaded, host)) + "\n")
 
 
-def _shown(declared: Declared, loaded: LoadedProbe, host: bool) -> Iterator[str]:
+def _shown(declared: DeclaredProbe, loaded: LoadedProbe, host: bool) -> Iterator[str]:
     probe = declared.probe
     yield f"{probe.name}: {probe.description}"
     for name, program in probe.programs.items():

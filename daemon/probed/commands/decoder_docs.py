@@ -25,7 +25,7 @@ WIDTH: Final = 120
 
 def markdown() -> Iterator[str]:
     """Yield the lines of the table for a README."""
-    yield "| decoder | reads | makes |"
+    yield "| decoder | input | label text |"
     yield "|---|---|---|"
     for name, decoder in DECODERS.items():
         argument = f" with `{decoder.argument}`" if decoder.argument else ""

@@ -1,42 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""JSON schemas, from the dataclasses: for editors of what YAML is built into, for readers of what `doctor` prints.
+"""The JSON schemas in config/schema: for editors of the YAML files and for readers of `doctor --json`.
 
-``python -m probed.commands.json_schemas config/schema`` writes them. The developer runs it after a change of
-`declaration`, `override`, `site` or `names`; a test says when the files are stale. The daemon itself
-never uses them: they can say less than `shape` checks.
+``python -m probed.commands.json_schemas config/schema`` writes the files. The developer runs the command after a change
+of the dataclasses; a test fails while a file is stale. The daemon does not use the schemas.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING
+from collections.abc import Sequence
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from probed.commands.doctor.report import Report
 from probed.config.declaration import Probe
 from probed.config.site import Site
-from probed.schema.structure import Rule, description, extras, keys, required, to_data
-
-_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-_TYPES: Final[Mapping[Any, str]] = {
-    str: "string",
-    int: "integer",
-    float: "number",
-    bool: "boolean",
-    NoneType: "null",
-}
-
-
-def schema(cls: type, title: str) -> dict[str, Any]:
-    """Make the JSON schema (draft 2020-12) of the documents that `shape.build` accepts for a dataclass."""
-    writer = _Writer()
-    root = writer.instance(cls)
-    return {"$schema": _DIALECT, "title": title, **root, "$defs": dict(sorted(writer.definitions.items()))}
+from probed.schema.json_schema import schema
 
 
 def schemas() -> dict[str, str]:
@@ -47,89 +26,6 @@ def schemas() -> dict[str, str]:
         "site.schema.json": schema(Site, "The site configuration of probed"),
     }
     return {name: json.dumps(data, indent=2, ensure_ascii=False) + "\n" for name, data in made.items()}
-
-
-class _Writer:
-    """One schema, in which `definitions` gathers the dataclasses below the root."""
-
-    def __init__(self) -> None:
-        self.definitions: dict[str, dict[str, Any]] = {}
-
-    def value(self, hint: Any) -> dict[str, Any]:
-        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-            return self.reference(hint)
-        way = _WAYS.get(get_origin(hint), _Writer.scalar)
-        return way(self, hint)
-
-    def annotated(self, hint: Any) -> dict[str, Any]:
-        rules = [extra for extra in extras(hint) if isinstance(extra, Rule)]
-        raw = next((rule.raw for rule in rules if rule.raw is not None), get_args(hint)[0])
-        said = {"description": description(hint)} if description(hint) else {}
-        made = self.value(raw)
-        for rule in rules:
-            made |= rule.schema
-        return said | made
-
-    def literal(self, hint: Any) -> dict[str, Any]:
-        return {"enum": list(get_args(hint))}
-
-    def union(self, hint: Any) -> dict[str, Any]:
-        made = [self.value(arm) for arm in get_args(hint)]
-        if all(set(arm) == {"type"} for arm in made):
-            return {"type": [arm["type"] for arm in made]}
-        return {"anyOf": made}
-
-    def sequence(self, hint: Any) -> dict[str, Any]:
-        return {"type": "array", "items": self.value(get_args(hint)[0])}
-
-    def mapping(self, hint: Any) -> dict[str, Any]:
-        name, item = get_args(hint)
-        # JSON knows text as names only; of a name's rules these are the ones that hold for text.
-        names = {rule: what for rule, what in self.value(name).items() if rule in ("pattern", "not")}
-        made = {"type": "object", "additionalProperties": self.value(item)}
-        return made | {"propertyNames": names} if names else made
-
-    def scalar(self, hint: Any) -> dict[str, Any]:
-        return {"type": _TYPES[hint]}
-
-    def reference(self, cls: type) -> dict[str, Any]:
-        if cls.__name__ not in self.definitions:
-            self.definitions[cls.__name__] = self.instance(cls)
-        return {"$ref": f"#/$defs/{cls.__name__}"}
-
-    def instance(self, cls: type) -> dict[str, Any]:
-        needed = required(cls)
-        defaults = {f.name: _default(f) for f in dataclasses.fields(cls)}
-        properties = {name: self.value(hint) for name, hint in keys(cls).items()}
-        for name, made in properties.items():
-            if defaults[name]:
-                made["default"] = defaults[name]
-        return {
-            "description": (cls.__doc__ or "").partition("\n")[0],
-            "type": "object" if needed else ["object", "null"],
-            "properties": properties,
-            **({"required": needed} if needed else {}),
-            "additionalProperties": False,
-        }
-
-
-_WAYS: Final[Mapping[Any, Callable[[_Writer, Any], dict[str, Any]]]] = {
-    Annotated: _Writer.annotated,
-    Literal: _Writer.literal,
-    Union: _Writer.union,
-    UnionType: _Writer.union,
-    tuple: _Writer.sequence,
-    Mapping: _Writer.mapping,
-}
-"""How a hint is written, by its origin; the others are scalars and dataclasses."""
-
-
-def _default(field: dataclasses.Field[Any]) -> Any:
-    """Find a default that is worth showing: a scalar or a list, as the document would have it."""
-    default = None if field.default is MISSING else field.default
-    if isinstance(default, tuple):
-        return [str(item) for item in default]
-    return to_data(default)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -5,20 +5,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from probed.client import http_config as httpconfig
-from probed.client.http_client import find_way
-from probed.commands import live_programs as live
-from probed.config import files as sources
+from probed.client import http_config
+from probed.client.http_client import find_endpoint
+from probed.commands import live_programs
+from probed.config import files
 from probed.config.declaration import Metric
-from probed.config.files import Declared
-from probed.config.listen_address import Address, parse_address
+from probed.config.files import DeclaredProbe
+from probed.terminal import show
+from probed.webconfig.listen_address import Address
 
 
 def run(config_file: str, btf: str) -> int:
     """Print the probes of a site configuration; return 0. Raises DeclarationError."""
-    configuration, text = sources.read_site(config_file)
-    for declared in sources.declared_probes(configuration, text, btf).values():
-        print("\n".join(_shown(declared)), end="\n\n")
+    configuration, text = files.read_site(config_file)
+    for declared in files.declared_probes(configuration, text, btf).values():
+        show("\n".join(_shown(declared)) + "\n")
     return 0
 
 
@@ -27,13 +28,13 @@ def run_live(config_file: str, address: Address | None, http_config_file: str | 
 
     `http_config_file` says who asks. Returns 0. Raises DeclarationError and HostError.
     """
-    configuration, _ = sources.read_site(config_file)
-    web = configuration.web
-    way = find_way(configuration.web_config_file, httpconfig.read(http_config_file))
-    return live.run(address or parse_address(str(web.listen_addresses[0])), web.telemetry_path, way)
+    configuration, _ = files.read_site(config_file)
+    web = configuration.web_options
+    endpoint = find_endpoint(web.config_file, http_config.read(http_config_file))
+    return live_programs.run(address or web.listen_addresses[0], web.telemetry_path, endpoint)
 
 
-def _shown(declared: Declared) -> Iterator[str]:
+def _shown(declared: DeclaredProbe) -> Iterator[str]:
     probe = declared.probe
     yield f"{probe.name}: {probe.description}"
     for name, program in probe.programs.items():

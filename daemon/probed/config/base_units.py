@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Units: what a field's suffix says about its numbers, and how sizes are written.
+"""Units in the names of fields and metrics, and sizes in bytes.
 
-`declaration` and `resolve` ask it for the factor between a field and a metric, so that no declaration ever
-types one; `shape` rules use it to read sizes. It knows nothing about C or YAML.
+`declaration` and `resolve` take the factor between a field and a metric from here, so that no declaration contains one.
+The size types of `scalars` parse with `parse_size`. The module knows nothing about C or YAML.
 
 Base units are those of https://prometheus.io/docs/practices/naming/#base-units.
 """
@@ -22,7 +22,7 @@ BASE_UNITS: Final[tuple[BaseUnit, ...]] = get_args(BaseUnit)
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """The unit of a field: one of it is `factor` of `base`."""
+    """A field's unit: one such unit is `factor` of `base`."""
 
     base: BaseUnit
     factor: float
@@ -56,22 +56,22 @@ _REFUSED: Final = {
     "ratio": "the kernel has no fractions; send '_percent' or '_permille'",
 }
 
-_SIZES: Final = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-_DECIMAL: Final = {"kB": "KiB", "KB": "KiB", "MB": "MiB", "GB": "GiB", "K": "KiB", "M": "MiB", "G": "GiB"}
+_SIZE_UNITS: Final = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+_DECIMAL_UNITS: Final = {"kB": "KiB", "KB": "KiB", "MB": "MiB", "GB": "GiB", "K": "KiB", "M": "MiB", "G": "GiB"}
 
 SIZE_PATTERN: Final = r"[0-9]+ ?(B|KiB|MiB|GiB)?"
 
 
 def says_unit(name: str) -> bool:
-    """Tell whether the last word of a C name is a unit, a usable one or not."""
+    """Return whether the last word of a C name is a unit, also one that probed refuses."""
     suffix = name.rpartition("_")[2]
     return suffix in _SUFFIXES or suffix in _REFUSED
 
 
 def unit_of(name: str, kind: Literal["field", "map"] = "field") -> Unit:
-    """Tell the unit of a field or map of the C by its name's last word: ``lifetime_ns`` is 1e-9 seconds.
+    """Return the unit of a field or map by the last word of the name: ``lifetime_ns`` is 1e-9 seconds.
 
-    Raises ValueError, saying which suffixes there are, when the name tells no unit.
+    Raises ValueError with the known suffixes for a name without a usable unit.
     """
     suffix = name.rpartition("_")[2]
     if suffix in _SUFFIXES:
@@ -83,15 +83,14 @@ def unit_of(name: str, kind: Literal["field", "map"] = "field") -> Unit:
 
 
 def base_unit_of(metric: str) -> BaseUnit | None:
-    """Tell the base unit that a metric's name ends in, or None."""
+    """Return the base unit at the end of a metric's name, or None."""
     return next((base for base in BASE_UNITS if metric.endswith(f"_{base}")), None)
 
 
-def size(written: int | str) -> int:
-    """Read a size in bytes: an integer, or text such as ``4096``, ``512 KiB``, ``1 MiB``, ``1 GiB``.
+def parse_size(written: int | str) -> int:
+    """Parse a size in bytes: an integer, or text such as ``4096``, ``512 KiB``, ``1 MiB``, ``1 GiB``.
 
-    Raises ValueError for anything else; decimal units (kB, MB) are refused, since a reader cannot tell which
-    was meant.
+    Raises ValueError for other text. Decimal units (kB, MB) are refused, because some readers take kB for 1024 bytes.
     """
     if isinstance(written, int):
         return written
@@ -99,16 +98,16 @@ def size(written: int | str) -> int:
     if found is None:
         raise ValueError(f"expected a size such as 1 MiB, found '{written}'")
     number, suffix = int(found[1]), found[2]
-    if suffix in _SIZES:
-        return number * _SIZES[suffix]
-    meant = _DECIMAL.get(suffix)
-    remedy = f"; did you mean '{number} {meant}'?" if meant else did_you_mean(suffix, _SIZES)
+    if suffix in _SIZE_UNITS:
+        return number * _SIZE_UNITS[suffix]
+    meant = _DECIMAL_UNITS.get(suffix)
+    remedy = f"; did you mean '{number} {meant}'?" if meant else did_you_mean(suffix, _SIZE_UNITS)
     raise ValueError(f"expected a size in B, KiB, MiB or GiB, found '{written}'{remedy}")
 
 
-def size_text(number: int) -> str:
-    """Write a size in bytes in the largest unit that divides it: ``1048576`` is ``1 MiB``."""
+def format_size(number: int) -> str:
+    """Format a size in bytes with the largest unit that divides the number: ``1048576`` is ``1 MiB``."""
     for suffix in ("GiB", "MiB", "KiB"):
-        if number and number % _SIZES[suffix] == 0:
-            return f"{number // _SIZES[suffix]} {suffix}"
+        if number and number % _SIZE_UNITS[suffix] == 0:
+            return f"{number // _SIZE_UNITS[suffix]} {suffix}"
     return f"{number} B"

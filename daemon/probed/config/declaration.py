@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A probe's declaration as its YAML says it, and the first of three checks: rules that need no C and no host.
+"""A probe's declaration in YAML, and the first of three checks: the rules without the C source and the host.
 
-The loader, `probed check` and `probed list` call `parse`; `override` puts a site's wishes on top; `resolve`
-compares the result with the C. It reads no files and knows nothing of BPF.
+The loader, `probed check` and `probed list` call `parse`. `overrides` applies a site's changes; `resolve` compares the
+result with the C source. The module reads no files and knows nothing of BPF.
 
-Every element keeps in `at` where it was said, so that later checks can point there:
+Every element has its key path in `at`, so that later checks can point to the line:
 ``probe.source.problem(metric.at, …)``.
 """
 
@@ -15,17 +15,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from probed.config import base_units as units
+from probed.config import base_units
 from probed.config.decoders import DecoderName
 from probed.config.fold_rules import FoldRules
 from probed.config.scalars import (
-    NOT_EMPTY_LIST,
-    NOT_EMPTY_MAPPING,
     CName,
     Constant,
     IdleSeconds,
     LabelName,
-    Line,
     MetricName,
     ProbeName,
     RawTracepoint,
@@ -34,40 +31,41 @@ from probed.config.scalars import (
 )
 from probed.errors import DeclarationError, Problem
 from probed.ipc.manifest import MetricType
-from probed.schema import strict_yaml as yamltext
+from probed.schema import strict_yaml
+from probed.schema.rules import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, Line
 from probed.schema.structure import Fault, Given, Key, Source, attempt
 
 SUFFIXES_OF_OTHER_TYPES = ("_total", "_count", "_sum", "_bucket")
-"""Ends of sample names of counters and histograms. Source: OpenMetrics 1.0, and promtool's `check metrics`."""
+"""Suffixes of the sample names of counters and histograms. Source: OpenMetrics 1.0, and promtool's `check metrics`."""
 
 Buckets = Annotated[tuple[float, ...], NOT_EMPTY_LIST]
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One BPF function of the C, and where it attaches."""
+    """One BPF function of the C source, and its attach point."""
 
     at: Given[Key]
-    raw_tracepoint: Annotated[RawTracepoint, "The raw tracepoint that it attaches to, such as sched_process_exec."]
+    raw_tracepoint: Annotated[RawTracepoint, "The raw tracepoint of the program, such as sched_process_exec."]
 
 
 @dataclass(frozen=True, slots=True)
-class Ring:
-    """The ring that carries the probe's 'struct event'."""
+class RingOptions:
+    """The ring buffer of the probe's 'struct event'."""
 
     at: Given[Key]
-    bytes: Annotated[RingSize, "Its size: a power of two from 4 KiB to 1 GiB, such as 1 MiB."]
+    bytes: Annotated[RingSize, "The size: a power of two from 4 KiB to 1 GiB, such as 1 MiB."]
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """One label of a metric: a field of the C, and how its text is made."""
+    """One label of a metric: a field of the C source, and the decoder of its text."""
 
     at: Given[Key]
-    field: Annotated[CName, "The field of 'struct event', or of the maps' key ('key' where that is a scalar)."]
+    field: Annotated[CName, "The field of 'struct event', or of the maps' key ('key' for a scalar key)."]
     decoder: Annotated[
         DecoderName,
-        "What makes the text; comm, string and map want a char[N], ip a u32 or a char[16], the others an integer.",
+        "The decoder of the text. comm, string and map need a char[N], ip a u32 or a char[16], others an integer.",
     ]
     table: Annotated[
         Mapping[Constant, Line],
@@ -81,12 +79,12 @@ class Label:
     ] = dataclasses.field(default_factory=dict)
     fold: Annotated[
         FoldRules,
-        "Rules that the text goes through; the first that matches counts, and a site's come before these.",
+        "Rules for the text. The first match counts; a site's rules precede.",
         NOT_EMPTY_LIST,
     ] = ()
 
     def check(self) -> Iterator[Fault]:
-        """Check that decoder and arguments belong together, and that no two entries make the same series."""
+        """Yield arguments of another decoder, and table entries with the same text."""
         if self.decoder == "enum" and not self.table:
             yield ("table",), "decoder 'enum' needs a table: {CONSTANT: text, …}"
         if self.decoder != "enum" and self.table:
@@ -103,38 +101,39 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric of a probe; its name is its key in the declaration."""
+    """One metric of a probe; the key in the declaration is the name."""
 
     at: Given[Key]
     type: Annotated[
         MetricType,
-        "A counter counts; a histogram sorts a field's values into buckets; a gauge shows what kernel maps hold now.",
+        "A counter counts; a histogram sorts a field's values into buckets; a gauge shows values of kernel maps.",
     ]
-    help: Annotated[Line, "What the metric tells, in one line."]
+    help: Annotated[Line, "The metric's meaning, in one line."]
     when: Annotated[
         Mapping[CName, Constant],
         "Count only events whose fields all have these values: field to enum constant of the C, or integer.",
     ] = dataclasses.field(default_factory=dict)
     value: Annotated[
         CName | None,
-        "For a histogram: the field that it observes; its name's last word is its unit. For a gauge whose maps hold "
-        "structs: the member that it shows.",
+        "For a histogram: the observed field; the last word of the field's name is the unit. For a gauge whose maps "
+        "hold structs: the shown member.",
     ] = None
     buckets: Annotated[
         Buckets, "For a histogram: the buckets' upper bounds in base units (seconds, bytes), ascending."
     ] = ()
     maps: Annotated[
         tuple[CName, ...],
-        "The kernel maps that it adds up: for a counter their counts, instead of events of the ring; for a gauge what "
-        "they hold.",
+        "The kernel maps whose values the metric adds up: counts for a counter, instead of events of the ring; present "
+        "values for a gauge.",
         NOT_EMPTY_LIST,
     ] = ()
-    labels: Annotated[Mapping[LabelName, Label], "Its labels, in this order."] = dataclasses.field(default_factory=dict)
+    labels: Annotated[Mapping[LabelName, Label], "The labels, in this order."] = dataclasses.field(default_factory=dict)
     series: Annotated[
-        SeriesBudget | None, "How many series it may have, instead of the site's budget; what is more becomes 'other'."
+        SeriesBudget | None, "Limit of the metric's series, instead of the site's budget; the others become 'other'."
     ] = None
     idle_seconds: Annotated[
-        IdleSeconds | None, "How long a series stays without events, instead of the site's time; a gauge has none."
+        IdleSeconds | None,
+        "Seconds without events after which a series leaves, instead of the site's; a gauge has none.",
     ] = None
 
     @property
@@ -143,7 +142,7 @@ class Metric:
         return str(self.at[-1])
 
     def check(self) -> Iterator[Fault]:
-        """Check what the type of the metric asks of its name and its other keys."""
+        """Yield names and keys that the metric's type forbids or requires."""
         if self.type == "counter":
             yield from self._counter_faults()
         elif self.type == "gauge":
@@ -157,7 +156,7 @@ class Metric:
             )
         for index, name in enumerate(self.maps):
             if name in self.maps[:index]:
-                yield ("maps", index), f"map '{name}' is there twice; its counts would be added twice"
+                yield ("maps", index), f"map '{name}' is there twice, and its counts would be added twice; remove one"
 
     def _counter_faults(self) -> Iterator[Fault]:
         if not self.name.endswith("_total"):
@@ -181,17 +180,17 @@ class Metric:
 
     @property
     def factor(self) -> float:
-        """How many base units of the metric one of its `value` is, for a gauge of plain integers of its maps."""
-        if self.type == "counter" or (self.type == "gauge" and units.base_unit_of(self.name) is None):
+        """Base units of the metric in one unit of `value`, for a gauge whose maps hold plain integers."""
+        if self.type == "counter" or (self.type == "gauge" and base_units.base_unit_of(self.name) is None):
             return 1.0
-        return units.unit_of(self.value or self.maps[0]).factor
+        return base_units.unit_of(self.value or self.maps[0]).factor
 
     def _histogram_faults(self) -> Iterator[Fault]:
-        base = units.base_unit_of(self.name)
+        base = base_units.base_unit_of(self.name)
         if base is None:
             yield (), "a histogram's name ends in its base unit: '_seconds', '_bytes' or '_ratio'"
         if self.value is None:
-            yield ("value",), "a histogram needs a value: the field that it observes"
+            yield ("value",), "a histogram needs 'value': the observed field"
         elif base:
             yield from _unit_faults(self.value, base)
         if not self.buckets:
@@ -202,39 +201,39 @@ class Metric:
         if self.maps:
             yield (
                 ("maps",),
-                "maps hold sums, from which no histogram can be made; remove 'maps' and send events",
+                "maps hold sums, and a histogram needs single values; remove 'maps' and send events",
             )
         yield from bucket_faults(self.buckets)
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A probe: what runs in the kernel, and which metrics come of it."""
+    """A probe: its programs in the kernel, and its metrics."""
 
     name: Given[str]
     source: Given[Source]
-    description: Annotated[Line, "What the probe tells, in one line."]
+    description: Annotated[Line, "The probe's purpose, in one line."]
     programs: Annotated[
-        Mapping[CName, Program], "The BPF functions of the C, each with its attach point.", NOT_EMPTY_MAPPING
+        Mapping[CName, Program], "The BPF functions of the C source, each with an attach point.", NOT_EMPTY_MAPPING
     ]
     metrics: Annotated[Mapping[MetricName, Metric], "The metrics, by name.", NOT_EMPTY_MAPPING]
-    ring: Annotated[Ring | None, "The ring that carries 'struct event' of the C; a probe may do with maps alone."] = (
-        None
-    )
+    ring: Annotated[
+        RingOptions | None, "The ring buffer of 'struct event' of the C source; a probe with maps alone needs none."
+    ] = None
     site: Given[Source | None] = None
 
     def source_of(self, at: Key) -> Source:
-        """Return the file in which an element is written: the site configuration for what a site has added."""
+        """Return the file of an element: the site configuration for an element that a site has added."""
         return self.site if self.site is not None and at[:1] == ("probes",) else self.source
 
     def check(self) -> Iterator[Fault]:
-        """Check what concerns several elements of the probe."""
+        """Yield the faults between elements of the probe."""
         for name, metric in self.metrics.items():
             if not metric.maps and self.ring is None and metric.type != "gauge":
                 yield (
                     ("metrics", name),
                     (
-                        "it counts events, but the probe has no ring; "
+                        "the metric counts events, but the probe has no ring; "
                         "add 'ring: {bytes: 1 MiB}' to the probe, or 'maps' to the metric"
                     ),
                 )
@@ -247,14 +246,14 @@ class _Named:
 
 
 def parse(text: str, path: str, name: str) -> Probe:
-    """Read the declaration of the probe `name` (its folder and file stem) from YAML text.
+    """Parse the declaration of the probe `name`, which is the name of folder and file.
 
-    `path` is the file as the user named it. Raises DeclarationError with every problem of the first check.
+    `path` is the file as the user named it. Raises DeclarationError with every Problem of the first check.
     """
     problems = attempt(_Named, {"name": name}, Source(path, {(): 1}))[1]
     problems = [Problem(path, 1, "", f"the name of folder and file: {problem.text}") for problem in problems]
     try:
-        probe = yamltext.parse(Probe, text, path, name=name)
+        probe = strict_yaml.parse(Probe, text, path, name=name)
         problems += check_together([probe])
     except DeclarationError as error:
         raise DeclarationError([*problems, *error.problems]) from error
@@ -264,7 +263,7 @@ def parse(text: str, path: str, name: str) -> Probe:
 
 
 def enum_constants(probe: Probe) -> dict[str, tuple[str, int]]:
-    """List the C constants that `when` and tables name, each with file and line that name it first."""
+    """List the C constants in `when` and tables, each with file and line of the first use."""
     constants: dict[str, tuple[str, int]] = {}
     for metric in probe.metrics.values():
         named: list[tuple[Key, str | int]] = [
@@ -280,10 +279,10 @@ def enum_constants(probe: Probe) -> dict[str, tuple[str, int]]:
 
 
 def check_together(probes: Iterable[Probe]) -> list[Problem]:
-    """Find metrics that probes loaded together cannot both have; the problems are those of the later probe.
+    """Find metrics of one name in probes that run together; each Problem belongs to the later probe.
 
-    A counter's name counts without ``_total``, as OpenMetrics names it: ``probed_x_seconds_total`` and a
-    histogram ``probed_x_seconds`` would be one family. Source: OpenMetrics 1.0, "Counter".
+    A counter's name counts without ``_total``, as in OpenMetrics: ``probed_x_seconds_total`` and a histogram
+    ``probed_x_seconds`` would be one family. Source: OpenMetrics 1.0, "Counter".
     """
     first: dict[str, tuple[Probe, Metric]] = {}
     problems = []
@@ -292,27 +291,27 @@ def check_together(probes: Iterable[Probe]) -> list[Problem]:
             other_probe, other = first.setdefault(metric.name.removesuffix("_total"), (probe, metric))
             if other is not metric:
                 where = f"{other_probe.source.path}:{other_probe.source.line(other.at)}"
-                text = f"metric '{other.name}' of probe '{other_probe.name}' ({where}) has the name"
+                text = f"metric '{other.name}' of probe '{other_probe.name}' ({where}) has this name"
                 problems.append(probe.source.problem(metric.at, f"{text}; choose another"))
     return problems
 
 
 def bucket_faults(buckets: tuple[float, ...]) -> Iterator[Fault]:
-    """Find the bounds that are not above 0 or the bound before them; key paths start at ``buckets``."""
+    """Yield the bounds that are not above 0 or the previous bound; key paths start at ``buckets``."""
     below = 0.0
     for index, bound in enumerate(buckets):
         if bound <= below:
-            what = f"the bound before it, {below:g}" if index else "0"
+            least = f"the previous bound {below:g}" if index else "0"
             yield (
                 ("buckets", index),
-                f"bucket {bound:g} is not above {what}; list upper bounds in ascending order",
+                f"bucket {bound:g} is not above {least}; list upper bounds in ascending order",
             )
         below = max(below, bound)
 
 
-def _unit_faults(field: str, base: units.BaseUnit) -> Iterator[Fault]:
+def _unit_faults(field: str, base: base_units.BaseUnit) -> Iterator[Fault]:
     try:
-        unit = units.unit_of(field)
+        unit = base_units.unit_of(field)
     except ValueError as error:
         yield ("value",), str(error)
         return
@@ -327,16 +326,16 @@ def _unit_faults(field: str, base: units.BaseUnit) -> Iterator[Fault]:
 
 
 def _gauge_unit_faults(metric: Metric) -> Iterator[Fault]:
-    """Find units of the maps, or of the member of their values, that the gauge's name does not have."""
-    base = units.base_unit_of(metric.name)
+    """Yield maps, or the member of their values, with another unit than the gauge's name."""
+    base = base_units.base_unit_of(metric.name)
     kind: Literal["field", "map"] = "field" if metric.value else "map"
     factors: dict[float, str] = {}
     for index, name in enumerate((metric.value,) if metric.value else metric.maps):
         at = ("value",) if metric.value else ("maps", index)
-        if base is None and not units.says_unit(name):
+        if base is None and not base_units.says_unit(name):
             continue
         try:
-            unit = units.unit_of(name, kind)
+            unit = base_units.unit_of(name, kind)
         except ValueError as error:
             yield at, str(error)
             continue

@@ -48,10 +48,10 @@ class Decoder:
 
 
 DECODERS: Final[Mapping[DecoderName, Decoder]] = {
-    "comm": Decoder("text", "`char[N]`", "the text up to its NUL; characters that do not print as `\\xNN`"),
+    "comm": Decoder("text", "`char[N]`", "the text up to its NUL; unprintable bytes as `\\xNN`"),
     "string": Decoder("text", "`char[N]`", "the same"),
-    "map": Decoder("text", "`char[N]`", "the text that `texts` has for it, or itself", "texts: {TEXT: text}"),
-    "enum": Decoder("integer", "an integer", "the table's text, or the number", "table: {CONSTANT: text}"),
+    "map": Decoder("text", "`char[N]`", "the text from `texts`, or the input", "texts: {TEXT: text}"),
+    "enum": Decoder("integer", "an integer", "the text from the table, or the number", "table: {CONSTANT: text}"),
     "integer": Decoder("integer", "an integer", "the number in decimal"),
     "hex": Decoder("integer", "an integer", "the number as `0x2a`"),
     "errno": Decoder("integer", "an integer", "the name, as `ENOENT`; `errno_N` without one"),
@@ -61,7 +61,7 @@ DECODERS: Final[Mapping[DecoderName, Decoder]] = {
         "u64",
         "`u64`, from `current_cgroup()`",
         "the systemd unit or container, as `nginx.service`, `user@1000.service/app.service`, `docker:0123456789ab`; "
-        "`kernel` for kernel threads; `unknown` where it cannot be found",
+        "`kernel` for kernel threads; `unknown` without a known path",
     ),
     "pod_uid": Decoder("u64", "`u64`, from `current_cgroup()`", "the uid of the Kubernetes pod, empty outside of pods"),
     "uid": Decoder("integer", "an integer", "the user's name in `/etc/passwd`, or the number"),
@@ -77,7 +77,7 @@ DECODERS: Final[Mapping[DecoderName, Decoder]] = {
     "kernel_symbol": Decoder(
         "u64",
         "`u64`, an address",
-        "the function around it; `unknown` where the kernel hides its addresses (`kernel.kptr_restrict`, "
+        "the function at the address; `unknown` if the kernel hides its addresses (`kernel.kptr_restrict`, "
         "`kernel.perf_event_paranoid` above 1)",
     ),
 }

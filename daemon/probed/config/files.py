@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the site configuration and the probe folders to requests for the loader: reads files, decides nothing.
+"""Reads the site configuration and the probe folders, and makes requests for the loader.
 
-The loader calls it at start and at every reload, `probed check` and `probed list` likewise.
+The loader calls the module at start and at every reload; `probed check` and `probed list` call it too.
 """
 
 from __future__ import annotations
@@ -14,31 +14,38 @@ from pathlib import Path
 
 from probed.config import declaration, site
 from probed.config.declaration import Probe
-from probed.config.overrides import Everywhere, check_folded, override, settled
+from probed.config.overrides import SiteDefaults, check_folded, override, with_defaults
 from probed.config.site import Site
 from probed.errors import DeclarationError, HostError, Problem
 from probed.ipc.loader_messages import LoadRequest, Text
-from probed.schema import structure as shape
+from probed.schema import structure
 from probed.schema.suggestions import did_you_mean
 
 HEADER = "include/probed.bpf.h"
 CANARY = "include/canary.bpf.c"
+MAX_BYTES = 4 << 20
+"""Limit of a file's size: far above any configuration, declaration or C source."""
+
 INSTALLED = (Path(__file__).parents[3] / "probes", Path("/usr/share/probed/probes"))
-"""Where probes/include is when no probe directory of the site has it: this source tree, or the package."""
+"""Folders with probes/include where no probe directory of the site has one: this source tree, or the package."""
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
-    """One probe: its declaration with overrides, and what to ask the loader."""
+class DeclaredProbe:
+    """One probe: the declaration with the site's changes, and the request for the loader."""
 
     probe: Probe
     request: LoadRequest
 
 
 def read(path: str, remedy: str) -> Text:
-    """Read one file. Raises DeclarationError, which ends in `remedy` where the file cannot be read."""
+    """Read one file. Raises DeclarationError; the text ends in `remedy` where the kernel refuses the file."""
     try:
-        return Text(path, Path(path).read_text(encoding="utf-8"))
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) <= MAX_BYTES:
+            return Text(path, data.decode().replace("\r\n", "\n").replace("\r", "\n"))
+        text = f"has more than {MAX_BYTES >> 20} MiB; is it the right file?"
     except OSError as error:
         text = f"cannot be read: {error.strerror}; {remedy}"
     except UnicodeDecodeError as error:
@@ -52,47 +59,47 @@ def read_site(path: str) -> tuple[Site, Text]:
     return site.parse(text.text, path), text
 
 
-def declared_probes(configuration: Site, site_text: Text, btf: str) -> dict[str, Declared]:
-    """Read every probe that the site wants, by name. Raises DeclarationError with all problems of all files."""
+def declared_probes(configuration: Site, site_text: Text, btf: str) -> dict[str, DeclaredProbe]:
+    """Read every probe of the site, by name. Raises DeclarationError with all problems of all files."""
     shared = _Shared.find(_directories(configuration), site_text, btf)
     problems: list[Problem] = []
     read_probes: list[Probe] = []
-    declared: dict[str, Declared] = {}
+    declared: dict[str, DeclaredProbe] = {}
     for name, overrides in configuration.probes.items():
         try:
             probe, text, source = _read_probe(_folder(configuration, name), name)
             read_probes.append(probe)
-            probe = override(probe, overrides, configuration.everywhere, configuration.source)
+            probe = override(probe, overrides, configuration.defaults, configuration.source)
         except DeclarationError as error:
             problems += error.problems
         else:
             declared[name] = shared.declare(probe, text, source)
     if len(read_probes) == len(configuration.probes):
         with_added = [*read_probes, *(each.probe for each in declared.values())]
-        problems += check_folded(configuration.everywhere, with_added, configuration.source)
+        problems += check_folded(configuration.defaults, with_added, configuration.source)
     problems += declaration.check_together(each.probe for each in declared.values())
     if problems:
         raise DeclarationError(sorted(set(problems)))
     return declared
 
 
-def lone_probe(folder: Path, btf: str) -> Declared:
-    """Read one probe folder as it is, without a site. Raises DeclarationError."""
+def standalone_probe(folder: Path, btf: str) -> DeclaredProbe:
+    """Read one probe folder without a site. Raises DeclarationError."""
     shared = _Shared.find([folder.parent], None, btf)
     probe, text, source = _read_probe(folder, folder.name)
-    return shared.declare(settled(probe, Everywhere()), text, source)
+    return shared.declare(with_defaults(probe, SiteDefaults()), text, source)
 
 
 def _read_probe(folder: Path, name: str) -> tuple[Probe, Text, Text]:
-    """Read a probe's two files, and report what is wrong with either."""
+    """Read a probe's declaration and C source. Raises DeclarationError with the problems of both."""
     problems: list[Problem] = []
     try:
-        text = read(str(folder / f"{name}.yaml"), "a probe's folder has a declaration of its own name")
+        text = read(str(folder / f"{name}.yaml"), "a probe's folder needs a declaration of the same name")
         probe = declaration.parse(text.text, text.path, name)
     except DeclarationError as error:
         problems += error.problems
     try:
-        source = read(str(folder / f"{name}.bpf.c"), "a probe's folder has C of its own name")
+        source = read(str(folder / f"{name}.bpf.c"), "a probe's folder needs a C source of the same name")
     except DeclarationError as error:
         problems += error.problems
     if problems:
@@ -102,7 +109,7 @@ def _read_probe(folder: Path, name: str) -> tuple[Probe, Text, Text]:
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
-    """What the requests for all probes have in common."""
+    """The parts that the requests for all probes share."""
 
     site: Text | None
     header: Text
@@ -114,22 +121,25 @@ class _Shared:
         places = [*directories, *INSTALLED]
         return cls(site_text, _first(places, HEADER), _first(places, CANARY), btf)
 
-    def declare(self, probe: Probe, text: Text, source: Text) -> Declared:
+    def declare(self, probe: Probe, text: Text, source: Text) -> DeclaredProbe:
         fingerprint = self._fingerprint(probe, source)
         request = LoadRequest(probe.name, text, self.site, source, self.header, self.canary, self.btf, fingerprint)
-        return Declared(probe, request)
+        return DeclaredProbe(probe, request)
 
     def _fingerprint(self, probe: Probe, source: Text) -> str:
-        """Digest what the result depends on: a comment in the YAML changes nothing, its meaning and the C do."""
-        parts = [json.dumps(shape.to_data(probe)), source.text, self.header.text, self.btf]
+        """Return a digest of all inputs of the load.
+
+        A comment in the YAML does not change the digest; a comment in C does.
+        """
+        parts = [json.dumps(structure.to_data(probe)), source.text, self.header.text, self.btf]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def _first(places: Iterable[Path], name: str) -> Text:
     for place in places:
         if (place / name).is_file():
-            return read(str(place / name), "it comes with the shipped probes")
-    raise HostError(f"no probe directory has {name}: is probed installed whole? It comes with the shipped probes")
+            return read(str(place / name), "the shipped probes include this file")
+    raise HostError(f"no probe directory has {name}: install probed anew, the shipped probes include this file")
 
 
 def _directories(configuration: Site) -> list[Path]:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fold rules that are on unless a site says ``fold_defaults: false``: names that somebody numbers.
+"""Fold rules for names with a counter or a random part; they apply unless a site sets ``fold_defaults: false``.
 
-`override` puts them behind a site's and a declaration's own. Each says who makes such names. Instances of templates
-stay (``getty@tty1.service``, ``user@1000.service``), for there are as many as somebody configured; those that count up
-do not.
+`override` appends the rules to those of the site and the declaration. A comment names the program that makes the names.
+Instances of templates stay (``getty@tty1.service``, ``user@1000.service``), because a configuration bounds their
+number; instances with a counter are folded.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _COMM: Final = (
     # One for each file system or device below, which containers and snapshots number. Linux fs/jbd2/journal.c,
     # fs/xfs, fs/direct-io.c, drivers/md/dm.c, drivers/md/dm-crypt.c, net/core/dev.c.
     FoldRule("(jbd2|xfsaild|xfs-[a-z]+|dio|kdmflush|dmcrypt_write|napi)/.*", r"\1"),
-    # Likewise. Linux fs/ext4/mmp.c.
+    # One for each ext4 file system with multiple mount protection. Linux fs/ext4/mmp.c.
     FoldRule("kmmpd-.*", "kmmpd"),
     # One for each loop device or SCSI host, numbered as they come. Linux drivers/block/loop.c, drivers/scsi/hosts.c.
     FoldRule("(loop|scsi_eh|scsi_tmf)_?[0-9]+", r"\1"),

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fold rules as the YAML says them: many label texts into one, or none at all, before anything is counted.
+"""Fold rules in declarations and site configurations: they merge or drop label texts before events are counted.
 
-Part of declarations and of the site configuration. `fold_defaults` has those that are on unless a site turns them
-off; the exporter's `fold` applies what `resolve` made of all of them.
+`fold_defaults` has the rules that apply unless a site turns them off. The exporter's decoder `fold` applies the rules.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ from typing import Annotated, Final
 
 from probed.schema.structure import Fault, Rule
 
-LONGEST: Final = 256
-"""Characters of a regular expression; more is a program."""
+MAX_LENGTH: Final = 256
+"""Limit of a regular expression's length in characters."""
 
 
 def _regex(text: str) -> str:
-    """Check a regular expression. Raises ValueError with the words of Python's re, and the remedy."""
-    if not 0 < len(text) <= LONGEST:
-        raise ValueError(f"expected a regular expression of 1 to {LONGEST} characters, found {len(text)}")
+    """Check a regular expression. Raises ValueError with the error of Python's re and the remedy."""
+    if not 0 < len(text) <= MAX_LENGTH:
+        raise ValueError(f"expected a regular expression of 1 to {MAX_LENGTH} characters, found {len(text)}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -31,22 +30,22 @@ def _regex(text: str) -> str:
         raise ValueError(f"not a regular expression: {error}; see the documentation of Python's re") from error
     if group := _ambiguous_group(text):
         raise ValueError(
-            f"'{group}' repeats a group that may itself match a text in several ways: names are chosen by strangers, "
-            "and some would take for ever; leave no '*', '+', '?', '{m,n}' or '|' in a group that repeats"
+            f"'{group}' repeats a group that can match one text in several ways; any user chooses names, and some "
+            "would take for ever; leave no '*', '+', '?', '{m,n}' or '|' in a group that repeats"
         )
     return text
 
 
 _TOKEN: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\??|\{\d+\}|.", re.DOTALL)
-"""One piece of a regular expression; a class, the start of a group and an exact count are one each."""
+"""One piece of a regular expression; a class, the start of a group and an exact count are one piece each."""
 
 _REPEATS: Final = re.compile(r"[*+]|\{\d+\}|\{\d*,\d*\}")
 
 
 def _ambiguous_group(regex: str) -> str:
-    """Find a group that repeats although it can match one text in several ways, as in (a+)*; "" for none.
+    """Find a repeated group that can match one text in several ways, as in (a+)*; return "" for none.
 
-    On a text that does not match in the end, such a group may take time exponential in the text's length.
+    Where the whole text does not match, such a group may take time exponential in the text's length.
     """
     around: list[tuple[int, bool]] = []
     ambiguous = False
@@ -73,22 +72,22 @@ def _replacement(text: str) -> str:
     return text
 
 
-Regex = Annotated[str, Rule(_regex, {"format": "regex", "minLength": 1, "maxLength": LONGEST})]
+Regex = Annotated[str, Rule(_regex, {"format": "regex", "minLength": 1, "maxLength": MAX_LENGTH})]
 Replacement = Annotated[str, Rule(_replacement)]
 
 
 @dataclass(frozen=True, slots=True)
 class FoldRule:
-    """What becomes of the texts that a regular expression matches."""
+    """A rule for the texts that a regular expression matches."""
 
-    match: Annotated[Regex, "A regular expression (Python's) that matches the text as a whole."]
-    replace: Annotated[Replacement | None, "The text instead, with '\\1' for what the first group matched."] = None
-    drop: Annotated[bool, "true: what has this text is not counted at all."] = False
+    match: Annotated[Regex, "A regular expression (Python's) that matches the whole text."]
+    replace: Annotated[Replacement | None, "The new text; '\\1' is the match of the first group."] = None
+    drop: Annotated[bool, "true: events with this text are not counted."] = False
 
     def check(self) -> Iterator[Fault]:
-        """Check that the rule says one thing, and names only groups that there are."""
+        """Yield a rule with both or neither of `replace` and `drop`, and unknown groups in `replace`."""
         if self.drop == (self.replace is not None):
-            yield (), "a rule says what becomes of the text: either 'replace: TEXT' or 'drop: true'"
+            yield (), "a rule needs one of 'replace: TEXT' and 'drop: true'"
         if self.replace is not None:
             try:
                 re.compile(self.match).sub(self.replace, "")

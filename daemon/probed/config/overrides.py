@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a site changes about a probe: its ring, a metric's buckets and series, labels added, left out, renamed, folded.
+"""A site's changes to a probe: ring size, buckets and series of a metric, and labels.
 
-`site` reads Overrides as part of the site configuration; the loader and `probed check` call `override` before
-the checks against C and host. What a probe measures is the declaration's to say, not the site's.
+`site` parses Overrides as part of the site configuration. The loader and `probed check` call `override` before the
+checks against C source and host. A site cannot change the meaning of a metric; only the declaration can.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from probed.config import fold_defaults
-from probed.config.declaration import Buckets, Label, Metric, Probe, Ring, bucket_faults
+from probed.config.declaration import Buckets, Label, Metric, Probe, RingOptions, bucket_faults
 from probed.config.fold_rules import FoldRules
-from probed.config.scalars import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, IdleSeconds, LabelName, SeriesBudget
+from probed.config.scalars import IdleSeconds, LabelName, SeriesBudget
 from probed.errors import DeclarationError, Problem
 from probed.ipc.manifest import IDLE_SECONDS, SERIES_BUDGET
+from probed.schema.rules import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING
 from probed.schema.structure import Fault, Given, Key, Source
 from probed.schema.suggestions import did_you_mean
 
@@ -30,18 +31,20 @@ class MetricOverrides:
     buckets: Annotated[
         Buckets, "A histogram's upper bounds in base units (seconds, bytes), instead of the declared ones."
     ] = ()
-    drop_labels: Annotated[tuple[str, ...], "Labels left out: their series are counted together.", NOT_EMPTY_LIST] = ()
+    drop_labels: Annotated[
+        tuple[str, ...], "Labels to leave out; the metric counts their series together.", NOT_EMPTY_LIST
+    ] = ()
     rename_labels: Annotated[
-        Mapping[str, LabelName], "Declared name of a label to the site's name for it.", NOT_EMPTY_MAPPING
+        Mapping[str, LabelName], "DeclaredProbe name of a label to the site's name for it.", NOT_EMPTY_MAPPING
     ] = dataclasses.field(default_factory=dict)
     add_labels: Annotated[
         Mapping[LabelName, Label], "Further labels of fields that the probe has, by name.", NOT_EMPTY_MAPPING
     ] = dataclasses.field(default_factory=dict)
-    series: Annotated[SeriesBudget | None, "How many series it may have."] = None
-    idle_seconds: Annotated[IdleSeconds | None, "How long a series stays without events."] = None
+    series: Annotated[SeriesBudget | None, "Limit of the metric's series."] = None
+    idle_seconds: Annotated[IdleSeconds | None, "Seconds without events after which a series leaves."] = None
 
     def check(self) -> Iterator[Fault]:
-        """Check what needs no declaration."""
+        """Yield the faults that need no declaration."""
         yield from bucket_faults(self.buckets)
         for index, label in enumerate(self.drop_labels):
             if label in self.drop_labels[:index]:
@@ -49,16 +52,16 @@ class MetricOverrides:
             if label in self.rename_labels:
                 yield (
                     ("rename_labels", label),
-                    f"label '{label}' is left out by drop_labels; remove it here or there",
+                    f"label '{label}' is in drop_labels too; remove one",
                 )
 
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """A site's changes to one probe; none by default."""
+    """A site's changes to one probe; by default none."""
 
     at: Given[Key]
-    ring: Annotated[Ring | None, "Another size for the probe's ring."] = None
+    ring: Annotated[RingOptions | None, "Another size of the probe's ring."] = None
     metrics: Annotated[Mapping[str, MetricOverrides], "Changes to metrics, by name."] = dataclasses.field(
         default_factory=dict
     )
@@ -66,31 +69,31 @@ class Overrides:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """How many series every metric may have, and for how long."""
+    """Limits of a metric's series, for all metrics."""
 
     budget: Annotated[
-        SeriesBudget, "Series of a metric; what is more is counted into one whose label values are 'other'."
+        SeriesBudget, "Limit of a metric's series; the others count in one series with label values 'other'."
     ] = SERIES_BUDGET
     idle_seconds: Annotated[
-        IdleSeconds, "After so long without events a series leaves the page and makes room; it restarts at 0."
+        IdleSeconds,
+        "Seconds without events after which a series leaves the page; a later event starts the series at 0.",
     ] = IDLE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
-class Everywhere:
-    """What a site wants of every probe: `fold` has rules by declared label name."""
+class SiteDefaults:
+    """A site's settings for all probes; `fold` has rules by declared label name."""
 
     series: Series = dataclasses.field(default_factory=Series)
     fold: Mapping[str, FoldRules] = dataclasses.field(default_factory=dict)
     fold_defaults: bool = True
 
 
-def override(probe: Probe, overrides: Overrides, everywhere: Everywhere, source: Source) -> Probe:
-    """Put a site's changes on top of a declaration, then what it wants of every probe where neither says more.
+def override(probe: Probe, overrides: Overrides, defaults: SiteDefaults, source: Source) -> Probe:
+    """Apply a site's changes to a declaration, then the site's defaults for all keys that are still unset.
 
-    `source` is the site configuration's, at whose lines problems point. Elements keep in `at` where the
-    declaration says them, so renamed labels too can be found in `probe.source`. Raises DeclarationError with
-    every Problem.
+    `source` is the site configuration, where problems point. Elements keep the key path of the declaration in `at`, so
+    that a renamed label is found in `probe.source` too. Raises DeclarationError with every Problem.
     """
     faults = list(_faults(probe, overrides))
     if faults:
@@ -101,43 +104,43 @@ def override(probe: Probe, overrides: Overrides, everywhere: Everywhere, source:
     }
     ring = _resized(probe.ring, overrides.ring)
     site = source if any(changes.add_labels for changes in overrides.metrics.values()) else None
-    return settled(dataclasses.replace(probe, ring=ring, metrics=metrics, site=site), everywhere)
+    return with_defaults(dataclasses.replace(probe, ring=ring, metrics=metrics, site=site), defaults)
 
 
-def settled(probe: Probe, everywhere: Everywhere) -> Probe:
-    """Fill in what a probe leaves to the site: budgets, and each label's rules in the order in which they count."""
-    metrics = {name: _settled_metric(metric, everywhere) for name, metric in probe.metrics.items()}
+def with_defaults(probe: Probe, defaults: SiteDefaults) -> Probe:
+    """Apply the site's defaults: budgets, and each label's fold rules in the order of precedence."""
+    metrics = {name: _metric_with_defaults(metric, defaults) for name, metric in probe.metrics.items()}
     return dataclasses.replace(probe, metrics=metrics)
 
 
-def _settled_metric(metric: Metric, everywhere: Everywhere) -> Metric:
+def _metric_with_defaults(metric: Metric, defaults: SiteDefaults) -> Metric:
     return dataclasses.replace(
         metric,
-        series=metric.series or everywhere.series.budget,
-        idle_seconds=metric.idle_seconds or everywhere.series.idle_seconds,
-        labels={name: _folded(label, everywhere) for name, label in metric.labels.items()},
+        series=metric.series or defaults.series.budget,
+        idle_seconds=metric.idle_seconds or defaults.series.idle_seconds,
+        labels={name: _folded(label, defaults) for name, label in metric.labels.items()},
     )
 
 
-def _folded(label: Label, everywhere: Everywhere) -> Label:
+def _folded(label: Label, defaults: SiteDefaults) -> Label:
     name = str(label.at[-1])
-    defaults = fold_defaults.RULES.get(name, ()) if everywhere.fold_defaults else ()
-    return dataclasses.replace(label, fold=(*everywhere.fold.get(name, ()), *label.fold, *defaults))
+    shipped = fold_defaults.RULES.get(name, ()) if defaults.fold_defaults else ()
+    return dataclasses.replace(label, fold=(*defaults.fold.get(name, ()), *label.fold, *shipped))
 
 
-def check_folded(everywhere: Everywhere, probes: Iterable[Probe], source: Source) -> list[Problem]:
-    """Find the labels that a site folds although no probe that runs declares them."""
+def check_folded(defaults: SiteDefaults, probes: Iterable[Probe], source: Source) -> list[Problem]:
+    """Find the folded labels that no running probe declares."""
     known = {
         str(label.at[-1]) for probe in probes for metric in probe.metrics.values() for label in metric.labels.values()
     }
     return [
         source.problem(("fold", name), f"no probe that runs here has a label '{name}'{_remedy(name, sorted(known))}")
-        for name in everywhere.fold
+        for name in defaults.fold
         if name not in known
     ]
 
 
-def _resized(declared: Ring | None, wanted: Ring | None) -> Ring | None:
+def _resized(declared: RingOptions | None, wanted: RingOptions | None) -> RingOptions | None:
     return dataclasses.replace(declared, bytes=wanted.bytes) if declared and wanted else declared
 
 
@@ -152,14 +155,14 @@ def _changed(metric: Metric, changes: MetricOverrides) -> Metric:
 
 
 def _names(metric: Metric, changes: MetricOverrides) -> dict[str, str]:
-    """List the labels that stay: declared name to the name they get."""
+    """List the labels that stay: declared name to new name."""
     kept = (label for label in metric.labels if label not in changes.drop_labels)
     return {label: changes.rename_labels.get(label, label) for label in kept}
 
 
 def _faults(probe: Probe, overrides: Overrides) -> Iterator[Fault]:
     if overrides.ring and not probe.ring:
-        yield ("ring",), f"probe '{probe.name}' has no ring to resize; remove this"
+        yield ("ring",), f"probe '{probe.name}' has no ring; remove this key"
     for name, changes in overrides.metrics.items():
         if name in probe.metrics:
             for at, text in _metric_faults(probe.metrics[name], changes):
@@ -170,7 +173,7 @@ def _faults(probe: Probe, overrides: Overrides) -> Iterator[Fault]:
 
 def _metric_faults(metric: Metric, changes: MetricOverrides) -> Iterator[Fault]:
     if changes.buckets and metric.type != "histogram":
-        yield ("buckets",), f"'{metric.name}' is a {metric.type} and has no buckets; remove this"
+        yield ("buckets",), f"'{metric.name}' is a {metric.type} and has no buckets; remove this key"
     if changes.idle_seconds and metric.type == "gauge":
         yield ("idle_seconds",), f"'{metric.name}' is a gauge, whose series leave with their map entries; remove this"
     for index, label in enumerate(changes.drop_labels):
@@ -201,5 +204,5 @@ def _no_label(label: str, labels: Mapping[str, Label]) -> str:
 
 
 def _remedy(name: str, known: Collection[str]) -> str:
-    """Say which name was meant, or which there are."""
+    """Return the end of an error: the near name, or all known names."""
     return did_you_mean(name, known) or f"; there {'is' if len(known) == 1 else 'are'} {', '.join(known) or 'none'}"

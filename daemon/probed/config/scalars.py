@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kinds of text that declarations and site configurations hold: what each may look like, what is taken.
+"""Types of the scalars in declarations and site configurations, each with its `structure.Rule`s.
 
-Types for the hints of `declaration`, `override` and `site`, each a scalar with its `shape.Rule`s. Rules that
-concern several keys at once are those modules' own.
+`declaration`, `overrides` and `site` use the types in their hints, and check rules between keys themselves.
 
 Sources: https://prometheus.io/docs/practices/naming/, https://prometheus.io/docs/concepts/data_model/ and
 https://prometheus.io/docs/instrumenting/writing_exporters/#labels.
@@ -11,17 +10,16 @@ https://prometheus.io/docs/instrumenting/writing_exporters/#labels.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from probed.config import base_units as units
+from probed.config import base_units
 from probed.schema.structure import Rule, pattern
 
-SMALLEST_RING: Final = 4 << 10
-LARGEST_RING: Final = 1 << 30
-LARGEST_BUDGET: Final = 100_000
+MIN_RING_BYTES: Final = 4 << 10
+MAX_RING_BYTES: Final = 1 << 30
+MAX_SERIES: Final = 100_000
 
-OWN_METRICS: Final = (
+OWN_METRIC_PREFIXES: Final = (
     "probed_build_",
     "probed_config_",
     "probed_drain",
@@ -39,28 +37,20 @@ OWN_METRICS: Final = (
     "probed_unknown_",
     "probed_web_",
 )
-"""How the names of probed's metrics about itself begin; no probe may use them."""
+"""Prefixes of probed's metrics about itself, which no probe may use."""
 
-_LEFT_TO_TARGETS: Final = "Prometheus asks exporters to leave it to targets; choose another name"
+_TARGET_LABEL: Final = "Prometheus asks exporters to leave it to targets; choose another name"
 
 _RESERVED_LABELS: Final = {
     "le": "Prometheus puts the bound of a histogram's bucket there; choose another name",
     "quantile": "Prometheus puts a summary's quantile there; choose another name",
     "job": "Prometheus puts the scrape job there; choose another name",
     "instance": "Prometheus puts the scraped address there; choose another name",
-    "type": "Prometheus asks exporters not to use a name so general; say what it tells apart",
-    "service": f"{_LEFT_TO_TARGETS}: a systemd unit or container is called 'unit'",
-    "zone": _LEFT_TO_TARGETS,
-    "env": _LEFT_TO_TARGETS,
+    "type": "Prometheus asks exporters to avoid a name so general; choose a more precise one",
+    "service": f"{_TARGET_LABEL}: a systemd unit or container is called 'unit'",
+    "zone": _TARGET_LABEL,
+    "env": _TARGET_LABEL,
 }
-
-
-def _one_line(text: str) -> str:
-    if not text.strip():
-        raise ValueError("expected one line of text, found an empty one")
-    if len(text.splitlines()) > 1 or text != text.strip():
-        raise ValueError("expected one line of text, without line breaks or blanks around it; write it on one line")
-    return text
 
 
 def _constant(value: str | int) -> str | int:
@@ -70,9 +60,9 @@ def _constant(value: str | int) -> str | int:
 
 
 def _not_own(metric: str) -> str:
-    own = next((start for start in OWN_METRICS if metric.startswith(start)), None)
+    own = next((start for start in OWN_METRIC_PREFIXES if metric.startswith(start)), None)
     if own:
-        raise ValueError(f"names that start with '{own}' are probed's own; name the metric after what it measures")
+        raise ValueError(f"names that start with '{own}' are probed's own; choose a name after the measured quantity")
     return metric
 
 
@@ -87,18 +77,18 @@ def _not_reserved(label: str) -> str:
 
 
 def _ring_size(number: int) -> int:
-    if SMALLEST_RING <= number <= LARGEST_RING and number.bit_count() == 1:
+    if MIN_RING_BYTES <= number <= MAX_RING_BYTES and number.bit_count() == 1:
         return number
-    near = min(max(1 << max(number - 1, 0).bit_length(), SMALLEST_RING), LARGEST_RING)
+    near = min(max(1 << max(number - 1, 0).bit_length(), MIN_RING_BYTES), MAX_RING_BYTES)
     raise ValueError(
-        f"expected a power of two from 4 KiB to 1 GiB, found {units.size_text(number)}; "
-        f"{units.size_text(near)} would do"
+        f"expected a power of two from 4 KiB to 1 GiB, found {base_units.format_size(number)}; "
+        f"{base_units.format_size(near)} would do"
     )
 
 
 def _budget(series: int) -> int:
-    if not 1 <= series <= LARGEST_BUDGET:
-        raise ValueError(f"expected 1 to {LARGEST_BUDGET} series, found {series}")
+    if not 1 <= series <= MAX_SERIES:
+        raise ValueError(f"expected 1 to {MAX_SERIES} series, found {series}")
     return series
 
 
@@ -108,16 +98,6 @@ def _idle(seconds: float) -> float:
     return seconds
 
 
-def _not_empty(value: Collection[Any]) -> Collection[Any]:
-    if not value:
-        raise ValueError("expected at least one entry, found none")
-    return value
-
-
-NOT_EMPTY_LIST: Final = Rule(_not_empty, {"minItems": 1})
-NOT_EMPTY_MAPPING: Final = Rule(_not_empty, {"minProperties": 1})
-
-Line = Annotated[str, Rule(_one_line, {"minLength": 1, "pattern": "^\\S(.*\\S)?$"})]
 CName = Annotated[str, pattern("[A-Za-z_][A-Za-z0-9_]*", "a C name (letters, digits and '_')")]
 Constant = Annotated[str | int, Rule(_constant, {"pattern": "^([A-Za-z_][A-Za-z0-9_]*|-?[0-9]+)$"})]
 RawTracepoint = Annotated[
@@ -128,13 +108,15 @@ ProbeName = Annotated[str, pattern("[a-z][a-z0-9_]*", "a probe's name (lower-cas
 MetricName = Annotated[
     str,
     pattern("probed_[a-z0-9_]*[a-z0-9]", "a metric's name ('probed_', then lower-case letters, digits and '_')"),
-    Rule(_not_own, {"not": {"pattern": f"^({'|'.join(OWN_METRICS)})"}}),
+    Rule(_not_own, {"not": {"pattern": f"^({'|'.join(OWN_METRIC_PREFIXES)})"}}),
 ]
 LabelName = Annotated[
     str,
     pattern("[a-z_][a-z0-9_]*", "a label's name (lower-case letters, digits and '_')"),
     Rule(_not_reserved, {"not": {"pattern": f"^(__.*|{'|'.join(_RESERVED_LABELS)})$"}}),
 ]
-SeriesBudget = Annotated[int, Rule(_budget, {"minimum": 1, "maximum": LARGEST_BUDGET})]
+SeriesBudget = Annotated[int, Rule(_budget, {"minimum": 1, "maximum": MAX_SERIES})]
 IdleSeconds = Annotated[float, Rule(_idle, {"minimum": 1})]
-RingSize = Annotated[int, Rule(units.size, {"pattern": f"^{units.SIZE_PATTERN}$"}, raw=int | str), Rule(_ring_size)]
+RingSize = Annotated[
+    int, Rule(base_units.parse_size, {"pattern": f"^{base_units.SIZE_PATTERN}$"}, raw=int | str), Rule(_ring_size)
+]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The site configuration: which probes run, what this site wants different about them, the web side, the log.
+"""The site configuration: the running probes, their changes and limits, the HTTP server and the log.
 
-The supervisor and `probed check` call `parse` with the text of ``/etc/probed/probed.yaml``. It reads no files
-and looks for no probes. What a probe is, `declaration` says.
+The loader and `probed check` call `parse` with the text of ``/etc/probed/probed.yaml``. The module reads no files and
+looks for no probes; `declaration` describes a probe.
 """
 
 from __future__ import annotations
@@ -15,120 +15,89 @@ from pathlib import PurePath
 from typing import Annotated, Literal
 
 from probed.config.fold_rules import FoldRules
-from probed.config.listen_address import Address, parse_address, parse_max_requests, parse_telemetry_path
-from probed.config.overrides import Everywhere, Overrides, Series
-from probed.config.scalars import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, LabelName, Line, ProbeName
-from probed.schema import strict_yaml as yamltext
-from probed.schema.structure import Given, Rule, Source, pattern
+from probed.config.overrides import Overrides, Series, SiteDefaults
+from probed.config.scalars import LabelName, ProbeName
+from probed.schema import strict_yaml
+from probed.schema.rules import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, Line
+from probed.schema.structure import Given, Source, pattern
+from probed.webconfig.options import WebOptions
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["logfmt", "json"]
 
 
-def _distinct(addresses: tuple[Address, ...]) -> tuple[Address, ...]:
-    for index, address in enumerate(addresses):
-        if address.port and address in addresses[:index]:
-            raise ValueError(f"{address} is there twice; remove one")
-    return addresses
-
-
-ListenAddress = Annotated[Address, Rule(parse_address, {"examples": ["127.0.0.1:9788", "[::1]:9788"]}, raw=str)]
-TelemetryPath = Annotated[str, Rule(parse_telemetry_path, {"pattern": "^(/[A-Za-z0-9._~-]+)+$"})]
-MAX_REQUESTS = 40
-MaxRequests = Annotated[int, Rule(parse_max_requests, {"minimum": 1, "maximum": 1000})]
 UserName = Annotated[str, pattern("[a-z_][a-z0-9_-]{0,31}", "a user's name")]
 
 
 @dataclass(frozen=True, slots=True)
-class Web:
-    """The HTTP side."""
-
-    listen_addresses: Annotated[
-        tuple[ListenAddress, ...],
-        "host:port, [IPv6]:port or :port for all interfaces.",
-        NOT_EMPTY_LIST,
-        Rule(_distinct),
-    ] = (Address("127.0.0.1", 9788),)
-    telemetry_path: Annotated[TelemetryPath, "The path of the metrics page."] = "/metrics"
-    config_file: Annotated[
-        Line | None,
-        "TLS, passwords and headers, in the dialect of Prometheus' exporters; relative to this file.",
-    ] = None
-    max_requests: Annotated[MaxRequests, "Requests that may wait or be answered at a time; more are told 503."] = (
-        MAX_REQUESTS
-    )
-    enable_lifecycle: Annotated[bool, "Whether a POST to /-/reload has the configuration read again."] = False
-
-
-@dataclass(frozen=True, slots=True)
-class Exporter:
-    """The process that serves the metrics."""
+class ExporterOptions:
+    """The exporter process."""
 
     user: Annotated[
         UserName | None,
-        "Whom it runs as when the supervisor is root; by default probed if that user exists, else nobody.",
+        "The exporter's user where the supervisor is root; by default 'probed' if such a user exists, else 'nobody'.",
     ] = None
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
-    """What is logged, and how."""
+class LogOptions:
+    """The log."""
 
-    level: Annotated[LogLevel, "The least severe messages that are logged."] = "info"
+    level: Annotated[LogLevel, "The least severe level of logged messages."] = "info"
     format: Annotated[LogFormat, "logfmt for people, json for programs."] = "logfmt"
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What a site decides."""
+    """The site configuration."""
 
     source: Given[Source]
     probe_directories: Annotated[
         tuple[Line, ...],
-        "Where probe folders are looked for, in this order; relative to this file.",
+        "Directories with probe folders, in the order of the search; relative to this file.",
         NOT_EMPTY_LIST,
     ]
     probes: Annotated[
         Mapping[ProbeName, Overrides],
-        "The probes that run, each with what this site wants different; nothing: as declared.",
+        "The probes that run, each with this site's changes; no changes: as declared.",
         NOT_EMPTY_MAPPING,
     ]
-    series: Annotated[Series, "How many series every metric may have, and for how long."] = dataclasses.field(
+    series: Annotated[Series, "Limits of a metric's series, for all metrics."] = dataclasses.field(
         default_factory=Series
     )
     fold: Annotated[
         Mapping[LabelName, Annotated[FoldRules, NOT_EMPTY_LIST]],
-        "Rules for every label of that declared name; the first that matches counts, before a probe's own.",
+        "Rules by declared label name. The first match counts, before the rules of the probe.",
     ] = dataclasses.field(default_factory=dict)
     fold_defaults: Annotated[
-        bool, "Whether names that a kernel, systemd or a desktop numbers are folded (kworker, session-*.scope)."
+        bool, "Whether to fold numbered names of the kernel, systemd and desktops (kworker, session-*.scope)."
     ] = True
-    web: Annotated[Web, "The HTTP side."] = dataclasses.field(default_factory=Web)
-    exporter: Annotated[Exporter, "The process that serves the metrics."] = dataclasses.field(default_factory=Exporter)
-    log: Annotated[Log, "What is logged, and how."] = dataclasses.field(default_factory=Log)
+    web: Annotated[WebOptions, "The HTTP server's options."] = dataclasses.field(default_factory=WebOptions)
+    exporter: Annotated[ExporterOptions, "The exporter process."] = dataclasses.field(default_factory=ExporterOptions)
+    log: Annotated[LogOptions, "The log."] = dataclasses.field(default_factory=LogOptions)
 
     @property
-    def everywhere(self) -> Everywhere:
-        """What the site wants of every probe."""
-        return Everywhere(self.series, self.fold, self.fold_defaults)
+    def defaults(self) -> SiteDefaults:
+        """The site's settings for all probes."""
+        return SiteDefaults(self.series, self.fold, self.fold_defaults)
 
     @property
     def directories(self) -> tuple[str, ...]:
-        """The probe directories as paths that can be opened: relative ones start at the file's folder."""
+        """The probe directories as paths that can be opened; relative paths start at the file's folder."""
         here = PurePath(self.source.path).parent
         return tuple(os.path.normpath(here / path) for path in self.probe_directories)
 
     @property
-    def web_config_file(self) -> str | None:
-        """The web configuration as a path that can be opened, likewise."""
-        return (
-            os.path.normpath(PurePath(self.source.path).parent / self.web.config_file) if self.web.config_file else None
-        )
+    def web_options(self) -> WebOptions:
+        """The web options with a `config_file` that can be opened; relative paths start at the file's folder."""
+        file = self.web.config_file
+        here = PurePath(self.source.path).parent
+        return dataclasses.replace(self.web, config_file=os.path.normpath(here / file) if file else None)
 
 
 def parse(text: str, path: str) -> Site:
-    """Read the site configuration from YAML text.
+    """Parse the site configuration.
 
     `path` is the file as the user named it. Raises DeclarationError with every Problem.
     """
-    return yamltext.parse(Site, text, path)
+    return strict_yaml.parse(Site, text, path)

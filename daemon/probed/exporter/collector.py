@@ -24,12 +24,15 @@ from probed.exporter.decoders import Context
 from probed.exporter.decoders.lookup import Lookups
 from probed.exporter.exposition.family import Family
 from probed.exporter.probe import RunningProbe
-from probed.exporter.self_metrics import daemon, probes
+from probed.exporter.self_metrics import metric
+from probed.exporter.self_metrics.daemon import Build, Snapshot
 from probed.exporter.self_metrics.process import Process
 from probed.exporter.self_metrics.stats import ProbeStats, WorkStats
+from probed.exporter.self_metrics.tables import OF_SNAPSHOT
 from probed.exporter.series.scrapers import FIRST_SECONDS, Connection, Scrape, Scrapers
-from probed.ipc.manifest import LoadedProbe, Status
-from probed.log_limiter import Seldom
+from probed.ipc.exporter_messages import Status
+from probed.ipc.manifest import LoadedProbe
+from probed.log_limiter import REPEATABLE
 
 LOG = logging.getLogger("exporter")
 
@@ -45,7 +48,7 @@ class Collector:
 
     def __init__(
         self,
-        build: daemon.Build,
+        build: Build,
         process: Process,
         cpus: int,
         supervisor_statm: int,
@@ -63,12 +66,14 @@ class Collector:
         self._probes: dict[str, RunningProbe] = {}
         self._numbers: dict[str, ProbeStats] = {}
         self._left_out = set[str]()
+        self._undrained = set[str]()
         self._warned = set[str]()
         self._failures: Counter[str] = Counter()
-        self._seldom = Seldom(LOG)
         self._clock = clock
         self._work = WorkStats()
         self._scrapers = Scrapers(clock, FIRST_SECONDS)
+        self.is_held_up = False
+        """Whether the last drain of a ring ended early, at a record that its program had not submitted."""
         self.status: Status | None = None
 
     def add(self, loaded: LoadedProbe, fds: Mapping[str, int]) -> int | None:
@@ -142,30 +147,55 @@ class Collector:
         return [room for probe in self._probes.values() if (room := probe.cgroup_room) is not None]
 
     def _drain(self) -> dict[str, int]:
-        """Drain every ring; return the bytes that waited, by probe.
+        """Drain every ring; return by probe how many bytes waited there. A probe that fails costs only its own drain.
 
         A cgroup is announced before an event can have its id. So the announcements are taken after the ends of the
         other rings were read, and before their events.
         """
         begin = self._clock()
-        fill = {name: probe.fill for name, probe in self._probes.items()}
-        ends = {name: probe.waiting() for name, probe in self._probes.items()}
-        self._hear_announcements()
-        for name, probe in self._probes.items():
-            if name != ANNOUNCES_CGROUPS:
-                probe.drain(ends[name])
+        self._undrained.clear()
+        found = {name: self._find_waiting(probe) for name, probe in self._probes.items()}
+        reached = [self._hear_announcements()]
+        others = [name for name in self._probes if name != ANNOUNCES_CGROUPS and name not in self._undrained]
+        reached += [self._drain_one(self._probes[name], found[name][1]) for name in others]
+        self.is_held_up = not all(reached)
         work = self._work
         seconds = work.drain_seconds + self._clock() - begin
         self._work = replace(work, drains=work.drains + 1, drain_seconds=seconds)
-        return fill
+        return {name: fill for name, (fill, _) in found.items()}
 
-    def _hear_announcements(self) -> None:
+    def _find_waiting(self, probe: RunningProbe) -> tuple[int, int]:
+        """Return how many bytes wait in a probe's ring, and up to which record a drain would come now."""
+        found = 0, 0
+
+        def look() -> None:
+            nonlocal found
+            found = probe.fill, probe.waiting()
+
+        if not self._attempt(probe, look, "drained"):
+            self._undrained.add(probe.loaded.name)
+        return found
+
+    def _drain_one(self, probe: RunningProbe, end: int) -> bool:
+        """Drain one probe up to a record; return False if the drain ended early."""
+        reached = True
+
+        def drain() -> None:
+            nonlocal reached
+            reached = probe.drain(end)
+
+        if not self._attempt(probe, drain, "drained"):
+            self._undrained.add(probe.loaded.name)
+        return reached
+
+    def _hear_announcements(self) -> bool:
+        """Take the announcements that wait; return False if that ended early."""
         announcing = self._probes.get(ANNOUNCES_CGROUPS)
-        if announcing is not None:
-            announcing.drain(announcing.waiting())
+        reached = announcing is None or self._drain_one(announcing, self._find_waiting(announcing)[1])
         if any([self._cgroups.found_missed(), self._lookups.found_missed()]):
             for probe in self._probes.values():
                 probe.forget_keys()
+        return reached
 
     def _read_maps(self) -> set[str]:
         """Read and count the maps of all probes; return the names of failed probes.
@@ -192,13 +222,14 @@ class Collector:
             work, unknown = self._work, self._cgroups.unknown
         status = self.status
         build = replace(self._build, bcc=status.bcc_version if status else "")
-        families += daemon.families(build, status, numbers, work, self._supervisor_memory())
-        families += [probes.collect_failures(status, self._failures), daemon.unknown_cgroups(unknown)]
-        return families + self._process.families()
+        memory = self._supervisor_memory()
+        snapshot = Snapshot(build, status, numbers, work, memory, self._failures, unknown)
+        return families + metric.families(OF_SNAPSHOT, snapshot) + self._process.families()
 
     def _collect_all(self, fill: Mapping[str, int], scrape: Scrape) -> list[Family]:
         begin = self._clock()
         failed = self._read_maps()
+        failed |= self._undrained
         collected = [probe for name, probe in self._probes.items() if name not in failed]
         families = [family for probe in collected for family in self._collect(probe, fill[probe.loaded.name], scrape)]
         work = self._work
@@ -225,14 +256,15 @@ class Collector:
             self._warn_unaccounted(self._numbers[probe.loaded.name])
         return families
 
-    def _attempt(self, probe: RunningProbe, step: Callable[[], None]) -> bool:
-        """Take a step of one probe's collection; return whether it succeeded. A failure is counted and logged."""
+    def _attempt(self, probe: RunningProbe, step: Callable[[], None], done: str = "collected") -> bool:
+        """Take a step of one probe's drain or collection; return whether it succeeded. Counts and logs a failure."""
         name = probe.loaded.name
         try:
             step()
-        except Exception as error:  # the border around one probe's collection
+        except Exception as error:  # the border around one probe's drain and collection
             self._failures[name] += 1
-            self._seldom.log(logging.ERROR, f"probe '{name}': cannot be collected: {type(error).__name__}: {error}")
+            text = f"probe '{name}': cannot be {done}: {type(error).__name__}: {error}"
+            LOG.error("%s", text, exc_info=True, extra=REPEATABLE)
             return False
         return True
 

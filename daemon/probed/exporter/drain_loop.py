@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The exporter's one clocked loop: waits for fill marks and for the supervisor, and drains.
 
-`main` runs the loop on the main thread. Scrapes drain on their own, and programs wake the loop before a ring is a
-quarter full, so no drain is clocked: events and announced control groups are safe in a ring. An idle loop turns once a
-heartbeat.
+`serving` runs it on the main thread. Scrapes drain by themselves, and the programs wake it before a ring is a quarter
+full, so nothing is drained by the clock: who waits in a ring is safe there, announced control groups too. An idle loop
+turns once in a pulse.
+
+One case needs the clock. A program whose CPU is taken away after it reserved a record and before it submits the record
+holds up every record behind it. The ring may fill meanwhile, and a full ring wakes nothing. So the loop drains again
+after HELD_UP_SECONDS until no record is held up.
 """
 
 from __future__ import annotations
@@ -12,14 +16,25 @@ import logging
 import os
 import select
 import threading
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
+from typing import assert_never
 
 from probed.exporter.collector import Collector
 from probed.exporter.heartbeat import Heartbeat
-from probed.ipc.channel import Channel, Message, Starved
-from probed.ipc.manifest import LoadedProbe, Status
-from probed.schema import structure
+from probed.ipc.channel import Channel, Packet, Starved
+from probed.ipc.exporter_messages import (
+    AddProbe,
+    FromExporter,
+    NewWebSettings,
+    ReloadEnded,
+    RemoveProbe,
+    Serve,
+    Start,
+    Status,
+    Stop,
+    ToExporter,
+)
+from probed.ipc.manifest import LoadedProbe
 
 LOG = logging.getLogger("exporter")
 
@@ -27,18 +42,26 @@ MOVES_WITHIN = 2.0
 """A loop without a turn for so long is stuck: the largest batch takes some milliseconds."""
 
 
+HELD_UP_SECONDS = 0.05
+"""Seconds between two drains while a record that is not submitted yet holds up a ring."""
+
+
+def _refuse(packet: Packet[ToExporter]) -> None:
+    raise ValueError(f"the supervisor sent a message of kind '{type(packet.message).__name__}'")
+
+
 class Loop:
     """Owns the epoll set: the supervisor's channel, the rings of the probes, and an eventfd."""
 
     def __init__(
         self,
-        channel: Channel,
+        channel: Channel[FromExporter, ToExporter],
         collector: Collector,
         heartbeat: Heartbeat,
-        others: Mapping[str, Callable[[Message], None]] = MappingProxyType({}),
+        on_other: Callable[[Packet[ToExporter]], None] = _refuse,
     ) -> None:
-        """Wait for the supervisor's messages; `others` handle, by kind, messages without effect on the collector."""
-        self._others = others
+        """Obey the supervisor's messages; `on_other` gets those that do not concern the collector."""
+        self._on_other = on_other
         self._heartbeat = heartbeat
         self._channel = channel
         self._collector = collector
@@ -60,12 +83,12 @@ class Loop:
     def run(self) -> None:
         """Turn until the supervisor's message ``stop``, then drain once more. Raises Closed without a supervisor."""
         while not self._stopping:
-            ready = {fd for fd, _ in self._epoll.poll(self._heartbeat.due_in())}
+            ready = {fd for fd, _ in self._epoll.poll(self._seconds_to_wait())}
             if self._channel.fileno() in ready:
                 self._receive()
             if self._poke in ready:
                 os.eventfd_read(self._poke)
-            if ready - {self._channel.fileno(), self._poke}:
+            if ready - {self._channel.fileno(), self._poke} or self._collector.is_held_up:
                 self._collector.drain()
             if not self._heartbeat.due_in():
                 self._collector.keep_up()
@@ -74,6 +97,10 @@ class Loop:
                 self._turns += 1
                 self._turned.notify_all()
         self._collector.drain()
+
+    def _seconds_to_wait(self) -> float:
+        due = self._heartbeat.due_in()
+        return min(due, HELD_UP_SECONDS) if self._collector.is_held_up else due
 
     def is_alive(self) -> bool:
         """Wake the loop and say whether it turns in time; called by the HTTP threads."""
@@ -84,50 +111,40 @@ class Loop:
 
     def _receive(self) -> None:
         try:
-            message = self._channel.receive()
+            packet = self._channel.receive()
         except Starved as starved:
-            message = starved.message  # only a probe comes with descriptors; `Collector.add` notes missing ones
-        self._dispatch(message)
+            packet = Packet(starved.message, ())  # a probe without its descriptors, which `Collector.add` leaves out
+        self._dispatch(packet)
 
-    def _dispatch(self, message: Message) -> None:
-        order: Callable[[Message], None] | None = {
-            "probe": self._add,
-            "remove": self._remove,
-            "status": self._take_status,
-            "serve": self._serve,
-            "stop": self._stop,
-            **self._others,
-        }.get(message.kind)
-        if order is None:
-            raise ValueError(f"the supervisor sent a message of kind '{message.kind}'")
-        order(message)
+    def _dispatch(self, packet: Packet[ToExporter]) -> None:
+        match packet.message:
+            case AddProbe(probe):
+                self._add(probe, packet.fds)
+            case RemoveProbe(name):
+                self._forget_ring(name)
+                self._collector.remove(name)
+            case Status() as status:
+                self._collector.status = status
+                self._heartbeat.send_now()
+            case Serve():
+                self._may_serve = True
+            case Stop():
+                self._stopping = True
+            case Start() | NewWebSettings() | ReloadEnded():
+                self._on_other(packet)
+            case never:
+                assert_never(never)
 
-    def _add(self, message: Message) -> None:
-        loaded = structure.build(LoadedProbe, message.data, structure.Source("the supervisor's message"))
+    def _add(self, loaded: LoadedProbe, fds: tuple[int, ...]) -> None:
         self._forget_ring(loaded.name)
-        ring = self._collector.add(loaded, dict(zip(loaded.fd_names, message.fds, strict=False)))
+        ring = self._collector.add(loaded, dict(zip(loaded.fd_names, fds, strict=False)))
         if ring is not None:
             # Edge-triggered: a program's wake-up at the fill mark wakes the loop, waiting events do not.
             self._epoll.register(ring, select.EPOLLIN | select.EPOLLET)
             self._rings[loaded.name] = ring
-
-    def _remove(self, message: Message) -> None:
-        name = str(message.data)
-        self._forget_ring(name)
-        self._collector.remove(name)
 
     def _forget_ring(self, name: str) -> None:
         """Take a ring out of the epoll set: the supervisor has the ring open too, so closing is not enough."""
         ring = self._rings.pop(name, None)
         if ring is not None:
             self._epoll.unregister(ring)
-
-    def _take_status(self, message: Message) -> None:
-        self._collector.status = structure.build(Status, message.data, structure.Source("the supervisor's message"))
-        self._heartbeat.send_now()
-
-    def _serve(self, _: Message) -> None:
-        self._may_serve = True
-
-    def _stop(self, _: Message) -> None:
-        self._stopping = True

@@ -12,12 +12,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from probed import messages
 from probed.exporter.collector import Collector
 from probed.exporter.self_metrics.stats import ProbeStats
 from probed.ipc.channel import Channel
-from probed.ipc.manifest import Pulse
-from probed.schema import structure
+from probed.ipc.exporter_messages import FromExporter, Pulse, ToExporter
+from probed.log import MessageId
 
 LOG = logging.getLogger("exporter")
 
@@ -41,7 +40,7 @@ class Heartbeat:
 
     def __init__(
         self,
-        channel: Channel,
+        channel: Channel[FromExporter, ToExporter],
         collector: Collector,
         server: Serving,
         seconds: float,
@@ -75,11 +74,14 @@ class Heartbeat:
         self._losses.tell(numbers)
         series = sum(usage.series for each in numbers for usage in each.usages)
         lost = sum(sum(each.lost.values()) for each in numbers)
-        self._channel.send("pulse", structure.to_data(Pulse(self._collector.status is not None, series, lost)))
+        self._channel.send(Pulse(self._collector.status is not None, series, lost))
 
 
 class Losses:
-    """Logs lost events: at most once a minute for each probe, with the number since the last line."""
+    """Logs lost events: for each probe at most once a minute, with the number since the line before.
+
+    A filter of `logging` cannot limit these lines: the number depends on whether the line before was logged.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -100,5 +102,5 @@ class Losses:
                     "probe '%s': %d events lost (%s), %d in all: its metrics lack them; where a ring was full, "
                     "a larger one helps (ring.bytes)",
                     each.name, sum(more.values()), reasons, sum(each.lost.values()),
-                    extra={"PROBE": each.name, "MESSAGE_ID": messages.EVENTS_LOST},
+                    extra={"PROBE": each.name, "MESSAGE_ID": MessageId.EVENTS_LOST},
                 )  # fmt: skip

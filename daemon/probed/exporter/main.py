@@ -1,13 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The exporter's parts, and its course from the first message to the last.
 
-`__main__` imports this module and calls `main`.
-
-The supervisor's first message is ``start`` (a Start; fds: the supervisor's statm, the WebSettings if any, then the
-listening sockets). Then come ``probe`` (a LoadedProbe with ring, stats and maps), ``remove`` (a name), ``status`` (a
-Status), ``serve`` after all probes and states so far, ``web`` (newer WebSettings), ``reloaded`` (the reload's error),
-``stop``. The exporter sends ``pulse`` (a Pulse) with each heartbeat, ``failed`` (text) when it cannot serve, ``reload``
-when a client asked for one, and ``stopped`` (text) after the last drain.
+`__main__` imports it and calls `main`. `ipc.exporter_messages` has the messages.
 """
 
 from __future__ import annotations
@@ -21,28 +15,44 @@ import socket
 import sys
 
 from probed import __version__, log
-from probed.errors import HostError
+from probed.errors import DeclarationError, HostError
 from probed.exporter.collector import Collector
 from probed.exporter.drain_loop import Loop
 from probed.exporter.exposition.family import Family
 from probed.exporter.heartbeat import Heartbeat
-from probed.exporter.http_server.messages import Connection
+from probed.exporter.http_server.messages import Peer
 from probed.exporter.http_server.server import Server
 from probed.exporter.pages.application import Application
 from probed.exporter.pages.landing_page import Landing
-from probed.exporter.pages.reload_requests import Reloads
+from probed.exporter.pages.reload_requests import ReloadRequests
 from probed.exporter.seccomp_filter import confine
+from probed.exporter.self_metrics import http
 from probed.exporter.self_metrics.daemon import Build
+from probed.exporter.self_metrics.metric import families
 from probed.exporter.self_metrics.process import Process
 from probed.ipc import manifest
-from probed.ipc.channel import Channel, Closed, Message
-from probed.ipc.manifest import Start
-from probed.linux import privilege
+from probed.ipc.channel import Channel, Closed, Packet
+from probed.ipc.exporter_messages import (
+    TO_EXPORTER,
+    CannotServe,
+    FromExporter,
+    NewWebSettings,
+    ReloadEnded,
+    RequestReload,
+    Start,
+    Stopped,
+    ToExporter,
+)
+from probed.linux import memfd, privilege
 from probed.linux.cpus import possible_cpus
 from probed.schema import structure
 from probed.webconfig.settings import WebSettings
 
 LOG = logging.getLogger("exporter")
+
+SupervisorChannel = Channel[FromExporter, ToExporter]
+
+_OTHER_VERSION = "supervisor and exporter are of different versions: probed was upgraded while it ran; restart it"
 
 MACHINES = ("x86_64",)
 """Machines with ordered loads, as `ringbuf` needs."""
@@ -52,20 +62,20 @@ class Exporter:
     """The parts of the process, wired together; `serve` runs them to the end."""
 
     def __init__(
-        self, channel: Channel, start: Start, statm: int, web: int | None, listeners: list[socket.socket]
+        self, channel: SupervisorChannel, start: Start, statm: int, web: int | None, listeners: list[socket.socket]
     ) -> None:
         build = Build(__version__, sys.version.split()[0], "", os.uname().release)
         self._start = start
         self._channel = channel
         self._collector = Collector(build, Process(start.start_time), possible_cpus(), statm)
-        self._reloads = Reloads(lambda: channel.send("reload", None))
-        reload = self._reloads.reload if start.enable_lifecycle else None
-        application = Application(start.telemetry_path, self.scrape, self.readiness, self.landing, reload)
-        self._server = Server(listeners, application, start.max_requests)
+        self._reloads = ReloadRequests(lambda: channel.send(RequestReload()))
+        reload = self._reloads.reload if start.web.enable_lifecycle else None
+        application = Application(start.web.telemetry_path, self.scrape, self.readiness, self.landing, reload)
+        self._server = Server(listeners, application, start.web)
         if web is not None:
             self._server.configure(_web_settings(web))
         heartbeat = Heartbeat(channel, self._collector, self._server, start.pulse_seconds)
-        self._loop = Loop(channel, self._collector, heartbeat, {"web": self._reconfigure, "reloaded": self._reloaded})
+        self._loop = Loop(channel, self._collector, heartbeat, self._on_message)
 
     def serve(self) -> str:
         """Serve until the supervisor's message ``stop``; return the sums of the last drain as text."""
@@ -78,16 +88,19 @@ class Exporter:
         lost = sum(sum(probe.lost.values()) for probe in totals)
         return f"{delivered} events delivered, {lost} lost"
 
-    def _reconfigure(self, message: Message) -> None:
-        (fd,) = message.fds
-        self._server.configure(_web_settings(fd))
+    def _on_message(self, packet: Packet[ToExporter]) -> None:
+        match packet.message:
+            case NewWebSettings():
+                (fd,) = packet.fds
+                self._server.configure(_web_settings(fd))
+            case ReloadEnded(fault):
+                self._reloads.ended(fault)
+            case other:
+                raise ValueError(f"the supervisor sent a message of kind '{type(other).__name__}'")
 
-    def _reloaded(self, message: Message) -> None:
-        self._reloads.ended(str(message.data))
-
-    def scrape(self, scraper: Connection | None) -> list[Family]:
+    def scrape(self, scraper: Peer | None) -> list[Family]:
         """Return the families of this moment, for a scraper's connection or for another client (None)."""
-        return [*self._collector.scrape(scraper), *self._server.families()]
+        return [*self._collector.scrape(scraper), *families(http.METRICS, self._server.stats())]
 
     def readiness(self) -> str:
         """Return why a scrape would be incomplete, "" when ready."""
@@ -105,31 +118,31 @@ class Exporter:
         status = self._collector.status
         return Landing(
             version=__version__,
-            telemetry_path=self._start.telemetry_path,
+            telemetry_path=self._start.web.telemetry_path,
             unready=self.readiness(),
             probes=status.probes if status else (),
         )
 
 
 def _web_settings(fd: int) -> WebSettings:
-    """Read the loader's settings by pread: all copies of the descriptor share one file position."""
+    """Read the settings that the loader wrote, and close the descriptor."""
     try:
-        data = os.pread(fd, os.fstat(fd).st_size, 0)
+        data = memfd.read(fd)
     finally:
         os.close(fd)
     return structure.build(WebSettings, json.loads(data), structure.Source("the web configuration's memory"))
 
 
-def _start(channel: Channel) -> tuple[Start, int, int | None, list[socket.socket]]:
-    message = channel.receive()
-    start = structure.build(Start, message.data, structure.Source("the supervisor's message"))
-    if start.version != manifest.VERSION:
-        raise HostError(
-            f"supervisor and exporter are of different versions ({start.version}, {manifest.VERSION}): "
-            "probed was upgraded while it ran; restart it"
-        )
-    statm, *rest = message.fds
-    web = rest.pop(0) if start.web else None
+def _start(channel: SupervisorChannel) -> tuple[Start, int, int | None, list[socket.socket]]:
+    try:
+        packet = channel.receive()
+    except (ValueError, DeclarationError) as error:
+        raise HostError(f"{_OTHER_VERSION}: {error}") from error
+    start = packet.message
+    if not isinstance(start, Start) or start.version != manifest.VERSION:
+        raise HostError(_OTHER_VERSION)
+    statm, *rest = packet.fds
+    web = rest.pop(0) if start.web.config_file else None
     return start, statm, web, [socket.socket(fileno=fd) for fd in rest]
 
 
@@ -146,7 +159,7 @@ def main(fd: int) -> int:
     # Both signals reach every process of a terminal or of a systemd unit: the supervisor decides on the last drain.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    channel = Channel(socket.socket(fileno=fd))
+    channel = SupervisorChannel(socket.socket(fileno=fd), TO_EXPORTER)
     start, statm, web, listeners = _start(channel)
     if web is not None:
         importlib.import_module(
@@ -159,9 +172,9 @@ def main(fd: int) -> int:
         _give_up_privilege(start)
         exporter = Exporter(channel, start, statm, web, listeners)
         confine()
-        channel.send("stopped", exporter.serve())
+        channel.send(Stopped(exporter.serve()))
     except HostError as error:
-        channel.send("failed", str(error))
+        channel.send(CannotServe(str(error)))
         return 1
     except Closed:
         LOG.warning("the supervisor has gone, so the exporter ends too")

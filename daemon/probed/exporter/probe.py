@@ -19,7 +19,7 @@ from probed.exporter.bpf.gauge_source import GaugeSource
 from probed.exporter.bpf.map_reader import CountMap, Entries
 from probed.exporter.bpf.map_source import MapSource
 from probed.exporter.bpf.map_usage import HashMap, HashUsage
-from probed.exporter.bpf.program_stats import ProgramInfo, ProgramStats, hook_name, read_all
+from probed.exporter.bpf.program_stats import ProgramInfo, ProgramStats, read_all
 from probed.exporter.bpf.recent_counts import RecentCounts
 from probed.exporter.bpf.ringbuf import Ring
 from probed.exporter.decoders import Context, decoder
@@ -30,7 +30,7 @@ from probed.exporter.self_metrics.stats import ProbeStats
 from probed.exporter.series.gauges import GaugeTable
 from probed.exporter.series.scrapers import Scrape
 from probed.exporter.series.table import SeriesTable, SeriesUsage
-from probed.ipc.manifest import Field, LoadedProbe, Map, Metric, Place, Record
+from probed.ipc.manifest import Field, LoadedProbe, Map, Metric, Place, Record, hook_name
 
 BATCH = 1 << 13
 """Events taken at once: enough for numpy, and few enough for the CPU's cache."""
@@ -80,7 +80,7 @@ class RunningProbe:
         self._gauges = [(metric, self._gauge(metric)) for metric in loaded.metrics if metric.type == "gauge"]
         self._programs = [ProgramInfo(fds[f"fdinfo:{place.program}"], place.program, place) for place in loaded.places]
         self._hooks = {
-            place.tracepoint: ProgramInfo(fds[f"hook:{place.tracepoint}"], hook_name(place), place)
+            place.tracepoint: ProgramInfo(fds[f"hook:{place.tracepoint}"], hook_name(place.tracepoint), place)
             for place in loaded.places
         }
         self._hashes = [
@@ -138,10 +138,11 @@ class RunningProbe:
         """Return the end of the waiting records, in records since the ring was made."""
         return self._ring.end if self._ring else 0
 
-    def drain(self, end: int) -> None:
-        """Count the ring's records up to `end`, a value of `waiting`.
+    def drain(self, end: int) -> bool:
+        """Count the ring's records up to `end`, as `waiting` returned it; return False if the drain ended before `end`.
 
-        Later records wait for the next drain: a busy ring would deliver a few events at a time for ever.
+        A drain ends early at a record that a program has reserved and not yet submitted. Later records wait for the
+        next drain: a busy ring would deliver a few events at a time for ever.
         """
         ring = self._ring
         while ring is not None and ring.records < end:
@@ -156,6 +157,7 @@ class RunningProbe:
             if not ring.release():
                 break
         self._sample_fill()
+        return ring is None or ring.records >= end
 
     def _sample_fill(self) -> None:
         """Take over the ring's highest fill, which only grows between two releases."""

@@ -21,7 +21,7 @@ from typing import Any, Final
 import seccomp
 
 from probed.errors import HostError
-from probed.linux import syscalls
+from probed.linux import bpf
 
 Arguments = tuple[Any, ...]
 
@@ -50,8 +50,7 @@ TERMINAL_OR_NOT, BLOCKING, CLOSE_ON_EXEC = 0x5401, 0x5421, 0x5451
 PR_SET_NAME, PR_SET_VMA = 15, 0x53564D41
 
 BPF_COMMANDS: Final = (
-    syscalls.BPF_MAP_LOOKUP_ELEM, syscalls.BPF_MAP_DELETE_ELEM,
-    syscalls.BPF_OBJ_GET_INFO_BY_FD, syscalls.BPF_MAP_LOOKUP_BATCH,
+    bpf.BPF_MAP_LOOKUP_ELEM, bpf.BPF_MAP_DELETE_ELEM, bpf.BPF_OBJ_GET_INFO_BY_FD, bpf.BPF_MAP_LOOKUP_BATCH,
 )  # fmt: skip
 WRITING: Final = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the three processes talk: JSON and file descriptors over SOCK_SEQPACKET, one message a packet.
+"""A channel between two of the three processes: JSON and fds over SOCK_SEQPACKET, one message per packet.
 
-Never pickle: the exporter, which speaks HTTP, could otherwise run code in the supervisor. Who receives builds its
-dataclass with `shape`, as strictly as the YAML.
+Never pickle: the exporter, which speaks HTTP, could otherwise run code in the supervisor. The receiver builds the
+dataclass of a message with `schema.structure`, as strictly as the YAML.
 """
 
 from __future__ import annotations
@@ -13,6 +13,12 @@ import socket
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from probed.schema import structure
+
+Sent = TypeVar("Sent")
+Received = TypeVar("Received")
 
 MAX_FDS = 253
 """Linux include/net/scm.h: SCM_MAX_FD."""
@@ -20,67 +26,77 @@ MAX_BYTES = 1 << 20
 
 
 class Closed(Exception):
-    """The other side has gone."""
+    """The other side has closed the channel."""
 
 
 class Starved(Exception):
-    """A message came without its fds, since this process may open no more files; `message` is what is left of it."""
+    """A message came without its fds, because this process may open no more files; `message` has the data."""
 
-    def __init__(self, message: Message) -> None:
-        super().__init__(f"message '{message.kind}' came without its descriptors: too many open files")
+    def __init__(self, message: Any) -> None:
+        super().__init__(f"message {type(message).__name__} came without its descriptors: too many open files")
         self.message = message
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """`kind` says what it is, `data` is plain JSON data, `fds` belong to the receiver now."""
+class Packet(Generic[Received]):
+    """A message and its fds, which the receiver owns."""
 
-    kind: str
-    data: object
+    message: Received
     fds: tuple[int, ...]
 
 
-class Channel:
+class Channel(Generic[Sent, Received]):
     """One end of a connected pair. Not thread-safe."""
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, end: socket.socket, receives: Sequence[type[Received]]) -> None:
+        """`receives` are the dataclasses that the other side may send."""
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MAX_BYTES)
         self._socket = end
+        self._kinds = {each.__name__: each for each in receives}
 
     @classmethod
-    def pair(cls) -> tuple[Channel, socket.socket]:
-        """Return this side's channel and the socket to hand to a child."""
+    def pair(cls, receives: Sequence[type[Received]]) -> tuple[Channel[Sent, Received], socket.socket]:
+        """Return this side's channel and the socket for a child."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        return cls(ours), theirs
+        return cls(ours, receives), theirs
 
     def fileno(self) -> int:
         """Return the descriptor, for selectors."""
         return self._socket.fileno()
 
-    def send(self, kind: str, data: object, fds: Sequence[int] = ()) -> None:
+    def send(self, message: Sent, fds: Sequence[int] = ()) -> None:
         """Send one message. Raises Closed when the other side has gone, ValueError past the limits."""
-        body = json.dumps({"kind": kind, "data": data}, separators=(",", ":")).encode()
+        kind = type(message).__name__
+        body = json.dumps({"kind": kind, "data": structure.to_data(message)}, separators=(",", ":")).encode()
         if len(body) > MAX_BYTES // 4 or len(fds) > MAX_FDS:
-            raise ValueError(f"message '{kind}' has {len(body)} bytes and {len(fds)} fds: too large to send")
+            raise ValueError(f"message {kind} has {len(body)} bytes and {len(fds)} fds: too large to send")
         try:
             socket.send_fds(self._socket, [body], list(fds))
         except (BrokenPipeError, ConnectionResetError) as error:
             raise Closed from error
 
-    def receive(self) -> Message:
-        """Take one message, waiting for it. Raises Closed at the end, Starved, ValueError for what is no message."""
+    def receive(self) -> Packet[Received]:
+        """Wait for one message.
+
+        Raises Closed at the end, Starved, ValueError for another kind of message or none, and DeclarationError for
+        data that is not of that kind.
+        """
         try:
             body, fds, flags = self._receive()
         except ConnectionResetError as error:
             raise Closed from error
         if not body:
             raise Closed
-        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-            _close_all(fds)
+        try:
             if flags & socket.MSG_TRUNC:
                 raise ValueError("a message came truncated")
-            raise Starved(_parse(body, ()))
-        return _parse(body, fds)
+            message = self._parse(body)
+            if flags & socket.MSG_CTRUNC:
+                raise Starved(message)
+        except BaseException:
+            _close_all(fds)
+            raise
+        return Packet(message, tuple(fds))
 
     def _receive(self) -> tuple[bytes, array[int], int]:
         """Take a packet and its fds, closed on exec: `socket.recv_fds` of Python 3.11 ignores its flags."""
@@ -92,24 +108,25 @@ class Channel:
                 fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
         return body, fds, flags
 
+    def _parse(self, body: bytes) -> Received:
+        try:
+            packet = json.loads(body)
+        except (ValueError, RecursionError):  # the second for lists in lists, a thousand deep
+            packet = None
+        if not isinstance(packet, Mapping) or packet.keys() != {"kind", "data"} or not isinstance(packet["kind"], str):
+            raise ValueError(f"not a message: {body[:80]!r}")
+        kind = self._kinds.get(packet["kind"])
+        if kind is None:
+            raise ValueError(f"a message of kind '{packet['kind'][:80]}'; expected {', '.join(self._kinds)}")
+        return structure.build(kind, packet["data"], structure.Source(f"message {kind.__name__}"))
+
     def set_timeout(self, seconds: float | None) -> None:
-        """Let `send` and `receive` raise TimeoutError after so long."""
+        """Let `send` and `receive` raise TimeoutError after so many seconds."""
         self._socket.settimeout(seconds)
 
     def close(self) -> None:
         """Close this end."""
         self._socket.close()
-
-
-def _parse(body: bytes, fds: Sequence[int]) -> Message:
-    try:
-        message = json.loads(body)
-    except ValueError:
-        message = None
-    if isinstance(message, Mapping) and message.keys() == {"kind", "data"} and isinstance(message["kind"], str):
-        return Message(message["kind"], message["data"], tuple(fds))
-    _close_all(fds)
-    raise ValueError(f"not a message: {body[:80]!r}")
 
 
 def _close_all(fds: Sequence[int]) -> None:

@@ -11,10 +11,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from typing import Generic
 
-from probed.ipc.channel import Channel
+from probed.ipc.channel import Channel, Received, Sent
 
 SYSTEMD_S = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 """Variables with which systemd speaks to the supervisor alone."""
@@ -35,13 +36,18 @@ def why_not(error: OSError) -> str:
     return f"{error.strerror} ({name})" + (f"; {remedy}" if remedy else "")
 
 
-class Child:
-    """A running process of ours, the channel to it, and a pidfd that turns readable at its end."""
+class Child(Generic[Sent, Received]):
+    """A child process, the channel to the child, and a pidfd that turns readable at the child's end."""
 
-    def __init__(self, module: str, environment: Mapping[str, str] | None = None) -> None:
-        """Start ``python -m module FD``, with these variables besides. Raises OSError when no process can be had."""
+    def __init__(
+        self, module: str, receives: Sequence[type[Received]], environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Start ``python -m module FD``, with these variables besides. Raises OSError.
+
+        `receives` are the dataclasses that the child may send.
+        """
         with ExitStack() as undo:
-            self.channel, theirs = Channel.pair()
+            self.channel, theirs = Channel[Sent, Received].pair(receives)
             undo.callback(self.channel.close)
             with theirs:
                 self._process = subprocess.Popen(

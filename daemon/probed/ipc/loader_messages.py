@@ -1,35 +1,67 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What supervisor and loader say to each other, fds aside.
+"""Messages between supervisor and loader, a dataclass for each kind. Pure.
 
-The loader reads the site configuration and the probes; what it makes of them comes back to it when the supervisor wants
-it loaded, so that what is loaded is what was compared, whatever happens to the files meanwhile.
+The supervisor sends Files or ReadWebConfig where the loader is to read files; then a HookArray for each attached hook,
+LoadRequests and one EndOfRequests. To Files the loader answers Settings, a Wanted for each probe and AllWanted, or
+Refused; to ReadWebConfig WebConfigRead or Refused. After EndOfRequests come BccVersion and, for each request in order,
+LoadBegun, a HookAttached for each missing hook, and ProbeLoaded or Failure. A machine that can load no probe at all
+gets HostFailure instead.
+
+The supervisor sends back the LoadRequests that came within Wanted: so the loader loads exactly the texts that the
+supervisor compared, even if the files change meanwhile.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal, get_args
 
 from probed.errors import Reason
+from probed.ipc.manifest import LoadedProbe
+from probed.ipc.message import Message
+from probed.webconfig.options import WebOptions
+from probed.webconfig.settings import WebSummary
 
 Goal = Literal["compile", "verify", "attach"]
-"""How far the loader goes: against the C alone, through the verifier and the attach points, or for good."""
+"""How far the loader goes: compile, verify (and attach for a moment), or attach for good."""
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One file: its path as the user knows it, and what it said when it was read."""
+    """Content of one file, and the path as the user knows the file."""
 
     path: str
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class LoadRequest:
-    """One probe to load: its declaration, the site configuration with its overrides, and its C.
+class Files:
+    """Asks for the site configuration and the declarations that it names; `btf` has the kernel's types."""
 
-    `btf` is the file that tells the kernel's types, `fingerprint` covers everything that the result depends on: the
-    same means that nothing has changed.
+    config_file: str
+    btf: str
+
+
+@dataclass(eq=False, repr=False)
+class ReadWebConfig(Message):
+    """Asks for the web configuration at `path`."""
+
+    path: str
+
+
+@dataclass(eq=False, repr=False)
+class HookArray(Message):
+    """Names an attached hook's tracepoint. Fd: the array of programs behind the hook."""
+
+    tracepoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRequest:
+    """Asks for one probe: the declaration, the site configuration with its overrides, and the C.
+
+    `btf` is the file with the kernel's types. `fingerprint` covers everything that the result depends on: equal
+    fingerprints mean that nothing has changed.
     """
 
     name: str
@@ -42,26 +74,21 @@ class LoadRequest:
     fingerprint: str
 
 
-@dataclass(frozen=True, slots=True)
-class Files:
-    """What is to be read: the site configuration, and the file that tells the kernel's types."""
+@dataclass(eq=False, repr=False)
+class EndOfRequests(Message):
+    """The last message to the loader."""
 
-    config_file: str
-    btf: str
+    goal: Goal
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the site configuration says to the supervisor; addresses as `address.parse_address` reads them."""
+    """Settings of the site configuration for the supervisor; the path in `web` can be opened."""
 
-    listen_addresses: tuple[str, ...]
-    telemetry_path: str
+    web: WebOptions
     user: str | None
     log_level: str
     log_format: str
-    web_config_file: str | None = None
-    max_requests: int = 40
-    enable_lifecycle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +99,85 @@ class Wanted:
     request: LoadRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """The last message to the loader."""
+@dataclass(eq=False, repr=False)
+class AllWanted(Message):
+    """Ends the answer to Files."""
 
-    goal: Goal
+
+@dataclass(eq=False, repr=False)
+class WebConfigRead(Message):
+    """Answers ReadWebConfig. Fd: the WebSettings in sealed memory."""
+
+    summary: WebSummary
+
+
+@dataclass(eq=False, repr=False)
+class Refused(Message):
+    """Says that the files cannot be used; `text` has every problem."""
+
+    text: str
+
+
+@dataclass(eq=False, repr=False)
+class BccVersion(Message):
+    """Version of BCC."""
+
+    version: str
+
+
+@dataclass(eq=False, repr=False)
+class LoadBegun(Message):
+    """Names the probe that the loader works on from now on."""
+
+    name: str
+
+
+@dataclass(eq=False, repr=False)
+class HookAttached(Message):
+    """Names the tracepoint of a new hook. Fds: the array of programs, the link and the program."""
+
+    tracepoint: str
+
+
+@dataclass(eq=False, repr=False)
+class ProbeLoaded(Message):
+    """Describes a loaded probe. Fds: those of `probe.fd_names`; none if the goal was not to attach."""
+
+    probe: LoadedProbe
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why one probe, or with the name "" none at all, could be loaded; `errno` is 0 where none belongs to it."""
+    """Explains why one probe could not be loaded; `errno` is 0 where the cause has none."""
 
     name: str
     reason: Reason
     text: str
     errno: int
+
+
+@dataclass(eq=False, repr=False)
+class HostFailure(Message):
+    """Explains why this machine can load no probe at all."""
+
+    reason: Reason
+    text: str
+
+
+ToLoader = Files | ReadWebConfig | HookArray | LoadRequest | EndOfRequests
+FromLoader = (
+    Settings
+    | Wanted
+    | AllWanted
+    | WebConfigRead
+    | Refused
+    | BccVersion
+    | LoadBegun
+    | HookAttached
+    | ProbeLoaded
+    | Failure
+    | HostFailure
+)
+
+TO_LOADER: Final[tuple[type[ToLoader], ...]] = get_args(ToLoader)
+FROM_LOADER: Final[tuple[type[FromLoader], ...]] = get_args(FromLoader)

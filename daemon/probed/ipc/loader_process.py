@@ -14,18 +14,37 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from probed.errors import HostError, LoadError, Reason
-from probed.ipc.channel import Closed, Message, Starved
+from probed.ipc.channel import Closed, Packet, Starved
 from probed.ipc.child_process import Child, why_not
-from probed.ipc.loader_messages import Ending, Failure, Files, Goal, LoadRequest, Settings, Wanted
+from probed.ipc.loader_messages import (
+    FROM_LOADER,
+    AllWanted,
+    BccVersion,
+    EndOfRequests,
+    Failure,
+    Files,
+    FromLoader,
+    Goal,
+    HookArray,
+    HookAttached,
+    HostFailure,
+    LoadBegun,
+    LoadRequest,
+    ProbeLoaded,
+    ReadWebConfig,
+    Refused,
+    Settings,
+    ToLoader,
+    Wanted,
+    WebConfigRead,
+)
 from probed.ipc.manifest import LoadedProbe
-from probed.schema import structure as shape
+from probed.webconfig.settings import WebSummary
 
 SECONDS_A_PROBE = 30.0
 """A compile takes 0.2 s here and 10 to 20 s in an emulated machine."""
 
 REAP_SECONDS = 5.0
-
-_ANSWER = shape.Source("the loader's answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +76,19 @@ class Hook:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What the files say."""
+class SiteRead:
+    """Content of the site configuration and of the declarations that it names."""
 
     settings: Settings
     wanted: dict[str, Wanted]
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """The files cannot be used; `text` has every problem."""
+class WebRead:
+    """Summary of the web configuration; `fd` is the caller's: the WebSettings in sealed memory."""
 
-    text: str
+    summary: WebSummary
+    fd: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +99,21 @@ class Result:
     outcome: Held | LoadError
 
 
-Event = Reading | Refused | Result | Hook
+Event = SiteRead | WebRead | Refused | Result | Hook
 
 
 @dataclass(slots=True)
 class _Work:
     """What a loader is still to do; a new one goes on with it when the loader dies."""
 
-    files: Files | None = None
+    reading: Files | ReadWebConfig | None = None
     requests: list[LoadRequest] = field(default_factory=list)
     goal: Goal = "attach"
     hooked: dict[str, int] = field(default_factory=dict)
 
 
 class Loading:
-    """A loader at work. First `read`, if anything is to be read, then `load`; after both it is `done`."""
+    """A loader at work: `read` files, `load` probes, or both in this order. Then it is `done`."""
 
     def __init__(self) -> None:
         """Start a loader. Raises HostError when there can be none."""
@@ -104,7 +124,7 @@ class Loading:
 
     def _start(self) -> None:
         try:
-            self._child = Child("probed.loader")
+            self._child: Child[ToLoader, FromLoader] = Child("probed.loader", FROM_LOADER)
         except OSError as error:
             self.done = True
             raise HostError(f"no loader can be started: {why_not(error)}") from error
@@ -120,10 +140,10 @@ class Loading:
         """Return the descriptor that turns readable when there is something to `step` over."""
         return self._child.channel.fileno()
 
-    def read(self, files: Files) -> None:
-        """Let it read the site configuration and the probes: a Reading or Refused will come."""
-        self._work.files = files
-        self._tell("read", files)
+    def read(self, files: Files | ReadWebConfig) -> None:
+        """Let the loader read files: the event will be SiteRead, WebRead or Refused. After SiteRead comes `load`."""
+        self._work.reading = files
+        self._tell(files)
 
     def load(self, requests: Sequence[LoadRequest], goal: Goal, hooked: Mapping[str, int]) -> None:
         """Let it load probes: a Result will come for each, and a Hook before where one was missing.
@@ -132,17 +152,17 @@ class Loading:
         """
         self._work.requests, self._work.goal, self._work.hooked = list(requests), goal, dict(hooked)
         for tracepoint, array in hooked.items():
-            self._tell("hooked", tracepoint, [array])
+            self._tell(HookArray(tracepoint), [array])
         for request in requests:
-            self._tell("load", request)
-        self._tell("end", Ending(goal))
+            self._tell(request)
+        self._tell(EndOfRequests(goal))
         self._wind()
         if not requests:
             self._finish()
 
-    def _tell(self, kind: str, what: object, fds: Sequence[int] = ()) -> None:
+    def _tell(self, message: ToLoader, fds: Sequence[int] = ()) -> None:
         with suppress(Closed):  # it died: `step` will read the end and say so
-            self._child.channel.send(kind, shape.to_data(what), fds)
+            self._child.channel.send(message, fds)
 
     def step(self) -> Event | None:
         """Take one answer; None for news that is no event.
@@ -153,55 +173,56 @@ class Loading:
             self._child.kill()
             return self._died("timeout", f"loading took longer than {SECONDS_A_PROBE:g} s")
         try:
-            message = self._child.channel.receive()
+            packet = self._child.channel.receive()
         except Closed:
             return self._died("internal", "the loader ended while it worked on this probe")
         except Starved:
             self._child.kill()
             return self._died("internal", "there is no room for its descriptors: too many open files; see LimitNOFILE=")
-        return self._answered(message)
+        return self._answered(packet)
 
-    def _answered(self, message: Message) -> Event | None:
-        match message.kind:
-            case "bcc":
-                self.bcc_version = str(message.data)
-            case "trying":
-                self._trying = str(message.data)
+    def _answered(self, packet: Packet[FromLoader]) -> Event | None:
+        match packet.message:
+            case BccVersion(version):
+                self.bcc_version = version
+            case LoadBegun(name):
+                self._trying = name
                 self._wind()
-            case "host":
+            case HostFailure(reason, text):
                 self._finish()
-                failure = shape.build(Failure, message.data, _ANSWER)
-                raise HostError(failure.text, failure.reason)
-            case "hook":
-                array, link, program = message.fds
-                self._work.hooked[str(message.data)] = array
-                return Hook(str(message.data), array, link, program)
-            case "loaded":
-                loaded = shape.build(LoadedProbe, message.data, _ANSWER)
-                return self._result(loaded.name, _held(loaded, message.fds))
-            case "failed":
-                failure = shape.build(Failure, message.data, _ANSWER)
-                error = LoadError(failure.name, failure.reason, failure.text, failure.errno)
-                return self._result(failure.name, error)
-            case _:
-                return self._read_answer(message)
+                raise HostError(text, reason)
+            case HookAttached(tracepoint):
+                array, link, program = packet.fds
+                self._work.hooked[tracepoint] = array
+                return Hook(tracepoint, array, link, program)
+            case ProbeLoaded(loaded):
+                return self._result(loaded.name, _held(loaded, packet.fds))
+            case Failure(name, reason, text, errno):
+                return self._result(name, LoadError(name, reason, text, errno))
+            case other:
+                return self._answered_read(other, packet.fds)
         return None
 
-    def _read_answer(self, message: Message) -> Event | None:
-        match message.kind:
-            case "settings":
-                self._settings = shape.build(Settings, message.data, _ANSWER)
-            case "wanted":
-                wanted = shape.build(Wanted, message.data, _ANSWER)
+    def _answered_read(
+        self, message: Settings | Wanted | AllWanted | WebConfigRead | Refused, fds: tuple[int, ...]
+    ) -> Event | None:
+        match message:
+            case Settings() as settings:
+                self._settings = settings
+            case Wanted() as wanted:
                 self._wanted[wanted.request.name] = wanted
-            case "all" if self._settings is not None:
-                self._work.files = None
-                return Reading(self._settings, self._wanted)
-            case "refused":
+            case AllWanted() if self._settings is not None:
+                self._work.reading = None
+                return SiteRead(self._settings, self._wanted)
+            case WebConfigRead(summary):
                 self._finish()
-                return Refused(str(message.data))
-            case _:
-                raise ValueError(f"the loader sent a message of kind '{message.kind}'")
+                (fd,) = fds
+                return WebRead(summary, fd)
+            case Refused() as refused:
+                self._finish()
+                return refused
+            case other:
+                raise ValueError(f"the loader sent a message of kind '{type(other).__name__}'")
         return None
 
     def _result(self, name: str, outcome: Held | LoadError) -> Result:
@@ -214,10 +235,11 @@ class Loading:
         """Blame the probe that was tried, and go on with the others in a new loader."""
         how = self._child.reap(REAP_SECONDS)
         text = f"{text} (it {how})" if how else text
-        if self._work.files is not None or not self._work.requests:
+        if self._work.reading is not None or not self._work.requests:
             self.done = True
             why = text if reason == "timeout" else how or "with status 0"
-            return Refused(f"the loader ended before it had read the files: {why}")
+            place = f"{self._work.reading.path}: " if isinstance(self._work.reading, ReadWebConfig) else ""
+            return Refused(f"{place}the loader ended before it had read the files: {why}")
         name = self._trying or self._work.requests[0].name
         rest = [request for request in self._work.requests if request.name != name]
         if rest:

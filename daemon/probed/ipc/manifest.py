@@ -113,6 +113,11 @@ class Metric:
     idle_seconds: float = IDLE_SECONDS
 
 
+def hook_name(tracepoint: str) -> str:
+    """Return the name of a raw tracepoint's hook in C; the kernel keeps the first 15 characters."""
+    return f"probed_{tracepoint}"
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a program belongs: a slot of the array behind the hook of a raw tracepoint."""
@@ -144,75 +149,3 @@ class LoadedProbe:
     fd_names: tuple[str, ...]
     places: tuple[Place, ...] = ()
     start_time: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeStatus:
-    """Where one probe stands: `reason` and `text` are empty while it is up.
-
-    `failures` counts failed loads by reason since the supervisor started; every reason is present.
-    """
-
-    name: str
-    description: str
-    up: bool
-    reason: str
-    text: str
-    failures: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class WebStatus:
-    """How the last reading of the web configuration ended, and when the last one that succeeded did."""
-
-    successful: bool
-    success_time: float
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """What the supervisor tells the exporter about the daemon as a whole; times in seconds since the epoch.
-
-    `bcc_version` is empty until a loader has run.
-    """
-
-    probes: tuple[ProbeStatus, ...]
-    bcc_version: str
-    reload_successful: bool
-    reload_success_time: float
-    exporter_restarts: int
-    web: WebStatus | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """The first message to the exporter; `version` is that of the messages between the processes.
-
-    With `change_user` it becomes `user` (None: probed, else nobody). Every `pulse_seconds` it sends a Pulse. With
-    `web` a web configuration comes with it. The daemon's counters count from `start_time`, seconds since the epoch.
-    """
-
-    version: int
-    telemetry_path: str
-    change_user: bool
-    user: str | None
-    log_level: str
-    log_format: str
-    pulse_seconds: float
-    web: bool = False
-    max_requests: int = 40
-    enable_lifecycle: bool = False
-    start_time: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Pulse:
-    """The exporter's sign of life: its drain loop and its HTTP server move.
-
-    `informed` says that it has a Status, so that a scrape tells the truth; `series` are those on the page, of all
-    probes, `lost` the events that are missing from them.
-    """
-
-    informed: bool
-    series: int
-    lost: int

@@ -10,10 +10,9 @@ import ctypes
 import os
 import pwd
 import resource
-import struct
 
 from probed.errors import HostError
-from probed.linux import syscalls as linux
+from probed.linux import bpf, syscalls
 
 CAP_DAC_READ_SEARCH = 2
 CAP_KILL = 5
@@ -45,7 +44,7 @@ def _mask(capabilities: frozenset[int]) -> int:
 
 def permitted() -> int:
     """Return the permitted capabilities of this process as a bit mask."""
-    return linux.capget()[1]
+    return syscalls.capget()[1]
 
 
 def require_bpf() -> None:
@@ -113,9 +112,9 @@ def keep_only(capabilities: frozenset[int]) -> None:
     if permitted() & 1 << CAP_SETPCAP:
         for capability in range(last_capability() + 1):
             if not keep & 1 << capability:
-                linux.prctl(linux.PR_CAPBSET_DROP, capability)
+                syscalls.prctl(syscalls.PR_CAPBSET_DROP, capability)
     have = permitted() & keep
-    linux.capset(have, have, linux.capget()[2] & have)
+    syscalls.capset(have, have, syscalls.capget()[2] & have)
 
 
 def last_capability() -> int:
@@ -123,7 +122,7 @@ def last_capability() -> int:
     capability = 0
     while True:
         try:
-            linux.prctl(linux.PR_CAPBSET_READ, capability + 1)
+            syscalls.prctl(syscalls.PR_CAPBSET_READ, capability + 1)
         except OSError:
             return capability
         capability += 1
@@ -135,20 +134,19 @@ def maps_are_for_bpf_only() -> bool:
     False, too, for a process that has no CAP_BPF which it could keep. Source: Linux commit c8644cd0efe7 ("bpf: refine
     kernel.unprivileged_bpf_disabled behaviour") (in v5.19).
     """
-    effective, permitted, inheritable = linux.capget()
+    effective, permitted, inheritable = syscalls.capget()
     room = ctypes.create_string_buffer(8)
     try:
         array = _small_map()
     except PermissionError:
         return False
-    linux.capset(0, permitted, inheritable)
+    syscalls.capset(0, permitted, inheritable)
     try:
-        key = value = ctypes.addressof(room)
-        linux.bpf(linux.BPF_MAP_LOOKUP_ELEM, _attribute("IxxxxQQQ", array, key, value, 0))
+        bpf.lookup(array, ctypes.addressof(room), ctypes.addressof(room))
     except PermissionError:
         return True
     finally:
-        linux.capset(effective, permitted, inheritable)
+        syscalls.capset(effective, permitted, inheritable)
         os.close(array)
     return False
 
@@ -163,12 +161,7 @@ def may_create_map() -> bool:
 
 
 def _small_map() -> int:
-    return linux.bpf(linux.BPF_MAP_CREATE, _attribute("IIIII", linux.BPF_MAP_TYPE_ARRAY, 4, 8, 1, 0))
-
-
-def _attribute(layout: str, *values: int) -> ctypes.Array[ctypes.c_char]:
-    """Make the part of union bpf_attr that a command of bpf(2) wants."""
-    return ctypes.create_string_buffer(struct.pack(f"={layout}", *values), struct.calcsize(f"={layout}"))
+    return bpf.create_map(bpf.BPF_MAP_TYPE_ARRAY, 4, 8, 1)
 
 
 def become(user: pwd.struct_passwd | None, keep: frozenset[int] = frozenset()) -> None:
@@ -176,15 +169,15 @@ def become(user: pwd.struct_passwd | None, keep: frozenset[int] = frozenset()) -
 
     What is still to be imported must be readable by that user. Raises OSError when the kernel refuses.
     """
-    linux.prctl(linux.PR_CAP_AMBIENT, linux.PR_CAP_AMBIENT_CLEAR_ALL)
+    syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_CLEAR_ALL)
     if permitted() & 1 << CAP_SETPCAP:
         for capability in range(last_capability() + 1):
-            linux.prctl(linux.PR_CAPBSET_DROP, capability)
+            syscalls.prctl(syscalls.PR_CAPBSET_DROP, capability)
     if user is not None:
         if keep:
-            linux.prctl(linux.PR_SET_KEEPCAPS, 1)
+            syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
         os.setgroups([])
         os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
         os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
-    linux.capset(_mask(keep), _mask(keep), 0)
-    linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+    syscalls.capset(_mask(keep), _mask(keep), 0)
+    syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)

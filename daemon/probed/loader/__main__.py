@@ -1,14 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loader's main: files are read, probes compiled, loaded and attached, and then the process is gone.
 
-Started by the supervisor as ``python -m probed.loader FD``. It receives ``read`` (Files), if anything is to be read,
-and answers ``settings`` (Settings) and a ``wanted`` (Wanted) for each probe, then ``all``; or ``refused`` (text). To
-``web`` (a path) it answers ``web`` (a WebSummary; fd: the WebSettings in sealed memory) or ``refused``. Then
-come ``hooked`` (a tracepoint, with the array behind its hook) and ``load`` (a LoadRequest) any number of times, and
-``end`` with how far to go. It says ``bcc`` (its version), and answers each request in order: ``trying`` (its name),
-then ``hook`` (a tracepoint, with array, link and program) for each hook that was missing, and ``loaded`` (a
-LoadedProbe, with its fds) or ``failed`` (a Failure). A machine that can load nothing gets the one answer ``host`` (a
-Failure of no probe).
+The supervisor starts it as ``python -m probed.loader FD``. `ipc.loader_messages` has the messages and their order.
 """
 
 from __future__ import annotations
@@ -26,7 +19,28 @@ from probed.config import files as sources
 from probed.config.site import Site
 from probed.errors import DeclarationError, HostError, LoadError
 from probed.ipc.channel import Channel, Closed
-from probed.ipc.loader_messages import Ending, Failure, Files, Goal, LoadRequest, Settings, Wanted
+from probed.ipc.loader_messages import (
+    TO_LOADER,
+    AllWanted,
+    BccVersion,
+    EndOfRequests,
+    Failure,
+    Files,
+    FromLoader,
+    Goal,
+    HookArray,
+    HookAttached,
+    HostFailure,
+    LoadBegun,
+    LoadRequest,
+    ProbeLoaded,
+    ReadWebConfig,
+    Refused,
+    Settings,
+    ToLoader,
+    Wanted,
+    WebConfigRead,
+)
 from probed.ipc.manifest import LoadedProbe
 from probed.linux import privilege
 from probed.linux.cpus import possible_cpus
@@ -36,9 +50,9 @@ from probed.loader import pipeline as load
 from probed.loader.btf.reader import Btf
 from probed.loader.headers.types import offsets_used
 from probed.loader.hook_chain import Chains
-from probed.schema import structure as shape
 
 Answer = tuple[LoadedProbe, list[int]]
+SupervisorChannel = Channel[FromLoader, ToLoader]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +67,7 @@ class Wishes:
 class Loading:
     """The work on one series of requests: what the machine is, and what the canary found, are asked once."""
 
-    def __init__(self, channel: Channel, wishes: Wishes, root: Path = Path("/")) -> None:
+    def __init__(self, channel: SupervisorChannel, wishes: Wishes, root: Path = Path("/")) -> None:
         """Read the machine's facts. Raises HostError."""
         requests = wishes.requests
         btf = Btf.read(Path(requests[0].btf))
@@ -77,44 +91,46 @@ class Loading:
         canary.refuse(request.name, self._used[request.name], self._canary.wrong_members())
         loaded, fds = load.load(checked, self._host)
         for tracepoint, *hook in load.hook(checked, self._host, self._chains):
-            self._channel.send("hook", tracepoint, hook)
+            self._channel.send(HookAttached(tracepoint), hook)
         return loaded, fds if self._goal == "attach" else []
 
     def _members(self, request: LoadRequest) -> Iterable[canary.Member]:
         return offsets_used(self._host.btf, request.header.text + request.source.text)
 
 
-def _wishes(channel: Channel) -> Wishes:
+def _wishes(channel: SupervisorChannel) -> Wishes:
     """Read what is to be read, and take what is to be loaded."""
     requests: list[LoadRequest] = []
     hooked: dict[str, int] = {}
-    while (message := channel.receive()).kind != "end":
-        match message.kind:
-            case "read":
-                _read(channel, shape.build(Files, message.data, shape.Source("read")))
-            case "web":
-                _read_web(channel, str(message.data))
-            case "hooked":
-                hooked[str(message.data)] = message.fds[0]
-            case _:
-                requests.append(shape.build(LoadRequest, message.data, shape.Source("load")))
-    return Wishes(requests, hooked, shape.build(Ending, message.data, shape.Source("end")).goal)
+    while True:
+        packet = channel.receive()
+        match packet.message:
+            case Files() as files:
+                _read(channel, files)
+            case ReadWebConfig(path):
+                _read_web(channel, path)
+            case HookArray(tracepoint):
+                hooked[tracepoint] = packet.fds[0]
+            case LoadRequest() as request:
+                requests.append(request)
+            case EndOfRequests(goal):
+                return Wishes(requests, hooked, goal)
 
 
-def _read(channel: Channel, files: Files) -> None:
+def _read(channel: SupervisorChannel, files: Files) -> None:
     try:
         configuration, text = sources.read_site(files.config_file)
         declared = sources.declared_probes(configuration, text, files.btf)
     except (DeclarationError, HostError) as error:
-        channel.send("refused", str(error))
+        channel.send(Refused(str(error)))
         return
-    channel.send("settings", shape.to_data(_settings(configuration)))
+    channel.send(_settings(configuration))
     for each in declared.values():
-        channel.send("wanted", shape.to_data(Wanted(each.probe.description, each.request)))
-    channel.send("all", None)
+        channel.send(Wanted(each.probe.description, each.request))
+    channel.send(AllWanted())
 
 
-def _read_web(channel: Channel, path: str) -> None:
+def _read_web(channel: SupervisorChannel, path: str) -> None:
     from probed.webconfig import (
         reader as webfiles,  # with all that it imports, of use to a site with TLS or passwords alone
     )
@@ -122,45 +138,41 @@ def _read_web(channel: Channel, path: str) -> None:
     try:
         read = webfiles.read(path)
     except DeclarationError as error:
-        channel.send("refused", str(error))
+        channel.send(Refused(str(error)))
         return
-    fd = webfiles.packed(read.settings)
-    channel.send("web", shape.to_data(read.summary), [fd])
+    fd = webfiles.sealed_memory(read.settings)
+    channel.send(WebConfigRead(read.summary), [fd])
     os.close(fd)
 
 
 def _settings(configuration: Site) -> Settings:
-    web = configuration.web
-    return Settings(
-        tuple(map(str, web.listen_addresses)), web.telemetry_path, configuration.exporter.user,
-        configuration.log.level, configuration.log.format,
-        configuration.web_config_file, web.max_requests, web.enable_lifecycle,
-    )  # fmt: skip
+    log = configuration.log
+    return Settings(configuration.web_options, configuration.exporter.user, log.level, log.format)
 
 
-def _serve(channel: Channel) -> None:
+def _serve(channel: SupervisorChannel) -> None:
     wishes = _wishes(channel)
     if not wishes.requests:
         return
     bcc = compiler.import_bcc()
-    channel.send("bcc", str(getattr(bcc, "__version__", "unknown")))
+    channel.send(BccVersion(str(getattr(bcc, "__version__", "unknown"))))
     privilege.keep_only(privilege.LOADER)
     ksyms.take_away()
     loading = Loading(channel, wishes)
     for request in wishes.requests:
-        channel.send("trying", request.name)
+        channel.send(LoadBegun(request.name))
         try:
             loaded, fds = loading.answer(request)
         except (LoadError, DeclarationError) as error:
-            channel.send("failed", shape.to_data(_failure(request.name, error)))
+            channel.send(_failure(request.name, error))
         except (HostError, Closed):
             raise
         except Exception as error:  # the border around one probe: whatever is wrong costs only this one
             traceback.print_exc()
             text = f"{type(error).__name__}: {error}; this is a mistake of probed: please report it with its log"
-            channel.send("failed", shape.to_data(Failure(request.name, "internal", text, 0)))
+            channel.send(Failure(request.name, "internal", text, 0))
         else:
-            channel.send("loaded", shape.to_data(loaded), fds)
+            channel.send(ProbeLoaded(loaded), fds)
 
 
 def _failure(name: str, error: LoadError | DeclarationError) -> Failure:
@@ -172,13 +184,13 @@ def _failure(name: str, error: LoadError | DeclarationError) -> Failure:
 def main(fd: int) -> None:
     """Serve the supervisor behind `fd`. Leaves by os._exit: BCC's own clean-up would disturb what lives on."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    channel = Channel(socket.socket(fileno=fd))
+    channel = SupervisorChannel(socket.socket(fileno=fd), TO_LOADER)
     status = 1
     try:
         _serve(channel)
         status = 0
     except HostError as error:
-        channel.send("host", shape.to_data(Failure("", error.reason, str(error), 0)))
+        channel.send(HostFailure(error.reason, str(error)))
     except Closed:
         pass  # the supervisor has gone: nobody wants the answers
     except BaseException:

@@ -19,7 +19,7 @@ from typing import Any
 
 from probed.errors import HostError, LoadError, Reason
 from probed.ipc.manifest import COUNT, Field, FieldType, Map, MapKind, Record
-from probed.linux import syscalls as linux
+from probed.linux import bpf
 from probed.loader import eperm as refusal
 from probed.loader.eperm import Facts
 from probed.loader.headers import tree
@@ -92,10 +92,10 @@ def captured_stderr() -> Iterator[list[str]]:
 class Module:
     """One compiled C text. Its maps exist; its programs are loaded by `load_program`."""
 
-    def __init__(self, probe: str, bpf: Any, lib: Any, with_lines: Callable[[], Any]) -> None:
+    def __init__(self, probe: str, compiled: Any, lib: Any, with_lines: Callable[[], Any]) -> None:
         """`with_lines` compiles it once more, so that BCC knows which line each instruction comes from."""
         self._probe = probe
-        self._bpf = bpf
+        self._bpf = compiled
         self._lib = lib
         self._compile_with_lines = with_lines
 
@@ -111,11 +111,11 @@ class Module:
         )
         licence = self._lib.bpf_module_license(module)
         try:
-            return linux.load_tracing_program(code, name, licence, tracepoint_type, bytearray())
+            return bpf.load_tracing_program(code, name, licence, tracepoint_type, bytearray())
         except OSError:
             log = bytearray(LOG_BYTES)
         try:
-            return linux.load_tracing_program(code, name, licence, tracepoint_type, log)
+            return bpf.load_tracing_program(code, name, licence, tracepoint_type, log)
         except OSError as error:
             said = log.partition(b"\0")[0].decode(errors="replace")
             raise self._refused(name, self._with_lines(name, said), error.errno or 0) from error
@@ -140,7 +140,7 @@ class Module:
     def attach(self, program: str, fd: int, tracepoint: str) -> int:
         """Attach a loaded program to its raw tracepoint and return the attachment's fd. Raises LoadError."""
         try:
-            return linux.attach_tracing_program(fd)
+            return bpf.attach_tracing_program(fd)
         except OSError as error:
             number = error.errno or 0
         reason: Reason = "attach_point"
@@ -231,8 +231,8 @@ def compile_text(probe: str, text: str, types: str, defines: Mapping[str, str]) 
     The header tree that BCC wants is private and gone on return. Which line an instruction comes from is only worked
     out for a program that the verifier refuses: it takes a tenth of the time.
     """
-    bpf = _compile(probe, text, types, defines, "-g0")
-    return Module(probe, bpf, import_bcc().lib, lambda: _compile(probe, text, types, defines, "-g"))
+    compiled = _compile(probe, text, types, defines, "-g0")
+    return Module(probe, compiled, import_bcc().lib, lambda: _compile(probe, text, types, defines, "-g"))
 
 
 def _compile(probe: str, text: str, types: str, defines: Mapping[str, str], debug: str) -> Any:

@@ -18,8 +18,8 @@ import errno
 from collections.abc import Iterable, Mapping
 
 from probed.errors import LoadError, Reason
-from probed.ipc.manifest import Place
-from probed.linux import syscalls as linux
+from probed.ipc.manifest import Place, hook_name
+from probed.linux import bpf
 from probed.loader import eperm as refusal
 from probed.loader.eperm import Facts
 
@@ -50,7 +50,7 @@ class Chains:
         array = self.array(probe, tracepoint)
         taken = {place.slot for place in self._promised if place.tracepoint == tracepoint}
         for slot in range(SLOTS):
-            if slot not in taken and not linux.program_id(array, slot):
+            if slot not in taken and not bpf.program_id(array, slot):
                 place = Place(program, tracepoint, slot)
                 self._promised.add(place)
                 return place
@@ -61,7 +61,7 @@ class Chains:
         """Return the fd of a tracepoint's array of programs, made now if there was none. Raises LoadError."""
         if tracepoint not in self._arrays:
             try:
-                self._arrays[tracepoint] = linux.program_array(SLOTS)
+                self._arrays[tracepoint] = bpf.program_array(SLOTS)
             except OSError as error:
                 text = f"cannot create the array of programs behind '{tracepoint}': {error.strerror}"
                 reason: Reason = "map_create"
@@ -88,11 +88,6 @@ class Chains:
             if not self.is_hooked(place.tracepoint):
                 functions[hook_name(place.tracepoint)] = _jumps(array, 0)
         return "".join(f"int {name}({ARGUMENT})\n{{\n{body}}}\n" for name, body in functions.items())
-
-
-def hook_name(tracepoint: str) -> str:
-    """Return the name of a tracepoint's hook in C."""
-    return f"probed_{tracepoint}"
 
 
 def entry(program: str) -> str:

@@ -13,15 +13,15 @@ from dataclasses import dataclass, replace
 
 from probed.config import declaration, site
 from probed.config.declaration import Probe, enum_constants
-from probed.config.overrides import Everywhere, override, settled
+from probed.config.overrides import SiteDefaults, override, with_defaults
 from probed.errors import DeclarationError, LoadError, Problem
 from probed.ipc.loader_messages import LoadRequest, Text
-from probed.ipc.manifest import LoadedProbe, Map, Metric, Place, Record
+from probed.ipc.manifest import LoadedProbe, Map, Metric, Place, Record, hook_name
 from probed.loader.btf.reader import Btf
 from probed.loader.compiler import Module, compile_text
 from probed.loader.headers.c_names import programs
 from probed.loader.headers.types import types_for
-from probed.loader.hook_chain import Chains, hook_name
+from probed.loader.hook_chain import Chains
 from probed.loader.resolve import check_attach_points, check_programs, resolve
 
 PAGE = 4096
@@ -66,9 +66,9 @@ def declared(request: LoadRequest) -> Probe:
     """Return the probe's declaration with the site's overrides. Raises DeclarationError."""
     probe = declaration.parse(request.declaration.text, request.declaration.path, request.name)
     if request.site is None:
-        return settled(probe, Everywhere())
+        return with_defaults(probe, SiteDefaults())
     configuration = site.parse(request.site.text, request.site.path)
-    return override(probe, configuration.probes[request.name], configuration.everywhere, configuration.source)
+    return override(probe, configuration.probes[request.name], configuration.defaults, configuration.source)
 
 
 def source_text(request: LoadRequest, probe: Probe, entries: str) -> str:

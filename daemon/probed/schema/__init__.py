@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data into frozen dataclasses, strictly: YAML, JSON, and JSON schemas for editors."""
+"""Builds frozen dataclasses from YAML and JSON, and JSON schemas from dataclasses."""

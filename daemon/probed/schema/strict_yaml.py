@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""YAML text to plain data, with a line for every key path: the strict dialect of probed's own files.
+"""Parses a strict dialect of YAML to plain data, with a line for every key path.
 
-`declaration` and `site` call `parse`. It reads no files, and it refuses what surprises: duplicate keys,
-anchors, aliases, tags, merge keys, several documents, and the scalars that YAML 1.1 takes for something else
-than they look like. The composer is PyYAML's safe one in Python, not libyaml's: only there can a node be
-looked at as it is made, and its messages are the same everywhere.
+The parser refuses duplicate keys, anchors, aliases, tags, merge keys, several documents, and scalars that YAML 1.1
+reads as another type than a person does. The composer is PyYAML's safe one in Python: libyaml's shows no node during
+the composition, and has other messages. The module reads no files.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from typing import Any, Final, TypeVar
 import yaml
 
 from probed.errors import DeclarationError, Problem
-from probed.schema import structure as shape
+from probed.schema import structure
 from probed.schema.structure import Key, Source
 
 T = TypeVar("T")
 
 _TAG: Final = "tag:yaml.org,2002:"
-_DEEPEST: Final = 32
+_MAX_DEPTH: Final = 32
 _INT: Final = re.compile(r"[-+]?(0|[1-9][0-9]{0,19})|0x[0-9a-fA-F]{1,16}")
 _FLOAT: Final = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+][0-9]+)?|[-+]?\.(inf|nan)", re.IGNORECASE)
 _EXPONENT: Final = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
@@ -43,7 +42,7 @@ _SYNTAX: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a text said: plain data, where it said it, and what about the text itself is refused."""
+    """Plain data, the lines of its key paths, and the problems of the text itself."""
 
     data: Any
     source: Source
@@ -51,13 +50,15 @@ class Document:
 
 
 def parse(cls: type[T], text: str, path: str, **givens: object) -> T:
-    """Build an object of dataclass `cls` from YAML text; `givens` are its fields that the text does not hold.
+    """Build an object of dataclass `cls` from YAML text; `givens` are fields that are no keys of the text.
 
-    `path` is the file as the user named it. Raises DeclarationError with every Problem of text and shape, in
-    the order of lines; of several at the same key path the text's alone, for the others follow from it.
+    `path` is the file as the user named it. Raises DeclarationError with every Problem of text and structure, ordered
+    by line. At a key path with a problem of the text, problems of the structure are left out as consequences.
     """
     document = read(text, path)
-    value, problems = shape.attempt(cls, document.data, document.source, **givens)
+    if document.data is None and structure.required(cls):
+        raise DeclarationError([document.source.problem((), "the file is empty; add at least one key")])
+    value, problems = structure.attempt(cls, document.data, document.source, **givens)
     refused = {problem.key for problem in document.problems}
     problems = [*document.problems, *(problem for problem in problems if problem.key not in refused)]
     if value is None or problems:
@@ -66,9 +67,9 @@ def parse(cls: type[T], text: str, path: str, **givens: object) -> T:
 
 
 def read(text: str, path: str) -> Document:
-    """Read YAML text as one document of dict, list and scalars.
+    """Parse YAML text as one document of dict, list and scalars.
 
-    Raises DeclarationError where it is no YAML at all, or nothing.
+    The data of a text without any key is None. Raises DeclarationError for text that is no YAML.
     """
     try:
         composer = _Composer(text)
@@ -76,12 +77,12 @@ def read(text: str, path: str) -> Document:
     except yaml.YAMLError as error:
         raise DeclarationError([_syntax_problem(error, text, path)]) from error
     if root is None:
-        raise DeclarationError([Problem(path, 1, "", "the file says nothing; it needs at least one key")])
-    return _Reading(composer.refused).document(root, path)
+        return Document(None, Source(path, {(): 1}), ())
+    return _Walk(composer.refused).document(root, path)
 
 
 class _Composer(yaml.SafeLoader):
-    """PyYAML's composer, noting nodes that are refused for what only their event shows."""
+    """PyYAML's composer, which also notes refused anchors, aliases and tags, by node."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -92,8 +93,8 @@ class _Composer(yaml.SafeLoader):
         event = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent):
             return self._alias(self.get_event())  # type: ignore[no-untyped-call]
-        if self.depth == _DEEPEST:
-            raise yaml.MarkedYAMLError(problem=f"more than {_DEEPEST} levels", problem_mark=event.start_mark)
+        if self.depth == _MAX_DEPTH:
+            raise yaml.MarkedYAMLError(problem=f"more than {_MAX_DEPTH} levels", problem_mark=event.start_mark)
         self.depth += 1
         node = super().compose_node(parent, index)
         self.depth -= 1
@@ -110,7 +111,7 @@ class _Composer(yaml.SafeLoader):
         return node
 
 
-class _Reading:
+class _Walk:
     """One walk over the nodes."""
 
     def __init__(self, refused: Mapping[int, str]) -> None:
@@ -158,7 +159,7 @@ class _Reading:
             yield name, self.value(value_node, below)
 
     def name(self, node: yaml.Node, at: Key) -> str | int | None:
-        """Read a mapping's key; None, and noted, where it is none."""
+        """Return a mapping's key, or None after noting a fault."""
         if not isinstance(node, yaml.ScalarNode):
             self.fault(node, at, "a key must be one word or number, not a list or mapping")
             return None
@@ -178,7 +179,10 @@ class _Reading:
         return value
 
     def scalar(self, node: yaml.Node, at: Key) -> str | int | float | None:
-        """Read a scalar by the tag it resolved to; what YAML 1.1 misreads is noted and taken as its text."""
+        """Return a scalar of the type that PyYAML resolved.
+
+        A scalar that YAML 1.1 misreads is a fault, and stays text.
+        """
         text = str(node.value)
         if node.style or id(node) in self.refused:  # type: ignore[attr-defined]
             return text
@@ -197,7 +201,7 @@ class _Reading:
 
 
 def _surprise(kind: str, text: str) -> str:
-    """Say why a plain scalar is refused, or nothing where it is just text."""
+    """Return the reason why a plain scalar is refused, "" for plain text."""
     if kind == "str" and _EXPONENT.fullmatch(text):
         return f"YAML 1.1 reads {text} as text; write the number without exponent, or as 1.0e+3 is written"
     if kind == "bool":

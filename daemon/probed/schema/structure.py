@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frozen dataclasses out of plain data, strictly, and back.
+"""Builds frozen dataclasses from plain data by their type hints, and turns them back into plain data.
 
-The dataclasses' own type hints are the rules: what `yamltext` read from a declaration and what `json` read
-from a manifest are built by the same code, and `schema` makes the JSON schemas from the same hints. It does
-no I/O and knows no format.
+YAML files and JSON messages are built by the same code; `json_schema` makes JSON schemas from the same hints. The
+module does no I/O. docs/decisions/0025-own-structure-builder.md compares it with libraries.
 
-Hints understood: str, int, float, bool, Literal, X | None, unions of scalars, tuple[X, ...], Mapping[K, X]
-with K of str, int or both, dataclasses, and Annotated with `Rule`. What one hint cannot say (two keys that
-exclude each other) a dataclass says in a method `check`, see `Checked`.
+Known hints: str, int, float, bool, Literal, X | None, unions of scalars, tuple[X, ...], Mapping[K, X] with K of str,
+int or both, dataclasses, and Annotated with `Rule`. A dataclass checks rules between keys in a method `check`, see
+`SelfChecking`.
 """
 
 from __future__ import annotations
@@ -39,35 +38,35 @@ from probed.schema.suggestions import did_you_mean
 T = TypeVar("T")
 
 Key = tuple[str | int, ...]
-"""Where in a document: mapping keys and list indices from the root; () is the document itself."""
+"""Key path in a document: mapping keys and list indices from the root; () is the document itself."""
 
 Fault = tuple[Key, str]
-"""A place and what is wrong there: cause and remedy."""
+"""Key path, and a text with cause and remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where data came from: the file as the user named it, and the line of each key path, where known."""
+    """Origin of data: the file as the user named it, and the known lines of key paths."""
 
     path: str
     lines: Mapping[Key, int] = dataclasses.field(default_factory=dict)
 
     def line(self, key: Key) -> int:
-        """Find the line of a key path, or of the nearest element around it; 0 when no line is known."""
+        """Return the line of a key path, or of the nearest known element around it; 0 for none."""
         around = (key[:end] for end in range(len(key), -1, -1))
         return next((self.lines[k] for k in around if k in self.lines), 0)
 
     def problem(self, key: Key, text: str) -> Problem:
-        """Make the Problem that points at a key path."""
+        """Make the Problem at a key path."""
         return Problem(self.path, self.line(key), ".".join(map(str, key)), text)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rule:
-    """What Annotated adds to a type: `apply` returns the value wanted, or raises ValueError with the remedy.
+    """A rule in Annotated: `apply` returns the value of a field, or raises ValueError with the remedy.
 
-    `apply` gets data of the annotated type, or of type `raw` where a value is written otherwise than it is
-    kept (``1 MiB`` for an int). `schema` holds what JSON schema can say of it.
+    The argument has the annotated type, or type `raw` where the document writes the value differently (``1 MiB`` for an
+    int). `schema` has the rule's keywords of JSON schema.
     """
 
     apply: Callable[[Any], Any]
@@ -76,53 +75,53 @@ class Rule:
 
 
 @runtime_checkable
-class Checked(Protocol):
-    """A dataclass with rules over several of its keys.
+class SelfChecking(Protocol):
+    """A dataclass with rules between keys.
 
-    `check` is called when its own keys are right, so that it never complains of what follows from a typing
-    error; of a mapping, entries that were themselves wrong are missing. Key paths are relative to the object.
+    The builder calls `check` when the object's own keys are right, so that `check` reports no consequence of a mistyped
+    key. A mapping lacks the entries that were wrong themselves. Key paths are relative to the object.
     """
 
     def check(self) -> Iterator[Fault]:
-        """Find the faults that only several keys together show."""
+        """Yield the faults between keys."""
         ...
 
 
 _GIVEN: Final = object()
 
 Given = Annotated[T, _GIVEN]
-"""The type of a dataclass field that is no key of the document, so that `to_data` leaves it out.
+"""Type of a dataclass field that is no key of the document; `to_data` leaves the field out.
 
-A field `at` receives the object's own key path. In the root, a field `source` receives the Source, and others
-what the caller of `build` gives, or their default.
+A field `at` receives the object's key path. At the root, a field `source` receives the Source, and other fields receive
+the values that the caller of `build` passes, or their defaults.
 """
 
 
 @cache
 def keys(cls: type) -> Mapping[str, Any]:
-    """List the keys that the document has for a dataclass, in order, each with its type hint."""
+    """List the document's keys for a dataclass, in order, each with its type hint."""
     hints = get_type_hints(cls, include_extras=True)
     return {f.name: hints[f.name] for f in dataclasses.fields(cls) if _GIVEN not in extras(hints[f.name])}
 
 
 def required(cls: type) -> list[str]:
-    """List the keys that the document must have for a dataclass."""
+    """List the required keys of a dataclass."""
     needed = [f.name for f in dataclasses.fields(cls) if f.default is MISSING and f.default_factory is MISSING]
     return [name for name in keys(cls) if name in needed]
 
 
 def extras(hint: Any) -> tuple[Any, ...]:
-    """List what Annotated adds to a hint: Rules, and the description of a key as a str."""
+    """List the extra arguments of Annotated: Rules, and the description of a key as a str."""
     return get_args(hint)[1:] if get_origin(hint) is Annotated else ()
 
 
 def description(hint: Any) -> str:
-    """Find the description of a key, for people and editors, in its hint."""
+    """Return the description in a key's hint, "" for none."""
     return next((extra for extra in extras(hint) if isinstance(extra, str)), "")
 
 
 def pattern(regex: str, expected: str) -> Rule:
-    """Make the rule that a text as a whole matches `regex`; `expected` says so in words."""
+    """Make the rule for text that matches `regex` as a whole; `expected` describes the text in an error."""
 
     def apply(text: str) -> str:
         if re.fullmatch(regex, text) is None:
@@ -133,11 +132,10 @@ def pattern(regex: str, expected: str) -> Rule:
 
 
 def build(cls: type[T], data: object, source: Source, **givens: object) -> T:
-    """Build an object of dataclass `cls` out of plain data (dict, list, scalars).
+    """Build an object of dataclass `cls` from plain data (dict, list, scalars).
 
-    Numbers are not taken for text nor text for numbers; an int serves as a float, a decimal text as an int
-    key (JSON has no other keys); nothing (null) serves as a mapping where no key is required. Raises
-    DeclarationError with every Problem found.
+    Text is no number, and a number is no text. An int serves as a float, and decimal text as an int key, because JSON
+    has text keys only. None serves as a mapping without required keys. Raises DeclarationError with every Problem.
     """
     value, problems = attempt(cls, data, source, **givens)
     if value is None or problems:
@@ -146,9 +144,9 @@ def build(cls: type[T], data: object, source: Source, **givens: object) -> T:
 
 
 def attempt(cls: type[T], data: object, source: Source, **givens: object) -> tuple[T | None, list[Problem]]:
-    """Do what `build` does, but return the problems, for callers that have some of their own to add.
+    """Build as `build` does, but return the problems, for callers with problems of their own.
 
-    The value is None, or incomplete, when there are problems.
+    With problems, the value is None or incomplete.
     """
     builder = _Builder()
     value = builder.instance(cls, data, (), {"source": source, **givens})
@@ -156,18 +154,21 @@ def attempt(cls: type[T], data: object, source: Source, **givens: object) -> tup
 
 
 def to_data(value: object) -> Any:
-    """Turn an object back into plain data that `json` can write and `build` accepts."""
+    """Turn an object into plain data that `json` can write and `build` accepts.
+
+    A value that a Rule made from text (an address) becomes text again.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {name: to_data(getattr(value, name)) for name in keys(type(value))}
     if isinstance(value, Mapping):
         return {str(name): to_data(item) for name, item in value.items()}
-    if isinstance(value, tuple):
+    if type(value) is tuple:
         return [to_data(item) for item in value]
-    return value
+    return value if value is None or isinstance(value, _SCALARS) else str(value)
 
 
 def found(data: object) -> str:
-    """Say what plain data is, for the end of an error: ``the text 'x'``, ``a list``, ``nothing``."""
+    """Describe plain data for the end of an error: ``the text 'x'``, ``a list``, ``nothing``."""
     match data:
         case None:
             return "nothing"
@@ -183,6 +184,8 @@ def found(data: object) -> str:
             return "a list"
 
 
+_SCALARS: Final = (str, int, float, bool)
+
 _BROKEN: Final = object()
 """Stands for a value whose faults are already noted."""
 
@@ -195,7 +198,7 @@ _EXPECTED: Final[Mapping[Any, str]] = {
 
 
 class _Builder:
-    """One walk over the data, in which `faults` gathers."""
+    """One walk over the data; `faults` gathers the faults."""
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
@@ -207,8 +210,8 @@ class _Builder:
     def value(self, hint: Any, data: object, at: Key) -> Any:
         if isinstance(hint, type) and dataclasses.is_dataclass(hint):
             return self.instance(hint, data, at, {})
-        way = _WAYS.get(get_origin(hint), _Builder.scalar)
-        return way(self, hint, data, at)
+        build = _BY_ORIGIN.get(get_origin(hint), _Builder.scalar)
+        return build(self, hint, data, at)
 
     def ruled(self, hint: Any, data: object, at: Key) -> Any:
         before = len(self.faults)
@@ -281,7 +284,7 @@ class _Builder:
             f.name for f in dataclasses.fields(cls) if f.name not in hints and (f.name in told or f.default is MISSING)
         ]
         made = cls(**values, **{name: told[name] for name in others})
-        if isinstance(made, Checked) and data.keys() <= hints.keys():
+        if isinstance(made, SelfChecking) and data.keys() <= hints.keys():
             self.faults += [((*at, *below), text) for below, text in made.check()]
         return made
 
@@ -293,8 +296,8 @@ class _Builder:
 
     def missing(self, names: list[str], hints: Mapping[str, Any], at: Key) -> None:
         for name in names:
-            what = description(hints[name])
-            self.fault((*at, name), f"this key is missing; it is required{': ' if what else ''}{what}")
+            text = description(hints[name])
+            self.fault((*at, name), f"this required key is missing{': ' if text else ''}{text}")
 
     def scalar(self, hint: Any, data: object, at: Key) -> Any:
         if hint is float and isinstance(data, int) and not isinstance(data, bool):
@@ -307,7 +310,7 @@ class _Builder:
         return data
 
 
-_WAYS: Final[Mapping[Any, Callable[[_Builder, Any, object, Key], Any]]] = {
+_BY_ORIGIN: Final[Mapping[Any, Callable[[_Builder, Any, object, Key], Any]]] = {
     Annotated: _Builder.ruled,
     Literal: _Builder.literal,
     Union: _Builder.union,
@@ -315,11 +318,11 @@ _WAYS: Final[Mapping[Any, Callable[[_Builder, Any, object, Key], Any]]] = {
     tuple: _Builder.sequence,
     Mapping: _Builder.mapping,
 }
-"""How a hint is built, by its origin; the others are scalars and dataclasses."""
+"""Builders of hints by origin; other hints are scalars and dataclasses."""
 
 
 def _numbered(hint: Any, name: object) -> object:
-    """Undo what JSON did to an integer key."""
+    """Return an int for the decimal text of a JSON key."""
     if hint is int and isinstance(name, str) and re.fullmatch(r"-?(0|[1-9][0-9]*)", name):
         return int(name)
     return name

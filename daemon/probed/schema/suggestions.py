@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names that are near a mistyped one, for the last part of an error's text.
+"""Suggests known names for a mistyped one, at the end of an error.
 
-Every check of declarations, site configuration and host calls it. It decides nothing. Processes that stay are seldom
-told anything wrong, so difflib is imported only then.
+difflib is imported at the first error, because the supervisor and the exporter seldom see one.
 """
 
 from __future__ import annotations
@@ -11,13 +10,13 @@ from collections.abc import Iterable
 
 
 def near(word: str, known: Iterable[str], most: int = 3) -> list[str]:
-    """Find the known names that look like `word`, nearest first, at most `most`."""
+    """Return at most `most` known names that resemble `word`, the nearest first."""
     from difflib import get_close_matches
 
     return get_close_matches(word, sorted(set(known)), n=most, cutoff=0.6)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Make the question that ends an error, or an empty text where no known name is near."""
+    """Return the question at the end of an error, "" where no known name is near."""
     best = near(word, known, 1)
     return f"; did you mean '{best[0]}'?" if best else ""

@@ -12,13 +12,29 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 
 from probed.errors import DeclarationError, HostError
-from probed.ipc.channel import Closed, Message, Starved
+from probed.ipc.channel import Closed, Packet, Starved
 from probed.ipc.child_process import Child, why_not
+from probed.ipc.exporter_messages import (
+    FROM_EXPORTER,
+    AddProbe,
+    CannotServe,
+    FromExporter,
+    NewWebSettings,
+    Pulse,
+    ReloadEnded,
+    RemoveProbe,
+    RequestReload,
+    Serve,
+    Start,
+    Status,
+    Stop,
+    Stopped,
+    ToExporter,
+)
 from probed.ipc.loader_process import Held
-from probed.ipc.manifest import Pulse, Start, Status
-from probed.schema import structure as shape
 from probed.supervisor.hooks import Hooks
 
 LOG = logging.getLogger("supervisor")
@@ -68,7 +84,7 @@ class Exporting:
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._backoff = FIRST_BACKOFF
         self._born = 0.0
-        self.child: Child | None = None
+        self.child: Child[ToExporter, FromExporter] | None = None
         self.restart_at: float | None = None
         self.stuck_at: float | None = None
         self.restarts = 0
@@ -85,24 +101,24 @@ class Exporting:
             self._postpone(f"no exporter can be started: {why_not(error)}")
 
     def _launch(self, held: Sequence[Held], status: Status | None) -> None:
-        self.child = Child("probed.exporter", FRUGAL)
+        self.child = Child("probed.exporter", FROM_EXPORTER, FRUGAL)
         self.child.channel.set_timeout(TELL_TIMEOUT)
         self._born = time.monotonic()
         self.stuck_at = self._born + max(NEWBORN, self._patience)
-        web = [self.web_fd] if self._start.web else []
+        web = [self.web_fd] if self._start.web.config_file else []
         fds = [self._statm, *web, *(listener.fileno() for listener in self._listeners)]
-        self._tell("start", shape.to_data(self._start), fds)
+        self._tell(self._start, fds)
         for each in held:
             self.add(each)
         if status is not None:
             self.tell_status(status)
-        self._tell("serve", None)
+        self._tell(Serve())
 
-    def _tell(self, kind: str, data: object, fds: Sequence[int] = ()) -> None:
+    def _tell(self, message: ToExporter, fds: Sequence[int] = ()) -> None:
         if self.child is None:
             return
         try:
-            self.child.channel.send(kind, data, fds)
+            self.child.channel.send(message, fds)
         except (Closed, TimeoutError):
             self.child.kill()  # `died` will be called, and the next one is told everything
 
@@ -117,32 +133,30 @@ class Exporting:
         with ExitStack() as stack:
             for name, program in programs.items():
                 fds[name] = stack.enter_context(open(f"/proc/self/fdinfo/{program}", "rb")).fileno()
-            data = shape.to_data(held.loaded) | {"fd_names": list(fds)}
-            self._tell("probe", data, list(fds.values()))
+            self._tell(AddProbe(replace(held.loaded, fd_names=tuple(fds))), list(fds.values()))
 
     def remove(self, name: str) -> None:
         """Tell it to drop a probe."""
-        self._tell("remove", name)
+        self._tell(RemoveProbe(name))
 
     def tell_status(self, status: Status) -> None:
         """Tell it how things stand."""
-        self._tell("status", shape.to_data(status))
+        self._tell(status)
 
     def tell_web(self, fd: int) -> None:
         """Give it a newer web configuration, and every one that is started later."""
         self.web_fd = fd
-        self._tell("web", None, [fd])
+        self._tell(NewWebSettings(), [fd])
 
-    def tell_reloaded(self, wrong: str) -> None:
-        """Tell it how the reload that it asked for ended: what was wrong, "" when nothing was."""
-        self._tell("reloaded", wrong)
+    def tell_reloaded(self, fault: str) -> None:
+        """Tell it how the reload that it asked for ended: with a fault, or "" without one."""
+        self._tell(ReloadEnded(fault))
 
     def heard(self) -> Pulse | None:
         """Take one message from it, and return it if it is a sign of life. Raises HostError when it cannot serve."""
         assert self.child is not None
         try:
-            message = self.child.channel.receive()
-            pulse = self._understood(message)
+            pulse = self._understood(self.child.channel.receive())
         except Closed:
             self.child.kill()  # without the channel it is of no use
             return None
@@ -154,18 +168,20 @@ class Exporting:
             self.stuck_at = time.monotonic() + self._patience
         return pulse
 
-    def _understood(self, message: Message) -> Pulse | None:
-        for fd in message.fds:  # nobody has asked for any
+    def _understood(self, packet: Packet[FromExporter]) -> Pulse | None:
+        for fd in packet.fds:  # no message of the exporter has any
             os.close(fd)
-        if message.kind == "failed":
-            raise HostError(str(message.data))
-        if message.kind == "reload" and self._start.enable_lifecycle:
-            LOG.info("reload asked for by HTTP")
-            self._reload()
-            return None
-        if message.kind != "pulse":
-            raise ValueError(f"a message of kind '{message.kind}'")
-        return shape.build(Pulse, message.data, shape.Source("the exporter's message"))
+        match packet.message:
+            case Pulse() as pulse:
+                return pulse
+            case CannotServe(text):
+                raise HostError(text)
+            case RequestReload() if self._start.web.enable_lifecycle:
+                LOG.info("reload asked for by HTTP")
+                self._reload()
+                return None
+            case other:
+                raise ValueError(f"a message of kind '{type(other).__name__}'")
 
     def end_stuck(self) -> None:
         """End one that does not move, so that another can take its place."""
@@ -194,7 +210,7 @@ class Exporting:
         self.restart_at = None
         if self.child is None:
             return ""
-        self._tell("stop", None)
+        self._tell(Stop())
         deadline = time.monotonic() + STOP_TIMEOUT
         self._wait_for_last_words(deadline)
         how = self.child.reap(max(0.0, deadline - time.monotonic()))
@@ -207,6 +223,6 @@ class Exporting:
         end.set_timeout(max(0.1, deadline - time.monotonic()))
         with suppress(Closed, TimeoutError):
             while True:
-                message = end.receive()
-                if message.kind == "stopped":
-                    LOG.info("stopped: %s", message.data)
+                message = end.receive().message
+                if isinstance(message, Stopped):
+                    LOG.info("stopped: %s", message.totals)

@@ -7,12 +7,13 @@ import errno
 import os
 import socket
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from probed.config.listen_address import Address
 from probed.errors import HostError
+from probed.webconfig.listen_address import Address
 
-Place = tuple[int, str, int]
-"""Address family, host, port."""
+Place = tuple[int, tuple[Any, ...], bool]
+"""Address family, socket address with an IPv6 address's scope, and whether an IPv6 socket accepts IPv4 too."""
 
 
 def bind(addresses: Iterable[Address], kept: Sequence[socket.socket] = ()) -> list[socket.socket]:
@@ -39,27 +40,28 @@ def activated(sockets: Sequence[socket.socket]) -> list[socket.socket]:
 
 
 def _place(listener: socket.socket) -> Place:
-    host, port = listener.getsockname()[:2]
-    return listener.family, host, port
+    ipv6 = listener.family == socket.AF_INET6
+    dual = ipv6 and not listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+    return listener.family, listener.getsockname(), dual
 
 
 def _resolve(address: Address) -> Place:
-    if not address.host:
-        ipv6 = socket.has_dualstack_ipv6()
-        return (socket.AF_INET6, "::", address.port) if ipv6 else (socket.AF_INET, "0.0.0.0", address.port)
+    if address.all_interfaces and (address.host or socket.has_dualstack_ipv6()):
+        return socket.AF_INET6, ("::", address.port, 0, 0), socket.has_dualstack_ipv6()
+    if address.all_interfaces:
+        return socket.AF_INET, ("0.0.0.0", address.port), False
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
         raise HostError(f"cannot listen on {address}: host '{address.host}' is not known ({error.strerror})") from error
     family, _, _, _, sockaddr = found[0]
-    return family, str(sockaddr[0]), int(sockaddr[1])
+    return family, sockaddr, False
 
 
 def _bind(address: Address, place: Place) -> socket.socket:
-    family, host, port = place
-    all_interfaces = family == socket.AF_INET6 and not address.host
+    family, sockaddr, dual = place
     try:
-        return socket.create_server((host, port), family=family, dualstack_ipv6=all_interfaces, backlog=128)
+        return socket.create_server(sockaddr, family=family, dualstack_ipv6=dual, backlog=128)
     except OSError as error:
         raise _refused(address, error) from error
 
@@ -78,6 +80,8 @@ def _refused(address: Address, error: OSError) -> HostError:
 
 def url(listener: socket.socket, path: str, scheme: str) -> str:
     """Return where a browser on this machine finds `path`."""
-    host, port = listener.getsockname()[:2]
+    host, port, *scope = listener.getsockname()
     host = {"0.0.0.0": "127.0.0.1", "::": "localhost"}.get(host, host)
+    if scope and scope[1]:
+        host = f"{host}%25{socket.if_indextoname(scope[1])}"  # RFC 6874
     return f"{scheme}://[{host}]:{port}{path}" if ":" in host else f"{scheme}://{host}:{port}{path}"

@@ -12,17 +12,18 @@ import signal
 import socket
 import time
 
-from probed import log, messages
-from probed.config.listen_address import parse_address
+from probed import log
 from probed.errors import ConfigurationError, HostError, LoadError
 from probed.ipc import manifest
 from probed.ipc.child_process import why_not
-from probed.ipc.loader_process import Held, Hook, Loading, Reading, Refused, Result, wait
-from probed.ipc.manifest import Start, Status
+from probed.ipc.exporter_messages import Start, Status
+from probed.ipc.loader_messages import Refused
+from probed.ipc.loader_process import Held, Hook, Loading, Result, SiteRead, wait
 from probed.linux import privilege
+from probed.log import MessageId
 from probed.supervisor import listeners
-from probed.supervisor.attached import Attached
 from probed.supervisor.exporter_process import Exporting
+from probed.supervisor.hooks import Hooks
 from probed.supervisor.options import Options
 from probed.supervisor.probe_states import Probes
 from probed.supervisor.reload_state import Reloads
@@ -30,7 +31,7 @@ from probed.supervisor.signals import Signals
 from probed.supervisor.systemd import listen_fds as passed
 from probed.supervisor.systemd.fdstore import Store
 from probed.supervisor.systemd.notify import Notices, sender, status_line, watchdog_seconds
-from probed.supervisor.web_config_watcher import Web
+from probed.supervisor.web_config_watcher import WebConfigWatcher
 
 LOG = logging.getLogger("supervisor")
 
@@ -46,7 +47,7 @@ class Daemon:
         self._options = options
         self._loading: Loading | None = Loading()
         reading = self._read_first(self._loading)
-        self._settings = options.over(reading.settings)
+        self._settings = options.apply_to(reading.settings)
         log.start("supervisor", self._settings.log_level, self._settings.log_format)
         privilege.require_bpf()
         send = sender()
@@ -54,13 +55,12 @@ class Daemon:
         self._store = Store(send)
         given = passed.receive()
         self._start_time = self._store.take_over_start(given.others)
-        self._attached = Attached(self._store, given.others)
-        self._probes = Probes(self._attached.let_go)
-        self._names_to_load = self._probes.start(reading.wanted, self._attached.take_over(given.others))
+        self._hooks = Hooks(self._store, given.others)
+        self._probes = Probes(self._hooks.let_go)
+        self._names_to_load = self._probes.start(reading.wanted, self._hooks.take_over(given.others))
         self._sockets = self._listen(given)
         patience = watchdog_seconds() / 3
-        hooks = self._attached.hooks
-        self._exporting = Exporting(self._start_message(), self._sockets, patience, hooks, self._reload_wanted)
+        self._exporting = Exporting(self._start_message(), self._sockets, patience, self._hooks, self._reload_wanted)
         self._web = self._read_web()
         privilege.keep_only(privilege.SUPERVISOR)
         self._reloads = Reloads(self._notices, self._exporting.tell_reloaded)
@@ -69,19 +69,20 @@ class Daemon:
         self._started = False
         self._stopping = False
 
-    def _read_first(self, loading: Loading) -> Reading:
+    def _read_first(self, loading: Loading) -> SiteRead:
         loading.read(self._options.files)
         while True:
             event = wait(loading)
-            if isinstance(event, Reading):
+            if isinstance(event, SiteRead):
                 return event
             if isinstance(event, Refused):
                 raise ConfigurationError(event.text)
 
-    def _read_web(self) -> Web | None:
-        if self._settings.web_config_file is None:
+    def _read_web(self) -> WebConfigWatcher | None:
+        path = self._settings.web.config_file
+        if path is None:
             return None
-        web = Web(self._settings.web_config_file, self._exporting.tell_web)
+        web = WebConfigWatcher(path, self._exporting.tell_web)
         self._exporting.web_fd = web.fd
         return web
 
@@ -90,16 +91,15 @@ class Daemon:
             return listeners.activated(given.activated)
         if given.kept:
             self._store.forget_listeners()
-        sockets = listeners.bind(map(parse_address, self._settings.listen_addresses), given.kept)
+        sockets = listeners.bind(self._settings.web.listen_addresses, given.kept)
         self._store.keep_listeners([each.fileno() for each in sockets])
         return sockets
 
     def _start_message(self) -> Start:
         settings = self._settings
         return Start(
-            manifest.VERSION, settings.telemetry_path, privilege.is_root(), settings.user, settings.log_level,
-            settings.log_format, watchdog_seconds() / 9, settings.web_config_file is not None,
-            settings.max_requests, settings.enable_lifecycle, self._start_time,
+            manifest.VERSION, settings.web, privilege.is_root(), settings.user, settings.log_level,
+            settings.log_format, watchdog_seconds() / 9, self._start_time,
         )  # fmt: skip
 
     def run(self) -> int:
@@ -146,7 +146,7 @@ class Daemon:
         return max(0.0, min(due) - time.monotonic()) if due else None
 
     def _on_web(self) -> None:
-        if self._web is not None and self._web.heard():
+        if self._web is not None and self._web.on_answer():
             self._web_was_read()
 
     def _web_was_read(self) -> None:
@@ -157,7 +157,7 @@ class Daemon:
     def _answer_reload(self) -> None:
         """Let whoever asked for a reload by HTTP know how it ended, once all of it has."""
         if self._loading is None and not (self._web and self._web.reading):
-            self._reloads.answer([self._web.wrong] if self._web and self._web.wrong else [])
+            self._reloads.answer([self._web.fault] if self._web and self._web.fault else [])
 
     def _on_clock(self) -> None:
         now = time.monotonic()
@@ -207,9 +207,7 @@ class Daemon:
 
     def _load(self, loading: Loading, names: list[str]) -> None:
         self._loading = loading
-        loading.load(
-            [wanted.request for wanted in self._probes.requests(names)], "attach", self._attached.hooks.arrays()
-        )
+        loading.load([wanted.request for wanted in self._probes.requests(names)], "attach", self._hooks.arrays())
         self._look_whether_done()
 
     def _on_loader(self) -> None:
@@ -221,13 +219,13 @@ class Daemon:
             event = None
         self._bcc_version = self._loading.bcc_version or self._bcc_version
         match event:
-            case Reading():
+            case SiteRead():
                 self._reload_with(self._loading, event)
                 return
             case Refused():
                 self._reloads.refuse(event.text)
             case Hook():
-                self._attached.add(event)
+                self._hooks.add(event)
             case Result(name, Held() as held):
                 self._came_up(name, held)
             case Result(_, LoadError() as failure):
@@ -253,14 +251,14 @@ class Daemon:
             self._failed(LoadError(name, "declaration", f"probe '{other}', which runs, has a metric of the same name"))
             return
         try:
-            self._attached.attach(held, self._bcc_version)
+            self._hooks.attach(held, self._bcc_version)
         except OSError as error:
             self._failed(LoadError(name, "attach_point", f"cannot join a chain of programs: {error}", error.errno or 0))
             return
         try:
             self._exporting.add(held)
         except OSError as error:
-            self._attached.let_go(held)
+            self._hooks.let_go(held)
             self._failed(LoadError(name, "internal", f"it cannot be handed over: {why_not(error)}", error.errno or 0))
             return
         self._probes.came_up(name, held)
@@ -268,21 +266,21 @@ class Daemon:
 
     def _failed(self, error: LoadError) -> None:
         wait = self._probes.failed(error, time.monotonic())
-        fields = {"PROBE": error.probe, "REASON": error.reason, "MESSAGE_ID": messages.PROBE_FAILED}
+        fields = {"PROBE": error.probe, "REASON": error.reason, "MESSAGE_ID": MessageId.PROBE_FAILED}
         fields |= {"ERRNO": str(error.errno)} if error.errno else {}
         LOG.error("%s; the other probes are not concerned; trying again in %g s", error, wait, extra=fields)
         if self._reloads.under_way:
             self._reloads.fail(str(error))
 
     def _loaded_all(self) -> None:
-        self._attached.keep_only(self._probes.held())
+        self._hooks.keep_only(self._probes.held())
         if not self._started:
             for listener in self._sockets:
                 scheme = "https" if self._web and self._web.summary.tls else "http"
-                LOG.info("serving %s", listeners.url(listener, self._settings.telemetry_path, scheme))
-            self._log_states("started", {"MESSAGE_ID": messages.STARTED})
+                LOG.info("serving %s", listeners.url(listener, self._settings.web.telemetry_path, scheme))
+            self._log_states("started", {"MESSAGE_ID": MessageId.STARTED})
         elif self._reloads.under_way:
-            self._log_states("reloaded", {"MESSAGE_ID": messages.RELOADED})
+            self._log_states("reloaded", {"MESSAGE_ID": MessageId.RELOADED})
         else:
             self._log_states("probes", {})
         self._started = True
@@ -330,8 +328,8 @@ class Daemon:
         else:
             self._loading.read(self._options.files)
 
-    def _reload_with(self, loading: Loading, reading: Reading) -> None:
-        settings = self._options.over(reading.settings)
+    def _reload_with(self, loading: Loading, reading: SiteRead) -> None:
+        settings = self._options.apply_to(reading.settings)
         if settings != self._settings:
             loading.abort()
             self._reloads.refuse(
@@ -354,7 +352,7 @@ class Daemon:
             self._loading.abort()
         if self._web is not None:
             self._web.close()
-        self._attached.end()
+        self._hooks.end()
         how = self._exporting.stop()
         if how:
             LOG.error("the exporter %s", how)

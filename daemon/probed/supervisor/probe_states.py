@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from probed.errors import REASONS, LoadError, Reason
+from probed.ipc.exporter_messages import ProbeStatus
 from probed.ipc.loader_messages import Wanted
 from probed.ipc.loader_process import Held
-from probed.ipc.manifest import LoadedProbe, ProbeStatus
+from probed.ipc.manifest import LoadedProbe
 
 FIRST_RETRY = 10.0
 LAST_RETRY = 600.0

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from probed import messages
+from probed.log import MessageId
 from probed.supervisor.systemd.notify import Notices
 
 LOG = logging.getLogger("supervisor")
@@ -46,7 +46,7 @@ class Reloads:
         """Note that the files cannot be used, and say so."""
         self.fail(text)
         self.under_way = False
-        extra = {"MESSAGE_ID": messages.RELOAD_REFUSED}
+        extra = {"MESSAGE_ID": MessageId.RELOAD_REFUSED}
         LOG.error("reload refused, everything runs on as before:\n%s", text, extra=extra)
 
     def fail(self, text: str) -> None:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The web configuration: TLS, client certificates, passwords, headers, in the dialect of Prometheus' exporter-toolkit.
+"""The web configuration file: TLS, client certificates, passwords, headers and a rate limit, in the toolkit's dialect.
 
-Source: https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md. `webfiles` reads it and
-what it names, and makes the `WebSettings` that the exporter is given. Pure; config/web.yaml tells users of it.
-What the toolkit has and this server has not is refused with the reason, never passed over.
+The dialect is that of Prometheus' exporter-toolkit. Source: docs/web-configuration.md and web/tls_config.go of
+https://github.com/prometheus/exporter-toolkit. `reader` reads the file and the files that it names. The classes refuse
+options of the toolkit that this server lacks, each with the reason. config/web.yaml shows users all options. Pure.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-from probed.config.scalars import Line
-from probed.schema.structure import Fault, Given, Rule, Source, pattern
+from probed.schema.rules import Line
+from probed.schema.structure import Fault, Given, Rule, Source
 from probed.webconfig.settings import ClientAuth
 
-MOST_COST: Final = 15
-"""Of bcrypt: 2 s or so on a machine of today, and every wrong password costs it."""
+MAX_COST: Final = 15
+"""Limit of bcrypt's cost: about 2 s of CPU time for every wrong password."""
+
+_MAX_NANOSECONDS: Final = (1 << 63) - 1
+"""Limit of Go's time.Duration."""
 
 _OLD_VERSIONS: Final = ("TLS10", "TLS11")
 
@@ -29,12 +32,12 @@ _AUTH_TYPES: Final[Mapping[str, ClientAuth]] = {
     "VerifyClientCertIfGiven": "optional",
     "RequireAndVerifyClientCert": "required",
 }
-"""A certificate that is only requested changes nothing in Go's server, so here it is not even requested."""
+"""RequestClientCert changes nothing in Go's server, so this server requests no certificate either."""
 
 _UNVERIFIED: Final = ("RequireAnyClientCert", "RequireClientCert")
 
 TLS13_SUITES: Final = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
-"""Always on where TLS 1.3 is, here as in Go."""
+"""Suites of TLS 1.3, which OpenSSL and Go always offer with TLS 1.3."""
 
 SUITES: Final[Mapping[str, str]] = {
     "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ECDHE-ECDSA-AES128-GCM-SHA256",
@@ -48,7 +51,7 @@ SUITES: Final[Mapping[str, str]] = {
     "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA": "ECDHE-RSA-AES128-SHA",
     "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA": "ECDHE-RSA-AES256-SHA",
 }
-"""Suites up to TLS 1.2 by Go's names (crypto/tls, func CipherSuites), as OpenSSL calls them (openssl-ciphers(1))."""
+"""Suites up to TLS 1.2: Go's names (crypto/tls, func CipherSuites) to OpenSSL's (openssl-ciphers(1))."""
 
 CURVES: Final[Mapping[str, str]] = {
     "CurveP256": "prime256v1",
@@ -64,17 +67,28 @@ HEADERS: Final[Mapping[str, tuple[str, ...]]] = {
     "X-Frame-Options": ("deny", "sameorigin"),
     "X-XSS-Protection": (),
 }
-"""What may be added to answers, each with its values (none: any)."""
+"""Headers that a site may add to answers, each with its permitted values; none listed: any value."""
 
-_SECONDS: Final[Mapping[str, float]] = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
+_SECONDS: Final[Mapping[str, float]] = {
+    "ns": 1e-9, "us": 1e-6, "\u00b5s": 1e-6, "\u03bcs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600,
+}  # fmt: skip
+"""Units of Go's durations; the letter for micro may be U+00B5 or U+03BC."""
+
+_DURATION_PART: Final = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)", re.ASCII)
+
+_SALT_ENDS: Final = ".Oeu"
+_HASH_ENDS: Final = ".CGKOSWaeimquy26"
+"""Last characters of salt and hash in bcrypt's base64: 22 characters hold 128 bits, 31 hold 184, the rest is 0."""
+
+_BCRYPT_ALPHABET: Final = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
-def _one_of(choices: Mapping[str, Any], what: str, *others: str) -> Rule:
+def _one_of(choices: Mapping[str, Any], noun: str, *others: str) -> Rule:
     known = [*choices, *others]
 
     def apply(name: str) -> str:
         if name not in known:
-            raise ValueError(f"'{name}' is no {what} that can be used; those are {', '.join(known)}")
+            raise ValueError(f"'{name}' is no supported {noun}; supported are {', '.join(known)}")
         return name
 
     return Rule(apply, {"enum": known})
@@ -82,16 +96,18 @@ def _one_of(choices: Mapping[str, Any], what: str, *others: str) -> Rule:
 
 def _version(name: str) -> str:
     if name in _OLD_VERSIONS:
-        raise ValueError(f"{name} is refused: RFC 8996 forbids it, and OpenSSL as Debian builds it; the least is TLS12")
+        raise ValueError(f"{name} is refused, because RFC 8996 forbids the version; write TLS12 or TLS13")
     if name not in ("TLS12", "TLS13"):
         raise ValueError(f"expected TLS12 or TLS13, found '{name}'")
     return name
 
 
-def _auth_type(name: str) -> str:
+def _auth_type(name: str | None) -> str | None:
+    if name is None:
+        return name
     if name in _UNVERIFIED:
         raise ValueError(
-            f"{name} takes any certificate, also one that the client made itself, which proves nothing; "
+            f"{name} accepts a certificate that the client signed, which proves nothing; "
             "write RequireAndVerifyClientCert"
         )
     if name not in _AUTH_TYPES:
@@ -100,7 +116,7 @@ def _auth_type(name: str) -> str:
 
 
 def _san(text: str) -> str:
-    """Write an address as Python's `ssl` and Go agree on it; leave a name, e-mail address or URI as it is."""
+    """Return an IP address in the form of Python's `ssl` and Go; return a name, e-mail address or URI unchanged."""
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
@@ -109,7 +125,7 @@ def _san(text: str) -> str:
 
 def _one_curve(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(names) > 1:
-        raise ValueError("Python's ssl can be told one curve only: name the one, or none for OpenSSL's own order")
+        raise ValueError("Python's ssl takes one curve only; name one, or none for OpenSSL's own order")
     return names
 
 
@@ -120,32 +136,62 @@ def _no_http2(wanted: bool) -> bool:
 
 
 def _hash(text: str) -> str:
-    parts = re.fullmatch(r"\$2[aby]?\$([0-9]{2})\$[./A-Za-z0-9]{53}", text)
+    """Check a bcrypt hash, and return the form that Python's bcrypt verifies.
+
+    Go's bcrypt takes ``$2$`` for the present algorithm, and ignores the unused bits of the salt's last character.
+    Python's library refuses the first and never matches the second, so both are written anew.
+    """
+    parts = re.fullmatch(r"\$2([aby]?)\$([0-9]{2})\$([./A-Za-z0-9]{22})([./A-Za-z0-9]{31})", text)
     if parts is None:
         raise ValueError("expected a password hashed with bcrypt, as 'htpasswd -nBC 10 \"\"' prints it after the ':'")
-    if not 4 <= int(parts[1]) <= MOST_COST:
-        raise ValueError(f"cost {parts[1]} of bcrypt: from 4 to {MOST_COST} can be used, 10 is usual")
+    version, cost, salt, digest = parts.groups()
+    if not 4 <= int(cost) <= MAX_COST:
+        raise ValueError(f"cost {cost} of bcrypt; expected 4 to {MAX_COST}, 10 is usual")
+    if digest[-1] not in _HASH_ENDS:
+        raise ValueError(f"no bcrypt hash ends in '{digest[-1]}', so no password would match; copy the hash again")
+    end = _SALT_ENDS[_BCRYPT_ALPHABET.index(salt[-1]) // 16]
+    return f"$2{version or 'b'}${cost}${salt[:-1]}{end}{digest}"
+
+
+def _user(name: str | int) -> str:
+    text = str(name)
+    if ":" in text or not text.isprintable():
+        raise ValueError("a user's name cannot hold ':' or control characters (RFC 7617)")
     return text
 
 
-def _user(name: str) -> str:
-    if ":" in name or not name.isprintable():
-        raise ValueError("a user's name cannot hold ':' or control characters (RFC 7617)")
-    return name
-
-
 def _interval(written: str | int) -> float:
-    """Read a duration of Go (``1m30s``, ``500ms``, 0) as seconds. Source: https://pkg.go.dev/time#ParseDuration."""
-    text = str(written)
-    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h)", text)
-    if text != "0" and (not parts or "".join(number + unit for number, unit in parts) != text):
-        raise ValueError(f"expected a duration such as 100ms, 1s or 1m30s, found '{text}'")
-    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    """Read a duration of Go as seconds: ``1m30s``, ``.5s``, or an integer of nanoseconds; below 0 means no limit.
+
+    Sources: https://pkg.go.dev/time#ParseDuration, and `time.Duration` in https://pkg.go.dev/gopkg.in/yaml.v2.
+    """
+    if isinstance(written, int):
+        seconds = written * 1e-9
+    else:
+        sign, unsigned = ("-", written[1:]) if written.startswith("-") else ("", written.removeprefix("+"))
+        parts = _DURATION_PART.findall(unsigned)
+        if unsigned != "0" and (not parts or "".join(number + unit for number, unit in parts) != unsigned):
+            raise ValueError(f"expected a duration such as 100ms, 1s or 1m30s, found '{written}'")
+        seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts) * (-1 if sign else 1)
+    if abs(seconds) * 1e9 > _MAX_NANOSECONDS:
+        raise ValueError(f"expected a duration of less than 292 years, found '{written}'")
+    return max(0.0, seconds)
+
+
+def _burst(requests: int) -> int:
+    return max(0, requests)
+
+
+def _header(value: str | int) -> str:
+    text = str(value)
+    if re.fullmatch("[ -~]*", text) is None or text != text.strip():
+        raise ValueError("expected one line of printable ASCII, without blanks around it")
+    return text
 
 
 def _pem(text: str) -> str:
     if "-----BEGIN " not in text:
-        raise ValueError("expected PEM text (-----BEGIN …), with the block style '|' after the key")
+        raise ValueError("expected PEM text (-----BEGIN …); write '|' after the key, and the text indented below")
     return text
 
 
@@ -155,7 +201,7 @@ TlsVersion = Annotated[str, Rule(_version, {"enum": ["TLS12", "TLS13"]})]
 
 @dataclass(frozen=True, slots=True)
 class TlsServer:
-    """TLS. Of each `cert`, `key`, `client_ca` and its file one may be there; files relative to the configuration."""
+    """TLS. `cert`, `key` and `client_ca` exclude their files; paths are relative to the configuration file."""
 
     cert: Annotated[Pem | None, "The certificate and its chain, as PEM text."] = None
     key: Annotated[Pem | None, "Its private key, as PEM text."] = None
@@ -168,41 +214,41 @@ class TlsServer:
     ] = None
     client_ca_file: Annotated[Line | None, "The file with the authorities of client certificates."] = None
     client_auth_type: Annotated[
-        str,
-        "Whether clients need a certificate: RequireAndVerifyClientCert for those who do.",
-        Rule(_auth_type, {"enum": list(_AUTH_TYPES)}),
-    ] = "NoClientCert"
+        str | None,
+        "RequireAndVerifyClientCert demands a certificate of each client.",
+        Rule(_auth_type, {"enum": [*_AUTH_TYPES, None]}),
+    ] = None
     client_allowed_sans: Annotated[
         tuple[Annotated[Line, Rule(_san)], ...],
         "A client's certificate must have one of these as a Subject Alternative Name.",
     ] = ()
-    min_version: Annotated[TlsVersion, "The oldest TLS that is spoken."] = "TLS12"
-    max_version: Annotated[TlsVersion, "The newest TLS that is spoken."] = "TLS13"
+    min_version: Annotated[TlsVersion, "The oldest permitted version."] = "TLS12"
+    max_version: Annotated[TlsVersion, "The newest permitted version."] = "TLS13"
     cipher_suites: Annotated[
         tuple[Annotated[str, _one_of(SUITES, "cipher suite", *TLS13_SUITES)], ...],
         "Cipher suites up to TLS 1.2 by Go's names, the preferred first; none: OpenSSL's choice.",
     ] = ()
-    prefer_server_cipher_suites: Annotated[bool, "Whether our order of suites counts, not the client's."] = True
+    prefer_server_cipher_suites: Annotated[bool, "Whether the server's order of suites precedes the client's."] = True
     curve_preferences: Annotated[
         tuple[Annotated[str, _one_of(CURVES, "curve")], ...], "The elliptic curve.", Rule(_one_curve)
     ] = ()
 
     def check(self) -> Iterator[Fault]:
-        """Find the faults that only several keys together show."""
+        """Yield the faults between keys."""
         yield from self._alternatives()
-        for what in ("cert", "key"):
-            if getattr(self, what) is None and getattr(self, f"{what}_file") is None:
-                yield (what,), f"TLS needs '{what}_file' (or '{what}')"
+        for part in ("cert", "key"):
+            if self.enabled and getattr(self, part) is None and getattr(self, f"{part}_file") is None:
+                yield (part,), f"TLS needs '{part}_file' (or '{part}')"
         if self.min_version > self.max_version:
             yield ("max_version",), f"{self.max_version} is older than min_version {self.min_version}"
         if self.max_version == "TLS12" and self.cipher_suites and not self.ciphers:
-            yield ("cipher_suites",), "all of them are of TLS 1.3, which max_version excludes"
+            yield ("cipher_suites",), "all of these suites are of TLS 1.3, which max_version excludes"
         yield from self._clients()
 
     def _alternatives(self) -> Iterator[Fault]:
-        for what in ("cert", "key", "client_ca"):
-            if getattr(self, what) is not None and getattr(self, f"{what}_file") is not None:
-                yield (what,), f"'{what}' and '{what}_file' exclude each other; remove one"
+        for part in ("cert", "key", "client_ca"):
+            if getattr(self, part) is not None and getattr(self, f"{part}_file") is not None:
+                yield (part,), f"'{part}' and '{part}_file' exclude each other; remove one"
 
     def _clients(self) -> Iterator[Fault]:
         given = self.client_ca is not None or self.client_ca_file is not None
@@ -211,27 +257,33 @@ class TlsServer:
         if given and self.client_auth == "none":
             yield (
                 ("client_auth_type",),
-                "authorities for clients, but no client is verified: write RequireAndVerifyClientCert",
+                "authorities for clients, but no client is verified; write RequireAndVerifyClientCert",
             )
         if self.client_allowed_sans and self.client_auth != "required":
             yield (
                 ("client_allowed_sans",),
-                "without a certificate nothing is compared: it needs RequireAndVerifyClientCert",
+                "a client without certificate has no name to compare; this needs RequireAndVerifyClientCert",
             )
 
     @property
+    def enabled(self) -> bool:
+        """Whether the server speaks TLS: any key about certificates does it, as in the toolkit's `IsEnabled`."""
+        parts = ("cert", "key", "client_ca", "cert_file", "key_file", "client_ca_file", "client_auth_type")
+        return any(getattr(self, name) is not None for name in parts)
+
+    @property
     def client_auth(self) -> ClientAuth:
-        """What is asked of clients."""
-        return _AUTH_TYPES[self.client_auth_type]
+        """Whether clients need a certificate."""
+        return _AUTH_TYPES[self.client_auth_type or "NoClientCert"]
 
     @property
     def ciphers(self) -> tuple[str, ...]:
-        """The suites up to TLS 1.2 by OpenSSL's names."""
+        """The suites up to TLS 1.2, by OpenSSL's names."""
         return tuple(SUITES[name] for name in self.cipher_suites if name in SUITES)
 
     @property
     def curve(self) -> str:
-        """The curve by OpenSSL's name, empty where none is chosen."""
+        """The curve by OpenSSL's name, "" for OpenSSL's order."""
         return CURVES[self.curve_preferences[0]] if self.curve_preferences else ""
 
 
@@ -241,31 +293,30 @@ class HttpServer:
 
     http2: Annotated[bool, "HTTP/2, which this server does not speak.", Rule(_no_http2, {"const": False})] = False
     headers: Annotated[
-        Mapping[Annotated[str, _one_of(HEADERS, "header")], Annotated[Line, pattern("[ -~]+", "printable ASCII")]]
-        | None,
-        "Headers that every answer gets.",
+        Mapping[Annotated[str, _one_of(HEADERS, "header")], Annotated[str, Rule(_header, raw=str | int)] | None] | None,
+        "Headers of every answer; an empty value leaves the header out.",
     ] = None
 
     def check(self) -> Iterator[Fault]:
-        """Find values that a header does not have."""
-        for name, value in (self.headers or {}).items():
+        """Yield the values that a header does not permit."""
+        for name, value in self.added_headers.items():
             if HEADERS[name] and value not in HEADERS[name]:
                 yield ("headers", name), f"expected {' or '.join(HEADERS[name])}, found '{value}'"
+
+    @property
+    def added_headers(self) -> Mapping[str, str]:
+        """The headers with a value."""
+        return {name: value for name, value in (self.headers or {}).items() if value}
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """A token bucket over all requests; beyond it they get 429."""
+    """A token bucket over all requests. The server answers requests without a token with status 429."""
 
     interval: Annotated[
-        float, "Time after which one more request is let in; 0: no limit.", Rule(_interval, raw=str | int)
-    ]
-    burst: Annotated[int, "Requests that may come at once."] = 0
-
-    def check(self) -> Iterator[Fault]:
-        """Find a bucket that never lets anything in."""
-        if self.interval and self.burst < 1:
-            yield ("burst",), f"a burst of {self.burst} lets no request in at all; write 1 at least"
+        float, "Time after which the bucket gets one more token; 0: no limit.", Rule(_interval, raw=str | int)
+    ] = 0.0
+    burst: Annotated[int, "Size of the bucket; 0: with an interval, every request gets status 429.", Rule(_burst)] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,10 +324,10 @@ class WebConfiguration:
     """The web configuration file."""
 
     source: Given[Source]
-    tls_server_config: Annotated[TlsServer | None, "TLS; without it plain HTTP is served."] = None
+    tls_server_config: Annotated[TlsServer | None, "TLS; without it the server speaks plain HTTP."] = None
     http_server_config: Annotated[HttpServer | None, "HTTP."] = None
     basic_auth_users: Annotated[
-        Mapping[Annotated[str, Rule(_user)], Annotated[str, Rule(_hash)]] | None,
-        "Who may ask for any page: user's name: password hashed with bcrypt. None: nobody is asked.",
+        Mapping[Annotated[str, Rule(_user, raw=str | int)], Annotated[str, Rule(_hash)]] | None,
+        "Users of all pages: name to password hashed with bcrypt. None: no authentication.",
     ] = None
-    rate_limit: Annotated[RateLimit | None, "How many requests are let in."] = None
+    rate_limit: Annotated[RateLimit | None, "The rate of permitted requests."] = None

@@ -1,104 +1,106 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The web configuration and the files that it names, read and tried: all that `websettings.WebSettings` hold.
+"""Reads and checks the web configuration file and the files that it names, and makes `WebSettings`.
 
-The loader calls it, at the start and when a file has changed; `probed check` likewise. What it read leaves the
-loader in memory without a name (`packed`), so that the exporter needs no right to read a private key.
+The loader calls it at the start and after a change of a file; `probed check` does too. The settings leave the loader in
+sealed memory, so that the exporter needs no right to read a private key.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from dataclasses import dataclass
 from pathlib import PurePath
 
 from probed.errors import DeclarationError, Problem
-from probed.schema import strict_yaml as yamltext
-from probed.schema import structure as shape
+from probed.linux import memfd
+from probed.schema import strict_yaml, structure
+from probed.webconfig import pem
 from probed.webconfig.file import TlsServer, WebConfiguration
 from probed.webconfig.settings import TlsSettings, WebSettings, WebSummary, state
 
-MOST_BYTES = 1 << 20
-"""Of one file: a bundle of all authorities that browsers know has a fifth of it."""
-
-_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+MAX_BYTES = 1 << 20
+"""Limit of a file's size. A bundle of all authorities that browsers know has a fifth of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebFiles:
-    """What was read."""
+    """The settings for the exporter, and their summary for the supervisor."""
 
     settings: WebSettings
     summary: WebSummary
 
 
-def read(path: str) -> WebFiles:
-    """Read everything, and try TLS. Raises DeclarationError with every Problem."""
-    reading = _Reading()
-    text = reading.text(path, Problem(path, 0, "", ""))
-    configuration = yamltext.parse(WebConfiguration, text, path)
+def read(path: str, content: str | None = None) -> WebFiles:
+    """Read the configuration and its files, and check TLS by making a context.
+
+    `content` is the configuration's text where a caller has read it. Raises DeclarationError with every Problem.
+    """
+    reader = _Reader()
+    configuration = reader.configuration(path, content)
     tls = configuration.tls_server_config
     settings = WebSettings(
-        tls=reading.tls(tls, configuration) if tls else None,
-        headers=(configuration.http_server_config.headers if configuration.http_server_config else None) or {},
+        tls=reader.tls(tls, configuration) if tls and tls.enabled else None,
+        headers=configuration.http_server_config.added_headers if configuration.http_server_config else {},
         users=configuration.basic_auth_users or {},
         interval=configuration.rate_limit.interval if configuration.rate_limit else 0.0,
         burst=configuration.rate_limit.burst if configuration.rate_limit else 0,
     )
-    return WebFiles(settings, WebSummary(settings.tls is not None, len(settings.users), reading.files))
+    return WebFiles(settings, WebSummary(settings.tls is not None, len(settings.users), reader.files))
 
 
 def certificate(path: str) -> str | None:
-    """Return the certificate that a daemon shows, as PEM text, None without TLS. Raises DeclarationError.
+    """Return the certificate that a daemon presents, as PEM text; None without TLS. Raises DeclarationError.
 
-    The private key is not read: this is for clients.
+    For clients: the private key is not read.
     """
-    reading = _Reading()
-    configuration = yamltext.parse(WebConfiguration, reading.text(path, Problem(path, 0, "", "")), path)
+    reader = _Reader()
+    configuration = reader.configuration(path)
     tls = configuration.tls_server_config
-    return reading.part("cert", tls, configuration) if tls else None
+    return pem.certificates(reader.part("cert", tls, configuration)) if tls and tls.enabled else None
 
 
-def packed(settings: WebSettings) -> int:
-    """Write settings into sealed memory, and return its descriptor, which is the caller's."""
-    fd = os.memfd_create("web", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    with open(fd, "wb", closefd=False) as file:
-        file.write(json.dumps(shape.to_data(settings)).encode())
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
-    return fd
+def sealed_memory(settings: WebSettings) -> int:
+    """Write settings into sealed memory; return the descriptor, which the caller closes."""
+    return memfd.sealed("web", json.dumps(structure.to_data(settings)).encode())
 
 
-class _Reading:
-    """One reading, in which `files` gathers what was opened."""
+class _Reader:
+    """One reading of a configuration; `files` gathers the state of each file that was read."""
 
     def __init__(self) -> None:
         self.files: dict[str, str] = {}
 
-    def text(self, path: str, place: Problem) -> str:
-        """Read one file; `place` is where a Problem with it belongs."""
+    def configuration(self, path: str, content: str | None = None) -> WebConfiguration:
+        if content is None:
+            data = self.data(path, Problem(path, 0, "", ""))
+            try:
+                content = data.decode()
+            except UnicodeDecodeError as error:
+                text = f"is not UTF-8: {error.reason} at byte {error.start}; save it as UTF-8"
+                raise DeclarationError([Problem(path, 0, "", text)]) from error
+        return strict_yaml.parse(WebConfiguration, content, path)
+
+    def data(self, path: str, place: Problem) -> bytes:
+        """Read one file. A Problem with the file has the place of `place`."""
         try:
-            with open(path, "rb") as file:  # noqa: PTH123 - fstat of what is read, not of what has its name by then
+            with open(path, "rb") as file:  # noqa: PTH123 - fstat of the open file, whatever has its name by then
                 self.files[path] = state(os.fstat(file.fileno()))
-                data = file.read(MOST_BYTES + 1)
-            if len(data) > MOST_BYTES:
-                raise ValueError(f"has more than {MOST_BYTES >> 20} MiB; is it the right file?")
-            return data.decode()
+                data = file.read(MAX_BYTES + 1)
+            if len(data) <= MAX_BYTES:
+                return data
+            fault = f"has more than {MAX_BYTES >> 20} MiB; is it the right file?"
         except OSError as error:
-            fault = f"cannot be read: {error.strerror}; probed reads it as the user that it was started as"
-        except UnicodeDecodeError as error:
-            fault = f"is not UTF-8: {error.reason} at byte {error.start}; PEM and YAML are text"
-        except ValueError as error:
-            fault = str(error)
-        what = f"'{path}' {fault}" if place.key else fault
-        raise DeclarationError([Problem(place.path, place.line, place.key, what)])
+            fault = f"cannot be read: {error.strerror}; probed reads it as the user that started probed"
+        text = f"'{path}' {fault}" if place.key else fault
+        raise DeclarationError([Problem(place.path, place.line, place.key, text)])
 
     def tls(self, tls: TlsServer, configuration: WebConfiguration) -> TlsSettings:
         only13 = tls.cipher_suites and not tls.ciphers
         settings = TlsSettings(
-            certificate=self.part("cert", tls, configuration),
-            key=self.part("key", tls, configuration),
-            client_ca=self.part("client_ca", tls, configuration),
+            certificate=pem.certificates(self.part("cert", tls, configuration)),
+            key=pem.private_key(self.part("key", tls, configuration)),
+            client_ca=pem.certificates(self.part("client_ca", tls, configuration)),
             client_auth=tls.client_auth,
             allowed_sans=tls.client_allowed_sans,
             minimum="TLS13" if only13 or tls.min_version == "TLS13" else "TLS12",
@@ -110,14 +112,14 @@ class _Reading:
         _try(settings, tls, configuration)
         return settings
 
-    def part(self, part: str, tls: TlsServer, configuration: WebConfiguration) -> str:
-        """Return `part` as text: its own, that of its file, or none."""
+    def part(self, part: str, tls: TlsServer, configuration: WebConfiguration) -> bytes:
+        """Return the bytes of `part`: those in the configuration, those of its file, or none."""
         name = getattr(tls, f"{part}_file")
         if name is None:
-            return getattr(tls, part) or ""
+            return (getattr(tls, part) or "").encode()
         key = ("tls_server_config", f"{part}_file")
         path = PurePath(configuration.source.path).parent / name
-        return self.text(str(path), configuration.source.problem(key, ""))
+        return self.data(str(path), configuration.source.problem(key, ""))
 
 
 def _try(settings: TlsSettings, tls: TlsServer, configuration: WebConfiguration) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a web configuration comes to, on its way from the loader through the supervisor to the exporter. Pure data.
+"""The content of a web configuration, from the loader through the supervisor to the exporter. Pure data.
 
-`webfiles` makes it; the supervisor hands on the sealed memory in which it travels and never looks into it.
+`reader` makes it. The supervisor passes on the sealed memory with the settings and never reads them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ClientAuth = Literal["none", "optional", "required"]
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
-    """TLS as the exporter needs it: PEM texts, names as OpenSSL has them; `ciphers` and `curve` empty: its choice."""
+    """TLS settings for OpenSSL: PEM texts and OpenSSL's names; empty `ciphers` or `curve`: OpenSSL's default."""
 
     certificate: str
     key: str
@@ -33,7 +33,7 @@ class TlsSettings:
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
-    """What the exporter is to do; `interval` 0 means no limit, `users` empty that nobody is asked for a password."""
+    """Settings of the HTTP server. `interval` 0 means no rate limit; empty `users` mean no authentication."""
 
     tls: TlsSettings | None = None
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -44,10 +44,7 @@ class WebSettings:
 
 @dataclass(frozen=True, slots=True)
 class WebSummary:
-    """What the supervisor is told, which never looks into the settings themselves.
-
-    `files` are those that were read, each with what `stat` said of it at that moment (`state`).
-    """
+    """Summary of the settings for the supervisor; `files` has the `state` of each file when the loader read it."""
 
     tls: bool
     users: int
@@ -55,7 +52,7 @@ class WebSummary:
 
 
 class Stat(Protocol):
-    """What is looked at of ``os.stat_result``."""
+    """The fields of ``os.stat_result`` that `state` reads."""
 
     @property
     def st_dev(self) -> int: ...  # noqa: D102
@@ -70,5 +67,5 @@ class Stat(Protocol):
 
 
 def state(stat: Stat) -> str:
-    """Return what tells one version of a file from the next."""
+    """Return a text that differs between versions of a file."""
     return f"{stat.st_dev}:{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}"

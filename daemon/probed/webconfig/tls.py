@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TLS settings to a context of Python's `ssl`.
+"""Makes a context of Python's `ssl` from TLS settings.
 
-The loader makes one to see whether certificate, key and authorities are good; the exporter makes the one that it serves
-with. Nobody imports this where no web configuration asks for TLS.
+The loader makes a context to check certificate, key and authorities; the exporter makes the context of its server. Both
+import this module only where a web configuration asks for TLS.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _VERIFY = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl
 
 
 class TlsError(Exception):
-    """OpenSSL refuses a part of the settings: `part` is ``cert``, ``key``, ``client_ca`` or a key of the file."""
+    """OpenSSL refuses the settings; `part` is ``cert``, ``key``, ``client_ca`` or a key of the configuration file."""
 
     def __init__(self, part: str, text: str) -> None:
         super().__init__(part, text)
@@ -39,8 +39,8 @@ def context(settings: TlsSettings) -> ssl.SSLContext:
         made.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
     _choose(made, settings)
     for part, text, what in (("cert", settings.certificate, "CERTIFICATE"), ("key", settings.key, "PRIVATE KEY")):
-        if f"{what}-----" not in text:
-            raise TlsError(part, f"there is no {what.lower()} in it (PEM, -----BEGIN … {what}-----)")
+        if not text:
+            raise TlsError(part, f"no {what.lower()} in PEM format found; expected a block -----BEGIN {what}-----")
     _load(made, f"{settings.key}\n{settings.certificate}\n")
     _verify(made, settings)
     return made
@@ -51,7 +51,7 @@ def _choose(made: ssl.SSLContext, settings: TlsSettings) -> None:
         if settings.ciphers:
             made.set_ciphers(settings.ciphers)
     except ssl.SSLError as error:
-        raise TlsError("cipher_suites", f"OpenSSL has none of them ({error.reason})") from error
+        raise TlsError("cipher_suites", f"OpenSSL has none of these suites ({error.reason})") from error
     try:
         if settings.curve:
             made.set_ecdh_curve(settings.curve)
@@ -60,14 +60,16 @@ def _choose(made: ssl.SSLContext, settings: TlsSettings) -> None:
 
 
 def _load(made: ssl.SSLContext, pem: str) -> None:
-    """Load certificate and key: Python's `ssl` takes files only, so they stand in memory that has no name."""
+    """Load certificate and key from a memfd, because Python's `ssl` reads files only."""
     fd = os.memfd_create("identity", os.MFD_CLOEXEC)
     try:
         with open(fd, "wb", closefd=False) as file:
             file.write(pem.encode())
         made.load_cert_chain(f"/proc/self/fd/{fd}", password=_refuse_password)
     except _Encrypted as error:
-        raise TlsError("key", "the private key is encrypted, and nobody is there to type a password") from error
+        raise TlsError(
+            "key", "the private key is encrypted, and probed asks for no password; name a plain key"
+        ) from error
     except ssl.SSLError as error:
         raise TlsError(*_cause(error)) from error
     finally:
@@ -75,7 +77,7 @@ def _load(made: ssl.SSLContext, pem: str) -> None:
 
 
 class _Encrypted(Exception):
-    """OpenSSL asked for a password."""
+    """OpenSSL asks for the password of a private key."""
 
 
 def _refuse_password() -> str:
@@ -85,10 +87,10 @@ def _refuse_password() -> str:
 def _cause(error: ssl.SSLError) -> tuple[str, str]:
     reason = error.reason or str(error)
     if reason == "KEY_VALUES_MISMATCH":
-        return "key", "the private key is not that of the certificate: do both belong together?"
+        return "key", "the private key is not that of the certificate; name the key that belongs to the certificate"
     if reason in ("EE_KEY_TOO_SMALL", "CA_KEY_TOO_SMALL", "CA_MD_TOO_WEAK"):
-        return "cert", f"OpenSSL finds it too weak ({reason})"
-    return "cert", f"OpenSSL cannot use certificate and private key: is one of them cut short? ({reason})"
+        return "cert", f"OpenSSL finds the certificate too weak ({reason}); take a longer key or a newer digest"
+    return "cert", f"OpenSSL cannot use certificate and private key ({reason}); is one of the files cut short?"
 
 
 def _verify(made: ssl.SSLContext, settings: TlsSettings) -> None:
@@ -98,4 +100,7 @@ def _verify(made: ssl.SSLContext, settings: TlsSettings) -> None:
     try:
         made.load_verify_locations(cadata=settings.client_ca)
     except (ssl.SSLError, ValueError) as error:
-        raise TlsError("client_ca", f"the authorities are no whole PEM certificates ({error})") from error
+        raise TlsError(
+            "client_ca",
+            f"the authorities are no whole PEM certificates ({error}); is the file cut?",
+        ) from error

@@ -23,7 +23,7 @@ def files() -> Iterator[tuple[str, str]]:
 
 
 def main(folder: Path) -> None:
-    """Write them. Files of dashboards that are no more are left alone: a test finds them."""
+    """Write all dashboards. Files of removed dashboards stay: a test finds them."""
     for name, text in files():
         (folder / name).write_text(text)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all dashboards have in common: variables, links to one another and to the runbook, the alerts as annotations.
+"""The common frame of all dashboards: variables, links to each other and the runbook, alerts as annotations.
 
-`board` puts panels into it, row by row, and numbers them.
+`build` adds the panels row by row, and numbers them.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from boards.panels import Column, Panel, link_of, listing
 
 TAG = "probed"
 RUNBOOK = "http://localhost:9090/consoles/probed-runbook.md"
-"""Where Prometheus serves a copy of deploy/runbook.md, seen from its own machine; README.md says how to change it."""
+"""Prometheus's copy of deploy/runbook.md, as seen from the same machine; README.md explains how to change the URL."""
 
-STORM_ALERTS = ("ProcessStorm", "ShortLivedProcessStorm", "CrashLoop", "ExecFailures")
+STORM_ALERTS = ("ProcessStorm", "ShortLivedProcessStorm", "ForkFailures", "CrashLoop", "ExecFailures")
 OPEN_ALERTS = ("FileDescriptorsExhausted", "OpenFailureStorm")
 CALL_ALERTS = ("SyscallStorm",)
 OWN_ALERTS = (
@@ -32,28 +32,34 @@ SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 
 def alerts(names: Sequence[str], state: str = "firing") -> str:
-    """Return what selects these alerts of what is chosen; one that names no instance or unit belongs to all of them."""
+    """Return a selector of these alerts for the chosen instances and units, or without instance or unit."""
     chosen = 'instance=~"$instance|", unit=~"$unit|"'
     return f'ALERTS{{alertname=~"{"|".join(names)}", alertstate=~"{state}", {chosen}}}'
 
 
 def firing(names: Sequence[str]) -> str:
-    """Return how many of these alerts fire; 0 also where Prometheus has no rules."""
+    """Return a query for the number of these alerts that fire; 0 if Prometheus has no rules."""
     return f"count({alerts(names)}) or vector(0)"
 
 
 def since(names: Sequence[str], span: int) -> Panel:
-    """Return the table of these alerts: which, about whom, and since when its condition holds."""
-    # The value of ALERTS_FOR_STATE is when that began; it has no alertstate, which ALERTS has.
+    """Return a table of these alerts: name, unit, parent, program, state, and the start of the condition."""
+    # The value of ALERTS_FOR_STATE is the start of the condition. ALERTS_FOR_STATE has no label alertstate.
     began = f'ALERTS_FOR_STATE{{alertname=~"{"|".join(names)}"}}'
     held = alerts(names, "pending|firing")
     return (
         listing(
             "Alerts, since when",
-            "Since when the condition of each alert holds, pending ones included. Empty where all is calm, or where "
-            "Prometheus does not have the rules of deploy/prometheus.",
-            {"alertname": "Alert", "unit": "Unit", "comm": "Program", "alertstate": "State"},
-            [Column("Since", f"1000 * min by ({_WHOSE}) ({held} * ignoring (alertstate) group_left () {began})", _AGO)],
+            "Start of each alert's condition, pending alerts included. A storm of one container after another has a "
+            "parent and no unit. Empty without alerts, or if Prometheus lacks the rules of deploy/prometheus.",
+            {"alertname": "Alert", "unit": "Unit", "parent": "Parent", "comm": "Program", "alertstate": "State"},
+            [
+                Column(
+                    "Since",
+                    f"1000 * min by ({_ALERT_LABELS}) ({held} * ignoring (alertstate) group_left () {began})",
+                    _AGO,
+                )
+            ],
         )
         .span(span)
         .override_by_name("Alert", [link_of("Runbook", RUNBOOK)])
@@ -61,12 +67,12 @@ def since(names: Sequence[str], span: int) -> Panel:
 
 
 _AGO = "dateTimeFromNow"
-_WHOSE = "alertname, unit, comm, alertstate"
+_ALERT_LABELS = "alertname, unit, parent, comm, alertstate"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Panels under a heading. Where all are narrow they stand side by side, 24 columns wide."""
+    """Panels under a heading. The grid has 24 columns; narrow panels share a line."""
 
     title: str
     panels: Sequence[Panel]
@@ -74,7 +80,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """What is particular to one dashboard: `alerts` are those that it explains."""
+    """The content of one dashboard; `alerts` are the alerts of its topic."""
 
     uid: str
     title: str
@@ -84,7 +90,7 @@ class Board:
 
 
 def build(board: Board, others: Sequence[Board]) -> model.Dashboard:
-    """Return the dashboard with the first row's panels at the top, and links to the others."""
+    """Return the dashboard with links to the others; the first row's panels are at the top."""
     made = (
         dashboard.Dashboard(board.title)
         .uid(board.uid)
@@ -108,7 +114,7 @@ def build(board: Board, others: Sequence[Board]) -> model.Dashboard:
 
 
 def _numbered(made: model.Dashboard) -> model.Dashboard:
-    """Give every panel an id, which links to single panels need to stay the same, and the data source."""
+    """Set id and data source of every panel; links to single panels need stable ids."""
     for number, panel in enumerate(made.panels or [], 1):
         panel.id_val = number
         if isinstance(panel, model.Panel):
@@ -132,7 +138,7 @@ _UNITS = (
 
 
 def _choice(name: str, query: str) -> dashboard.QueryVariable:
-    """Return a variable with all values that the period shown has, of which one or more are chosen; at first all."""
+    """Return a variable with all values of the time range. Several may be chosen; the default is all."""
     return (
         dashboard.QueryVariable(name)
         .query(query)
@@ -162,21 +168,24 @@ def _runbook(names: Sequence[str]) -> dashboard.DashboardLink:
         dashboard.DashboardLink("Runbook")
         .type(model.DashboardLinkType.LINK)
         .icon("doc")
-        .tooltip(f"What to do about {', '.join(names)}")
+        .tooltip(f"Remedies for {', '.join(names)}")
         .url(RUNBOOK)
         .target_blank(True)
     )
 
 
 class PrometheusAnnotation(model.AnnotationQuery):
-    """An annotation query with what Grafana's Prometheus data source adds, and the SDK's type leaves to data sources.
+    """An annotation query with the fields of Grafana's Prometheus data source, which the SDK's type lacks.
 
     Source: grafana.com/docs/grafana/latest/datasources/prometheus/annotations.
     """
 
     def to_json(self) -> dict[str, object]:
-        """Return what the SDK's type gives, and the texts that a mark shows."""
-        return super().to_json() | {"titleFormat": "{{alertname}}", "textFormat": "{{instance}} {{unit}} {{comm}}"}
+        """Return the fields of the SDK's type and the texts of a mark."""
+        return super().to_json() | {
+            "titleFormat": "{{alertname}}",
+            "textFormat": "{{instance}} {{unit}} {{parent}} {{comm}}",
+        }
 
 
 class _Annotation(dashboard.AnnotationQuery):
@@ -185,9 +194,9 @@ class _Annotation(dashboard.AnnotationQuery):
 
 
 def _annotations(names: Sequence[str]) -> list[Builder[model.AnnotationQuery]]:
-    """Return the marks from where to where alerts fired, on every graph.
+    """Return the marks on every graph for the periods in which alerts fired.
 
-    Orange ones are about probed itself: figures may be short there.
+    Orange marks are alerts about probed itself: the figures may be too low.
     """
     marks: list[Builder[model.AnnotationQuery]] = [_annotation("probed's own alerts", OWN_ALERTS, "orange")]
     return marks if names == OWN_ALERTS else [_annotation("Alerts", names, "red"), *marks]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The dashboard *probed itself*: whether the figures can be believed, and what they cost."""
+"""The dashboard *probed itself*: accuracy of the figures, and cost."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def board() -> Board:
     return Board(
         uid="probed-itself",
         title="probed itself",
-        text="Whether probed's figures can be believed, and what they cost.",
+        text="Accuracy of probed's figures: probes, losses, series; and the cost of probed.",
         alerts=OWN_ALERTS,
         rows=[
-            Row("", [*_believable(), *_states(), *_losses()]),
+            Row("", [*_accuracy(), *_states(), *_losses()]),
             Row("Series", _series()),
             Row("Cost", _cost()),
             Row("Details", _details()),
@@ -40,35 +40,35 @@ def board() -> Board:
     )
 
 
-def _believable() -> list[Panel]:
+def _accuracy() -> list[Panel]:
     return [
         number("Instances up", "Share of the targets that answer.", f"avg(up{{{HOST}}})", "percentunit", ALL_UP),
         number(
-            "Probes up", "Share of the probes that are loaded and attached.",
+            "Probes up", "Share of probes that are loaded and attached.",
             f"avg(probed_probe_up{{{HOST}}})", "percentunit", ALL_UP,
         ),
         total(
             "Events lost",
-            "Events of the period shown that are missing from the metrics. Every other figure is short by these.",
+            "Lost events in the time range. All other figures are too low by these events.",
             rise(LOST), "short", ANY_IS_BAD,
         ),
         total(
             "Past the budget",
-            "Events of the period shown that count as 'other', for their names had no series of their own.",
+            "Events in the time range that count as 'other', because the metric's budget was full.",
             rise(OVERFLOWED), "short", ((None, "green"), (1, "orange")),
         ),
         number(
-            "Configuration", "Share of the instances whose last attempt to read their configuration succeeded.",
+            "Configuration", "Share of the instances with a valid configuration at the last attempt.",
             f"avg(probed_config_last_reload_successful{{{HOST}}})", "percentunit", ALL_UP,
         ),
-        total("Alerts firing", "How many alerts about probed itself fire now.", firing(OWN_ALERTS), "none", ANY_IS_BAD),
+        total("Alerts firing", "Firing alerts about probed itself.", firing(OWN_ALERTS), "none", ANY_IS_BAD),
     ]  # fmt: skip
 
 
 def _states() -> list[Panel]:
     return [
-        states("Instances", "Which targets answer when they are scraped.", f"up{{{HOST}}}", PLACE).span(9),
-        states("Probes", "Which probes are loaded and attached.", f"probed_probe_up{{{HOST}}}", PROBE).span(8),
+        states("Instances", "Targets that answer a scrape.", f"up{{{HOST}}}", PLACE).span(9),
+        states("Probes", "Probes that are loaded and attached.", f"probed_probe_up{{{HOST}}}", PROBE).span(8),
         since(OWN_ALERTS, span=7),
     ]
 
@@ -78,8 +78,7 @@ def _losses() -> list[Panel]:
         coloured(
             narrow(graph(
                 "Events",
-                "What the probes had to report, what reached the metrics, what was lost: the first is the sum of "
-                "the others.",
+                "Emitted events are the sum of delivered, discarded and lost events.",
                 "cps",
                 {
                     "emitted": rate(EMITTED),
@@ -93,27 +92,27 @@ def _losses() -> list[Panel]:
         ),
         narrow(graph(
             "Lost events, by probe and reason",
-            "ring_full: the ring of the probe is too small for its storm (config/probed.yaml: ring). "
-            "map_full: a map in the kernel is. corrupt: a record that was none.",
+            "ring_full: the probe's ring is too small for the storm (config/probed.yaml: ring). "
+            "map_full: a kernel map is too small. corrupt: the ring held an invalid record.",
             "cps", {"{{probe}} {{reason}}": rate(LOST, "probe, reason")}, axis="events a second",
         ), 8),
         narrow(graph(
             "Highest fill of the rings",
-            "The most of its ring that was in use at a moment of the last five minutes; at 100 % events are lost.",
+            "The highest share of the ring in use within the last five minutes; at 100 % the probe loses events.",
             "percentunit",
             {PROBE: f"probed_ring_fill_max_bytes{{{HOST}}} / probed_ring_bytes{{{HOST}}}"}, axis="of the ring",
         ), 7),
         narrow(graph(
-            "Runs that the kernel skipped",
-            "The program's hook was running on that CPU already. No program saw these events, so they are not among "
-            "the lost ones.",
+            "Skipped runs",
+            "Runs that the kernel skipped, because the program's hook was running on the CPU already. No program saw "
+            "these events, so lost events do not include them.",
             "cps",
             {"{{instance}} {{probe}} {{program}}": f"{rate(MISSED, 'instance, probe, program')}"},
             axis="runs a second",
         ), 12),
         narrow(graph(
-            "Events not accounted for",
-            "The difference between the count of the probe's programs and the records of its ring: always 0.",
+            "Unaccounted events",
+            "The difference between the count of the probe's programs and the records in the ring. Should be 0.",
             "short", {PROBE: f"probed_events_unaccounted{{{HOST}}}"}, axis="events",
         ), 12),
     ]  # fmt: skip
@@ -123,17 +122,16 @@ def _series() -> list[Panel]:
     return [
         graph(
             "Series, of their budgets",
-            "How much of its budget of series (config/probed.yaml: series) each metric has. At 100 % newcomers "
-            "count as 'other'.",
+            "Share of the budget (config/probed.yaml: series) that each metric uses. At 100 % new label sets count as "
+            "'other'.",
             "percentunit",
             {"{{instance}} {{metric}}": f"probed_series{{{HOST}}} / probed_series_budget{{{HOST}}}"},
             axis="of the budget",
         ),
         listing(
-            "Series and what is past the budget",
-            "How many series each metric has, how many it may have, and which share of what it counted in the "
-            "last minutes was "
-            "counted as 'other'.",
+            "Series and overflow",
+            "Series and budget of each metric, events a second that count as 'other', and events a second that left "
+            "the page with their series.",
             {"metric": "Metric"},
             [
                 Column("Series", f"sum by (metric) (probed_series{{{HOST}}})", "short", bar=True),
@@ -149,14 +147,14 @@ def _cost() -> list[Panel]:
     return [
         narrow(graph(
             "Processor time",
-            "Of a core, of the exporter, which drains the rings. What the hooks cost the programs that are "
-            "watched is in the READMEs of the probes.",
+            "CPU time of the exporter, as a share of a core. The READMEs of the probes have the cost of the hooks for "
+            "traced programs.",
             "percentunit", {PLACE: f"rate(process_cpu_seconds_total{{{HOST}}}[$__rate_interval])"}, axis="of a core",
         ), 8),
         narrow(graph(
             "Memory",
-            "Resident memory of the two processes that stay. A ring counts in the exporter's, and twice, for it "
-            "is mapped twice.",
+            "Resident memory of exporter and supervisor. Each ring counts twice in the exporter, which maps the ring "
+            "twice.",
             "bytes",
             {
                 "{{instance}} exporter": f"process_resident_memory_bytes{{{HOST}}}",
@@ -165,30 +163,30 @@ def _cost() -> list[Panel]:
             axis="resident",
         ), 8),
         narrow(graph(
-            "Scrape, how long",
-            "How long Prometheus waited for the page.",
+            "Scrape duration",
+            "Seconds that Prometheus waited for the page.",
             "s", {PLACE: f"scrape_duration_seconds{{{HOST}}}"}, axis="duration",
         ), 8),
         narrow(graph(
-            "Scrape, how much",
-            "Samples on the page: what this instance costs Prometheus.",
+            "Samples per scrape",
+            "Samples on the page, the cost of this instance for Prometheus.",
             "short", {PLACE: f"scrape_samples_scraped{{{HOST}}}"}, axis="samples",
         ), 8),
         narrow(graph(
             "Drains",
-            "How often the rings were emptied: at a scrape, at a fill mark, and rarely otherwise.",
+            "Drains a second: at scrapes and at fill marks, rarely otherwise.",
             "cps", {PLACE: rate(DRAINS, "instance")}, axis="drains a second",
         ), 8),
         narrow(graph(
             "Events a drain",
-            "How many events a drain took. Few are dear, each of them.",
+            "Events per drain. The fewer events, the higher the cost of each.",
             "short", {PLACE: share(DELIVERED, DRAINS, "instance")},
             axis="events",
         ), 8),
         narrow(graph(
             "Time of a drain and of a collection",
-            "How long the exporter took on average to empty all rings, and then to read the kernel's maps and make the "
-            "series of a page.",
+            "Average time of the exporter to drain all rings, and then to read the kernel maps and collect the series "
+            "of a page.",
             "s",
             {
                 "{{instance}} drain": share(DRAIN_SECONDS, DRAINS, "instance"),
@@ -198,8 +196,8 @@ def _cost() -> list[Panel]:
         ), 12),
         narrow(graph(
             "Age of the counts",
-            "Since when each probe counts. It begins anew when the probe changes, not when the exporter or probed is "
-            "started again.",
+            "Time since each probe began to count. A changed probe begins at 0; a restart of the exporter or of probed "
+            "does not.",
             "s", {PROBE: f"time() - probed_probe_start_time_seconds{{{HOST}}}"}, axis="age",
         ), 12),
     ]  # fmt: skip
@@ -208,21 +206,20 @@ def _cost() -> list[Panel]:
 def _details() -> list[Panel]:
     return [
         listing(
-            "Versions", "What runs where.",
+            "Versions", "Versions of probed and its libraries, by instance.",
             {"instance": "Instance", "version": "probed", "python": "Python", "bcc": "BCC", "kernel": "Kernel"},
             [Column("Since", f"1000 * {_started()}", "dateTimeFromNow")],
         ),
         listing(
-            "Trouble with probes",
-            "Failed attempts to load a probe, by reason, since probed started. The page of the daemon (/) and "
-            "its log say more.",
+            "Failed loads",
+            "Failed attempts to load a probe, by reason, since probed started. The landing page (/) and the log have "
+            "details.",
             {"instance": "Instance", "probe": "Probe", "reason": "Reason"},
             [Column("Failures", f"sum by (instance, probe, reason) ({LOAD_FAILURES})", "short")],
         ),
         graph(
-            "What should not happen",
-            "Scrapes that had to leave out a probe, exporters that died and were started again, control groups "
-            "without a name.",
+            "Internal errors",
+            "Scrapes without a probe's metrics, restarts of the exporter, control groups without a name.",
             "cps",
             {
                 "scrapes without a probe": rate(f"probed_probe_collect_failures_total{{{HOST}}}"),
@@ -233,11 +230,11 @@ def _details() -> list[Panel]:
         ),
         number(
             "Oldest configuration",
-            "How long ago the configuration was last read successfully, where that is longest ago.",
+            "Time since the last successful read of the configuration, of the oldest instance.",
             f"time() - min(probed_config_last_reload_success_timestamp_seconds{{{HOST}}})", "s", CALM,
         ).span(6).height(9),
         number(
-            "File descriptors", "Of those that the exporter may have open, where it is most.",
+            "File descriptors", "Share of the exporter's limit that is in use, of the highest instance.",
             f"max(process_open_fds{{{HOST}}} / process_max_fds{{{HOST}}})", "percentunit",
             ((None, "green"), (0.8, "red")),
         ).span(6).height(9),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The dashboard *Open failures*: who cannot open what it wants, why, and who runs out of file descriptors."""
+"""The dashboard *Open failures*: failed opens by unit, program and error, and exhausted file descriptors."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from boards.panels import (
     total,
 )
 
-WHO = "unit, comm, errno"
+CALLER = "unit, comm, errno"
 
 ERRNOS = {
     "ENOENT": "blue", "EACCES": "orange", "EPERM": "dark-orange", "EMFILE": "red", "ENFILE": "dark-red",
     "ENOSPC": "purple", "EROFS": "dark-purple",
 }  # fmt: skip
-"""The same error has the same colour everywhere; what no descriptor is left for is red."""
+"""The colour of each error on all panels; errors of exhausted file descriptors are red."""
 
 
 def board() -> Board:
@@ -34,11 +34,11 @@ def board() -> Board:
     return Board(
         uid="probed-open-failures",
         title="Open failures",
-        text="Who fails to open files, why, and who has run out of file descriptors.",
+        text="Failed opens by unit, program and error, and programs without file descriptors.",
         alerts=OPEN_ALERTS,
         rows=[
-            Row("", [*_how_bad(), *_why_and_who(), *_out_of_descriptors()]),
-            Row("Who", _over_time()),
+            Row("", [*_how_bad(), *_errors_and_callers(), *_out_of_descriptors()]),
+            Row("Units and programs", _over_time()),
         ],
     )
 
@@ -47,17 +47,18 @@ def _how_bad() -> list[Panel]:
     return [
         number(
             "Calls of open",
-            "Calls of open, openat, openat2 and creat a second, of the whole machine: they are not counted by unit.",
+            "Calls of open, openat, openat2 and creat a second, of the whole machine.",
             promql.rate(promql.OPENS), "cps",
         ),
         number(
             "Failures",
-            "Calls a second that failed, of the chosen units.",
+            "Failed calls a second, of the chosen units.",
             promql.or_zero(promql.rate(promql.OPEN_FAILURES), "open_failures"), "cps",
         ),
         number(
             "Against its usual",
-            "How many times the median of the period shown fails now. Widen the period to compare with calmer days.",
+            "The current rate as a multiple of the median over the time range. Widen the range to compare with calm "
+            "days.",
             promql.against_usual(promql.OPEN_FAILURES), TIMES, ((None, "green"), (3, "orange"), (10, "red")),
         ),
         number(
@@ -67,19 +68,19 @@ def _how_bad() -> list[Panel]:
         ),
         total(
             "Out of descriptors",
-            "Failures with EMFILE (the process has no file descriptor left) or ENFILE (the machine has none) that the "
-            "series now on the page have seen. Should be 0.",
+            "Failures with EMFILE (the process has no file descriptor left) or ENFILE (the machine has none) in the "
+            "series on the page. Should be 0.",
             promql.or_zero(f"sum ({promql.OUT_OF_DESCRIPTORS})", "open_failures"), "short", ANY_IS_BAD,
         ),
-        total("Alerts firing", "How many alerts about opens fire now.", firing(OPEN_ALERTS), "none", ANY_IS_BAD),
+        total("Alerts firing", "Firing alerts about opens.", firing(OPEN_ALERTS), "none", ANY_IS_BAD),
     ]  # fmt: skip
 
 
-def _why_and_who() -> list[Panel]:
+def _errors_and_callers() -> list[Panel]:
     return [
         coloured(
             stacked(graph(
-                "Why opens fail",
+                "Failed opens, by error",
                 "Failures a second by error. ENOENT comes from search paths and is mostly harmless; EMFILE and "
                 "ENFILE never are.",
                 "cps", {"{{errno}}": promql.rate(promql.OPEN_FAILURES, "errno")}, axis="failures a second",
@@ -87,13 +88,13 @@ def _why_and_who() -> list[Panel]:
             ERRNOS,
         ),
         listing(
-            "Who fails with what, now",
-            "A click on a unit shows only that unit. "
-            f"'{OTHER}' is what came past the budget of series: many names, each of them seldom.",
+            "Callers and errors, now",
+            "Click a unit to select only this unit. "
+            f"'{OTHER}' counts label sets past the metric's budget: many rare names.",
             {"unit": "Unit", "comm": "Program", "errno": "Error"},
             [
-                Column("Failures/s", promql.top_now(20, promql.OPEN_FAILURES, WHO), "cps", bar=True),
-                Column("In the period", promql.rise_of_top(20, promql.OPEN_FAILURES, WHO), "short"),
+                Column("Failures/s", promql.top_now(20, promql.OPEN_FAILURES, CALLER), "cps", bar=True),
+                Column("In the period", promql.rise_of_top(20, promql.OPEN_FAILURES, CALLER), "short"),
             ],
         ),
     ]  # fmt: skip
@@ -103,38 +104,36 @@ def _out_of_descriptors() -> list[Panel]:
     return [
         narrow(graph(
             "Out of file descriptors",
-            "Failures a second with EMFILE or ENFILE, by unit and program. The remedy is in the runbook.",
+            "Failures a second with EMFILE or ENFILE, by unit and program. The runbook has the remedy.",
             "cps",
             {"{{unit}} {{comm}} {{errno}}": _running_out()},
             axis="failures a second",
         ), 9),
         listing(
-            "Who ran out",
-            "All failures with EMFILE or ENFILE that the series now on the page have seen: also the first one, "
-            "of which a "
-            "rate shows nothing.",
+            "Programs without descriptors",
+            "All failures with EMFILE or ENFILE in the series on the page, also a single one.",
             {"unit": "Unit", "comm": "Program", "errno": "Error"},
-            [Column("Failures", f"sum by ({WHO}) ({promql.OUT_OF_DESCRIPTORS}) > 0", "short")],
+            [Column("Failures", f"sum by ({CALLER}) ({promql.OUT_OF_DESCRIPTORS}) > 0", "short")],
         ).span(8),
         since(OPEN_ALERTS, span=7),
     ]  # fmt: skip
 
 
 def _running_out() -> str:
-    nobody = promql.zero("open_failures")
-    return f'{promql.rate(promql.OUT_OF_DESCRIPTORS, WHO)} or on () label_replace({nobody}, "comm", "nobody", "", "")'
+    none = promql.zero("open_failures")
+    return f'{promql.rate(promql.OUT_OF_DESCRIPTORS, CALLER)} or on () label_replace({none}, "comm", "none", "", "")'
 
 
 def _over_time() -> list[Panel]:
     return [
         graph(
             "Failures, by unit",
-            "The ten units with most failures in the period shown.",
+            "The ten units with most failures in the time range.",
             "cps", {"{{unit}}": promql.top(10, promql.OPEN_FAILURES, "unit")}, axis="failures a second",
         ),
         graph(
             "Failures, by program",
-            "The ten programs with most failures in the period shown.",
+            "The ten programs with most failures in the time range.",
             "cps", {"{{comm}}": promql.top(10, promql.OPEN_FAILURES, "comm")}, axis="failures a second",
         ),
     ]  # fmt: skip

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kinds of panel that the dashboards are made of, each with its house defaults. Knows no metric of probed.
+"""The kinds of panel in the dashboards, with common defaults. No function depends on a metric of probed.
 
-Every panel has a title, a description, a unit and its place by width; `frame` gives positions, ids and the data source.
+Every panel has a title, a description, a unit and a width; `frame` adds positions, ids and the data source.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 Panel = Builder[model.Panel]
 Steps = Sequence[tuple[float | None, str]]
-"""Colours from a value on; the first has None, which stands for everything below."""
+"""Colours by lower bound; the first bound is None, for all lower values."""
 
 CALM: Steps = ((None, "green"),)
 PLAIN: Steps = ((None, "text"),)
@@ -35,13 +35,13 @@ ANY_IS_BAD: Steps = ((None, "green"), (1e-9, "red"))
 TIMES = "suffix:x"
 """Unit of a multiple."""
 OTHER = "other"
-"""Label value of what is past a metric's budget of series (config/probed.yaml)."""
+"""Label value of events past a metric's budget (config/probed.yaml)."""
 
 COLUMN_LETTERS = "ABCDEF"
 
 
 def number(title: str, text: str, expr: str, unit: str, steps: Steps = PLAIN) -> stat.Panel:
-    """Return one number: what holds now, over the line that led to it."""
+    """Return one number, the current value, with its graph in the background."""
     return (
         stat.Panel()
         .with_target(prometheus.Dataquery().expr(expr).range().ref_id("A"))
@@ -60,13 +60,13 @@ def number(title: str, text: str, expr: str, unit: str, steps: Steps = PLAIN) ->
 
 
 def total(title: str, text: str, expr: str, unit: str, steps: Steps = PLAIN) -> stat.Panel:
-    """Return one number about the whole period shown, or about this moment, from an instant query."""
+    """Return one number from an instant query, of the time range or of now."""
     panel = number(title, text, expr, unit, steps).graph_mode(common_model.BigValueGraphMode.NONE)
     return panel.targets([prometheus.Dataquery().expr(expr).instant().ref_id("A")])
 
 
 def graph(title: str, text: str, unit: str, queries: Mapping[str, str], axis: str) -> timeseries.Panel:
-    """Return lines over time. `queries` has the legend of each query, which may name labels, as ``{{unit}}``."""
+    """Return lines over time. `queries` maps legends to queries; a legend may name labels, as ``{{unit}}``."""
     return (
         timeseries.Panel()
         .title(title)
@@ -92,25 +92,25 @@ def graph(title: str, text: str, unit: str, queries: Mapping[str, str], axis: st
 
 
 def stacked(panel: timeseries.Panel) -> timeseries.Panel:
-    """Put lines upon one another: for those that together are a whole."""
+    """Stack the lines, for parts of a whole."""
     return panel.stacking(common.StackingConfig().mode(common_model.StackingMode.NORMAL)).fill_opacity(60)
 
 
 def narrow(panel: timeseries.Panel, span: int) -> timeseries.Panel:
-    """Make a graph narrower than half the screen; its names then stand below it."""
+    """Make a graph narrower than half the screen, with the legend below."""
     below = common.VizLegendOptions().show_legend(True).display_mode(common_model.LegendDisplayMode.LIST)
     return panel.span(span).legend(below.placement(common_model.LegendPlacement.BOTTOM).calcs([]))
 
 
 def coloured(panel: timeseries.Panel, colours: Mapping[str, str]) -> timeseries.Panel:
-    """Give series of these names these colours, so that what is bad looks bad."""
+    """Set the colours of series by name."""
     for name, colour in colours.items():
         panel = panel.override_by_name(name, [_property("color", {"mode": "fixed", "fixedColor": colour})])
     return panel
 
 
 def lifetimes(title: str, text: str, expr: str, cells: str) -> heatmap.Panel:
-    """Return a heat map of a histogram in seconds: `expr` gives rates by `le`, `cells` is their unit."""
+    """Return a heat map of a histogram in seconds: `expr` returns rates by `le`, in the unit `cells`."""
     return (
         heatmap.Panel()
         .title(title)
@@ -147,7 +147,7 @@ def lifetimes(title: str, text: str, expr: str, cells: str) -> heatmap.Panel:
 
 
 def states(title: str, text: str, expr: str, legend: str) -> statetimeline.Panel:
-    """Return bars over time of what is up (1) and down (0)."""
+    """Return bars over time: up for 1, down for 0."""
     mapping = model.ValueMap(
         {
             "0": model.ValueMappingResult(text="down", color="red", index=0),
@@ -173,9 +173,9 @@ def states(title: str, text: str, expr: str, legend: str) -> statetimeline.Panel
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of numbers in a table: the instant query that gives it, by all the table's labels.
+    """One column of numbers in a table, from an instant query by all the table's labels.
 
-    With `bar` each number has a bar behind it.
+    With `bar` the table draws a bar behind each number.
     """
 
     title: str
@@ -185,9 +185,9 @@ class Column:
 
 
 def listing(title: str, text: str, labels: Mapping[str, str], columns: Sequence[Column]) -> table.Panel:
-    """Return a table: columns of labels with their titles, then columns of numbers; sorted by the first of these.
+    """Return a table: columns of labels, then columns of numbers; sorted by the first column of numbers.
 
-    Each query gives one row for a label set; rows with the same labels become one.
+    Each query returns one row for a label set; the table merges rows with equal labels.
     """
     letters = COLUMN_LETTERS[: len(columns)]
     fields = [f"Value #{letter}" for letter in letters] if len(columns) > 1 else ["Value"]
@@ -218,7 +218,7 @@ def listing(title: str, text: str, labels: Mapping[str, str], columns: Sequence[
 
 
 def _arranged(labels: Mapping[str, str], values: Mapping[str, Column]) -> model.DataTransformerConfig:
-    """Order and name the columns, and leave out the time, which is the same for all."""
+    """Order and name the columns, and remove the time, which is equal in all rows."""
     names = dict(labels) | {field: column.title for field, column in values.items()}
     return model.DataTransformerConfig(
         "organize",
@@ -240,12 +240,12 @@ def _looks(column: Column) -> list[model.DynamicConfigValue]:
 
 
 def link_of(title: str, url: str) -> model.DynamicConfigValue:
-    """Return what makes the cells of a column links; for `override_by_name`."""
+    """Return an override that turns the cells of a column into links, for `override_by_name`."""
     return _property("links", [{"title": title, "url": url}])
 
 
 def _narrowed_to_unit() -> str:
-    """Return the URL of this dashboard with only the unit that was clicked."""
+    """Return the URL of this dashboard for the clicked unit."""
     kept = "${__url_time_range}&${datasource:queryparam}&${instance:queryparam}"
     return "/d/${__dashboard.uid}?" + kept + "&var-unit=${__value.raw}"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The dashboard *Process storms*: who spawns what, since when, how bad, and how it ends."""
+"""The dashboard *Process storms*: spawning units and programs, start, rates, and ends of processes."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from boards.panels import (
     total,
 )
 
-WHO = "unit, parent, comm"
+PROGRAM = "unit, parent, comm"
 
-# An idle machine forks about 11 times a second, with spikes to 18; from 100 on somebody does it in a loop.
+# An idle machine forks about 11 times a second, with spikes to 18; 100 a second is a loop.
 FORK_STEPS = ((None, "green"), (50, "orange"), (100, "red"))
 USUAL_STEPS = ((None, "green"), (3, "orange"), (10, "red"))
-# Now and then somebody sends SIGTERM.
+# A few SIGTERM are normal.
 SIGNAL_STEPS = ((None, "green"), (0.1, "orange"), (1, "red"))
 
 EXITS = {"ok": "green", "error": "yellow", "signal": "orange", "core": "red"}
@@ -37,12 +37,12 @@ def board() -> Board:
     return Board(
         uid="probed-process-storms",
         title="Process storms",
-        text="Who spawns what, how long it lives and how it ends, however short-lived.",
+        text="Started processes by unit, parent and program, with lifetimes and ends, also of short-lived ones.",
         alerts=STORM_ALERTS,
         rows=[
-            Row("", [*_how_bad(), *_who_and_since_when(), *_how_long_and_how()]),
-            Row("Who: programs and parents", _programs()),
-            Row("Why: crashes and failed execs", _failures()),
+            Row("", [*_how_bad(), *_units_and_programs(), *_how_long_and_how()]),
+            Row("Programs and parents", _programs()),
+            Row("Crashes, failed execs and failed forks", [*_failures(), *_limits()]),
         ],
     )
 
@@ -56,46 +56,44 @@ def _how_bad() -> list[Panel]:
         ),
         number(
             "Against its usual",
-            "How many times the median of the period shown is started now. Widen the period to compare with calmer "
+            "The current rate as a multiple of the median over the time range. Widen the range to compare with calm "
             "days.",
             promql.against_usual(promql.FORKS), TIMES, USUAL_STEPS,
         ),
         number(
             "Live under a second",
-            "Share of the processes that end now whose life was a second or less, counted from their last exec. "
-            "Most of what shells start is: it tells only together with a rate.",
+            "Share of ended processes with a life of a second or less since the last exec. Most programs that shells "
+            "start live so briefly: judge the share together with the rate.",
             promql.or_zero(promql.share(promql.UNDER_A_SECOND, promql.ENDS), "process"), "percentunit",
         ),
         number(
             "Ended by a signal",
-            "Processes a second that a signal ended, with or without a core dump.",
+            "Processes a second ended by a signal, with or without a core dump.",
             promql.or_zero(promql.rate(promql.KILLED), "process"), "cps", SIGNAL_STEPS,
         ),
         number(
             "Failed execs",
-            "Calls of execve and execveat a second that failed. Shells and env look through $PATH this way: a "
-            "few are normal.",
+            "Failed calls of execve and execveat a second. Shells and env search $PATH this way: a few are normal.",
             promql.or_zero(promql.rate(promql.EXEC_FAILURES), "process"), "cps",
         ),
-        total("Alerts firing", "How many alerts about processes fire now.", firing(STORM_ALERTS), "none", ANY_IS_BAD),
+        total("Alerts firing", "Firing alerts about processes.", firing(STORM_ALERTS), "none", ANY_IS_BAD),
     ]  # fmt: skip
 
 
-def _who_and_since_when() -> list[Panel]:
+def _units_and_programs() -> list[Panel]:
     return [
         graph(
             "Processes started, by unit",
-            "The ten units that started most in the period shown. The red marks are alerts, from where to where "
-            "they fired.",
+            "The ten units that started most in the time range. Red marks show the periods in which alerts fired.",
             "cps", {"{{unit}}": promql.top(10, promql.FORKS, "unit")}, axis="processes a second",
         ),
         listing(
-            "Who starts what, now",
-            "The parent's comm, and the program that it started. A click on a unit shows only that unit. "
-            f"'{OTHER}' is what came past the budget of series: many names, each of them seldom.",
+            "Started programs, now",
+            "The parent's comm and the started program. Click a unit to select only this unit. "
+            f"'{OTHER}' counts label sets past the metric's budget: many rare names.",
             {"unit": "Unit", "parent": "Parent", "comm": "Program"},
             [
-                Column("Starts/s", promql.top_now(20, promql.EXECS, WHO), "cps", bar=True),
+                Column("Starts/s", promql.top_now(20, promql.EXECS, PROGRAM), "cps", bar=True),
                 Column("Live under 1 s", _short_lived_share(), "percentunit"),
             ],
         ),
@@ -103,17 +101,17 @@ def _who_and_since_when() -> list[Panel]:
 
 
 def _short_lived_share() -> str:
-    """Return the share of short lives for each row of the table; lifetimes know no parent."""
+    """Return the share of short lives for each row of the table; lifetimes have no parent."""
     share = promql.share(promql.UNDER_A_SECOND, promql.ENDS, "unit, comm")
-    return f"0 * {promql.top_now(20, promql.EXECS, WHO)} + on (unit, comm) group_left () ({share})"
+    return f"0 * {promql.top_now(20, promql.EXECS, PROGRAM)} + on (unit, comm) group_left () ({share})"
 
 
 def _how_long_and_how() -> list[Panel]:
     return [
         lifetimes(
             "How long processes live",
-            "Ends of processes a second, by how long they lived since their last exec. A storm of short-lived "
-            "processes is a bright band low down.",
+            "Ends of processes a second, by lifetime since the last exec. A storm of short-lived processes is a bright "
+            "band at the bottom.",
             promql.rate(promql.LIFETIMES, "le"), "cps",
         ).span(9),
         coloured(
@@ -133,22 +131,22 @@ def _programs() -> list[Panel]:
     return [
         graph(
             "Starts, by program",
-            "The ten programs (comm after the exec) that were started most in the period shown.",
+            "The ten most started programs (comm after the exec) in the time range.",
             "cps", {"{{comm}}": promql.top(10, promql.EXECS, "comm")}, axis="execs a second",
         ),
         graph(
             "Starts, by parent",
-            "The ten parents (comm of the parent process) whose children called exec most in the period shown.",
+            "The ten parents (comm of the parent process) with the most execs of children in the time range.",
             "cps", {"{{parent}}": promql.top(10, promql.EXECS, "parent")}, axis="execs a second",
         ),
         graph(
             "Live under a second, by unit",
-            "Ends a second of processes that lived a second or less: the ten units with most of them.",
+            "Ends a second of processes with a life of a second or less, in the ten units with the most.",
             "cps", {"{{unit}}": promql.top(10, promql.UNDER_A_SECOND, "unit")}, axis="ends a second",
         ),
         graph(
-            "Half of them live less than this, by program",
-            "Median lifetime of the ten programs that ended most in the period shown, estimated within a bucket.",
+            "Median lifetime, by program",
+            "Median lifetime of the ten programs with the most ends in the time range, estimated within a bucket.",
             "s", {"{{comm}}": _median_lifetimes()}, axis="lifetime",
         ),
     ]  # fmt: skip
@@ -163,8 +161,7 @@ def _failures() -> list[Panel]:
     return [
         listing(
             "Ended by a signal, now",
-            "Programs that are killed or crash, over and over. 'core' is a signal that dumps core by default, as "
-            "SIGSEGV.",
+            "Programs that signals end. 'core' is a signal that dumps core by default, as SIGSEGV.",
             {"unit": "Unit", "comm": "Program", "exit": "End"},
             [
                 Column("Ends/s", promql.top_now(20, promql.KILLED, "unit, comm, exit"), "cps", bar=True),
@@ -173,12 +170,33 @@ def _failures() -> list[Panel]:
         ),
         listing(
             "Failed execs, now",
-            "Who tries to start what cannot be started: ENOENT is not found, EACCES not permitted. "
-            "The program is the caller: the one that it wanted is not known.",
+            "Callers that fail to start a program: ENOENT is not found, EACCES not permitted. The metric names the "
+            "caller, not the wanted program.",
             {"unit": "Unit", "comm": "Caller", "errno": "Error"},
             [
                 Column("Failures/s", promql.top_now(20, promql.EXEC_FAILURES, "unit, comm, errno"), "cps", bar=True),
                 Column("In the period", promql.rise_of_top(20, promql.EXEC_FAILURES, "unit, comm, errno"), "short"),
             ],
+        ),
+    ]  # fmt: skip
+
+
+def _limits() -> list[Panel]:
+    return [
+        listing(
+            "Failed forks, now",
+            "Callers that fail to create a process or a thread: EAGAIN is a limit of processes (TasksMax=, ulimit -u), "
+            "ENOMEM a lack of memory.",
+            {"unit": "Unit", "comm": "Caller", "errno": "Error"},
+            [
+                Column("Failures/s", promql.top_now(20, promql.FORK_FAILURES, "unit, comm, errno"), "cps", bar=True),
+                Column("In the period", promql.rise_of_top(20, promql.FORK_FAILURES, "unit, comm, errno"), "short"),
+            ],
+        ),
+        graph(
+            "Threads created, by unit",
+            "The ten units that created most threads in the time range, without the first thread of each process. "
+            "Threads count towards the limits of processes.",
+            "cps", {"{{unit}}": promql.top(10, promql.THREADS, "unit")}, axis="threads a second",
         ),
     ]  # fmt: skip

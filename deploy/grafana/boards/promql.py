@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The few shapes of query that the dashboards are made of, as text. Plain metrics only: no recording rule is needed.
+"""The queries of the dashboards as text, on plain metrics, without recording rules.
 
-`$job`, `$instance` and `$unit` are the variables of `frame`; `$__rate_interval` and `$__range` are Grafana's.
+`$job`, `$instance` and `$unit` are variables of `frame`; `$__rate_interval` and `$__range` are variables of Grafana.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ HOST = 'job=~"$job", instance=~"$instance"'
 UNIT = f'{HOST}, unit=~"$unit"'
 
 FORKS = f"probed_process_forks_total{{{UNIT}}}"
+FORK_FAILURES = f"probed_process_fork_failures_total{{{UNIT}}}"
+THREADS = f"probed_process_threads_created_total{{{UNIT}}}"
 EXECS = f"probed_process_execs_total{{{UNIT}}}"
 EXEC_FAILURES = f"probed_process_exec_failures_total{{{UNIT}}}"
 ENDS = f"probed_process_lifetime_seconds_count{{{UNIT}}}"
 KILLED = f'probed_process_lifetime_seconds_count{{{UNIT}, exit=~"signal|core"}}'
 LIFETIMES = f"probed_process_lifetime_seconds_bucket{{{UNIT}}}"
-# The text of a bound is the server's business: Prometheus 3 writes 1.0 where 2 took what it got.
+# Prometheus 3 writes the bound as 1.0; Prometheus 2 keeps the text of the page.
 UNDER_A_SECOND = f'probed_process_lifetime_seconds_bucket{{{UNIT}, le=~"1(\\\\.0)?"}}'
 OPENS = f"probed_opens_total{{{HOST}}}"
 OPEN_FAILURES = f"probed_open_failures_total{{{UNIT}}}"
@@ -25,23 +27,23 @@ CALL_FAILURES = f"probed_syscall_failures_total{{{HOST}}}"
 
 
 def rate(series: str, by: str = "") -> str:
-    """Return the sum of what these series rise by a second, by these labels."""
+    """Return the sum of the rates of these series, by these labels."""
     return f"sum{_by(by)} (rate({series}[$__rate_interval]))"
 
 
 def top(count: int, series: str, by: str) -> str:
-    """Return `rate` for the label sets that rose most in the whole period shown: the same ones at every point."""
+    """Return `rate` for the label sets with the highest rates over the time range, the same sets at every point."""
     ranking = f"sum by ({by}) (rate({series}[$__range] @ end()))"
     return f"{rate(series, by)} and topk({count}, {ranking})"
 
 
 def top_now(count: int, series: str, by: str) -> str:
-    """Return `rate` for the label sets that rise most at this point; for instant queries only."""
+    """Return `rate` for the label sets with the highest rates now; for instant queries only."""
     return f"topk({count}, {rate(series, by)})"
 
 
 def rise(series: str, by: str = "") -> str:
-    """Return by how much these series rose in the whole period shown; for instant queries only."""
+    """Return the increase of these series over the time range; for instant queries only."""
     return f"sum{_by(by)} (increase({series}[$__range]))"
 
 
@@ -51,27 +53,27 @@ def rise_of_top(count: int, series: str, by: str) -> str:
 
 
 def share(part: str, whole: str, by: str = "") -> str:
-    """Return which share of the rate of `whole` is `part`, 0 to 1; nothing where nothing happened."""
+    """Return the share of `part` in the rate of `whole`, 0 to 1; empty if that rate is 0."""
     return f"{rate(part, by)} / ({rate(whole, by)} > 0)"
 
 
 def against_usual(series: str) -> str:
-    """Return the rate as a multiple of its median over the period shown: a storm of less than half of it stands out."""
+    """Return the rate as a multiple of its median over the time range, so short storms stand out."""
     return f"{rate(series)} / ({median(series)} > 0)"
 
 
 def median(series: str, by: str = "") -> str:
-    """Return the median of `rate` over the period shown."""
+    """Return the median of `rate` over the time range."""
     return f"quantile_over_time(0.5, ({rate(series, by)})[$__range:] @ end())"
 
 
 def or_zero(query: str, probe: str) -> str:
-    """Return 0 where `query` has nothing although the probe is there: a label set that never happened has no series."""
+    """Return `query`, or 0 if empty while the probe is up: a label set without events has no series."""
     return f"{query} or on () {zero(probe)}"
 
 
 def zero(probe: str) -> str:
-    """Return 0 where the probe is there."""
+    """Return 0 if the probe is up."""
     return f'0 * sum(probed_probe_up{{{HOST}, probe="{probe}"}})'
 
 

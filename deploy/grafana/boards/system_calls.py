@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The dashboard *System calls*: which are made how often, which fail and why, and who was busy meanwhile."""
+"""The dashboard *System calls*: rates and errors by name, and the busy units of the same time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from boards import promql
 from boards.frame import CALL_ALERTS, Board, Row, firing, since
 from boards.panels import ANY_IS_BAD, TIMES, Column, Panel, graph, listing, narrow, number, total
 
-NO_UNIT = "System calls are counted for the whole machine: the unit that is chosen above does not narrow them."
+NO_UNIT = "probed counts system calls for the whole machine: the chosen unit does not apply."
 
 
 def board() -> Board:
@@ -15,11 +15,11 @@ def board() -> Board:
     return Board(
         uid="probed-system-calls",
         title="System calls",
-        text="Which system calls are made how often, which fail, and why.",
+        text="Rates and errors of system calls, by name.",
         alerts=CALL_ALERTS,
         rows=[
-            Row("", [*_how_bad(), *_which(), *_failing()]),
-            Row("Who was busy meanwhile", _who()),
+            Row("", [*_how_bad(), *_by_name(), *_failing()]),
+            Row("Busy units at the same time", _units()),
         ],
     )
 
@@ -29,36 +29,37 @@ def _how_bad() -> list[Panel]:
         number("System calls", f"System calls a second. {NO_UNIT}", promql.rate(promql.CALLS), "cps"),
         number(
             "Against its usual",
-            "How many times the median of the period shown is made now. Widen the period to compare with calmer days.",
+            "The current rate as a multiple of the median over the time range. Widen the range to compare with calm "
+            "days.",
             promql.against_usual(promql.CALLS), TIMES, ((None, "green"), (3, "orange"), (10, "red")),
         ),
         number("Failures", "System calls a second that returned an error.", promql.rate(promql.CALL_FAILURES), "cps"),
         number(
             "Share that fails",
-            "Failures among all calls. EAGAIN, ENOENT and ETIMEDOUT are everyday answers; a jump is what tells.",
+            "Failures among all calls. EAGAIN, ENOENT and ETIMEDOUT are normal; look for a jump.",
             promql.share(promql.CALL_FAILURES, promql.CALLS), "percentunit",
         ),
         number(
             "Largest share of one call",
-            "Share of the most frequent system call. Near 100 % somebody runs in a tight loop.",
-            f"max({promql.rate(promql.CALLS, 'syscall')}) / {promql.rate(promql.CALLS)}", "percentunit",
+            "Share of the most frequent system call. Near 100 % a program runs in a tight loop.",
+            f"max({promql.rate(promql.CALLS, 'syscall')}) / ({promql.rate(promql.CALLS)} > 0)", "percentunit",
             ((None, "green"), (0.8, "orange")),
         ),
-        total("Alerts firing", "How many alerts about system calls fire now.", firing(CALL_ALERTS), "none", ANY_IS_BAD),
+        total("Alerts firing", "Firing alerts about system calls.", firing(CALL_ALERTS), "none", ANY_IS_BAD),
     ]  # fmt: skip
 
 
-def _which() -> list[Panel]:
+def _by_name() -> list[Panel]:
     return [
         graph(
             "System calls, by name",
-            f"The twelve that were made most in the period shown. {NO_UNIT}",
+            f"The twelve most frequent system calls in the time range. {NO_UNIT}",
             "cps", {"{{syscall}}": promql.top(12, promql.CALLS, "syscall")}, axis="calls a second",
         ),
         listing(
             "System calls, now",
-            "The fifty that are made most now, how many of them fail, and how many times their own median of the "
-            "period that is.",
+            "The fifty most frequent system calls now, the share that fails, and the rate as a multiple of the call's "
+            "median over the time range.",
             {"syscall": "System call"},
             [
                 Column("Calls/s", promql.top_now(50, promql.CALLS, "syscall"), "cps", bar=True),
@@ -78,7 +79,7 @@ def _failing() -> list[Panel]:
     return [
         narrow(graph(
             "Failures, by name and error",
-            "The twelve pairs of system call and error with most failures in the period shown.",
+            "The twelve pairs of system call and error with most failures in the time range.",
             "cps", {"{{syscall}} {{errno}}": promql.top(12, promql.CALL_FAILURES, "syscall, errno")},
             axis="failures a second",
         ), 9),
@@ -95,16 +96,16 @@ def _failing() -> list[Panel]:
     ]  # fmt: skip
 
 
-def _who() -> list[Panel]:
+def _units() -> list[Panel]:
     return [
         graph(
             "Processes started, by unit",
-            "The ten units that started most in the period shown: who makes the calls is often who starts processes.",
+            "The ten units that started most in the time range. Often the same unit makes the calls.",
             "cps", {"{{unit}}": promql.top(10, promql.FORKS, "unit")}, axis="processes a second",
         ),
         graph(
             "Failed opens, by unit",
-            "The ten units with most failed opens in the period shown.",
+            "The ten units with most failed opens in the time range.",
             "cps", {"{{unit}}": promql.top(10, promql.OPEN_FAILURES, "unit")}, axis="failures a second",
         ),
     ]  # fmt: skip

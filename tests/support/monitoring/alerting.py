@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prometheus and Alertmanager with the shipped files, in a hurry, and a webhook that keeps what it is told.
+"""Prometheus and Alertmanager with the shipped files and shortened durations, and a recording webhook.
 
-All on one loopback: `netns` says which. The files differ from the shipped ones in the durations, which
-`shortened_durations` divides, in the scrape targets, and in the addresses of Alertmanager and the webhook.
+All listen on the loopback of one network namespace (`netns`). The files differ from the shipped ones in the durations,
+which `shortened_durations` divides, in the scrape targets, and in the addresses of Alertmanager and the webhook.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ SEE_ITS_FILES: Final = (
     "unshare", "--mount", "--propagation", "private", "sh", "-ec",
     '[ "$0" = /usr ] || mount -t overlay -o "lowerdir=$0/share:/usr/share" overlay /usr/share; exec "$@"',
 )  # fmt: skip
-"""What a program of Debian's begins with that is only unpacked, and looks for its files in /usr/share all the same.
+"""Prefix of the command line of an unpacked Debian program that looks for its files in /usr/share.
 
-Followed by the `usr` into which it was unpacked.
+The path of the unpacked `usr` follows.
 """
 
 
@@ -47,13 +47,13 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """A phone: it keeps every message, in order."""
+    """A pager that keeps every message in order."""
 
     url: str
     messages: list[Message] = field(default_factory=list)
 
     def told(self, status: str, **labels: str) -> list[tuple[Message, dict[str, Any]]]:
-        """Return the alerts with this status and at least these labels, with the message that each came in."""
+        """Return the alerts with this status and at least these labels, each with its message."""
         return [
             (message, alert)
             for message in list(self.messages)
@@ -75,7 +75,7 @@ def webhook(where: Loopback) -> Iterator[Webhook]:
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with where.make(lambda: ThreadingHTTPServer(("127.0.0.1", 0), Receiver)) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -87,7 +87,7 @@ def webhook(where: Loopback) -> Iterator[Webhook]:
 
 @contextmanager
 def alertmanager(where: Loopback, folder: Path, hook: Webhook) -> Iterator[str]:
-    """Run Alertmanager with the shipped configuration, whose receivers are `hook`; give its address."""
+    """Run Alertmanager with the shipped configuration and `hook` as its receivers; yield its address."""
     need("prometheus-alertmanager")
     folder.mkdir()
     configuration = hurried(DEPLOY / "alertmanager" / "alertmanager.yml")
@@ -111,7 +111,7 @@ def alertmanager(where: Loopback, folder: Path, hook: Webhook) -> Iterator[str]:
 
 @contextmanager
 def alerting(where: Loopback, folder: Path, target: str) -> Iterator[tuple[Prometheus, Webhook]]:
-    """Run all of it, with one target."""
+    """Run Prometheus, Alertmanager and webhook, with one target."""
     with (
         webhook(where) as hook,
         alertmanager(where, folder / "alertmanager", hook) as address,
@@ -125,7 +125,7 @@ def alerting(where: Loopback, folder: Path, target: str) -> Iterator[tuple[Prome
 
 
 def _files(folder: Path, target: str) -> Path:
-    """Lay out what deploy/README.md says to copy, and return its folder."""
+    """Copy the files as deploy/README.md says, and return their folder."""
     for name in ("rules", "targets", "consoles"):
         (folder / name).mkdir(parents=True)
     for rules in (DEPLOY / "prometheus" / "rules").iterdir():

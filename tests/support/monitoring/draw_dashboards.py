@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``make pictures``: draw the dashboards for their README, with the answers to their own queries.
+"""``make pictures``: draw the dashboards for their README from the answers to their queries.
 
-A real Prometheus watches a real daemon for some 100 seconds, in which a calm machine gets into trouble: workloads of
-the tests run under everyday names in control groups named as units. No test; takes root.
+A real Prometheus watches a real daemon for some 100 seconds, while a calm machine gets into trouble: workloads of the
+tests run under everyday names in control groups named as units. Takes root.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ RULES: Final = {
     ),
     "SyscallStorm": "sum by (instance) (rate(probed_syscalls_total[8s])) > 2e5",
 }
-"""Stand-ins for those of deploy/prometheus, which wait for longer than the pictures."""
+"""Replacements for the alerts of deploy/prometheus, which wait longer than the pictures."""
 
 Deed = tuple[str, Sequence[str | Path]]
-"""A unit and a command that it runs."""
+"""A unit and its command."""
 
 
 def calm(bin: Path) -> list[Deed]:
-    """Return what an everyday machine does in half a second."""
+    """Return the commands of an everyday machine in half a second."""
     return [
         ("cron.service", (bin / "run-parts", "2", bin / "date")),
         ("nginx.service", (bin / "nginx", "openat", "ENOENT", "23")),
@@ -54,7 +54,7 @@ def calm(bin: Path) -> list[Deed]:
 
 
 def trouble(bin: Path) -> list[Deed]:
-    """Return what is wrong besides."""
+    """Return the commands of the trouble."""
     return [
         ("media.service", (bin / "thumbnailer", "31", bin / "convert")),
         ("media.service", (bin / "thumbnailer", "13", bin / "identify", "7")),
@@ -68,7 +68,7 @@ UNITS: Final = [
     "api.service", "cron.service", "media.service", "monitoring.service", "nginx.service", "php-fpm.service",
     "postgresql.service",
 ]  # fmt: skip
-"""What the pictures show; what else the machine does is left out."""
+"""The units in the pictures; other units of the machine are left out."""
 
 NAMES: Final = {
     "spawn": ("run-parts", "postgres", "check_disk", "thumbnailer"),
@@ -81,14 +81,14 @@ NAMES: Final = {
 
 
 def go_on(deeds: list[Deed], groups: Mapping[str, Path], folder: Path, pause: float, end: threading.Event) -> None:
-    """Do it all again and again until `end`."""
+    """Run the commands repeatedly until `end`."""
     while not end.wait(pause):
         for unit, command in deeds:
             run_in(groups[unit], *command, cwd=folder)
 
 
 def watch(folder: Path, server: Prometheus) -> Period:
-    """Have it calm, then in trouble; return when that was."""
+    """Run the calm, then the trouble; return the period."""
     end = threading.Event()
     started = time.time()
     well, ill = calm(folder / "bin"), trouble(folder / "bin")
@@ -112,10 +112,10 @@ def watch(folder: Path, server: Prometheus) -> Period:
 def ask(board: Board, period: Period, server: Prometheus) -> tuple[dict[int, Answers], list[tuple[str, float, float]]]:
     """Return the answers to each panel's queries by its id, and the marks of the annotations."""
     values = everything(board, choices(board, server)) | {"unit": several(UNITS)}
-    answers = {
+    answers: dict[int, Answers] = {
         panel["id"]: [answer(target, values, period, server) for target in panel["targets"]] for panel in panels(board)
     }
-    marks = [
+    marks: list[tuple[str, float, float]] = [
         (annotation["iconColor"], min(series.values), max(series.values))
         for annotation in board["annotations"]["list"]
         for series in answer({**annotation, "instant": False}, values, period, server)

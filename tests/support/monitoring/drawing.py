@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Panels of a dashboard as pictures, from answers to their queries: what Grafana would show, drawn with matplotlib.
+"""Draws panels of a dashboard as Grafana does, from answers to their queries, with matplotlib.
 
 Knows the JSON of a dashboard and nothing of Prometheus. `draw_dashboards` asks the queries.
 """
@@ -54,7 +54,7 @@ NAMED: Final = {
 }  # fmt: skip
 
 Answers = Sequence[Sequence[Series]]
-"""For each query of a panel the series that it gave."""
+"""For each query of a panel its series."""
 
 
 def picture(
@@ -62,7 +62,7 @@ def picture(
 ) -> None:
     """Draw the first screen of a dashboard, down to its first heading, into a PNG.
 
-    `answers` are by the panel's id; `marks` are colour, start and end of what annotations mark.
+    `answers` are by the panel's id; `marks` are colour, start and end of annotations.
     """
     shown = list(_first_screen(board))
     rows = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in shown)
@@ -75,7 +75,7 @@ def picture(
             _KINDS[panel["type"]](axes, panel, answers[panel["id"]], marks)
         drawn = io.BytesIO()
         figure.savefig(drawn, facecolor=PAGE)
-    # Flat areas and thin lines: 256 colours do, at a third of the size.
+    # 256 colours suffice for flat areas and thin lines, at a third of the size.
     few = Image.open(drawn).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
     few.save(path, optimize=True)
 
@@ -232,7 +232,7 @@ def _legend_entry(box: Axes, x: float, y: float, name: str, colour: str) -> None
 
 
 def _colours(panel: Board, names: Sequence[str]) -> list[str]:
-    """Return each name's colour: its own where the dashboard gives one, else the next of the palette."""
+    """Return each name's colour: the dashboard's, or else the next of the palette."""
     own = dict[str, str]()
     for override in panel["fieldConfig"]["overrides"]:
         matcher, (first, *_) = override["matcher"], override["properties"]
@@ -253,7 +253,7 @@ def _heat(box: Axes, panel: Board, answers: Answers, marks: Any) -> None:
     axes = _inside(box, 46, TITLE + 6, width - 46 - 62, height - TITLE - 32)
     shades = mpl.colormaps["turbo"].copy()
     shades.set_bad(PANEL)
-    cells = np.ma.masked_less_equal(grid, 1e-9) ** 0.5
+    cells = np.where(grid > 1e-9, grid, np.nan) ** 0.5
     times = _times(moments)
     drawn = axes.pcolormesh(times, np.arange(len(cumulative)), cells, cmap=shades, shading="nearest")
     _dress(axes, "", "")
@@ -285,7 +285,7 @@ def _states(box: Axes, panel: Board, answers: Answers, marks: Any) -> None:
 
 
 def _runs(series: Series) -> Iterator[tuple[float, float, float]]:
-    """Yield from when to when it has which value."""
+    """Yield start, end and value of each period."""
     points = sorted(series.values.items())
     changes = [0, *(n for n in range(1, len(points)) if points[n][1] != points[n - 1][1]), len(points) - 1]
     for first, last in itertools.pairwise(changes):
@@ -344,7 +344,7 @@ def _rows(names: Mapping[str, str], answers: Answers, numbers: Sequence[str]) ->
 def _edges(
     panel: Board, titles: Sequence[str], numbers: Sequence[str], rows: Sequence[Any], width: float
 ) -> list[float]:
-    """Return where columns begin and the last one ends: by their widest text, the rest shared out."""
+    """Return the edges of the columns: by their widest text, with the rest shared out."""
     wide = [
         (150.0 if _property(panel, title, "custom.cellOptions") else 90.0)
         if title in numbers
@@ -377,7 +377,7 @@ def _cut(text: str, room: int) -> str:
 
 
 def text_of(value: float, unit: str) -> str:
-    """Return a number as Grafana writes it in a unit, near enough."""
+    """Return a number about as Grafana writes numbers of a unit."""
     if unit == "percentunit":
         return f"{100 * value:.3g}%"
     if unit == "dateTimeFromNow":

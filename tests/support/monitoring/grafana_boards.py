@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Grafana does with a dashboard, as far as Prometheus sees it: variables and queries. Draws nothing.
+"""Variables and queries of a dashboard, as Grafana sends queries to Prometheus. Draws nothing.
 
 Source: https://grafana.com/docs/grafana/latest/datasources/prometheus/template-variables/
 """
@@ -23,7 +23,7 @@ Board = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """What the time picker says: from when to when, in seconds since the epoch, and the widths that follow from it."""
+    """The period of the time picker in seconds since the epoch, and the derived widths."""
 
     start: float
     end: float
@@ -44,7 +44,7 @@ class Series:
 
 
 def boards() -> list[Board]:
-    """Return the dashboards that are checked in."""
+    """Return the checked-in dashboards."""
     return [json.loads(path.read_text()) for path in sorted(DASHBOARDS.glob("*.json"))]
 
 
@@ -54,7 +54,7 @@ def panels(board: Board) -> Iterator[Board]:
 
 
 def choices(board: Board, server: Prometheus) -> dict[str, list[str]]:
-    """Return what each variable offers, asked as Grafana asks: one after the other, with all of those before chosen."""
+    """Return the choices of each variable, queried in order with all earlier ones chosen, as Grafana does."""
     offered = dict[str, list[str]]()
     for variable in _queried(board):
         selector, label = _label_values(variable["query"])
@@ -70,18 +70,18 @@ def everything(board: Board, offered: Mapping[str, list[str]]) -> dict[str, str]
 
 
 def several(values: list[str]) -> str:
-    """Return chosen values as the regular expression that Grafana makes of them, within a string of PromQL."""
+    """Return chosen values as Grafana's regular expression within a string of PromQL."""
     escaped = [re.sub(r"([\\^$*+?.()|\[\]{}])", r"\\\\\1", value) for value in values]
     return escaped[0] if len(escaped) == 1 else f"({'|'.join(escaped)})"
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:
-    """Put the values of variables into a query. Raises KeyError for one that there is not."""
+    """Put the values of variables into a query. Raises KeyError for an unknown variable."""
     return re.sub(r"\$(\w+)", lambda found: values[found[1]], text)
 
 
 def answer(target: Board, values: Mapping[str, str], period: Period, server: Prometheus) -> list[Series]:
-    """Ask the query of a panel: over the period, or at its end when it is an instant one."""
+    """Send the query of a panel: over the period, or at its end for an instant query."""
     expression = fill(target["expr"], {**values, **period.variables()})
     if target["instant"]:
         samples = server.query(expression, time=f"{period.end}")

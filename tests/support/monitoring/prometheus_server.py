@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian's Prometheus in a test: started with a configuration on a loopback, asked through its HTTP API, and stopped.
+"""Runs Debian's Prometheus on a loopback for a test, and queries its HTTP API.
 
-Knows nothing of probed. `make test` unpacks the program into .venv/prometheus and puts that on the PATH; it is never
-installed, for that starts its service.
+Knows nothing of probed. `make test` unpacks the program into .venv/prometheus and puts the folder on the PATH; to
+install the package would start its service.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from support.running_daemon import PATIENCE, free_port, tail, until
 
 
 class Fetch(Protocol):
-    """How a page is got: the body of a POST of `form`, or of a GET; raises OSError where nobody answers."""
+    """Gets a page: the body of a POST of `form`, or of a GET; raises OSError without an answer."""
 
     def __call__(self, url: str, form: Mapping[str, str] | None = None) -> bytes: ...
 
 
 def fetch(url: str, form: Mapping[str, str] | None = None) -> bytes:
-    """Get a page from where the test runs. A refusal's body is what says why, so it is returned too."""
+    """Get a page from the test's own network namespace; return the body of an error, too."""
     data = urllib.parse.urlencode(form).encode() if form is not None else None
     try:
         with urllib.request.urlopen(url, data, timeout=PATIENCE) as response:
@@ -52,7 +52,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Prometheus:
-    """A running Prometheus: `url` is where it listens, `folder` what it keeps."""
+    """A running Prometheus with its URL, its folder and its process."""
 
     url: str
     folder: Path
@@ -60,7 +60,7 @@ class Prometheus:
     fetch: Fetch = fetch
 
     def ask(self, path: str, **form: str) -> Any:
-        """Call the HTTP API below /api/v1/ and return `data`. Raises AssertionError with what it said else.
+        """Call the HTTP API below /api/v1/ and return `data`. Raises AssertionError with the error.
 
         Source: https://prometheus.io/docs/prometheus/latest/querying/api/
         """
@@ -76,7 +76,7 @@ class Prometheus:
         return [Sample(series["metric"], float(series["value"][1])) for series in data["result"]]
 
     def value(self, expression: str) -> float:
-        """Evaluate an expression that has at most one series; 0 when it has none."""
+        """Evaluate an expression with at most one series; return 0 without one."""
         samples = self.query(expression)
         assert len(samples) <= 1, f"{expression}: {len(samples)} series"
         return samples[0].value if samples else 0.0
@@ -91,7 +91,7 @@ class Prometheus:
         return list(self.ask("targets")["activeTargets"])
 
     def alerts(self) -> list[dict[str, Any]]:
-        """Return the alerts that are pending or firing now."""
+        """Return the pending and firing alerts."""
         return list(self.ask("alerts")["alerts"])
 
     def rules(self) -> list[dict[str, Any]]:
@@ -99,13 +99,13 @@ class Prometheus:
         return [rule for group in self.ask("rules")["groups"] for rule in group["rules"]]
 
     def wait_until_scraped(self) -> Prometheus:
-        """Return itself once every target is up."""
+        """Wait until every target is up; return the server."""
         until(lambda: (all_up := self.targets()) and all(one["health"] == "up" for one in all_up), "all targets are up")
         return self
 
 
 def answers(process: subprocess.Popen[bytes], log: Path, url: str, fetch: Fetch = fetch) -> bool:
-    """Say whether a program is ready, which it says at `url`. Raises AssertionError when it has ended."""
+    """Return whether a program answers at `url` as ready. Raises AssertionError when the program has ended."""
     assert process.poll() is None, f"{process.args!r} ended with {process.returncode}:\n{tail(log)}"
     try:
         return fetch(url).strip().endswith((b"OK", b"is Ready."))
@@ -114,7 +114,7 @@ def answers(process: subprocess.Popen[bytes], log: Path, url: str, fetch: Fetch 
 
 
 def need(*programs: str) -> None:
-    """Skip the test where one of these programs is not to be found."""
+    """Skip the test unless all these programs are found."""
     missing = [program for program in programs if not shutil.which(program)]
     if missing:
         pytest.skip(f"not found: {', '.join(missing)}; `make test` unpacks them")
@@ -128,10 +128,10 @@ def prometheus(
     under: Sequence[str] = (),
     fetch: Fetch = fetch,
 ) -> Iterator[Prometheus]:
-    """Run a Prometheus that keeps everything in `folder`, and give it once it is ready.
+    """Run a Prometheus with its files in `folder`; yield the server once ready.
 
-    Relative paths in `configuration` begin at `folder`. `under` is what its command line begins with, for a network
-    namespace, and `fetch` gets there.
+    Relative paths in `configuration` begin at `folder`. `under` is a prefix of the command line that enters a network
+    namespace, and `fetch` gets pages from there.
     """
     need("prometheus")
     folder.mkdir(parents=True, exist_ok=True)
@@ -151,7 +151,7 @@ def prometheus(
 
 @contextmanager
 def running(command: Sequence[str], folder: Path, log: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program in a folder with its log there; on leaving it is told to end, and waited for."""
+    """Run a program in a folder with its log there; leaving the context terminates the program."""
     with (folder / log).open("wb") as out:
         process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
     try:

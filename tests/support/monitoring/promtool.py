@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules in virtual time: a machine's history as counters, given to `promtool test rules` with the shipped rule files.
+"""Runs `promtool test rules` with the shipped rule files over the counters of a machine's history.
 
-A history is phases one after another, each so many minutes of so many events a second. `test_rules` says what fires.
+A history is a sequence of phases, each with a number of minutes and a rate of events. `test_rules` has the alerts.
 Source: https://prometheus.io/docs/prometheus/latest/configuration/unit_testing_rules/
 """
 
@@ -26,7 +26,7 @@ SCRAPES: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """So many minutes of so many events a second; the series is not there where `per_second` is None."""
+    """Minutes with a rate of events; without `per_second` the series is absent."""
 
     minutes: float
     per_second: float | None
@@ -39,12 +39,12 @@ def lasting(minutes: float, per_second: float) -> Phase:
 
 
 def absent(minutes: float) -> Phase:
-    """Return minutes in which a series is not there, as when its target is down."""
+    """Return minutes without the series, as when its target is down."""
     return Phase(minutes, None)
 
 
 def restarted(minutes: float, per_second: float) -> Phase:
-    """Return minutes of a steady rate that begin with a counter at 0."""
+    """Return minutes of a steady rate after a counter's reset to 0."""
     return Phase(minutes, per_second, reset=True)
 
 
@@ -91,7 +91,7 @@ class Machine:
     def processes(
         self, unit: str, comm: str, parent: str, *phases: Phase, short: float = 1.0, end: str = "ok"
     ) -> Machine:
-        """Add programs that are started and end as often; `short` of them within a second."""
+        """Add execs and as many ends of programs; `short` is the share that ends within a second."""
         self.has("probed_process_execs_total", *phases, unit=unit, comm=comm, parent=parent)
         self.has("probed_process_lifetime_seconds_count", *phases, unit=unit, comm=comm, exit=end)
         self.has(
@@ -100,16 +100,16 @@ class Machine:
         return self
 
     def forks(self, unit: str, *phases: Phase) -> Machine:
-        """Add what the unit forks."""
+        """Add the forks of the unit."""
         return self.has("probed_process_forks_total", *phases, unit=unit)
 
     def containers(
         self, comm: str, parent: str, *, minutes: float, per_second: float, alive: float = 2, total: float = 60
     ) -> Machine:
-        """Add one container after another, each `alive` for so many seconds, in which a parent starts a program.
+        """Add one container after another, each `alive` for some seconds, in which a parent starts a program.
 
-        Prometheus sees the series of a container at 0 in its first scrape after the start, and all that it did in the
-        second; they stay until the end of `total` minutes, idle.
+        The first scrape after a container's start shows its series at 0, the second with all its events; the series
+        stay idle until the end of `total` minutes.
         """
         for number in range(round(minutes * 60 / alive)):
             scrape = int(number * alive * SCRAPES / 60) + 1
@@ -142,7 +142,7 @@ Check = Mapping[str, Any]
 
 
 def fired(at: float, *alerts: Mapping[str, str], state: str = "firing") -> Check:
-    """Expect exactly these alerts in this state at a minute, by name and the labels that are said."""
+    """Expect exactly these alerts in this state at a minute, by name and the given labels."""
     labels = ", ".join(sorted({"alertname", *(label for alert in alerts for label in alert)}))
     return {
         "expr": f'count by ({labels}) (ALERTS{{alertstate="{state}"}})',
@@ -152,7 +152,7 @@ def fired(at: float, *alerts: Mapping[str, str], state: str = "firing") -> Check
 
 
 def never(until: float) -> Check:
-    """Expect that nothing has fired up to a minute."""
+    """Expect no firing alert up to a minute."""
     expression = f'count by (alertname, unit, comm) (count_over_time(ALERTS{{alertstate="firing"}}[{_minutes(until)}]))'
     return {"expr": expression, "eval_time": _minutes(until), "exp_samples": []}
 
@@ -172,7 +172,7 @@ def verify(
     alerts: Iterable[Check] = (),
     interval: str = "15s",
 ) -> None:
-    """Run promtool over these machines, whose values are an interval apart.
+    """Run promtool over these machines with values an interval apart.
 
     Raises AssertionError with promtool's findings.
     """

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The overlay that lets minutes pass in seconds: the shipped files of Prometheus and Alertmanager in a hurry.
+"""Shortens the durations in the shipped files of Prometheus and Alertmanager, so that minutes pass in seconds.
 
 Every duration is divided by `FACTOR`, so 15 minutes of 'for' are one minute, and 15 s between two scrapes are 1 s:
-those under a key of `DURATIONS`, and in expressions the ranges and offsets. All else is as shipped: names, thresholds,
-labels, texts, routes. Rates stay what they are, for they are by the second.
+values under a key of `DURATIONS`, and in expressions the ranges and offsets. Names, thresholds, labels, texts and
+routes are as shipped. Rates are by the second and stay.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _IN_EXPRESSION: Final = re.compile(rf"(\[|\boffset ){_DURATION}\b")
 
 
 def hurried(file: Path) -> Any:
-    """Return what a YAML file says, in a hurry."""
+    """Return the content of a YAML file with shortened durations."""
     return _hurried(yaml.safe_load(file.read_text()))
 
 

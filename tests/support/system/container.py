@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""probed in a container, as a kubelet and containerd start it: the DaemonSet's own words, run by runc.
+"""Runs probed in a container by runc, with the DaemonSet's settings, as kubelet and containerd do.
 
-What the image has is put together here as the Containerfile does, on the tree of `rootfs`: the launcher with its file
-capabilities, and probed's sources where its package has them. An overlay in a mount namespace of its own keeps the tree
-as it is. Network: the host's, for the test scrapes it; all other namespaces are the container's.
+The image is made as by the Containerfile, on the tree of `rootfs`: the launcher with its file capabilities, and
+probed's sources at the package's paths. An overlay in a private mount namespace protects the tree. The container has
+the host's network, so that the test can scrape, and private namespaces else.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ exec runc --root "$2/runc" run --bundle "$2" "$3"
 
 
 class Container:
-    """A running container; leaving the context ends it."""
+    """A running container, stopped when the context ends."""
 
     def __init__(self, tree: Path, folder: Path) -> None:
-        """Start it on the image's `tree`; what it is made of is kept in `folder`."""
+        """Start the container on the image's `tree`, with its files in `folder`."""
         self.number = secrets.token_hex(32)
         self.port = free_port()
         self.log_file = folder / "log"
@@ -76,7 +76,7 @@ class Container:
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
     def wait_until_ready(self) -> Container:
-        """Return itself once probed is ready."""
+        """Wait until probed is ready; return the container."""
         until(self._is_ready, "probed in the container is ready", 2 * PATIENCE)
         return self
 
@@ -101,7 +101,7 @@ class Container:
 
     @property
     def pids(self) -> list[int]:
-        """Return the process ids, outside, of what runs in the container, PID 1 first."""
+        """Return the container's process ids as seen from outside, PID 1 first."""
         return sorted(json.loads(self._runc("ps", "--format", "json", self.number)))
 
     def stop(self) -> int:
@@ -121,7 +121,7 @@ def _entrypoint() -> list[str]:
 
 
 def _fill(upper: Path, tree: Path, manifests: list[Manifest]) -> None:
-    """Put into the image what the Containerfile and the package put there, and the ConfigMap's files."""
+    """Add the files of the Containerfile, the package and the ConfigMap to the image."""
     launcher = upper / _entrypoint()[0].lstrip("/")
     share = upper / "usr/share/probed"
     command = upper / "usr/bin/probed"
@@ -141,9 +141,9 @@ def _fill(upper: Path, tree: Path, manifests: list[Manifest]) -> None:
 
 
 def _spec(manifests: list[Manifest], port: int, group: str) -> dict[str, Any]:
-    """Return the OCI configuration that containerd makes of the pod. Source: OCI runtime-spec, config-linux.md.
+    """Return the OCI configuration of the pod as containerd makes one. Source: OCI runtime-spec, config-linux.md.
 
-    A user who is not root gets capabilities as a bound only: none is inheritable or ambient (containerd's CRI,
+    An unprivileged user gets capabilities only as a bound: none is inheritable or ambient (containerd's CRI,
     CVE-2022-24769).
     """
     pod = one(manifests, "DaemonSet")["spec"]["template"]["spec"]

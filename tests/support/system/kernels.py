@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Machines with other kernels in a test: Debian's, in QEMU, one after another or side by side.
+"""Boots Debian's kernels in QEMU for a test, one after another or side by side.
 
-The disk and the kernels are made once and kept in .cache/vms of the project, as the tree that they are made from is.
+The disk and the kernels are made once and kept in .cache/vms of the project.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PATIENCE: Final = 900.0
 
 
 def disks(cache: Path = CACHE) -> Path:
-    """Return the folder with the disk and all kernels; make it when there is none, which takes a minute."""
+    """Return the folder with the disk and all kernels, built in a minute if missing."""
     tree = rootfs()
     made_of = [tree.name, *KERNELS, (HARNESS / "build-vm").read_text()]
     wanted = cache / hashlib.sha256("\0".join(made_of).encode()).hexdigest()[:12]
@@ -40,7 +40,7 @@ def disks(cache: Path = CACHE) -> Path:
 
 
 def _make(tree: Path, wanted: Path) -> None:
-    """Make it beside its place and rename: what has its name is complete."""
+    """Build beside the final path and rename, so that an existing folder is complete."""
     unfinished = wanted.with_suffix(".unfinished")
     subprocess.run(
         ["nice", HARNESS / "build-vm", suite(), tree, unfinished, *KERNELS], check=True, stdin=subprocess.DEVNULL
@@ -49,12 +49,12 @@ def _make(tree: Path, wanted: Path) -> None:
 
 
 def run(folder: Path, out: Path, kernel: str, answer: Path, cpus: int = 1) -> None:
-    """Boot a kernel with `out` as its /out until it has powered off; `answer` is what it must have written there.
+    """Boot a kernel with `out` as the guest's /out until power off; the guest must write the file `answer`.
 
-    Its console goes to OUT/console.log. Raises AssertionError with the end of that.
+    The console goes to OUT/console.log. Raises AssertionError with its end.
     """
     for _ in range(2):
-        command = ["env", f"CPUS={cpus}", HARNESS / "run-vm", folder, out, kernel]
+        command: list[str | Path] = ["env", f"CPUS={cpus}", HARNESS / "run-vm", folder, out, kernel]
         if _boot(command, out / "console.log") and answer.exists():
             return
     raise AssertionError(f"kernel {kernel} gave no answer:\n{tail(out / 'console.log')}")

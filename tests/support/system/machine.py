@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A booted system in a test: commands run in it, files written into it, probed as a service of it.
+"""A booted system in a test, with commands, files and probed as a service.
 
-`harness/boot-systemd` makes it out of namespaces; this enters them. Nothing of it outlives the context, nor the tests.
+`harness/boot-systemd` makes the namespaces that the module enters. Nothing outlives the context, nor the tests.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 from support.running_daemon import PATIENCE, ROOT, Page, bpf_ids, command_line, tail, until
 from support.system.rootfs import HARNESS
@@ -29,24 +29,24 @@ UNIT: Final = ROOT / "packaging" / "systemd" / "probed.service"
 SOCKET: Final = UNIT.with_suffix(".socket")
 FROM_SOURCES: Final = Path(__file__).parents[2] / "system" / "from-sources.conf"
 OUT: Final = Path("/out")
-"""Where the folder that the machine shares with the test is, inside."""
+"""The path inside of the folder shared with the test."""
 
 WORKLOADS: Final = ("calls", "exits", "fail_opens", "lives", "spawn")
 
 
 class Machine:
-    """A system that has come up; leaving the context kills everything in it."""
+    """A booted system; leaving the context kills all its processes."""
 
     def __init__(self, tree: Path, folder: Path) -> None:
-        """Boot `tree`. `folder` is for what it shares with the test and for its log."""
+        """Boot `tree`; `folder` has the shared files and the log."""
         self.out = folder / "out"
         self.log_file = folder / "boot.log"
         self.out.mkdir()
-        self.out.chmod(0o755)  # users of the system read the sources there
+        self.out.chmod(0o755)  # users of the system read the sources
         _share(self.out)
         with self.log_file.open("wb") as log:
             self._boot = subprocess.Popen(
-                # However this process ends, the system ends with it.
+                # The system ends with this process, however the process ends.
                 ["setpriv", "--pdeathsig", "TERM", HARNESS / "boot-systemd", tree, self.out],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
@@ -61,7 +61,7 @@ class Machine:
         self._boot.wait(PATIENCE)
 
     def wait_until_up(self) -> Machine:
-        """Return itself once systemd has started everything. Raises AssertionError when something failed."""
+        """Wait until systemd has started all units; return the machine. Raises AssertionError for a failed unit."""
         until(self._has_pid, "PID 1 runs")
         until(lambda: self.call("test", "-S", "/run/systemd/private") == 0, "systemd can be talked to")
         state = self.ask("systemctl", "is-system-running", "--wait").strip()
@@ -83,10 +83,10 @@ class Machine:
         """Return its root folder, as seen from outside."""
         return Path(f"/proc/{self.pid}/root")
 
-    # Commands, run by root inside, but in no cgroup of the system: systemd-run gives them one.
+    # root runs commands inside, but in no cgroup of the system; systemd-run gives each a cgroup.
 
     def enter(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run a command, whatever comes of it."""
+        """Run a command and return its result."""
         namespaces = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup")
         return subprocess.run(
             ["nsenter", "--target", str(self.pid), *namespaces, "--", *map(str, command)],
@@ -99,18 +99,18 @@ class Machine:
         return self.enter(*command).returncode
 
     def ask(self, *command: str | Path) -> str:
-        """Run a command; return what it printed, whether or not it succeeded."""
+        """Run a command; return its standard output, failed or not."""
         return self.enter(*command).stdout
 
     def run(self, *command: str | Path) -> str:
-        """Run a command that must succeed; return what it printed."""
+        """Run a command and assert its success; return its standard output."""
         done = self.enter(*command)
         said = f"{done.stdout}{done.stderr}"
         assert done.returncode == 0, f"{' '.join(map(str, command))}: exit status {done.returncode}\n{said}"
         return done.stdout
 
     def transient(self, *arguments: str | Path) -> str:
-        """Run a command in a unit of its own, wait for its end, and return what it printed."""
+        """Run a command in a transient unit to its end; return its standard output."""
         return self.run("systemd-run", "--quiet", "--collect", "--wait", "--pipe", *arguments)
 
     def show(self, unit: str, what: str) -> str:
@@ -118,18 +118,18 @@ class Machine:
         return self.run("systemctl", "show", "--value", f"--property={what}", unit).strip()
 
     def install(self, workload: str) -> Path:
-        """Give a workload a name, and so a comm, that nobody else has; return its path inside."""
+        """Give a workload a fresh name, and so a fresh comm; return its path inside."""
         return OUT / install(self.out / "bin", workload).relative_to(self.out)
 
     def write(self, path: str, text: str) -> None:
-        """Write a file inside; folders are made."""
+        """Write a file inside, and make its folders."""
         file = self.root / path.lstrip("/")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
 
 
 def _share(out: Path) -> None:
-    """Fill the folder that is /out inside: probed's sources, and workloads."""
+    """Fill the folder /out of the system with probed's sources and workloads."""
     for name in ("daemon", "probes", "config"):
         shutil.copytree(ROOT / name, out / "probed" / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     (out / "bin").mkdir()
@@ -137,7 +137,7 @@ def _share(out: Path) -> None:
 
 
 class Service:
-    """probed as a service of a machine: probed@PORT.service; it is stopped with the machine, or by `stop`."""
+    """probed@PORT.service of a machine, stopped with the machine or by `stop`."""
 
     def __init__(
         self,
@@ -148,9 +148,9 @@ class Service:
         socket: bool = False,
         may_fail: bool = False,
     ) -> None:
-        """Start it, with more settings of its [Service] section or other ones than those of the unit file.
+        """Start the service; `settings` add to the [Service] section or replace settings of the unit file.
 
-        With `socket` only its .socket unit is started. With `may_fail` the start may come to nothing.
+        With `socket` only the .socket unit is started. With `may_fail` the start may fail.
         """
         self.machine = machine
         self.port = port
@@ -173,29 +173,29 @@ class Service:
         return f"probed@{self.port}.socket"
 
     def journal(self, message_id: str) -> list[dict[str, str]]:
-        """Return the lines of a kind in its journal, with all their fields, oldest first."""
+        """Return the journal's lines with this message id and all their fields, oldest first."""
         lines = self.machine.ask("journalctl", "--unit", self.unit, "--output=json", f"MESSAGE_ID={message_id}")
         return list(map(json.loads, lines.splitlines()))
 
     def is_ready(self) -> bool:
-        """Say whether it is ready. Raises AssertionError when it has ended."""
+        """Return whether the service is ready. Raises AssertionError when the service has ended."""
         state = self.machine.show(self.unit, "ActiveState")
         assert state == "active", f"{self.unit} is {state}:\n{self.log_tail()}"
         return self._get("/-/ready").returncode == 0
 
-    def wait_until_ready(self) -> Service:
-        """Return itself once it is ready."""
+    def wait_until_ready(self) -> Self:
+        """Wait until the service is ready; return the service."""
         until(self.is_ready, "probed is ready")
         return self
 
     def scrape(self) -> Page:
-        """Take the metrics page of this moment."""
+        """Scrape the metrics page."""
         got = self._get("/metrics")
         assert got.returncode == 0, f"{got.stderr}\n{self.log_tail()}"
         return Page.parse(got.stdout)
 
     def _get(self, path: str) -> subprocess.CompletedProcess[str]:
-        # The supervisor's sockets take connections also while there is no exporter.
+        # The supervisor's sockets take connections even without an exporter.
         return self.machine.enter("curl", "-sSf", "--max-time", "5", f"http://127.0.0.1:{self.port}{path}")
 
     def log_tail(self) -> str:
@@ -203,11 +203,11 @@ class Service:
         return self.machine.ask("journalctl", "--unit", self.unit, "--output=cat", "--lines=60")
 
     def processes(self) -> list[int]:
-        """Return the process ids, outside, of all that is in its cgroup. Source: Linux admin-guide/cgroup-v2.rst."""
+        """Return the process ids of the service as seen from outside. Source: Linux admin-guide/cgroup-v2.rst."""
         group = self.machine.show(self.unit, "ControlGroup")
         try:
             return list(map(int, (self.machine.root / f"sys/fs/cgroup{group}/cgroup.procs").read_text().split()))
-        except OSError as error:  # ENOENT, or ENODEV for a file that was open: it has just ended
+        except OSError as error:  # the service has just ended: ENOENT, or ENODEV for an open file
             if error.errno not in (errno.ENOENT, errno.ENODEV):
                 raise
             return []
@@ -231,7 +231,7 @@ class Service:
         return next((pid for pid, line in lines.items() if f"-m {module} " in line), 0)
 
     def bpf_ids(self) -> set[tuple[str, int]]:
-        """Return what it has in the kernel: ("prog_id" or "map_id", id)."""
+        """Return the service's BPF objects: ("prog_id" or "map_id", id)."""
         return set[tuple[str, int]]().union(*map(bpf_ids, self.processes()))
 
     def kill(self, pid: int, number: signal.Signals) -> None:
@@ -240,10 +240,10 @@ class Service:
         os.kill(pid, number)
 
     def restart(self) -> None:
-        """Restart it, and return when systemd says that it is up."""
+        """Restart the service, and return once systemd reports the start."""
         self.machine.run("systemctl", "restart", self.unit)
 
     def stop(self) -> tuple[str, str]:
-        """Stop it; return systemd's verdict and the exit status."""
+        """Stop the service; return systemd's result and the exit status."""
         self.machine.run("systemctl", "stop", self.unit)
         return self.machine.show(self.unit, "Result"), self.machine.show(self.unit, "ExecMainStatus")

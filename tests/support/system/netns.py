@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loopback of a booted system, reached from the test: pages are got and listeners made in its network namespace.
+"""Gets pages and opens listeners on the loopback of a booted system, in its network namespace.
 
-A socket belongs to the namespace in which it was made, whoever uses it later: one thread that has gone there will do.
+A socket stays in the namespace of its creation, so one thread that has entered the namespace suffices.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ class Loopback:
     thread: ThreadPoolExecutor
 
     def make(self, what: Callable[[], Made]) -> Made:
-        """Call a function there."""
+        """Call a function in the namespace."""
         return self.thread.submit(what).result()
 
     def fetch(self, url: str, form: Mapping[str, str] | None = None) -> bytes:
-        """Get a page there, as `prometheus_server.fetch` does."""
+        """Get a page in the namespace, as `prometheus_server.fetch` does."""
         return self.make(lambda: prometheus_server.fetch(url, form))
 
     @property
     def under(self) -> tuple[str, ...]:
-        """Return what a command line begins with whose process is to be there."""
+        """Return the prefix of a command line for a process in the namespace."""
         return ("nsenter", f"--net={self.path}", "--")
 
 
 @contextmanager
 def loopback(path: Path) -> Iterator[Loopback]:
-    """Give the network namespace of this file (/proc/PID/ns/net)."""
+    """Yield the network namespace of a file /proc/PID/ns/net."""
     with ThreadPoolExecutor(1, initializer=_enter, initargs=(path,)) as thread:
         yield Loopback(path, thread)
 
 
 def _enter(path: Path) -> None:
-    """Move this thread into a network namespace. Source: setns(2), which Python has from 3.12 on."""
+    """Move this thread into a network namespace. Source: setns(2); Python has the call from 3.12 on."""
     libc = ctypes.CDLL(None, use_errno=True)
     fd = os.open(path, os.O_RDONLY)
     try:

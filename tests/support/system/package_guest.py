@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs inside a virtual machine: the package's life from installation to purge, around a known workload.
+"""Runs in a guest: installs the package, runs a known workload, and purges the package.
 
-`test_kernels` puts it into the folder that is /out there, as guest.sh runs it; it asserts nothing, but writes what it
-saw to /out/seen.json. It runs on the distribution's Python and uses nothing of probed.
+`test_kernels` puts the file into the guest's /out, where guest.sh runs the program. The program asserts nothing and
+writes a record to /out/seen.json. It runs on the distribution's Python and uses nothing of probed.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ BPF_PROG_TYPE_TRACING = 26
 """x86-64's number, and enums of Linux include/uapi/linux/bpf.h."""
 
 SECONDS_TO_GO = 30.0
-"""An emulated machine takes its time."""
+"""Most seconds of a wait, for an emulated machine."""
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def call(*command: str | Path) -> str:
-    """Run a command that must succeed; return what it printed."""
+    """Run a command and assert its success; return its output."""
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{command}: exit status {done.returncode}\n{done.stdout}{done.stderr}")
@@ -67,8 +67,8 @@ def program_info(number: int) -> bytes:
 
 
 def missed_runs() -> dict[str, int]:
-    """Return of each program of the kind that probed loads (systemd loads others) how often the kernel left it out."""
-    missed = {}
+    """Return the missed runs of each program of probed's kind by name; systemd loads other kinds."""
+    missed: dict[str, int] = {}
     for info in map(program_info, program_ids()):
         (kind,) = struct.unpack_from("=I", info)
         name, misses = struct.unpack_from("=16s", info, 64)[0], struct.unpack_from("=Q", info, 208)[0]
@@ -86,19 +86,19 @@ def statuses() -> list[str]:
 
 
 def get(path: str) -> str:
-    """Take a page of the service, once it serves."""
+    """Scrape the service, once the service answers."""
     return call("curl", "-sSf", "--retry", "100", "--retry-delay", "1", "--retry-all-errors", PAGE + path)
 
 
 def left() -> list[str]:
-    """List the files and folders that have the name of the package, but for dpkg's and systemd's own notes."""
+    """List files and folders named after the package, without those of dpkg and systemd."""
     places = ("/etc", "/usr", "/var", "/run", "/opt", "/lib/systemd")
     found = call("find", *places, "-xdev", "-name", "*probed*", "-print").split()
     return sorted(found)
 
 
 def look(seen: dict[str, Any]) -> None:
-    """Go through the package's life; fill `seen` on the way."""
+    """Install, run and purge the package; fill `seen` on the way."""
     seen["release"] = platform.release()
     seen["paranoid"] = Path("/proc/sys/kernel/perf_event_paranoid").read_text().strip()
     seen["headers"] = [str(path) for path in Path("/usr/src").glob("linux-headers*")]
@@ -115,7 +115,7 @@ def look(seen: dict[str, Any]) -> None:
     seen["missed"] = missed_runs()
     call("systemctl", "stop", "probed")
     deadline = time.monotonic() + SECONDS_TO_GO
-    while missed_runs() and time.monotonic() < deadline:  # the kernel lets go of what was in a chain a moment later
+    while missed_runs() and time.monotonic() < deadline:  # the kernel frees the programs of a chain a moment later
         time.sleep(0.1)
     seen["missed after stop"] = missed_runs()
     call("apt-get", "purge", "--yes", "probed")
@@ -123,7 +123,7 @@ def look(seen: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Look, and write down what was seen, and how it ended."""
+    """Run all steps, and write the record and the end."""
     seen: dict[str, Any] = {}
     try:
         look(seen)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Debian tree that system tests boot: built once, kept in .cache/rootfs of the project, never written afterwards.
+"""Builds the Debian tree for system tests once, in .cache/rootfs of the project.
 
-Its folder's name is a digest of what it is made from, so a changed list of packages makes a new one.
+The folder's name is a digest of its inputs, so a changed list of packages makes a new tree. Tests never write into it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ CACHE: Final = Path(__file__).parents[3] / ".cache" / "rootfs"
 
 
 def suite() -> str:
-    """Return the Debian suite of this machine: its apt knows where to get that, and users of it have that."""
+    """Return the Debian suite of this machine, for which apt has the sources."""
     return platform.freedesktop_os_release()["VERSION_CODENAME"]
 
 
 def rootfs(cache: Path = CACHE) -> Path:
-    """Return the tree; build it when there is none, which takes half a minute. Raises CalledProcessError."""
+    """Return the tree, built in half a minute if missing. Raises CalledProcessError."""
     wanted = cache / f"{suite()}-{_digest()}"
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / "lock"):
@@ -43,21 +43,21 @@ def _digest() -> str:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Let nobody else build meanwhile; who is killed lets go."""
+    """Hold a lock against other builds; the kernel releases the lock of a killed process."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def _remove_others(cache: Path) -> None:
-    """Remove trees of other lists, and what an interrupted build has left."""
+    """Remove trees of other lists and of interrupted builds."""
     for entry in cache.iterdir():
         if entry.is_dir():
             shutil.rmtree(entry)
 
 
 def _build(wanted: Path) -> None:
-    """Build beside it and rename: a tree that has its name is complete."""
+    """Build beside the final path and rename, so that an existing tree is complete."""
     unfinished = wanted.with_suffix(".unfinished")
     subprocess.run([HARNESS / "build-rootfs", suite(), unfinished], check=True, stdin=subprocess.DEVNULL)
     unfinished.rename(wanted)

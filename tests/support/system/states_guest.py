@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs inside a virtual machine: a daemon, while the machine goes through states that a test's own must not be in.
+"""Runs in a guest: a daemon, while the guest goes through states that a test's own machine must avoid.
 
-`test_kernel_states` puts it beside a copy of the tree; it asserts nothing, but writes what it saw to /out/seen.json.
+`test_kernel_states` copies the file and the tree into the guest. The program asserts nothing and writes a record to
+/out/seen.json.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,7 @@ DAY = 86_400
 
 
 def wait(condition: Callable[[], object], what: str) -> None:
-    """Poll until it holds: everything takes long here."""
+    """Poll until a condition holds; an emulated machine is slow."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > deadline:
@@ -46,19 +48,19 @@ def wait(condition: Callable[[], object], what: str) -> None:
 
 
 def asleep() -> float:
-    """Return for how many seconds the machine has slept since its boot."""
+    """Return the seconds of suspend since boot."""
     awake = time.monotonic()
     return time.clock_gettime(time.CLOCK_BOOTTIME) - awake
 
 
 def unread(pipe: int) -> int:
-    """Return how many bytes wait in a pipe."""
+    """Return the number of bytes waiting in a pipe."""
     return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 @contextmanager
 def without_the_folder_of_the_host() -> Iterator[None]:
-    """Do without /out for a while: the driver of this device knows no suspend, and what is asked of it then hangs."""
+    """Unmount /out within the context: its driver hangs during suspend."""
     (device,) = (entry.name for entry in FOLDER_OF_HOST.iterdir() if entry.name.startswith("virtio"))
     subprocess.run(["umount", OUT], check=True)
     (FOLDER_OF_HOST / "unbind").write_text(device)
@@ -70,7 +72,7 @@ def without_the_folder_of_the_host() -> Iterator[None]:
 
 
 class States:
-    """The daemon and the programs that it is to count."""
+    """The daemon and the counted programs."""
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
@@ -78,25 +80,25 @@ class States:
         self.seen: dict[str, Any] = {}
 
     def spawn(self, times: int, program: str = "spawned") -> float:
-        """Run a program so many times; return how often it was counted since it was last loaded."""
+        """Run a program `times` times; return its count since the last load."""
         subprocess.run([BIN / "spawn", str(times), BIN / program], check=True, stdout=subprocess.DEVNULL)
         return self.page().total("probed_process_execs_total", comm=program)
 
     def page(self) -> Page:
-        """Take the page, and see that the sum closes."""
+        """Scrape, and assert that the sum closes."""
         page = self._daemon.scrape()
         if page.emitted("process") != page.accounted("process") or page.lost("process"):
             raise RuntimeError(f"the sum does not close: {page}")
         return page
 
     def reload(self) -> Page:
-        """Have the probe loaded anew, with other buckets; return the page when that is over."""
+        """Reload the probe with other buckets; return the page afterwards."""
         buckets = {"metrics": {LIFETIME: {"buckets": [1, next(self._buckets)]}}}
         self._daemon.configure(site({"process": buckets}))
         before = len(self._daemon.log())
         self._daemon.process.send_signal(signal.SIGHUP)
         wait(lambda: " probes up" in self._daemon.log()[before:].split("reloading:")[-1], "the reload is over")
-        time.sleep(1)  # until the exporter has heard of it
+        time.sleep(1)  # until the exporter has the new status
         return self.page()
 
     def another_exporter(self) -> None:
@@ -106,7 +108,7 @@ class States:
         wait(lambda: self._daemon.exporter not in (0, dead) and self._daemon.is_ready(), "another exporter")
 
     def go_through(self) -> None:
-        """One state after the other; some cannot be left again, so the order matters."""
+        """Enter one state after another; some cannot be left, so the order matters."""
         self._processors()
         self._clocks()
         self._sleep()
@@ -134,8 +136,8 @@ class States:
         CPU.write_text("1")
         self.seen["two again"] = self.spawn(31)
 
-    def _live(self, program: str, meanwhile: Callable[[], None]) -> dict[str, float]:
-        """Let a program live through something; return its lifetime, and what it must be between."""
+    def _live(self, program: str, meanwhile: Callable[[], object]) -> dict[str, float]:
+        """Run a program during `meanwhile`; return its lifetime and the bounds of the lifetime."""
         start = time.clock_gettime(time.CLOCK_BOOTTIME)
         living = subprocess.Popen([BIN / program, "until-eof"], stdin=subprocess.PIPE, bufsize=0)
         assert living.stdin is not None
@@ -155,15 +157,13 @@ class States:
     def _clocks(self) -> None:
         now = time.time()
         for name, offset in (("forth", DAY), ("back", -2 * DAY)):
-            self.seen[name] = self._live(
-                name, lambda offset=offset: time.clock_settime(time.CLOCK_REALTIME, now + offset)
-            )
+            self.seen[name] = self._live(name, partial(time.clock_settime, time.CLOCK_REALTIME, now + offset))
         time.clock_settime(time.CLOCK_REALTIME, now)
 
     def _sleep(self) -> None:
-        """Freeze all processes; suspend to memory. The kernel wakes by itself after five seconds.
+        """Freeze all processes, then suspend to memory; the kernel wakes up after five seconds.
 
-        Source: Linux Documentation/power/basic-pm-debugging.rst; only the last step, into the firmware, is not taken.
+        Source: Linux Documentation/power/basic-pm-debugging.rst; the guest skips only the last step, into the firmware.
         """
         exporter = self._daemon.exporter
         self.seen["before sleep"] = self.spawn(37)
@@ -178,7 +178,7 @@ class States:
 
 
 def main() -> None:
-    """Go through the states, and write down what was seen, and how it ended."""
+    """Enter all states, and write the record and the end."""
     folder = Path("/run/probed-states")
     folder.mkdir()
     UNPRIVILEGED.write_text("0")

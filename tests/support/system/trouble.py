@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A unit in trouble: it spawns, crashes, cannot exec and cannot open, again and again, while the context is open."""
+"""A unit in trouble: spawns, crashes, failing execs, opens and forks, and threads, while the context is open."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from support.running_daemon import PATIENCE
 from support.workload_programs import compile_workloads, install
 
 UNIT: Final = "trouble.service"
-WORKLOADS: Final = ("exits", "exit_kinds", "fail_opens", "spawn")
+WORKLOADS: Final = ("exits", "exit_kinds", "fail_opens", "forks_fail", "spawn", "threads")
 
 
 class Trouble:
-    """Programs with names that nobody else has, and a thread that runs them."""
+    """Programs with fresh names, and a thread that runs the programs."""
 
     def __init__(self, folder: Path) -> None:
-        """Compile them into `folder`, which is also where they run."""
+        """Compile the programs into `folder`, their working directory."""
         compile_workloads(folder, *WORKLOADS)
         self.programs = {workload: install(folder, workload) for workload in WORKLOADS}
         self._folder = folder
@@ -45,6 +45,7 @@ class Trouble:
 
     def _burst(self, group: Path) -> None:
         spawn, exits, kinds, opens = (self.programs[name] for name in ("spawn", "exits", "exit_kinds", "fail_opens"))
+        forks, threads = self.programs["forks_fail"], self.programs["threads"]
         for command in (
             (spawn, "47", exits),
             (spawn, "3", kinds, "signal", "9"),
@@ -52,5 +53,7 @@ class Trouble:
             (spawn, "5", self._folder / "absent"),
             (opens, "openat", "ENOENT", "101"),
             (opens, "openat", "EMFILE", "101"),
+            (forks, "11"),
+            (threads, "13"),
         ):
-            run_in(group, *command, cwd=self._folder)  # which is where the core goes
+            run_in(group, *command, cwd=self._folder)  # the folder of a core file

@@ -24,7 +24,7 @@ class M:
 
 
 class BtfBuilder:
-    """Each method but `build` adds one type and returns its number; a module's types go on after `base`'s."""
+    """Builds BTF: each method but `build` adds one type and returns its number; a module's types follow `base`'s."""
 
     def __init__(self, base: BtfBuilder | None = None, order: Order = sys.byteorder) -> None:
         self._order = "<" if order == "little" else ">"
@@ -88,7 +88,7 @@ class BtfBuilder:
         return self.typedef(f"btf_trace_{name}", self.pointer(self.prototype(data, *parameters)))
 
     def raw(self, name: str, kind: int, length: int, *words: int) -> int:
-        """Add a type of any kind: its third word and those after it are `words`."""
+        """Add a type of any kind; `words` are the third word and the following ones."""
         return self._add(name, kind, length, *words)
 
     def _add(self, name: str, kind: int, length: int, *words: int, flag: bool = False) -> int:
@@ -113,7 +113,7 @@ class BtfBuilder:
 
 
 def kernel() -> BtfBuilder:
-    """A kernel in small: what the tests of the types read."""
+    """A small kernel for tests of the types."""
     btf = BtfBuilder()
     char = btf.integer("char", 1, signed=True)
     int_ = btf.integer("int", 4, signed=True)

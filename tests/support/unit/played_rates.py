@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pages of a real series table over hours of a played clock, as histories of scrapers that promtool reads.
+"""Plays hours of a clock to a real series table, and gives the scrapers' histories to promtool.
 
-`promtool` evaluates the histories; `test_played_rates` has the expectations. Two scrapers take pages out of step, and
-a plain client takes one every second.
+`promtool` evaluates the histories; `test_played_rates` has the expectations. Two scrapers take pages out of step, and a
+plain client takes one every second.
 """
 
 from __future__ import annotations
@@ -13,29 +13,30 @@ from typing import Any, Final
 
 import numpy as np
 
-from probed.exporter.http_server.messages import Connection
+from probed.exporter.http_server.messages import Peer
 from probed.exporter.series.scrapers import FIRST_SECONDS, Scrapers
 from probed.exporter.series.table import SeriesTable
 from support.monitoring.promtool import Machine
-from support.unit.series_tables import Clock, events, metric, shown, table
+from support.unit.clock import Clock
+from support.unit.series_tables import events, metric, shown, table
 
 NAME: Final = "probed_x_total"
 
 Workload = Callable[[int], Mapping[str, int]]
-"""Takes a second; returns how often each name comes in it."""
+"""Takes a second; returns the events of each name in the second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scraper:
-    """A scraper that comes every `interval` seconds, `offset` seconds out of step; keeps its pages."""
+    """A scraper with an `interval` and an `offset` in seconds that keeps its pages."""
 
     interval: int
     offset: int
-    connection: Connection = field(default_factory=Connection)
+    connection: Peer = field(default_factory=Peer)
     pages: list[dict[str, int]] = field(default_factory=list)
 
     def history(self, instance: str) -> Machine:
-        """Return the pages as promtool's input series; a series missing from a later page is stale."""
+        """Return the pages as promtool's input series; a series that left the page is stale."""
         machine = Machine(instance)
         for name in sorted(set().union(*self.pages)):
             values = [page.get(name) for page in self.pages]
@@ -50,7 +51,7 @@ def _written(value: int | None, before: int | None) -> str:
 
 
 def play(workload: Workload, seconds: int, scrapers: list[Scraper], **of: Any) -> list[Machine]:
-    """Let a workload happen to a table with the metric `of`, second by second; return each scraper's history."""
+    """Play a workload to a table with the metric `of`, second by second; return each scraper's history."""
     clock = Clock()
     series, registry = table(metric(**of), clock), Scrapers(clock, FIRST_SECONDS)
     for second in range(seconds):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rules of `exporter.series.budget` again, event by event and without numpy: an oracle for tests."""
+"""Applies the rules of `exporter.series.budget` event by event without numpy: an oracle for tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Labels = tuple[str, ...]
 
 @dataclass
 class Row:
-    """The row of one label set: its number in the table, its observations and its activity."""
+    """One label set's row: its place in the table, its observations and its activity."""
 
     number: int
     seen: float
@@ -23,7 +23,7 @@ class Row:
 
 
 class Reference:
-    """`waiting` label sets may wait; rows change hands after `window` seconds, for `factor` times the activity."""
+    """Let `waiting` label sets wait; rows change hands after `window` seconds, for `factor` times the activity."""
 
     def __init__(
         self, clock: Callable[[], float], *, rows: int, waiting: int, idle: float, window: float, factor: int

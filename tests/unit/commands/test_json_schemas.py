@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
-from probed.commands import json_schemas as schema
+from probed.commands import json_schemas
 
 ROOT = Path(__file__).parents[3]
 SCHEMAS = ROOT / "config/schema"
@@ -25,20 +25,20 @@ def data(path: Path) -> Any:
     return json.loads(json.dumps(yaml.safe_load(path.read_text())))
 
 
-@pytest.mark.parametrize("name", sorted(schema.schemas()))
+@pytest.mark.parametrize("name", sorted(json_schemas.schemas()))
 def test_the_schema_files_are_up_to_date(name: str) -> None:
     told = f"{name} is stale: run 'python -m probed.commands.json_schemas config/schema'"
-    assert (SCHEMAS / name).read_text() == schema.schemas()[name], told
+    assert (SCHEMAS / name).read_text() == json_schemas.schemas()[name], told
 
 
-@pytest.mark.parametrize("name", sorted(schema.schemas()))
+@pytest.mark.parametrize("name", sorted(json_schemas.schemas()))
 def test_the_schemas_are_schemas(name: str) -> None:
-    jsonschema.Draft202012Validator.check_schema(json.loads(schema.schemas()[name]))
+    jsonschema.Draft202012Validator.check_schema(json.loads(json_schemas.schemas()[name]))
 
 
 def test_main_writes_the_schema_files(tmp_path: Path) -> None:
-    assert schema.main([str(tmp_path)]) == 0
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == schema.schemas()
+    assert json_schemas.main([str(tmp_path)]) == 0
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == json_schemas.schemas()
 
 
 @pytest.mark.parametrize("path", [ROOT / "config/probed.yaml", BROKEN / "good/site.yaml"], ids=str)

@@ -9,13 +9,17 @@ import socket
 
 import pytest
 
-from probed.client.http_client import Answer, Way
-from probed.commands import live_programs as live
+from probed.client.http_client import Answer, Endpoint
+from probed.commands import live_programs
 from probed.commands.live_programs import Code
-from probed.config.listen_address import Address
 from probed.errors import HostError
-from probed.exporter.bpf.program_stats import ProgramStats, families
+from probed.exporter.bpf.program_stats import ProgramStats
 from probed.exporter.exposition.renderer import Page
+from probed.exporter.self_metrics import programs
+from probed.exporter.self_metrics.metric import families
+from probed.exporter.self_metrics.stats import ProbeStats
+from probed.webconfig.listen_address import Address
+from support.unit.snapshots import snapshot_of
 
 ADDRESS = Address("127.0.0.1", 9788)
 EXEC = ProgramStats("on_exec", "sched_process_exec", 67, "59f4a931744dcdc6", 0, 0, 0)
@@ -26,12 +30,13 @@ CODE = Code("tracing", 211, 1_307)
 
 def page(*hooks: ProgramStats) -> str:
     """Return a page as the exporter renders it, with one probe's program and hooks."""
-    return Page().render(families([("process", EXEC)], hooks)).decode()
+    probe = ProbeStats("process", programs=(EXEC,), hooks=hooks)
+    return Page().render(families(programs.METRICS, snapshot_of(probe))).decode()
 
 
 @pytest.fixture
 def answering(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "ask", lambda *_: Answer(200, page(EXECS, RETURNS)))
+    monkeypatch.setattr(live_programs, "fetch", lambda *_: Answer(200, page(EXECS, RETURNS)))
 
 
 def refuse(_: int) -> Code:
@@ -39,22 +44,24 @@ def refuse(_: int) -> Code:
 
 
 def test_a_page_tells_which_programs_are_the_daemon_s_and_what_they_did() -> None:
-    assert live.parse(page(EXECS, RETURNS)) == [
-        live.Program("process", "on_exec", "raw_tracepoint:sched_process_exec", 67, None, None),
-        live.Program("(hook)", "probed_sched_process_exec", "raw_tracepoint:sched_process_exec", 71, 1_009, 0.002018),
-        live.Program("(hook)", "probed_sys_exit", "raw_tracepoint:sys_exit", 73, 0, 0.0),
+    assert live_programs.parse(page(EXECS, RETURNS)) == [
+        live_programs.LiveProgram("process", "on_exec", "raw_tracepoint:sched_process_exec", 67, None, None),
+        live_programs.LiveProgram(
+            "(hook)", "probed_sched_process_exec", "raw_tracepoint:sched_process_exec", 71, 1_009, 0.002018
+        ),
+        live_programs.LiveProgram("(hook)", "probed_sys_exit", "raw_tracepoint:sys_exit", 73, 0, 0.0),
     ]
 
 
 def test_runs_that_the_kernel_does_not_count_are_not_zero() -> None:
-    assert [(found.runs, found.seconds) for found in live.parse(page(RETURNS))] == [(None, None), (None, None)]
+    assert [(found.runs, found.seconds) for found in live_programs.parse(page(RETURNS))] == [(None, None), (None, None)]
 
 
 def test_the_table_has_everything(
     answering: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(live, "code", lambda _: CODE)
-    assert live.run(ADDRESS, "/metrics", Way()) == 0
+    monkeypatch.setattr(live_programs, "code", lambda _: CODE)
+    assert live_programs.run(ADDRESS, "/metrics", Endpoint()) == 0
     said = capsys.readouterr()
     head, own, first, second = (line.split() for line in said.out.splitlines())
     assert head[:5] == ["probe", "program", "attach", "id", "type"]
@@ -67,8 +74,8 @@ def test_the_table_has_everything(
 def test_without_privilege_the_rest_is_shown_and_the_privilege_named(
     answering: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(live, "code", refuse)
-    assert live.run(ADDRESS, "/metrics", Way()) == 0
+    monkeypatch.setattr(live_programs, "code", refuse)
+    assert live_programs.run(ADDRESS, "/metrics", Endpoint()) == 0
     said = capsys.readouterr()
     assert said.out.splitlines()[2].split()[3:] == ["71", "-", "-", "-", "1009", "0.002018", "2000"]
     assert "Operation not permitted" in said.err
@@ -76,7 +83,7 @@ def test_without_privilege_the_rest_is_shown_and_the_privilege_named(
 
 
 def test_that_nothing_is_counted_is_said_with_its_remedy() -> None:
-    (note,) = live.notes(live.parse(page(RETURNS)), {67: CODE, 73: CODE}, "")
+    (note,) = live_programs.notes(live_programs.parse(page(RETURNS)), {67: CODE, 73: CODE}, "")
     assert "sysctl kernel.bpf_stats_enabled=1" in note
 
 
@@ -84,7 +91,7 @@ def test_a_daemon_that_does_not_run_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(HostError, match=r"no daemon answers at 127\.0\.0\.1:\d+.*--web\.listen-address"):
-        live.run(Address("127.0.0.1", port), "/metrics", Way())
+        live_programs.run(Address("127.0.0.1", port), "/metrics", Endpoint())
 
 
 @pytest.mark.parametrize(
@@ -92,6 +99,6 @@ def test_a_daemon_that_does_not_run_is_an_error() -> None:
     [(Answer(401, ""), "basic_auth"), (Answer(404, ""), "status 404"), (Answer(0, "BadStatusLine"), "BadStatus")],
 )
 def test_another_page_is_an_error(monkeypatch: pytest.MonkeyPatch, answer: Answer, said: str) -> None:
-    monkeypatch.setattr(live, "ask", lambda *_: answer)
+    monkeypatch.setattr(live_programs, "fetch", lambda *_: answer)
     with pytest.raises(HostError, match=said):
-        live.run(ADDRESS, "/metrics", Way())
+        live_programs.run(ADDRESS, "/metrics", Endpoint())

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed.config import base_units as units
+from probed.config import base_units
 from probed.config.base_units import Unit
 
 
@@ -23,24 +23,24 @@ from probed.config.base_units import Unit
     ],
 )
 def test_a_fields_last_word_is_its_unit(field: str, unit: Unit) -> None:
-    assert units.unit_of(field) == unit
+    assert base_units.unit_of(field) == unit
 
 
 def test_pages_are_refused_because_their_size_differs() -> None:
     with pytest.raises(ValueError, match=r"a page's size differs.*call the field '_bytes'"):
-        units.unit_of("rss_pages")
+        base_units.unit_of("rss_pages")
 
 
 def test_a_field_without_unit_is_told_the_suffixes_there_are() -> None:
     with pytest.raises(ValueError, match=r"'latency' does not say its unit; .* _ns, _us, _ms, _s, _bytes"):
-        units.unit_of("latency")
+        base_units.unit_of("latency")
 
 
 def test_a_metrics_base_unit_is_the_end_of_its_name() -> None:
-    assert units.base_unit_of("probed_x_seconds") == "seconds"
-    assert units.base_unit_of("probed_x_bytes") == "bytes"
-    assert units.base_unit_of("probed_x_milliseconds") is None
-    assert units.base_unit_of("probed_x_total") is None
+    assert base_units.base_unit_of("probed_x_seconds") == "seconds"
+    assert base_units.base_unit_of("probed_x_bytes") == "bytes"
+    assert base_units.base_unit_of("probed_x_milliseconds") is None
+    assert base_units.base_unit_of("probed_x_total") is None
 
 
 @pytest.mark.parametrize(
@@ -48,20 +48,20 @@ def test_a_metrics_base_unit_is_the_end_of_its_name() -> None:
     [(4096, 4096), ("4096", 4096), ("4096 B", 4096), ("4 KiB", 4096), ("1MiB", 1 << 20), ("2 GiB", 2 << 30)],
 )
 def test_sizes_are_read_in_binary_units(written: int | str, number: int) -> None:
-    assert units.size(written) == number
+    assert base_units.parse_size(written) == number
 
 
 @pytest.mark.parametrize("written", ["", "MiB", "-1 MiB", "1.5 MiB", "1  MiB", "1 MiB ", "0x10", "1 mib"])
 def test_what_is_no_size_is_refused(written: str) -> None:
     with pytest.raises(ValueError, match="expected a size"):
-        units.size(written)
+        base_units.parse_size(written)
 
 
 def test_a_decimal_unit_is_refused_with_the_binary_one() -> None:
     with pytest.raises(ValueError, match="did you mean '8 MiB'"):
-        units.size("8 MB")
+        base_units.parse_size("8 MB")
 
 
 @given(st.integers(min_value=0, max_value=1 << 62))
 def test_a_size_that_was_written_is_read_back(number: int) -> None:
-    assert units.size(units.size_text(number)) == number
+    assert base_units.parse_size(base_units.format_size(number)) == number

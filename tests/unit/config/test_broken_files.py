@@ -91,8 +91,8 @@ def check_site(path: Path) -> None:
     (directory,) = wanted.directories
     probes = {name: parse(Path(directory, name, f"{name}.yaml")) for name in wanted.probes}
     for name, overrides in wanted.probes.items():
-        override(probes[name], overrides, wanted.everywhere, wanted.source)
-    if problems := check_folded(wanted.everywhere, probes.values(), wanted.source):
+        override(probes[name], overrides, wanted.defaults, wanted.source)
+    if problems := check_folded(wanted.defaults, probes.values(), wanted.source):
         raise DeclarationError(problems)
 
 

@@ -117,7 +117,7 @@ def test_a_metric_of_two_probes_is_a_problem_of_the_second() -> None:
         ("again/again.yaml", 6, "metrics.probed_execs_total"),
         ("again/again.yaml", 13, "metrics.probed_age_seconds"),
     ]
-    assert "of probe 'starts' (starts/starts.yaml:6) has the name; choose another" in problems[0].text
+    assert "of probe 'starts' (starts/starts.yaml:6) has this name; choose another" in problems[0].text
     assert declaration.check_together([first]) == []
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from probed.config import files as sources
-from probed.config.files import Declared
+from probed.config import files
+from probed.config.files import DeclaredProbe
 from probed.errors import DeclarationError
 
 PROBE = """\
@@ -32,8 +32,8 @@ def site(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def read(site: Path) -> dict[str, Declared]:
-    return sources.declared_probes(*sources.read_site(str(site / "probed.yaml")), btf="/btf")
+def read(site: Path) -> dict[str, DeclaredProbe]:
+    return files.declared_probes(*files.read_site(str(site / "probed.yaml")), btf="/btf")
 
 
 def fingerprints(site: Path) -> dict[str, str]:
@@ -108,7 +108,7 @@ def test_a_folded_label_that_no_probe_has_is_a_problem_of_the_site(site: Path) -
 
 
 def test_a_lone_probe_has_the_defaults(site: Path) -> None:
-    metric = sources.lone_probe(site / "probes/one", "/btf").probe.metrics["probed_one_total"]
+    metric = files.standalone_probe(site / "probes/one", "/btf").probe.metrics["probed_one_total"]
     assert (metric.series, metric.idle_seconds) == (1000, 3600.0)
 
 
@@ -143,4 +143,4 @@ def test_two_probes_must_not_share_a_metric(site: Path) -> None:
 
 def test_a_missing_configuration_says_how_to_name_another(tmp_path: Path) -> None:
     with pytest.raises(DeclarationError, match=r"cannot be read: No such file or directory; .*--config\.file"):
-        sources.read_site(str(tmp_path / "none.yaml"))
+        files.read_site(str(tmp_path / "none.yaml"))

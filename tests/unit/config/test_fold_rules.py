@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from probed.config import fold_defaults
 from probed.config.fold_rules import FoldRule
 from probed.errors import DeclarationError
-from probed.schema import structure as shape
+from probed.schema import structure
 from probed.schema.structure import Source
 
 
 def rule(**keys: object) -> FoldRule:
-    return shape.build(FoldRule, keys, Source("x.yaml"))
+    return structure.build(FoldRule, keys, Source("x.yaml"))
 
 
 def problem(**keys: object) -> str:
@@ -35,7 +35,7 @@ def test_a_rule_replaces_or_drops() -> None:
 
 @pytest.mark.parametrize("keys", [{}, {"drop": False}, {"drop": True, "replace": "x"}])
 def test_a_rule_says_one_thing(keys: dict[str, object]) -> None:
-    assert "either 'replace: TEXT' or 'drop: true'" in problem(match="a", **keys)
+    assert "needs one of 'replace: TEXT' and 'drop: true'" in problem(match="a", **keys)
 
 
 @pytest.mark.parametrize(

@@ -5,17 +5,17 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from probed.config import declaration, site
 from probed.config.declaration import Probe
 from probed.config.fold_rules import FoldRule
-from probed.config.overrides import Everywhere, Overrides, Series, override, settled
-from probed.config.site import Address, Site
+from probed.config.overrides import Overrides, Series, SiteDefaults, override, with_defaults
+from probed.config.site import Site
 from probed.errors import DeclarationError
 from probed.ipc.manifest import Field, Map, Record
 from probed.loader.resolve import resolve
+from probed.webconfig.listen_address import Address
+from probed.webconfig.options import WebOptions
 
 ROOT = Path(__file__).parents[3]
 DEFAULT = ROOT / "config/probed.yaml"
@@ -33,7 +33,7 @@ def shipped(name: str) -> Probe:
 
 def overridden(site_text: str, name: str) -> Probe:
     wanted = parse(f"probe_directories: [probes]\nprobes:\n  {name}:\n{site_text}")
-    return override(shipped(name), wanted.probes[name], wanted.everywhere, wanted.source)
+    return override(shipped(name), wanted.probes[name], wanted.defaults, wanted.source)
 
 
 def test_what_is_left_out_has_its_default() -> None:
@@ -48,63 +48,6 @@ def test_what_is_left_out_has_its_default() -> None:
 def test_probe_directories_are_relative_to_the_file() -> None:
     wanted = parse("probe_directories: [probes, ../lib/probes, /opt/probes]\nprobes: {process: }")
     assert wanted.directories == ("/etc/probed/probes", "/etc/lib/probes", "/opt/probes")
-
-
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("127.0.0.1:9788", Address("127.0.0.1", 9788)),
-        ("localhost:0", Address("localhost", 0)),
-        (":9788", Address("", 9788)),
-        ("[::1]:9788", Address("::1", 9788)),
-        ("[::]:65535", Address("::", 65535)),
-        ("host-1.example.org:80", Address("host-1.example.org", 80)),
-    ],
-)
-def test_a_listen_address_is_host_and_port(text: str, address: Address) -> None:
-    assert site.parse_address(text) == address
-    assert str(address) == text
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "host",
-        "host:",
-        "host:-1",
-        "host:65536",
-        "::1:80",
-        "[::1]",
-        "[::1:80",
-        "[host]:80",
-        "a b:80",
-        "1.2.3:80",
-    ],
-)
-def test_what_is_no_listen_address_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"expected|brackets"):
-        site.parse_address(text)
-
-
-@given(st.text(alphabet="a1:.[]-% /", max_size=12))
-def test_any_text_is_a_listen_address_or_refused(text: str) -> None:
-    try:
-        address = site.parse_address(text)
-    except ValueError:
-        return
-    assert site.parse_address(str(address)) == address
-
-
-@pytest.mark.parametrize("path", ["/metrics", "/a/b.c_d~e-f", "/-"])
-def test_a_telemetry_path_is_any_but_probeds_own(path: str) -> None:
-    assert site.parse_telemetry_path(path) == path
-
-
-@pytest.mark.parametrize("path", ["", "metrics", "/", "/-/healthy", "/-/ready", "//", "/a/", "/ü", "/a?b", "/a b"])
-def test_other_telemetry_paths_are_refused(path: str) -> None:
-    with pytest.raises(ValueError):
-        site.parse_telemetry_path(path)
 
 
 def test_overrides_change_ring_buckets_and_labels() -> None:
@@ -126,7 +69,7 @@ def test_overrides_change_ring_buckets_and_labels() -> None:
 
 
 def test_what_is_not_overridden_stays() -> None:
-    assert overridden("    metrics: {}\n", "process") == settled(shipped("process"), Everywhere())
+    assert overridden("    metrics: {}\n", "process") == with_defaults(shipped("process"), SiteDefaults())
 
 
 def test_two_labels_can_change_names_with_each_other() -> None:
@@ -187,8 +130,8 @@ def test_the_default_configuration_runs_the_shipped_probes() -> None:
 
 def test_the_default_configuration_shows_the_defaults() -> None:
     wanted = site.parse(DEFAULT.read_text(), str(DEFAULT))
-    assert (wanted.web, wanted.exporter, wanted.log) == (site.Web(), site.Exporter(), site.Log())
-    assert wanted.everywhere == Everywhere()
+    assert (wanted.web, wanted.exporter, wanted.log) == (WebOptions(), site.ExporterOptions(), site.LogOptions())
+    assert wanted.defaults == SiteDefaults()
 
 
 def test_the_examples_in_the_default_configuration_are_right() -> None:
@@ -199,8 +142,8 @@ def test_the_examples_in_the_default_configuration_are_right() -> None:
     assert wanted.exporter.user == "probed"
     assert wanted.fold["unit"][0] == FoldRule(r"getty@.*\.service", "getty@*.service")
     for name, overrides in wanted.probes.items():
-        changed = override(shipped(name), overrides, wanted.everywhere, wanted.source)
-        assert (changed == settled(shipped(name), wanted.everywhere)) == (name in ("cgroups", "syscalls"))
+        changed = override(shipped(name), overrides, wanted.defaults, wanted.source)
+        assert (changed == with_defaults(shipped(name), wanted.defaults)) == (name in ("cgroups", "syscalls"))
 
 
 PROBE = """\
@@ -226,7 +169,7 @@ def changed(site_text: str, metrics: str = "{}") -> Probe:
     """Return a small probe as a site changes it: `metrics` for it alone, `site_text` for all."""
     wanted = parse(f"probe_directories: [probes]\nprobes: {{small: {{metrics: {metrics}}}}}\n{site_text}")
     probe = declaration.parse(PROBE, "small/small.yaml", "small")
-    return override(probe, wanted.probes["small"], wanted.everywhere, wanted.source)
+    return override(probe, wanted.probes["small"], wanted.defaults, wanted.source)
 
 
 def budgets(probe: Probe) -> list[tuple[int | None, float | None]]:
@@ -261,7 +204,7 @@ def test_a_renamed_label_is_folded_by_its_declared_name() -> None:
 
 
 def test_without_a_site_s_word_there_are_1000_series_for_an_hour() -> None:
-    assert Everywhere() == Everywhere(Series(1000, 3600.0), {}, True)
-    assert budgets(override(shipped("process"), Overrides(()), Everywhere(), shipped("process").source)) == [
+    assert SiteDefaults() == SiteDefaults(Series(1000, 3600.0), {}, True)
+    assert budgets(override(shipped("process"), Overrides(()), SiteDefaults(), shipped("process").source)) == [
         (1000, 3600.0)
     ] * len(shipped("process").metrics)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Grafana's dashboards: the files are what the code makes, of Grafana's types, complete, and lead to one another."""
+"""Grafana's dashboards: current files, Grafana's types, complete panels, links between dashboards."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GRAFANA: Final = Path(__file__).parents[3] / "deploy" / "grafana"
 FILES: Final = sorted((GRAFANA / "dashboards").glob("*.json"))
 
 OF_GRAFANA: Final = {"__rate_interval", "__range"}
-"""Variables that need no definition. Source: grafana.com/docs/grafana/latest/datasources/prometheus."""
+"""Variables of Grafana. Source: grafana.com/docs/grafana/latest/datasources/prometheus."""
 
 COLUMNS: Final = 24
 
@@ -31,7 +31,7 @@ Board = dict[str, Any]
 
 @pytest.fixture(params=FILES, ids=lambda path: path.stem)
 def board(request: pytest.FixtureRequest) -> Board:
-    """Each dashboard as it is checked in."""
+    """Return each committed dashboard."""
     loaded: Board = json.loads(request.param.read_text())
     return loaded
 
@@ -42,13 +42,13 @@ def panels(board: Board) -> list[Board]:
 
 
 def cells(panel: Board) -> set[tuple[int, int]]:
-    """Return the cells of the grid that a panel covers."""
+    """Return the grid cells of a panel."""
     place = panel["gridPos"]
     across = range(place["x"], place["x"] + place["w"])
     return set(itertools.product(across, range(place["y"], place["y"] + place["h"])))
 
 
-def test_the_checked_in_files_are_what_the_code_makes() -> None:
+def test_the_committed_files_are_current() -> None:
     made = dict(files())
     assert {path.name for path in FILES} == set(made), "files and dashboards differ: remove, or run `make dashboards`"
     for path in FILES:
@@ -64,7 +64,7 @@ def test_a_dashboard_is_of_the_types_of_grafana(board: Board) -> None:
     assert again == board
 
 
-def test_every_panel_says_what_it_shows_and_in_which_unit(board: Board) -> None:
+def test_every_panel_has_title_description_and_unit(board: Board) -> None:
     for panel in panels(board):
         assert panel["title"], panel["id"]
         assert panel["description"].endswith("."), panel["title"]
@@ -72,7 +72,7 @@ def test_every_panel_says_what_it_shows_and_in_which_unit(board: Board) -> None:
         assert all(target["expr"] for target in panel["targets"]), panel["title"]
 
 
-def test_titles_and_ids_are_one_panels_only(board: Board) -> None:
+def test_titles_and_ids_are_unique(board: Board) -> None:
     for key in ("id", "title"):
         values = [panel[key] for panel in board["panels"]]
         assert len(values) == len(set(values)), f"{key}: {values}"
@@ -87,13 +87,13 @@ def test_panels_fill_the_width_and_cover_no_other(board: Board) -> None:
     assert covered == set(itertools.product(range(COLUMNS), range(height)))
 
 
-def test_queries_name_only_variables_that_there_are(board: Board) -> None:
+def test_queries_use_only_defined_variables(board: Board) -> None:
     known = {variable["name"] for variable in board["templating"]["list"]} | OF_GRAFANA
     text = json.dumps([panel["targets"] for panel in panels(board)] + board["annotations"]["list"])
     assert set(re.findall(r"\$(\w+)", text)) <= known
 
 
-def test_every_dashboard_leads_to_all_others_and_to_the_runbook(board: Board) -> None:
+def test_every_dashboard_links_to_all_others_and_the_runbook(board: Board) -> None:
     others = {f"/d/{path.stem}" for path in FILES} - {f"/d/{board['uid']}"}
     assert {link["url"] for link in board["links"]} == others | {RUNBOOK}
 

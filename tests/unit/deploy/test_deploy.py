@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What operators copy is whole: the tools accept it, and every alert says what an operator needs."""
+"""The files for operators: Prometheus's tools accept them, and every alert is complete."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STORMS = [name for name, rule in ALERTS.items() if not name.startswith("Probe")]
 
 
 def run(program: str, *arguments: str | Path) -> None:
-    """Have a tool check files. Raises AssertionError with what it said."""
+    """Have a tool check files. Raises AssertionError with the tool's output."""
     path = shutil.which(program)
     if path is None:
         pytest.skip(f"{program} is not there: `make test` unpacks it")
@@ -59,7 +59,7 @@ def test_amtool_accepts_the_configuration() -> None:
 
 
 @pytest.mark.parametrize("name", ALERTS)
-def test_an_alert_leads_to_its_section_of_the_runbook(name: str) -> None:
+def test_an_alert_links_to_its_section_of_the_runbook(name: str) -> None:
     assert ALERTS[name]["annotations"]["runbook_url"] == LINK + name.lower()
     assert name in sections()
 
@@ -68,7 +68,7 @@ def test_the_runbook_has_no_section_without_an_alert() -> None:
     assert set(sections()) == set(ALERTS)
 
 
-def test_every_section_says_what_it_means_how_to_look_and_what_to_do() -> None:
+def test_every_section_has_meaning_look_and_remedy() -> None:
     for section in RUNBOOK.split("\n## ")[1:]:
         assert all(f"**{word}:**" in section for word in ("Means", "Look", "Do")), section.splitlines()[0]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recorded pages go on as the host would have: what the fleet's simulation stands on."""
+"""The fleet's simulation continues recorded pages as the host would."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def at(seconds: float) -> Page:
     return Page.parse(Recording(FIRST, SECOND).at(seconds).decode())
 
 
-def test_a_counter_rises_as_fast_as_it_did() -> None:
+def test_a_counter_rises_at_the_recorded_rate() -> None:
     assert [at(seconds).value("a_total", x="1 2") for seconds in (0, APART, 10 * APART)] == [7, 67, 607]
 
 
-def test_what_counts_whole_things_stays_whole() -> None:
+def test_integer_counters_stay_integers() -> None:
     assert at(1.7).value("a_total", x="1 2") == 8
     assert at(1.5).value("c_total") == pytest.approx(1.65)
 

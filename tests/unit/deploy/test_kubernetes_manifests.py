@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""deploy/kubernetes against the API's own schemas, and what its manifests promise of each other."""
+"""The manifests of deploy/kubernetes against the API's schemas and against each other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 import seccomp
 import yaml
 
-from probed.config.listen_address import parse_address
+from probed.webconfig.listen_address import parse_address
 from support.kubernetes_manifests import BASE, KUBERNETES, VARIANTS, Manifest, build, one
 from support.running_daemon import ROOT, run_to_its_end
 
@@ -74,7 +74,7 @@ def everything() -> Everything:
 
 @pytest.fixture(scope="module")
 def base(everything: Everything) -> list[Manifest]:
-    """The manifests that an operator applies."""
+    """Return the manifests for operators."""
     return everything["base"]
 
 
@@ -185,7 +185,7 @@ def test_the_seccomp_profile_names_calls_that_there_are_and_lets_bpf_through() -
     assert not refused & set(rule["names"])
 
 
-def test_the_image_starts_what_hands_on_the_two_capabilities() -> None:
+def test_the_image_starts_the_launcher_with_two_capabilities() -> None:
     text = (KUBERNETES / "Containerfile").read_text().replace("\\\n", " ")
     lines = {line.split()[0]: line.partition(" ")[2] for line in text.splitlines() if line and line[0].isupper()}
     launcher, *arguments = json.loads(lines["ENTRYPOINT"])

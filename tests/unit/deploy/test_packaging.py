@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the package says about the program is what the program says: man pages, completion, dependencies, version."""
+"""The package describes the program: man pages, completion, dependencies, version."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from probed import __main__, __version__
-from probed.commands import json_schemas as schema
+from probed.commands import json_schemas
 from support.running_daemon import ROOT
 
 PACKAGING = ROOT / "packaging"
@@ -22,7 +22,7 @@ PAGES = sorted((PACKAGING / "man").iterdir())
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z.-]*[a-z]")
 
 ONLY_TO_BUILD = {"python3-venv", "python3-setuptools", "python3-wheel"}
-"""What `make run` needs and the package does not."""
+"""Packages of `make run` only."""
 
 
 def commands() -> Mapping[str, argparse.ArgumentParser]:
@@ -41,13 +41,13 @@ def all_options() -> set[str]:
 
 
 def choices() -> list[tuple[str, str, list[str]]]:
-    """Return the options that take one of a few words: command, option, words."""
+    """Return the options with a choice of words: command, option, words."""
     pairs = ((name, action) for name, parser in commands().items() for action in parser._actions)
     return [(name, action.option_strings[0], list(action.choices)) for name, action in pairs if action.choices]
 
 
 def page(name: str) -> str:
-    """Return a manual page as a reader sees it, in very long lines."""
+    """Return a rendered manual page, in very long lines."""
     done = subprocess.run(
         ["man", "--warnings", "--encoding=UTF-8", "--local-file", PACKAGING / "man" / name],
         env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "MANWIDTH": "1000"},
@@ -58,12 +58,12 @@ def page(name: str) -> str:
 
 
 def keys(document: Mapping[str, Any]) -> set[str]:
-    """Return the names of all keys that a schema has."""
+    """Return the names of all keys of a schema."""
     return {name for each in (document, *document["$defs"].values()) for name in each.get("properties", ())}
 
 
 def explained(name: str, begin: str, end: str) -> set[str]:
-    """Return the words that a page's lists explain, between two headings; of `series.budget` both, of NAME none."""
+    """Return the words in a page's tags between two headings; `series.budget` gives both words, NAME none."""
     text = (PACKAGING / "man" / name).read_text().partition(begin)[2].partition(end)[0]
     tags = re.findall(r"^\.TP\n\.B(?:R|I)? (.*)$", text, re.MULTILINE)
     return {
@@ -72,7 +72,7 @@ def explained(name: str, begin: str, end: str) -> set[str]:
 
 
 def schemas() -> Mapping[str, Any]:
-    return {name: json.loads(text) for name, text in schema.schemas().items()}
+    return {name: json.loads(text) for name, text in json_schemas.schemas().items()}
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
@@ -112,7 +112,7 @@ def test_the_manual_explains_every_decoder_and_no_other() -> None:
 
 
 def completed(*words: str) -> set[str]:
-    """Return what bash offers for the last of these words."""
+    """Return bash's completions of the last word."""
     script = '. "$1"; compopt() { COMPREPLY=(FILES); }; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _probed; \
         printf "%s\\n" "${COMPREPLY[@]}"'
     done = subprocess.run(
@@ -156,11 +156,11 @@ def test_zsh_takes_the_completion() -> None:
 
 
 def needed(control: str) -> set[str]:
-    """Return the Python packages that a field of debian/control names."""
+    """Return the Python packages in a field of debian/control."""
     return set(re.findall(r"^ (python3-[a-z0-9-]+),$", control, re.MULTILINE))
 
 
-def test_the_package_depends_on_what_the_program_is_tested_with() -> None:
+def test_the_package_depends_on_the_tested_packages() -> None:
     depends = needed((DEBIAN / "control").read_text().partition("\nDepends:")[2])
     tree = set(
         re.findall(r"^(python3-[a-z0-9-]+)$", (ROOT / "tests/system/harness/packages").read_text(), re.MULTILINE)

@@ -35,7 +35,7 @@ def checkout(root: Path, changelog: str = CHANGELOG, code: str = "0.2.0", packag
     return root
 
 
-def test_what_was_unreleased_gets_the_version_and_the_day(release: ModuleType, tmp_path: Path) -> None:
+def test_unreleased_changes_get_version_and_day(release: ModuleType, tmp_path: Path) -> None:
     assert release.release(checkout(tmp_path), DAY) == "0.2.0"
     dated = CHANGELOG.replace("## [Unreleased]\n", "## [Unreleased]\n\n## [0.2.0] - 2027-01-31\n")
     assert (tmp_path / "CHANGELOG.md").read_text() == dated
@@ -46,7 +46,7 @@ def test_what_was_unreleased_gets_the_version_and_the_day(release: ModuleType, t
     [
         ({"package": "0.2.1"}, "has version 0.2.0, packaging/debian/changelog has 0.2.1"),
         ({"code": "0.1.0", "package": "0.1.0"}, "version 0.1.0 is released already"),
-        ({"changelog": CHANGELOG.replace("### Added\n\n- A thing.\n\n", "")}, "nothing is unreleased"),
+        ({"changelog": CHANGELOG.replace("### Added\n\n- A thing.\n\n", "")}, "no unreleased changes"),
         ({"changelog": CHANGELOG.replace("## [Unreleased]\n", "")}, "there is no heading"),
     ],
 )

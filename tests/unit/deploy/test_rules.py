@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shipped rules in virtual time: what fires, what must not, and that it resolves."""
+"""The shipped rules in virtual time: alerts fire, resolve, and stay quiet for normal work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHORT = "ShortLivedProcessStorm"
 
 
 def up(minutes: float = 180) -> Machine:
-    """A machine that can be scraped and on which the daemon is well."""
+    """Return a machine with a healthy daemon."""
     values = f"1x{round(minutes * 4)}"
     machine = Machine().gauge("up", values)
     for probe in ("cgroups", "process", "open_failures", "syscalls"):
@@ -42,7 +42,7 @@ def compiled(machine: Machine, unit: str, *rates: tuple[float, float]) -> Machin
     return machine.forks(unit, *(lasting(minutes, len(pairs) * files) for minutes, files in rates))
 
 
-# What fires, and resolves.
+# Alerts that fire and resolve.
 
 
 def test_a_storm_is_pending_fires_and_resolves(tmp_path: Path) -> None:
@@ -112,6 +112,27 @@ def test_a_storm_of_long_lived_processes_is_no_short_lived_one(tmp_path: Path) -
     verify(tmp_path, [machine], [fired(30, {"alertname": "ProcessStorm", "unit": "x.service"})])
 
 
+def test_forks_that_keep_failing_fire_name_the_parent_and_resolve(tmp_path: Path) -> None:
+    names = {"unit": "app.service", "comm": "worker"}
+    failures = (lasting(5, 0), lasting(30, 0.1), lasting(25, 0))
+    machine = up().has("probed_process_fork_failures_total", *failures, errno="EAGAIN", **names)
+    machine.processes("app.service", "worker", "app.sh", lasting(60, 0.01))
+    expected = {
+        "exp_labels": {"severity": "warning", "instance": "web1:9788", "job": "probed"} | names,
+        "exp_annotations": {
+            "summary": "worker of app.service on web1:9788 cannot create processes",
+            "description": (
+                "'worker' in the unit app.service failed 30 times in five minutes to create a process or a thread: "
+                "EAGAIN. Its parent is 'app.sh'."
+            ),
+            "runbook_url": "/consoles/probed-runbook.md#forkfailures",
+        },
+    }
+    alerts = [{"eval_time": "20m", "alertname": "ForkFailures", "exp_alerts": [expected]}]
+    alert = {"alertname": "ForkFailures", **names}
+    verify(tmp_path, [machine], [fired(14), fired(20, alert), fired(45)], alerts)
+
+
 @pytest.mark.parametrize(("end", "rate"), [("core", 0.05), ("signal", 0.2)])
 def test_a_crash_loop_fires_and_resolves(tmp_path: Path, end: str, rate: float) -> None:
     machine = up().processes(
@@ -174,7 +195,7 @@ def test_a_storm_fires_on_the_day_after_one(tmp_path: Path) -> None:
     verify(tmp_path, [machine], [fired(first + 14 * 60 + 13, {"alertname": SHORT, "unit": "billing.service"})])
 
 
-# What must not.
+# Quiet histories.
 
 
 def test_an_idle_machine_is_quiet(tmp_path: Path) -> None:
@@ -198,6 +219,13 @@ def test_a_compile_of_two_hours_is_quiet(tmp_path: Path) -> None:
     failing = {"unit": "ci.service", "comm": "make", "errno": "ENOENT"}
     machine.has("probed_process_exec_failures_total", lasting(10, 0), lasting(120, 400 * 4), lasting(30, 0), **failing)
     verify(tmp_path, [machine], [never(160)])
+
+
+def test_one_burst_of_failed_forks_is_quiet(tmp_path: Path) -> None:
+    failures = (lasting(5, 0), lasting(2, 50), lasting(25, 0))
+    labels = {"unit": "app.service", "comm": "worker", "errno": "EAGAIN"}
+    machine = up().has("probed_process_fork_failures_total", *failures, **labels)
+    verify(tmp_path, [machine], [never(32)])
 
 
 def test_health_checks_of_many_old_containers_are_quiet(tmp_path: Path) -> None:
@@ -287,7 +315,7 @@ def test_a_stop_of_a_thousand_workers_is_no_crash_loop(tmp_path: Path) -> None:
     verify(tmp_path, [up().processes("app.service", "worker", "app", *phases, end="signal")], [never(40)])
 
 
-# About itself.
+# Alerts about probed.
 
 
 def test_a_daemon_that_cannot_be_scraped_fires_and_resolves(tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ from probed.exporter.collector import Collector
 from probed.exporter.self_metrics.daemon import Build
 from probed.exporter.self_metrics.process import Process
 from probed.exporter.self_metrics.stats import ProbeStats
-from probed.ipc.manifest import LoadedProbe, ProbeStatus, Status
+from probed.ipc.exporter_messages import ProbeStatus, Status
+from probed.ipc.manifest import LoadedProbe
+from support.unit.clock import Clock
 
 
 class Fake:
@@ -23,6 +25,9 @@ class Fake:
         self.loaded = loaded
         self.ring_fd = None
         self.broken = False
+        self.broken_drain = ""
+        self.drains = 0
+        self.held_up = False
         self.events = 0
         self.closed = False
         self.fill = 0
@@ -30,10 +35,15 @@ class Fake:
         self.cgroup_room = None
 
     def waiting(self) -> int:
+        if self.broken_drain == "waiting":
+            raise ValueError("a spoiled position")
         return 0
 
-    def drain(self, _: int) -> None:
-        pass
+    def drain(self, _: int) -> bool:
+        if self.broken_drain == "drain":
+            raise IndexError("a spoiled record")
+        self.drains += 1
+        return not self.held_up
 
     def read_maps(self) -> None:
         pass
@@ -53,26 +63,15 @@ class Fake:
         self.closed = True
 
 
-class Clock:
-    """Each reading comes 3 seconds after the one before."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        self.now += 3
-        return self.now
-
-
 @pytest.fixture
 def both(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
     """A collection of probes `a` and `b`."""
     monkeypatch.setattr(collection, "RunningProbe", Fake)
     with open("/proc/self/statm") as statm:  # noqa: PTH123 (the open file is what is handed over)
-        both = Collector(Build("1", "3", "", "6"), Process(1.0), 1, statm.fileno(), Clock())
+        both = Collector(Build("1", "3", "", "6"), Process(1.0), 1, statm.fileno(), Clock(step=3.0))
         for name in "ab":
             both.add(LoadedProbe(name, "1", None, 0, (), (), ()), {})
-        failures = dict.fromkeys(REASONS, 0)
+        failures: dict[str, int] = dict.fromkeys(REASONS, 0)
         probes = tuple(ProbeStatus(name, "Text.", True, "", "", failures) for name in "ab")
         both.status = Status(probes, "0.26", True, 1.0, 0)
         yield both
@@ -88,6 +87,35 @@ def test_a_probe_that_cannot_be_collected_is_counted_and_the_others_go_on(both: 
     both._probes["a"].broken = True  # type: ignore[attr-defined]
     assert values(both, "probed_events_emitted_total") == {"a": 1, "b": 2}
     assert values(both, "probed_probe_collect_failures_total") == {"a": 2, "b": 0}
+
+
+@pytest.mark.parametrize("step", ["waiting", "drain"])
+def test_a_probe_that_cannot_be_drained_costs_only_its_own_drain(
+    both: Collector, step: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    both.add(LoadedProbe("cgroups", "1", None, 0, (), (), ()), {})
+    for name in ("a", "cgroups"):
+        both._probes[name].broken_drain = step  # type: ignore[attr-defined]
+    both.drain()
+    assert not both.is_held_up
+    assert both._probes["a"].drains == 0  # type: ignore[attr-defined]
+    assert both._probes["b"].drains == 1  # type: ignore[attr-defined]
+    assert "probe 'a': cannot be drained: " in caplog.text
+    assert values(both, "probed_events_emitted_total") == {"a": 0, "b": 1}
+    assert values(both, "probed_probe_collect_failures_total") == {"a": 3, "b": 0}
+    both._probes["a"].broken_drain = ""  # type: ignore[attr-defined]
+    assert values(both, "probed_events_emitted_total") == {"a": 1, "b": 3}
+
+
+def test_a_collection_is_held_up_while_one_of_its_rings_is(both: Collector) -> None:
+    both.drain()
+    assert not both.is_held_up
+    both._probes["a"].held_up = True  # type: ignore[attr-defined]
+    both.drain()
+    assert both.is_held_up
+    both._probes["a"].held_up = False
+    both.drain()
+    assert not both.is_held_up
 
 
 def test_a_probe_of_the_same_name_takes_the_older_one_s_place(both: Collector) -> None:

@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from probed.exporter import collector
 from probed.exporter.arrays.dtypes import dtype
-from probed.exporter.bpf.map_source import KnownCgroups, MapSource
+from probed.exporter.bpf.cgroup_keys import KnownCgroups
+from probed.exporter.bpf.map_source import MapSource
 from probed.exporter.cgroup.tree import MADE, MOST_REMOVED, REMOVED, WALK_SECONDS, CgroupTree
 from probed.exporter.collector import ANNOUNCES_CGROUPS, Collector
 from probed.exporter.decoders import Context, decoder
@@ -27,7 +29,8 @@ from probed.exporter.self_metrics.stats import ProbeStats
 from probed.exporter.series.scrapers import UNATTENDED, Scrape
 from probed.exporter.series.table import SeriesTable
 from probed.ipc.manifest import Field, Label, LoadedProbe, Map, Metric, Record
-from support.unit.series_tables import Clock, ledger, shown
+from support.unit.clock import Clock
+from support.unit.series_tables import ledger, shown
 
 DAY, BEAT_SECONDS = 86_400, 20
 OPENS, EXECS = 3, 5
@@ -40,12 +43,12 @@ LAYOUT = Map("opens", "percpu_hash", KEY, MAP_ENTRIES)
 ANNOUNCEMENT = np.dtype([("id", "<u8"), ("kind", "<u4"), ("pad", "<u4"), ("path", "V496")])
 
 
-def announcements(of: list[tuple[int, int, str]]) -> np.ndarray:
+def announcements(of: list[tuple[int, int, str]]) -> NDArray[Any]:
     rows = [(number, kind, 0, np.void(path.encode().ljust(496, b"\0"))) for number, kind, path in of]
     return np.array(rows, ANNOUNCEMENT)
 
 
-class Kernel:
+class PlayedKernel:
     """The rings of two probes and one map; events without room are lost."""
 
     def __init__(self) -> None:
@@ -75,11 +78,11 @@ class Kernel:
 
     # As a CountMap.
 
-    def read(self) -> tuple[np.ndarray, np.ndarray]:
+    def read(self) -> tuple[NDArray[Any], NDArray[Any]]:
         self.last_keys = np.array([(number,) for number in self.opens], dtype(KEY))
         return self.last_keys, np.fromiter(self.opens.values(), np.uint64, len(self.opens))
 
-    def delete(self, keys: np.ndarray) -> None:
+    def delete(self, keys: NDArray[Any]) -> None:
         for number in keys["cgroup"].tolist():
             self.opens.pop(number, None)
 
@@ -91,7 +94,7 @@ def counter(name: str, context: Context, clock: Clock) -> SeriesTable:
 
 
 class PlayedProbe:
-    """A RunningProbe on the rings and the map of `Kernel`."""
+    """A RunningProbe on the rings and the map of `PlayedKernel`."""
 
     ring_fd = None
 
@@ -144,7 +147,7 @@ class Host:
     """A collector on a host with a folder as tree of control groups, and a clock set by hand."""
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.kernel, self.clock = Kernel(), Clock()
+        self.kernel, self.clock = PlayedKernel(), Clock()
         self.tree = root / "sys/fs/cgroup"
         self.tree.mkdir(parents=True)
         (root / "proc/self").mkdir(parents=True)

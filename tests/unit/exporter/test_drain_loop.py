@@ -12,8 +12,18 @@ from probed.errors import DeclarationError
 from probed.exporter import drain_loop as loop
 from probed.exporter.drain_loop import Loop
 from probed.ipc.channel import Channel, Closed
-from probed.ipc.manifest import Status
-from probed.schema import structure as shape
+from probed.ipc.exporter_messages import (
+    FROM_EXPORTER,
+    TO_EXPORTER,
+    FromExporter,
+    RemoveProbe,
+    Serve,
+    Status,
+    Stop,
+    ToExporter,
+)
+from support.running_daemon import until
+from support.unit.raw_messages import send_raw
 
 
 class Counting:
@@ -21,14 +31,20 @@ class Counting:
 
     def __init__(self) -> None:
         self.drains = 0
+        self.held_up_for = 0
         self.kept_up = 0
         self.status: Status | None = None
         self.removed: list[str] = []
         self.may_go_on = threading.Event()
         self.may_go_on.set()
 
+    @property
+    def is_held_up(self) -> bool:
+        return self.drains > 0 and self.held_up_for > 0
+
     def drain(self) -> None:
         self.drains += 1
+        self.held_up_for -= 1
         self.may_go_on.wait()
 
     def keep_up(self) -> None:
@@ -60,8 +76,8 @@ class Running:
     """A loop on a thread of its own, and the supervisor's end of the channel."""
 
     def __init__(self) -> None:
-        self.supervisor, end = Channel.pair()
-        self.exporter = Channel(end)
+        self.supervisor, end = Channel[ToExporter, FromExporter].pair(FROM_EXPORTER)
+        self.exporter = Channel[FromExporter, ToExporter](end, TO_EXPORTER)
         self.collector = Counting()
         self.heartbeat = Resting()
         self.loop = Loop(self.exporter, self.collector, self.heartbeat)  # type: ignore[arg-type]
@@ -92,7 +108,7 @@ def running() -> Iterator[Running]:
     yield running
     running.collector.may_go_on.set()
     if running.thread.is_alive():
-        running.supervisor.send("stop", None)
+        running.supervisor.send(Stop())
     running.join()
     running.supervisor.close()
     running.exporter.close()
@@ -110,7 +126,7 @@ def test_being_asked_costs_no_drain(running: Running) -> None:
 
 
 def test_what_the_supervisor_says_costs_no_drain(running: Running) -> None:
-    running.supervisor.send("remove", "x")
+    running.supervisor.send(RemoveProbe("x"))
     assert running.loop.is_alive()
     assert running.collector.removed == ["x"]
     assert running.collector.drains == 0
@@ -122,6 +138,14 @@ def test_a_fill_mark_is_a_drain(running: Running) -> None:
         pass
     assert running.loop.is_alive()
     assert running.collector.drains == 1
+
+
+def test_the_loop_drains_again_until_no_record_holds_up_a_ring(running: Running) -> None:
+    running.collector.held_up_for = 3
+    running.fill()
+    until(lambda: running.collector.drains == 3, "the third drain reaches the ring's end")
+    assert running.loop.is_alive()
+    assert running.collector.drains == 3
 
 
 def test_a_beat_is_no_drain_but_the_collection_hears_of_it(running: Running) -> None:
@@ -143,7 +167,7 @@ def test_a_loop_that_hangs_in_a_drain_does_not_move(running: Running, monkeypatc
 
 
 def test_stop_is_one_more_drain_and_the_end(running: Running) -> None:
-    running.supervisor.send("stop", None)
+    running.supervisor.send(Stop())
     running.join()
     assert running.collector.drains == 1
     assert running.ended_by is None
@@ -157,21 +181,21 @@ def test_a_supervisor_that_is_gone_ends_it(running: Running) -> None:
 
 def test_status_and_removal_reach_the_collection(running: Running) -> None:
     status = Status((), "0.26", True, 1.5, 0)
-    running.supervisor.send("status", shape.to_data(status))
-    running.supervisor.send("remove", "x")
-    running.supervisor.send("stop", None)
+    running.supervisor.send(status)
+    running.supervisor.send(RemoveProbe("x"))
+    running.supervisor.send(Stop())
     running.join()
     assert (running.collector.status, running.collector.removed) == (status, ["x"])
 
 
 def test_what_is_known_is_taken_before_pages_are_served() -> None:
-    supervisor, end = Channel.pair()
+    supervisor, end = Channel[ToExporter, FromExporter].pair(FROM_EXPORTER)
     collector = Counting()
-    loop = Loop(Channel(end), collector, Resting())  # type: ignore[arg-type]
+    loop = Loop(Channel(end, TO_EXPORTER), collector, Resting())  # type: ignore[arg-type]
     for name in "abc":
-        supervisor.send("remove", name)
-    supervisor.send("serve", None)
-    supervisor.send("remove", "later")
+        supervisor.send(RemoveProbe(name))
+    supervisor.send(Serve())
+    supervisor.send(RemoveProbe("later"))
     loop.prepare()
     assert collector.removed == ["a", "b", "c"]
     supervisor.close()
@@ -179,14 +203,16 @@ def test_what_is_known_is_taken_before_pages_are_served() -> None:
 
 
 def test_a_status_is_answered_with_a_beat(running: Running) -> None:
-    running.supervisor.send("status", shape.to_data(Status((), "0.26", True, 1.5, 0)))
-    running.supervisor.send("stop", None)
+    running.supervisor.send(Status((), "0.26", True, 1.5, 0))
+    running.supervisor.send(Stop())
     running.join()
     assert running.heartbeat.beats == 1
 
 
-@pytest.mark.parametrize(("kind", "data"), [("nonsense", None), ("status", {"probes": 1}), ("probe", {})])
+@pytest.mark.parametrize(
+    ("kind", "data"), [("Nonsense", {}), ("Status", {"probes": 1}), ("AddProbe", {}), ("ReloadEnded", {"fault": ""})]
+)
 def test_what_the_supervisor_would_never_say_is_no_accident(running: Running, kind: str, data: object) -> None:
-    running.supervisor.send(kind, data)
+    send_raw(running.supervisor, kind, data)
     running.join()
     assert isinstance(running.ended_by, ValueError | DeclarationError)

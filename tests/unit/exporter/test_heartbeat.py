@@ -10,18 +10,10 @@ from probed.exporter.heartbeat import LOOK_AGAIN, LOSS_PERIOD, Heartbeat, Losses
 from probed.exporter.self_metrics.stats import ProbeStats
 from probed.exporter.series.table import SeriesUsage
 from probed.ipc.channel import Channel
-from probed.ipc.manifest import Pulse, Status
-from probed.schema import structure as shape
+from probed.ipc.exporter_messages import FROM_EXPORTER, TO_EXPORTER, FromExporter, Pulse, Status, ToExporter
+from support.unit.clock import Clock
 
 SECONDS = 10.0
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Standing:
@@ -54,19 +46,19 @@ def numbers(name: str, **lost: int) -> ProbeStats:
 
 class Beating:
     def __init__(self) -> None:
-        self.supervisor, end = Channel.pair()
-        self.exporter = Channel(end)
+        self.supervisor, end = Channel[ToExporter, FromExporter].pair(FROM_EXPORTER)
+        self.exporter = Channel[FromExporter, ToExporter](end, TO_EXPORTER)
         self.supervisor.set_timeout(0.0)
         self.clock, self.server, self.sums = Clock(), Standing(), Sums()
         self.heartbeat = Heartbeat(self.exporter, self.sums, self.server, SECONDS, self.clock)  # type: ignore[arg-type]
 
     def heard(self) -> Pulse | None:
         try:
-            message = self.supervisor.receive()
+            message = self.supervisor.receive().message
         except BlockingIOError:
             return None
-        assert message.kind == "pulse"
-        return shape.build(Pulse, message.data, shape.Source("test"))
+        assert isinstance(message, Pulse)
+        return message
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ import probed
 from probed.exporter import lean_imports
 from probed.ipc import manifest
 from probed.ipc.channel import Channel
-from probed.schema import structure as shape
+from probed.ipc.exporter_messages import FROM_EXPORTER, FromExporter, Start, ToExporter
+from probed.webconfig.options import WebOptions
 
 DAEMON = Path(probed.__file__).parents[1]
 
@@ -54,7 +55,7 @@ def test_what_is_imported_already_stays() -> None:
     with lean_imports.left_out():
         assert sys.modules["prometheus_client"] is prometheus_client
     assert sys.modules["prometheus_client"] is prometheus_client
-    assert np.random.rand
+    assert np.random.RandomState.__name__ == "RandomState"
 
 
 def test_a_package_that_does_not_bear_it_is_taken_whole(tmp_path: Path) -> None:
@@ -62,12 +63,12 @@ def test_a_package_that_does_not_bear_it_is_taken_whole(tmp_path: Path) -> None:
     mine = tmp_path / "prometheus_client"
     mine.mkdir()
     (mine / "__init__.py").write_text(f"NEEDED = 1\n__path__.append({str(real)!r})\n")
-    source = (real / "metrics_core.py").read_text()
-    (mine / "metrics_core.py").write_text(f"from prometheus_client import NEEDED\n{source}")
-    supervisor, end = Channel.pair()
-    start = manifest.Start(manifest.VERSION + 1, "/metrics", False, "nobody", "info", "logfmt", 1.0, False, 1, False)
+    source = (real / "process_collector.py").read_text()
+    (mine / "process_collector.py").write_text(f"from prometheus_client import NEEDED\n{source}")
+    supervisor, end = Channel[ToExporter, FromExporter].pair(FROM_EXPORTER)
+    start = Start(manifest.VERSION + 1, WebOptions(), False, "nobody", "info", "logfmt", 1.0)
     with end:
-        supervisor.send("start", shape.to_data(start))
+        supervisor.send(start)
         done = subprocess.run(
             [sys.executable, "-m", "probed.exporter", str(end.fileno())],
             env=os.environ | {"PYTHONPATH": f"{tmp_path}:{DAEMON}"},

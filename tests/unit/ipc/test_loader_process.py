@@ -6,17 +6,36 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
 from probed.errors import HostError, LoadError
 from probed.ipc import loader_process as loading
 from probed.ipc.channel import Channel
-from probed.ipc.loader_messages import Failure, Files, LoadRequest, Settings, Text, Wanted
-from probed.ipc.loader_process import Held, Loading, Reading, Refused, Result
+from probed.ipc.loader_messages import (
+    TO_LOADER,
+    AllWanted,
+    EndOfRequests,
+    Failure,
+    Files,
+    FromLoader,
+    HostFailure,
+    LoadBegun,
+    LoadRequest,
+    ProbeLoaded,
+    ReadWebConfig,
+    Refused,
+    Settings,
+    Text,
+    ToLoader,
+    Wanted,
+    WebConfigRead,
+)
+from probed.ipc.loader_process import Held, Loading, Result, SiteRead, WebRead
 from probed.ipc.manifest import LoadedProbe
-from probed.schema import structure as shape
+from probed.linux import fdinfo
+from probed.webconfig.options import WebOptions
+from probed.webconfig.settings import WebSummary
 
 NONE = Text("", "")
 
@@ -30,9 +49,9 @@ class Played:
 
     all: list[Played]
 
-    def __init__(self, _: str) -> None:
-        self.channel, end = Channel.pair()
-        self.theirs = Channel(end)
+    def __init__(self, _: str, receives: tuple[type[FromLoader], ...]) -> None:
+        self.channel, end = Channel[ToLoader, FromLoader].pair(receives)
+        self.theirs = Channel[FromLoader, ToLoader](end, TO_LOADER)
         self.killed = False
         self.all.append(self)
 
@@ -46,18 +65,16 @@ class Played:
     def dies(self) -> None:
         self.theirs.close()
 
-    def says(self, kind: str, data: Any = None, fds: tuple[int, ...] = ()) -> None:
-        self.theirs.send(kind, data if isinstance(data, str | None) else shape.to_data(data), fds)
+    def says(self, message: FromLoader, fds: tuple[int, ...] = ()) -> None:
+        self.theirs.send(message, fds)
 
-    def heard(self) -> list[str]:
-        """Return the kinds and names of what it was told."""
-        told = []
+    def heard(self) -> list[ToLoader]:
+        """Return the messages that it was sent."""
+        told: list[ToLoader] = []
         self.theirs.set_timeout(0.01)
         try:
             while True:
-                message = self.theirs.receive()
-                data: Any = message.data
-                told.append(f"{message.kind} {data['name']}" if message.kind == "load" else message.kind)
+                told.append(self.theirs.receive().message)
         except TimeoutError:
             return told
 
@@ -76,20 +93,43 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Played]]:
 def test_what_is_read_comes_as_one_event(play: Callable[[], Played]) -> None:
     run = Loading()
     run.read(Files("probed.yaml", "/btf"))
-    settings = Settings(("127.0.0.1:9788",), "/metrics", None, "info", "logfmt")
-    play().says("settings", settings)
-    play().says("wanted", Wanted("A probe.", request("a")))
-    play().says("all")
+    settings = Settings(WebOptions(max_requests=7), None, "info", "logfmt")
+    play().says(settings)
+    play().says(Wanted("A probe.", request("a")))
+    play().says(AllWanted())
     assert [run.step(), run.step()] == [None, None]
-    assert run.step() == Reading(settings, {"a": Wanted("A probe.", request("a"))})
+    assert run.step() == SiteRead(settings, {"a": Wanted("A probe.", request("a"))})
     assert not run.done
 
 
 def test_refused_files_end_the_run(play: Callable[[], Played]) -> None:
     run = Loading()
     run.read(Files("probed.yaml", "/btf"))
-    play().says("refused", "probed.yaml:1: no")
+    play().says(Refused("probed.yaml:1: no"))
     assert run.step() == Refused("probed.yaml:1: no")
+    assert run.done
+
+
+def test_a_web_configuration_comes_with_its_memory_and_ends_the_run(play: Callable[[], Played]) -> None:
+    run = Loading()
+    run.read(ReadWebConfig("web.yaml"))
+    assert play().heard() == [ReadWebConfig("web.yaml")]
+    summary, memory = WebSummary(True, 2, {"web.yaml": "1"}), os.memfd_create("web")
+    play().says(WebConfigRead(summary), (memory,))
+    event = run.step()
+    assert isinstance(event, WebRead)
+    assert (event.summary, fdinfo.identity(event.fd), run.done) == (summary, fdinfo.identity(memory), True)
+    os.close(event.fd)
+    os.close(memory)
+
+
+def test_a_loader_that_dies_while_it_reads_a_web_configuration_is_a_refusal(play: Callable[[], Played]) -> None:
+    run = Loading()
+    run.read(ReadWebConfig("web.yaml"))
+    play().heard()
+    play().dies()
+    refused = Refused("web.yaml: the loader ended before it had read the files: exited with status 1")
+    assert run.step() == refused
     assert run.done
 
 
@@ -97,10 +137,11 @@ def test_every_request_gets_its_result(play: Callable[[], Played], monkeypatch: 
     monkeypatch.setattr(time, "time", lambda: 1_700_000_011.5)
     run = Loading()
     run.load([request("a"), request("b")], "attach", {})
-    assert play().heard() == ["load a", "load b", "end"]
+    assert play().heard() == [request("a"), request("b"), EndOfRequests("attach")]
     reader, writer = os.pipe()
-    play().says("loaded", LoadedProbe("a", "1", None, 0, (), (), ("stats", "program:x")), (reader, writer))
-    play().says("failed", Failure("b", "verifier", "why", 0))
+    loaded = LoadedProbe("a", "1", None, 0, (), (), ("stats", "program:x"))
+    play().says(ProbeLoaded(loaded), (reader, writer))
+    play().says(Failure("b", "verifier", "why", 0))
     up, down = run.step(), run.step()
     assert isinstance(up, Result)
     assert isinstance(up.outcome, Held)
@@ -118,8 +159,8 @@ def test_a_loader_that_dies_costs_the_probe_it_tried(play: Callable[[], Played])
     run = Loading()
     run.load([request("a"), request("b"), request("c")], "attach", {})
     first = play()
-    first.says("failed", Failure("a", "compile", "no", 0))
-    first.says("trying", "b")
+    first.says(Failure("a", "compile", "no", 0))
+    first.says(LoadBegun("b"))
     run.step()
     run.step()
     first.heard()
@@ -130,7 +171,7 @@ def test_a_loader_that_dies_costs_the_probe_it_tried(play: Callable[[], Played])
     assert (blamed.name, blamed.outcome.reason) == ("b", "internal")
     assert "exited with status 1" in str(blamed.outcome)
     assert play() is not first
-    assert play().heard() == ["load c", "end"]
+    assert play().heard() == [request("c"), EndOfRequests("attach")]
 
 
 def test_a_loader_that_hangs_is_killed_and_costs_the_probe_it_tried(
@@ -161,7 +202,7 @@ def test_a_loader_that_dies_while_it_reads_is_a_refusal(play: Callable[[], Playe
 def test_a_machine_that_can_load_nothing_is_an_error_of_the_host(play: Callable[[], Played]) -> None:
     run = Loading()
     run.load([request("a")], "attach", {})
-    play().says("host", Failure("", "no_btf", "no BTF", 0))
+    play().says(HostFailure("no_btf", "no BTF"))
     with pytest.raises(HostError, match="no BTF") as raised:
         run.step()
     assert raised.value.reason == "no_btf"

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from probed.errors import LoadError
-from probed.linux import syscalls as linux
+from probed.linux import bpf
 from probed.loader import hook_chain as chain
 from probed.loader.headers.c_names import programs
 from probed.loader.hook_chain import SLOTS, Chains, lone
@@ -23,8 +23,8 @@ def arrays(monkeypatch: pytest.MonkeyPatch) -> dict[int, set[int]]:
         taken[7 + len(taken)] = set()
         return 6 + len(taken)
 
-    monkeypatch.setattr(linux, "program_array", make)
-    monkeypatch.setattr(linux, "program_id", lambda array, slot: slot in taken[array])
+    monkeypatch.setattr(bpf, "program_array", make)
+    monkeypatch.setattr(bpf, "program_id", lambda array, slot: slot in taken[array])
     return taken
 
 
@@ -76,4 +76,3 @@ def test_programs_are_found_where_they_are_no_comment() -> None:
     source = "/* PROGRAM(on_a) */\nPROGRAM(on_b)\n{\n}\n// PROGRAM(on_c)\nPROGRAM( on_d ) {}\n"
     assert programs(source) == ["on_b", "on_d"]
     assert [line for line in lone(["on_b"]).splitlines() if "program_" in line] == ["\tprogram_on_b(ctx);"]
-    assert chain.hook_name("sys_exit") == "probed_sys_exit"

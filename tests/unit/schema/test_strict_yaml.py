@@ -1,26 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from probed.errors import DeclarationError
-from probed.schema import strict_yaml as yamltext
+from probed.schema import strict_yaml
 
 
 def problems(text: str) -> list[tuple[int, str, str]]:
-    """What is refused about a text, whether it can be read at all or not."""
+    """Return line, key and text of each problem, also of a text that is no YAML."""
     try:
-        found = yamltext.read(text, "x.yaml").problems
+        found = strict_yaml.read(text, "x.yaml").problems
     except DeclarationError as error:
         found = error.problems
     return [(problem.line, problem.key, problem.text) for problem in found]
 
 
 def test_every_key_and_item_has_its_line() -> None:
-    document = yamltext.read("# c\na: 1\nb:\n  c: [x,\n    y]\n  d:\n    - {e: 1}\n", "x.yaml")
+    document = strict_yaml.read("# c\na: 1\nb:\n  c: [x,\n    y]\n  d:\n    - {e: 1}\n", "x.yaml")
     assert document.data == {"a": 1, "b": {"c": ["x", "y"], "d": [{"e": 1}]}}
     assert document.source.lines == {
         (): 2,
@@ -57,7 +59,7 @@ def test_every_key_and_item_has_its_line() -> None:
     ],
 )
 def test_a_scalar_is_what_it_looks_like(written: str, value: object) -> None:
-    document = yamltext.read(f"a: {written}", "x.yaml")
+    document = strict_yaml.read(f"a: {written}", "x.yaml")
     assert document.problems == ()
     assert document.data == {"a": value}
     assert type(document.data["a"]) is type(value)
@@ -131,9 +133,21 @@ def test_what_is_no_yaml_is_named_with_its_line(text: str, line: int) -> None:
     assert (found, key) == (line, "")
 
 
+@dataclass(frozen=True, slots=True)
+class Demanding:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Undemanding:
+    name: str = "x"
+
+
 @pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n"])
-def test_a_file_that_says_nothing_is_refused(text: str) -> None:
-    assert problems(text) == [(1, "", "the file says nothing; it needs at least one key")]
+def test_an_empty_file_is_refused_where_a_key_is_required(text: str) -> None:
+    assert strict_yaml.parse(Undemanding, text, "x.yaml") == Undemanding()
+    with pytest.raises(DeclarationError, match=r"x\.yaml:1: the file is empty; add at least one key"):
+        strict_yaml.parse(Demanding, text, "x.yaml")
 
 
 @given(st.text(alphabet="ab:-[]{}#&*!|>'\"%@`?,. \n\t019eyn~<=", max_size=40))
@@ -151,6 +165,6 @@ PLAIN = st.recursive(
 @given(st.dictionaries(st.text(max_size=4), PLAIN, min_size=1, max_size=3))
 def test_what_pyyaml_writes_is_read_back(data: dict[str, object]) -> None:
     text = yaml.safe_dump(data, default_style='"' if "" in data else None, width=1000)
-    document = yamltext.read(text, "x.yaml")
+    document = strict_yaml.read(text, "x.yaml")
     if not document.problems:
         assert document.data == data

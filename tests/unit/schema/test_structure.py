@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from probed.errors import DeclarationError
 from probed.ipc import manifest
-from probed.schema import structure as shape
+from probed.ipc.exporter_messages import ProbeStatus, Status
+from probed.schema import structure
 from probed.schema.structure import Fault, Given, Key, Rule, Source
 
 
@@ -61,12 +62,12 @@ DATA: dict[str, Any] = {"name": "oak", "ratio": 1, "leaves": {"a": {"size": 2}},
 
 def problems(data: object, cls: type = Tree) -> list[tuple[str, str]]:
     with pytest.raises(DeclarationError) as caught:
-        shape.build(cls, data, SOURCE)
+        structure.build(cls, data, SOURCE)
     return [(problem.key, problem.text) for problem in caught.value.problems]
 
 
 def test_plain_data_become_frozen_objects() -> None:
-    tree = shape.build(Tree, DATA, SOURCE)
+    tree = structure.build(Tree, DATA, SOURCE)
     assert tree == Tree(
         source=SOURCE, name="oak", ratio=1.0, leaves={"a": Leaf(("leaves", "a"), 2)}, codes={7: "seven"}
     )
@@ -74,7 +75,7 @@ def test_plain_data_become_frozen_objects() -> None:
 
 
 def test_an_object_knows_its_key_path_and_the_root_its_source() -> None:
-    tree = shape.build(Tree, DATA | {"best": {"size": 4}}, SOURCE)
+    tree = structure.build(Tree, DATA | {"best": {"size": 4}}, SOURCE)
     assert tree.source is SOURCE
     assert tree.best is not None
     assert tree.best.at == ("best",)
@@ -98,7 +99,7 @@ def test_an_object_knows_its_key_path_and_the_root_its_source() -> None:
         ({"leaves": {"b": {"size": 2.0}}}, "leaves.b.size", "expected an integer, found the number 2.0"),
         ({"leaves": {"b": {"size": 2, "tags": "x"}}}, "leaves.b.tags", "expected a list, found the text 'x'"),
         ({"leaves": {"b": {"size": 2, "tags": ["x", "x"]}}}, "leaves.b.tags.1", "there twice"),
-        ({"leaves": {"b": {}}}, "leaves.b.size", "this key is missing; it is required: How large it is."),
+        ({"leaves": {"b": {}}}, "leaves.b.size", "this required key is missing: How large it is."),
         ({"codes": {"007": "x"}}, "codes.007", "expected an integer, found the text '007'"),
         ({"best": {"size": 2, "tag": []}}, "best.tag", "unknown key; did you mean 'tags'?"),
         ({"options": {"x": 1}}, "options.x", "unknown key; the keys here are colour"),
@@ -126,7 +127,7 @@ def test_every_fault_is_found_in_one_run() -> None:
 
 
 def test_nothing_serves_as_a_mapping_where_no_key_is_required() -> None:
-    assert shape.build(Tree, DATA | {"options": None}, SOURCE).options == Options()
+    assert structure.build(Tree, DATA | {"options": None}, SOURCE).options == Options()
     assert problems(DATA | {"leaves": {"a": None}})[0][1] == (
         "expected a mapping with keys of size, tags, found nothing"
     )
@@ -175,10 +176,10 @@ PROBES = st.builds(
     fd_names=st.lists(NAMES, max_size=2).map(tuple),
 )
 STATUSES = st.builds(
-    manifest.Status,
+    Status,
     probes=st.lists(
         st.builds(
-            manifest.ProbeStatus,
+            ProbeStatus,
             NAMES,
             NAMES,
             st.booleans(),
@@ -195,9 +196,9 @@ STATUSES = st.builds(
 
 
 @given(PROBES | STATUSES)
-def test_what_goes_through_json_comes_back_equal(sent: manifest.LoadedProbe | manifest.Status) -> None:
-    text = json.dumps(shape.to_data(sent), allow_nan=False)
-    assert shape.build(type(sent), json.loads(text), Source("manifest")) == sent
+def test_what_goes_through_json_comes_back_equal(sent: manifest.LoadedProbe | Status) -> None:
+    text = json.dumps(structure.to_data(sent), allow_nan=False)
+    assert structure.build(type(sent), json.loads(text), Source("manifest")) == sent
 
 
 JSON = st.recursive(
@@ -208,16 +209,16 @@ JSON = st.recursive(
 
 @given(JSON, st.sampled_from(["name", "ratio", "leaves", "codes", "flag", "constant", "best", "options"]))
 def test_any_data_are_built_or_refused_with_problems(value: object, key: str) -> None:
-    tree, found = shape.attempt(Tree, DATA | {key: value}, SOURCE)
+    tree, found = structure.attempt(Tree, DATA | {key: value}, SOURCE)
     assert (tree is not None and not found) or all(problem.key.startswith(key) for problem in found)
 
 
 def test_given_fields_are_left_out_of_plain_data() -> None:
-    data = shape.to_data(shape.build(Tree, DATA, SOURCE))
+    data = structure.to_data(structure.build(Tree, DATA, SOURCE))
     assert data["leaves"] == {"a": {"size": 2, "tags": []}}
     assert "source" not in data
 
 
 def test_shape_needs_no_yaml() -> None:
     code = "import sys; import probed.schema.structure, probed.ipc.manifest; sys.exit('yaml' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(shape.__file__).parents[1])
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(structure.__file__).parents[1])

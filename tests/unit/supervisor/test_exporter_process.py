@@ -14,10 +14,13 @@ import pytest
 
 from probed.ipc import manifest
 from probed.ipc.channel import Channel
-from probed.ipc.manifest import Start
+from probed.ipc.exporter_messages import FROM_EXPORTER, TO_EXPORTER, FromExporter, Pulse, Start, ToExporter
 from probed.supervisor import exporter_process as exporting
 from probed.supervisor.exporter_process import FIRST_BACKOFF, Exporting
 from probed.supervisor.hooks import Hooks
+from probed.supervisor.systemd.fdstore import Store
+from probed.webconfig.options import WebOptions
+from support.unit.raw_messages import send_raw
 
 Make = Callable[[], Exporting]
 
@@ -26,8 +29,8 @@ class Played:
     """Stands for an exporter; the test speaks for it."""
 
     def __init__(self) -> None:
-        self.channel, theirs = Channel.pair()
-        self.theirs = Channel(theirs)
+        self.channel, theirs = Channel[ToExporter, FromExporter].pair(FROM_EXPORTER)
+        self.theirs = Channel[FromExporter, ToExporter](theirs, TO_EXPORTER)
         self.killed = False
 
     def kill(self) -> None:
@@ -50,19 +53,19 @@ def played(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
 
 @pytest.fixture
 def make() -> Make:
-    start = Start(manifest.VERSION, "/metrics", False, None, "info", "logfmt", 10.0, False, 4, False)
-    return lambda: Exporting(start, [], 30.0, Hooks(), lambda: None)
+    start = Start(manifest.VERSION, WebOptions(), False, None, "info", "logfmt", 10.0)
+    return lambda: Exporting(start, [], 30.0, Hooks(Store(None), {}), lambda: None)
 
 
 @pytest.mark.parametrize(
-    ("kind", "data"), [("pulse", {"series": "many"}), ("pulse", None), ("order", None), ("reload", None)]
+    ("kind", "data"), [("Pulse", {"series": "many"}), ("Pulse", None), ("Order", None), ("RequestReload", None)]
 )
 def test_an_exporter_that_speaks_nonsense_is_ended(
     make: Make, played: Played, caplog: pytest.LogCaptureFixture, kind: str, data: object
 ) -> None:
     one = make()
     one.launch([], None)
-    played.theirs.send(kind, data)
+    send_raw(played.theirs, kind, data)
     assert one.heard() is None
     assert played.killed
     assert "does not speak as it should" in caplog.text
@@ -74,7 +77,7 @@ def test_descriptors_that_it_sends_are_closed(make: Make, played: Played) -> Non
     reader, writer = socket.socketpair()
     with reader:
         with writer:
-            played.theirs.send("pulse", {"informed": True, "series": 3, "lost": 0}, [writer.fileno()])
+            played.theirs.send(Pulse(informed=True, series=3, lost=0), [writer.fileno()])
         pulse = one.heard()
         assert pulse is not None
         assert pulse.series == 3

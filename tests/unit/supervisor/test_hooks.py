@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Mapping, Sequence
 
 import pytest
 
 from probed.ipc.loader_process import Held, Hook
 from probed.ipc.manifest import LoadedProbe, Place
-from probed.linux import syscalls as linux
+from probed.linux import bpf
 from probed.supervisor import hooks
 from probed.supervisor.hooks import Hooks
 from probed.supervisor.systemd import fdstore
@@ -30,44 +32,81 @@ def held(*places: Place) -> Held:
 def arrays(monkeypatch: pytest.MonkeyPatch) -> Arrays:
     """The programs in each array's slots."""
     slots: Arrays = {ARRAY: {}}
-    monkeypatch.setattr(linux, "put_program", lambda array, slot, program: slots[array].update({slot: program}))
-    monkeypatch.setattr(linux, "take_program", lambda array, slot: slots[array].pop(slot, None))
-    monkeypatch.setattr(linux, "program_id", lambda array, slot: slots[array].get(slot, 0))
+    monkeypatch.setattr(bpf, "put_program", lambda array, slot, program: slots[array].update({slot: program}))
+    monkeypatch.setattr(bpf, "take_program", lambda array, slot: slots[array].pop(slot, None))
+    monkeypatch.setattr(bpf, "program_id", lambda array, slot: slots[array].get(slot, 0))
     monkeypatch.setattr(hooks, "identity", lambda fd: f"prog_id:{fd}")
     return slots
 
 
-def test_a_probe_runs_from_when_it_is_attached_until_it_is_detached(arrays: Arrays) -> None:
-    chain, probe = Hooks([EXIT]), held(Place("on_x", "sys_exit", 3), Place("on_y", "sys_exit", 5))
-    assert not chain.have(probe)
-    chain.attach(probe)
-    assert chain.have(probe)
+class Kept(Store):
+    """Stands for systemd: keeps some hooks and probes, and notes what is let go."""
+
+    def __init__(self, hooks: Sequence[Hook] = (), probes: Sequence[Held] = ()) -> None:
+        super().__init__(None)
+        self.hooks, self.probes = list(hooks), list(probes)
+        self.gone: list[Held] = []
+
+    def take_over_hooks(self, passed: Mapping[int, str]) -> list[Hook]:
+        return self.hooks
+
+    def take_over(self, passed: Mapping[int, str]) -> list[Held]:
+        return [*self.probes]
+
+    def keep(self, held: Held, bcc_version: str) -> None:
+        self.probes.append(held)
+
+    def let_go(self, held: Held) -> None:
+        self.probes.remove(held)
+        self.gone.append(held)
+
+
+def test_a_probe_runs_from_when_it_is_attached_until_it_is_let_go(arrays: Arrays) -> None:
+    store = Kept([EXIT])
+    chain, probe = Hooks(store, {}), held(Place("on_x", "sys_exit", 3), Place("on_y", "sys_exit", 5))
+    chain.attach(probe, "0.26.0")
     assert arrays[ARRAY] == {3: 1000, 5: 1001}
-    chain.detach(probe)
+    assert chain.take_over({}) == store.probes == [probe]
+    chain.let_go(probe)
     assert arrays[ARRAY] == {}
+    assert store.gone == [probe]
+
+
+def test_a_probe_that_cannot_be_attached_is_let_go(arrays: Arrays, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(errno.E2BIG, os.strerror(errno.E2BIG))
+
+    monkeypatch.setattr(bpf, "put_program", refuse)
+    store, probe = Kept([EXIT]), held(Place("on_x", "sys_exit", 3))
+    with pytest.raises(OSError, match="too long"):
+        Hooks(store, {}).attach(probe, "")
+    assert (store.probes, store.gone) == ([], [probe])
 
 
 def test_a_slot_with_another_program_is_not_the_probe_s(arrays: Arrays) -> None:
-    chain, probe = Hooks([EXIT]), held(Place("on_x", "sys_exit", 3))
+    probe = held(Place("on_x", "sys_exit", 3))
     arrays[ARRAY][3] = 999
-    assert not chain.have(probe)
+    store = Kept([EXIT], [probe])
+    assert Hooks(store, {}).take_over({}) == []
+    assert store.gone == [probe]
 
 
 def test_a_probe_does_not_run_without_its_hook_and_letting_it_go_is_no_error(arrays: Arrays) -> None:
-    chain, probe = Hooks(), held(Place("on_x", "sys_exit", 3))
-    assert not chain.have(probe)
-    chain.detach(probe)
+    probe = held(Place("on_x", "sys_exit", 3))
+    store = Kept([], [probe])
+    assert Hooks(store, {}).take_over({}) == []
+    assert store.gone == [probe]
 
 
 def test_a_hook_goes_with_the_last_probe_behind_it(arrays: Arrays) -> None:
     fds = [os.memfd_create("hook") for _ in range(6)]
-    chain = Hooks([Hook("sys_exit", *fds[:3])])
+    chain = Hooks(Kept([Hook("sys_exit", *fds[:3])]), {})
     chain.add(Hook("sys_enter", *fds[3:]))
     assert chain.arrays() == {"sys_exit": fds[0], "sys_enter": fds[3]}
-    (gone,) = chain.close_unused([held(Place("on_x", "sys_exit", 3))])
-    assert gone.tracepoint == "sys_enter"
+    chain.keep_only([held(Place("on_x", "sys_exit", 3))])
     assert chain.arrays() == {"sys_exit": fds[0]}
-    assert [gone.tracepoint for gone in chain.close_unused([])] == ["sys_exit"]
+    chain.end()
+    assert chain.arrays() == {}
     for fd in fds:
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(fd)

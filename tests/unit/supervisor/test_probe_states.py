@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from probed.config.listen_address import Address
 from probed.errors import REASONS, HostError, LoadError
 from probed.ipc.loader_messages import LoadRequest, Text, Wanted
 from probed.ipc.loader_process import Held
@@ -15,6 +14,7 @@ from probed.ipc.manifest import LoadedProbe, Metric
 from probed.supervisor import listeners
 from probed.supervisor.probe_states import FIRST_RETRY, LAST_RETRY, Probes
 from probed.supervisor.systemd import listen_fds as passed
+from probed.webconfig.listen_address import Address
 
 NONE = Text("", "")
 
@@ -168,11 +168,32 @@ def test_port_zero_is_any_free_port_and_the_url_tells_it() -> None:
         assert listeners.url(listener, "/metrics", "http") == f"http://127.0.0.1:{port}/metrics"
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", ""])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "", "::"])
 def test_a_bound_address_can_be_connected_to(host: str) -> None:
     (listener,) = listeners.bind([Address(host, 0)])
     with listener, socket.create_connection(("127.0.0.1", listener.getsockname()[1]), timeout=5):
         pass
+
+
+def test_an_ipv6_address_keeps_its_interface(monkeypatch: pytest.MonkeyPatch) -> None:
+    lo = socket.if_nametoindex("lo")
+    resolved = ("fe80::1", 9788, 0, lo)
+    bound: list[object] = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(socket.AF_INET6, 0, 0, "", resolved)])
+    monkeypatch.setattr(socket, "create_server", lambda address, **_: bound.append(address))
+    listeners.bind([Address("fe80::1%lo", 9788)])
+    assert bound == [resolved]
+    with socket.socket(socket.AF_INET6) as listener:
+        monkeypatch.setattr(socket.socket, "getsockname", lambda _: resolved)
+        assert listeners.url(listener, "/", "http") == "http://[fe80::1%25lo]:9788/"
+
+
+def test_a_kept_socket_that_takes_no_ipv4_is_replaced_where_all_interfaces_are_wanted() -> None:
+    kept = socket.create_server(("::", 0), family=socket.AF_INET6)
+    port = kept.getsockname()[1]
+    (fresh,) = listeners.bind([Address("::", port)], [kept])
+    with fresh, socket.create_connection(("127.0.0.1", port), timeout=5):
+        assert kept.fileno() == -1
 
 
 def test_a_kept_socket_is_used_where_its_address_is_wanted_and_else_closed() -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from probed.errors import ConfigurationError
-from probed.supervisor import web_config_watcher as web
-from probed.supervisor.web_config_watcher import Web
+from probed.supervisor import web_config_watcher
+from probed.supervisor.web_config_watcher import WebConfigWatcher
 from support.certificates import Authority
 from support.running_daemon import until
 
@@ -29,20 +29,20 @@ class Watched:
         self.path = path
         self.told: list[bytes] = []
         path.write_text(text)
-        self.web = Web(str(path), lambda fd: self.told.append(os.pread(fd, 1 << 16, 0)))
+        self.web = WebConfigWatcher(str(path), lambda fd: self.told.append(os.pread(fd, 1 << 16, 0)))
 
     def turn(self) -> bool:
         """Do what the daemon's loop does; return whether the status has changed."""
         if self.web.reading:
             ready = select.select([self.web], [], [], 0.05)[0]
-            return self.web.heard() if ready else self.web.on_clock(time.monotonic())
+            return self.web.on_answer() if ready else self.web.on_clock(time.monotonic())
         time.sleep(0.01)
         return self.web.on_clock(time.monotonic())
 
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "PERIOD", 0.02)
+    monkeypatch.setattr(web_config_watcher, "PERIOD", 0.02)
 
 
 @pytest.fixture
@@ -84,10 +84,10 @@ def test_a_broken_file_leaves_the_old_in_force_until_it_is_mended(watched: Watch
 def test_a_file_that_goes_away_is_told_and_taken_when_it_comes_back(watched: Watched) -> None:
     watched.path.unlink()
     until(watched.turn, "it was missed")
-    assert "No such file" in watched.web.wrong
+    assert "No such file" in watched.web.fault
     watched.path.write_text(USERS)
     until(watched.turn, "it was read once more")
-    assert watched.web.wrong == ""
+    assert watched.web.fault == ""
 
 
 def test_a_file_that_stays_as_it_is_is_not_read_again(watched: Watched) -> None:
@@ -102,7 +102,7 @@ def test_a_certificate_that_is_replaced_is_read_again(tmp_path: Path) -> None:
     newer.certificate.rename(tmp_path / "server.pem")
     newer.key.rename(tmp_path / "server.key")
     until(watched.turn, "it was read again")
-    assert watched.web.wrong == ""
+    assert watched.web.fault == ""
     assert len(watched.told) == 1
     watched.web.close()
 
@@ -112,6 +112,6 @@ def test_tls_is_not_switched_off_while_it_runs(tmp_path: Path) -> None:
     watched = Watched(tmp_path / "web.yaml", TLS)
     watched.path.write_text(USERS)
     until(watched.turn, "it was read again")
-    assert "TLS cannot be switched on or off" in watched.web.wrong
+    assert "TLS cannot be switched on or off" in watched.web.fault
     assert (watched.web.summary.tls, watched.told) == (True, [])
     watched.web.close()

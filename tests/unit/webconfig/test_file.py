@@ -8,13 +8,13 @@ import os
 import subprocess
 from pathlib import Path
 
+import bcrypt
 import pytest
 
 from probed.commands import check
 from probed.errors import DeclarationError
-from probed.schema import structure as shape
-from probed.webconfig import reader as webfiles
-from probed.webconfig import tls
+from probed.schema import structure
+from probed.webconfig import reader, tls
 from probed.webconfig.file import SUITES
 from probed.webconfig.settings import WebSettings
 from support.certificates import Authority, Signed
@@ -41,7 +41,7 @@ def written(authority: Authority, text: str) -> str:
 
 
 def settings(authority: Authority, text: str) -> WebSettings:
-    return webfiles.read(written(authority, text)).settings
+    return reader.read(written(authority, text)).settings
 
 
 def refused(authority: Authority, text: str) -> list[tuple[int, str, str]]:
@@ -71,7 +71,10 @@ def test_all_that_can_be_said_comes_out_as_openssl_has_it(authority: Authority, 
     assert (made.tls.ciphers, made.tls.curve) == ("ECDHE-ECDSA-AES256-GCM-SHA384", "prime256v1")
     assert (made.headers, made.users) == ({"X-XSS-Protection": "0"}, {"a": HASH})
     assert (made.interval, made.burst) == (61.5, 3)
-    assert shape.build(WebSettings, json.loads(json.dumps(shape.to_data(made))), shape.Source("memory")) == made
+    assert (
+        structure.build(WebSettings, json.loads(json.dumps(structure.to_data(made))), structure.Source("memory"))
+        == made
+    )
 
 
 def test_openssl_has_every_cipher_suite_by_the_name_that_we_give_it(authority: Authority, server: Signed) -> None:
@@ -108,7 +111,10 @@ def test_certificates_and_keys_may_stand_in_the_file_itself(authority: Authority
         (TLS + "  cert_fil: x\n", (4, "tls_server_config.cert_fil", "did you mean 'cert_file'")),
         (TLS + "  cert: x\n", (4, "tls_server_config.cert", "PEM text")),
         (TLS + "  cert: '-----BEGIN x'\n", (4, "tls_server_config.cert", "exclude each other")),
-        ("tls_server_config: {}\n", (1, "tls_server_config.cert", "TLS needs 'cert_file'")),
+        (
+            "tls_server_config: {client_auth_type: NoClientCert}\n",
+            (1, "tls_server_config.cert", "TLS needs 'cert_file'"),
+        ),
         (TLS + "  client_auth_type: Never\n", (4, "tls_server_config.client_auth_type", "RequireAndVerify")),
         (
             TLS + "  client_auth_type: RequireAnyClientCert\n",
@@ -120,7 +126,7 @@ def test_certificates_and_keys_may_stand_in_the_file_itself(authority: Authority
         (TLS + "  client_allowed_sans: [x]\n", (4, "tls_server_config.client_allowed_sans", "RequireAndVerify")),
         (TLS + "  min_version: TLS10\n", (4, "tls_server_config.min_version", "RFC 8996")),
         (TLS + "  min_version: TLS13\n  max_version: TLS12\n", (5, "tls_server_config.max_version", "older than")),
-        (TLS + "  cipher_suites: [RC4]\n", (4, "tls_server_config.cipher_suites.0", "no cipher suite")),
+        (TLS + "  cipher_suites: [RC4]\n", (4, "tls_server_config.cipher_suites.0", "no supported cipher suite")),
         (
             TLS + "  curve_preferences: [X25519, CurveP256]\n",
             (4, "tls_server_config.curve_preferences", "one curve only"),
@@ -132,7 +138,7 @@ def test_certificates_and_keys_may_stand_in_the_file_itself(authority: Authority
         ("http_server_config: {http2: true}\n", (1, "http_server_config.http2", "HTTP/1.1 only")),
         (
             "http_server_config:\n  headers: {Server: x}\n",
-            (2, "http_server_config.headers.Server", "no header that can"),
+            (2, "http_server_config.headers.Server", "no supported header"),
         ),
         (
             "http_server_config:\n  headers: {X-Frame-Options: no}\n",
@@ -143,8 +149,11 @@ def test_certificates_and_keys_may_stand_in_the_file_itself(authority: Authority
         (f"basic_auth_users: {{a: {HASH.replace('10', '16')}}}\n", (1, "basic_auth_users.a", "cost 16")),
         (f"basic_auth_users: {{'a:b': {HASH}}}\n", (1, "basic_auth_users.a:b", "RFC 7617")),
         ("rate_limit: {interval: 1 s, burst: 1}\n", (1, "rate_limit.interval", "1m30s")),
-        ("rate_limit: {interval: 1s}\n", (1, "rate_limit.burst", "no request in at all")),
-        ("", (1, "", "the file says nothing")),
+        ("rate_limit: {interval: 0.5}\n", (1, "rate_limit.interval", "expected text or an integer")),
+        ("rate_limit: {interval: 3000000h}\n", (1, "rate_limit.interval", "292 years")),
+        ("rate_limit: {interval: .s}\n", (1, "rate_limit.interval", "1m30s")),
+        (f"basic_auth_users: {{a: {HASH[:-1]}1}}\n", (1, "basic_auth_users.a", "ends in '1'")),
+        (f"basic_auth_users: {{a: {HASH.replace('$2y$', '$2x$')}}}\n", (1, "basic_auth_users.a", "bcrypt")),
     ],
 )
 def test_what_is_wrong_is_told_with_line_and_remedy(
@@ -155,28 +164,95 @@ def test_what_is_wrong_is_told_with_line_and_remedy(
     assert (found[0], found[1].startswith(key), said in found[2]) == (line, True, True), found
 
 
-def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_password(authority: Authority, server: Signed) -> None:
+def test_an_encrypted_key_is_refused_without_asking_for_its_password(authority: Authority, server: Signed) -> None:
     encrypted = authority.folder / "encrypted.key"
-    command = ["openssl", "pkey", "-in", server.key, "-aes128", "-passout", "pass:x", "-out", encrypted]
+    command = ["openssl", "pkey", "-in", str(server.key), "-aes128", "-passout", "pass:x", "-out", str(encrypted)]
     subprocess.run(command, check=True, capture_output=True)
     ((_, key, text),) = refused(authority, TLS.replace("server.key", "encrypted.key"))
     assert (key, text) == (
         "tls_server_config.key_file",
-        "the private key is encrypted, and nobody is there to type a password",
+        "the private key is encrypted, and probed asks for no password; name a plain key",
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "# nothing\n", "tls_server_config: {}\n", "tls_server_config:\n", "tls_server_config: {min_version: TLS13}\n"],
+)
+def test_a_configuration_without_certificate_keys_is_plain_http(authority: Authority, text: str) -> None:
+    path = written(authority, text)
+    assert settings(authority, text) == WebSettings()
+    assert reader.certificate(path) is None
+
+
+@pytest.mark.parametrize(
+    ("interval", "seconds"),
+    [
+        ("500ms", 0.5), ("1m1.5s", 61.5), (".5s", 0.5), ("1.s", 1.0), ("500000000", 0.5), ("1us", 1e-6),
+        ("1\u00b5s", 1e-6), ("1\u03bcs", 1e-6), ("+1s", 1.0), ("-1s", 0.0), ("'0'", 0.0), ("0", 0.0), ("-0", 0.0),
+    ],
+)  # fmt: skip
+def test_an_interval_is_a_duration_of_go(authority: Authority, interval: str, seconds: float) -> None:
+    assert settings(authority, f"rate_limit: {{interval: {interval}, burst: 2}}\n").interval == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("limit", ["{interval: 1s}", "{interval: 1s, burst: 0}", "{interval: 1s, burst: -1}"])
+def test_a_rate_limit_without_burst_is_accepted_as_the_toolkit_does(authority: Authority, limit: str) -> None:
+    made = settings(authority, f"rate_limit: {limit}\n")
+    assert (made.interval, made.burst) == (1.0, 0)
+
+
+def test_a_header_may_be_a_number_and_an_empty_one_is_left_out(authority: Authority) -> None:
+    headers = "{X-XSS-Protection: 1, X-Frame-Options: '', Content-Security-Policy: , X-Content-Type-Options: nosniff}"
+    made = settings(authority, f"http_server_config: {{headers: {headers}}}\n")
+    assert made.headers == {"X-XSS-Protection": "1", "X-Content-Type-Options": "nosniff"}
+
+
+def test_a_user_name_may_be_a_number(authority: Authority) -> None:
+    assert settings(authority, f"basic_auth_users: {{1000: {HASH}}}\n").users == {"1000": HASH}
+
+
+@pytest.mark.parametrize("version", ["$2$", "$2a$", "$2b$", "$2y$"])
+@pytest.mark.parametrize("end", [".", "/", "A", "N"])
+def test_a_password_matches_every_spelling_of_its_hash(authority: Authority, version: str, end: str) -> None:
+    """The salt's last character has four unused bits, so its 64 values are four salts; Go ignores the bits."""
+    salt = b"$2b$04$" + 21 * b"a" + b"."
+    hashed = bcrypt.hashpw(b"sesame", salt).decode()
+    spelled = f"{version}04${21 * 'a'}{end}{hashed[29:]}"
+    users = settings(authority, f"basic_auth_users: {{ann: {spelled}}}\n").users
+    assert bcrypt.checkpw(b"sesame", users["ann"].encode())
+    assert not bcrypt.checkpw(b"guess", users["ann"].encode())
+
+
+def test_text_around_the_blocks_of_a_pem_file_may_have_any_encoding(authority: Authority, server: Signed) -> None:
+    plain = settings(authority, TLS + CLIENTS)
+    for name in ("authority.pem", "server.pem", "server.key"):
+        path = authority.folder / name
+        (authority.folder / f"commented-{name}").write_bytes(b"# caf\xe9 \xff\r\n" + path.read_bytes() + b"\xe9\n")
+    text = TLS.replace("server.", "commented-server.") + CLIENTS.replace("authority", "commented-authority")
+    assert settings(authority, text) == plain
+
+
+def test_certificates_inside_the_key_file_are_not_served(authority: Authority, server: Signed) -> None:
+    old = authority.sign("old", "DNS:localhost")
+    both = authority.folder / "both.pem"
+    both.write_bytes(old.certificate.read_bytes() + server.key.read_bytes() + old.certificate.read_bytes())
+    made = settings(authority, TLS.replace("server.key", "both.pem"))
+    assert made.tls is not None
+    assert (made.tls.certificate, made.tls.key) == (server.certificate.read_text(), server.key.read_text())
 
 
 def test_what_leaves_the_loader_cannot_be_changed_any_more(authority: Authority) -> None:
     made = settings(authority, f"basic_auth_users: {{a: {HASH}}}\n")
-    fd = webfiles.packed(made)
+    fd = reader.sealed_memory(made)
     with pytest.raises(PermissionError):
         os.pwrite(fd, b"x", 0)
-    assert json.loads(os.pread(fd, 1 << 16, 0)) == shape.to_data(made)
+    assert json.loads(os.pread(fd, 1 << 16, 0)) == structure.to_data(made)
     os.close(fd)
 
 
 def test_the_summary_names_every_file_that_was_read(authority: Authority, server: Signed) -> None:
-    summary = webfiles.read(written(authority, TLS + CLIENTS)).summary
+    summary = reader.read(written(authority, TLS + CLIENTS)).summary
     assert {Path(path).name for path in summary.files} == {"web.yaml", "server.pem", "server.key", "authority.pem"}
     assert (summary.tls, summary.users) == (True, 0)
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 
-from probed.client import http_config as httpconfig
+from probed.client import http_config
 from probed.commands.doctor import facts, rules
 from probed.commands.doctor.report import render
-from probed.config.listen_address import Address
-from probed.schema import structure as shape
+from probed.schema import structure
+from probed.terminal import show
+from probed.webconfig.listen_address import Address
 
 
 def run(config_file: str, btf: str, address: Address | None, http_config_file: str | None, as_json: bool) -> int:
@@ -20,7 +21,7 @@ def run(config_file: str, btf: str, address: Address | None, http_config_file: s
 
     `http_config_file` says who asks it. Raises DeclarationError for that file alone.
     """
-    client = httpconfig.read(http_config_file)
+    client = http_config.read(http_config_file)
     report = rules.diagnose(facts.gather(config_file, btf, address, client))
-    print(json.dumps(shape.to_data(report), indent=2) if as_json else render(report))
+    show(json.dumps(structure.to_data(report), indent=2) if as_json else render(report))
     return 1 if report.status == "failure" else 0

@@ -16,20 +16,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from probed.client.http_client import Answer, ask, find_way
+from probed.client.http_client import Answer, fetch, find_endpoint
 from probed.client.http_config import HttpConfiguration
-from probed.config import files as sources
-from probed.config.files import Declared
-from probed.config.listen_address import Address, parse_address
-from probed.config.site import Site
+from probed.config import files
+from probed.config.files import DeclaredProbe
 from probed.errors import DeclarationError, HostError, LoadError
 from probed.ipc.loader_messages import LoadRequest
 from probed.ipc.loader_process import Held, load_all
-from probed.linux import lockdown, privilege
+from probed.linux import lockdown, mountinfo, privilege
 from probed.loader.btf.reader import Btf
+from probed.webconfig.listen_address import Address
 
 SYSCTLS = (
     "kernel/perf_event_paranoid",
@@ -158,7 +158,7 @@ def gather(
 def ask_daemon(address: Address, web_config_file: str | None, client: HttpConfiguration) -> Answer | None:
     """Ask whether the daemon is ready."""
     try:
-        return ask(address, "/-/ready", find_way(web_config_file, client))
+        return fetch(address, "/-/ready", find_endpoint(web_config_file, client))
     except (DeclarationError, HostError) as error:
         return Answer(0, str(error))
 
@@ -208,13 +208,13 @@ def package_version(module: str, distribution: str) -> str | None:
 
 
 def find_mounts(root: Path = Path("/")) -> Mounts:
-    """Return where control groups are mounted. Source: proc(5), mountinfo."""
+    """Return where control groups are mounted."""
     v2: list[str] = []
     v1: list[str] = []
-    for line in (_line(root / "proc/self/mountinfo") or "").splitlines():
-        before, _, after = line.partition(" - ")
-        if after.split()[0] in ("cgroup", "cgroup2"):
-            (v2 if after.startswith("cgroup2 ") else v1).append(before.split()[4])
+    with suppress(OSError):
+        for mount in mountinfo.mounts(root):
+            if mount.type in ("cgroup", "cgroup2"):
+                (v2 if mount.type == "cgroup2" else v1).append(mount.point)
     return Mounts(v2[0] if v2 else None, tuple(v1))
 
 
@@ -230,20 +230,16 @@ def read_configuration(path: str, btf: str) -> tuple[Configuration, list[LoadReq
     address: Address | None = None
     web: str | None = None
     try:
-        site, text = sources.read_site(path)
-        address, web = _address(site), site.web_config_file
-        declared = sources.declared_probes(site, text, btf)
+        site, text = files.read_site(path)
+        address, web = site.web.listen_addresses[0], site.web_options.config_file
+        declared = files.declared_probes(site, text, btf)
     except (DeclarationError, HostError) as error:
         return Configuration(path, str(error), None, address, web), []
     programs = {name: _programs(each) for name, each in declared.items()}
     return Configuration(path, "", programs, address, web), [each.request for each in declared.values()]
 
 
-def _address(site: Site) -> Address:
-    return parse_address(str(site.web.listen_addresses[0]))
-
-
-def _programs(declared: Declared) -> dict[str, str]:
+def _programs(declared: DeclaredProbe) -> dict[str, str]:
     return {name: program.raw_tracepoint for name, program in declared.probe.programs.items()}
 
 

@@ -9,10 +9,13 @@ from collections.abc import Callable, Mapping
 from probed import __version__
 from probed.commands.doctor.facts import Facts
 from probed.commands.doctor.report import Attachment, Check, ProbeCheck, Report, Status, worst
-from probed.config import base_units as units
+from probed.config import base_units
 
 SLOW_CLOCKS = ("hpet", "acpi_pm", "refined-jiffies", "jiffies", "pit")
 """A reading of these takes a microsecond or more, or tells no less than milliseconds."""
+
+LONGEST_QUOTE = 200
+"""Characters of an answer that the report quotes."""
 
 _WHO_ASKS = "does it want TLS, or a client's certificate (tls_config of --http.config.file)"
 
@@ -133,7 +136,7 @@ def _cgroups(facts: Facts) -> Found:
 
 def _memlock(facts: Facts) -> Found:
     failed = [name for name, failure in _failures(facts).items() if failure and failure[0] == "memlock"]
-    limit = "unlimited" if facts.memlock == resource.RLIM_INFINITY else units.size_text(facts.memlock)
+    limit = "unlimited" if facts.memlock == resource.RLIM_INFINITY else base_units.format_size(facts.memlock)
     if failed:
         return (
             "failure",
@@ -174,7 +177,7 @@ def _daemon(facts: Facts) -> Found:
     answer = facts.answer
     if answer is None:
         return "ok", "none answers where the configuration says", ""
-    said = answer.text.strip()
+    said = _first_line(answer.text)
     match answer.status:
         case 200:
             return "ok", f"runs and is ready: {said}", ""
@@ -190,6 +193,12 @@ def _daemon(facts: Facts) -> Found:
             return "warning", "runs, and wants a password", "name the password in basic_auth of --http.config.file"
         case status:
             return "warning", f"something answers with status {status}", "is it another program? see ss -ltnp"
+
+
+def _first_line(text: str) -> str:
+    """Return the beginning of an answer, which may be another program's."""
+    line = text.strip().partition("\n")[0]
+    return line if len(line) <= LONGEST_QUOTE else f"{line[:LONGEST_QUOTE]}…"
 
 
 def _failures(facts: Facts) -> Mapping[str, tuple[str, str] | None]:

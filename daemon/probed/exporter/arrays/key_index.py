@@ -113,12 +113,17 @@ class KeyIndex:
             differ |= stored.take(numbers, mode="wrap") != word
         return differ
 
-    def _slots_of(self, keys: NDArray[Any]) -> NDArray[Any]:
+    def hashes(self, keys: NDArray[Any]) -> NDArray[Any]:
+        """Return a hash of each key: shape (words, n) to (n,), dtype uint64. Distinct keys may have one hash."""
         hashes: NDArray[Any] = keys[0] * self._factors[0]
         for word, factor in zip(keys[1:], self._factors[1:], strict=True):
             hashes += word * factor
         # Without this, keys that differ by equal steps would lie in clusters.
         hashes ^= hashes >> np.uint64(32)
         hashes *= self._factors[0]
+        return hashes
+
+    def _slots_of(self, keys: NDArray[Any]) -> NDArray[Any]:
+        hashes = self.hashes(keys)
         hashes >>= self._shift
         return hashes.view(np.int64)

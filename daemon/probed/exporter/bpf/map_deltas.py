@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Increments of a kernel map's counts since the last reading.
+"""MapDeltas of a kernel map's counts since the last reading.
 
 Maps hold absolute counts. As increments, counts pass through the same rows, budget and overflow as events do.
 `map_source` owns one `MapDeltas` for each map of counts, which remembers a count for each key, at most as many as the

@@ -8,10 +8,7 @@ Source: bpf(2), Linux include/uapi/linux/bpf.h (struct for BPF_MAP_*_BATCH comma
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import struct
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -19,16 +16,13 @@ import numpy as np
 from probed.exporter.arrays.dtypes import dtype
 from probed.exporter.arrays.ndarray import NDArray
 from probed.ipc.manifest import Map
-from probed.linux import syscalls
+from probed.linux import bpf
 
 ENOTSUPP = 524
 """The error of a map without batch operations. Source: Linux include/linux/errno.h."""
 
 COUNT: np.dtype[Any] = np.dtype(np.uint64)
 """The dtype of counts."""
-
-_BATCH = struct.Struct("=QQQQIIQQ")  # in_batch, out_batch, keys, values, count, map_fd, elem_flags, flags
-_ELEM = struct.Struct("=IIQQQ")  # map_fd, padding, key, value, flags
 
 
 class Entries:
@@ -41,11 +35,11 @@ class Entries:
     def __init__(self, fd: int, layout: Map, cpus: int, values: np.dtype[Any] = COUNT, more: int = 0) -> None:
         self._fd = fd
         self._room = layout.entries + more
+        self._key_size = layout.key.size
         self._entries = layout.entries
         self._is_array = layout.kind.endswith("array")
         self.keys = np.zeros(self._room, dtype(layout.key))
         self.values = np.zeros((self._room, cpus if layout.kind.startswith("percpu") else 1), values)
-        self._token = ctypes.create_string_buffer(max(layout.key.size, 8))
         self._read = self._read_batch
 
     def read(self) -> int:
@@ -60,43 +54,24 @@ class Entries:
             return self._read()
 
     def _read_batch(self) -> int:
-        done = 0
-        first = True
-        while done < self._room:
-            attribute = ctypes.create_string_buffer(_BATCH.size)
-            token = ctypes.addressof(self._token)
-            keys, values = self.keys[done:], self.values[done:]
-            _BATCH.pack_into(
-                attribute, 0, 0 if first else token, token, keys.ctypes.data, values.ctypes.data,
-                self._room - done, self._fd, 0, 0,
-            )  # fmt: skip
-            first = False
-            try:
-                syscalls.bpf(syscalls.BPF_MAP_LOOKUP_BATCH, attribute)
-            except OSError as error:
-                if error.errno != errno.ENOENT:  # ENOENT: the end was reached
-                    raise
-                return done + int(_BATCH.unpack_from(attribute)[4])
-            done += int(_BATCH.unpack_from(attribute)[4])
+        done, ended, position = 0, False, bpf.BatchPosition(self._key_size)
+        while done < self._room and not ended:
+            keys, values = self.keys[done:].ctypes.data, self.values[done:].ctypes.data
+            count, ended = bpf.lookup_batch(self._fd, position, keys, values, self._room - done)
+            done += count
         return done
 
     def _read_one_by_one(self) -> int:
         keys = np.arange(self._entries, dtype=np.uint32)
         self.keys.view(np.uint32)[:] = keys
         for index in range(self._entries):
-            attribute = ctypes.create_string_buffer(_ELEM.size)
-            key, value = self.keys[index:].ctypes.data, self.values[index:].ctypes.data
-            _ELEM.pack_into(attribute, 0, self._fd, 0, key, value, 0)
-            syscalls.bpf(syscalls.BPF_MAP_LOOKUP_ELEM, attribute)
+            bpf.lookup(self._fd, self.keys[index:].ctypes.data, self.values[index:].ctypes.data)
         return self._entries
 
     def delete(self, keys: NDArray[Any]) -> None:
         """Delete entries, shape (n,), dtype of the key; missing entries are no error. Raises OSError."""
         for at in range(len(keys)):
-            attribute = ctypes.create_string_buffer(_ELEM.size)
-            _ELEM.pack_into(attribute, 0, self._fd, 0, keys[at:].ctypes.data, 0, 0)
-            with suppress(FileNotFoundError):
-                syscalls.bpf(syscalls.BPF_MAP_DELETE_ELEM, attribute)
+            bpf.delete(self._fd, keys[at:].ctypes.data)
 
 
 class CountMap:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernel's statistics of BPF programs: how often and how long each ran, and how many runs the kernel skipped.
 
-`probe` has one `ProgramInfo` for each of its programs and hooks, and reads them at the scrape. A program reached by a
-tail call has no counts of its own in the kernel: a hook's counts are those of all programs behind the hook. A raw
-tracepoint skips a program that is already running on the CPU; where the kernel can preempt a program in the middle, as
-Linux 7.2 can and 6.12 could not, only this count tells.
+`probe` has one `ProgramInfo` for each of its programs and for the hooks that they are behind, and reads them at the
+scrape; `self_metrics.programs` has the metrics. What is reached by a tail call has no counts of its own in the kernel:
+a hook's are those of all that is behind it. A raw tracepoint goes past a program that is already running on the CPU;
+where the kernel can preempt a program in the middle, as Linux 7.2 can and 6.12 could not, only the count of this tells.
 
 The exporter never holds a program: a process with the descriptor can attach and run the program without any
 capability. The supervisor opens the files of /proc/self/fdinfo and hands over the open files, like its statm.
@@ -13,13 +13,11 @@ capability. The supervisor opens the files of /proc/self/fdinfo and hands over t
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
-from probed.exporter.exposition.family import Family
 from probed.ipc.manifest import Place
+from probed.linux import fdinfo
 
 ROOM = 4096
 """The kernel writes about 200 bytes."""
@@ -62,7 +60,7 @@ class ProgramInfo:
             text = os.pread(self._fd, ROOM, 0).decode()
         except (FileNotFoundError, ProcessLookupError):
             return None
-        fields = parse(text)
+        fields = fdinfo.parse(text)
         if "prog_tag" not in fields or "run_cnt" not in fields:
             return None
         found = int(fields["prog_id"])
@@ -81,55 +79,3 @@ class ProgramInfo:
 def read_all(infos: Iterable[ProgramInfo]) -> list[ProgramStats]:
     """Return the present statistics of the programs that still exist. Raises OSError."""
     return [program for info in infos if (program := info.read())]
-
-
-def hook_name(place: Place) -> str:
-    """Return the name of the hook in front of a program; the kernel cuts long names."""
-    return f"probed_{place.tracepoint}"
-
-
-def parse(text: str) -> dict[str, str]:
-    """Return the fields of a file of /proc/PID/fdinfo."""
-    pairs = (line.partition(":") for line in text.splitlines())
-    return {name: value.strip() for name, _, value in pairs}
-
-
-def families(programs: Sequence[tuple[str, ProgramStats]], hooks: Iterable[ProgramStats]) -> list[Family]:
-    """Return the families of all programs, each with the name of its probe, and of the hooks, without a probe.
-
-    Runs and times are left out until the kernel has counted a run of any hook: 0 would mean no cost.
-    """
-    once = list({hook.id: hook for hook in hooks}.values())
-    counted = once if any(hook.runs for hook in once) else []
-    return [
-        _info([*programs, *(("", hook) for hook in once)]),
-        _by_hook(
-            "probed_program_runs_total",
-            "Runs of the hook and all programs behind it, counted while kernel.bpf_stats_enabled is 1.",
-            counted,
-            [hook.runs for hook in counted],
-        ),
-        _by_hook(
-            "probed_program_run_seconds_total",
-            "Time that the hook and all programs behind it ran, likewise, in seconds.",
-            counted,
-            [hook.run_ns / 1e9 for hook in counted],
-        ),
-    ]
-
-
-def _info(programs: Sequence[tuple[str, ProgramStats]]) -> Family:
-    return Family(
-        name="probed_program_info",
-        type="gauge",
-        help="BPF programs by the kernel's id and tag, always 1: the probes', and the hooks that run them (no probe).",
-        label_names=("probe", "program", "id", "tag", "attach"),
-        labels=[
-            (probe, each.name, str(each.id), each.tag, f"raw_tracepoint:{each.tracepoint}") for probe, each in programs
-        ],
-        values=np.ones(len(programs), np.uint64),
-    )
-
-
-def _by_hook(name: str, text: str, hooks: Sequence[ProgramStats], values: Sequence[float]) -> Family:
-    return Family(name, "counter", text, ("program",), [(hook.name,) for hook in hooks], np.array(values))

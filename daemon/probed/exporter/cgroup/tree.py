@@ -15,7 +15,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Set
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from probed.exporter.arrays.ndarray import NDArray
+from probed.linux.mountinfo import cgroup2_mount_point
 
 LOG = logging.getLogger("exporter")
 
@@ -48,27 +48,6 @@ _OUT_OF_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """Errors that tell nothing of a folder: the cgroup may live, and its counts must not be deleted."""
 
 
-def mount_point(root: Path = Path("/")) -> Path | None:
-    """Return where the whole cgroup2 hierarchy is mounted, None where it is not. Source: proc(5), mountinfo.
-
-    In a cgroup namespace (a container's) ``/`` is the own group: the host's tree, mounted there as well, begins at as
-    many ``/..`` as the group is deep. Source: cgroup_namespaces(7).
-    """
-    tops = []
-    for line in (root / "proc/self/mountinfo").read_text().splitlines():
-        before, _, after = line.partition(" - ")
-        if after.split()[0] == "cgroup2":
-            mounted_part, where = before.split()[3:5]
-            if set(mounted_part.split("/")) <= {"", ".."}:
-                tops.append((mounted_part.count(".."), root / _unescaped(where).lstrip("/")))
-    return max(tops, key=lambda top: top[0])[1] if tops else None
-
-
-def _unescaped(text: str) -> str:
-    r"""Undo the kernel's escapes of blanks and backslashes: ``\040`` (fs/seq_file.c, mangle_path())."""
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
-
-
 class CgroupTree:
     """Paths by id. Not thread-safe: `collector` holds its lock.
 
@@ -82,7 +61,7 @@ class CgroupTree:
         self._removed: OrderedDict[int, str] = OrderedDict()
         self._missed: set[int] = set()
         self._found_missed = False
-        self._top = mount_point(root)
+        self._top = cgroup2_mount_point(root)
         self.announced = 0
         self.unknown = 0
         if self._top is None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One metric family as numbers and label text: what the series table and `itself` make and `page` renders.
+"""One metric family as numbers and label text, for `renderer`.
 
-It holds a snapshot; it neither counts nor renders.
+The series tables and the self metrics make families. A family is a snapshot; it neither counts nor renders.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ def _nothing() -> NDArray[Any]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Family:
-    """One metric with all its series at one moment.
+    """One metric with all series at one moment.
 
-    `name` is the one that users write in queries, so a counter's ends in ``_total``. `labels` holds one
-    tuple of label values for each of the n series, in the order of `label_names`; no two are equal; a
-    metric without labels has the single series ``()``.
+    `name` is the name in queries, so a counter's name ends in ``_total``. `labels` holds one tuple of label values for
+    each of the n series, in the order of `label_names`, without duplicates; a metric without labels has the single
+    series ``()``.
 
     A counter or gauge has `values`, shape (n,), any integer dtype or float64.
     A histogram has `bounds`, its upper bounds in base units, ascending, > 0, without +Inf; `buckets`, shape
@@ -47,17 +47,12 @@ class Family:
 
     @property
     def sample_names(self) -> tuple[str, ...]:
-        """Names of the samples, as they stand in the page."""
+        """Names of the samples on the page."""
         if self.type == "histogram":
             return (f"{self.name}_bucket", f"{self.name}_count", f"{self.name}_sum")
         return (self.name,)
 
     @property
     def openmetrics_name(self) -> str:
-        """Name of the family in OpenMetrics, where a counter's suffix belongs to the sample alone."""
+        """Name of the family in OpenMetrics, where only a counter's sample has the suffix ``_total``."""
         return self.name.removesuffix("_total") if self.type == "counter" else self.name
-
-
-def one(kind: FamilyType, name: str, text: str, value: float) -> Family:
-    """Return a family of one series without labels."""
-    return Family(name, kind, text, (), [()], np.array([value]))

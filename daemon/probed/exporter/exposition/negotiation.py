@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a client gets: format by `Accept`, compression by `Accept-Encoding`.
+"""Content negotiation: format by `Accept`, compression by `Accept-Encoding`.
 
-Pure functions of header values; `http` calls them. Rules: RFC 9110 sections 12.4 and 12.5, and those that
-Prometheus servers rely on: text 0.0.4 is the default, OpenMetrics is for those who name it.
+Pure functions of header values; `application` calls them. Rules: RFC 9110 sections 12.4 and 12.5, and the convention
+of Prometheus: text 0.0.4 is the default, and a client gets OpenMetrics only by naming the format.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 GZIP_LEVEL = 1
-"""The cheapest: on a page of 194 kB 0.4 ms for 24.5 kB; level 6 takes 1.3 ms for 20.6 kB."""
+"""The cheapest level: 194 kB become 24.5 kB in 0.4 ms; with level 6, 20.6 kB in 1.3 ms."""
 
 _GZIP_WRAPPER = 16 + zlib.MAX_WBITS
 
@@ -28,7 +28,7 @@ class Format:
 TEXT = Format(False, "text/plain; version=0.0.4; charset=utf-8")
 OPENMETRICS = Format(True, "application/openmetrics-text; version=1.0.0; charset=utf-8")
 OPENMETRICS_0_0_1 = Format(True, "application/openmetrics-text; version=0.0.1; charset=utf-8")
-"""The draft that Prometheus asked for until 2.36; pages of counters, gauges and histograms are the same."""
+"""The draft that Prometheus requested until 2.36; equal for counters, gauges and histograms."""
 
 _OFFERED = {
     ("application/openmetrics-text", "1.0.0"): OPENMETRICS,
@@ -44,8 +44,8 @@ _OFFERED = {
 def choose(accept: str) -> Format:
     """Choose the format for an `Accept` header (empty: none sent).
 
-    The highest q wins, OpenMetrics on a tie, and the first named among equals. Versions that we do not speak
-    count as not named; where nothing fits the answer is text, as prometheus_client's `choose_encoder` has it.
+    The highest q wins, on a tie OpenMetrics, then the first named. Unknown versions are ignored. Without a match the
+    result is text, as with prometheus_client's `choose_encoder`.
     """
     best, best_rank = TEXT, (0.0, False)
     for media, parameters in _elements(accept):
@@ -60,9 +60,9 @@ def choose(accept: str) -> Format:
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
-    """Say whether gzip is wanted by an `Accept-Encoding` header (empty: none sent).
+    """Return whether an `Accept-Encoding` header (empty: none sent) asks for gzip.
 
-    It is when named (or covered by ``*``) with a q above 0 and not below that of a named `identity`.
+    True when gzip is named, or covered by ``*``, with a q above 0 and not below the q of a named `identity`.
     """
     qualities = {coding: _quality(parameters) for coding, parameters in _elements(accept_encoding)}
     gzip = qualities.get("gzip", qualities.get("x-gzip", qualities.get("*", 0.0)))
@@ -70,13 +70,13 @@ def accepts_gzip(accept_encoding: str) -> bool:
 
 
 def compress(body: bytes) -> bytes:
-    """Give `body` as one gzip member, without name or time (RFC 1952)."""
+    """Return `body` as one gzip member, without name or time (RFC 1952)."""
     compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, _GZIP_WRAPPER)
     return compressor.compress(body) + compressor.flush()
 
 
 def _elements(header: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Split a list header into its elements: name, and parameters by lower-case name."""
+    """Yield the elements of a list header: name, and parameters by lower-case name."""
     for element in header.split(","):
         name, *rest = element.split(";")
         pairs = (parameter.partition("=") for parameter in rest)
@@ -84,7 +84,7 @@ def _elements(header: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _quality(parameters: dict[str, str]) -> float:
-    """Give the weight of an element: 1 where none is said, 0 where it makes no sense."""
+    """Return the weight of an element: 1 by default, 0 for an invalid weight."""
     try:
         quality = float(parameters.get("q", "1"))
     except ValueError:

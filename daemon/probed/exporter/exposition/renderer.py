@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page: families as bytes, in the text format 0.0.4 and in OpenMetrics 1.0.0.
 
-The HTTP application calls it once a scrape. What it gives is byte for byte what the `generate_latest` of
-the installed prometheus_client gives (a test holds them equal), at a third to a tenth of the cost: name and
-escaped labels of a series are made once and kept while the series lives, and only numbers are formatted anew.
-It decides nothing about which series exist, their order, or which format a client gets.
+The HTTP application renders one page for each scrape. The output equals that of prometheus_client's `generate_latest`
+byte for byte (a test compares both), at a third to a tenth of the cost: name and escaped labels of a series are kept
+while the series exists, and only numbers are formatted anew. Series, their order and the format are decided elsewhere.
 """
 
 from __future__ import annotations
@@ -20,18 +19,18 @@ from probed.exporter.arrays.ndarray import NDArray
 from probed.exporter.exposition.family import Family
 
 _PLAIN = 1_000_000
-"""From here on prometheus_client writes an exponent, as Go does; below, an integer n is ``n.0``."""
+"""From here on prometheus_client writes an exponent, as Go does; a smaller integer n is ``n.0``."""
 
 _go_text: Callable[[float], str] = floatToGoString
 
 SERIES_AT_ONCE = 128
-"""Series whose lines are made together: enough for speed, and a page of megabytes leaves no hole in the heap."""
+"""Series rendered together: enough for speed, few enough for a page of megabytes to leave no hole in the heap."""
 
 _Key = tuple[str, str, tuple[str, ...]]
 
 
 class _Prefix(NamedTuple):
-    """What stands before the values of one series; `sample` before a histogram's sum."""
+    """Text before the values of one series; `sample` comes before a histogram's sum."""
 
     sample: str
     bucket_head: str = ""
@@ -43,7 +42,7 @@ _Prefixes = dict[tuple[str, ...], _Prefix]
 
 
 class Page:
-    """Renders families, and remembers the label text of its last page's series. Any thread may call it."""
+    """Renders families, and keeps the label text of the last page's series. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -52,16 +51,16 @@ class Page:
     def render(
         self, families: Iterable[Family], *, openmetrics: bool = False, names: frozenset[str] | None = None
     ) -> bytes:
-        """Give the page, UTF-8; in OpenMetrics when asked.
+        """Return the page, UTF-8; in OpenMetrics if requested.
 
-        `names` restricts it to samples so named, as prometheus_client's `restricted_registry` does; a
-        family's name stands for all its samples. Families without a series left are then left out. Raises
+        `names` restricts the page to samples of these names, like prometheus_client's `restricted_registry`; a
+        family's name includes all samples. Families without remaining series are then left out. Raises
         UnicodeEncodeError when a label holds a lone surrogate.
         """
         with self._lock:
             known: dict[_Key, _Prefixes] = {}
-            # Encoded part by part: neither the page's lines nor a single wide character, which would widen them
-            # all, are ever in memory together.
+            # Encoded part by part, so the page's lines are never in memory together, and one wide character does not
+            # widen all of them.
             texts = (text for family in families for text in self._family(family, known, openmetrics, names))
             parts = [text.encode() for text in texts]
             self._known = known
@@ -101,7 +100,7 @@ def _prefix(family: Family, labels: tuple[str, ...]) -> _Prefix:
 
 def _histogram_prefix(family: Family, labels: tuple[str, ...]) -> _Prefix:
     pairs = _pairs(family, labels)
-    # prometheus_client sorts `le` in among the other labels.
+    # prometheus_client sorts `le` among the other labels.
     at = sum(name < "le" for name in family.label_names)
     return _Prefix(
         sample=f"{family.name}_sum{_braced(pairs)} ",
@@ -125,7 +124,7 @@ def _escape(value: str) -> str:
 
 
 def _samples(family: Family, prefixes: _Prefixes) -> Iterator[str]:
-    """Give the samples' lines, those of `SERIES_AT_ONCE` series at a time."""
+    """Yield the lines of `SERIES_AT_ONCE` series at a time."""
     lines = _histogram_lines if family.type == "histogram" else _lines
     every = list(prefixes.values())
     for start in range(0, len(every), SERIES_AT_ONCE):
@@ -151,7 +150,7 @@ def _histogram_lines(family: Family, rows: slice, prefixes: list[_Prefix]) -> li
 
 
 def _texts(values: NDArray[Any]) -> list[str]:
-    """Numbers as prometheus_client writes them, with a short way for the usual ones."""
+    """Format numbers like prometheus_client, with a shortcut for small ones."""
     if values.dtype.kind == "f":
         return [repr(n) if -_PLAIN < n < _PLAIN else _go_text(n) for n in values.tolist()]
     return [f"{n}.0" if -_PLAIN < n < _PLAIN else _go_text(n) for n in values.tolist()]
@@ -166,6 +165,6 @@ def _head(family: Family, openmetrics: bool) -> str:
 
 
 def _only(samples: str, names: frozenset[str]) -> str:
-    # Label values cannot hold a raw newline, but may hold other characters that splitlines() splits at.
+    # Label values hold no raw newline, but may hold other characters at which splitlines() splits.
     lines = samples.split("\n")[:-1]
     return "".join(f"{line}\n" for line in lines if line.split(" ", 1)[0].split("{", 1)[0] in names)

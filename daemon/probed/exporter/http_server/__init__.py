@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The HTTP/1.1 server: connections, TLS, access policy. It knows no metric."""
+"""The HTTP/1.1 server: connections, TLS, access policy. The package knows no metric."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A bounded queue in which everybody gets a turn: who asks much waits behind himself, not others behind him.
+"""A bounded queue, shared fairly between keys: a key with many items delays only its own.
 
-`server` keeps the requests of all clients in one, by address. It knows nothing of requests.
+`server` queues the requests of all clients by client key. The queue knows nothing of requests.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Turns(Generic[T]):
-    """Things that wait, by whom they are for. Thread-safe."""
+class FairQueue(Generic[T]):
+    """Items by key; keys take turns. Thread-safe."""
 
-    def __init__(self, room: int) -> None:
-        """Let `room` things wait at most, besides those that somebody takes at once."""
-        self._room = room
+    def __init__(self, capacity: int) -> None:
+        """Hold at most `capacity` items, plus one for each thread that waits in `take`."""
+        self._capacity = capacity
         self._waiting: OrderedDict[Hashable, deque[T]] = OrderedDict()
         self._count = 0
         self._idle = 0
@@ -29,27 +29,27 @@ class Turns(Generic[T]):
     def __len__(self) -> int:
         return self._count
 
-    def put(self, whom: Hashable, thing: T) -> T | None:
-        """Let a thing wait; return the one that finds no room: the newest of him who has most, maybe `thing`."""
+    def put(self, key: Hashable, item: T) -> T | None:
+        """Add an item; return the evicted item: the newest item of the key with the most items, maybe `item`."""
         with self._change:
-            if self._count < self._room + self._idle:
-                self._add(whom, thing)
+            if self._count < self._capacity + self._idle:
+                self._add(key, item)
                 return None
-            most = max(self._waiting, key=lambda each: len(self._waiting[each]), default=whom)
-            if len(self._waiting.get(most, ())) <= len(self._waiting.get(whom, ())) + 1:
-                return thing
-            loser = self._waiting[most].pop()
+            most = max(self._waiting, key=lambda each: len(self._waiting[each]), default=key)
+            if len(self._waiting.get(most, ())) <= len(self._waiting.get(key, ())) + 1:
+                return item
+            evicted = self._waiting[most].pop()
             self._count -= 1
-            self._add(whom, thing)
-            return loser
+            self._add(key, item)
+            return evicted
 
-    def _add(self, whom: Hashable, thing: T) -> None:
-        self._waiting.setdefault(whom, deque()).append(thing)
+    def _add(self, key: Hashable, item: T) -> None:
+        self._waiting.setdefault(key, deque()).append(item)
         self._count += 1
         self._change.notify()
 
     def take(self) -> T | None:
-        """Wait for a thing and take it: everybody's oldest in turn. None once it is closed and empty."""
+        """Wait for an item and remove it: the oldest item of the next key. None once closed and empty."""
         with self._change:
             while not self._waiting:
                 if self._closed:
@@ -57,15 +57,15 @@ class Turns(Generic[T]):
                 self._idle += 1
                 self._change.wait()
                 self._idle -= 1
-            whom, things = self._waiting.popitem(last=False)
-            thing = things.popleft()
+            key, items = self._waiting.popitem(last=False)
+            item = items.popleft()
             self._count -= 1
-            if things:
-                self._waiting[whom] = things
-            return thing
+            if items:
+                self._waiting[key] = items
+            return item
 
     def close(self) -> None:
-        """Let those who take go home when nothing waits any more."""
+        """End `take` in all threads once the queue is empty."""
         with self._change:
             self._closed = True
             self._change.notify_all()

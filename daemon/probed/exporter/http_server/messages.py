@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A request and a response, as `client` reads and writes them and `http` answers them. Pure."""
+"""Requests and responses: `connection` parses and sends, `pages` responds. Pure."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ REASONS: Mapping[int, str] = {
     503: "Service Unavailable",
     505: "HTTP Version Not Supported",
 }
-"""Every status that is ever answered. Source: RFC 9110 section 15, RFC 6585."""
+"""Every status of the server's responses. Source: RFC 9110 section 15, RFC 6585."""
 
 
 @dataclass(slots=True, eq=False)
-class Connection:
-    """The connection of a client; it is open until the client or the server closes it."""
+class Peer:
+    """Identity of a client's connection for the pages; `is_open` until the client or the server closes it."""
 
     is_open: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`path` is decoded as latin-1, `query` is as it came, names of `headers` are lower case."""
+    """A request: `path` decoded as latin-1, `query` not decoded, names of `headers` in lower case."""
 
     method: str
     path: str
     query: str
     headers: Mapping[str, str]
-    connection: Connection = field(default_factory=Connection, compare=False)
+    peer: Peer = field(default_factory=Peer, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """`status` is one of `REASONS`; `headers` are those besides Content-Type and Content-Length."""
+    """A response: `status` is a key of `REASONS`; `headers` come besides Content-Type and Content-Length."""
 
     status: int
     content_type: str
@@ -56,5 +56,5 @@ class Response:
 
 
 def text(status: int, line: str, *headers: tuple[str, str]) -> Response:
-    """Answer with a line of text."""
+    """Return a response of one line of plain text."""
     return Response(status, PLAIN_TEXT, f"{line}\n".encode(errors="replace"), headers)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The terms on which clients are served where no web configuration says otherwise: anybody, without TLS.
+"""The access policy: transport, authentication and headers of connections, and the default policy.
 
-`guarded` has the others; `server` asks either.
+`server` asks the policy for each connection and each request. `secured_policy` has the policy of a web configuration.
 """
 
 from __future__ import annotations
@@ -11,40 +11,40 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from probed.exporter.http_server.messages import Request, Response
-from probed.exporter.http_server.transport import Plain, Transport
+from probed.exporter.http_server.transport import TcpTransport, Transport
 
 
-class Terms(Protocol):
-    """What holds for connections that are made while it holds. `headers` are added to every answer."""
+class AccessPolicy(Protocol):
+    """Rules for the connections made while this policy is in force; `headers` are added to every response."""
 
     headers: Mapping[str, str]
 
     def transport(self, connected: socket.socket) -> Transport:
-        """Begin a connection. Raises OSError."""
+        """Return the transport of a new connection. Raises OSError."""
         ...
 
-    def look(self, request: Request) -> Response | bool:
-        """Say whether a request is let in: how it is refused, or whether its password is known; False: `verify` it."""
+    def check_cached(self, request: Request) -> Response | bool:
+        """Return the refusal, True for a request to serve, or False when only `verify_password` can tell."""
         ...
 
-    def verify(self, request: Request) -> Response | None:
-        """Compute what `look` did not know, for as long as that takes; return how the request is refused."""
+    def verify_password(self, request: Request) -> Response | None:
+        """Compute whether the password is correct, however long that takes; return the refusal if not."""
         ...
 
 
-class Open:
-    """Anybody is served."""
+class OpenPolicy:
+    """Default access policy: plain TCP, no authentication."""
 
     headers: Mapping[str, str] = {}
 
     def transport(self, connected: socket.socket) -> Transport:
-        """Begin a connection."""
-        return Plain(connected)
+        """Return a TCP transport."""
+        return TcpTransport(connected)
 
-    def look(self, _: Request) -> Response | bool:
-        """Let everybody in."""
+    def check_cached(self, _: Request) -> Response | bool:
+        """Serve every request."""
         return True
 
-    def verify(self, _: Request) -> Response | None:
-        """Let everybody in."""
+    def verify_password(self, _: Request) -> Response | None:
+        """Serve every request."""
         return None

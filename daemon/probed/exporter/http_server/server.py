@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The HTTP server: sockets that somebody else bound, an application that makes pages, and everything bounded.
+"""The HTTP server: bound sockets, a responder that makes the pages, and limits on everything.
 
-The exporter's main starts, configures and stops one. `front` talks to clients in one thread; requests whose head is
-whole wait in turns (`turns`) for one of a few threads that make pages. Passwords are verified in a thread of their own,
-so that guessing keeps nobody from a page whose password is known. It knows nothing of pages.
+The exporter's main creates, configures, starts and stops the server. The `reactor` reads and writes all connections in
+one thread. Complete requests wait in a `fair_queue` for one of a few page threads. Another thread verifies passwords,
+so password guessing delays no client with a known password. The server knows nothing of pages.
 """
 
 from __future__ import annotations
@@ -14,179 +14,192 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
-from probed.exporter.exposition.family import Family
-from probed.exporter.http_server.connection import TIMEOUT, Client, Gone
-from probed.exporter.http_server.fair_queue import Turns
+from probed.exporter.http_server.connection import TIMEOUT, Connection, ConnectionClosed
+from probed.exporter.http_server.fair_queue import FairQueue
 from probed.exporter.http_server.messages import Request, Response, text
-from probed.exporter.http_server.policy import Open, Terms
-from probed.exporter.http_server.reactor import Front
-from probed.exporter.self_metrics import daemon as itself
-from probed.log_limiter import Seldom
+from probed.exporter.http_server.policy import AccessPolicy, OpenPolicy
+from probed.exporter.http_server.reactor import Reactor
+from probed.log_limiter import REPEATABLE
+from probed.webconfig.options import WebOptions
 from probed.webconfig.settings import WebSettings
 
-HANGS_AFTER = 3
-"""Time-outs after which a page is not slow but stuck."""
+LOG = logging.getLogger("exporter")
+
+STUCK_AFTER = 3
+"""Time-outs after which a page counts as stuck instead of slow."""
 
 THREADS = 2
-"""That make pages: more would only compete for the interpreter lock, with the thread that talks to clients too."""
+"""Page threads: more would only compete for the interpreter lock, also with the reactor."""
 
 SWITCH_SECONDS = 0.0002
-"""How soon who makes a page lets others go on: at every system call the thread that talks to clients gives
-up the interpreter lock, and would wait 5 ms, Python's default, to have it back."""
-
-MAX_REQUESTS = 40
-"""Requests that may be answered or wait for it; more get 503. node_exporter's default too."""
+"""Longest time that a page thread holds the interpreter lock. The reactor gives the lock up at each system call;
+with Python's default, it would wait 5 ms to get the lock back."""
 
 GUESSES = 16
-"""Passwords that may wait to be verified, of those whose outcome is not known; more get 503."""
+"""Most requests that wait for `verify_password`; further ones get 503."""
 
 CONNECTIONS = 512
 RESERVED_FDS = 256
-"""Descriptors that are not for clients: rings, maps and what else the exporter opens."""
+"""Descriptors for rings, maps and other files of the exporter."""
 
-Application = Callable[[Request], Response]
+Responder = Callable[[Request], Response]
+"""Makes the response to one request; page threads call it concurrently."""
 
+T = TypeVar("T")
+
+_DEFAULTS = WebOptions()
 _OVERLOADED = text(503, "too many requests; try again later", ("Retry-After", "1"))
 
 
-class Server:
-    """Serves an application on `sockets`: bound TCP sockets, at least one, which it closes when it stops.
+@dataclass(frozen=True, slots=True)
+class ServerStats:
+    """Counts of the server: responses by status, connections now, connections closed for lack of room."""
 
-    Threads come with `start`: drop privileges before it.
+    responses: Mapping[int, int]
+    connections: int
+    dropped: int
+
+
+class Server:
+    """Serves a responder on `sockets`: at least one bound TCP socket, closed by `stop`.
+
+    `start` creates the threads, so drop privileges before.
     """
 
     def __init__(
         self,
         sockets: Sequence[socket.socket],
-        application: Application,
-        max_requests: int = MAX_REQUESTS,
+        responder: Responder,
+        options: WebOptions = _DEFAULTS,
         timeout: float = TIMEOUT,
     ) -> None:
-        self._application, self._timeout = application, timeout
-        self._terms: Terms = Open()
-        self._threads = min(THREADS, max_requests)
-        self._requests = Turns[Client](max_requests - self._threads)
-        self._guesses = Turns[Client](GUESSES)
-        self._front = Front(sockets, self._welcome, self._take, most_connections())
-        self._seldom = Seldom(logging.getLogger("exporter"))
-        self._running: list[threading.Thread] = []
+        self._responder, self._timeout = responder, timeout
+        self._policy: AccessPolicy = OpenPolicy()
+        self._page_threads = min(THREADS, options.max_requests)
+        self._requests = FairQueue[Connection](options.max_requests - self._page_threads)
+        self._guesses = FairQueue[Connection](GUESSES)
+        self._reactor = Reactor(sockets, self._make_connection, self._handle_request, most_connections())
+        self._threads: list[threading.Thread] = []
         self._busy_since: dict[int, float] = {}
 
     def configure(self, settings: WebSettings) -> None:
-        """Serve on these terms from now on; connections that are there end with their next answer.
+        """Apply a web configuration to new connections; existing ones close after their next response.
 
-        Raises tls.TlsError, and then nothing has changed.
+        Raises tls.TlsError, and then changes nothing.
         """
-        from probed.exporter.http_server.secured_policy import Guarded
+        from probed.exporter.http_server.secured_policy import SecuredPolicy
 
-        self._terms = Guarded(settings)
+        self._policy = SecuredPolicy(settings)
 
-    def families(self) -> list[Family]:
-        """Return what there is to tell of requests and clients."""
-        return itself.http(dict(self._front.responses), len(self._front), self._front.dropped)
+    def stats(self) -> ServerStats:
+        """Return the server's counts of this moment."""
+        return ServerStats(dict(self._reactor.responses), len(self._reactor), self._reactor.dropped)
 
     def start(self) -> None:
-        """Serve from now on, in threads of their own. Raises RuntimeError when there can be no thread."""
+        """Start the threads. Raises RuntimeError when the process can have no more threads."""
         sys.setswitchinterval(SWITCH_SECONDS)
-        for number in range(self._threads):
+        for number in range(self._page_threads):
             self._run(f"http-page-{number}", self._make_pages)
         self._run("http-password", self._verify_passwords)
-        self._run("http", self._front.run)
+        self._run("http", self._reactor.run)
 
     def ping(self) -> None:
-        """Make the thread that talks to clients turn once; `responded` tells whether it did."""
-        self._front.poke()
+        """Make the reactor iterate once; `responded` tells whether it did."""
+        self._reactor.poke()
 
     def responded(self) -> bool:
-        """Say whether it has turned since it was poked, and no page takes far longer than a request may."""
+        """Return whether the reactor has iterated since `ping`, all threads are alive, and no page is stuck."""
         since = list(self._busy_since.values())
-        hangs = bool(since) and time.monotonic() - min(since) > HANGS_AFTER * self._timeout
-        return self._front.turned.is_set() and not hangs
+        is_stuck = bool(since) and time.monotonic() - min(since) > STUCK_AFTER * self._timeout
+        return self._reactor.turned.is_set() and not is_stuck and all(thread.is_alive() for thread in self._threads)
 
     def _run(self, name: str, target: Callable[[], None]) -> None:
-        # Daemon threads: a stuck one must not keep the process alive.
+        # Daemon threads: a stuck thread must not keep the process alive.
         thread = threading.Thread(target=target, name=name, daemon=True)
         thread.start()
-        self._running.append(thread)
+        self._threads.append(thread)
 
     def stop(self, timeout: float = TIMEOUT) -> None:
-        """Accept nothing more, let requests that are being answered finish, close the sockets.
+        """Close the listeners, finish the requests in progress, close all sockets; return within `timeout` seconds.
 
-        Returns after `timeout` seconds at most, whether that is done or not. Who connects from now on waits in the
-        sockets' queues: somebody else may still have them open, to serve on them next.
+        The supervisor keeps the listening sockets open, so new clients wait in the backlog for the next exporter.
         """
-        if not self._running:
+        if not self._threads:
             return
-        *others, front = self._running
-        self._front.stop()
-        front.join(timeout)
+        *others, reactor = self._threads
+        self._reactor.stop()
+        reactor.join(timeout)
         self._requests.close()
         self._guesses.close()
-        if front.is_alive():
+        if reactor.is_alive():
             logging.getLogger("exporter").warning("an HTTP request is still not answered after %g s", timeout)
             return
         for thread in others:
             thread.join(timeout)
-        self._running = []
+        self._threads = []
 
-    # In the front's thread.
+    # In the reactor's thread.
 
-    def _welcome(self, connected: socket.socket, whom: bytes) -> Client:
-        terms = self._terms
-        transport = terms.transport(connected)
-        return Client(transport, whom, terms, self._front.count, self._timeout)
+    def _make_connection(self, connected: socket.socket, client_key: bytes) -> Connection:
+        policy = self._policy
+        transport = policy.transport(connected)
+        return Connection(transport, client_key, policy, self._reactor.count, self._timeout)
 
-    def _take(self, client: Client) -> Response | None:
-        """Refuse a request, or let it wait for its page or for its password."""
-        assert client.request is not None
-        known = self._terms.look(client.request)
+    def _handle_request(self, connection: Connection) -> Response | None:
+        """Refuse a request, or queue it for a page thread or the password thread."""
+        assert connection.request is not None
+        known = self._policy.check_cached(connection.request)
         if isinstance(known, Response):
             return known
-        if len(self._requests) > self._threads and client.has_hung_up():
-            raise Gone  # it may have closed its half alone and still want its answer, but others certainly do
-        loser = (self._requests if known else self._guesses).put(client.whom, client)
-        if loser is None:
+        if len(self._requests) > self._page_threads and connection.has_hung_up():
+            raise ConnectionClosed  # a half-closed client may still read, but the other clients certainly do
+        evicted = (self._requests if known else self._guesses).put(connection.client_key, connection)
+        if evicted is None:
             return None
-        if loser is client:
+        if evicted is connection:
             return _OVERLOADED
-        self._answer(loser, _OVERLOADED)
+        self._respond(evicted, _OVERLOADED)
         return None
 
     # In the other threads.
 
     def _make_pages(self) -> None:
-        while (client := self._requests.take()) is not None:
-            assert client.request is not None
+        while (connection := self._requests.take()) is not None:
+            assert connection.request is not None
             thread = threading.get_ident()
             self._busy_since[thread] = time.monotonic()
-            self._answer(client, self._page(client.request))
+            self._respond(connection, self._result(partial(self._responder, connection.request)))
             del self._busy_since[thread]
 
-    def _page(self, request: Request) -> Response:
+    def _result(self, make: Callable[[], T]) -> T | Response:
         try:
-            return self._application(request)
-        except Exception as error:  # the border around one request: whatever is wrong costs only this one
-            self._seldom.log(logging.ERROR, f"HTTP: cannot answer a request: {type(error).__name__}: {error}")
+            return make()
+        except Exception as error:  # the border around one request: an error costs this request only
+            fault = f"{type(error).__name__}: {error}"
+            LOG.error("HTTP: cannot answer a request: %s", fault, exc_info=True, extra=REPEATABLE)
             return text(500, "cannot answer this request; the log says why")
 
     def _verify_passwords(self) -> None:
-        while (client := self._guesses.take()) is not None:
-            assert client.request is not None
-            refusal = self._terms.verify(client.request)
+        while (connection := self._guesses.take()) is not None:
+            assert connection.request is not None
+            refusal = self._result(partial(self._policy.verify_password, connection.request))
             if refusal is None:
-                loser = self._requests.put(client.whom, client)
-                if loser is not None:
-                    self._answer(loser, _OVERLOADED)
+                evicted = self._requests.put(connection.client_key, connection)
+                if evicted is not None:
+                    self._respond(evicted, _OVERLOADED)
             else:
-                self._answer(client, refusal)
+                self._respond(connection, refusal)
 
-    def _answer(self, client: Client, response: Response) -> None:
-        self._front.answered(client, response, client.terms is not self._terms)
+    def _respond(self, connection: Connection, response: Response) -> None:
+        self._reactor.respond(connection, response, connection.policy is not self._policy)
 
 
 def most_connections() -> int:
-    """Return how many clients there may be at a time, as this process's limit of descriptors allows."""
+    """Return the limit of connections, from this process's limit of descriptors."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(16, min(CONNECTIONS, soft - RESERVED_FDS))
+    return max(16, min(CONNECTIONS, (soft - RESERVED_FDS) * 2 // 3))  # a third for accepted sockets

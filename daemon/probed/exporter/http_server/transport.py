@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How bytes come and go without waiting: the interface that `client` uses, and TCP as it is. `encrypted` has TLS."""
+"""Non-blocking input and output of one connection: the interface for `connection`, and plain TCP.
+
+`tls_transport` implements the same interface for TLS.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,11 @@ import socket
 from typing import Protocol
 
 CHUNK = 4 << 10
-"""Bytes that are taken at a time."""
+"""Bytes read at a time."""
 
 
-class Wait(Exception):
-    """There is nothing to do before one of these epoll events."""
+class WouldBlock(Exception):
+    """The operation cannot continue before one of the epoll `events`."""
 
     def __init__(self, events: int) -> None:
         super().__init__(events)
@@ -20,27 +23,27 @@ class Wait(Exception):
 
 
 class Transport(Protocol):
-    """A connected socket that does not block; every method raises Wait, or OSError when the connection is broken.
+    """A connected non-blocking socket. Every method raises WouldBlock, or OSError for a broken connection.
 
-    `shakes_hands` tells whether `handshake` comes first.
+    With `shakes_hands`, the first call is `handshake`.
     """
 
     shakes_hands: bool
 
     def handshake(self) -> None:
-        """Do what comes before the first byte."""
+        """Continue the handshake; return when complete."""
         ...
 
     def receive(self) -> bytes:
-        """Take what is there; nothing at the end."""
+        """Return the bytes received so far; empty at the end of input."""
         ...
 
     def send(self, data: memoryview) -> int:
-        """Send some of `data`, and return how much."""
+        """Send a part of `data`; return the number of bytes sent."""
         ...
 
     def end(self) -> None:
-        """Say that nothing more is sent."""
+        """Announce the end of output to the client."""
         ...
 
     def close(self) -> None:
@@ -48,7 +51,7 @@ class Transport(Protocol):
         ...
 
     def has_ended(self) -> bool:
-        """Say whether the other side has sent FIN, and nothing before that is left to read. Never waits."""
+        """Return whether the client has sent FIN and no input is left to read. Never blocks."""
         ...
 
     def fileno(self) -> int:
@@ -56,8 +59,8 @@ class Transport(Protocol):
         ...
 
 
-class Plain:
-    """A TCP connection as it is."""
+class TcpTransport:
+    """A plain TCP connection."""
 
     shakes_hands = False
 
@@ -65,28 +68,28 @@ class Plain:
         self._socket = connected
 
     def handshake(self) -> None:
-        """Do nothing."""
+        """Do nothing: TCP's own handshake is complete."""
 
     def receive(self) -> bytes:
-        """Take what is there."""
+        """Return the bytes received so far."""
         try:
             return self._socket.recv(CHUNK)
         except BlockingIOError:
-            raise Wait(select.EPOLLIN) from None
+            raise WouldBlock(select.EPOLLIN) from None
 
     def send(self, data: memoryview) -> int:
-        """Send what the kernel takes."""
+        """Send as much as the kernel accepts."""
         try:
             return self._socket.send(data)
         except BlockingIOError:
-            raise Wait(select.EPOLLOUT) from None
+            raise WouldBlock(select.EPOLLOUT) from None
 
     def end(self) -> None:
         """Send FIN."""
         self._socket.shutdown(socket.SHUT_WR)
 
     def has_ended(self) -> bool:
-        """Say whether the other side has sent FIN."""
+        """Return whether the client has sent FIN."""
         return has_ended(self._socket)
 
     def close(self) -> None:
@@ -99,7 +102,7 @@ class Plain:
 
 
 def has_ended(connected: socket.socket) -> bool:
-    """Say whether the other side of a TCP connection has sent FIN or RST, and nothing is left to read."""
+    """Return whether a TCP connection has received FIN or RST and no input is left to read."""
     try:
         return not connected.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exporter's pages: metrics, landing page, healthy, ready, reload where that is enabled, and "not found".
+"""The exporter's pages: metrics, landing page, healthy, ready, reload where enabled, and "not found".
 
-The exporter's main makes one and gives it to a `server.Server`. Content comes from callables, which are
-called from several threads at once. Nothing is imported while a request is served: by then the exporter may
-not be able to read Python's files. How pages look is the business of `page` and `landing`, what a client
-accepts that of `formats`.
+The exporter's main creates an `Application` and passes it to a `server.Server`. Callables supply the content; several
+page threads call them concurrently. A request imports no module: the exporter may no longer be able to read Python's
+files. `renderer` and `landing_page` render the pages; `negotiation` chooses format and compression.
 """
 
 from __future__ import annotations
@@ -13,13 +12,15 @@ import logging
 from collections.abc import Callable, Iterable
 from urllib.parse import parse_qs
 
-from probed.exporter.exposition import negotiation as formats
+from probed.exporter.exposition import negotiation
 from probed.exporter.exposition.family import Family
 from probed.exporter.exposition.renderer import Page
-from probed.exporter.http_server.messages import Connection, Request, Response, text
+from probed.exporter.http_server.messages import Peer, Request, Response, text
 from probed.exporter.pages.landing_page import CONTENT_SECURITY_POLICY, Landing, render
 from probed.exporter.series.scrapers import SCRAPER_HEADER
-from probed.log_limiter import Seldom
+from probed.log_limiter import REPEATABLE
+
+LOG = logging.getLogger("exporter")
 
 _READ = ("GET", "HEAD")
 _RELOAD = ("POST", "PUT")
@@ -27,19 +28,19 @@ _MOST_PARAMETERS = 1000
 
 
 class Application:
-    """Answers requests.
+    """Responds to requests.
 
-    `telemetry_path` is where the metrics are; `scrape` gives the families of this moment, for the
-    connection of a scraper or for another client (None); `readiness` gives
-    the reason why the exporter is not ready, empty when it is; `landing` gives what the landing page tells;
-    `reload` has the configuration read again and gives what went wrong with that, empty when nothing did (None: nobody
-    may ask for it). An exception in one of them costs the request (status 500) and a log line, nothing else.
+    `telemetry_path` is the path of the metrics. `scrape` returns the families of this moment, for the connection of a
+    scraper or for another client (None). `readiness` returns the reason why the exporter is not ready, empty when
+    ready. `landing` returns the content of the landing page. `reload` has the supervisor read the configuration again
+    and returns the faults, empty for none; without `reload`, reloads by HTTP are refused. An exception in one of these
+    costs one request (status 500) and a log line.
     """
 
     def __init__(
         self,
         telemetry_path: str,
-        scrape: Callable[[Connection | None], Iterable[Family]],
+        scrape: Callable[[Peer | None], Iterable[Family]],
         readiness: Callable[[], str],
         landing: Callable[[], Landing],
         reload: Callable[[], str] | None = None,
@@ -49,9 +50,8 @@ class Application:
         self._landing = landing
         self._reload = reload
         self._page = Page()
-        self._seldom = Seldom(logging.getLogger("exporter"))
         self._routes: dict[str, tuple[tuple[str, ...], Callable[[Request], Response]]] = {
-            "/": (_READ, self._front),
+            "/": (_READ, self._landing_page),
             "/-/healthy": (_READ, self._healthy),
             "/-/ready": (_READ, self._ready),
             "/-/reload": (_RELOAD, self._reloaded),
@@ -59,7 +59,7 @@ class Application:
         }
 
     def __call__(self, request: Request) -> Response:
-        """Answer one request."""
+        """Respond to one request."""
         methods, route = self._routes.get(request.path, ((), None))
         if route is None:
             return text(404, "not found; the pages of probed are listed at /")
@@ -77,7 +77,7 @@ class Application:
 
     def _failed(self, path: str, error: Exception) -> Response:
         fact = f"cannot make the page {path}: {type(error).__name__}: {error}"
-        self._seldom.log(logging.ERROR, fact)
+        LOG.error("%s", fact, exc_info=True, extra=REPEATABLE)
         return text(500, " ".join(fact.split()))
 
     def _metrics(self, request: Request) -> Response:
@@ -85,14 +85,14 @@ class Application:
             names = _names(request.query)
         except ValueError as error:
             return text(400, f"cannot read the query string: {error}")
-        chosen = formats.choose(request.headers.get("accept", ""))
+        chosen = negotiation.choose(request.headers.get("accept", ""))
         body = self._page.render(self._scrape(_scraper(request)), openmetrics=chosen.openmetrics, names=names)
         vary = ("Vary", "Accept, Accept-Encoding")
-        if not formats.accepts_gzip(request.headers.get("accept-encoding", "")):
+        if not negotiation.accepts_gzip(request.headers.get("accept-encoding", "")):
             return Response(200, chosen.content_type, body, (vary,))
-        return Response(200, chosen.content_type, formats.compress(body), (vary, ("Content-Encoding", "gzip")))
+        return Response(200, chosen.content_type, negotiation.compress(body), (vary, ("Content-Encoding", "gzip")))
 
-    def _front(self, _: Request) -> Response:
+    def _landing_page(self, _: Request) -> Response:
         body = render(self._landing())
         policy = ("Content-Security-Policy", CONTENT_SECURITY_POLICY)
         return Response(200, "text/html; charset=utf-8", body, (policy,))
@@ -110,12 +110,12 @@ class Application:
         return text(503, reason) if reason else text(200, "ok")
 
 
-def _scraper(request: Request) -> Connection | None:
-    """Return the connection of a scraper that takes a page; None for another client, and for a head alone."""
-    return request.connection if request.method == "GET" and SCRAPER_HEADER in request.headers else None
+def _scraper(request: Request) -> Peer | None:
+    """Return the connection of a scraper; None for another client, and for a HEAD request."""
+    return request.peer if request.method == "GET" and SCRAPER_HEADER in request.headers else None
 
 
 def _names(query: str) -> frozenset[str] | None:
-    """Read the parameters ``name[]``; None when there is none. Raises ValueError when there are too many."""
+    """Return the parameters ``name[]``; None without any. Raises ValueError for too many parameters."""
     names = parse_qs(query, max_num_fields=_MOST_PARAMETERS).get("name[]")
     return None if names is None else frozenset(names)

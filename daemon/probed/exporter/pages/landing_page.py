@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The landing page: what a person sees who opens the exporter in a browser.
+"""The landing page: state and links for a person with a browser.
 
-`http` serves it at ``/`` with `CONTENT_SECURITY_POLICY`. One HTML document without scripts and without
-anything fetched from elsewhere; every text is escaped, for names and reasons come from files and from the
-kernel.
+`application` serves the page at ``/`` with `CONTENT_SECURITY_POLICY`: one HTML document without scripts or external
+resources. All text is escaped, since names and reasons come from files and from the kernel.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from probed.ipc.manifest import ProbeStatus
+from probed.ipc.exporter_messages import ProbeStatus
 
 STYLE = """
 :root { color-scheme: light dark; }
@@ -25,7 +24,7 @@ td.text { white-space: pre-wrap; overflow-wrap: anywhere; font-family: ui-monosp
 """
 
 STYLE_DIGEST = "sha256-fguWrmmRx7kp8jEz6PE3Qto0R0rekaYBvXEW65WOMl0="
-"""Base64 SHA-256 of `STYLE`: what the policy lets a browser apply (Content Security Policy Level 3)."""
+"""Base64 SHA-256 of `STYLE`, the only style that the policy allows (Content Security Policy Level 3)."""
 
 CONTENT_SECURITY_POLICY = (
     f"default-src 'none'; style-src '{STYLE_DIGEST}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -33,12 +32,12 @@ CONTENT_SECURITY_POLICY = (
 
 
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"})
-"""As html.escape has it, whose package brings 0.4 MB of names of characters."""
+"""The escapes of html.escape; the package `html` would load 0.4 MB of character names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """What the page tells: `unready` is empty when the exporter is ready, else the reason."""
+    """Content of the page: `unready` is the reason why the exporter is not ready, else empty."""
 
     version: str
     telemetry_path: str
@@ -47,7 +46,7 @@ class Landing:
 
 
 def render(landing: Landing) -> bytes:
-    """Give the page as UTF-8 HTML."""
+    """Return the page as UTF-8 HTML."""
     return _DOCUMENT.format(
         style=STYLE,
         version=_escape(landing.version),
@@ -97,8 +96,8 @@ _DOCUMENT = """<!DOCTYPE html>
 </nav>
 <table>
 <caption>Probes</caption>
-<thead><tr><th scope="col">Probe</th><th scope="col">State</th><th scope="col">What it tells</th>\
-<th scope="col">Why it is down</th></tr></thead>
+<thead><tr><th scope="col">Probe</th><th scope="col">State</th><th scope="col">Description</th>\
+<th scope="col">Reason</th></tr></thead>
 <tbody>
 {rows}</tbody>
 </table>

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reloads that somebody asked for by HTTP: the supervisor does them, and says how they ended.
+"""Reloads requested by HTTP: the supervisor reloads, and reports the result.
 
-`http` asks in one of its threads, `loop` brings the answer.
+The application calls `reload` in a page thread; the drain loop reports the result with `ended`.
 """
 
 from __future__ import annotations
@@ -10,33 +10,33 @@ import threading
 from collections.abc import Callable
 
 PATIENCE = 20.0
-"""Seconds that somebody waits for the end, which comes in any case: longer than that, a request counts as stuck."""
+"""Seconds that a client waits for the result; a longer request would count as stuck."""
 
 
-class Reloads:
+class ReloadRequests:
     """One reload at a time."""
 
     def __init__(self, ask: Callable[[], None]) -> None:
-        """`ask` sends the wish to the supervisor."""
+        """`ask` sends the request to the supervisor."""
         self._ask = ask
         self._turn = threading.Lock()
         self._ended = threading.Event()
         self._wrong = ""
 
     def reload(self) -> str:
-        """Have the configuration read again and wait for the end; return what was wrong, "" when nothing was."""
+        """Request a reload and wait for the result; return the faults, "" for none."""
         if not self._turn.acquire(blocking=False):
-            return "another reload that was asked for by HTTP is still going on; try again when it has ended"
+            return "another reload requested by HTTP is still running; try again when it has ended"
         try:
             self._ended.clear()
             self._ask()
             if self._ended.wait(PATIENCE):
                 return self._wrong
-            return f"it has not ended within {PATIENCE:g} s; the log tells how it goes on"
+            return f"the reload has not ended within {PATIENCE:g} s; see the log"
         finally:
             self._turn.release()
 
     def ended(self, wrong: str) -> None:
-        """Note how the reload ended."""
+        """Take the result of the reload: the faults, "" for none."""
         self._wrong = wrong
         self._ended.set()

@@ -1,31 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the daemon tells about itself: its own metric families, made from plain numbers.
+"""Self metrics of the daemon as a whole, and the snapshot from which all tables but http's and process' read.
 
-`collection` calls it at every scrape. It counts nothing and keeps nothing: counters live where things happen.
-Names follow https://prometheus.io/docs/practices/naming/ and /docs/instrumenting/writing_exporters/.
+Nothing here counts: the counters live where the events happen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-import numpy as np
-
-from probed.exporter.bpf import map_usage as hashes
-from probed.exporter.bpf import program_stats as programs
-from probed.exporter.exposition.family import Family, one
-from probed.exporter.self_metrics import probes
+from probed.exporter.self_metrics.metric import Samples, SelfMetric
 from probed.exporter.self_metrics.stats import ProbeStats, WorkStats
-from probed.ipc.manifest import Status, WebStatus
+from probed.ipc.exporter_messages import Status, WebStatus
 
 _UNKNOWN = Status(probes=(), bcc_version="", reload_successful=False, reload_success_time=0.0, exporter_restarts=0)
-"""Before the supervisor has said anything."""
+"""Before the supervisor's first status."""
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """What runs here: versions as text, `bcc` empty where it is not known."""
+    """Versions as text; `bcc` is empty before the loader has run."""
 
     version: str
     python: str
@@ -33,131 +27,109 @@ class Build:
     kernel: str
 
 
-def families(
-    build: Build,
-    status: Status | None,
-    numbers: Sequence[ProbeStats],
-    work: WorkStats,
-    supervisor_resident_bytes: int,
-) -> list[Family]:
-    """Give the daemon's own families but those of `Process`.
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The numbers of one scrape; `status` is None before the supervisor's first one."""
 
-    A probe of `status` without `numbers` (it is not up) has all its series at 0; numbers of a probe that
-    `status` does not name (it was just removed) are left out. `status` is None before the supervisor has
-    sent one.
-    """
-    status = status or _UNKNOWN
-    known = {probe.name: probe for probe in numbers}
-    of_probes = [known.get(probe.name, ProbeStats(probe.name)) for probe in status.probes]
-    return [
-        _build_info(build),
-        *probes.families(status.probes, of_probes),
-        *programs.families(
-            [(probe.name, program) for probe in of_probes for program in probe.programs],
-            [hook for probe in of_probes for hook in probe.hooks],
-        ),
-        *hashes.families([(probe.name, usage) for probe in of_probes for usage in probe.hashes]),
-        *_work(work),
-        *_configuration(status),
-        *_web_configuration(status.web),
-        one(
-            "counter",
-            "probed_exporter_restarts_total",
-            "Exporter processes that ended unasked and were started again.",
-            status.exporter_restarts,
-        ),
-        one(
-            "gauge",
-            "probed_supervisor_resident_memory_bytes",
-            "Resident memory of the supervisor process in bytes.",
-            supervisor_resident_bytes,
-        ),
-    ]
+    build: Build
+    status: Status | None
+    numbers: Sequence[ProbeStats]
+    work: WorkStats
+    supervisor_resident_bytes: int
+    collect_failures: Mapping[str, int] = field(default_factory=dict)
+    unknown_cgroups: int = 0
+
+    @property
+    def known_status(self) -> Status:
+        """The supervisor's status, or zeros."""
+        return self.status or _UNKNOWN
+
+    @property
+    def probes(self) -> list[ProbeStats]:
+        """The numbers of each probe that the status names.
+
+        A probe without numbers (a probe that is down) gets zeros. Numbers of other probes (just removed) are left out.
+        """
+        known = {probe.name: probe for probe in self.numbers}
+        return [known.get(probe.name, ProbeStats(probe.name)) for probe in self.known_status.probes]
 
 
-def unknown_cgroups(count: int) -> Family:
-    """Return how many new label sets had a cgroup id that nothing knew: their `unit` is `unknown`."""
-    text = "New label sets whose control group had no name, neither announced nor in the tree."
-    return one("counter", "probed_unknown_cgroups_total", text, count)
+def _single(read: Callable[[Snapshot], float]) -> Callable[[Snapshot], Samples]:
+    return lambda snapshot: {(): read(snapshot)}
 
 
-def _build_info(build: Build) -> Family:
-    return Family(
-        name="probed_build_info",
-        type="gauge",
-        help="Versions of probed and of what it runs on, always 1.",
-        label_names=("version", "python", "bcc", "kernel"),
-        labels=[(build.version, build.python, build.bcc, build.kernel)],
-        values=np.ones(1, np.uint64),
-    )
+def _web(read: Callable[[WebStatus], float]) -> Callable[[Snapshot], Samples | None]:
+    """Read from the web configuration's status; without a web configuration there is no family."""
+    return lambda snapshot: None if (web := snapshot.known_status.web) is None else {(): read(web)}
 
 
-def _work(work: WorkStats) -> list[Family]:
-    return [
-        one("counter", "probed_drains_total", "Drains of all rings, those at a scrape included.", work.drains),
-        one("counter", "probed_drain_seconds_total", "Time that the drains took in seconds.", work.drain_seconds),
-        one("counter", "probed_collections_total", "Collections of all probes, one at each scrape.", work.collections),
-        one(
-            "counter",
-            "probed_collection_seconds_total",
-            "Time that the collections took after their drains in seconds.",
-            work.collection_seconds,
-        ),
-    ]
+def _build_info(snapshot: Snapshot) -> Samples:
+    build = snapshot.build
+    return {(build.version, build.python, build.bcc, build.kernel): 1}
 
 
-def _configuration(status: Status) -> list[Family]:
-    return [
-        one(
-            "gauge",
-            "probed_config_last_reload_successful",
-            "Whether the last attempt to read the configuration succeeded.",
-            int(status.reload_successful),
-        ),
-        one(
-            "gauge",
-            "probed_config_last_reload_success_timestamp_seconds",
-            "Time of the last successful reading of the configuration since unix epoch in seconds.",
-            status.reload_success_time,
-        ),
-    ]
-
-
-def _web_configuration(web: WebStatus | None) -> list[Family]:
-    if web is None:
-        return []
-    return [
-        one(
-            "gauge",
-            "probed_web_config_last_reload_successful",
-            "Whether the last attempt to read the web configuration and its certificates succeeded.",
-            int(web.successful),
-        ),
-        one(
-            "gauge",
-            "probed_web_config_last_reload_success_timestamp_seconds",
-            "Time of the last successful reading of the web configuration since unix epoch in seconds.",
-            web.success_time,
-        ),
-    ]
-
-
-def http(responses: Mapping[int, int], clients: int, dropped: int) -> list[Family]:
-    """Give what the HTTP server tells of itself: responses by status, clients now, clients that had to make room."""
-    return [
-        Family(
-            name="probed_http_responses_total",
-            type="counter",
-            help="Responses by HTTP status.",
-            label_names=("code",),
-            labels=[(str(code),) for code in responses],
-            values=np.array(list(responses.values()), np.uint64),
-        ),
-        one("gauge", "probed_http_clients", "Connections of clients.", clients),
-        one(
-            "counter",
-            "probed_http_clients_dropped_total",
-            "Connections that were closed to make room for others, or because their answers were not taken.",
-            dropped,
-        ),
-    ]
+METRICS: tuple[SelfMetric[Snapshot], ...] = (
+    SelfMetric(
+        "probed_build_info", "gauge", ("version", "python", "bcc", "kernel"), "always 1",
+        "Versions of probed, Python, BCC and the kernel, always 1.", "an upgrade", _build_info,
+    ),
+    SelfMetric(
+        "probed_drains_total", "counter", (), "drains",
+        "Drains of all rings, including those at a scrape.", "each fill mark and each scrape",
+        _single(lambda snapshot: snapshot.work.drains),
+    ),
+    SelfMetric(
+        "probed_drain_seconds_total", "counter", (), "seconds",
+        "Time spent in drains in seconds.", "each drain",
+        _single(lambda snapshot: snapshot.work.drain_seconds),
+    ),
+    SelfMetric(
+        "probed_collections_total", "counter", (), "collections",
+        "Collections of all probes, one at each scrape.", "each scrape",
+        _single(lambda snapshot: snapshot.work.collections),
+    ),
+    SelfMetric(
+        "probed_collection_seconds_total", "counter", (), "seconds",
+        "Time spent in collections, after their drains, in seconds.", "each scrape",
+        _single(lambda snapshot: snapshot.work.collection_seconds),
+    ),
+    SelfMetric(
+        "probed_config_last_reload_successful", "gauge", (), "0 or 1",
+        "Whether the last attempt to read the configuration succeeded.", "each start and reload",
+        _single(lambda snapshot: int(snapshot.known_status.reload_successful)),
+    ),
+    SelfMetric(
+        "probed_config_last_reload_success_timestamp_seconds", "gauge", (), "seconds since the epoch",
+        "Time of the last successful reading of the configuration since unix epoch in seconds.",
+        "each successful start and reload",
+        _single(lambda snapshot: snapshot.known_status.reload_success_time),
+    ),
+    SelfMetric(
+        "probed_web_config_last_reload_successful", "gauge", (), "0 or 1",
+        "Whether the last attempt to read the web configuration and its certificates succeeded.",
+        "each reload of the web configuration; no family without one",
+        _web(lambda web: int(web.successful)),
+    ),
+    SelfMetric(
+        "probed_web_config_last_reload_success_timestamp_seconds", "gauge", (), "seconds since the epoch",
+        "Time of the last successful reading of the web configuration since unix epoch in seconds.",
+        "each successful reload of the web configuration; no family without one",
+        _web(lambda web: web.success_time),
+    ),
+    SelfMetric(
+        "probed_exporter_restarts_total", "counter", (), "restarts",
+        "Exporter processes that ended unexpectedly and were restarted.", "the end of an exporter process",
+        _single(lambda snapshot: snapshot.known_status.exporter_restarts),
+    ),
+    SelfMetric(
+        "probed_supervisor_resident_memory_bytes", "gauge", (), "bytes",
+        "Resident memory of the supervisor process in bytes.", "each scrape",
+        _single(lambda snapshot: snapshot.supervisor_resident_bytes),
+    ),
+    SelfMetric(
+        "probed_unknown_cgroups_total", "counter", (), "label sets",
+        "New label sets whose control group had no known name, neither announced nor in the tree.",
+        "a new label set with `unit` = `unknown`",
+        _single(lambda snapshot: snapshot.unknown_cgroups),
+    ),
+)  # fmt: skip

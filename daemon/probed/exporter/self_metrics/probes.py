@@ -1,202 +1,134 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metric families about each probe: its state, its events, its ring, its series.
-
-`self_metrics.daemon` and the collector call it at every scrape. It counts nothing and keeps nothing.
-"""
+"""Self metrics of each probe: its state, its events, its ring, its series."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-import numpy as np
+from collections.abc import Callable
 
 from probed.errors import REASONS
-from probed.exporter.exposition.family import Family, FamilyType
+from probed.exporter.self_metrics.daemon import Snapshot
+from probed.exporter.self_metrics.metric import Samples, SelfMetric
 from probed.exporter.self_metrics.stats import LOSS_REASONS, ProbeStats
 from probed.exporter.series.table import SeriesUsage
-from probed.ipc.manifest import ProbeStatus, Status
 
 
-def families(states: Sequence[ProbeStatus], probes: Sequence[ProbeStats]) -> list[Family]:
-    """Return the families of all probes but `collect_failures`."""
-    return [
-        *_states(states),
-        *_events(probes),
-        _unaccounted(probes),
-        _start_times(probes),
-        _missed_runs(probes),
-        *_rings(probes),
-        *_series([usage for probe in probes for usage in probe.usages]),
-    ]
+def _by_probe(read: Callable[[ProbeStats], float | None]) -> Callable[[Snapshot], Samples]:
+    """Read a number of each probe; a probe for which `read` returns None has no series."""
+    return lambda snapshot: {(probe.name,): value for probe in snapshot.probes if (value := read(probe)) is not None}
 
 
-def collect_failures(status: Status | None, failures: Mapping[str, int]) -> Family:
-    """Return how often each probe's metrics could not be collected, by name; 0 where nothing is said."""
-    names = [probe.name for probe in status.probes] if status else []
-    return _by_probe(
-        "counter",
-        "probed_probe_collect_failures_total",
-        "Scrapes that had to leave out the probe's metrics; the log says why.",
-        names,
-        [failures.get(name, 0) for name in names],
-    )
+def _by_metric(read: Callable[[SeriesUsage], float]) -> Callable[[Snapshot], Samples]:
+    """Read a number of each metric of each probe."""
+    return lambda snapshot: {(usage.metric_name,): read(usage) for probe in snapshot.probes for usage in probe.usages}
 
 
-def _states(probes: Sequence[ProbeStatus]) -> list[Family]:
-    return [
-        _by_probe(
-            "gauge",
-            "probed_probe_up",
-            "Whether the probe is loaded and attached.",
-            [probe.name for probe in probes],
-            [int(probe.up) for probe in probes],
-        ),
-        Family(
-            name="probed_probe_load_failures_total",
-            type="counter",
-            help="Failed attempts to load the probe, by reason.",
-            label_names=("probe", "reason"),
-            labels=[(probe.name, reason) for probe in probes for reason in REASONS],
-            values=np.array([probe.failures.get(reason, 0) for probe in probes for reason in REASONS], np.uint64),
-        ),
-    ]
+def _up(snapshot: Snapshot) -> Samples:
+    return {(probe.name,): int(probe.up) for probe in snapshot.known_status.probes}
 
 
-def _events(probes: Sequence[ProbeStats]) -> list[Family]:
-    names = [probe.name for probe in probes]
-    return [
-        _by_probe(
-            "counter",
-            "probed_events_emitted_total",
-            "Events that the probe's programs had to report: delivered, lost and discarded ones.",
-            names,
-            [probe.emitted for probe in probes],
-        ),
-        _by_probe(
-            "counter",
-            "probed_events_delivered_total",
-            "Events that reached the probe's metrics.",
-            names,
-            [probe.delivered for probe in probes],
-        ),
-        Family(
-            name="probed_events_lost_total",
-            type="counter",
-            help="Events that are missing from the probe's metrics, by reason.",
-            label_names=("probe", "reason"),
-            labels=[(probe.name, reason) for probe in probes for reason in LOSS_REASONS],
-            values=np.array([probe.lost.get(reason, 0) for probe in probes for reason in LOSS_REASONS], np.uint64),
-        ),
-        _by_probe(
-            "counter",
-            "probed_events_discarded_total",
-            "Events that the probe's programs took back after reserving room for them.",
-            names,
-            [probe.discarded for probe in probes],
-        ),
-    ]
+def _load_failures(snapshot: Snapshot) -> Samples:
+    probes = snapshot.known_status.probes
+    return {(probe.name, reason): probe.failures.get(reason, 0) for probe in probes for reason in REASONS}
 
 
-def _unaccounted(probes: Sequence[ProbeStats]) -> Family:
-    return _by_probe(
-        "gauge",
-        "probed_events_unaccounted",
-        "Events by which the count of the probe's programs and the records of its ring differ, always 0.",
-        [probe.name for probe in probes],
-        [probe.unaccounted for probe in probes],
-    )
+def _collect_failures(snapshot: Snapshot) -> Samples:
+    return {(probe.name,): snapshot.collect_failures.get(probe.name, 0) for probe in snapshot.known_status.probes}
 
 
-def _start_times(probes: Sequence[ProbeStats]) -> Family:
-    counting = [probe for probe in probes if probe.start_time]
-    return Family(
-        name="probed_probe_start_time_seconds",
-        type="gauge",
-        help="Time from which the probe's metrics count since unix epoch in seconds.",
-        label_names=("probe",),
-        labels=[(probe.name,) for probe in counting],
-        values=np.array([probe.start_time for probe in counting], np.float64),
-    )
+def _lost(snapshot: Snapshot) -> Samples:
+    return {(probe.name, reason): probe.lost.get(reason, 0) for probe in snapshot.probes for reason in LOSS_REASONS}
 
 
-def _missed_runs(probes: Sequence[ProbeStats]) -> Family:
-    missed = {(probe.name, program): runs for probe in probes for program, runs in probe.missed.items()}
-    return Family(
-        name="probed_probe_missed_runs_total",
-        type="counter",
-        help="Runs of the probe's program that the kernel left out, since it was in the midst of one on that CPU.",
-        label_names=("probe", "program"),
-        labels=list(missed),
-        values=np.array(list(missed.values()), np.uint64),
-    )
+def _missed_runs(snapshot: Snapshot) -> Samples:
+    return {(probe.name, program): runs for probe in snapshot.probes for program, runs in probe.missed.items()}
 
 
-def _rings(probes: Sequence[ProbeStats]) -> list[Family]:
-    probes = [probe for probe in probes if probe.ring_bytes]
-    names = [probe.name for probe in probes]
-    return [
-        _by_probe(
-            "gauge",
-            "probed_ring_bytes",
-            "Capacity of the probe's ring buffer in bytes.",
-            names,
-            [probe.ring_bytes for probe in probes],
-        ),
-        _by_probe(
-            "gauge",
-            "probed_ring_fill_bytes",
-            "Bytes that this scrape found waiting in the probe's ring buffer.",
-            names,
-            [probe.ring_fill_bytes for probe in probes],
-        ),
-        _by_probe(
-            "gauge",
-            "probed_ring_fill_max_bytes",
-            "Most bytes that waited in the probe's ring buffer in the last five minutes.",
-            names,
-            [probe.ring_fill_max_bytes for probe in probes],
-        ),
-    ]
-
-
-def _series(usages: Sequence[SeriesUsage]) -> list[Family]:
-    return [
-        _by_metric(
-            "gauge",
-            "probed_series",
-            "Series of the metric on this page as Prometheus counts them, of a histogram those of all its buckets.",
-            usages,
-            [usage.series for usage in usages],
-        ),
-        _by_metric(
-            "gauge",
-            "probed_series_budget",
-            "Series that the metric may have at most, counted in the same way.",
-            usages,
-            [usage.budget for usage in usages],
-        ),
-        _by_metric(
-            "counter",
-            "probed_series_overflowed_total",
-            "Events that had no series of their own and were counted where every label value is 'other'.",
-            usages,
-            [usage.overflowed for usage in usages],
-        ),
-        _by_metric(
-            "counter",
-            "probed_series_expired_total",
-            "Events of series that have left the page, idle or replaced: on the page they are missing.",
-            usages,
-            [usage.expired for usage in usages],
-        ),
-    ]
-
-
-def _by_probe(kind: FamilyType, name: str, text: str, probes: Sequence[str], values: list[int]) -> Family:
-    labels = [(probe,) for probe in probes]
-    return Family(name, kind, text, ("probe",), labels, np.array(values, np.uint64))
-
-
-def _by_metric(kind: FamilyType, name: str, text: str, usages: Sequence[SeriesUsage], values: list[int]) -> Family:
-    labels = [(usage.metric_name,) for usage in usages]
-    return Family(name, kind, text, ("metric",), labels, np.array(values, np.uint64))
+METRICS: tuple[SelfMetric[Snapshot], ...] = (
+    SelfMetric(
+        "probed_probe_up", "gauge", ("probe",), "0 or 1",
+        "Whether the probe is loaded and attached.", "a load, a failed load, a reload", _up,
+    ),
+    SelfMetric(
+        "probed_probe_load_failures_total", "counter", ("probe", "reason"), "attempts",
+        "Failed attempts to load the probe, by reason.", "a failed load", _load_failures,
+    ),
+    SelfMetric(
+        "probed_probe_collect_failures_total", "counter", ("probe",), "failures",
+        "Failed drains and collections of the probe, and scrapes without its metrics; the log says why.",
+        "an error while the exporter reads the probe's ring or maps", _collect_failures,
+    ),
+    SelfMetric(
+        "probed_events_emitted_total", "counter", ("probe",), "events",
+        "Events of the probe's programs: delivered, lost and discarded.", "each drain",
+        _by_probe(lambda probe: probe.emitted),
+    ),
+    SelfMetric(
+        "probed_events_delivered_total", "counter", ("probe",), "events",
+        "Events that reached the probe's metrics.", "each drain",
+        _by_probe(lambda probe: probe.delivered),
+    ),
+    SelfMetric(
+        "probed_events_lost_total", "counter", ("probe", "reason"), "events",
+        "Events that are missing from the probe's metrics, by reason.", "a full ring, a full map, a corrupt record",
+        _lost,
+    ),
+    SelfMetric(
+        "probed_events_discarded_total", "counter", ("probe",), "events",
+        "Events that the probe's programs discarded after reserving room in the ring.", "each drain",
+        _by_probe(lambda probe: probe.discarded),
+    ),
+    SelfMetric(
+        "probed_events_unaccounted", "gauge", ("probe",), "events",
+        "Difference between the events that the probe's programs counted and the records of its ring; always 0.",
+        "a bug of probed or of the kernel",
+        _by_probe(lambda probe: probe.unaccounted),
+    ),
+    SelfMetric(
+        "probed_probe_start_time_seconds", "gauge", ("probe",), "seconds since the epoch",
+        "Time from which the probe's metrics count since unix epoch in seconds.", "a load of the probe",
+        _by_probe(lambda probe: probe.start_time or None),
+    ),
+    SelfMetric(
+        "probed_probe_missed_runs_total", "counter", ("probe", "program"), "runs",
+        "Runs of the probe's program that the kernel skipped, since the hook was already running on that CPU.",
+        "a hook that fires while a program runs on the same CPU", _missed_runs,
+    ),
+    SelfMetric(
+        "probed_ring_bytes", "gauge", ("probe",), "bytes",
+        "Capacity of the probe's ring buffer in bytes.", "a load of the probe",
+        _by_probe(lambda probe: probe.ring_bytes or None),
+    ),
+    SelfMetric(
+        "probed_ring_fill_bytes", "gauge", ("probe",), "bytes",
+        "Bytes that waited in the probe's ring buffer at this scrape.", "each scrape",
+        _by_probe(lambda probe: probe.ring_fill_bytes if probe.ring_bytes else None),
+    ),
+    SelfMetric(
+        "probed_ring_fill_max_bytes", "gauge", ("probe",), "bytes",
+        "Most bytes that waited in the probe's ring buffer in the last five minutes.", "each drain",
+        _by_probe(lambda probe: probe.ring_fill_max_bytes if probe.ring_bytes else None),
+    ),
+    SelfMetric(
+        "probed_series", "gauge", ("metric",), "series",
+        "Series of the metric on this page as Prometheus counts them: a histogram has one for each bucket.",
+        "a new label set, an idle one that leaves",
+        _by_metric(lambda usage: usage.series),
+    ),
+    SelfMetric(
+        "probed_series_budget", "gauge", ("metric",), "series",
+        "Most series of the metric, counted in the same way.", "a reload",
+        _by_metric(lambda usage: usage.budget),
+    ),
+    SelfMetric(
+        "probed_series_overflowed_total", "counter", ("metric",), "events",
+        "Events without a series of their own, counted where every label value is 'other'.",
+        "an event of a label set above the budget",
+        _by_metric(lambda usage: usage.overflowed),
+    ),
+    SelfMetric(
+        "probed_series_expired_total", "counter", ("metric",), "events",
+        "Events of series that have left the page, idle or replaced; the page no longer includes them.",
+        "a series that leaves the page",
+        _by_metric(lambda usage: usage.expired),
+    ),
+)  # fmt: skip

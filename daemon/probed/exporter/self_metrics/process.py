@@ -1,58 +1,93 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The `process_*` families, as every client library of Prometheus has them.
+"""The `process_*` metrics, as in every client library of Prometheus.
 
-`serving` makes a `Process`, and `collection` asks it at the scrape.
+The exporter's main makes a `Process`; the collector asks for its families at each scrape.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 
-from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import CollectorRegistry
 
-from probed.exporter.exposition.family import Family, FamilyType, one
+from probed.exporter.exposition.family import Family
+from probed.exporter.self_metrics.metric import Samples, SelfMetric, families
 
 _START_TIME = "process_start_time_seconds"
-_START_TIME_HELP = "Time from which the daemon's counters count since unix epoch in seconds."
+
+Readings = Mapping[str, float]
+"""The values of prometheus_client's ProcessCollector, by name."""
+
+
+def _reading(name: str) -> Callable[[Readings], Samples | None]:
+    """Read one value; the page has no family for a value that the collector could not read."""
+    return lambda readings: {(): readings[name]} if name in readings else None
+
+
+METRICS: tuple[SelfMetric[Readings], ...] = (
+    SelfMetric(
+        "process_virtual_memory_bytes", "gauge", (), "bytes",
+        "Virtual memory size of the exporter in bytes.", "each scrape",
+        _reading("process_virtual_memory_bytes"),
+    ),
+    SelfMetric(
+        "process_resident_memory_bytes", "gauge", (), "bytes",
+        "Resident memory of the exporter in bytes.", "each scrape",
+        _reading("process_resident_memory_bytes"),
+    ),
+    SelfMetric(
+        _START_TIME, "gauge", (), "seconds since the epoch",
+        "Time from which the daemon's counters count since unix epoch in seconds.", "a start of the daemon",
+        _reading(_START_TIME),
+    ),
+    SelfMetric(
+        "process_cpu_seconds_total", "counter", (), "seconds",
+        "CPU time of the exporter, user and system, in seconds.", "each scrape; a new exporter starts from 0",
+        _reading("process_cpu_seconds_total"),
+    ),
+    SelfMetric(
+        "process_open_fds", "gauge", (), "descriptors",
+        "Open file descriptors of the exporter.", "each scrape",
+        _reading("process_open_fds"),
+    ),
+    SelfMetric(
+        "process_max_fds", "gauge", (), "descriptors",
+        "Most open file descriptors of the exporter.", "a start of the daemon",
+        _reading("process_max_fds"),
+    ),
+)  # fmt: skip
 
 
 class Process:
-    """The `process_*` families of this process, read by prometheus_client's ProcessCollector, but for the start time.
+    """The `process_*` families of this process, read by prometheus_client's ProcessCollector, except the start time.
 
-    Collectors take `process_start_time_seconds` for the time from which all counters of the page count. These outlive
-    this process, so it is the daemon's. CPU time is this process's own and falls when another takes its place: that is
-    a counter's reset, as rate() expects it.
+    Collectors take `process_start_time_seconds` as the time from which all counters of the page count. The counters
+    outlive this process, so the value is the daemon's start time. CPU time is this process's own and falls when
+    another exporter takes over: a counter reset, as rate() expects.
 
-    They are there for another uid too, and for a process whose dumpable flag is gone, though /proc/self then
-    belongs to root: `stat` and `limits` are readable by all, and `fd` by the process itself (Linux
-    fs/proc/fd.c, proc_fd_permission).
+    The values stay readable after a change of uid and without the dumpable flag, when /proc/self belongs to root:
+    `stat` and `limits` are readable by all, and `fd` by the process itself (Linux fs/proc/fd.c, proc_fd_permission).
     """
 
     def __init__(self, start_time: float, proc: str = "/proc") -> None:
-        """Read from `proc`, where a procfs is mounted; the daemon's counters count from `start_time`."""
+        """Read from the procfs at `proc`; the daemon's counters count from `start_time`."""
         self._start_time = start_time
         self._registry = CollectorRegistry()
         _ProcessCollector(proc=proc, registry=self._registry)
 
     def families(self) -> list[Family]:
-        """Read them now: CPU time, memory, start time, open and allowed file descriptors."""
-        return list(map(self._family, self._registry.collect()))
-
-    def _family(self, metric: Metric) -> Family:
-        (sample,) = metric.samples
-        if sample.name == _START_TIME:
-            return one("gauge", _START_TIME, _START_TIME_HELP, self._start_time)
-        kind: FamilyType = "counter" if metric.type == "counter" else "gauge"
-        return one(kind, sample.name, metric.documentation, sample.value)
+        """Return CPU time, memory, start time, open and allowed file descriptors of this moment."""
+        samples = (sample for metric in self._registry.collect() for sample in metric.samples)
+        readings = {sample.name: sample.value for sample in samples}
+        return families(METRICS, readings | {_START_TIME: self._start_time})
 
 
 class _ProcessCollector(ProcessCollector):
     """Takes the time of boot from the clock.
 
-    systemd's ProcSubset=pid hides /proc/stat, where the original looks for it, and without which it gives
-    nothing at all.
+    systemd's ProcSubset=pid hides /proc/stat, without which prometheus_client's collector returns nothing.
     """
 
     def _boot_time(self) -> float:

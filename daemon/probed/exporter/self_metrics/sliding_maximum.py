@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The maximum of a number over the last minutes, the same for every scraper.
 
-A maximum that a scrape sets back would be shared between scrapers: each would see a part of it.
+A maximum reset by each scrape would be split between the scrapers.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from collections import deque
 from collections.abc import Callable
 
 WINDOW_SECONDS = 300
-"""Longer than any sensible scrape interval: Prometheus takes a series for gone after five minutes."""
+"""Longer than any usual scrape interval: Prometheus drops a series after five minutes without samples."""
 
 STEP_SECONDS = 10
-"""Samples of one step are kept as one, so there are at most `WINDOW_SECONDS / STEP_SECONDS + 1`."""
+"""Samples of one step are merged, so at most `WINDOW_SECONDS / STEP_SECONDS + 1` are kept."""
 
 
 class SlidingMaximum:
     """The maximum of all samples of the last `WINDOW_SECONDS`, up to `STEP_SECONDS` more; 0 without one.
 
-    The samples are in the order of time, and each is larger than all that follow it: others can never be the maximum.
+    Samples are kept in the order of time, each larger than all later ones; no other sample can become the maximum.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -28,7 +28,7 @@ class SlidingMaximum:
         self._samples: deque[tuple[int, int]] = deque()  # step, value
 
     def add(self, value: int) -> None:
-        """Take one sample."""
+        """Add a sample."""
         step = self._step()
         while self._samples and self._samples[-1][1] <= value:
             self._samples.pop()

@@ -190,10 +190,10 @@ class Budget:
     def count(self, counted: NDArray[Any]) -> NDArray[Any]:
         """Count a batch by row, shape (rows,); return it with the waiting label sets added up in `other`."""
         rows, waiting = counted[: self.first_waiting], counted[self.first_waiting :]
-        if len(waiting):
+        if len(waiting) or rows[OTHER:FIRST].any():
             self._labels[OTHER] = self._other
             self._waiting.add(waiting)
-            rows[OTHER] = waiting.sum()
+            rows[OTHER] += waiting.sum()
             self._overflowed.value += int(rows[OTHER])
         rows = rows[: len(self._labels)]
         self._window[: len(rows)] += rows

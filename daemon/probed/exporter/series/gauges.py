@@ -43,7 +43,7 @@ class GaugeTable:
         self._fields = tuple(field for field, _ in columns)
         self._decoders = tuple(decode for _, decode in columns)
         self._most = max(LEAST_KEYS, 8 * metric.budget)
-        self._keys = KeyCache(max(1, words_of(self._fields)), self._numbers_of, self._most)
+        self._keys = KeyCache(max(1, words_of(self._fields)), self._numbers_of, self._most, first_waiting=0)
         self._numbers: dict[Labels, int] = {}
         self._labels: list[Labels] = [()] if not self._fields else []
         self._values: NDArray[Any] = np.zeros(len(self._labels), np.int64)

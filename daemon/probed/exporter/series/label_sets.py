@@ -28,8 +28,14 @@ _CLAIMS_OTHER = re.compile(rf"\\*{OTHER_TEXT}")
 def label_sets(keys: NDArray[Any], fields: Sequence[Field], decoders: Sequence[Decoder]) -> list[Labels | None]:
     """Return the label set of each key, shape (words, n) as of `records.key_words`; None where a decoder drops it."""
     columns = key_columns(keys, fields)
-    texts = [list(map(decode, column)) for decode, column in zip(decoders, columns, strict=True)]
+    texts = [_decoded(decode, column) for decode, column in zip(decoders, columns, strict=True)]
     return list(map(_label_set, zip(*texts, strict=True)))
+
+
+def _decoded(decode: Decoder, column: Sequence[int | bytes]) -> list[str | None]:
+    """Return the text of each value; a value that occurs several times is decoded once."""
+    text_of = {value: decode(value) for value in set(column)}
+    return [text_of[value] for value in column]
 
 
 def _label_set(texts: tuple[str | None, ...]) -> Labels | None:

@@ -20,7 +20,7 @@ from probed.exporter.arrays.ndarray import NDArray
 from probed.exporter.decoders.fold import Decoder
 from probed.exporter.exposition.family import Family
 from probed.exporter.series.budget import FIRST, OTHER, Budget, Reassignment
-from probed.exporter.series.key_cache import KeyCache
+from probed.exporter.series.key_cache import Allowance, KeyCache
 from probed.exporter.series.label_sets import OTHER_TEXT, label_sets
 from probed.exporter.series.scrapers import UNATTENDED, Scrape
 from probed.exporter.series.shown_rows import ShownRows
@@ -83,7 +83,8 @@ class SeriesTable:
         self._values = self._kept_values(ledger)
         self._expired = ledger.scalar()
         self._shown = ShownRows(ledger, self._budget.first_waiting)
-        self._keys = KeyCache(words, self._rows_of, max(LEAST_KEYS, 8 * metric.budget))
+        most_keys = max(LEAST_KEYS, 8 * metric.budget)
+        self._keys = KeyCache(words, self._rows_of, most_keys, self._budget.first_waiting, Allowance(clock))
 
     def _kept_values(self, ledger: Ledger) -> Values:
         """Return the numbers; rows whose label set could not be kept join `other`."""

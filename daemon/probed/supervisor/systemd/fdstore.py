@@ -9,7 +9,6 @@ Source: sd_pid_notify_with_fds(3), FDSTORE=1.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -23,6 +22,8 @@ from probed.errors import DeclarationError
 from probed.ipc import manifest
 from probed.ipc.loader_process import Held, Hook
 from probed.ipc.manifest import LoadedProbe
+from probed.linux import memfd
+from probed.linux.fdinfo import BPF_IDS, identity
 from probed.schema import structure as shape
 
 LOG = logging.getLogger("supervisor")
@@ -33,9 +34,6 @@ _PROBE: Final = "probe."
 _HOOK: Final = "hook."
 _START: Final = "start"
 _MEMFD: Final = "probed-manifest"
-_SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
-_IDS: Final = ("link_id", "map_id", "prog_id")
-"""What /proc/PID/fdinfo calls the ids of BPF objects: Linux kernel/bpf/syscall.c."""
 
 
 class Send(Protocol):
@@ -83,7 +81,7 @@ class Store:
     def _keep(self, held: Held, bcc_version: str) -> None:
         fds = [held.fds[name] for name in held.loaded.fd_names]
         rest = Rest(manifest.VERSION, bcc_version, held.loaded, tuple(map(identity, fds)))
-        sheet = _sealed(json.dumps(shape.to_data(rest)).encode())
+        sheet = memfd.sealed(_MEMFD, json.dumps(shape.to_data(rest)).encode())
         try:
             self._store(_name(held), [*fds, sheet])
         finally:
@@ -130,7 +128,7 @@ class Store:
             return
         self._remove(_START)
         try:
-            sheet = _sealed(json.dumps(start).encode())
+            sheet = memfd.sealed(_MEMFD, json.dumps(start).encode())
             try:
                 self._store(_START, [sheet])
             finally:
@@ -143,7 +141,7 @@ class Store:
         hooks = []
         for name in sorted(name for name in set(passed.values()) if name.startswith(_HOOK)):
             fds = {identity(fd).partition(":")[0]: fd for fd, its in passed.items() if its == name}
-            if fds.keys() == set(_IDS):
+            if fds.keys() == set(BPF_IDS):
                 hooks.append(Hook(name.removeprefix(_HOOK), fds["map_id"], fds["link_id"], fds["prog_id"]))
             else:
                 LOG.warning("'%s', which systemd kept, is let go: it is not whole", name)
@@ -192,29 +190,11 @@ def _name(held: Held) -> str:
     return f"{_PROBE}{held.loaded.name}.{identity(held.fds['stats'])}".replace(":", "-")
 
 
-def identity(fd: int) -> str:
-    """Return what tells an open file from every other: a BPF object's kind and id, else its device and inode."""
-    with open(f"/proc/self/fdinfo/{fd}") as lines:
-        fields = {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    for kind in _IDS:
-        if kind in fields:
-            return f"{kind}:{fields[kind]}"
-    status = os.fstat(fd)
-    return f"file:{status.st_dev}:{status.st_ino}"
-
-
-def _sealed(content: bytes) -> int:
-    fd = os.memfd_create(_MEMFD, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.write(fd, content)
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
-    return fd
-
-
 def _whole(name: str, fds: Sequence[int]) -> tuple[Held, str]:
     """Return the probe that all these fds are, and BCC's version. Raises _UnusableError."""
     if not name.startswith(_PROBE):
         raise _UnusableError("probed did not leave it there")
-    sheets = [fd for fd in fds if _is_sheet(fd)]
+    sheets = [fd for fd in fds if memfd.is_sealed(fd, _MEMFD)]
     if len(sheets) != 1:
         raise _UnusableError(f"{len(sheets)} descriptions are with it, 1 was expected")
     rest = _read(sheets[0])
@@ -227,18 +207,10 @@ def _whole(name: str, fds: Sequence[int]) -> tuple[Held, str]:
     return Held(rest.loaded, {each: there[its] for each, its in wanted.items()}), rest.bcc_version
 
 
-def _is_sheet(fd: int) -> bool:
-    try:
-        sealed = fcntl.fcntl(fd, fcntl.F_GET_SEALS) & _SEALS == _SEALS
-    except OSError:  # EINVAL: no memfd
-        return False
-    return sealed and os.readlink(f"/proc/self/fd/{fd}") == f"/memfd:{_MEMFD} (deleted)"
-
-
 def _read_start(fd: int) -> float | None:
     """Return the start time that an earlier supervisor left; None, which is logged, where it is none."""
     try:
-        return float(json.loads(os.pread(fd, os.fstat(fd).st_size, 0)))
+        return float(json.loads(memfd.read(fd)))
     except (OSError, ValueError, TypeError) as error:
         LOG.warning("the start time that systemd kept is let go: it cannot be read: %s", error)
         return None
@@ -246,7 +218,7 @@ def _read_start(fd: int) -> float | None:
 
 def _read(fd: int) -> Rest:
     try:
-        data = json.loads(os.pread(fd, os.fstat(fd).st_size, 0))
+        data = json.loads(memfd.read(fd))
         version = data["version"]
         if version == manifest.VERSION:
             return shape.build(Rest, data, shape.Source("the description"))

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Sequence
 
-from probed.ipc.manifest import ProbeStatus, Pulse
+from probed.ipc.exporter_messages import ProbeStatus, Pulse
 from probed.supervisor.systemd.fdstore import Send
 
 LOG = logging.getLogger("supervisor")

@@ -17,16 +17,16 @@ from typing import Any
 import jsonschema
 import pytest
 
-from probed.client import http_config as httpconfig
-from probed.client.http_client import Answer, Way, ask
-from probed.commands import json_schemas as schema
+from probed.client import http_config
+from probed.client.http_client import Answer, Endpoint, fetch
+from probed.commands import json_schemas
 from probed.commands.doctor import facts
 from probed.commands.doctor.facts import Clocks, Compiler, Configuration, Facts, Loads, Mounts, Types
 from probed.commands.doctor.report import WIDTH, Check, ProbeCheck, Report, render
 from probed.commands.doctor.rules import diagnose
-from probed.config.listen_address import Address
 from probed.loader.bcc_version import libraries
-from probed.schema import structure as shape
+from probed.schema import structure
+from probed.webconfig.listen_address import Address
 
 ROOT = Path(__file__).parents[4]
 
@@ -70,7 +70,7 @@ FAULTS: dict[str, tuple[str, str, str, Facts]] = {
     "lockdown": ("lockdown", "failure", "lockdown=integrity", replace(WELL, lockdown="confidentiality")),
     "no JIT": (
         "bpf_jit_enable", "warning", "bpf_jit_enable=1",
-        replace(WELL, sysctls=WELL.sysctls | {"net/core/bpf_jit_enable": "0"}),
+        replace(WELL, sysctls={**WELL.sysctls, "net/core/bpf_jit_enable": "0"}),
     ),
     "cgroup v1": ("cgroups", "warning", "unified", replace(WELL, mounts=Mounts(None, ("/sys/fs/cgroup/cpu",)))),
     "no cgroups": ("cgroups", "warning", "unified", replace(WELL, mounts=Mounts())),
@@ -118,9 +118,9 @@ def test_what_is_amiss_is_told_with_its_remedy(name: str, status: str, remedy: s
 @pytest.mark.parametrize("of", [WELL, *(of for *_, of in FAULTS.values())])
 def test_the_json_is_what_its_schema_says_and_can_be_read_back(of: Facts) -> None:
     report = diagnose(of)
-    data = json.loads(json.dumps(shape.to_data(report)))
-    jsonschema.validate(data, json.loads(schema.schemas()["doctor.schema.json"]))
-    assert shape.build(Report, data, shape.Source("doctor")) == report
+    data = json.loads(json.dumps(structure.to_data(report)))
+    jsonschema.validate(data, json.loads(json_schemas.schemas()["doctor.schema.json"]))
+    assert structure.build(Report, data, structure.Source("doctor")) == report
 
 
 def test_the_names_of_the_checks_stay() -> None:
@@ -193,7 +193,9 @@ def test_headers_are_found_where_they_are(tmp_path: Path) -> None:
 
 
 def test_an_empty_tree_has_facts_too(tmp_path: Path) -> None:
-    found = facts.gather(str(tmp_path / "absent.yaml"), str(tmp_path / "absent"), None, httpconfig.read(None), tmp_path)
+    found = facts.gather(
+        str(tmp_path / "absent.yaml"), str(tmp_path / "absent"), None, http_config.read(None), tmp_path
+    )
     assert set(found.sysctls.values()) == {None}
     assert (found.lockdown, found.clocks.source, found.mounts) == (None, None, Mounts())
     report = diagnose(found)
@@ -244,13 +246,13 @@ def served(status: int, text: bytes) -> Iterator[Address]:
 
 def test_a_daemon_that_answers_is_quoted() -> None:
     with served(503, b"no probe is up\n") as address:
-        assert ask(address, "/-/ready", Way()) == Answer(503, "no probe is up\n")
+        assert fetch(address, "/-/ready", Endpoint()) == Answer(503, "no probe is up\n")
 
 
 def test_nobody_answers_where_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    assert ask(Address("127.0.0.1", port), "/-/ready", Way()) is None
+    assert fetch(Address("127.0.0.1", port), "/-/ready", Endpoint()) is None
 
 
 def test_what_answers_without_http_is_told() -> None:
@@ -264,7 +266,7 @@ def test_what_answers_without_http_is_told() -> None:
 
         thread = threading.Thread(target=answer)
         thread.start()
-        found = ask(Address("127.0.0.1", listener.getsockname()[1]), "/-/ready", Way())
+        found = fetch(Address("127.0.0.1", listener.getsockname()[1]), "/-/ready", Endpoint())
         thread.join()
     assert found is not None
     assert found.status == 0

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from probed.exporter.arrays import key_index as module
 from probed.exporter.arrays.key_index import KeyIndex, distinct
@@ -15,7 +18,7 @@ from probed.exporter.arrays.key_index import KeyIndex, distinct
 class OneSlot(KeyIndex):
     """Every key wants the last slot, so steps go round the end."""
 
-    def _slots_of(self, keys: np.ndarray) -> np.ndarray:
+    def _slots_of(self, keys: NDArray[Any]) -> NDArray[Any]:
         return np.full(keys.shape[1], self._mask, np.int64)
 
 
@@ -23,7 +26,7 @@ words = st.sampled_from([0, 1, 2, 3, 2**32, 2**63, 2**64 - 1])
 pairs = st.lists(st.tuples(words, words), max_size=40)
 
 
-def columns(of: list[tuple[int, int]]) -> np.ndarray:
+def columns(of: list[tuple[int, int]]) -> NDArray[Any]:
     return np.array(of, np.uint64).reshape(-1, 2).T
 
 
@@ -60,7 +63,7 @@ def test_keys_at_equal_steps_do_not_cluster(step: int, monkeypatch: pytest.Monke
     looked_up: list[int] = []
     differ = KeyIndex._differ
 
-    def count(self: KeyIndex, numbers: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    def count(self: KeyIndex, numbers: NDArray[Any], keys: NDArray[Any]) -> NDArray[Any]:
         looked_up[-1] += len(numbers)
         return differ(self, numbers, keys)
 

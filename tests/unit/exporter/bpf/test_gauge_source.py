@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from probed.exporter.arrays.dtypes import dtype
 from probed.exporter.bpf.cgroup_keys import KnownCgroups
@@ -38,7 +41,7 @@ class Kernel:
                 self.values[at, cpu] = (used, limit, np.void(b"name"))
         return len(self.content)
 
-    def delete(self, keys: np.ndarray) -> None:
+    def delete(self, keys: NDArray[Any]) -> None:
         for (number,) in keys.tolist():
             del self.content[number]
 
@@ -75,7 +78,8 @@ def test_cpus_are_added_up_with_64_bits_signed_as_the_c_has_it() -> None:
     levels = source(kernel, layout("percpu_hash"))
     assert read(levels) == {7: -5}
     keys, limits = levels.values("limit")
-    assert (keys["cgroup"].tolist(), limits.tolist(), limits.dtype) == ([7], [2**33 - 1], np.uint64)
+    assert (keys["cgroup"].tolist(), limits.tolist()) == ([7], [2**33 - 1])
+    assert limits.dtype == np.uint64
 
 
 def test_an_array_is_always_full() -> None:

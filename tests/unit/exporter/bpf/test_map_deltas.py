@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Increments of kernel counts add up to the kernel's counts."""
+"""MapDeltas of kernel counts add up to the kernel's counts."""
 
 from __future__ import annotations
 

@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from probed.exporter.arrays.dtypes import dtype
-from probed.exporter.bpf.map_source import KnownCgroups, MapSource
+from probed.exporter.bpf.cgroup_keys import KnownCgroups
+from probed.exporter.bpf.map_reader import CountMap
+from probed.exporter.bpf.map_source import MapSource
 from probed.ipc.manifest import Field, Map, Record
 from support.unit.series_tables import ledger
 
@@ -17,7 +22,7 @@ KEY = Record(8, (Field("cgroup", "u64", 0, 1),))
 LAYOUT = Map("opens", "percpu_hash", KEY, ENTRIES)
 
 
-class Kernel:
+class CgroupCounts:
     """A map of counts by the id of a control group, and the living control groups."""
 
     def __init__(self) -> None:
@@ -27,11 +32,11 @@ class Kernel:
         self.asked = 0
         self.last_keys = np.zeros(0, dtype(KEY))
 
-    def read(self) -> tuple[np.ndarray, np.ndarray]:
+    def read(self) -> tuple[NDArray[Any], NDArray[Any]]:
         self.last_keys = np.array([(number,) for number in self.content], dtype(KEY))
         return self.last_keys, np.array(list(self.content.values()), np.uint64)
 
-    def delete(self, keys: np.ndarray) -> None:
+    def delete(self, keys: NDArray[Any]) -> None:
         for number in keys["cgroup"].tolist():
             self.content.pop(number, None)
 
@@ -41,6 +46,10 @@ class Kernel:
 
     def removed(self) -> set[int]:
         return self.announced
+
+
+def source_of(kernel: CgroupCounts) -> MapSource:
+    return MapSource(cast(CountMap, kernel), LAYOUT, ledger(), KnownCgroups(kernel.walk, kernel.removed))
 
 
 def scrape(source: MapSource) -> int:
@@ -60,8 +69,8 @@ def scrape(source: MapSource) -> int:
 def test_nothing_is_lost_when_control_groups_come_and_go(
     steps: list[tuple[list[tuple[int, int]], int, bool, bool]],
 ) -> None:
-    kernel = Kernel()
-    source = MapSource(kernel, LAYOUT, ledger(), KnownCgroups(kernel.walk, kernel.removed))
+    kernel = CgroupCounts()
+    source = source_of(kernel)
     alive, made, done, counted = [1], 1, 0, 0
     for opens, births, walkable, announced in steps:
         for which, times in opens:
@@ -78,18 +87,18 @@ def test_nothing_is_lost_when_control_groups_come_and_go(
 
 
 def test_a_map_that_is_half_empty_is_left_alone() -> None:
-    kernel = Kernel()
+    kernel = CgroupCounts()
     kernel.content = dict.fromkeys(range(ENTRIES // 2), 1)
-    source = MapSource(kernel, LAYOUT, ledger(), KnownCgroups(kernel.walk, kernel.removed))
+    source = source_of(kernel)
     assert [scrape(source), scrape(source)] == [4, 0]
     assert (len(kernel.content), kernel.asked) == (4, 0)
 
 
 def test_entries_of_the_gone_leave_a_map_that_fills() -> None:
-    kernel = Kernel()
+    kernel = CgroupCounts()
     kernel.content = dict.fromkeys(range(ENTRIES), 1)
     kernel.living = {3, 5, 99}
-    source = MapSource(kernel, LAYOUT, ledger(), KnownCgroups(kernel.walk, kernel.removed))
+    source = source_of(kernel)
     assert scrape(source) == 8
     kernel.content[7] += 6  # before the removal
     assert scrape(source) == 6
@@ -97,9 +106,9 @@ def test_entries_of_the_gone_leave_a_map_that_fills() -> None:
 
 
 def test_one_that_came_after_the_last_reading_stays() -> None:
-    kernel = Kernel()
+    kernel = CgroupCounts()
     kernel.content = dict.fromkeys(range(5), 1)
-    source = MapSource(kernel, LAYOUT, ledger(), KnownCgroups(kernel.walk, kernel.removed))
+    source = source_of(kernel)
     scrape(source)
     kernel.content[77] = 1  # made after the walk
     assert scrape(source) == 1
@@ -107,18 +116,18 @@ def test_one_that_came_after_the_last_reading_stays() -> None:
 
 
 def test_entries_of_the_announced_as_removed_leave_without_a_walk_when_a_quarter_is_taken() -> None:
-    kernel = Kernel()
+    kernel = CgroupCounts()
     kernel.content = dict.fromkeys(range(3), 7)
     kernel.announced = {0, 2}
-    source = MapSource(kernel, LAYOUT, ledger(), KnownCgroups(kernel.walk, kernel.removed))
+    source = source_of(kernel)
     assert [scrape(source), scrape(source)] == [21, 0]
     assert (list(kernel.content), kernel.asked) == ([1], 0)
 
 
 def test_a_removed_one_that_is_still_to_be_read_is_read_before_it_leaves() -> None:
-    kernel = Kernel()
+    kernel = CgroupCounts()
     kernel.content = dict.fromkeys(range(3), 7)
-    source = MapSource(kernel, LAYOUT, ledger(), KnownCgroups(kernel.walk, kernel.removed))
+    source = source_of(kernel)
     assert scrape(source) == 21
     kernel.content[1] += 11
     kernel.announced = {1}

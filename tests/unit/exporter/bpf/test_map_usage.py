@@ -10,14 +10,13 @@ import struct
 
 import pytest
 
-from probed.exporter.bpf import map_usage as hashes
-from probed.exporter.bpf.map_usage import CHUNK, COUNT_SECONDS, HashMap, HashUsage, families
-from probed.linux import syscalls as linux
+from probed.exporter.bpf.map_usage import CHUNK, COUNT_SECONDS, HashMap, HashUsage
+from probed.linux import bpf
 
 HASH, PERCPU_HASH = 1, 5
 
 
-class Kernel:
+class OneMap:
     """One map of `entries`, with keys of 4 and values of 12 bytes, read by the batch."""
 
     def __init__(self, kind: int, entries: int) -> None:
@@ -26,11 +25,11 @@ class Kernel:
         self.asked = 0
 
     def bpf(self, command: int, attribute: ctypes.Array[ctypes.c_char]) -> int:
-        if command == linux.BPF_OBJ_GET_INFO_BY_FD:
+        if command == bpf.BPF_OBJ_GET_INFO_BY_FD:
             _, size, info = struct.unpack("=IIQ", attribute.raw)
             ctypes.memmove(info, struct.pack("=IIIII", self.kind, 9, 4, 12, 65_536), size)
             return 0
-        assert command == linux.BPF_MAP_LOOKUP_BATCH
+        assert command == bpf.BPF_MAP_LOOKUP_BATCH
         before, after, keys, values, count, *_ = struct.unpack("=QQQQIIQQ", attribute.raw)
         done = ctypes.c_uint64.from_address(before).value if before else 0
         self.asked += not before
@@ -48,13 +47,13 @@ class Kernel:
 @pytest.mark.parametrize("kind", [HASH, PERCPU_HASH])
 @pytest.mark.parametrize("entries", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 17])
 def test_every_entry_is_counted_once(monkeypatch: pytest.MonkeyPatch, kind: int, entries: int) -> None:
-    monkeypatch.setattr(hashes.syscalls, "bpf", Kernel(kind, entries).bpf)
+    monkeypatch.setattr(bpf, "bpf", OneMap(kind, entries).bpf)
     assert HashMap("ended", 9, 3).usage() == HashUsage("ended", entries, 65_536)
 
 
 def test_a_map_is_not_counted_at_every_scrape(monkeypatch: pytest.MonkeyPatch) -> None:
-    kernel, now = Kernel(HASH, 101), [0.0]
-    monkeypatch.setattr(hashes.syscalls, "bpf", kernel.bpf)
+    kernel, now = OneMap(HASH, 101), [0.0]
+    monkeypatch.setattr(bpf, "bpf", kernel.bpf)
     its = HashMap("ended", 9, 3, lambda: now[0])
     assert its.usage().entries == 101
     kernel.entries, now[0] = 103, COUNT_SECONDS - 0.5
@@ -65,19 +64,13 @@ def test_a_map_is_not_counted_at_every_scrape(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_another_error_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    kernel = Kernel(HASH, 1)
-    monkeypatch.setattr(hashes.syscalls, "bpf", kernel.bpf)
+    kernel = OneMap(HASH, 1)
+    monkeypatch.setattr(bpf, "bpf", kernel.bpf)
     its = HashMap("ended", 9, 3)
 
     def refuse(*_: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(hashes.syscalls, "bpf", refuse)
+    monkeypatch.setattr(bpf, "bpf", refuse)
     with pytest.raises(OSError, match="space"):
         its.usage()
-
-
-def test_entries_and_capacity_have_the_same_labels() -> None:
-    entries, capacity = families([("process", HashUsage("last_exec", 5, 65_536))])
-    assert entries.labels == capacity.labels == [("process", "last_exec")]
-    assert (entries.values.tolist(), capacity.values.tolist()) == ([5], [65_536])

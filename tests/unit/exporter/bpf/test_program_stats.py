@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from probed.exporter.bpf.program_stats import ProgramInfo, ProgramStats, families, read_all
-from probed.exporter.exposition.family import Family
+from probed.exporter.bpf.program_stats import ProgramInfo, ProgramStats, read_all
 from probed.ipc.manifest import Place
 
 TOLD = """pos:\t0
@@ -52,11 +51,6 @@ def program(runs: int, ns: int = 0, misses: int = 0, name: str = "on_exec", numb
     return ProgramStats(name, "sched_process_exec", number, "59f4a931744dcdc6", runs, ns, misses)
 
 
-def series(of: list[Family], name: str) -> dict[tuple[str, ...], float]:
-    (family,) = [family for family in of if family.name == name]
-    return dict(zip(family.labels, family.values.tolist(), strict=True))
-
-
 def test_a_file_of_the_kernel_s_is_read_whole(info: tuple[ProgramInfo, Write]) -> None:
     its, write = info
     write(TOLD.format(ns=1_234_567, runs=1_009))
@@ -92,33 +86,3 @@ def test_a_descriptor_that_is_closed_tells_nothing() -> None:
     os.close(null)
     assert read_all([ProgramInfo(fd, "on_exec", EXEC)]) == []
     os.close(fd)
-
-
-EXECS = program(7, 1_500_000_000, name="probed_sched_process_exec", number=71)
-OPENS = program(0, name="probed_sys_exit", number=73)
-
-
-def test_runs_are_left_out_until_the_kernel_counts_some() -> None:
-    found = families([("process", program(0))], [OPENS])
-    assert series(found, "probed_program_runs_total") == {}
-    assert series(found, "probed_program_run_seconds_total") == {}
-    assert len(series(found, "probed_program_info")) == 2
-
-
-def test_a_hook_that_never_ran_is_at_zero_once_another_has_run() -> None:
-    found = families([("process", program(0))], [EXECS, OPENS])
-    runs = {("probed_sched_process_exec",): 7, ("probed_sys_exit",): 0}
-    assert series(found, "probed_program_runs_total") == runs
-    assert series(found, "probed_program_run_seconds_total")[("probed_sched_process_exec",)] == 1.5
-
-
-def test_a_hook_that_several_probes_are_behind_is_told_once() -> None:
-    found = families([], [EXECS, EXECS, OPENS])
-    assert len(series(found, "probed_program_runs_total")) == len(series(found, "probed_program_info")) == 2
-
-
-def test_the_info_says_where_it_runs_and_whose_it_is() -> None:
-    first, hook = series(families([("process", program(0))], [EXECS]), "probed_program_info")
-    where = ("59f4a931744dcdc6", "raw_tracepoint:sched_process_exec")
-    assert first == ("process", "on_exec", "22869", *where)
-    assert hook == ("", "probed_sched_process_exec", "71", *where)

@@ -9,16 +9,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from random import Random
+from typing import Any, cast
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from probed.errors import LoadError
 from probed.exporter.arrays.dtypes import dtype
-from probed.exporter.bpf.map_source import KnownCgroups, MapSource
+from probed.exporter.bpf.cgroup_keys import KnownCgroups
+from probed.exporter.bpf.map_source import MapSource
 from probed.exporter.bpf.recent_counts import SLOT, RecentCounts
 from probed.ipc.manifest import Field, FieldType, Map, Record
 from probed.loader import pipeline as load
+from probed.loader.compiler import Module
 from support.unit.series_tables import ledger
 
 ENTRIES, CPUS = 8, 2
@@ -28,7 +32,7 @@ LAYOUT = Map("opens", "percpu_hash", KEY, ENTRIES, recent=1)
 Steps = Iterator[None]
 
 
-class Kernel:
+class Programs:
     """The hash, one slot a CPU, and programs; `turn` lets the next program make a step."""
 
     def __init__(self, turn: Callable[[], None]) -> None:
@@ -68,7 +72,7 @@ class Kernel:
 
     # The exporter's readings: the hash entry by entry, the slots word by word.
 
-    def read_hash(self) -> tuple[np.ndarray, np.ndarray]:
+    def read_hash(self) -> tuple[NDArray[Any], NDArray[Any]]:
         found = []
         for key in list(self.hash):
             self._turn()
@@ -83,7 +87,7 @@ class Kernel:
                 self.values[0, cpu][word] = slot[word]
         return 1
 
-    def delete(self, keys: np.ndarray) -> None:
+    def delete(self, keys: NDArray[Any]) -> None:
         for key in keys["cgroup"].tolist():
             self.hash.pop(key, None)
 
@@ -94,19 +98,19 @@ class Kernel:
 class Hash:
     """As a CountMap."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Programs) -> None:
         self._kernel = kernel
         self.read, self.delete = kernel.read_hash, kernel.delete
 
     @property
-    def last_keys(self) -> np.ndarray:
+    def last_keys(self) -> NDArray[Any]:
         return self._kernel.last_keys
 
 
 class Slots:
     """As `Entries`."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Programs) -> None:
         self.read, self.values = kernel.read_slots, kernel.values
 
 
@@ -118,7 +122,7 @@ class Machine:
         self._born = 1
         self.is_busy = True
         self._running: list[Steps] = [iter(()) for _ in range(CPUS)]
-        self.kernel = Kernel(self.turn)
+        self.kernel = Programs(self.turn)
         self.kernel.living = {1}
         self.source = MapSource(
             Hash(self.kernel), LAYOUT, ledger(), KnownCgroups(self.kernel.walk, set), RecentCounts(Slots(self.kernel))  # type: ignore[arg-type]
@@ -201,11 +205,11 @@ class Compiled:
 
 
 def test_slots_belong_to_the_hash_whose_name_they_have() -> None:
-    maps, _ = load._maps("p", Compiled("u64", "opens_recent"))
+    maps, _ = load._maps("p", cast(Module, Compiled("u64", "opens_recent")))
     assert maps["opens"].recent == 8
 
 
 @pytest.mark.parametrize(("key", "slots"), [("u64", "others_recent"), ("u64", "recent"), ("u32", "opens_recent")])
 def test_slots_that_belong_to_no_hash_are_refused(key: FieldType, slots: str) -> None:
     with pytest.raises(LoadError, match=f"map '{slots}' of struct recent_count stands beside no map of counts"):
-        load._maps("p", Compiled(key, slots))
+        load._maps("p", cast(Module, Compiled(key, slots)))

@@ -4,26 +4,22 @@
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from probed.exporter.cgroup import tree as cgroups
-from probed.exporter.cgroup.tree import MADE, REMOVED, RENAMED, WALK_SECONDS, CgroupTree, mount_point
+from probed.exporter.cgroup.tree import MADE, REMOVED, RENAMED, WALK_SECONDS, CgroupTree
+from support.unit.clock import Clock
 
 EVENT = np.dtype([("id", "<u8"), ("kind", "<u4"), ("pad", "<u4"), ("path", "V496")])
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(0.0)
 
 
 def mounted(root: Path, lines: str) -> Path:
@@ -44,7 +40,7 @@ def number_of(host: Path, path: str) -> int:
     return os.stat(f"{host}/sys/fs/cgroup{path}").st_ino  # noqa: PTH116
 
 
-def announcements(*events: tuple[int, int, str]) -> np.ndarray:
+def announcements(*events: tuple[int, int, str]) -> NDArray[Any]:
     rows = np.zeros(len(events), EVENT)
     for at, (kind, number, path) in enumerate(events):
         rows[at] = (number, kind, 0, np.void(path.encode().ljust(496, b"\0")))
@@ -188,31 +184,6 @@ def test_an_announcement_that_comes_late_is_an_answer_too(host: Path) -> None:
     assert known.path(77) is None
     known.hear(announcements((MADE, 77, "/late")))
     assert [known.found_missed(), known.found_missed()] == [True, False]
-
-
-@pytest.mark.parametrize(
-    ("line", "where"),
-    [
-        ("30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw", "sys/fs/cgroup"),
-        ("30 23 0:26 / /sys/fs/cgroup/unified rw shared:9 - cgroup2 cgroup2 rw", "sys/fs/cgroup/unified"),
-        (r"30 23 0:26 / /mnt/with\040space rw - cgroup2 none rw", "mnt/with space"),
-        ("30 23 0:26 /docker/abc /sys/fs/cgroup rw - cgroup2 cgroup2 rw", None),
-        ("30 23 0:26 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd", None),
-    ],
-)
-def test_cgroup2_is_found_wherever_it_is_mounted_whole(tmp_path: Path, line: str, where: str | None) -> None:
-    mounted(tmp_path, f"22 1 0:5 / / rw - ext4 /dev/vda rw\n{line}\n")
-    assert mount_point(tmp_path) == (tmp_path / where if where else None)
-
-
-def test_in_a_cgroup_namespace_the_hosts_tree_is_the_one_that_begins_furthest_up(tmp_path: Path) -> None:
-    own = "30 23 0:26 / /sys/fs/cgroup ro - cgroup2 cgroup rw\n"
-    pod = "31 23 0:26 /.. /pod ro - cgroup2 cgroup rw\n"
-    neighbour = "33 23 0:26 /../../../system.slice /units ro - cgroup2 cgroup rw\n"
-    host = "32 23 0:26 /../../.. /host/sys/fs/cgroup ro - cgroup2 cgroup rw\n"
-    assert mount_point(mounted(tmp_path, own + pod + neighbour + host)) == tmp_path / "host/sys/fs/cgroup"
-    (tmp_path / "other").mkdir()
-    assert mount_point(mounted(tmp_path / "other", own)) == tmp_path / "other/sys/fs/cgroup"
 
 
 def test_a_host_without_cgroup2_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -117,7 +117,7 @@ MACHINES = [(r"machine-qemu\x2d12\x2dweb.scope", r"machine-qemu\x2d*\x2dweb.scop
 
 def by_default(label: str, name: str) -> str | None:
     rules = [FoldRule(rule.match, rule.replace) for rule in fold_defaults.RULES[label]]
-    return folded(lambda value: bytes(value).decode(), rules)(name.encode())  # type: ignore[arg-type]
+    return folded(lambda value: bytes(value).decode(), rules)(name.encode())
 
 
 @pytest.mark.parametrize("label", ["comm", "parent"])

@@ -12,6 +12,7 @@ from probed.exporter.decoders.host_table import ANEW_SECONDS, MOST, OLD_SECONDS,
 from probed.exporter.decoders.kernel_symbols import KernelSymbols
 from probed.exporter.decoders.lookup import Lookups
 from probed.ipc.manifest import Label
+from support.unit.clock import Clock
 
 HIDDEN = "0000000000000000 T _stext\n0000000000000000 T do_exit\n"
 KALLSYMS = """\
@@ -22,16 +23,6 @@ ffffffff81000100 t do_exit
 ffffffffc0200000 t ext4_sync\t[ext4]
 ffffffffa0000000 t bpf_prog_6deef7357e7b4530\t[bpf]
 """
-
-
-class Clock:
-    """A clock set by hand."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def of(name: str, root: Path) -> Decoder:

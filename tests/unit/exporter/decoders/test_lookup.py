@@ -12,7 +12,8 @@ from probed.exporter.decoders import Context, decoder, lookup
 from probed.exporter.decoders.lookup import LONGEST_RETRY_SECONDS, RETRY_SECONDS, Lookup, Lookups
 from probed.exporter.series.table import SeriesTable
 from probed.ipc.manifest import Label, Metric
-from support.unit.series_tables import FIELDS, Clock, events, ledger, shown
+from support.unit.clock import Clock
+from support.unit.series_tables import FIELDS, events, ledger, shown
 
 
 def test_a_number_that_gets_a_name_is_found_at_the_next_retry_and_once() -> None:
@@ -71,7 +72,7 @@ def test_labels_of_one_host_share_a_look_up(tmp_path: Path) -> None:
 
     def names(root: Path) -> lookup.Find:
         made.append(root)
-        return {}.get
+        return dict[int, str]().get
 
     assert lookups.of(names) is lookups.of(names)
     assert made == [tmp_path]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who gets OpenMetrics, and who gets gzip."""
+"""Content negotiation: OpenMetrics and gzip."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed.exporter.exposition import negotiation as formats
+from probed.exporter.exposition import negotiation
 from probed.exporter.exposition.negotiation import OPENMETRICS, OPENMETRICS_0_0_1, TEXT, Format
 
 PROMETHEUS_2_42 = (
@@ -51,7 +51,7 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;
     ],
 )
 def test_the_format_follows_accept(accept: str, expected: Format) -> None:
-    assert formats.choose(accept) is expected
+    assert negotiation.choose(accept) is expected
 
 
 @pytest.mark.parametrize(
@@ -74,17 +74,17 @@ def test_the_format_follows_accept(accept: str, expected: Format) -> None:
     ],
 )
 def test_gzip_follows_accept_encoding(accept_encoding: str, expected: bool) -> None:
-    assert formats.accepts_gzip(accept_encoding) is expected
+    assert negotiation.accepts_gzip(accept_encoding) is expected
 
 
 @given(st.text(max_size=60))
 def test_no_header_is_too_strange(header: str) -> None:
-    formats.choose(header)
-    formats.accepts_gzip(header)
+    negotiation.choose(header)
+    negotiation.accepts_gzip(header)
 
 
 @given(st.binary(max_size=3000))
-def test_what_was_compressed_comes_back(body: bytes) -> None:
-    packed = formats.compress(body)
+def test_a_compressed_body_decompresses_to_the_same(body: bytes) -> None:
+    packed = negotiation.compress(body)
     assert gzip.decompress(packed) == body
     assert zlib.decompress(packed, 31) == body

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page is what prometheus_client itself would have written."""
+"""The page equals the page of prometheus_client."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_a_page_is_byte_for_byte_that_of_prometheus_client(of_page: list[Family]
 
 @settings(deadline=None)
 @given(st.lists(families(), max_size=4))
-def test_what_a_page_remembers_never_shows_in_the_next(pages: list[list[Family]]) -> None:
+def test_kept_label_text_never_shows_on_the_next_page(pages: list[list[Family]]) -> None:
     page = Page()
     for of_page in pages:
         assert page.render(of_page) == Reference(of_page).text()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is let in."""
+"""Basic authentication: users, passwords, and the cache of results."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import base64
 import bcrypt
 import pytest
 
-from probed.exporter.http_server import basic_auth as admission
-from probed.exporter.http_server.basic_auth import REMEMBERED, Bucket, Passwords
+from probed.exporter.http_server.basic_auth import REMEMBERED, BasicAuth
 
 HASH = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
 
@@ -19,12 +18,12 @@ def basic(user: str, password: str) -> str:
 
 
 def test_a_password_is_known_once_it_was_verified() -> None:
-    passwords = Passwords({"alice": HASH})
-    assert passwords.look(basic("alice", "secret")) is None
-    assert passwords.verify(basic("alice", "secret"))
-    assert passwords.look(basic("alice", "secret")) is True
-    assert not passwords.verify(basic("alice", "wrong"))
-    assert passwords.look(basic("alice", "wrong")) is False
+    basic_auth = BasicAuth({"alice": HASH})
+    assert basic_auth.check_cached(basic("alice", "secret")) is None
+    assert basic_auth.verify_password(basic("alice", "secret"))
+    assert basic_auth.check_cached(basic("alice", "secret")) is True
+    assert not basic_auth.verify_password(basic("alice", "wrong"))
+    assert basic_auth.check_cached(basic("alice", "wrong")) is False
 
 
 @pytest.mark.parametrize(
@@ -41,28 +40,28 @@ def test_a_password_is_known_once_it_was_verified() -> None:
         "basic  ==",
     ],
 )
-def test_what_holds_no_user_and_password_is_refused_without_bcrypt(authorization: str) -> None:
-    assert Passwords({"alice": HASH}).look(authorization) is False
+def test_a_header_without_user_and_password_is_refused_without_bcrypt(authorization: str) -> None:
+    assert BasicAuth({"alice": HASH}).check_cached(authorization) is False
 
 
-def test_where_there_are_no_users_nobody_is_asked() -> None:
-    assert Passwords({}).look("") is True
+def test_without_users_no_password_is_needed() -> None:
+    assert BasicAuth({}).check_cached("") is True
 
 
-def test_the_scheme_is_written_as_one_likes() -> None:
-    assert Passwords({"a": HASH}).verify(basic("a", "secret").replace("Basic", "bAsIc"))
+def test_the_scheme_is_case_insensitive() -> None:
+    assert BasicAuth({"a": HASH}).verify_password(basic("a", "secret").replace("Basic", "bAsIc"))
 
 
 @pytest.mark.parametrize(
     ("user", "password"),
     [("bob", "secret"), ("", "secret"), ("alice", ""), ("alice", "sec\0ret"), ("alice", "secret\0")],
 )
-def test_anything_else_is_wrong(user: str, password: str) -> None:
-    assert not Passwords({"alice": HASH}).verify(basic(user, password))
+def test_wrong_users_and_passwords_are_refused(user: str, password: str) -> None:
+    assert not BasicAuth({"alice": HASH}).verify_password(basic(user, password))
 
 
 @pytest.mark.parametrize("user", ["alice", "nobody knows her"])
-def test_an_unknown_user_costs_what_a_known_one_costs(user: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_user_costs_as_much_as_a_known_one(user: str, monkeypatch: pytest.MonkeyPatch) -> None:
     costs: list[bytes] = []
 
     class Library:
@@ -71,34 +70,27 @@ def test_an_unknown_user_costs_what_a_known_one_costs(user: str, monkeypatch: py
             costs.append(hashed[:7])
             return bool(bcrypt.checkpw(b"x", hashed))
 
-    monkeypatch.setattr(admission, "bcrypt", Library)
-    assert not Passwords({"alice": HASH, "bob": HASH}).verify(basic(user, "x"))
+    monkeypatch.setattr("probed.exporter.http_server.basic_auth.bcrypt", Library)
+    assert not BasicAuth({"alice": HASH, "bob": HASH}).verify_password(basic(user, "x"))
     assert costs == [b"$2b$04$"]
 
 
-def test_guessing_makes_nobody_forgotten_and_is_bounded() -> None:
-    passwords = Passwords({"alice": HASH})
-    passwords.verify(basic("alice", "secret"))
+def test_a_hash_with_the_oldest_prefix_works_like_the_others() -> None:
+    basic_auth = BasicAuth({"alice": HASH.replace("$2b$", "$2$")})
+    assert not basic_auth.verify_password(basic("alice", "wrong"))
+    assert not basic_auth.verify_password(basic("bob", "secret"))
+    assert basic_auth.verify_password(basic("alice", "secret"))
+
+
+def test_wrong_guesses_evict_no_correct_password_and_are_bounded() -> None:
+    basic_auth = BasicAuth({"alice": HASH})
+    basic_auth.verify_password(basic("alice", "secret"))
     for number in range(REMEMBERED + 7):
-        passwords.verify(basic("alice", str(number)))
-    assert passwords.look(basic("alice", "secret")) is True
-    assert [passwords.look(basic("alice", str(number))) for number in (6, 7)] == [None, False]
+        basic_auth.verify_password(basic("alice", str(number)))
+    assert basic_auth.check_cached(basic("alice", "secret")) is True
+    assert [basic_auth.check_cached(basic("alice", str(number))) for number in (6, 7)] == [None, False]
 
 
-def test_a_password_longer_than_bcrypt_looks_at_is_compared_as_far_as_it_does() -> None:
+def test_bcrypt_compares_the_first_72_bytes_of_a_longer_password() -> None:
     hashed = bcrypt.hashpw(72 * b"x", bcrypt.gensalt(4)).decode()
-    assert Passwords({"a": hashed}).verify(basic("a", 100 * "x"))
-
-
-def test_a_bucket_lets_in_its_burst_and_then_one_each_interval() -> None:
-    now = [0.0]
-    bucket = Bucket(0.5, 3, lambda: now[0])
-    assert [bucket.take() for _ in range(5)] == [True, True, True, False, False]
-    now[0] += 1.25
-    assert [bucket.take() for _ in range(3)] == [True, True, False]
-    now[0] += 1000
-    assert sum(bucket.take() for _ in range(10)) == 3
-
-
-def test_no_interval_is_no_limit() -> None:
-    assert all(Bucket(0.0, 0).take() for _ in range(100))
+    assert BasicAuth({"a": hashed}).verify_password(basic("a", 100 * "x"))

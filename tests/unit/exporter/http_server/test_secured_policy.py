@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The server on the terms of a web configuration, over real sockets: TLS, client certificates, passwords, a rate."""
+"""The server with a web configuration, over real sockets: TLS, client certificates, passwords, a rate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from queue import SimpleQueue
 import bcrypt
 import pytest
 
-from probed.exporter.http_server import secured_policy as guarded
+from probed.exporter.http_server.basic_auth import BasicAuth
 from probed.exporter.http_server.messages import Request, Response, text
 from probed.exporter.http_server.server import GUESSES, Server
 from probed.webconfig.settings import ClientAuth, TlsSettings, WebSettings
@@ -90,7 +90,7 @@ def basic(user: str, password: str) -> str:
 
 
 def clients_of(server: Server) -> int:
-    return next(int(family.values[0]) for family in server.families() if family.name == "probed_http_clients")
+    return server.stats().connections
 
 
 def let_in(address: Address, tls: ssl.SSLContext) -> bool:
@@ -101,7 +101,7 @@ def let_in(address: Address, tls: ssl.SSLContext) -> bool:
 
 
 @pytest.mark.parametrize(("wanted", "without"), [("none", True), ("optional", True), ("required", False)])
-def test_who_needs_a_certificate_is_let_in_with_one(
+def test_client_auth_decides_whether_a_certificate_is_required(
     authority: Authority, prometheus: Signed, tls: TlsSettings, wanted: ClientAuth, without: bool
 ) -> None:
     with serving(WebSettings(replace(tls, client_auth=wanted))) as (address, _):
@@ -110,7 +110,7 @@ def test_who_needs_a_certificate_is_let_in_with_one(
 
 
 @pytest.mark.parametrize("wanted", ["optional", "required"])
-def test_a_certificate_of_another_authority_lets_nobody_in(
+def test_a_certificate_of_another_authority_is_refused(
     authority: Authority, tls: TlsSettings, wanted: ClientAuth, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     stranger = Authority(tmp_path_factory.mktemp("others"), "others").sign("stranger", "DNS:prometheus.example")
@@ -122,11 +122,43 @@ def test_a_certificate_of_another_authority_lets_nobody_in(
     ("san", "expected"),
     [("prometheus.example", True), ("::1", True), ("a@b.example", True), ("spiffe://a/b", True), ("other", False)],
 )
-def test_of_those_with_a_certificate_only_who_is_named_comes_in(
+def test_only_certificates_with_an_allowed_name_are_accepted(
     authority: Authority, prometheus: Signed, tls: TlsSettings, san: str, expected: bool
 ) -> None:
     with serving(WebSettings(replace(tls, client_auth="required", allowed_sans=(san,)))) as (address, _):
         assert let_in(address, context(authority, prometheus)) is expected
+
+
+def test_a_certificate_with_a_name_that_is_not_utf_8_costs_its_own_connection_only(
+    authority: Authority, prometheus: Signed, tls: TlsSettings
+) -> None:
+    odd = authority.sign("odd", "DNS:caf\udce9.example")
+    assert b"caf\xe9.example" in ssl.PEM_cert_to_DER_cert(odd.certificate.read_text())
+    settings = WebSettings(replace(tls, client_auth="required", allowed_sans=("prometheus.example",)))
+    with serving(settings) as (address, server):
+        assert not let_in(address, context(authority, odd))
+        assert let_in(address, context(authority, prometheus))
+        server.ping()
+        until(server.responded, "all threads are alive")
+
+
+def test_an_error_of_the_password_thread_costs_one_request(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    verify = BasicAuth.verify_password
+
+    def broken(basic_auth: BasicAuth, authorization: str) -> bool:
+        if authorization == basic("alice", "odd"):
+            raise ValueError("Invalid salt")
+        return verify(basic_auth, authorization)
+
+    monkeypatch.setattr(BasicAuth, "verify_password", broken)
+    with serving(WebSettings(users={"alice": HASH})) as (address, server):
+        assert get(address, Authorization=basic("alice", "odd"))[0] == 500
+        assert get(address, Authorization=basic("alice", "secret"))[0] == 200
+        server.ping()
+        until(server.responded, "all threads are alive")
+    assert caplog.messages == ["HTTP: cannot answer a request: ValueError: Invalid salt"]
 
 
 def test_a_version_that_is_not_spoken_is_refused(authority: Authority, tls: TlsSettings) -> None:
@@ -159,7 +191,7 @@ def test_a_large_page_arrives_whole_over_tls(authority: Authority, tls: TlsSetti
         connection.close()
 
 
-def test_who_speaks_no_tls_or_stops_in_the_handshake_holds_up_nobody(authority: Authority, tls: TlsSettings) -> None:
+def test_clients_without_tls_or_stuck_in_the_handshake_delay_no_other(authority: Authority, tls: TlsSettings) -> None:
     hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
     with serving(WebSettings(tls), timeout=0.5) as (address, server), contextlib.ExitStack() as clients:
         for said in (hello, b"", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\0" * 5000) * 20:
@@ -207,16 +239,16 @@ def test_users_change_at_once() -> None:
         assert get(address, Authorization=basic("bob", "secret"))[0] == 200
 
 
-def test_guessing_keeps_nobody_out_whose_password_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_guessing_delays_no_client_with_a_known_password(monkeypatch: pytest.MonkeyPatch) -> None:
     release: SimpleQueue[None] = SimpleQueue()
-    verify = guarded.Passwords.verify
+    verify: Callable[[BasicAuth, str], bool] = BasicAuth.verify_password
 
-    def slow(passwords: guarded.Passwords, authorization: str) -> bool:
+    def slow(passwords: BasicAuth, authorization: str) -> bool:
         if authorization != basic("alice", "secret"):
             release.get(timeout=LONG)
         return verify(passwords, authorization)
 
-    monkeypatch.setattr(guarded.Passwords, "verify", slow)
+    monkeypatch.setattr(BasicAuth, "verify_password", slow)
     with serving(WebSettings(users={"alice": HASH})) as (address, _), contextlib.ExitStack() as clients:
         assert get(address, Authorization=basic("alice", "secret"))[0] == 200
         for number in range(GUESSES + 5):

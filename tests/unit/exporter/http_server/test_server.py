@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The server as clients see it, over real sockets."""
+"""The server, over real sockets."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ from typing import Any
 
 import pytest
 
-from probed.exporter.http_server.connection import HEADER_BYTES
+from probed.exporter.http_server.connection import HEADER_BYTES, Connection
 from probed.exporter.http_server.messages import Request, Response
-from probed.exporter.http_server.server import MAX_REQUESTS, THREADS, Application, Server
+from probed.exporter.http_server.server import THREADS, Responder, Server
+from probed.webconfig.options import WebOptions
 from support.running_daemon import until
 
+MAX_REQUESTS = WebOptions().max_requests
 LONG = 30.0
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 CLOSE = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -42,7 +44,7 @@ def _bound(host: str = "127.0.0.1") -> socket.socket:
 
 
 @contextlib.contextmanager
-def _serving(application: Application, *hosts: str, timeout: float = LONG) -> Iterator[list[Any]]:
+def _serving(application: Responder, *hosts: str, timeout: float = LONG) -> Iterator[list[Any]]:
     listeners = [_bound(host) for host in hosts or ("127.0.0.1",)]
     addresses = [listener.getsockname()[:2] for listener in listeners]
     server = Server(listeners, application, timeout=timeout)
@@ -54,7 +56,7 @@ def _serving(application: Application, *hosts: str, timeout: float = LONG) -> It
 
 
 def _ask(address: Any, request: bytes = GET) -> bytes:
-    """Give everything that the server says to `request` until it closes, or until a whole "hello"."""
+    """Return the response to `request` up to "hello", or up to the end of the connection."""
     with socket.create_connection(address, timeout=LONG) as client:
         client.sendall(request)
         return _answer(client)
@@ -100,7 +102,7 @@ def test_a_connection_serves_many_requests() -> None:
         client.close()
 
 
-def test_the_server_does_not_say_what_it_is_made_of() -> None:
+def test_responses_do_not_name_python_or_the_library() -> None:
     with _serving(_hello) as (address,):
         answers = [
             _ask(address),
@@ -119,8 +121,12 @@ def test_the_server_does_not_say_what_it_is_made_of() -> None:
         (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\r\nContent-Length: many\r\n\r\n", b"400"),
         (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n" + b"x" * 2000, b"413"),
-        (b"GET http://other/ HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (b"GET http:/// HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
         (b"GET http://[::1/ HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (b"GET http://user:secret@x/ HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (b"GET ftp://x/ HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (b"GET metrics HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
+        (5 * b"\r\n" + GET, b"400"),
         (b"GET / HTTP/1.1\r\n\r\n", b"400"),
         (b"GET /" + b"a" * HEADER_BYTES + b" HTTP/1.1\r\n\r\n", b"431"),
         (b"GET / HTTP/1.1\r\nX: " + b"a" * HEADER_BYTES + b"\r\n\r\n", b"431"),
@@ -135,15 +141,57 @@ def test_bad_requests_are_answered_and_forgotten(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        ("http://x/metrics", "/metrics", ""),
+        ("HTTP://x.example:9788/metrics?name[]=a", "/metrics", "name[]=a"),
+        ("https://[::1]:9788/metrics?a/b", "/metrics", "a/b"),
+        ("http://127.0.0.1", "/", ""),
+        ("http://x?a", "/", "a"),
+    ],
+)
+def test_a_url_as_request_target_is_served(target: str, path: str, query: str) -> None:
+    asked: SimpleQueue[tuple[str, str]] = SimpleQueue()
+
+    def application(request: Request) -> Response:
+        asked.put((request.path, request.query))
+        return _hello(request)
+
+    with _serving(application) as (address,):
+        assert _ask(address, f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode()).endswith(b"hello")
+    assert asked.get(timeout=LONG) == (path, query)
+
+
+@pytest.mark.parametrize("empty", [b"\r\n", b"\n", b"\r\n\r\n", 4 * b"\r\n"])
+def test_empty_lines_before_a_request_are_ignored(empty: bytes) -> None:
+    with _serving(_hello) as (address,), socket.create_connection(address, timeout=LONG) as client:
+        for _ in range(3):
+            client.sendall(empty + GET)
+            assert _answer(client).endswith(b"hello")
+
+
+def test_an_empty_line_may_come_in_pieces_and_after_a_request() -> None:
+    with _serving(_hello) as (address,), socket.create_connection(address, timeout=LONG) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in (b"\r", b"\n", GET + b"\r\n", GET + b"\r\n" + GET + b"\r\n"):
+            client.sendall(piece)
+        client.shutdown(socket.SHUT_WR)
+        received = b""
+        while data := client.recv(65536):
+            received += data
+        assert received.count(b"HTTP/1.1 200 ") == 3
+
+
 def _hang_up(address: Any, request: bytes) -> None:
     client = socket.create_connection(address, timeout=LONG)
     client.sendall(request)
-    # A reset instead of an orderly end.
+    # Closing sends a reset.
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
 
 
-def test_clients_that_hang_up_cost_no_thread(capfd: pytest.CaptureFixture[str]) -> None:
+def test_clients_that_close_early_occupy_no_thread(capfd: pytest.CaptureFixture[str]) -> None:
     with _serving(_hello) as (address,):
         for _ in range(2 * THREADS):
             for request in (b"", b"G", GET, b"GET / HTTP/1.1\r\nX", b"GARBAGE\r\n\r\n"):
@@ -172,7 +220,7 @@ def test_an_error_in_the_application_is_logged_and_not_printed(
 
 
 class Gate:
-    """An application whose requests wait until the gate opens; `inside` gets one entry for each."""
+    """An application that responds once `open` is set; `inside` gets one entry for each request."""
 
     def __init__(self) -> None:
         self.inside: SimpleQueue[None] = SimpleQueue()
@@ -190,7 +238,7 @@ def _connect(address: Any) -> socket.socket:
     return client
 
 
-def test_more_requests_than_can_wait_get_503_at_once() -> None:
+def test_requests_above_the_limit_get_503_at_once() -> None:
     gate = Gate()
     with _serving(gate) as (address,), contextlib.ExitStack() as clients:
         served = [clients.enter_context(_connect(address)) for _ in range(THREADS)]
@@ -207,7 +255,7 @@ def test_more_requests_than_can_wait_get_503_at_once() -> None:
         assert _ask(address).endswith(b"hello")
 
 
-def test_who_has_hung_up_gets_no_page_while_others_wait() -> None:
+def test_a_closed_connection_gets_no_page_while_others_wait() -> None:
     gate = Gate()
     listener = _bound()
     server = Server([listener], gate)
@@ -227,13 +275,38 @@ def test_who_has_hung_up_gets_no_page_while_others_wait() -> None:
     assert THREADS + gate.inside.qsize() < MAX_REQUESTS + 50
 
 
-def test_who_has_closed_his_half_alone_gets_his_answer() -> None:
+def test_a_full_backlog_of_one_address_delays_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("probed.exporter.http_server.server.CONNECTIONS", 64)
+    asked: list[str] = []
+
+    def application(request: Request) -> Response:
+        asked.append(request.path)
+        return _hello(request)
+
+    listener = _bound()
+    server = Server([listener], application)
+    with contextlib.ExitStack() as clients:
+        for whence in ["127.0.0.2"] * 101 + ["127.0.0.1"]:
+            client = clients.enter_context(socket.socket())
+            client.bind((whence, 0))
+            client.settimeout(LONG)
+            client.connect(listener.getsockname())
+            client.sendall(f"GET /{whence} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        server.start()
+        assert _answer(client).endswith(b"hello")
+        assert asked.index("/127.0.0.1") < 3 * THREADS
+        until(lambda: server.stats().connections == 32, "half as many as there may be are served")
+        assert server.stats().dropped == 70
+    server.stop()
+
+
+def test_a_half_closed_connection_gets_its_response() -> None:
     with _serving(_hello) as (address,), _connect(address) as client:
         client.shutdown(socket.SHUT_WR)
         assert _answer(client).endswith(b"hello")
 
 
-def test_clients_that_say_nothing_hold_no_thread() -> None:
+def test_silent_clients_occupy_no_thread() -> None:
     with _serving(_hello) as (address,), contextlib.ExitStack() as clients:
         for _ in range(2 * (THREADS + MAX_REQUESTS)):
             clients.enter_context(socket.create_connection(address, timeout=LONG))
@@ -253,11 +326,15 @@ def test_a_request_that_trickles_in_ends_at_the_timeout() -> None:
         assert _ask(address).endswith(b"hello")
 
 
+def _wait_for_clients(server: Server, count: int) -> None:
+    until(lambda: _clients(server) == count, f"{count} clients are connected")
+
+
 def _clients(server: Server) -> int:
-    return next(int(family.values[0]) for family in server.families() if family.name == "probed_http_clients")
+    return server.stats().connections
 
 
-def test_an_answer_that_nobody_reads_ends_at_the_timeout() -> None:
+def test_an_unread_response_ends_at_the_timeout() -> None:
     listener = _bound()
     server = Server([listener], lambda _: Response(200, "text/plain", b"x" * (64 << 20)), timeout=0.3)
     server.start()
@@ -313,7 +390,7 @@ def test_stopping_answers_also_those_that_still_wait_for_a_thread() -> None:
     assert not stopping.is_alive()
 
 
-def test_who_connects_to_a_stopped_server_waits_for_the_next_on_the_same_socket() -> None:
+def test_a_client_of_a_stopped_server_waits_for_the_next_on_the_same_socket() -> None:
     listener = _bound()
     address = listener.getsockname()
     with listener.dup() as kept:
@@ -365,7 +442,52 @@ def test_a_request_that_hangs_for_several_timeouts_is_no_movement() -> None:
     server.stop()
 
 
-def test_stopping_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("name", ["http", "http-password", "http-page-0"])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_dead_thread_is_no_movement(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Dying(threading.Thread):
+        def run(self) -> None:
+            if self.name == name:
+                raise MemoryError
+            super().run()
+
+    monkeypatch.setattr(threading, "Thread", Dying)
+    server = Server([_bound()], _hello)
+    server.start()
+    for thread in server._threads:
+        if thread.name == name:
+            thread.join(LONG)
+    server.ping()
+    server._reactor.turned.set()
+    assert not server.responded()
+    server.stop()
+    if name == "http":
+        server._reactor.run()  # closes the sockets
+
+
+@pytest.mark.parametrize("method", ["advance", "respond", "expire"])
+def test_an_error_of_one_connection_costs_that_one(
+    method: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    original, broken = getattr(Connection, method), [True]
+
+    def breaking(connection: Connection, *arguments: Any) -> Any:
+        if broken and broken.pop():
+            raise ValueError("of some kind")
+        return original(connection, *arguments)
+
+    monkeypatch.setattr(Connection, method, breaking)
+    timeout = 0.1 if method == "expire" else LONG
+    with _serving(_hello, timeout=timeout) as (address,):
+        with socket.create_connection(address, timeout=LONG) as client:
+            client.sendall(b"G" if method == "expire" else GET)
+            with contextlib.suppress(ConnectionResetError):  # closed with input unread
+                assert client.recv(4096) == b""
+        assert _ask(address).endswith(b"hello")
+    assert caplog.messages == ["HTTP: closed a connection: ValueError: of some kind"]
+
+
+def test_stopping_ends_at_its_timeout(caplog: pytest.LogCaptureFixture) -> None:
     gate = Gate()
     listener = _bound()
     server = Server([listener], gate)
@@ -399,29 +521,29 @@ def test_a_first_request_that_is_on_its_way_when_it_stops_is_answered(monkeypatc
     assert not stopping.is_alive()
 
 
-def test_who_never_asks_does_not_keep_it_from_stopping() -> None:
+def test_a_silent_client_does_not_keep_the_server_from_stopping() -> None:
     listener = _bound()
     server = Server([listener], _hello)
     server.start()
     with socket.create_connection(listener.getsockname(), LONG) as silent:
-        until(lambda: _clients(server) == 1, "it is there")
+        _wait_for_clients(server, 1)
         server.stop()
         assert silent.recv(4096) == b""
 
 
-def test_memory_is_given_back_once_when_a_crowd_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_heap_is_trimmed_once_after_many_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     trimmed = list[int]()
-    monkeypatch.setattr("probed.linux.syscalls.trim_heap", lambda: trimmed.append(_clients(server)))
     listener = _bound()
     server = Server([listener], _hello)
+    monkeypatch.setattr("probed.linux.syscalls.trim_heap", lambda: trimmed.append(_clients(server)))
     server.start()
     for crowd in (63, 67):
         with contextlib.ExitStack() as clients:
             for _ in range(crowd):
                 clients.enter_context(socket.create_connection(listener.getsockname(), LONG))
-            until(lambda crowd=crowd: _clients(server) == crowd, "they are there")
+            _wait_for_clients(server, crowd)
             assert trimmed == []
-        until(lambda: _clients(server) == 0, "they have gone")
+        _wait_for_clients(server, 0)
     until(lambda: trimmed, "memory is given back")
     assert _ask(listener.getsockname()).endswith(b"hello")
     server.stop()
@@ -476,11 +598,13 @@ import numpy as np
 from probed.exporter.exposition.family import Family
 from probed.exporter.pages.application import Application
 from probed.exporter.pages.landing_page import Landing
-from probed.exporter.self_metrics.daemon import Build, families
+from probed.exporter.self_metrics.daemon import Build, Snapshot
+from probed.exporter.self_metrics.metric import families
 from probed.exporter.self_metrics.process import Process
 from probed.exporter.self_metrics.stats import WorkStats
+from probed.exporter.self_metrics.tables import OF_SNAPSHOT
 from probed.exporter.http_server.server import Server
-from probed.ipc.manifest import ProbeStatus, Status
+from probed.ipc.exporter_messages import ProbeStatus, Status
 
 logging.basicConfig(level=logging.DEBUG)
 probes = (ProbeStatus("p", "d", False, "verifier", "<é>", {}),)
@@ -495,7 +619,8 @@ def scrape(scraper):
         raise OSError(broken.pop(), "a map is gone")
     odd = Family("x_seconds", "histogram", "h", ("comm",), [("é\\n",)], np.zeros(0), (0.1,),
                  np.array([[1, 10**7]], np.uint64), np.array([1e300]))
-    return [odd, *families(Build("1", "3", "", "6"), status, [], WorkStats(), 0), *process.families()]
+    snapshot = Snapshot(Build("1", "3", "", "6"), status, [], WorkStats(), 0)
+    return [odd, *families(OF_SNAPSHOT, snapshot), *process.families()]
 
 def landing():
     return Landing("1", "/metrics", "not", probes)
@@ -529,7 +654,7 @@ broken.append(9)
 codes += [ask(b"GET /-/ready"), ask(b"GET /metrics"), ask(b"GET /metrics HTTP/1.0\\r\\n\\r\\n")]
 codes += [ask(b"garbage\\r\\n\\r\\n"), ask(b"GET / HTTP/1.1\\r\\nX: " + b"x" * 20000 + b"\\r\\n\\r\\n")]
 codes += [ask(b"GET / HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 9999\\r\\n\\r\\n" + b"x" * 2000)]
-codes += [ask(b"GET http://[::1]/ HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")]
+codes += [ask(b"GET http://[::1/ HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")]
 codes += [ask(b"GET / HTTP/1.1\\r\\nHost: x\\r\\nTransfer-Encoding: chunked\\r\\nExpect: 100-continue\\r\\n"
               b"Connection: close\\r\\n\\r\\n0\\r\\n\\r\\n")]
 codes += [ask(b"GET /slow HTTP/1.1\\r\\nX"), ask(b"OPTIONS * HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n")]

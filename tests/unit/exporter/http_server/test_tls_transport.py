@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TLS over a socket that does not block, against Python's own client on the other end of a pair."""
+"""TLS over a non-blocking socket, against Python's own client on the other end of a pair."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pytest
 
 from attacks.target import context
 from probed.exporter.http_server.connection import LEAVE
-from probed.exporter.http_server.tls_transport import Encrypted
-from probed.exporter.http_server.transport import CHUNK, Wait
+from probed.exporter.http_server.tls_transport import TlsTransport
+from probed.exporter.http_server.transport import CHUNK, WouldBlock
 from support.certificates import Authority
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ BODY = bytes(range(251)) * 4001
 def server(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
     signed = Authority(tmp_path_factory.mktemp("server")).sign("server", "DNS:localhost")
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.num_tickets = 0  # which nobody would read
+    made.num_tickets = 0  # the client reads none
     made.load_cert_chain(signed.certificate, signed.key)
     return made
 
@@ -42,12 +42,12 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield ours, theirs
 
 
-def finally_done(act: Callable[[], T], ours: Encrypted) -> T:
-    """Do as `front` does: wait for what it says, and try again."""
+def finally_done(act: Callable[[], T], ours: TlsTransport) -> T:
+    """Call `act` like the reactor: wait for the events of WouldBlock, and try again."""
     while True:
         try:
             return act()
-        except Wait as wait:
+        except WouldBlock as wait:
             poll = select.poll()
             poll.register(ours.fileno(), wait.events)
             assert poll.poll(10_000), "the other side has stopped"
@@ -59,8 +59,10 @@ def in_thread(act: Callable[[], object]) -> threading.Thread:
     return thread
 
 
-def test_what_does_not_fit_comes_whole(server: ssl.SSLContext, pair: tuple[socket.socket, socket.socket]) -> None:
-    ours, theirs = Encrypted(pair[0], server, frozenset()), pair[1]
+def test_a_response_larger_than_the_socket_buffer_arrives_whole(
+    server: ssl.SSLContext, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    ours, theirs = TlsTransport(pair[0], server, frozenset()), pair[1]
     got = bytearray()
 
     def read() -> None:
@@ -83,7 +85,7 @@ def test_what_does_not_fit_comes_whole(server: ssl.SSLContext, pair: tuple[socke
 def test_an_end_without_close_notify_is_an_end(
     server: ssl.SSLContext, pair: tuple[socket.socket, socket.socket]
 ) -> None:
-    ours, theirs = Encrypted(pair[0], server, frozenset()), pair[1]
+    ours, theirs = TlsTransport(pair[0], server, frozenset()), pair[1]
 
     def leave() -> None:
         with context("").wrap_socket(theirs) as client:
@@ -95,19 +97,19 @@ def test_an_end_without_close_notify_is_an_end(
     leaving.join()
 
 
-def test_who_says_much_is_heard_a_piece_at_a_time(
+def test_a_long_message_is_read_a_chunk_at_a_time(
     server: ssl.SSLContext, pair: tuple[socket.socket, socket.socket]
 ) -> None:
-    ours, theirs = Encrypted(pair[0], server, frozenset()), pair[1]
+    ours, theirs = TlsTransport(pair[0], server, frozenset()), pair[1]
     hello_of_any_length = b"\x16\x03\x01\x40\x00\x01\x00\xff\xfc\x03\x03"
     theirs.sendall(hello_of_any_length + bytes(5 * CHUNK))
-    with pytest.raises(Wait):
+    with pytest.raises(WouldBlock):
         ours.handshake()
     assert len(pair[0].recv(6 * CHUNK, socket.MSG_PEEK)) == len(hello_of_any_length) + 4 * CHUNK
 
 
 def test_plain_http_ends_the_handshake(server: ssl.SSLContext, pair: tuple[socket.socket, socket.socket]) -> None:
-    ours, theirs = Encrypted(pair[0], server, frozenset()), pair[1]
+    ours, theirs = TlsTransport(pair[0], server, frozenset()), pair[1]
     theirs.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     with pytest.raises(ssl.SSLError, match="HTTP_REQUEST"):
         ours.handshake()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The landing page tells the state of things and trusts no text."""
+"""The landing page shows the state of the probes and escapes all text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import hashlib
 from html.parser import HTMLParser
 
 from probed.exporter.pages.landing_page import CONTENT_SECURITY_POLICY, STYLE, STYLE_DIGEST, Landing, render
-from probed.ipc.manifest import ProbeStatus
+from probed.ipc.exporter_messages import ProbeStatus
 
 UP = ProbeStatus("process", "Starts and ends of processes.", True, "", "", {})
 DOWN = ProbeStatus("opens", "Failed opens.", False, "verifier", "line 3: R1 invalid mem access\n<b>", {"verifier": 2})

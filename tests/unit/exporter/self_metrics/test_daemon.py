@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The daemon's own families: complete from the first scrape, and as Prometheus wants them."""
+"""Self metrics: complete from the first scrape, and by the conventions of Prometheus."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from probed.errors import REASONS
 from probed.exporter.exposition.family import Family
 from probed.exporter.exposition.renderer import Page
-from probed.exporter.self_metrics.daemon import Build, families
+from probed.exporter.self_metrics.daemon import Snapshot
+from probed.exporter.self_metrics.metric import families
 from probed.exporter.self_metrics.process import Process
 from probed.exporter.self_metrics.stats import LOSS_REASONS, ProbeStats, WorkStats
+from probed.exporter.self_metrics.tables import OF_SNAPSHOT
 from probed.exporter.series.table import SeriesUsage
-from probed.ipc.manifest import ProbeStatus, Status
+from probed.ipc.exporter_messages import ProbeStatus, Status, WebStatus
+from support.unit.snapshots import BUILD
+from support.unit.snapshots import series as _series
 
-BUILD = Build("0.1.0", "3.11.2", "0.26.0", "6.18.0")
 UP = ProbeStatus("process", "Processes.", True, "", "", {})
 DOWN = ProbeStatus("opens", "Opens.", False, "verifier", "R1 invalid", {"verifier": 3})
 STATUS = Status(
@@ -62,13 +65,9 @@ PROCESS_FAMILIES = {
 }
 
 
-def _series(of: list[Family], name: str) -> dict[tuple[str, ...], float]:
-    (family,) = [family for family in of if family.name == name]
-    return dict(zip(family.labels, family.values.tolist(), strict=True))
-
-
 def _all() -> list[Family]:
-    return families(BUILD, STATUS, [NUMBERS], WorkStats(7, 0.25, 5, 0.125), 12 << 20)
+    work = WorkStats(7, 0.25, 5, 0.125)
+    return families(OF_SNAPSHOT, Snapshot(BUILD, STATUS, [NUMBERS], work, 12 << 20, {"opens": 13}, 17))
 
 
 def test_every_reason_of_every_probe_is_there_from_the_start() -> None:
@@ -138,6 +137,7 @@ def test_the_daemon_as_a_whole_has_its_numbers() -> None:
         "probed_config_last_reload_success_timestamp_seconds": [1_700_000_000.25],
         "probed_exporter_restarts_total": [2],
         "probed_supervisor_resident_memory_bytes": [12 << 20],
+        "probed_unknown_cgroups_total": [17],
     }
 
 
@@ -146,13 +146,29 @@ def test_versions_are_labels_of_build_info() -> None:
 
 
 def test_before_the_supervisor_spoke_the_same_families_are_there() -> None:
-    early = families(BUILD, None, [], WorkStats(), 0)
+    early = families(OF_SNAPSHOT, Snapshot(BUILD, None, [], WorkStats(), 0))
     assert [f.name for f in early] == [f.name for f in _all()]
     assert _series(early, "probed_config_last_reload_successful") == {(): 0}
 
 
 def test_numbers_of_a_removed_probe_are_left_out() -> None:
-    assert _series(families(BUILD, replace(STATUS, probes=()), [NUMBERS], WorkStats(), 0), "probed_ring_bytes") == {}
+    snapshot = Snapshot(BUILD, replace(STATUS, probes=()), [NUMBERS], WorkStats(), 0)
+    assert _series(families(OF_SNAPSHOT, snapshot), "probed_ring_bytes") == {}
+
+
+def test_collect_failures_are_there_by_probe() -> None:
+    assert _series(_all(), "probed_probe_collect_failures_total") == {("process",): 0, ("opens",): 13}
+
+
+def test_only_a_web_configuration_has_its_families() -> None:
+    names = {family.name for family in _all()}
+    status = replace(STATUS, web=WebStatus(True, 1_700_000_005.25))
+    found = families(OF_SNAPSHOT, Snapshot(BUILD, status, [], WorkStats(), 0))
+    assert {family.name for family in found} - names == {
+        "probed_web_config_last_reload_successful",
+        "probed_web_config_last_reload_success_timestamp_seconds",
+    }
+    assert _series(found, "probed_web_config_last_reload_success_timestamp_seconds") == {(): 1_700_000_005.25}
 
 
 def test_the_process_families_are_those_of_prometheus_client() -> None:
@@ -202,7 +218,7 @@ def test_the_process_families_survive_a_change_of_user() -> None:
     assert set(done.stdout.split()) == PROCESS_FAMILIES
 
 
-def test_promtool_has_nothing_to_say() -> None:
+def test_promtool_finds_no_fault() -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not installed (Debian package prometheus)")

@@ -1,18 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The maximum of the last five minutes, which no scraper takes from another."""
+"""The maximum of the last five minutes, the same for every scraper."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from probed.exporter.self_metrics.sliding_maximum import STEP_SECONDS, WINDOW_SECONDS, SlidingMaximum
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_009.0
-
-    def __call__(self) -> float:
-        return self.now
+from support.unit.clock import Clock
 
 
 def test_two_scrapers_read_the_same_maximum() -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterator
+from typing import Any
 
-import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from probed.exporter.series.budget import WINDOW_SECONDS
 from probed.exporter.series.table import SeriesTable, SeriesUsage
-from support.unit.series_tables import Clock, events, metric, observed, series_of_each, shown, table
+from support.unit.clock import Clock
+from support.unit.series_tables import events, metric, observed, series_of_each, shown, table
 
 SERVICES = [f"service{number}" for number in range(10)]
 
@@ -67,7 +69,7 @@ def test_a_program_called_other_is_not_the_overflow(clock: Clock) -> None:
     assert shown(series.family()) == {r"\other": 2, r"\\\other": 2, "other": 1}
 
 
-def batches(names: list[str], size: int) -> Iterator[np.ndarray]:
+def batches(names: list[str], size: int) -> Iterator[NDArray[Any]]:
     for at in range(0, len(names), size):
         yield events(names[at : at + size])
 

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from probed.exporter.arrays.dtypes import dtype
 from probed.exporter.exposition.renderer import Page
@@ -38,7 +40,7 @@ def table(of: Metric) -> GaugeTable:
     return GaugeTable(of, [(NUMBER, last_digit)] if of.labels else [])
 
 
-def part(holding: Holding, kind: type = np.int64) -> tuple[np.ndarray, np.ndarray]:
+def part(holding: Holding, kind: type = np.int64) -> tuple[NDArray[Any], NDArray[Any]]:
     keys = np.zeros(len(holding), dtype(KEY))
     keys["number"] = list(holding)
     return keys, np.array(list(holding.values()), kind)
@@ -151,7 +153,7 @@ def test_text_is_made_once_a_key_until_it_is_to_be_made_anew() -> None:
 
     def decode(value: int | bytes) -> str:
         asked.append(value)
-        return f"{value} of {len(asked)}"
+        return f"{value!r} of {len(asked)}"
 
     gauge = GaugeTable(metric(), [(NUMBER, decode)])
     for _ in range(2):

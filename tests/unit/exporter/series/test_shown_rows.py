@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probed.exporter.arrays.ledger import Ledger
-from probed.exporter.http_server.messages import Connection
+from probed.exporter.http_server.messages import Peer
 from probed.exporter.series.budget import WINDOW_SECONDS
 from probed.exporter.series.scrapers import UNATTENDED_SECONDS, Scrapers
 from probed.exporter.series.table import SeriesTable
+from support.unit.clock import Clock
 from support.unit.played_pages import Scraper, scraper
-from support.unit.series_tables import Clock, events, metric, observed, shown, state, table, table_in
+from support.unit.series_tables import events, metric, observed, shown, state, table, table_in
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_a_unit_that_lived_between_two_pages_increases_by_all_that_it_did(clock:
 
 def test_a_held_histogram_shows_no_bucket_and_no_sum(clock: Clock) -> None:
     series = table(metric("histogram"), clock)
-    scrapers, connection = Scrapers(clock), Connection()
+    scrapers, connection = Scrapers(clock), Peer()
     series.add_events(events([("a", 7), ("a", 5000)]))
     assert observed(series.family(scrapers.scrape(connection))) == {"a": ([0, 0, 0], 0.0)}
     assert observed(series.family(scrapers.scrape(connection))) == {"a": ([0, 1, 1], 5007 * 1e-9)}
@@ -44,7 +45,7 @@ def test_a_held_histogram_shows_no_bucket_and_no_sum(clock: Clock) -> None:
 
 def test_the_one_series_of_a_metric_without_labels_begins_at_zero_too(clock: Clock) -> None:
     series = table(metric(labels=False), clock)
-    scrapers, connection = Scrapers(clock), Connection()
+    scrapers, connection = Scrapers(clock), Peer()
     series.add_events(events("aab"))
     assert [series.family(scrapers.scrape(connection)).values.tolist() for _ in range(2)] == [[0], [3]]
 
@@ -92,7 +93,7 @@ def test_scrapers_that_keep_no_connection_see_a_series_after_a_minute(clock: Clo
     pages = []
     for seconds in (0.0, UNATTENDED_SECONDS - 1, 1.0):
         clock.now += seconds
-        connection = Connection()
+        connection = Peer()
         pages.append(shown(series.family(scrapers.scrape(connection))))
         connection.is_open = False
     assert pages == [{"a": 0}, {"a": 0}, {"a": 3}]

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,18 +14,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probed.exporter.arrays.dtypes import dtype
-from probed.exporter.bpf.map_source import KnownCgroups, MapSource
+from probed.exporter.bpf.cgroup_keys import KnownCgroups
+from probed.exporter.bpf.map_reader import CountMap
+from probed.exporter.bpf.map_source import MapSource
 from probed.exporter.decoders import decoder
 from probed.exporter.series import budget as budget_module
 from probed.exporter.series import table as series_module
 from probed.exporter.series.budget import FACTOR, WINDOW_SECONDS
 from probed.exporter.series.table import SeriesTable, SeriesUsage
 from probed.ipc.manifest import Field, Label, Map, Metric, Record
+from support.unit.clock import Clock
 from support.unit.series_reference import Reference
 from support.unit.series_tables import (
     BOUNDS,
     FIELDS,
-    Clock,
     CountMapOfTest,
     events,
     ledger,
@@ -162,7 +165,8 @@ def test_several_labels_and_a_condition_agree_with_counting_event_by_event(
         for at, (comm, errno, delta, kind) in enumerate(batch):
             array[at] = (np.void(comm.ljust(16, b"\0")), errno, delta, kind)
             if kind == 1:
-                exact[tuple(d(v) for d, v in zip(decoders, (comm, errno, delta), strict=True))] += 1
+                values: list[int | bytes] = [comm, errno, delta]
+                exact[tuple(decode(value) for decode, value in zip(decoders, values, strict=True))] += 1
         series.add_events(array)
     family = series.family()
     assert dict(zip(family.labels, family.values.tolist(), strict=True)) == exact
@@ -223,13 +227,15 @@ def test_a_dropped_event_is_counted_nowhere() -> None:
     assert (series.usage().overflowed, series.expired) == (0, 0)
 
 
-class Kernel:
+class CountMaps:
     """Maps of counts by name, and their sources."""
 
     def __init__(self, maps: int = 1) -> None:
         self._maps = [CountMapOfTest() for _ in range(maps)]
         layout = Map("names", "percpu_hash", Record(28, FIELDS[1:2]), 1 << 14)
-        self._sources = [MapSource(each, layout, ledger(), KnownCgroups(lambda: None, set)) for each in self._maps]
+        self._sources = [
+            MapSource(cast(CountMap, each), layout, ledger(), KnownCgroups(lambda: None, set)) for each in self._maps
+        ]
 
     def scrape(self, series: SeriesTable, *contents: dict[str, int]) -> None:
         for each, content in zip(self._maps, contents, strict=True):
@@ -240,14 +246,14 @@ class Kernel:
 
 
 def test_kernel_counts_are_taken_over_and_not_added_up() -> None:
-    series, kernel = table(metric()), Kernel(2)
+    series, kernel = table(metric()), CountMaps(2)
     for more in (0, 1):
         kernel.scrape(series, {"a": 5 + more, "b": 7}, {"a": 100})
         assert shown(series.family()) == {"a": 105 + more, "b": 7}
 
 
 def test_kernel_counts_without_labels_are_one_series() -> None:
-    series, kernel = table(metric(labels=False)), Kernel(2)
+    series, kernel = table(metric(labels=False)), CountMaps(2)
     for more in (0, 1):
         kernel.scrape(series, {"a": 5 + more, "b": 7}, {"a": 100})
         assert series.family().values.tolist() == [112 + more]
@@ -272,7 +278,7 @@ def test_of_kernel_counts_nothing_is_lost_and_nothing_falls(
     with little_memory():
         clock = Clock()
         series = table(metric(budget=budget, idle=IDLE), clock)
-        kernel, content = Kernel(2), Counter[str]()
+        kernel, content = CountMaps(2), Counter[str]()
         before: dict[str, int] = {}
         for more, seconds in scrapes:
             content.update(more)
@@ -286,7 +292,7 @@ def test_of_kernel_counts_nothing_is_lost_and_nothing_falls(
 
 
 def test_of_kernel_counts_the_heaviest_have_the_rows() -> None:
-    series, kernel = table(metric(budget=3)), Kernel()
+    series, kernel = table(metric(budget=3)), CountMaps()
     kernel.scrape(series, {"light": 1, "heavy": 900, "middle": 90, "small": 9})
     assert shown(series.family()) == {"other": 10, "heavy": 900, "middle": 90}
     kernel.scrape(series, {"light": 5, "heavy": 900, "middle": 91, "small": 9})
@@ -295,7 +301,7 @@ def test_of_kernel_counts_the_heaviest_have_the_rows() -> None:
 
 def test_a_kernel_count_that_was_idle_comes_again_with_what_is_new() -> None:
     clock = Clock()
-    series, kernel = table(metric(idle=10.0), clock), Kernel()
+    series, kernel = table(metric(idle=10.0), clock), CountMaps()
     kernel.scrape(series, {"a": 5, "b": 7})
     series.family()
     clock.now += 11

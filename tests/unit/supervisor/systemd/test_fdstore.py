@@ -14,8 +14,9 @@ import pytest
 from probed.ipc import manifest
 from probed.ipc.loader_process import Held
 from probed.ipc.manifest import LoadedProbe, Metric
+from probed.linux.fdinfo import identity
 from probed.schema import structure as shape
-from probed.supervisor.systemd.fdstore import LISTENER, Rest, Store, identity
+from probed.supervisor.systemd.fdstore import LISTENER, Rest, Store
 
 NAMES = ("stats", "ring", "link:on_x")
 

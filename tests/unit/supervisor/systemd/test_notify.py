@@ -1,13 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """What systemd is told, and when; nobody is listening here."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from probed.errors import REASONS
-from probed.ipc.manifest import ProbeStatus, Pulse
+from probed.ipc.exporter_messages import ProbeStatus, Pulse
+from probed.supervisor.systemd.fdstore import Send
 from probed.supervisor.systemd.notify import WATCHDOG, Notices, sender, status_line, watchdog_seconds
 
 QUIET = Pulse(informed=True, series=14, lost=0)
+
+
+def recorder(said: list[str]) -> Send:
+    """Return what appends to `said` instead of sending to systemd."""
+
+    def send(status: str, *, fds: Sequence[int] = ()) -> None:
+        said.append(status)
+
+    return send
 
 
 def status(name: str, up: bool = True, reason: str = "") -> ProbeStatus:
@@ -32,7 +44,7 @@ def test_the_status_line_says_what_an_operator_asks_first(probes: list[ProbeStat
 
 def test_it_is_ready_once_and_only_when_it_is_settled() -> None:
     said: list[str] = []
-    notices = Notices(said.append)
+    notices = Notices(recorder(said))
     notices.all_moves("a", settled=False)
     notices.all_moves("b", settled=True)
     notices.all_moves("b", settled=True)
@@ -43,7 +55,7 @@ def test_it_is_ready_once_and_only_when_it_is_settled() -> None:
 
 def test_a_reload_says_when_it_began_and_ends_in_being_ready() -> None:
     said: list[str] = []
-    notices = Notices(said.append)
+    notices = Notices(recorder(said))
     notices.all_moves("a", settled=True)
     notices.reloading()
     notices.all_moves("b", settled=False)

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds the users whose processes listen on a local TCP port.
+
+An unprivileged port is free for any user while the daemon does not run, so a password goes over plain HTTP only to a
+socket of root, of probed's user, or of the user that runs the client.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from probed.linux.privilege import user_name
+
+_LISTEN = "0A"
+"""TCP_LISTEN of Linux include/net/tcp_states.h."""
+
+DAEMON_USER = "probed"
+
+
+def foreign_owner(connected: socket.socket, root: Path = Path("/")) -> str | None:
+    """Return the name of a listening user who must not get a password.
+
+    None where the port is another machine's, or every listening socket belongs to a trusted user.
+    """
+    host, port = connected.getpeername()[:2]
+    if host != connected.getsockname()[0]:  # the source address is the destination's only on the same machine
+        return None
+    foreign = set(_listening_users(port, root)) - _trusted_users()
+    return user_name(min(foreign)) if foreign else None
+
+
+def _trusted_users() -> set[int]:
+    trusted = {0, os.geteuid()}
+    with suppress(KeyError):  # a machine without the package has no such user
+        trusted.add(pwd.getpwnam(DAEMON_USER).pw_uid)
+    return trusted
+
+
+def _listening_users(port: int, root: Path) -> Iterator[int]:
+    """Yield the user of each listening socket with this port. Source: proc_pid_net(5), tcp and tcp6."""
+    for name in ("tcp", "tcp6"):
+        try:
+            rows = (root / "proc/self/net" / name).read_text(encoding="ascii").splitlines()[1:]
+        except FileNotFoundError:  # a kernel without IPv6
+            continue
+        for _, local, _, state, _, _, _, uid, *_ in map(str.split, rows):
+            if state == _LISTEN and int(local.rpartition(":")[2], 16) == port:
+                yield int(uid)

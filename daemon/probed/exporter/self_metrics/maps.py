@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Self metrics of the probes' hash maps: entries and capacity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from probed.exporter.bpf.map_usage import HashUsage
+from probed.exporter.self_metrics.daemon import Snapshot
+from probed.exporter.self_metrics.metric import Samples, SelfMetric
+
+
+def _by_map(read: Callable[[HashUsage], int]) -> Callable[[Snapshot], Samples]:
+    return lambda snapshot: {
+        (probe.name, usage.name): read(usage) for probe in snapshot.probes for usage in probe.hashes
+    }
+
+
+METRICS: tuple[SelfMetric[Snapshot], ...] = (
+    SelfMetric(
+        "probed_map_entries", "gauge", ("probe", "map"), "entries",
+        "Entries of the probe's hash map; for a map that no metric reads, at most 10 seconds ago.",
+        "each scrape",
+        _by_map(lambda usage: usage.entries),
+    ),
+    SelfMetric(
+        "probed_map_capacity", "gauge", ("probe", "map"), "entries",
+        "Most entries of the probe's hash map; an insert into a full map is lost, by the reason map_full.",
+        "a load of the probe",
+        _by_map(lambda usage: usage.capacity),
+    ),
+)  # fmt: skip

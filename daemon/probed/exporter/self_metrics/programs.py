@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Self metrics of the BPF programs and of the hooks that call them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from probed.exporter.bpf.program_stats import ProgramStats
+from probed.exporter.self_metrics.daemon import Snapshot
+from probed.exporter.self_metrics.metric import Samples, SelfMetric
+
+
+def _hooks(snapshot: Snapshot) -> list[ProgramStats]:
+    """Return every hook once: several probes may share one."""
+    return list({hook.id: hook for probe in snapshot.probes for hook in probe.hooks}.values())
+
+
+def _counted(snapshot: Snapshot) -> list[ProgramStats]:
+    """Return all hooks once the kernel has counted a run; 0 before would mean no cost."""
+    hooks = _hooks(snapshot)
+    return hooks if any(hook.runs for hook in hooks) else []
+
+
+def _owned(snapshot: Snapshot) -> Iterator[tuple[str, ProgramStats]]:
+    """Yield every program with the name of its probe; a hook belongs to no probe."""
+    for probe in snapshot.probes:
+        for program in probe.programs:
+            yield probe.name, program
+    for hook in _hooks(snapshot):
+        yield "", hook
+
+
+def _info(snapshot: Snapshot) -> Samples:
+    return {
+        (probe, program.name, str(program.id), program.tag, f"raw_tracepoint:{program.tracepoint}"): 1
+        for probe, program in _owned(snapshot)
+    }
+
+
+METRICS: tuple[SelfMetric[Snapshot], ...] = (
+    SelfMetric(
+        "probed_program_info", "gauge", ("probe", "program", "id", "tag", "attach"), "always 1",
+        "BPF programs of the probes, and the hooks that call them (no probe), by the kernel's id and tag; always 1.",
+        "a load of a probe", _info,
+    ),
+    SelfMetric(
+        "probed_program_runs_total", "counter", ("program",), "runs",
+        "Runs of the hook and all programs behind it, while kernel.bpf_stats_enabled is 1.",
+        "each run of the hook; no series before the kernel has counted one",
+        lambda snapshot: {(hook.name,): hook.runs for hook in _counted(snapshot)},
+    ),
+    SelfMetric(
+        "probed_program_run_seconds_total", "counter", ("program",), "seconds",
+        "Run time of the hook and all programs behind it in seconds, while kernel.bpf_stats_enabled is 1.",
+        "each run of the hook; no series before the kernel has counted one",
+        lambda snapshot: {(hook.name,): hook.run_ns / 1e9 for hook in _counted(snapshot)},
+    ),
+)  # fmt: skip

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages between supervisor and exporter, a dataclass for each kind. Pure.
+
+The supervisor sends Start, an AddProbe for each running probe, perhaps Status, and Serve; then further AddProbe,
+RemoveProbe, Status, NewWebSettings and ReloadEnded in any order; at last Stop. The exporter sends Pulse now and then,
+RequestReload when a client asks for a reload, CannotServe before it exits with an error, and Stopped after Stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, get_args
+
+from probed.ipc.manifest import LoadedProbe
+from probed.ipc.message import Message
+from probed.webconfig.options import WebOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The first message to the exporter; `version` counts the changes of all messages.
+
+    With `change_user` the exporter becomes `user` (None: probed, else nobody). The exporter sends a Pulse every
+    `pulse_seconds`. The daemon's counters count from `start_time`, seconds since the epoch. Fds: the supervisor's
+    /proc/self/statm, the WebSettings in sealed memory where `web` names a configuration file, the listening sockets.
+    """
+
+    version: int
+    web: WebOptions
+    change_user: bool
+    user: str | None
+    log_level: str
+    log_format: str
+    pulse_seconds: float
+    start_time: float = 0.0
+
+
+@dataclass(eq=False, repr=False)
+class AddProbe(Message):
+    """Adds a probe, instead of an older version of the same name. Fds: those of `probe.fd_names`."""
+
+    probe: LoadedProbe
+
+
+@dataclass(eq=False, repr=False)
+class RemoveProbe(Message):
+    """Removes a probe and all series of that probe."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeStatus:
+    """State of one probe: `reason` and `text` are empty while the probe is up.
+
+    `failures` counts failed loads by reason since the supervisor started; every reason is present.
+    """
+
+    name: str
+    description: str
+    up: bool
+    reason: str
+    text: str
+    failures: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class WebStatus:
+    """Result of the last reading of the web configuration, and time of the last successful reading."""
+
+    successful: bool
+    success_time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """State of the daemon as a whole; times in seconds since the epoch.
+
+    `bcc_version` is empty until a loader has run.
+    """
+
+    probes: tuple[ProbeStatus, ...]
+    bcc_version: str
+    reload_successful: bool
+    reload_success_time: float
+    exporter_restarts: int
+    web: WebStatus | None = None
+
+
+@dataclass(eq=False, repr=False)
+class Serve(Message):
+    """Ends the messages that the exporter waits for before the first page."""
+
+
+@dataclass(eq=False, repr=False)
+class NewWebSettings(Message):
+    """Replaces the web settings. Fd: the WebSettings in sealed memory."""
+
+
+@dataclass(eq=False, repr=False)
+class ReloadEnded(Message):
+    """Answers RequestReload; `fault` is empty after a reload without a fault."""
+
+    fault: str
+
+
+@dataclass(eq=False, repr=False)
+class Stop(Message):
+    """Makes the exporter drain once more, answer with Stopped, and exit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """Sign of life: the exporter's drain loop and HTTP server move.
+
+    `informed` says that the exporter has a Status, so that a scrape is true; `series` counts the series on the page,
+    `lost` the lost events, both of all probes.
+    """
+
+    informed: bool
+    series: int
+    lost: int
+
+
+@dataclass(eq=False, repr=False)
+class RequestReload(Message):
+    """Asks the supervisor to reload; ReloadEnded answers."""
+
+
+@dataclass(eq=False, repr=False)
+class CannotServe(Message):
+    """Explains why the exporter exits."""
+
+    text: str
+
+
+@dataclass(eq=False, repr=False)
+class Stopped(Message):
+    """Answers Stop; `totals` are the sums of events as text for the log."""
+
+    totals: str
+
+
+ToExporter = Start | AddProbe | RemoveProbe | Status | Serve | NewWebSettings | ReloadEnded | Stop
+FromExporter = Pulse | RequestReload | CannotServe | Stopped
+
+TO_EXPORTER: Final[tuple[type[ToExporter], ...]] = get_args(ToExporter)
+FROM_EXPORTER: Final[tuple[type[FromExporter], ...]] = get_args(FromExporter)

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""bpf(2): one short function for each command that probed uses. Raises OSError with errno.
+
+Keys and values are addresses in this process, as the kernel takes them. Source: bpf(2), Linux include/uapi/linux/bpf.h.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+from probed.linux.syscalls import checked
+
+BPF_MAP_CREATE = 0
+BPF_MAP_LOOKUP_ELEM = 1
+BPF_MAP_UPDATE_ELEM = 2
+BPF_MAP_DELETE_ELEM = 3
+BPF_PROG_LOAD = 5
+BPF_PROG_GET_FD_BY_ID = 13
+BPF_OBJ_GET_INFO_BY_FD = 15
+BPF_RAW_TRACEPOINT_OPEN = 17
+BPF_MAP_LOOKUP_BATCH = 24
+BPF_MAP_TYPE_ARRAY = 2
+BPF_MAP_TYPE_PROG_ARRAY = 3
+BPF_PROG_TYPE_TRACING = 26
+BPF_TRACE_RAW_TP = 23
+_INSN_BYTES = 8
+
+_BPF_NUMBER = {"x86_64": 321, "aarch64": 280, "riscv64": 280}
+"""The number of bpf(2), which glibc does not wrap: arch/x86/entry/syscalls/syscall_64.tbl, asm-generic/unistd.h."""
+
+_MAP_CREATE = struct.Struct("=IIIII")  # map_type, key_size, value_size, max_entries, map_flags
+_ELEMENT = struct.Struct("=IxxxxQQQ")  # map_fd, key, value, flags
+_BATCH = struct.Struct("=QQQQIIQQ")  # in_batch, out_batch, keys, values, count, map_fd, elem_flags, flags
+_GET_FD = struct.Struct("=III")  # prog_id, next_id, open_flags
+_GET_INFO = struct.Struct("=IIQ")  # bpf_fd, info_len, info
+_RAW_TRACEPOINT = struct.Struct("=QI")  # name, prog_fd
+_PROG_LOAD = struct.Struct("=IIQQIIQII16sIIIIQIIQIII")  # prog_type to attach_btf_id, attach_prog_fd
+
+Attribute = ctypes.Array[ctypes.c_char]
+"""Bytes of union bpf_attr."""
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_uint)
+    libc.syscall.restype = ctypes.c_long
+    return libc
+
+
+def bpf(command: int, attribute: Attribute) -> int:
+    """Call bpf(2); the kernel may write to `attribute`."""
+    number = _BPF_NUMBER[os.uname().machine]
+    return checked(_libc().syscall(number, command, ctypes.addressof(attribute), ctypes.sizeof(attribute)))
+
+
+def _attribute(layout: struct.Struct, *values: int | bytes) -> Attribute:
+    return ctypes.create_string_buffer(layout.pack(*values), layout.size)
+
+
+def create_map(map_type: int, key_size: int, value_size: int, entries: int) -> int:
+    """Create a map; return the fd."""
+    return bpf(BPF_MAP_CREATE, _attribute(_MAP_CREATE, map_type, key_size, value_size, entries, 0))
+
+
+def lookup(fd: int, key: int, value: int) -> None:
+    """Copy the value of one key to the address `value`."""
+    bpf(BPF_MAP_LOOKUP_ELEM, _attribute(_ELEMENT, fd, key, value, 0))
+
+
+def delete(fd: int, key: int) -> None:
+    """Delete one key, if the map has it."""
+    with suppress(FileNotFoundError):
+        bpf(BPF_MAP_DELETE_ELEM, _attribute(_ELEMENT, fd, key, 0, 0))
+
+
+class BatchPosition:
+    """Where the kernel goes on with a map that is read in batches: at first the map's beginning."""
+
+    def __init__(self, key_size: int = 0) -> None:
+        """Make room for a key, which is the position in some kinds of map, or for the number of a bucket."""
+        self._written = ctypes.create_string_buffer(max(key_size, 8))
+        self.before, self.after = 0, ctypes.addressof(self._written)
+
+
+def lookup_batch(fd: int, position: BatchPosition, keys: int, values: int, count: int) -> tuple[int, bool]:
+    """Copy at most `count` keys and values; return their number, and whether the map ends there."""
+    attribute = _attribute(_BATCH, position.before, position.after, keys, values, count, fd, 0, 0)
+    position.before = position.after
+    ended = False
+    try:
+        bpf(BPF_MAP_LOOKUP_BATCH, attribute)
+    except OSError as error:
+        if error.errno != errno.ENOENT:
+            raise
+        ended = True
+    return int(_BATCH.unpack_from(attribute)[4]), ended
+
+
+def object_info(fd: int, layout: struct.Struct) -> tuple[Any, ...]:
+    """Return the first members of struct bpf_map_info, bpf_prog_info or the like, as `layout` unpacks them."""
+    info = ctypes.create_string_buffer(layout.size)
+    bpf(BPF_OBJ_GET_INFO_BY_FD, _attribute(_GET_INFO, fd, layout.size, ctypes.addressof(info)))
+    return layout.unpack(info)
+
+
+def program_fd(program_id: int) -> int:
+    """Open the program with that id; return the fd. Takes CAP_SYS_ADMIN."""
+    return bpf(BPF_PROG_GET_FD_BY_ID, _attribute(_GET_FD, program_id, 0, 0))
+
+
+def program_array(slots: int) -> int:
+    """Create an array of programs; return the fd. The kernel empties the array when its last fd is closed."""
+    return create_map(BPF_MAP_TYPE_PROG_ARRAY, 4, 4, slots)
+
+
+def put_program(array: int, slot: int, program: int) -> None:
+    """Put the program behind an fd into a slot of an array of programs."""
+    key, value = ctypes.c_uint32(slot), ctypes.c_uint32(program)
+    bpf(BPF_MAP_UPDATE_ELEM, _attribute(_ELEMENT, array, ctypes.addressof(key), ctypes.addressof(value), 0))
+
+
+def take_program(array: int, slot: int) -> None:
+    """Empty a slot of an array of programs; an empty slot stays empty."""
+    key = ctypes.c_uint32(slot)
+    delete(array, ctypes.addressof(key))
+
+
+def program_id(array: int, slot: int) -> int:
+    """Return the id of the program in a slot of an array of programs, 0 for an empty slot."""
+    key, found = ctypes.c_uint32(slot), ctypes.c_uint32(0)
+    with suppress(FileNotFoundError):
+        lookup(array, ctypes.addressof(key), ctypes.addressof(found))
+    return found.value
+
+
+def load_tracing_program(code: bytes, name: str, licence: bytes, tracepoint_type: int, log: bytearray) -> int:
+    """Load byte code for the raw tracepoint with that BTF type (``btf_trace_NAME``); return the fd.
+
+    The verifier writes its log into `log`, as text that ends with a NUL; an empty `log` asks for none.
+    """
+    insns, terms = ctypes.create_string_buffer(code, len(code)), ctypes.create_string_buffer(licence)
+    level, text = (1, ctypes.addressof((ctypes.c_char * len(log)).from_buffer(log))) if log else (0, 0)
+    attribute = _attribute(
+        _PROG_LOAD,
+        BPF_PROG_TYPE_TRACING, len(code) // _INSN_BYTES, ctypes.addressof(insns), ctypes.addressof(terms),
+        level, len(log), text, 0, 0, name.encode()[:15], 0, BPF_TRACE_RAW_TP, 0, 0, 0, 0, 0, 0, 0, tracepoint_type, 0,
+    )  # fmt: skip
+    return bpf(BPF_PROG_LOAD, attribute)
+
+
+def attach_tracing_program(program: int) -> int:
+    """Attach a program to the raw tracepoint that the program was loaded for; return the attachment's fd."""
+    return bpf(BPF_RAW_TRACEPOINT_OPEN, _attribute(_RAW_TRACEPOINT, 0, program))

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules of several documents: one line of text, and lists and mappings with at least one entry."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Annotated, Any, Final
+
+from probed.schema.structure import Rule
+
+
+def one_line(text: str) -> str:
+    """Check for one line of text without blanks around it. Raises ValueError."""
+    if not text.strip():
+        raise ValueError("expected one line of text, found an empty one")
+    if len(text.splitlines()) > 1 or text != text.strip():
+        raise ValueError("expected one line of text, without line breaks or blanks around it; write it on one line")
+    return text
+
+
+def _not_empty(value: Collection[Any]) -> Collection[Any]:
+    if not value:
+        raise ValueError("expected at least one entry, found none")
+    return value
+
+
+NOT_EMPTY_LIST: Final = Rule(_not_empty, {"minItems": 1})
+NOT_EMPTY_MAPPING: Final = Rule(_not_empty, {"minProperties": 1})
+
+Line = Annotated[str, Rule(one_line, {"minLength": 1, "pattern": "^\\S(.*\\S)?$"})]

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A local user who makes a new label set with every event blinds nothing: the neighbour's counts stay exact."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from support.kernel_fixtures import Install, Start
+from support.running_daemon import Page
+
+FAILURES = "probed_open_failures_total"
+RENAMES, NEIGHBOURS = 300_007, 7_507
+ROUNDS = 10
+
+
+def test_a_process_that_renames_itself_before_each_failure_costs_its_neighbour_no_count(
+    start: Start, install: Install, tmp_path: Path
+) -> None:
+    daemon, neighbour = start(), install("fail_opens")
+    pages: list[Page] = []
+    with subprocess.Popen([install("renames"), str(RENAMES)], cwd=tmp_path) as hostile:
+        for _ in range(ROUNDS):
+            subprocess.run([neighbour, "openat", "ENOENT", str(NEIGHBOURS)], cwd=tmp_path, check=True)
+            pages.append(daemon.scrape())
+        assert hostile.wait() == 0
+    page = daemon.scrape()
+    assert page.lost("open_failures") == 0
+    assert page.by("comm", FAILURES)[neighbour.name] == ROUNDS * NEIGHBOURS
+    assert page.total(FAILURES) >= RENAMES + ROUNDS * NEIGHBOURS
+    assert page.value("probed_probe_collect_failures_total", probe="open_failures") == 0

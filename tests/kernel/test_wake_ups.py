@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs wake the exporter by the fill of the ring, for any number of possible CPUs."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from support.kernel_fixtures import Install
+from support.running_daemon import Daemon, site
+
+ON_A_LARGE_MACHINE = (
+    "unshare", "--mount", "--propagation", "private", "sh", "-ec",
+    'mount --bind "$0" /sys/devices/system/cpu/possible; exec "$@"',
+)  # fmt: skip
+"""Prefix of a daemon that reads the possible CPUs from a file; the path of the file follows."""
+
+RECORD_BYTES = 8 + 72
+"""Header and event of the probe `process` in its ring."""
+
+SPAWNS = 5003
+
+
+def test_programs_wake_the_exporter_above_a_quarter_of_the_ring_only(tmp_path: Path, install: Install) -> None:
+    possible = tmp_path / "possible"
+    possible.write_text("0-255\n")
+    with Daemon(tmp_path, site({"process": {}}), under=(*ON_A_LARGE_MACHINE, str(possible))) as daemon:
+        daemon.wait_until_ready()
+        before = daemon.scrape()
+        subprocess.run([install("spawn"), str(SPAWNS), install("exits")], check=True, stdout=subprocess.DEVNULL)
+        after = daemon.scrape()
+    emitted = after.emitted("process") - before.emitted("process")
+    assert emitted >= 2 * SPAWNS
+    assert after.lost("process") == 0
+    quarters = emitted * RECORD_BYTES / (after.value("probed_ring_bytes", probe="process") / 4)
+    drains = after.value("probed_drains_total") - before.value("probed_drains_total")
+    # A program may wake the exporter once more while it drains. One drain is the scrape's.
+    assert quarters / 2 - 1 <= drains <= 2 * quarters + 1
