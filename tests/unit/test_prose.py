@@ -16,8 +16,6 @@ TREES: Final = ("daemon", "tests")
 EXEMPT: Final[dict[str, str]] = {
     "daemon/probed/exporter": "core",
     "tests/unit/exporter": "core",
-    "tests/unit/loader": "process",
-    "tests/unit/supervisor": "process",
 }
 """Paths that are not yet rewritten, and the area that rewrites each; a rewritten path leaves this table."""
 
