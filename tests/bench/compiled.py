@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from probed.ipc.loader_messages import Text
+from probed.linux.threads import max_threads
 from probed.loader import pipeline
 from probed.loader.btf.reader import Btf
 from probed.loader.compiler import Module, compile_text
@@ -22,7 +23,7 @@ HEADER = PROBES / "include" / "probed.bpf.h"
 def attach(source: Text, programs: Mapping[str, str], ring_bytes: int = 0) -> Module:
     """Compile a probe's C with a ring of `ring_bytes`, and attach each program to its raw tracepoint."""
     btf = Btf.read(BTF)
-    host = pipeline.Host(btf, btf.raw_tracepoints(), os.cpu_count() or 1, os.uname().machine)
+    host = pipeline.Host(btf, btf.raw_tracepoints(), os.cpu_count() or 1, os.uname().machine, max_threads())
     parts = [*pipeline.header_and_source(Text(str(HEADER), HEADER.read_text()), source), standalone_entry(programs)]
     text = "\n".join(parts) + "\n"
     module = compile_text("bench", text, types_for(btf, text), pipeline.defines(host, ring_bytes))

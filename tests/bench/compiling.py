@@ -14,6 +14,7 @@ from typing import Any
 from bench.compiled import BTF
 from probed.config import files
 from probed.linux import privilege
+from probed.linux.threads import max_threads
 from probed.loader import compiler, pipeline
 from probed.loader.btf.reader import Btf
 from probed.loader.hide_kallsyms import hide_kallsyms
@@ -25,7 +26,7 @@ def main(config_file: str) -> None:
     configuration, text = files.read_site(config_file)
     declared = files.declared_probes(configuration, text, str(BTF))
     btf = Btf.read(BTF)
-    host = pipeline.Host(btf, btf.raw_tracepoints(), os.cpu_count() or 1, os.uname().machine)
+    host = pipeline.Host(btf, btf.raw_tracepoints(), os.cpu_count() or 1, os.uname().machine, max_threads())
     begin = time.process_time()
     bcc = compiler.import_bcc()
     imported = time.process_time() - begin

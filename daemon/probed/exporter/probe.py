@@ -38,7 +38,7 @@ BATCH = 1 << 13
 MORE_ENTRIES = 64
 """Entries that a small map of gauges may have more while it is read than it has at a time, beside an eighth."""
 
-STAT_SENT, STAT_RING_FULL, STAT_MAP_FULL, STATS = range(4)
+STAT_SENT, STAT_RING_FULL, STAT_MAP_FULL, STAT_NOTE_LOST, STATS = range(5)
 """enum probed_stat of probes/include/probed.bpf.h."""
 
 
@@ -268,6 +268,7 @@ class RunningProbe:
             ring_fill_bytes=fill,
             ring_fill_max_bytes=self._highest_fill.value(),
             unaccounted=self._unaccounted(),
+            notes_lost=self._read_stats().get(STAT_NOTE_LOST, 0),
             start_time=self.loaded.start_time,
             usages=self._usages(),
             missed={place.program: self._missed(place, hooks) for place in self.loaded.places},

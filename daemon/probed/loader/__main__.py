@@ -44,6 +44,7 @@ from probed.ipc.loader_messages import (
 from probed.ipc.manifest import LoadedProbe
 from probed.linux import privilege
 from probed.linux.cpus import possible_cpus
+from probed.linux.threads import max_threads
 from probed.loader import canary, compiler, pipeline
 from probed.loader.btf.reader import Btf
 from probed.loader.headers.types import offsets_used
@@ -71,7 +72,7 @@ class LoadSession:
         requests = batch.requests
         btf = Btf.read(Path(requests[0].btf))
         machine = os.uname().machine
-        self._host = pipeline.Host(btf, btf.raw_tracepoints(), possible_cpus(root), machine)
+        self._host = pipeline.Host(btf, btf.raw_tracepoints(), possible_cpus(root), machine, max_threads(root))
         self._channel = channel
         self._goal = batch.goal
         self._chains = Chains(batch.hooked)

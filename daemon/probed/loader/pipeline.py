@@ -35,6 +35,9 @@ OWN_MAPS = (LAYOUT, ENUMS, STATS, RING)
 RECENT = "_recent"
 """Suffix of a map of `struct recent_count`, after the name of the map of counts."""
 
+LEAST_PROCESSES, MOST_PROCESSES = 1 << 14, 1 << 19
+"""Bounds of the macro PROCESSES, which is the kernel's limit of threads between them: some 80 bytes each in a hash."""
+
 HELPERS = ("get_current_task_btf", "task_pt_regs")
 """Helpers that probed.bpf.h uses only where the kernel has them."""
 
@@ -47,6 +50,7 @@ class Host:
     raw_tracepoints: frozenset[str]
     cpus: int
     machine: str
+    threads: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,7 @@ def defines(host: Host, ring_bytes: int = 0) -> dict[str, str]:
     """Return the macros that probed.bpf.h expects."""
     macros = {
         "CPUS": f"{host.cpus}UL",
+        "PROCESSES": str(min(max(host.threads, LEAST_PROCESSES), MOST_PROCESSES)),
         f"__TARGET_ARCH_{'arm64' if host.machine == 'aarch64' else 'x86'}": "1",
     }
     macros |= {f"PROBED_HAS_{name.upper()}": "1" for name in HELPERS if host.btf.has_function(f"bpf_{name}")}

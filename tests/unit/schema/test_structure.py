@@ -108,7 +108,7 @@ def test_an_object_knows_its_key_path_and_the_root_its_source() -> None:
         ({"at": []}, "at", "unknown key"),
     ],
 )
-def test_what_does_not_fit_is_named_with_its_key_path(change: dict[str, Any], key: str, text: str) -> None:
+def test_a_value_of_the_wrong_type_is_named_with_its_key_path(change: dict[str, Any], key: str, text: str) -> None:
     ((found, said),) = problems(DATA | change)
     assert found == key
     assert text in said
@@ -196,7 +196,7 @@ STATUSES = st.builds(
 
 
 @given(PROBES | STATUSES)
-def test_what_goes_through_json_comes_back_equal(sent: manifest.LoadedProbe | Status) -> None:
+def test_an_object_goes_through_json_unchanged(sent: manifest.LoadedProbe | Status) -> None:
     text = json.dumps(structure.to_data(sent), allow_nan=False)
     assert structure.build(type(sent), json.loads(text), Source("manifest")) == sent
 

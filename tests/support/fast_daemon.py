@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m support.hurried_daemon run …`` is ``probed run`` with time limits of seconds instead of minutes."""
+"""``python -m support.fast_daemon run …`` is ``probed run`` with time limits of seconds instead of minutes."""
 
 from __future__ import annotations
 
