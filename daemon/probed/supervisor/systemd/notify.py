@@ -27,7 +27,7 @@ def sender() -> Send | None:
     try:
         from systemd import daemon
     except ImportError:
-        LOG.warning("NOTIFY_SOCKET is set, but systemd cannot be told anything: install python3-systemd")
+        LOG.warning("NOTIFY_SOCKET is set, but python3-systemd is missing, so systemd gets no notification: install it")
         return None
     notify: Send = daemon.notify
     return notify
