@@ -108,12 +108,12 @@ class Server:
         self._run("http-password", self._verify_passwords)
         self._run("http", self._reactor.run)
 
-    def poke(self) -> None:
-        """Make the reactor iterate once; `moved` tells whether it did."""
+    def ping(self) -> None:
+        """Make the reactor iterate once; `responded` tells whether it did."""
         self._reactor.poke()
 
-    def moved(self) -> bool:
-        """Return whether the reactor has iterated since `poke`, all threads are alive, and no page is stuck."""
+    def responded(self) -> bool:
+        """Return whether the reactor has iterated since `ping`, all threads are alive, and no page is stuck."""
         since = list(self._busy_since.values())
         is_stuck = bool(since) and time.monotonic() - min(since) > STUCK_AFTER * self._timeout
         return self._reactor.turned.is_set() and not is_stuck and all(thread.is_alive() for thread in self._threads)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from probed.exporter.self_metrics.metric import Samples, SelfMetric
-from probed.exporter.self_metrics.stats import ProbeNumbers, WorkNumbers
+from probed.exporter.self_metrics.stats import ProbeStats, WorkStats
 from probed.ipc.exporter_messages import Status, WebStatus
 
 _UNKNOWN = Status(probes=(), bcc_version="", reload_successful=False, reload_success_time=0.0, exporter_restarts=0)
@@ -33,8 +33,8 @@ class Snapshot:
 
     build: Build
     status: Status | None
-    numbers: Sequence[ProbeNumbers]
-    work: WorkNumbers
+    numbers: Sequence[ProbeStats]
+    work: WorkStats
     supervisor_resident_bytes: int
     collect_failures: Mapping[str, int] = field(default_factory=dict)
     unknown_cgroups: int = 0
@@ -45,13 +45,13 @@ class Snapshot:
         return self.status or _UNKNOWN
 
     @property
-    def probes(self) -> list[ProbeNumbers]:
+    def probes(self) -> list[ProbeStats]:
         """The numbers of each probe that the status names.
 
         A probe without numbers (a probe that is down) gets zeros. Numbers of other probes (just removed) are left out.
         """
         known = {probe.name: probe for probe in self.numbers}
-        return [known.get(probe.name, ProbeNumbers(probe.name)) for probe in self.known_status.probes]
+        return [known.get(probe.name, ProbeStats(probe.name)) for probe in self.known_status.probes]
 
 
 def _single(read: Callable[[Snapshot], float]) -> Callable[[Snapshot], Samples]:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from probed.errors import REASONS
 from probed.exporter.self_metrics.daemon import Snapshot
 from probed.exporter.self_metrics.metric import Samples, SelfMetric
-from probed.exporter.self_metrics.stats import LOSS_REASONS, ProbeNumbers
+from probed.exporter.self_metrics.stats import LOSS_REASONS, ProbeStats
 from probed.exporter.series.table import SeriesUsage
 
 
-def _by_probe(read: Callable[[ProbeNumbers], float | None]) -> Callable[[Snapshot], Samples]:
+def _by_probe(read: Callable[[ProbeStats], float | None]) -> Callable[[Snapshot], Samples]:
     """Read a number of each probe; a probe for which `read` returns None has no series."""
     return lambda snapshot: {(probe.name,): value for probe in snapshot.probes if (value := read(probe)) is not None}
 

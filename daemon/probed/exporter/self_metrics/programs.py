@@ -5,23 +5,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from probed.exporter.bpf.program_stats import Program
+from probed.exporter.bpf.program_stats import ProgramStats
 from probed.exporter.self_metrics.daemon import Snapshot
 from probed.exporter.self_metrics.metric import Samples, SelfMetric
 
 
-def _hooks(snapshot: Snapshot) -> list[Program]:
+def _hooks(snapshot: Snapshot) -> list[ProgramStats]:
     """Return every hook once: several probes may share one."""
     return list({hook.id: hook for probe in snapshot.probes for hook in probe.hooks}.values())
 
 
-def _counted(snapshot: Snapshot) -> list[Program]:
+def _counted(snapshot: Snapshot) -> list[ProgramStats]:
     """Return all hooks once the kernel has counted a run; 0 before would mean no cost."""
     hooks = _hooks(snapshot)
     return hooks if any(hook.runs for hook in hooks) else []
 
 
-def _owned(snapshot: Snapshot) -> Iterator[tuple[str, Program]]:
+def _owned(snapshot: Snapshot) -> Iterator[tuple[str, ProgramStats]]:
     """Yield every program with the name of its probe; a hook belongs to no probe."""
     for probe in snapshot.probes:
         for program in probe.programs:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from probed.exporter.bpf.map_usage import HashUsage
-from probed.exporter.bpf.program_stats import Program
+from probed.exporter.bpf.program_stats import ProgramStats
 from probed.exporter.series.table import SeriesUsage
 
 LOSS_REASONS = ("ring_full", "map_full", "corrupt")
@@ -15,7 +15,7 @@ LOSS_REASONS = ("ring_full", "map_full", "corrupt")
 
 
 @dataclass(frozen=True, slots=True)
-class WorkNumbers:
+class WorkStats:
     """How often the exporter drained all rings and collected all probes, and the seconds that it took."""
 
     drains: int = 0
@@ -25,7 +25,7 @@ class WorkNumbers:
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeNumbers:
+class ProbeStats:
     """Sums of one probe since it was loaded, in events: emitted = delivered + lost + discarded.
 
     `lost` is by reason, one of `LOSS_REASONS`; a reason that is not in it stands for 0.
@@ -50,6 +50,6 @@ class ProbeNumbers:
     start_time: float = 0.0
     usages: Sequence[SeriesUsage] = ()
     missed: Mapping[str, int] = field(default_factory=dict)
-    programs: Sequence[Program] = ()
-    hooks: Sequence[Program] = ()
+    programs: Sequence[ProgramStats] = ()
+    hooks: Sequence[ProgramStats] = ()
     hashes: Sequence[HashUsage] = ()

@@ -22,7 +22,7 @@ from probed.exporter.exposition.renderer import Page
 from probed.exporter.self_metrics.daemon import Snapshot
 from probed.exporter.self_metrics.metric import families
 from probed.exporter.self_metrics.process import Process
-from probed.exporter.self_metrics.stats import LOSS_REASONS, ProbeNumbers, WorkNumbers
+from probed.exporter.self_metrics.stats import LOSS_REASONS, ProbeStats, WorkStats
 from probed.exporter.self_metrics.tables import OF_SNAPSHOT
 from probed.exporter.series.table import SeriesUsage
 from probed.ipc.exporter_messages import ProbeStatus, Status, WebStatus
@@ -38,7 +38,7 @@ STATUS = Status(
     reload_success_time=1_700_000_000.25,
     exporter_restarts=2,
 )
-NUMBERS = ProbeNumbers(
+NUMBERS = ProbeStats(
     "process",
     emitted=110,
     delivered=100,
@@ -66,7 +66,7 @@ PROCESS_FAMILIES = {
 
 
 def _all() -> list[Family]:
-    work = WorkNumbers(7, 0.25, 5, 0.125)
+    work = WorkStats(7, 0.25, 5, 0.125)
     return families(OF_SNAPSHOT, Snapshot(BUILD, STATUS, [NUMBERS], work, 12 << 20, {"opens": 13}, 17))
 
 
@@ -146,13 +146,13 @@ def test_versions_are_labels_of_build_info() -> None:
 
 
 def test_before_the_supervisor_spoke_the_same_families_are_there() -> None:
-    early = families(OF_SNAPSHOT, Snapshot(BUILD, None, [], WorkNumbers(), 0))
+    early = families(OF_SNAPSHOT, Snapshot(BUILD, None, [], WorkStats(), 0))
     assert [f.name for f in early] == [f.name for f in _all()]
     assert _series(early, "probed_config_last_reload_successful") == {(): 0}
 
 
 def test_numbers_of_a_removed_probe_are_left_out() -> None:
-    snapshot = Snapshot(BUILD, replace(STATUS, probes=()), [NUMBERS], WorkNumbers(), 0)
+    snapshot = Snapshot(BUILD, replace(STATUS, probes=()), [NUMBERS], WorkStats(), 0)
     assert _series(families(OF_SNAPSHOT, snapshot), "probed_ring_bytes") == {}
 
 
@@ -163,7 +163,7 @@ def test_collect_failures_are_there_by_probe() -> None:
 def test_only_a_web_configuration_has_its_families() -> None:
     names = {family.name for family in _all()}
     status = replace(STATUS, web=WebStatus(True, 1_700_000_005.25))
-    found = families(OF_SNAPSHOT, Snapshot(BUILD, status, [], WorkNumbers(), 0))
+    found = families(OF_SNAPSHOT, Snapshot(BUILD, status, [], WorkStats(), 0))
     assert {family.name for family in found} - names == {
         "probed_web_config_last_reload_successful",
         "probed_web_config_last_reload_success_timestamp_seconds",
