@@ -6,6 +6,7 @@
  * there, and not inside macros: hence the functions below. The loader also defines
  *   RING_PAGES	pages of the ring, if the declaration has a ring
  *   CPUS	the number of possible CPUs of this kernel
+ *   PROCESSES	the size of maps with an entry for each living process: the kernel's limit of threads, within bounds
  *   PROBED_HAS_IA32	if the kernel runs 32-bit x86 programs
  *   PROBED_HAS_name	for helpers that some kernels lack; listed in loader/pipeline.py
  * and one #define for each __NR_name and __NR_ia32_name that the source uses.
@@ -62,10 +63,10 @@
 #define READ_ARRAY(destination, pointer, member) \
 	bpf_probe_read_kernel(&(destination), sizeof(destination), &(pointer)->member)
 
-enum probed_stat { STAT_SENT, STAT_RING_FULL, STAT_MAP_FULL, STATS };
+enum probed_stat { STAT_SENT, STAT_RING_FULL, STAT_MAP_FULL, STAT_NOTE_LOST, STATS };
 
 /*
- * Three counters per CPU for the probe's sum of events. Programs count STAT_SENT between reservation and submission,
+ * Four counters per CPU for the probe's sum of events. Programs count STAT_SENT between reservation and submission,
  * and the exporter compares the count with the ring. The addition is atomic, because a preempted program may share the
  * CPU's counter with another program of the probe.
  */
@@ -81,10 +82,16 @@ static __always_inline u64 probed_count(u32 stat)
 	return *count;
 }
 
-/* Counts one loss. Call this function for every count or entry that a full map refused. */
+/* Counts one loss. Call this function for every count that a full map refused. */
 static __always_inline void count_map_full(void)
 {
 	probed_count(STAT_MAP_FULL);
+}
+
+/* Counts a note that a full map refused: state for a later event, which is sent all the same with less detail. */
+static __always_inline void count_note_lost(void)
+{
+	probed_count(STAT_NOTE_LOST);
 }
 
 /*

@@ -15,9 +15,10 @@ struct opener {
 
 /*
  * All calls of the open family, for 8,192 control groups at once, 1 MB. When the map is a quarter full, the exporter
- * deletes entries of removed control groups.
+ * deletes entries of removed control groups. All CPUs share an entry: most counts go to opens_recent, so the size does
+ * not grow with the number of CPUs.
  */
-BPF_PERCPU_HASH(opens, struct opener, u64, 8192);
+BPF_HASH(opens, struct opener, u64, 8192);
 
 /* The last few control groups of each CPU. */
 #define RECENT 8
@@ -41,7 +42,7 @@ static __always_inline void count_open(struct opener opener)
 		stop_recent(slot);
 		count = opens.lookup(&former);
 		if (count)
-			*count += slot->count;
+			lock_xadd(count, slot->count);
 		start_recent(slot, opener.cgroup);
 	}
 	++slot->count;

@@ -18,13 +18,13 @@ struct event {
 	u16 signal; /* KIND_EXIT: the signal that ended the process, or 0 */
 };
 
-/* Thread group id to the boot-clock time of the last exec, for 65,536 living processes at once, 5 MB. */
-BPF_HASH(last_exec, u32, u64, 65536);
+/* Thread group id to the boot-clock time of the last exec. */
+BPF_HASH(last_exec, u32, u64, PROCESSES);
 /*
  * Thread group id to start_boottime, for processes that ended with several threads and are not yet reaped. The first
  * thread that inserts an entry reports the end.
  */
-BPF_HASH(ended, u32, u64, 8192);
+BPF_HASH(ended, u32, u64, PROCESSES / 4);
 
 static __always_inline struct event *reserve(u8 kind)
 {
@@ -60,7 +60,7 @@ PROGRAM(on_exec)
 	u64 now = bpf_ktime_get_boot_ns();
 
 	if (last_exec.update(&tgid, &now))
-		count_map_full();
+		count_note_lost();
 	event = reserve(KIND_EXEC);
 	if (!event)
 		return 0;
@@ -136,7 +136,7 @@ static __always_inline bool first_to_note_end(u32 tgid, u64 start)
 		return true;
 	noted = ended.lookup(&tgid);
 	if (!noted) {
-		count_map_full();
+		count_note_lost();
 		return true;
 	}
 	if (*noted == start)

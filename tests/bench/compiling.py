@@ -14,6 +14,7 @@ from typing import Any
 from bench.compiled import BTF
 from probed.config import files
 from probed.linux import privilege
+from probed.linux.threads import max_threads
 from probed.loader import compiler
 from probed.loader import hide_kallsyms as ksyms
 from probed.loader import pipeline as load
@@ -26,12 +27,12 @@ def main(config_file: str) -> None:
     configuration, text = files.read_site(config_file)
     declared = files.declared_probes(configuration, text, str(BTF))
     btf = Btf.read(BTF)
-    host = load.Host(btf, btf.raw_tracepoints(), os.cpu_count() or 1, os.uname().machine)
+    host = load.Host(btf, btf.raw_tracepoints(), os.cpu_count() or 1, os.uname().machine, max_threads())
     begin = time.process_time()
     bcc = compiler.import_bcc()
     imported = time.process_time() - begin
     privilege.keep_only(privilege.LOADER)
-    ksyms.take_away()
+    ksyms.hide_kallsyms()
     compiles: list[float] = []
 
     class Timed(bcc.BPF):  # type: ignore[misc, name-defined]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loader's main: files are read, probes compiled, loaded and attached, and then the process is gone.
+"""The loader: reads files, compiles, loads and attaches probes, and exits.
 
 The supervisor starts it as ``python -m probed.loader FD``. `ipc.loader_messages` has the messages and their order.
 """
@@ -44,6 +44,7 @@ from probed.ipc.loader_messages import (
 from probed.ipc.manifest import LoadedProbe
 from probed.linux import privilege
 from probed.linux.cpus import possible_cpus
+from probed.linux.threads import max_threads
 from probed.loader import canary, compiler
 from probed.loader import hide_kallsyms as ksyms
 from probed.loader import pipeline as load
@@ -56,26 +57,26 @@ SupervisorChannel = Channel[FromLoader, ToLoader]
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What is to be loaded, how far; `hooked` are the arrays behind hooks that exist, by tracepoint."""
+class LoadBatch:
+    """Requests of one run, with their goal; `hooked` has the arrays behind attached hooks, by tracepoint."""
 
     requests: list[LoadRequest]
     hooked: dict[str, int]
     goal: Goal
 
 
-class Loading:
-    """The work on one series of requests: what the machine is, and what the canary found, are asked once."""
+class LoadSession:
+    """Work on one batch; gathers the machine's facts and the canary's findings once."""
 
-    def __init__(self, channel: SupervisorChannel, wishes: Wishes, root: Path = Path("/")) -> None:
+    def __init__(self, channel: SupervisorChannel, batch: LoadBatch, root: Path = Path("/")) -> None:
         """Read the machine's facts. Raises HostError."""
-        requests = wishes.requests
+        requests = batch.requests
         btf = Btf.read(Path(requests[0].btf))
         machine = os.uname().machine
-        self._host = load.Host(btf, btf.raw_tracepoints(), possible_cpus(root), machine)
+        self._host = load.Host(btf, btf.raw_tracepoints(), possible_cpus(root), machine, max_threads(root))
         self._channel = channel
-        self._goal = wishes.goal
-        self._chains = Chains(wishes.hooked)
+        self._goal = batch.goal
+        self._chains = Chains(batch.hooked)
         self._used = {each.name: frozenset(self._members(each)) for each in requests}
         self._canary = None if self._goal == "compile" else self._start_canary(requests[0])
 
@@ -98,8 +99,8 @@ class Loading:
         return offsets_used(self._host.btf, request.header.text + request.source.text)
 
 
-def _wishes(channel: SupervisorChannel) -> Wishes:
-    """Read what is to be read, and take what is to be loaded."""
+def _receive_batch(channel: SupervisorChannel) -> LoadBatch:
+    """Receive messages up to EndOfRequests; answer those that ask for files."""
     requests: list[LoadRequest] = []
     hooked: dict[str, int] = {}
     while True:
@@ -114,7 +115,7 @@ def _wishes(channel: SupervisorChannel) -> Wishes:
             case LoadRequest() as request:
                 requests.append(request)
             case EndOfRequests(goal):
-                return Wishes(requests, hooked, goal)
+                return LoadBatch(requests, hooked, goal)
 
 
 def _read(channel: SupervisorChannel, files: Files) -> None:
@@ -132,7 +133,7 @@ def _read(channel: SupervisorChannel, files: Files) -> None:
 
 def _read_web(channel: SupervisorChannel, path: str) -> None:
     from probed.webconfig import (
-        reader as webfiles,  # with all that it imports, of use to a site with TLS or passwords alone
+        reader as webfiles,  # imports ssl, which only sites with a web configuration need
     )
 
     try:
@@ -151,23 +152,23 @@ def _settings(configuration: Site) -> Settings:
 
 
 def _serve(channel: SupervisorChannel) -> None:
-    wishes = _wishes(channel)
-    if not wishes.requests:
+    batch = _receive_batch(channel)
+    if not batch.requests:
         return
     bcc = compiler.import_bcc()
     channel.send(BccVersion(str(getattr(bcc, "__version__", "unknown"))))
     privilege.keep_only(privilege.LOADER)
-    ksyms.take_away()
-    loading = Loading(channel, wishes)
-    for request in wishes.requests:
+    ksyms.hide_kallsyms()
+    session = LoadSession(channel, batch)
+    for request in batch.requests:
         channel.send(LoadBegun(request.name))
         try:
-            loaded, fds = loading.answer(request)
+            loaded, fds = session.answer(request)
         except (LoadError, DeclarationError) as error:
             channel.send(_failure(request.name, error))
         except (HostError, Closed):
             raise
-        except Exception as error:  # the border around one probe: whatever is wrong costs only this one
+        except Exception as error:  # the border around one probe: any error costs this probe alone
             traceback.print_exc()
             text = f"{type(error).__name__}: {error}; this is a mistake of probed: please report it with its log"
             channel.send(Failure(request.name, "internal", text, 0))
@@ -182,7 +183,7 @@ def _failure(name: str, error: LoadError | DeclarationError) -> Failure:
 
 
 def main(fd: int) -> None:
-    """Serve the supervisor behind `fd`. Leaves by os._exit: BCC's own clean-up would disturb what lives on."""
+    """Serve the supervisor behind `fd`. Leaves by os._exit: BCC's clean-up would disturb the attached programs."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel = SupervisorChannel(socket.socket(fileno=fd), TO_LOADER)
     status = 1
@@ -192,7 +193,7 @@ def main(fd: int) -> None:
     except HostError as error:
         channel.send(HostFailure(error.reason, str(error)))
     except Closed:
-        pass  # the supervisor has gone: nobody wants the answers
+        pass  # the supervisor has gone, and with it the reader of answers
     except BaseException:
         traceback.print_exc()
     os._exit(status)

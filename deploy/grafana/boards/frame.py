@@ -24,7 +24,7 @@ OPEN_ALERTS = ("FileDescriptorsExhausted", "OpenFailureStorm")
 CALL_ALERTS = ("SyscallStorm",)
 OWN_ALERTS = (
     "ProbedDown", "ProbeDown", "ProbedEventsLost", "ProbedMissedRuns", "ProbedEventsUnaccounted",
-    "ProbedRingNearlyFull", "ProbedSeriesOverflow", "ProbedReloadFailed",
+    "ProbedNotesLost", "ProbedRingNearlyFull", "ProbedSeriesOverflow", "ProbedReloadFailed",
 )  # fmt: skip
 ALERTS = (*STORM_ALERTS, *OPEN_ALERTS, *CALL_ALERTS, *OWN_ALERTS)
 

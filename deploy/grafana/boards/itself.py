@@ -109,12 +109,17 @@ def _losses() -> list[Panel]:
             "cps",
             {"{{instance}} {{probe}} {{program}}": f"{rate(MISSED, 'instance, probe, program')}"},
             axis="runs a second",
-        ), 12),
+        ), 8),
         narrow(graph(
             "Unaccounted events",
             "The difference between the count of the probe's programs and the records in the ring. Should be 0.",
             "short", {PROBE: f"probed_events_unaccounted{{{HOST}}}"}, axis="events",
-        ), 12),
+        ), 8),
+        narrow(graph(
+            "Lost notes",
+            "Notes that a full map refused. Lifetimes then begin at the creation of the process instead of the exec.",
+            "cps", {PROBE: f"{rate('probed_notes_lost_total', 'instance, probe')}"}, axis="notes a second",
+        ), 8),
     ]  # fmt: skip
 
 

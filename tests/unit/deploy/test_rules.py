@@ -360,6 +360,12 @@ def test_events_that_are_not_accounted_for_fire_and_resolve(tmp_path: Path) -> N
     verify(tmp_path, [machine], [fired(12), fired(18, alert), fired(22)])
 
 
+def test_lost_notes_fire_and_resolve(tmp_path: Path) -> None:
+    machine = up().has("probed_notes_lost_total", lasting(10, 0), lasting(30, 1), lasting(40, 0), probe="process")
+    alert = {"alertname": "ProbedNotesLost", "probe": "process"}
+    verify(tmp_path, [machine], [fired(12), fired(30, alert), fired(60)])
+
+
 def test_a_ring_that_is_nearly_full_fires_and_resolves(tmp_path: Path) -> None:
     machine = up().gauge("probed_ring_bytes", "4096x240", probe="process")
     machine.gauge("probed_ring_fill_max_bytes", "640x40 3499x120 640x80", probe="process")

@@ -14,7 +14,7 @@ PROBED = Path(__file__).parents[3] / "daemon"
 
 def run(code: str) -> str:
     """Run code in a process that has taken the list away, and return what it prints."""
-    lines = ["import ctypes, os", "from probed.loader import hide_kallsyms as ksyms", "ksyms.take_away()", code]
+    lines = ["import ctypes, os", "from probed.loader import hide_kallsyms as ksyms", "ksyms.hide_kallsyms()", code]
     done = subprocess.run(
         [sys.executable, "-c", "\n".join(lines)], env={"PYTHONPATH": str(PROBED)}, capture_output=True, text=True,
         check=True,

@@ -11,7 +11,7 @@ from probed.errors import LoadError
 from probed.linux import bpf
 from probed.loader import hook_chain as chain
 from probed.loader.headers.c_names import programs
-from probed.loader.hook_chain import SLOTS, Chains, lone
+from probed.loader.hook_chain import SLOTS, Chains, standalone_entry
 
 
 @pytest.fixture
@@ -75,4 +75,4 @@ def test_no_more_jumps_than_the_kernel_allows() -> None:
 def test_programs_are_found_where_they_are_no_comment() -> None:
     source = "/* PROGRAM(on_a) */\nPROGRAM(on_b)\n{\n}\n// PROGRAM(on_c)\nPROGRAM( on_d ) {}\n"
     assert programs(source) == ["on_b", "on_d"]
-    assert [line for line in lone(["on_b"]).splitlines() if "program_" in line] == ["\tprogram_on_b(ctx);"]
+    assert [line for line in standalone_entry(["on_b"]).splitlines() if "program_" in line] == ["\tprogram_on_b(ctx);"]

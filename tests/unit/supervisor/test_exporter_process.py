@@ -16,13 +16,13 @@ from probed.ipc import manifest
 from probed.ipc.channel import Channel
 from probed.ipc.exporter_messages import FROM_EXPORTER, TO_EXPORTER, FromExporter, Pulse, Start, ToExporter
 from probed.supervisor import exporter_process as exporting
-from probed.supervisor.exporter_process import FIRST_BACKOFF, Exporting
+from probed.supervisor.exporter_process import FIRST_BACKOFF, ExporterProcess
 from probed.supervisor.hooks import Hooks
 from probed.supervisor.systemd.fdstore import Store
 from probed.webconfig.options import WebOptions
 from support.unit.raw_messages import send_raw
 
-Make = Callable[[], Exporting]
+Make = Callable[[], ExporterProcess]
 
 
 class Played:
@@ -54,7 +54,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
 @pytest.fixture
 def make() -> Make:
     start = Start(manifest.VERSION, WebOptions(), False, None, "info", "logfmt", 10.0)
-    return lambda: Exporting(start, [], 30.0, Hooks(Store(None), {}), lambda: None)
+    return lambda: ExporterProcess(start, [], 30.0, Hooks(Store(None), {}), lambda: None)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from probed.exporter.decoders.network_interfaces import interface_name, interfac
 from probed.exporter.decoders.signals import signal_name
 from probed.exporter.decoders.syscalls import syscall_name
 from probed.exporter.decoders.users import user_name, user_names
-from probed.ipc.manifest import Label
+from probed.ipc.manifest import ResolvedLabel
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ _PLAIN: Mapping[str, Decoder] = {
 }
 """Decoders that need the value alone."""
 
-_OF_LABEL: Mapping[str, Callable[[Label], Decoder]] = {
+_OF_LABEL: Mapping[str, Callable[[ResolvedLabel], Decoder]] = {
     "enum": lambda label: enum(label.table),
     "map": lambda label: mapped(label.texts),
 }
@@ -69,7 +69,7 @@ _OF_HOST: Mapping[str, Callable[[Context], Decoder]] = {
 """Decoders that look up names on the host."""
 
 
-def decoder(label: Label, context: Context | None = None) -> Decoder:
+def decoder(label: ResolvedLabel, context: Context | None = None) -> Decoder:
     """Return the decoder that a label names, with the label's fold rules.
 
     Raises KeyError for an unknown name, ValueError for a decoder that needs a context and gets none.
@@ -77,7 +77,7 @@ def decoder(label: Label, context: Context | None = None) -> Decoder:
     return folded(_plain(label, context), label.fold)
 
 
-def _plain(label: Label, context: Context | None) -> Decoder:
+def _plain(label: ResolvedLabel, context: Context | None) -> Decoder:
     name = label.decoder
     if name in _PLAIN:
         return _PLAIN[name]

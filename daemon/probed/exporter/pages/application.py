@@ -103,7 +103,7 @@ class Application:
     def _reloaded(self, _: Request) -> Response:
         assert self._reload is not None
         wrong = self._reload()
-        return text(500, f"the configuration was not reloaded whole:\n{wrong}") if wrong else text(200, "reloaded")
+        return text(500, f"the configuration was not fully reloaded:\n{wrong}") if wrong else text(200, "reloaded")
 
     def _ready(self, _: Request) -> Response:
         reason = self._readiness()

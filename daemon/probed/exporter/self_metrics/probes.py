@@ -84,6 +84,12 @@ METRICS: tuple[SelfMetric[Snapshot], ...] = (
         _by_probe(lambda probe: probe.unaccounted),
     ),
     SelfMetric(
+        "probed_notes_lost_total", "counter", ("probe",), "notes",
+        "Notes for a later event that a full map refused; the event itself is delivered with less detail.",
+        "more living processes than the map has entries",
+        _by_probe(lambda probe: probe.notes_lost),
+    ),
+    SelfMetric(
         "probed_probe_start_time_seconds", "gauge", ("probe",), "seconds since the epoch",
         "Time from which the probe's metrics count since unix epoch in seconds.", "a load of the probe",
         _by_probe(lambda probe: probe.start_time or None),

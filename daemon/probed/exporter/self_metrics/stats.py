@@ -32,6 +32,7 @@ class ProbeStats:
     `ring_bytes` is the ring's capacity (0: no ring), `ring_fill_bytes` what the last drain found waiting,
     `ring_fill_max_bytes` the most of the last five minutes. `unaccounted` is by how many the events that the programs
     count miss those of the ring. `start_time` is since when the probe counts, seconds since the epoch (0: unknown).
+    `notes_lost` counts notes for later events that a full map refused; their events are delivered.
     `usages` are those of its metrics. `programs` are its own, `hooks` those that they are behind, `hashes` its hash
     maps, as the kernel knows them. `missed` has, by program, the runs that the kernel left out.
     """
@@ -45,6 +46,7 @@ class ProbeStats:
     ring_fill_bytes: int = 0
     ring_fill_max_bytes: int = 0
     unaccounted: int = 0
+    notes_lost: int = 0
     start_time: float = 0.0
     usages: Sequence[SeriesUsage] = ()
     missed: Mapping[str, int] = field(default_factory=dict)

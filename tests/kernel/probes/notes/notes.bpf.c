@@ -29,7 +29,9 @@ PROGRAM(on_exec)
 	/* "exits-": a workload of the tests */
 	if (comm[0] != 'e' || comm[1] != 'x' || comm[2] != 'i' || comm[3] != 't' || comm[4] != 's' || comm[5] != '-')
 		return 0;
-	if (notes.update(&tgid, &tgid) || taken.update(&tgid, &one))
+	if (notes.update(&tgid, &tgid))
+		count_note_lost();
+	else if (taken.update(&tgid, &one))
 		count_map_full();
 	return 0;
 }

@@ -11,7 +11,7 @@ from probed.exporter.decoders.fold import Decoder
 from probed.exporter.decoders.host_table import ANEW_SECONDS, MOST, OLD_SECONDS, HostTable
 from probed.exporter.decoders.kernel_symbols import KernelSymbols
 from probed.exporter.decoders.lookup import Lookups
-from probed.ipc.manifest import Label
+from probed.ipc.manifest import ResolvedLabel
 from support.unit.clock import Clock
 
 HIDDEN = "0000000000000000 T _stext\n0000000000000000 T do_exit\n"
@@ -26,7 +26,7 @@ ffffffffa0000000 t bpf_prog_6deef7357e7b4530\t[bpf]
 
 
 def of(name: str, root: Path) -> Decoder:
-    return decoder(Label("x", "x", name, {}), Context(lambda _: Attribution("a.service", "0-1"), Lookups(root)))
+    return decoder(ResolvedLabel("x", "x", name, {}), Context(lambda _: Attribution("a.service", "0-1"), Lookups(root)))
 
 
 def passwd(root: Path, *lines: bytes) -> None:

@@ -11,7 +11,7 @@ import pytest
 from probed.exporter.decoders import Context, decoder, lookup
 from probed.exporter.decoders.lookup import LONGEST_RETRY_SECONDS, RETRY_SECONDS, Lookup, Lookups
 from probed.exporter.series.table import SeriesTable
-from probed.ipc.manifest import Label, Metric
+from probed.ipc.manifest import ResolvedLabel, ResolvedMetric
 from support.unit.clock import Clock
 from support.unit.series_tables import FIELDS, events, ledger, shown
 
@@ -112,8 +112,8 @@ def test_a_series_of_later_has_the_name_that_came_later(
     clock = Clock()
     monkeypatch.setattr("probed.exporter.decoders.host_table.ANEW_SECONDS", 0.0)
     lookups = Lookups(tmp_path, clock)
-    label = Label("x", "kind", name, {})
-    of = Metric("probed_x_total", "counter", "Help.", (), {}, (label,), None, 1.0, ())
+    label = ResolvedLabel("x", "kind", name, {})
+    of = ResolvedMetric("probed_x_total", "counter", "Help.", (), {}, (label,), None, 1.0, ())
     context = Context(lambda _: None, lookups)  # type: ignore[arg-type,return-value]
     series = SeriesTable(of, [(FIELDS[2], decoder(label, context))], ledger(), clock)
     batch = events(["a", "b", "c"])
