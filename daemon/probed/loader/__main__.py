@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from probed.config import files as sources
+from probed.config import files
 from probed.config.site import Site
 from probed.errors import DeclarationError, HostError, LoadError
 from probed.ipc.channel import Channel, Closed
@@ -45,11 +45,10 @@ from probed.ipc.manifest import LoadedProbe
 from probed.linux import privilege
 from probed.linux.cpus import possible_cpus
 from probed.linux.threads import max_threads
-from probed.loader import canary, compiler
-from probed.loader import hide_kallsyms as ksyms
-from probed.loader import pipeline as load
+from probed.loader import canary, compiler, pipeline
 from probed.loader.btf.reader import Btf
 from probed.loader.headers.types import offsets_used
+from probed.loader.hide_kallsyms import hide_kallsyms
 from probed.loader.hook_chain import Chains
 
 Answer = tuple[LoadedProbe, list[int]]
@@ -73,7 +72,7 @@ class LoadSession:
         requests = batch.requests
         btf = Btf.read(Path(requests[0].btf))
         machine = os.uname().machine
-        self._host = load.Host(btf, btf.raw_tracepoints(), possible_cpus(root), machine, max_threads(root))
+        self._host = pipeline.Host(btf, btf.raw_tracepoints(), possible_cpus(root), machine, max_threads(root))
         self._channel = channel
         self._goal = batch.goal
         self._chains = Chains(batch.hooked)
@@ -86,12 +85,12 @@ class LoadSession:
 
     def answer(self, request: LoadRequest) -> Answer:
         """Go as far as the goal with one probe. Raises LoadError, DeclarationError, HostError."""
-        checked = load.check(request, self._host, self._chains)
+        checked = pipeline.check(request, self._host, self._chains)
         if self._canary is None:
-            return load.describe(checked), []
+            return pipeline.describe(checked), []
         canary.refuse(request.name, self._used[request.name], self._canary.wrong_members())
-        loaded, fds = load.load(checked, self._host)
-        for tracepoint, *hook in load.hook(checked, self._host, self._chains):
+        loaded, fds = pipeline.load(checked, self._host)
+        for tracepoint, *hook in pipeline.hook(checked, self._host, self._chains):
             self._channel.send(HookAttached(tracepoint), hook)
         return loaded, fds if self._goal == "attach" else []
 
@@ -106,8 +105,8 @@ def _receive_batch(channel: SupervisorChannel) -> LoadBatch:
     while True:
         packet = channel.receive()
         match packet.message:
-            case Files() as files:
-                _read(channel, files)
+            case Files() as asked:
+                _read(channel, asked)
             case ReadWebConfig(path):
                 _read_web(channel, path)
             case HookArray(tracepoint):
@@ -118,10 +117,10 @@ def _receive_batch(channel: SupervisorChannel) -> LoadBatch:
                 return LoadBatch(requests, hooked, goal)
 
 
-def _read(channel: SupervisorChannel, files: Files) -> None:
+def _read(channel: SupervisorChannel, asked: Files) -> None:
     try:
-        configuration, text = sources.read_site(files.config_file)
-        declared = sources.declared_probes(configuration, text, files.btf)
+        configuration, text = files.read_site(asked.config_file)
+        declared = files.declared_probes(configuration, text, asked.btf)
     except (DeclarationError, HostError) as error:
         channel.send(Refused(str(error)))
         return
@@ -132,16 +131,14 @@ def _read(channel: SupervisorChannel, files: Files) -> None:
 
 
 def _read_web(channel: SupervisorChannel, path: str) -> None:
-    from probed.webconfig import (
-        reader as webfiles,  # imports ssl, which only sites with a web configuration need
-    )
+    from probed.webconfig import reader  # imports ssl, which only sites with a web configuration need
 
     try:
-        read = webfiles.read(path)
+        read = reader.read(path)
     except DeclarationError as error:
         channel.send(Refused(str(error)))
         return
-    fd = webfiles.sealed_memory(read.settings)
+    fd = reader.sealed_memory(read.settings)
     channel.send(WebConfigRead(read.summary), [fd])
     os.close(fd)
 
@@ -158,7 +155,7 @@ def _serve(channel: SupervisorChannel) -> None:
     bcc = compiler.import_bcc()
     channel.send(BccVersion(str(getattr(bcc, "__version__", "unknown"))))
     privilege.keep_only(privilege.LOADER)
-    ksyms.hide_kallsyms()
+    hide_kallsyms()
     session = LoadSession(channel, batch)
     for request in batch.requests:
         channel.send(LoadBegun(request.name))

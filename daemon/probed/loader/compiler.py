@@ -20,7 +20,7 @@ from typing import Any
 from probed.errors import HostError, LoadError, Reason
 from probed.ipc.manifest import COUNT, Field, FieldType, Map, MapKind, Record
 from probed.linux import bpf
-from probed.loader import eperm as refusal
+from probed.loader import eperm
 from probed.loader.eperm import EpermFacts
 from probed.loader.headers import tree
 
@@ -130,11 +130,11 @@ class Module:
 
     def _refused(self, name: str, log: str, number: int) -> LoadError:
         if number == errno.EPERM and "processed" not in log:
-            reason, cause = refusal.explain_eperm("program", EpermFacts.gather())
+            reason, cause = eperm.explain_eperm("program", EpermFacts.gather())
             text = f"the kernel does not let this process load program '{name}' (EPERM): {cause}"
             return LoadError(self._probe, reason, text, errno.EPERM)
         text = f"the kernel's verifier refuses program '{name}': {_verdict(log)}"
-        locked = refusal.hidden_by_lockdown(log, EpermFacts.gather())
+        locked = eperm.hidden_by_lockdown(log, EpermFacts.gather())
         return LoadError(self._probe, "lockdown" if locked else "verifier", f"{text}; {locked}" if locked else text)
 
     def attach(self, program: str, fd: int, tracepoint: str) -> int:
@@ -146,7 +146,7 @@ class Module:
         reason: Reason = "attach_point"
         cause = f"{os.strerror(number)} ({errno.errorcode.get(number, number)})"
         if number in (errno.EPERM, errno.EACCES):
-            reason, why = refusal.explain_eperm("attachment", EpermFacts.gather())
+            reason, why = eperm.explain_eperm("attachment", EpermFacts.gather())
             cause = f"{cause}; {why}"
         raise LoadError(
             self._probe,
@@ -270,7 +270,7 @@ def _compile_error(probe: str, said: str, error: Exception) -> LoadError:
 
 def _map_error(probe: str, name: str, cause: str) -> LoadError:
     if "not permitted" in cause:
-        reason, why = refusal.explain_eperm("map", EpermFacts.gather())
+        reason, why = eperm.explain_eperm("map", EpermFacts.gather())
         return LoadError(probe, reason, f"cannot create map '{name}': {cause}; {why}", errno.EPERM)
     return LoadError(probe, "map_create", f"cannot create map '{name}': {cause}; is there memory for its size?")
 

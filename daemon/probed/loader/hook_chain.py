@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 from probed.errors import LoadError, Reason
 from probed.ipc.manifest import ChainSlot, hook_name
 from probed.linux import bpf
-from probed.loader import eperm as refusal
+from probed.loader import eperm
 from probed.loader.eperm import EpermFacts
 
 SLOTS = 32
@@ -66,7 +66,7 @@ class Chains:
                 text = f"cannot create the array of programs behind '{tracepoint}': {error.strerror}"
                 reason: Reason = "map_create"
                 if error.errno == errno.EPERM:
-                    reason, why = refusal.explain_eperm("map", EpermFacts.gather())
+                    reason, why = eperm.explain_eperm("map", EpermFacts.gather())
                     text = f"{text}; {why}"
                 raise LoadError(probe, reason, text, error.errno or 0) from error
         return self._arrays[tracepoint]

@@ -28,7 +28,7 @@ from probed.supervisor.options import Options
 from probed.supervisor.probe_states import Probes
 from probed.supervisor.reload_state import Reloads
 from probed.supervisor.signals import Signals
-from probed.supervisor.systemd import listen_fds as passed
+from probed.supervisor.systemd import listen_fds
 from probed.supervisor.systemd.fdstore import Store
 from probed.supervisor.systemd.notify import Notifier, sender, status_line, watchdog_seconds
 from probed.supervisor.web_config_watcher import WebConfigWatcher
@@ -53,7 +53,7 @@ class Supervisor:
         send = sender()
         self._notices = Notifier(send)
         self._store = Store(send)
-        given = passed.receive()
+        given = listen_fds.receive()
         self._start_time = self._store.take_over_start(given.others)
         self._hooks = Hooks(self._store, given.others)
         self._probes = Probes(self._hooks.let_go)
@@ -88,7 +88,7 @@ class Supervisor:
         self._exporter.web_fd = web.fd
         return web
 
-    def _listen(self, given: passed.InheritedFds) -> list[socket.socket]:
+    def _listen(self, given: listen_fds.InheritedFds) -> list[socket.socket]:
         if self._options.systemd_socket:
             return listeners.activated(given.activated)
         if given.kept:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run of the loader, whatever the loader does: its side of the channel is played by the test."""
+"""Runs of the loader with any behaviour: the test plays the loader's side of the channel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from probed.errors import HostError, LoadError
-from probed.ipc import loader_process as loading
+from probed.ipc import loader_process
 from probed.ipc.channel import Channel
 from probed.ipc.loader_messages import (
     TO_LOADER,
@@ -83,7 +83,7 @@ class Played:
 def play(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Played]]:
     """Gives the loader that was started last."""
     Played.all = []
-    monkeypatch.setattr(loading, "Child", Played)
+    monkeypatch.setattr(loader_process, "Child", Played)
     yield lambda: Played.all[-1]
     for played in Played.all:
         played.theirs.close()
@@ -177,7 +177,7 @@ def test_a_loader_that_dies_costs_the_probe_it_tried(play: Callable[[], Played])
 def test_a_loader_that_hangs_is_killed_and_costs_the_probe_it_tried(
     play: Callable[[], Played], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "SECONDS_A_PROBE", 0.0)
+    monkeypatch.setattr(loader_process, "SECONDS_A_PROBE", 0.0)
     run = LoaderProcess()
     run.load([request("a")], "attach", {})
     blamed = run.step()

@@ -9,7 +9,7 @@ import pytest
 
 from probed.errors import LoadError
 from probed.linux import bpf
-from probed.loader import hook_chain as chain
+from probed.loader import hook_chain
 from probed.loader.headers.c_names import programs
 from probed.loader.hook_chain import SLOTS, Chains, standalone_entry
 
@@ -36,7 +36,7 @@ def test_the_first_program_of_a_tracepoint_makes_its_array_and_its_hook(arrays: 
     assert "int on_x(struct" in text
     assert "int probed_sys_exit(struct" in text
     assert text.count(".quad 0x700001718") == 2  # r7 is the array whose fd is 7
-    assert text.count(f"call {chain.TAIL_CALL}") == SLOTS + SLOTS - 1
+    assert text.count(f"call {hook_chain.TAIL_CALL}") == SLOTS + SLOTS - 1
 
 
 def test_a_hook_that_is_there_is_not_made_again(arrays: dict[int, set[int]]) -> None:

@@ -15,7 +15,7 @@ import pytest
 from probed.ipc import manifest
 from probed.ipc.channel import Channel
 from probed.ipc.exporter_messages import FROM_EXPORTER, TO_EXPORTER, FromExporter, Pulse, Start, ToExporter
-from probed.supervisor import exporter_process as exporting
+from probed.supervisor import exporter_process
 from probed.supervisor.exporter_process import FIRST_BACKOFF, ExporterProcess
 from probed.supervisor.hooks import Hooks
 from probed.supervisor.systemd.fdstore import Store
@@ -43,9 +43,9 @@ class Played:
 
 @pytest.fixture
 def played(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
-    """What the supervisor gets for an exporter."""
+    """Give the supervisor a played exporter."""
     one = Played()
-    monkeypatch.setattr(exporting, "Child", lambda *_: one)
+    monkeypatch.setattr(exporter_process, "Child", lambda *_: one)
     yield one
     one.theirs.close()
     one.channel.close()
@@ -90,7 +90,7 @@ def test_where_no_process_can_be_had_it_is_tried_later(
     def fail(*_: Any) -> None:
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-    monkeypatch.setattr(exporting, "Child", fail)
+    monkeypatch.setattr(exporter_process, "Child", fail)
     one = make()
     before = time.monotonic()
     one.launch([], None)

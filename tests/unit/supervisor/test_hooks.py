@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is in a chain runs: hooks over arrays of programs that are dictionaries of slots."""
+"""Programs in a chain run; dictionaries of slots stand for arrays of programs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Arrays = dict[int, dict[int, int]]
 
 
 def held(*places: ChainSlot) -> ProbeHandle:
-    """A probe whose programs' fds are 1000, 1001, and so on; their ids are the same."""
+    """Return a probe with programs of fds and ids 1000, 1001, and so on."""
     fds = {FdName("program", place.program): 1000 + number for number, place in enumerate(places)}
     return ProbeHandle(LoadedProbe("a", "1", None, 0, (), (), tuple(fds), places), fds)
 
@@ -40,7 +40,7 @@ def arrays(monkeypatch: pytest.MonkeyPatch) -> Arrays:
 
 
 class Kept(Store):
-    """Stands for systemd: keeps some hooks and probes, and notes what is let go."""
+    """Stands for systemd: keeps some hooks and probes, and notes the probes that are let go."""
 
     def __init__(self, hooks: Sequence[HookHandle] = (), probes: Sequence[ProbeHandle] = ()) -> None:
         super().__init__(None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the supervisor remembers of its probes, and where it listens: no process is started here."""
+"""States of probes, and listening sockets; no test starts a process."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ from probed.ipc.loader_process import ProbeHandle
 from probed.ipc.manifest import FdName, LoadedProbe, ResolvedMetric
 from probed.supervisor import listeners
 from probed.supervisor.probe_states import FIRST_RETRY, LAST_RETRY, Probes
-from probed.supervisor.systemd import listen_fds as passed
+from probed.supervisor.systemd import listen_fds
 from probed.webconfig.listen_address import Address
 
 NONE = Text("", "")
@@ -221,7 +221,7 @@ def test_fds_that_systemd_passes_are_told_apart_by_kind_and_name() -> None:
     kept, unit = listeners.bind([Address("127.0.0.1", 0), Address("127.0.0.1", 0)])
     memory = os.memfd_create("memory")
     fds = {os.dup(kept.fileno()): "listener", os.dup(unit.fileno()): "probed.socket", memory: "probe.a.1"}
-    sorted_out = passed.sort(fds)
+    sorted_out = listen_fds.sort(fds)
     assert [each.getsockname() for each in sorted_out.kept] == [kept.getsockname()]
     assert [each.getsockname() for each in sorted_out.activated] == [unit.getsockname()]
     assert sorted_out.others == {memory: "probe.a.1"}

@@ -23,7 +23,7 @@ from probed.ipc.loader_process import HookHandle, ProbeHandle
 from probed.ipc.manifest import FdName, LoadedProbe
 from probed.linux import memfd
 from probed.linux.fdinfo import BPF_IDS, identity
-from probed.schema import structure as shape
+from probed.schema import structure
 
 LOG = logging.getLogger("supervisor")
 
@@ -80,7 +80,7 @@ class Store:
     def _keep(self, handle: ProbeHandle, bcc_version: str) -> None:
         fds = [handle.fds[name] for name in handle.loaded.fd_names]
         rest = StoredProbe(manifest.VERSION, bcc_version, handle.loaded, tuple(map(identity, fds)))
-        sheet = memfd.sealed(_MEMFD, json.dumps(shape.to_data(rest)).encode())
+        sheet = memfd.sealed(_MEMFD, json.dumps(structure.to_data(rest)).encode())
         try:
             self._store(_name(handle), [*fds, sheet])
         finally:
@@ -220,7 +220,7 @@ def _read(fd: int) -> StoredProbe:
         data = json.loads(memfd.read(fd))
         version = data["version"]
         if version == manifest.VERSION:
-            return shape.build(StoredProbe, data, shape.Source("the description"))
+            return structure.build(StoredProbe, data, structure.Source("the description"))
     except (ValueError, TypeError, KeyError, DeclarationError) as error:
         raise _UnusableError(f"its description cannot be read: {error}") from error
     raise _UnusableError(f"its description is of version {version}, this probed has {manifest.VERSION}")

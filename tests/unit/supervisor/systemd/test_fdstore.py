@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What rests with systemd and what is believed of it when it comes back; a list of messages stands for systemd."""
+"""The fd store keeps probes, and takes back only complete ones; a list of messages stands for systemd."""
 
 import fcntl
 import json
@@ -15,14 +15,14 @@ from probed.ipc import manifest
 from probed.ipc.loader_process import ProbeHandle
 from probed.ipc.manifest import FdName, LoadedProbe, ResolvedMetric
 from probed.linux.fdinfo import identity
-from probed.schema import structure as shape
+from probed.schema import structure
 from probed.supervisor.systemd.fdstore import LISTENER, Store, StoredProbe
 
 NAMES = (FdName("stats"), FdName("ring"), FdName("program", "on_x"))
 
 
 class Systemd:
-    """Keeps what it is sent as systemd does: copies of fds, by name."""
+    """Keeps copies of fds by name, as systemd does."""
 
     def __init__(self) -> None:
         self.kept: list[tuple[str, int]] = []
@@ -39,7 +39,7 @@ class Systemd:
             self.kept = [(name, fd) for name, fd in self.kept if name != lines["FDNAME"]]
 
     def passed(self) -> dict[int, str]:
-        """What a new process is given."""
+        """Return the fds that a new process gets."""
         return {os.dup(fd): name for name, fd in self.kept}
 
     def names(self) -> set[str]:
@@ -182,7 +182,7 @@ def test_a_description_that_cannot_be_trusted_is_refused(
     systemd: Systemd, version: int, seals: int, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = held("a")
-    content = json.dumps(shape.to_data(resting(one, version))).encode()
+    content = json.dumps(structure.to_data(resting(one, version))).encode()
     systemd("FDSTORE=1\nFDNAME=probe.a.1\nFDPOLL=0", fds=[*one.fds.values(), sheet(content, seals)])
     assert taken_over(systemd) == {}
     assert systemd.kept == []
@@ -203,7 +203,7 @@ def test_a_description_that_names_an_fd_twice_is_refused(systemd: Systemd) -> No
     one = held("a")
     rest = resting(one, manifest.VERSION)
     twice = replace(rest, identities=(rest.identities[0],) * 3)
-    content = json.dumps(shape.to_data(twice)).encode()
+    content = json.dumps(structure.to_data(twice)).encode()
     systemd("FDSTORE=1\nFDNAME=probe.a.1\nFDPOLL=0", fds=[one.fds[FdName("stats")], sheet(content, ALL_SEALS)])
     assert taken_over(systemd) == {}
     one.close()

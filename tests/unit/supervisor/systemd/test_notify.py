@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What systemd is told, and when; nobody is listening here."""
+"""Notifications to systemd and their times; a list stands for systemd."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ QUIET = Pulse(informed=True, series=14, lost=0)
 
 
 def recorder(said: list[str]) -> Send:
-    """Return what appends to `said` instead of sending to systemd."""
+    """Return a function that appends to `said` instead of sending to systemd."""
 
     def send(status: str, *, fds: Sequence[int] = ()) -> None:
         said.append(status)
