@@ -29,7 +29,7 @@ from probed.exporter.self_metrics.daemon import Build, Snapshot
 from probed.exporter.self_metrics.process import Process
 from probed.exporter.self_metrics.stats import ProbeStats, WorkStats
 from probed.exporter.self_metrics.tables import OF_SNAPSHOT
-from probed.exporter.series.scrapers import FIRST_SECONDS, Connection, Scrape, Scrapers
+from probed.exporter.series.scrapers import FIRST_SECONDS, Scrape, ScraperConnection, Scrapers
 from probed.ipc.exporter_messages import Status
 from probed.ipc.manifest import FdName, LoadedProbe
 from probed.log_limiter import REPEATABLE
@@ -210,7 +210,7 @@ class Collector:
         self._schedule.begin(self._cgroups.announced)
         return failed
 
-    def scrape(self, scraper: Connection | None = None) -> list[Family]:
+    def scrape(self, scraper: ScraperConnection | None = None) -> list[Family]:
         """Return every present family, those of the probes first.
 
         `scraper` is the connection of a scraper, None for another client.
