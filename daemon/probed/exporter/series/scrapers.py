@@ -39,7 +39,7 @@ FIRST_SECONDS = 20.0
 
 
 class ScraperConnection(Protocol):
-    """The connection of a scraper."""
+    """A client's connection."""
 
     is_open: bool
 
