@@ -36,6 +36,7 @@ from probed.ipc.exporter_messages import (
 )
 from probed.ipc.loader_process import ProbeHandle
 from probed.ipc.manifest import FdName
+from probed.ipc.message import bounded
 from probed.supervisor.hooks import Hooks
 
 LOG = logging.getLogger("supervisor")
@@ -153,7 +154,7 @@ class ExporterProcess:
 
     def tell_reloaded(self, fault: str) -> None:
         """Answer RequestReload: with the fault, or "" without one."""
-        self._tell(ReloadEnded(fault))
+        self._tell(ReloadEnded(bounded(fault)))
 
     def heard(self) -> Pulse | None:
         """Take one message; return a sign of life. Raises HostError when the exporter cannot serve."""

@@ -300,7 +300,7 @@ class Supervisor:
 
     def _status(self) -> Status:
         return Status(
-            probes=tuple(state.status() for state in self._probes),
+            probes=self._probes.statuses(),
             bcc_version=self._bcc_version,
             reload_successful=self._reloads.successful,
             reload_success_time=self._reloads.success_time,
