@@ -24,11 +24,10 @@ from probed.exporter.cgroup.tree import Cgroups
 from probed.exporter.decoders import Context
 from probed.exporter.exposition.family import Family
 from probed.exporter.probe import RunningProbe
-from probed.exporter.self_metrics import metric
-from probed.exporter.self_metrics.daemon import Build, Snapshot
+from probed.exporter.self_metrics import tables
+from probed.exporter.self_metrics.daemon import Build, DaemonStats, WorkStats
+from probed.exporter.self_metrics.probes import Probes, ProbeStats
 from probed.exporter.self_metrics.process import Process
-from probed.exporter.self_metrics.stats import ProbeNumbers, WorkNumbers
-from probed.exporter.self_metrics.tables import OF_SNAPSHOT
 from probed.exporter.series.scrapers import FIRST_SECONDS, Connection, Scrape, Scrapers
 from probed.ipc.exporter_messages import Status
 from probed.ipc.manifest import LoadedProbe
@@ -63,13 +62,13 @@ class Collection:
         self._context = Context(self._attribution, Path("/"), self._cgroups.living, self._cgroups.removed)
         self._schedule = ReadingSchedule()
         self._probes: dict[str, RunningProbe] = {}
-        self._numbers: dict[str, ProbeNumbers] = {}
+        self._numbers: dict[str, ProbeStats] = {}
         self._left_out = set[str]()
         self._undrained = set[str]()
         self._warned = set[str]()
         self._failures: Counter[str] = Counter()
         self._clock = clock
-        self._work = WorkNumbers()
+        self._work = WorkStats()
         self._scrapers = Scrapers(clock, FIRST_SECONDS)
         self.is_held_up = False
         """Whether the last drain of a ring ended early, at a record that its program had not submitted."""
@@ -222,8 +221,9 @@ class Collection:
         status = self.status
         build = replace(self._build, bcc=status.bcc_version if status else "")
         memory = self._supervisor_memory()
-        snapshot = Snapshot(build, status, numbers, work, memory, self._failures, unknown)
-        return families + metric.families(OF_SNAPSHOT, snapshot) + self._process.families()
+        daemon = DaemonStats(build, status, work, memory, unknown)
+        probes = Probes(status.probes if status else (), numbers, self._failures)
+        return families + tables.families(daemon, probes) + self._process.families()
 
     def _collect_all(self, fill: Mapping[str, int], scrape: Scrape) -> list[Family]:
         begin = self._clock()
@@ -267,7 +267,7 @@ class Collection:
             return False
         return True
 
-    def _warn_unaccounted(self, numbers: ProbeNumbers) -> None:
+    def _warn_unaccounted(self, numbers: ProbeStats) -> None:
         """Log once that the books of a probe do not close; the metric has the number."""
         if numbers.unaccounted and numbers.name not in self._warned:
             self._warned.add(numbers.name)
@@ -277,12 +277,12 @@ class Collection:
                 numbers.name, numbers.unaccounted, extra={"PROBE": numbers.name},
             )  # fmt: skip
 
-    def totals(self) -> list[ProbeNumbers]:
+    def totals(self) -> list[ProbeStats]:
         """Return the sums of events, for the last log line."""
         self.scrape()
         return list(self._numbers.values())
 
-    def brief(self) -> list[ProbeNumbers]:
+    def brief(self) -> list[ProbeStats]:
         """Return what each probe has lost and its series, as of the last drain; nothing of one that cannot be asked."""
         numbers = []
         with self._lock:

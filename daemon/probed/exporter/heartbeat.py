@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from probed.exporter.collector import Collection
-from probed.exporter.self_metrics.stats import ProbeNumbers
+from probed.exporter.self_metrics.probes import ProbeStats
 from probed.ipc.channel import Channel
 from probed.ipc.exporter_messages import FromExporter, Pulse, ToExporter
 from probed.log import MessageId
@@ -87,7 +87,7 @@ class Losses:
         self._clock = clock
         self._said: dict[str, tuple[float, Mapping[str, int]]] = {}
 
-    def tell(self, numbers: Sequence[ProbeNumbers]) -> None:
+    def tell(self, numbers: Sequence[ProbeStats]) -> None:
         """Compare with what was said before; a probe that is seen for the first time, or anew, starts from 0."""
         now = self._clock()
         for each in numbers:

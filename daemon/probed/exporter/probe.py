@@ -25,8 +25,8 @@ from probed.exporter.bpf.ringbuf import Ring
 from probed.exporter.decoders import Context, decoder
 from probed.exporter.decoders.fold import Decoder
 from probed.exporter.exposition.family import Family
+from probed.exporter.self_metrics.probes import ProbeStats
 from probed.exporter.self_metrics.sliding_maximum import SlidingMaximum
-from probed.exporter.self_metrics.stats import ProbeNumbers
 from probed.exporter.series.gauges import GaugeTable
 from probed.exporter.series.scrapers import Scrape
 from probed.exporter.series.table import SeriesTable, SeriesUsage
@@ -217,7 +217,7 @@ class RunningProbe:
         for source in self._all_sources():
             source.retire()
 
-    def collect(self, fill: int, scrape: Scrape) -> tuple[list[Family], ProbeNumbers]:
+    def collect(self, fill: int, scrape: Scrape) -> tuple[list[Family], ProbeStats]:
         """Return the families of this moment with the sum of its events.
 
         `fill` is how many bytes the drain before found waiting; `scrape` is the page. Raises OSError.
@@ -231,9 +231,9 @@ class RunningProbe:
         read = [usage for source in self._all_sources() if (usage := source.usage())]
         return read + [each.usage() for each in self._hashes]
 
-    def brief(self) -> ProbeNumbers:
+    def brief(self) -> ProbeStats:
         """Return only what was lost, and the usages. Raises OSError."""
-        return ProbeNumbers(self.loaded.name, lost=self._lost(), usages=self._usages())
+        return ProbeStats(self.loaded.name, lost=self._lost(), usages=self._usages())
 
     def _read_stats(self) -> dict[int, int]:
         """Return what the programs counted, by `enum probed_stat`."""
@@ -251,11 +251,11 @@ class RunningProbe:
     def _usages(self) -> tuple[SeriesUsage, ...]:
         return tuple(table.usage() for table in self._all_tables())
 
-    def _numbers(self, fill: int) -> ProbeNumbers:
+    def _numbers(self, fill: int) -> ProbeStats:
         lost = self._lost()
         ring = self._ring
         hooks = told(self._hooks.values())
-        return ProbeNumbers(
+        return ProbeStats(
             name=self.loaded.name,
             # Read after the drain: what the producers reserved up to there, and what they could not.
             emitted=(ring.records if ring else 0) + lost["ring_full"] + lost["map_full"],

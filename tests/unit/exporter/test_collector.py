@@ -11,8 +11,8 @@ from probed.errors import REASONS
 from probed.exporter import collector as collection
 from probed.exporter.collector import Collection
 from probed.exporter.self_metrics.daemon import Build
+from probed.exporter.self_metrics.probes import ProbeStats
 from probed.exporter.self_metrics.process import Process
-from probed.exporter.self_metrics.stats import ProbeNumbers
 from probed.ipc.exporter_messages import ProbeStatus, Status
 from probed.ipc.manifest import LoadedProbe
 from support.unit.clock import Clock
@@ -51,11 +51,11 @@ class Fake:
     def count_maps(self) -> None:
         pass
 
-    def collect(self, *_: Any) -> tuple[list[Any], ProbeNumbers]:
+    def collect(self, *_: Any) -> tuple[list[Any], ProbeStats]:
         if self.broken:
             raise OSError(9, "Bad file descriptor")
         self.events += 1
-        return [], ProbeNumbers(
+        return [], ProbeStats(
             self.loaded.name, emitted=self.events, delivered=self.events, unaccounted=self.unaccounted
         )
 

@@ -23,8 +23,8 @@ from probed.exporter.collector import ANNOUNCES_CGROUPS, Collection
 from probed.exporter.decoders import Context, decoder
 from probed.exporter.exposition.family import Family
 from probed.exporter.self_metrics.daemon import Build
+from probed.exporter.self_metrics.probes import ProbeStats
 from probed.exporter.self_metrics.process import Process
-from probed.exporter.self_metrics.stats import ProbeNumbers
 from probed.exporter.series.scrapers import UNATTENDED, Scrape
 from probed.exporter.series.table import SeriesTable
 from probed.ipc.manifest import Field, Label, LoadedProbe, Map, Metric, Record
@@ -137,9 +137,9 @@ class PlayedProbe:
         self.execs.forget_keys()
         self.opens.forget_keys()
 
-    def collect(self, _: int, scrape: Scrape) -> tuple[list[Family], ProbeNumbers]:
+    def collect(self, _: int, scrape: Scrape) -> tuple[list[Family], ProbeStats]:
         families = [] if self._hear else [self.execs.family(scrape), self.opens.family(scrape)]
-        return families, ProbeNumbers(self.loaded.name)
+        return families, ProbeStats(self.loaded.name)
 
 
 class Host:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from probed.exporter.heartbeat import LOOK_AGAIN, LOSS_PERIOD, Heart, Losses
-from probed.exporter.self_metrics.stats import ProbeNumbers
+from probed.exporter.self_metrics.probes import ProbeStats
 from probed.exporter.series.table import SeriesUsage
 from probed.ipc.channel import Channel
 from probed.ipc.exporter_messages import FROM_EXPORTER, TO_EXPORTER, FromExporter, Pulse, Status, ToExporter
@@ -36,12 +36,12 @@ class Sums:
     def __init__(self) -> None:
         self.status: Status | None = None
 
-    def brief(self) -> list[ProbeNumbers]:
+    def brief(self) -> list[ProbeStats]:
         return [numbers("a", ring_full=3), numbers("b", ring_full=4, map_full=5)]
 
 
-def numbers(name: str, **lost: int) -> ProbeNumbers:
-    return ProbeNumbers(name, lost=lost, usages=(SeriesUsage("m", 7, 10, 0), SeriesUsage("n", 11, 20, 0)))
+def numbers(name: str, **lost: int) -> ProbeStats:
+    return ProbeStats(name, lost=lost, usages=(SeriesUsage("m", 7, 10, 0), SeriesUsage("n", 11, 20, 0)))
 
 
 class Beating:
@@ -105,7 +105,7 @@ def test_a_hastened_beat_is_due_now(beating: Beating) -> None:
     assert beating.heart.due_in() == 0.0
 
 
-def said(losses: Losses, caplog: pytest.LogCaptureFixture, *each: ProbeNumbers) -> list[str]:
+def said(losses: Losses, caplog: pytest.LogCaptureFixture, *each: ProbeStats) -> list[str]:
     caplog.clear()
     with caplog.at_level(logging.INFO):
         losses.tell(each)

@@ -19,15 +19,14 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from probed.errors import REASONS
 from probed.exporter.exposition.family import Family
 from probed.exporter.exposition.renderer import Page
-from probed.exporter.self_metrics.daemon import Snapshot
-from probed.exporter.self_metrics.metric import families
+from probed.exporter.self_metrics.daemon import DaemonStats, WorkStats
+from probed.exporter.self_metrics.probes import LOSS_REASONS, Probes, ProbeStats
 from probed.exporter.self_metrics.process import Process
-from probed.exporter.self_metrics.stats import LOSS_REASONS, ProbeNumbers, WorkNumbers
-from probed.exporter.self_metrics.tables import OF_SNAPSHOT
+from probed.exporter.self_metrics.tables import families
 from probed.exporter.series.table import SeriesUsage
 from probed.ipc.exporter_messages import ProbeStatus, Status, WebStatus
-from support.unit.snapshots import BUILD
-from support.unit.snapshots import series as _series
+from support.unit.probe_stats import BUILD
+from support.unit.probe_stats import series as _series
 
 UP = ProbeStatus("process", "Processes.", True, "", "", {})
 DOWN = ProbeStatus("opens", "Opens.", False, "verifier", "R1 invalid", {"verifier": 3})
@@ -38,7 +37,7 @@ STATUS = Status(
     reload_success_time=1_700_000_000.25,
     exporter_restarts=2,
 )
-NUMBERS = ProbeNumbers(
+NUMBERS = ProbeStats(
     "process",
     emitted=110,
     delivered=100,
@@ -66,8 +65,8 @@ PROCESS_FAMILIES = {
 
 
 def _all() -> list[Family]:
-    work = WorkNumbers(7, 0.25, 5, 0.125)
-    return families(OF_SNAPSHOT, Snapshot(BUILD, STATUS, [NUMBERS], work, 12 << 20, {"opens": 13}, 17))
+    daemon = DaemonStats(BUILD, STATUS, WorkStats(7, 0.25, 5, 0.125), 12 << 20, 17)
+    return families(daemon, Probes(STATUS.probes, [NUMBERS], {"opens": 13}))
 
 
 def test_every_reason_of_every_probe_is_there_from_the_start() -> None:
@@ -146,14 +145,14 @@ def test_versions_are_labels_of_build_info() -> None:
 
 
 def test_before_the_supervisor_spoke_the_same_families_are_there() -> None:
-    early = families(OF_SNAPSHOT, Snapshot(BUILD, None, [], WorkNumbers(), 0))
+    early = families(DaemonStats(BUILD, None, WorkStats(), 0), Probes((), []))
     assert [f.name for f in early] == [f.name for f in _all()]
     assert _series(early, "probed_config_last_reload_successful") == {(): 0}
 
 
 def test_numbers_of_a_removed_probe_are_left_out() -> None:
-    snapshot = Snapshot(BUILD, replace(STATUS, probes=()), [NUMBERS], WorkNumbers(), 0)
-    assert _series(families(OF_SNAPSHOT, snapshot), "probed_ring_bytes") == {}
+    found = families(DaemonStats(BUILD, STATUS, WorkStats(), 0), Probes((), [NUMBERS]))
+    assert _series(found, "probed_ring_bytes") == {}
 
 
 def test_collect_failures_are_there_by_probe() -> None:
@@ -163,7 +162,7 @@ def test_collect_failures_are_there_by_probe() -> None:
 def test_only_a_web_configuration_has_its_families() -> None:
     names = {family.name for family in _all()}
     status = replace(STATUS, web=WebStatus(True, 1_700_000_005.25))
-    found = families(OF_SNAPSHOT, Snapshot(BUILD, status, [], WorkNumbers(), 0))
+    found = families(DaemonStats(BUILD, status, WorkStats(), 0), Probes(status.probes, []))
     assert {family.name for family in found} - names == {
         "probed_web_config_last_reload_successful",
         "probed_web_config_last_reload_success_timestamp_seconds",
@@ -198,6 +197,7 @@ def test_a_hidden_proc_stat_costs_no_process_family(tmp_path: Path) -> None:
 
 AS_ANOTHER_USER = """
 import ctypes, os
+from probed.exporter.self_metrics.probes import LOSS_REASONS, Probes, ProbeStats
 from probed.exporter.self_metrics.process import Process
 process = Process(1.0)
 if os.geteuid() == 0:
