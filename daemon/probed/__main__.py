@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: flags as Prometheus' own programs have them.
+"""The command line, with flags like those of Prometheus' programs.
 
-Turns every error that probed knows into its text on standard error and exit status 1.
+Prints every ProbedError on standard error, and exits with status 1.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Does not ask how wide the terminal is: that would keep shutil and its compressors in the supervisor's memory."""
+    """A parser with a fixed width: argparse would import shutil and keep its compressors in the supervisor's memory."""
 
     def __init__(self, prog: str | None = None, **more: Any) -> None:
         more["formatter_class"] = partial(argparse.HelpFormatter, width=HELP_WIDTH)
@@ -51,7 +51,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser("probed", description="Counts what samplers of /proc never see.")
+    parser = _Parser("probed", description="Counts short-lived processes and other events that samplers of /proc miss.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     common = _Parser(add_help=False)
     common.add_argument(
@@ -73,15 +73,15 @@ def _parser() -> argparse.ArgumentParser:
     daemon = _Parser(add_help=False)
     daemon.add_argument(
         "--web.listen-address", dest="address", type=_checked(parse_address), metavar="HOST:PORT",
-        help="where the daemon serves (default: web.listen_addresses of the site configuration)",
+        help="address of the daemon (default: web.listen_addresses of the site configuration)",
     )  # fmt: skip
     daemon.add_argument(
         "--http.config.file", dest="http_config_file", metavar="FILE",
-        help="who asks it: client certificate and password, as promtool and amtool take them",
+        help="client certificate and password for the daemon, in the file format of promtool and amtool",
     )  # fmt: skip
     listing = commands.add_parser("list", parents=[common, daemon], help="list probes, attach points and metrics")
-    listing.add_argument("--live", action="store_true", help="list the running daemon's programs, and what they cost")
-    doctor = commands.add_parser("doctor", parents=[common, daemon], help="tell what there is, for a report of a fault")
+    listing.add_argument("--live", action="store_true", help="list the running daemon's programs and their cost")
+    doctor = commands.add_parser("doctor", parents=[common, daemon], help="report on machine, configuration and daemon")
     doctor.add_argument("--json", dest="as_json", action="store_true", help="as JSON, for programs")
     commands.add_parser("version", help="print the version")
     return parser
@@ -91,7 +91,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--web.listen-address", dest="web_listen_addresses", action="append", type=_checked(parse_address),
         metavar="HOST:PORT",
-        help="where to serve, repeatable (default: web.listen_addresses of the site configuration)",
+        help="listen address, repeatable (default: web.listen_addresses of the site configuration)",
     )  # fmt: skip
     run.add_argument(
         "--web.systemd-socket", dest="systemd_socket", action="store_true",
@@ -106,7 +106,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     )
     run.add_argument(
         "--web.config.file", dest="web_config_file", metavar="FILE", type=_checked(one_line),
-        help="TLS, passwords and headers, in the dialect of Prometheus' exporters (config/web.yaml has it all)",
+        help="TLS, passwords and headers, in the dialect of Prometheus' exporters (config/web.yaml shows all keys)",
     )  # fmt: skip
     run.add_argument(
         "--web.max-requests", dest="web_max_requests", metavar="N",
@@ -118,22 +118,22 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         "--web.enable-lifecycle", dest="web_enable_lifecycle", action="store_true", default=None,
         help="read the configuration again on POST /-/reload",
     )  # fmt: skip
-    run.add_argument("--log.level", dest="log_level", choices=log.LEVELS, help="least severe level that is logged")
-    run.add_argument("--log.format", dest="log_format", choices=log.FORMATS, help="how log lines look")
+    run.add_argument("--log.level", dest="log_level", choices=log.LEVELS, help="least severe level of logged messages")
+    run.add_argument("--log.format", dest="log_format", choices=log.FORMATS, help="format of log lines")
 
 
 def _run(flags: argparse.Namespace) -> int:
-    from probed.supervisor.main import Daemon
+    from probed.supervisor.main import Supervisor
     from probed.supervisor.options import Options
-    from probed.supervisor.systemd.notify import Notices, sender
+    from probed.supervisor.systemd.notify import Notifier, sender
 
     web = {field.name: getattr(flags, f"web_{field.name}") for field in fields(WebOptions)}
     web = {name: tuple(value) if isinstance(value, list) else value for name, value in web.items() if value is not None}
     options = Options(Files(flags.config_file, flags.btf), flags.systemd_socket, web, flags.log_level, flags.log_format)
     try:
-        return Daemon(options).run()
+        return Supervisor(options).run()
     except ProbedError as error:
-        Notices(sender()).status(str(error).split("\n", maxsplit=1)[0])
+        Notifier(sender()).status(str(error).split("\n", maxsplit=1)[0])
         raise
 
 
@@ -163,7 +163,7 @@ def _version(_: argparse.Namespace) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit status: 0, 1 for an error that was printed, 2 for wrong usage."""
+    """Run one command; return the exit status: 0, 1 for a printed error, 2 for wrong usage."""
     return terminal.run(lambda: _main(arguments))
 
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What went wrong, as facts: every error carries its place and remedy, and says them in `__str__`.
+"""Errors of probed: each has fact, place, cause and remedy as fields, and makes the text in `__str__`.
 
-Everybody raises these; only `__main__`, the loader's border around one probe and the exporter's border around
-one collection catch them.
+Three borders catch them: `__main__`, the loader around one probe, and the exporter around one collection.
 """
 
 from __future__ import annotations
@@ -24,18 +23,18 @@ Reason = Literal[
     "timeout",
     "internal",
 ]
-"""Why a probe is not up: a closed set, the values of the label `reason`.
+"""Reasons of a probe that is not up: a closed set, the values of the label `reason`.
 
-Each has a remedy of its own. `declaration`: the YAML disagrees with the C; `compile`: the C is wrong, or there is no
-compiler; `no_btf`: the kernel does not tell its types; `layout`: it tells others than it has; `internal`: a mistake of
-probed.
+Each has its own remedy. `declaration`: the YAML disagrees with the C; `compile`: the C is wrong, or there is no
+compiler; `no_btf`: the kernel has no type information; `layout`: the type information is not the kernel's; `internal`:
+a mistake of probed.
 """
 
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
 
 class ProbedError(Exception):
-    """Anything that probed itself finds wrong; its text is fact, place, cause, remedy."""
+    """Any error that probed itself finds; the text is fact, place, cause, remedy."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -57,7 +56,7 @@ class Problem:
 
 
 class DeclarationError(ProbedError):
-    """One or more mistakes in declarations or in the site configuration: all of them, not the first."""
+    """Mistakes in declarations or the site configuration: all, not only the first."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__(problems)
@@ -72,9 +71,9 @@ class ConfigurationError(ProbedError):
 
 
 class HostError(ProbedError):
-    """The machine, not a probe, is what stops the daemon: no privilege, no BTF, no BCC, port taken.
+    """The machine stops the daemon, not a probe: no privilege, no BTF, no BCC, port taken.
 
-    `reason` is that of every probe which could not be loaded for it.
+    `reason` is the reason of every probe that could not be loaded.
     """
 
     def __init__(self, text: str, reason: Reason = "internal") -> None:
@@ -83,7 +82,7 @@ class HostError(ProbedError):
 
 
 class LoadError(ProbedError):
-    """One probe could not be loaded; the others are not concerned."""
+    """One probe could not be loaded; the others run."""
 
     def __init__(self, probe: str, reason: Reason, text: str, errno: int = 0) -> None:
         super().__init__(probe, reason, text, errno)

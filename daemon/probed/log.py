@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Log lines with fields: on standard error as logfmt or JSON, or to the journal where standard error is that.
+"""Log lines with fields: as logfmt or JSON on standard error, or in the journal if standard error leads there.
 
 A field is an extra attribute in capitals (``extra={"PROBE": "process"}``), as the journal names fields.
 """
@@ -37,15 +37,15 @@ class MessageId(StrEnum):
 
 
 def fields(record: logging.LogRecord) -> dict[str, object]:
-    """Return the record's own fields, in the order they were given; MESSAGE_ID is for the journal alone."""
+    """Return the record's fields in their order, without MESSAGE_ID, which only the journal gets."""
     return {name: value for name, value in record.__dict__.items() if name.isupper() and name != "MESSAGE_ID"}
 
 
 class Logfmt(logging.Formatter):
-    """``time=… level=info process=supervisor msg="…" probe=process``; further lines of a text follow as they are."""
+    """``time=… level=info process=supervisor msg="…" probe=process``; further lines of the message follow indented."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return one line, or several where the message has several."""
+        """Return the line, and the message's further lines."""
         first, *rest = record.getMessage().split("\n")
         pairs = {
             "time": _time(record),
@@ -61,7 +61,7 @@ class Logfmt(logging.Formatter):
 
 
 class Json(logging.Formatter):
-    """One JSON object a line."""
+    """One JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line."""
@@ -78,7 +78,7 @@ class Json(logging.Formatter):
 
 
 def _time(record: logging.LogRecord) -> str:
-    """Return the moment in UTC as RFC 3339 has it, to the millisecond."""
+    """Return the time in UTC as in RFC 3339, with milliseconds."""
     seconds, milliseconds = divmod(int(record.created * 1000), 1000)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{milliseconds:03d}+00:00"
 
@@ -88,7 +88,7 @@ def _quoted(value: str) -> str:
 
 
 class Journal(logging.Handler):
-    """Sends lines to the journal with their fields; `send` is `systemd.journal.send`."""
+    """Sends records with fields to the journal; `send` is `systemd.journal.send`."""
 
     def __init__(self, send: Callable[..., object]) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class Journal(logging.Handler):
 
 
 def journal_fields(record: logging.LogRecord) -> dict[str, object]:
-    """Return what the journal is told beside the message."""
+    """Return the journal's fields of a record."""
     own = {name: str(value) for name, value in fields(record).items()}
     given: dict[str, object] = {
         "PRIORITY": str(_PRIORITIES[record.levelno]),
@@ -119,7 +119,7 @@ def journal_fields(record: logging.LogRecord) -> dict[str, object]:
 
 
 def start(process: str, level: str, form: str) -> None:
-    """Send this process's log lines where they belong; called once, by each process's main."""
+    """Set up the log of this process; each process's main calls it once."""
     send = _journal() if form == "logfmt" else None
     handler: logging.Handler
     if send is None:
@@ -128,14 +128,14 @@ def start(process: str, level: str, form: str) -> None:
     else:
         handler = Journal(send)
         handler.setFormatter(logging.Formatter())
-        # Whatever the level: it opens the socket, which the exporter cannot do later.
+        # At any level: this opens the socket, and the exporter's filter forbids a later open.
         handler.handle(logging.LogRecord(process, logging.INFO, __file__, 0, "process %d begins", (os.getpid(),), None))
     handler.addFilter(LogLimiter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
 def _journal() -> Callable[..., object] | None:
-    """Return what sends to the journal; None where standard error is something else, or python3-systemd is missing."""
+    """Return `systemd.journal.send`; None without python3-systemd, or where standard error is no journal."""
     status = os.fstat(sys.stderr.fileno())
     if not is_journal(os.environ, status.st_dev, status.st_ino):
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A filter of `logging` for the lines that clients or a broken part can cause again and again.
+"""A filter of `logging` for lines that clients or a broken part can repeat without end.
 
 A logging call marks such a line: ``LOG.error("…", exc_info=True, extra=REPEATABLE)``. `log.start` installs the filter.
 The filter counts nothing: metrics count these faults.
@@ -23,7 +23,7 @@ MOST_TEXTS = 16
 class LogLimiter(logging.Filter):
     """Passes a marked text once in `PERIOD` seconds, and at most `MOST_TEXTS` texts of one logging call in that time.
 
-    The traceback of a marked record passes only at level debug; there repetitions pass too, as records of that level.
+    Level debug adds the traceback of a marked record, and repetitions as records of level debug.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -34,7 +34,7 @@ class LogLimiter(logging.Filter):
         """When each text was logged, by file and line of the logging call."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether the handler logs a record."""
+        """Say whether the handler logs a record."""
         if not hasattr(record, "repeatable"):
             return True
         due = self._is_due((record.pathname, record.lineno), record.getMessage())

@@ -16,7 +16,7 @@ import signal
 import time
 
 from attacks import http, tls
-from attacks.onlooker import look_on, scraper, under
+from attacks.scraping import attacking, scrape_until, scraper
 from attacks.target import Target
 
 ATTACKS = {attack.__name__: attack for attack in (*http.ATTACKS, *tls.ATTACKS)}
@@ -45,8 +45,8 @@ def main() -> None:
         return
     every = ATTACKS if given.url.startswith("https:") else [attack.__name__ for attack in http.ATTACKS]
     for name in [given.attack] if given.attack else every:
-        with under(name, target, seconds) as process:
-            print(f"{name:18} {look_on(scraper(target), process)}", flush=True)
+        with attacking(name, target, seconds) as process:
+            print(f"{name:18} {scrape_until(scraper(target), process)}", flush=True)
 
 
 if __name__ == "__main__":

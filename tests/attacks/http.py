@@ -32,7 +32,7 @@ def slow_requests(target: Target, end: float) -> None:
 
 def slow_handshakes(target: Target, end: float) -> None:
     """Send the beginning of a TLS ClientHello, then single bytes."""
-    hold(target.reach, SLOW_CONNECTIONS, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\0", end)
+    hold(target.connect_tcp, SLOW_CONNECTIONS, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\0", end)
 
 
 def slow_readers(target: Target, end: float) -> None:
@@ -40,9 +40,9 @@ def slow_readers(target: Target, end: float) -> None:
     with contextlib.ExitStack() as held:
         while time.monotonic() < end:
             with contextlib.suppress(OSError):
-                client = held.enter_context(target.reach())
+                client = held.enter_context(target.connect_tcp())
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
-                client = held.enter_context(target.through(client))
+                client = held.enter_context(target.start_tls(client))
                 client.sendall(8 * GET)
             time.sleep(0.01)
 

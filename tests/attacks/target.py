@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-FOE, FRIEND = "127.0.0.2", "127.0.0.1"
-PATIENCE = {FOE: 2.0, FRIEND: 60.0}
+ATTACKER, SCRAPER = "127.0.0.2", "127.0.0.1"
+PATIENCE = {ATTACKER: 2.0, SCRAPER: 60.0}
 """Seconds that a client waits, by address: short for an attacker, long for a scraper."""
 
 NOTHING_YET = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -35,22 +35,22 @@ class Target:
         parts = urlsplit(self.url)
         return parts.hostname or "", parts.port or 0
 
-    def reach(self, whence: str = FOE) -> socket.socket:
+    def connect_tcp(self, source: str = ATTACKER) -> socket.socket:
         """Connect without sending anything."""
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        client.settimeout(PATIENCE[whence])
-        client.bind((whence, 0))
+        client.settimeout(PATIENCE[source])
+        client.bind((source, 0))
         client.connect(self.address)
         return client
 
-    def through(self, client: socket.socket) -> socket.socket:
+    def start_tls(self, client: socket.socket) -> socket.socket:
         """Wrap a connection in TLS where the server speaks TLS."""
         return self.context.wrap_socket(client) if self.url.startswith("https:") else client
 
-    def connect(self, whence: str = FOE) -> socket.socket:
+    def connect(self, source: str = ATTACKER) -> socket.socket:
         """Connect and shake hands, ready for a request."""
-        return self.through(self.reach(whence))
+        return self.start_tls(self.connect_tcp(source))
 
 
 def context(identity: str) -> ssl.SSLContext:

@@ -35,18 +35,18 @@ def hello(target: Target) -> bytes:
 
 def mute(target: Target, end: float) -> None:
     """Hold 2,000 connections without a handshake."""
-    hold(target.reach, CONNECTIONS, b"", b"", end)
+    hold(target.connect_tcp, CONNECTIONS, b"", b"", end)
 
 
 def half_handshakes(target: Target, end: float) -> None:
     """Hold 2,000 handshakes that stop after the ClientHello."""
-    hold(target.reach, CONNECTIONS, hello(target), b"", end)
+    hold(target.connect_tcp, CONNECTIONS, hello(target), b"", end)
 
 
 def slow_hellos(target: Target, end: float) -> None:
     """Send ClientHellos byte by byte."""
     begun = hello(target)
-    hold(target.reach, CONNECTIONS, begun[:1], begun[1:], end)
+    hold(target.connect_tcp, CONNECTIONS, begun[:1], begun[1:], end)
 
 
 def hellos(target: Target, end: float) -> None:
@@ -58,7 +58,7 @@ def hellos(target: Target, end: float) -> None:
             if len(clients) >= HELLOS_AT_A_TIME:
                 clients.popleft().close()
             with contextlib.suppress(OSError):
-                client = held.enter_context(target.reach())
+                client = held.enter_context(target.connect_tcp())
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
                 client.sendall(begun)
                 clients.append(client)
@@ -86,7 +86,7 @@ def tls_garbage(target: Target, end: float) -> None:
         lambda: _with(begun, chance.randrange(5, len(begun)), chance.randrange(256)),
     ]
     while time.monotonic() < end:
-        with contextlib.suppress(OSError), target.reach() as client:
+        with contextlib.suppress(OSError), target.connect_tcp() as client:
             say(client, chance.choice(odd)(), end=chance.random() < 0.5)
         with contextlib.suppress(OSError), target.connect() as client:
             os.write(client.fileno(), record(chance.choice([20, 21, 22, 23]), chance.randrange(17_000)))
@@ -104,7 +104,7 @@ def half_closed(target: Target, end: float) -> None:
     def connect() -> socket.socket:
         way = random.randrange(3)
         if way == 0:
-            client = target.reach()
+            client = target.connect_tcp()
             client.sendall(begun)
             client.shutdown(socket.SHUT_WR)
             return client

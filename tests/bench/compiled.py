@@ -9,11 +9,11 @@ from pathlib import Path
 
 from probed.ipc.loader_messages import Text
 from probed.linux.threads import max_threads
-from probed.loader import pipeline as load
+from probed.loader import pipeline
 from probed.loader.btf.reader import Btf
 from probed.loader.compiler import Module, compile_text
 from probed.loader.headers.types import types_for
-from probed.loader.hook_chain import lone
+from probed.loader.hook_chain import standalone_entry
 from support.running_daemon import PROBES
 
 BTF = Path("/sys/kernel/btf/vmlinux")
@@ -23,10 +23,10 @@ HEADER = PROBES / "include" / "probed.bpf.h"
 def attach(source: Text, programs: Mapping[str, str], ring_bytes: int = 0) -> Module:
     """Compile a probe's C with a ring of `ring_bytes`, and attach each program to its raw tracepoint."""
     btf = Btf.read(BTF)
-    host = load.Host(btf, btf.raw_tracepoints(), os.cpu_count() or 1, os.uname().machine, max_threads())
-    parts = [*load.header_and_source(Text(str(HEADER), HEADER.read_text()), source), lone(programs)]
+    host = pipeline.Host(btf, btf.raw_tracepoints(), os.cpu_count() or 1, os.uname().machine, max_threads())
+    parts = [*pipeline.header_and_source(Text(str(HEADER), HEADER.read_text()), source), standalone_entry(programs)]
     text = "\n".join(parts) + "\n"
-    module = compile_text("bench", text, types_for(btf, text), load.defines(host, ring_bytes))
+    module = compile_text("bench", text, types_for(btf, text), pipeline.defines(host, ring_bytes))
     for name, tracepoint in programs.items():
         module.attach(name, module.load_program(name, btf.tracepoint_type(tracepoint)), tracepoint)
     return module

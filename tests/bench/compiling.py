@@ -15,10 +15,9 @@ from bench.compiled import BTF
 from probed.config import files
 from probed.linux import privilege
 from probed.linux.threads import max_threads
-from probed.loader import compiler
-from probed.loader import hide_kallsyms as ksyms
-from probed.loader import pipeline as load
+from probed.loader import compiler, pipeline
 from probed.loader.btf.reader import Btf
+from probed.loader.hide_kallsyms import hide_kallsyms
 from probed.loader.hook_chain import Chains
 
 
@@ -27,12 +26,12 @@ def main(config_file: str) -> None:
     configuration, text = files.read_site(config_file)
     declared = files.declared_probes(configuration, text, str(BTF))
     btf = Btf.read(BTF)
-    host = load.Host(btf, btf.raw_tracepoints(), os.cpu_count() or 1, os.uname().machine, max_threads())
+    host = pipeline.Host(btf, btf.raw_tracepoints(), os.cpu_count() or 1, os.uname().machine, max_threads())
     begin = time.process_time()
     bcc = compiler.import_bcc()
     imported = time.process_time() - begin
     privilege.keep_only(privilege.LOADER)
-    ksyms.take_away()
+    hide_kallsyms()
     compiles: list[float] = []
 
     class Timed(bcc.BPF):  # type: ignore[misc, name-defined]
@@ -44,7 +43,7 @@ def main(config_file: str) -> None:
     bcc.BPF = Timed  # type: ignore[attr-defined]
     chains = Chains({})
     for each in declared.values():
-        load.check(each.request, host, chains)
+        pipeline.check(each.request, host, chains)
     os.write(1, f"{imported} {sum(compiles)}\n".encode())
     os._exit(0)
 

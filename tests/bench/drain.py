@@ -25,7 +25,7 @@ from probed.exporter.decoders.char_arrays import text
 from probed.exporter.decoders.integers import integer
 from probed.exporter.probe import BATCH
 from probed.exporter.series.table import SeriesTable
-from probed.ipc.manifest import Field, Label, Metric, Record
+from probed.ipc.manifest import Field, Record, ResolvedLabel, ResolvedMetric
 
 CGROUP, COMM, EXIT = Field("cgroup", "u64", 0, 1), Field("comm", "char", 16, 16), Field("exit", "u16", 54, 1)
 FIELDS = (
@@ -115,11 +115,11 @@ def _names(of: NDArray[Any]) -> NDArray[Any]:
 
 def _table(ledger: Ledger) -> SeriesTable:
     labels = (
-        Label("unit", "cgroup", "integer", {}),
-        Label("comm", "comm", "comm", {}),
-        Label("exit", "exit", "integer", {}),
+        ResolvedLabel("unit", "cgroup", "integer", {}),
+        ResolvedLabel("comm", "comm", "comm", {}),
+        ResolvedLabel("exit", "exit", "integer", {}),
     )
-    metric = Metric(
+    metric = ResolvedMetric(
         "probed_lifetime_seconds",
         "histogram",
         "Lifetimes.",

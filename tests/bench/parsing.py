@@ -11,7 +11,7 @@ from bench.figures import Figure, least
 from bench.setup import Setup
 from probed.config import fold_defaults
 from probed.exporter.decoders.fold import folded
-from probed.ipc.manifest import FoldRule
+from probed.ipc.manifest import ResolvedFoldRule
 from probed.loader.btf.reader import Btf
 from probed.loader.headers.types import types_for
 from support.running_daemon import PROBES
@@ -42,6 +42,6 @@ def _fold(name: str) -> list[str | None]:
     """Return the name after the default rules of every label."""
     found = []
     for rules in fold_defaults.RULES.values():
-        resolved = [FoldRule(rule.match, rule.replace) for rule in rules]
+        resolved = [ResolvedFoldRule(rule.match, rule.replace) for rule in rules]
         found.append(folded(lambda value: bytes(value).decode(), resolved)(name.encode()))
     return found

@@ -10,15 +10,17 @@ from typing import Any
 
 import pytest
 
-from support.faulty_daemon import Hasty, StartHasty
+from support.faulty_daemon import FastDaemon, StartFast
 
 
 @pytest.fixture
-def hasten(tmp_path: Path) -> Iterator[StartHasty]:
+def start_fast(tmp_path: Path) -> Iterator[StartFast]:
     """Starts daemons with short time limits for one test, and returns each when ready."""
     with ExitStack() as daemons:
 
-        def hasten(configuration: Mapping[str, Any], *under: str, **variables: str) -> Hasty:
-            return daemons.enter_context(Hasty(tmp_path, configuration, under=under, **variables)).wait_until_ready()
+        def start_fast(configuration: Mapping[str, Any], *under: str, **variables: str) -> FastDaemon:
+            return daemons.enter_context(
+                FastDaemon(tmp_path, configuration, under=under, **variables)
+            ).wait_until_ready()
 
-        yield hasten
+        yield start_fast

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import subprocess
 
-from support.faulty_daemon import EXECS, LOST, StartHasty, calls, ours, spawn
+from support.faulty_daemon import EXECS, LOST, StartFast, calls, ours, spawn
 from support.running_daemon import PROBES, ROOT, site, stopped, until
 from support.workload_programs import Install
 
@@ -18,8 +18,8 @@ MISFIT = "probed_misfit_calls_total"
 EVENT, SHORT_EVENT, LONG_EVENT = "100201", "100202", "100203"
 
 
-def test_two_producers_overrun_a_small_ring(hasten: StartHasty, install: Install) -> None:
-    daemon = hasten(site({"flood": None, "process": None}, [PROBES, ROOT / "tests" / "kernel" / "probes"]))
+def test_two_producers_overrun_a_small_ring(start_fast: StartFast, install: Install) -> None:
+    daemon = start_fast(site({"flood": None, "process": None}, [PROBES, ROOT / "tests" / "kernel" / "probes"]))
     first, second, program = install("calls"), install("calls"), install("exits")
     with stopped(daemon.exporter):
         both = [subprocess.Popen([each, FLOOD, "10007"]) for each in (first, second)]
@@ -41,8 +41,8 @@ def test_two_producers_overrun_a_small_ring(hasten: StartHasty, install: Install
     assert after.lost("flood") == lost
 
 
-def test_a_full_map_counts_what_it_refuses(hasten: StartHasty, install: Install) -> None:
-    daemon, program = hasten(ours("brimful", "process")), install("calls")
+def test_a_full_map_counts_what_it_refuses(start_fast: StartFast, install: Install) -> None:
+    daemon, program = start_fast(ours("brimful", "process")), install("calls")
     calls(program, *(word for number in range(100_100, 100_111) for word in (str(number), "101")))
     full = daemon.scrape()
     assert full.by("number", BRIMFUL) == {str(number): 101 for number in range(100_100, 100_108)}
@@ -57,8 +57,8 @@ def test_a_full_map_counts_what_it_refuses(hasten: StartHasty, install: Install)
     assert after.total(EXECS, comm=program.name) == 2
 
 
-def test_records_of_another_size_are_corruption(hasten: StartHasty, install: Install) -> None:
-    daemon, program = hasten(ours("misfit", "process")), install("calls")
+def test_records_of_another_size_are_corruption(start_fast: StartFast, install: Install) -> None:
+    daemon, program = start_fast(ours("misfit", "process")), install("calls")
     calls(program, EVENT, "101")
     assert daemon.scrape().by("comm", MISFIT) == {program.name: 101}
     for call, lost in ((SHORT_EVENT, 1), (LONG_EVENT, 3), (SHORT_EVENT, 4)):

@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 from http.client import HTTPException
 from pathlib import Path
 
-from support.faulty_daemon import EXECS, SUCCESSFUL, Hasty, StartHasty, few_files, open_files, ours, spawn
+from support.faulty_daemon import EXECS, SUCCESSFUL, FastDaemon, StartFast, few_files, open_files, ours, spawn
 from support.resource_limits import UNLIMITED, limited
 from support.running_daemon import until
 from support.workload_programs import Install
@@ -19,12 +19,12 @@ LARGER = {"ring": {"bytes": "1 MiB"}}
 COLLECT_FAILURES = "probed_probe_collect_failures_total"
 
 
-def another_exporter(daemon: Hasty, dead: int) -> None:
+def another_exporter(daemon: FastDaemon, dead: int) -> None:
     until(lambda: daemon.exporter not in (0, dead) and daemon.is_ready(), "there is another exporter")
 
 
-def test_no_process_for_a_loader(hasten: StartHasty, install: Install) -> None:
-    daemon, spawner, program = hasten(ours("process", "misfit")), install("spawn"), install("exits")
+def test_no_process_for_a_loader(start_fast: StartFast, install: Install) -> None:
+    daemon, spawner, program = start_fast(ours("process", "misfit")), install("spawn"), install("exits")
     with limited("pids") as limit:
         limit.hold(daemon.supervisor)
         limit.set(1)
@@ -42,8 +42,8 @@ def test_no_process_for_a_loader(hasten: StartHasty, install: Install) -> None:
         assert page.total(EXECS, comm=program.name) == 101
 
 
-def test_no_process_for_another_try(hasten: StartHasty, install: Install, tmp_path: Path) -> None:
-    daemon = hasten(ours("process", "refused"))
+def test_no_process_for_another_try(start_fast: StartFast, install: Install, tmp_path: Path) -> None:
+    daemon = start_fast(ours("process", "refused"))
     with limited("pids") as limit:
         limit.hold(daemon.supervisor)
         limit.set(1)
@@ -54,8 +54,8 @@ def test_no_process_for_another_try(hasten: StartHasty, install: Install, tmp_pa
         until(lambda: daemon.failures("refused")["verifier"] > before, "it is tried again")
 
 
-def test_no_process_for_another_exporter(hasten: StartHasty, install: Install) -> None:
-    daemon, spawner, program = hasten(ours("process")), install("spawn"), install("exits")
+def test_no_process_for_another_exporter(start_fast: StartFast, install: Install) -> None:
+    daemon, spawner, program = start_fast(ours("process")), install("spawn"), install("exits")
     spawn(spawner, 101, program)
     with limited("pids") as limit:
         limit.hold(daemon.supervisor)
@@ -74,13 +74,13 @@ def test_no_process_for_another_exporter(hasten: StartHasty, install: Install) -
     assert page.lost("process") == 0
 
 
-def wait_for_ring(daemon: Hasty, size: int) -> None:
+def wait_for_ring(daemon: FastDaemon, size: int) -> None:
     until(lambda: daemon.scrape().value("probed_ring_bytes", probe="misfit") == size, "it is loaded")
 
 
-def test_no_descriptor_in_the_supervisor(hasten: StartHasty, install: Install) -> None:
+def test_no_descriptor_in_the_supervisor(start_fast: StartFast, install: Install) -> None:
     """At each limit another step of the reload is the first to fail."""
-    daemon, spawner, program = hasten(ours("process", "misfit")), install("spawn"), install("exits")
+    daemon, spawner, program = start_fast(ours("process", "misfit")), install("spawn"), install("exits")
     base = open_files(daemon.supervisor)
     for number, spare in enumerate((1, 3, 6, 8, 12, 16), 1):
         ring = 1 << 16 + number
@@ -97,8 +97,8 @@ def test_no_descriptor_in_the_supervisor(hasten: StartHasty, install: Install) -
     until(lambda: open_files(daemon.supervisor) == base, "no descriptor is left behind")
 
 
-def test_no_descriptor_in_the_supervisor_for_another_exporter(hasten: StartHasty, install: Install) -> None:
-    daemon, spawner, program = hasten(ours("process")), install("spawn"), install("exits")
+def test_no_descriptor_in_the_supervisor_for_another_exporter(start_fast: StartFast, install: Install) -> None:
+    daemon, spawner, program = start_fast(ours("process")), install("spawn"), install("exits")
     dead = daemon.exporter
     with few_files(daemon.supervisor, open_files(daemon.supervisor) - 2):
         daemon.kill_exporter()
@@ -108,8 +108,8 @@ def test_no_descriptor_in_the_supervisor_for_another_exporter(hasten: StartHasty
     assert daemon.scrape().total(EXECS, comm=program.name) == 101
 
 
-def test_no_descriptor_in_the_exporter_for_another_probe(hasten: StartHasty, install: Install) -> None:
-    daemon, spawner, program = hasten(ours("process")), install("spawn"), install("exits")
+def test_no_descriptor_in_the_exporter_for_another_probe(start_fast: StartFast, install: Install) -> None:
+    daemon, spawner, program = start_fast(ours("process")), install("spawn"), install("exits")
     exporter = daemon.exporter
     with few_files(exporter, open_files(exporter) + 2):
         daemon.configure(ours("process", "misfit"))
@@ -128,8 +128,8 @@ def test_no_descriptor_in_the_exporter_for_another_probe(hasten: StartHasty, ins
     assert page.total(EXECS, comm=program.name) == 101
 
 
-def test_more_clients_than_descriptors(hasten: StartHasty, install: Install) -> None:
-    daemon, spawner, program = hasten(ours("process")), install("spawn"), install("exits")
+def test_more_clients_than_descriptors(start_fast: StartFast, install: Install) -> None:
+    daemon, spawner, program = start_fast(ours("process")), install("spawn"), install("exits")
     exporter = daemon.exporter
     with few_files(exporter, open_files(exporter) + 3), ExitStack() as clients:
         for _ in range(23):
@@ -142,8 +142,8 @@ def test_more_clients_than_descriptors(hasten: StartHasty, install: Install) -> 
     assert (daemon.exporter, page.value("probed_exporter_restarts_total")) == (exporter, 0)
 
 
-def test_no_memory_for_a_loader(hasten: StartHasty, install: Install) -> None:
-    daemon, spawner, program = hasten(ours("process", "misfit")), install("spawn"), install("exits")
+def test_no_memory_for_a_loader(start_fast: StartFast, install: Install) -> None:
+    daemon, spawner, program = start_fast(ours("process", "misfit")), install("spawn"), install("exits")
     with limited("memory") as limit:
         limit.set(24 << 20)
         limit.hold(daemon.supervisor)
@@ -160,8 +160,8 @@ def test_no_memory_for_a_loader(hasten: StartHasty, install: Install) -> None:
     assert daemon.scrape().total(EXECS, comm=program.name) == 101
 
 
-def test_no_memory_for_the_exporter(hasten: StartHasty, install: Install) -> None:
-    daemon, spawner, program = hasten(ours("process")), install("spawn"), install("exits")
+def test_no_memory_for_the_exporter(start_fast: StartFast, install: Install) -> None:
+    daemon, spawner, program = start_fast(ours("process")), install("spawn"), install("exits")
     dead = daemon.exporter
     spawn(spawner, 101, program)
     with limited("memory") as limit:
@@ -180,8 +180,8 @@ def test_no_memory_for_the_exporter(hasten: StartHasty, install: Install) -> Non
     assert page.value("probed_exporter_restarts_total") == 1
 
 
-def test_an_exporter_that_stands_still(hasten: StartHasty, install: Install) -> None:
-    daemon, spawner, program = hasten(ours("process")), install("spawn"), install("exits")
+def test_an_exporter_that_stands_still(start_fast: StartFast, install: Install) -> None:
+    daemon, spawner, program = start_fast(ours("process")), install("spawn"), install("exits")
     dead = daemon.exporter
     until(lambda: daemon.scrape().value("probed_drains_total") > 2, "it has shown signs of life")
     os.kill(dead, signal.SIGSTOP)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.faulty_daemon import EXECS, SUCCESSFUL, Hasty, StartHasty, ours, spawn
+from support.faulty_daemon import EXECS, SUCCESSFUL, FastDaemon, StartFast, ours, spawn
 from support.running_daemon import until
 from support.workload_programs import Install
 
@@ -17,13 +17,13 @@ OWN_MOUNTS = ("unshare", "--mount", "sh", "-ec", 'exec "$@"', "sh")
 SMALL = ("unshare", "--mount", "sh", "-ec", 'mount -t tmpfs -o size=1m probed-fault "$TMPDIR"; exec "$@"', "sh")
 
 
-def inside(daemon: Hasty, script: str, *arguments: str) -> None:
+def inside(daemon: FastDaemon, script: str, *arguments: str) -> None:
     """Run a script in the daemon's mount namespace."""
     own = ("nsenter", f"--target={daemon.supervisor}", "--mount", "sh", "-ec", script, "sh", *arguments)
     subprocess.run(own, check=True)
 
 
-def assert_it_goes_on(daemon: Hasty, install: Install) -> None:
+def assert_it_goes_on(daemon: FastDaemon, install: Install) -> None:
     program = install("exits")
     spawn(install("spawn"), 101, program)
     page = daemon.scrape()
@@ -31,14 +31,14 @@ def assert_it_goes_on(daemon: Hasty, install: Install) -> None:
     assert (page.value("probed_probe_up", probe="misfit"), page.value(SUCCESSFUL)) == (1, 0)
 
 
-def assert_it_recovers(daemon: Hasty) -> None:
+def assert_it_recovers(daemon: FastDaemon) -> None:
     until(lambda: daemon.scrape().value("probed_ring_bytes", probe="misfit") == 1 << 20, "it is tried again")
 
 
-def test_a_disk_that_is_full(hasten: StartHasty, install: Install, tmp_path: Path) -> None:
+def test_a_disk_that_is_full(start_fast: StartFast, install: Install, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
-    daemon = hasten(ours("process", "misfit"), *SMALL, TMPDIR=str(small))
+    daemon = start_fast(ours("process", "misfit"), *SMALL, TMPDIR=str(small))
     # One page is left: enough to create a file, too little for the compiler's headers.
     inside(daemon, 'yes | head -c 1044480 >"$1"', str(small / "fill"))
     daemon.configure(LARGER)
@@ -52,8 +52,8 @@ def test_a_disk_that_is_full(hasten: StartHasty, install: Install, tmp_path: Pat
     assert_it_recovers(daemon)
 
 
-def test_a_disk_that_is_read_only(hasten: StartHasty, install: Install) -> None:
-    daemon = hasten(ours("process", "misfit"), *OWN_MOUNTS)
+def test_a_disk_that_is_read_only(start_fast: StartFast, install: Install) -> None:
+    daemon = start_fast(ours("process", "misfit"), *OWN_MOUNTS)
     remount = 'for d in / /tmp /var/tmp; do if mountpoint -q $d; then mount -o "remount,bind,$1" $d; fi; done'
     inside(daemon, remount, "ro")
     daemon.configure(LARGER)
@@ -67,9 +67,9 @@ def test_a_disk_that_is_read_only(hasten: StartHasty, install: Install) -> None:
 
 
 @pytest.mark.parametrize("where", ["/dev/full", "a pipe that nobody reads"])
-def test_a_log_that_takes_nothing(hasten: StartHasty, install: Install, where: str) -> None:
+def test_a_log_that_takes_nothing(start_fast: StartFast, install: Install, where: str) -> None:
     into = "exec >/dev/full 2>&1" if where == "/dev/full" else "exec > >(true) 2>&1"
-    daemon = hasten(ours("process"), "bash", "-ec", f'{into}; exec "$@"', "bash")
+    daemon = start_fast(ours("process"), "bash", "-ec", f'{into}; exec "$@"', "bash")
     program = install("exits")
     spawn(install("spawn"), 101, program)
     daemon.hang_up()

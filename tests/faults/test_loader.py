@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.faulty_daemon import EXECS, SUCCESSFUL, Hasty, StartHasty, ours, spawn, stop_while_it_compiles
+from support.faulty_daemon import EXECS, SUCCESSFUL, FastDaemon, StartFast, ours, spawn, stop_while_it_compiles
 from support.running_daemon import until
 from support.workload_programs import Install
 
@@ -17,21 +17,21 @@ LARGER = {"ring": {"bytes": "1 MiB"}}
 
 
 @pytest.fixture
-def counting(hasten: StartHasty, install: Install) -> tuple[Hasty, Path, Path]:
+def counting(start_fast: StartFast, install: Install) -> tuple[FastDaemon, Path, Path]:
     """A daemon whose probe has counted 101 execs."""
-    daemon, spawner, program = hasten(ours("process", "misfit")), install("spawn"), install("exits")
+    daemon, spawner, program = start_fast(ours("process", "misfit")), install("spawn"), install("exits")
     spawn(spawner, 101, program)
     assert daemon.scrape().total(EXECS, comm=program.name) == 101
     return daemon, spawner, program
 
 
-def assert_recovered(daemon: Hasty, probe: str, ring_bytes: int) -> None:
+def assert_recovered(daemon: FastDaemon, probe: str, ring_bytes: int) -> None:
     """Assert that the supervisor loads the newer version without another request."""
     until(lambda: daemon.scrape().value("probed_ring_bytes", probe=probe) == ring_bytes, "it is tried again")
     until(lambda: daemon.loader == 0, "the loader is gone")
 
 
-def test_a_loader_that_is_killed(counting: tuple[Hasty, Path, Path]) -> None:
+def test_a_loader_that_is_killed(counting: tuple[FastDaemon, Path, Path]) -> None:
     daemon, spawner, program = counting
     daemon.configure(ours("process", misfit=LARGER))
     daemon.hang_up()
@@ -46,7 +46,7 @@ def test_a_loader_that_is_killed(counting: tuple[Hasty, Path, Path]) -> None:
     assert_recovered(daemon, "misfit", 1 << 20)
 
 
-def test_a_loader_that_hangs(counting: tuple[Hasty, Path, Path]) -> None:
+def test_a_loader_that_hangs(counting: tuple[FastDaemon, Path, Path]) -> None:
     daemon, spawner, program = counting
     daemon.configure(ours("process", misfit=LARGER))
     daemon.hang_up()
@@ -61,7 +61,7 @@ def test_a_loader_that_hangs(counting: tuple[Hasty, Path, Path]) -> None:
     assert_recovered(daemon, "misfit", 1 << 20)
 
 
-def test_a_loader_that_hangs_before_it_has_read_the_files(counting: tuple[Hasty, Path, Path]) -> None:
+def test_a_loader_that_hangs_before_it_has_read_the_files(counting: tuple[FastDaemon, Path, Path]) -> None:
     daemon, spawner, program = counting
     daemon.hang_up()
     until(lambda: daemon.loader, "there is a loader")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.faulty_daemon import OWN_PROBES, SUCCESSFUL, Hasty, StartHasty, calls, ours
+from support.faulty_daemon import OWN_PROBES, SUCCESSFUL, FastDaemon, StartFast, calls, ours
 from support.running_daemon import until
 from support.workload_programs import Install
 
@@ -29,14 +29,14 @@ def probe(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def daemon(hasten: StartHasty, probe: Path) -> Hasty:
+def daemon(start_fast: StartFast, probe: Path) -> FastDaemon:
     configuration = ours("process", "misfit")
     configuration["probe_directories"].insert(0, str(probe.parent))
-    return hasten(configuration)
+    return start_fast(configuration)
 
 
 @pytest.mark.parametrize("reason", FAULTS)
-def test_the_older_version_goes_on(daemon: Hasty, probe: Path, install: Install, reason: str) -> None:
+def test_the_older_version_goes_on(daemon: FastDaemon, probe: Path, install: Install, reason: str) -> None:
     program = install("calls")
     calls(program, EVENT, "101")
     file, good, bad, said = FAULTS[reason]

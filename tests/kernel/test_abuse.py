@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from attacks import http, tls
-from attacks.onlooker import look_on, scraper, under
+from attacks.scraping import attacking, scrape_until, scraper
 from attacks.target import Target
 from support.certificates import RSA
 from support.guarded_daemon import Guarded
@@ -46,10 +46,10 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         yield running
 
 
-def answers_every_scrape(daemon: Daemon, attack: str, foe: Target, scrape: Callable[[], int]) -> None:
+def answers_every_scrape(daemon: Daemon, attack: str, attacker: Target, scrape: Callable[[], int]) -> None:
     exporter = daemon.exporter
-    with under(attack, foe, SECONDS) as process:
-        seen = look_on(scrape, process)
+    with attacking(attack, attacker, SECONDS) as process:
+        seen = scrape_until(scrape, process)
     assert process.returncode == 0
     assert seen.scrapes == seen.good > 0, seen
     assert daemon.exporter == exporter
@@ -92,7 +92,7 @@ def test_no_event_is_lost_and_memory_returns(
     with kind(tmp_path, site()) as daemon:
         before = proportional_bytes(daemon.wait_until_ready().exporter)
         for attack in 2 * attacks:
-            with under(attack, Target(daemon.url("")), SECONDS) as process:
+            with attacking(attack, Target(daemon.url("")), SECONDS) as process:
                 assert subprocess.check_output([spawner, "5003", program]) == b"0 5003\n"
                 process.wait()
             until(lambda: daemon.scrape().value("probed_http_clients") < 3, "the attackers are gone")

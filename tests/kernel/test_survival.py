@@ -25,8 +25,8 @@ from probed.ipc import manifest
 from probed.ipc.exporter_messages import ProbeStatus, Status
 from probed.ipc.exporter_messages import Start as Starting
 from probed.ipc.loader_messages import Files
-from probed.ipc.loader_process import Held, Hook, Loading, Result, SiteRead, wait
-from probed.supervisor.exporter_process import Exporting
+from probed.ipc.loader_process import HookHandle, LoaderProcess, ProbeHandle, Result, SiteRead, wait
+from probed.supervisor.exporter_process import ExporterProcess
 from probed.supervisor.hooks import Hooks
 from probed.supervisor.systemd.fdstore import Store
 from probed.webconfig.options import WebOptions
@@ -46,20 +46,20 @@ ROOMY = {
 """Rings with room for all events between two exporters."""
 
 
-def load(folder: Path, hooks: Hooks) -> list[Held]:
+def load(folder: Path, hooks: Hooks) -> list[ProbeHandle]:
     """Load the probes, as the supervisor does."""
     configuration = folder / "probed.yaml"
     configuration.write_text(yaml.safe_dump(site(ROOMY)))
-    loading = Loading()
+    loading = LoaderProcess()
     loading.read(Files(str(configuration), "/sys/kernel/btf/vmlinux"))
     held = []
     while not loading.done:
         match wait(loading):
             case SiteRead() as reading:
                 loading.load([wanted.request for wanted in reading.wanted.values()], "attach", {})
-            case Hook() as hook:
+            case HookHandle() as hook:
                 hooks.add(hook)
-            case Result(_, Held() as one):
+            case Result(_, ProbeHandle() as one):
                 hooks.attach(one, "")
                 held.append(one)
             case None:
@@ -77,7 +77,7 @@ class Life:
         self._listener = socket.create_server(("127.0.0.1", 0))
         start = Starting(manifest.VERSION, WebOptions(), True, None, "warning", "logfmt", PATIENCE)
         self._hooks = Hooks(Store(None), {})
-        self._exporting = Exporting(start, [self._listener], PATIENCE, self._hooks, lambda: None)
+        self._exporting = ExporterProcess(start, [self._listener], PATIENCE, self._hooks, lambda: None)
         self._held = load(folder, self._hooks)
         probes = tuple(ProbeStatus(name, "", True, "", "", {}) for name in ROOMY)
         self._status = Status(probes, "", True, 0.0, 0)

@@ -23,7 +23,7 @@ import pytest
 from probed.errors import HostError
 from probed.loader.btf.format import Kind
 from probed.loader.btf.reader import VMLINUX, Btf
-from probed.loader.headers.c_names import mentions
+from probed.loader.headers.c_names import find_names
 from probed.loader.headers.syscall_numbers import number_of
 from probed.loader.headers.tree import write
 from probed.loader.headers.types import offsets_used, types_for
@@ -336,7 +336,7 @@ def test_every_struct_of_the_kernel_can_be_read_and_written(vmlinux: Btf) -> Non
     names = sorted(vmlinux.names(Kind.STRUCT))[::7]
     members = {each.name for name in names for each in vmlinux.members(vmlinux.find(Kind.STRUCT, name)[0])}
     source = "\n".join([*(f"struct {name} *p;" for name in names), *sorted(members)])
-    assert len(mentions(source).tags) == len(names)
+    assert len(find_names(source).tags) == len(names)
     assert types_for(vmlinux, source).count("probed_size") > len(names) // 2
 
 

@@ -23,10 +23,10 @@ FAILURES = "probed_probe_load_failures_total"
 SUCCESSFUL = "probed_config_last_reload_successful"
 
 
-class Hasty(Daemon):
+class FastDaemon(Daemon):
     """A daemon with short time limits and a heartbeat each second."""
 
-    module: ClassVar[str] = "support.hurried_daemon"
+    module: ClassVar[str] = "support.fast_daemon"
 
     def __init__(
         self, folder: Path, configuration: Mapping[str, Any], under: tuple[str, ...] = (), **variables: str
@@ -53,10 +53,10 @@ class Hasty(Daemon):
         return self.scrape().by("reason", FAILURES, probe=probe)
 
 
-class StartHasty(Protocol):
-    """The fixture `hasten`; `under` is a command that executes the daemon."""
+class StartFast(Protocol):
+    """The fixture `start_fast`; `under` is a command that executes the daemon."""
 
-    def __call__(self, configuration: Mapping[str, Any], *under: str, **variables: str) -> Hasty: ...
+    def __call__(self, configuration: Mapping[str, Any], *under: str, **variables: str) -> FastDaemon: ...
 
 
 def ours(*names: str, **probes: Any) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def ours(*names: str, **probes: Any) -> dict[str, Any]:
     return site({**dict.fromkeys(names), **probes}, [PROBES, OWN_PROBES, ROOT / "tests" / "kernel" / "probes"])
 
 
-def stop_while_it_compiles(daemon: Hasty) -> int:
+def stop_while_it_compiles(daemon: FastDaemon) -> int:
     """Stop the next loader while it compiles its first probe; return its process id."""
     until(lambda: any("libbcc" in name for name in mapped_files(daemon.loader)), "a loader has BCC")
     loader = daemon.loader

@@ -154,8 +154,8 @@ def watch(machine: Machine, probed: Service, tmp_path_factory: pytest.TempPathFa
     """Start everything, and stop it after the last test."""
     folder = tmp_path_factory.mktemp("alerts")
     with (
-        loopback(Path(f"/proc/{machine.pid}/ns/net")) as where,
-        alerting(where, folder, f"127.0.0.1:{probed.port}") as (prometheus, webhook),
+        loopback(Path(f"/proc/{machine.pid}/ns/net")) as namespace,
+        alerting(namespace, folder, f"127.0.0.1:{probed.port}") as (prometheus, webhook),
         making(machine, folder / "make") as make,
     ):
         watch = Watch(machine, prometheus, webhook, start_storm(machine), start_leak(machine), make)
@@ -166,13 +166,13 @@ def watch(machine: Machine, probed: Service, tmp_path_factory: pytest.TempPathFa
 def test_a_program_out_of_descriptors_reaches_the_pager_and_resolves(watch: Watch) -> None:
     leak = watch.leak
     labels = {"alertname": EXHAUSTED, "unit": leak.unit, "comm": leak.comm, "errno": "EMFILE"}
-    until(lambda: watch.webhook.told("firing", **labels), "the pager knows it")
-    message, alert = watch.webhook.told("firing", **labels)[0]
+    until(lambda: watch.webhook.received("firing", **labels), "the pager knows it")
+    message, alert = watch.webhook.received("firing", **labels)[0]
     assert message.receiver == "/pager"
     assert f"'{leak.comm}' in the unit {leak.unit}" in alert["annotations"]["description"]
     assert f"its parent is '{leak.parent}'" in alert["annotations"]["description"]
     watch.machine.run("systemctl", "stop", leak.unit)
-    until(lambda: watch.webhook.told("resolved", **labels), "the pager knows that it is over", LONG)
+    until(lambda: watch.webhook.received("resolved", **labels), "the pager knows that it is over", LONG)
 
 
 def test_a_storm_is_pending_then_fires_reaches_the_pager_and_resolves(watch: Watch) -> None:
@@ -180,38 +180,38 @@ def test_a_storm_is_pending_then_fires_reaches_the_pager_and_resolves(watch: Wat
     until(lambda: (STORM, storm.unit) in watch.ever("pending"), "it is pending")
     until(lambda: watch.states(STORM, storm.unit) == {"firing"}, "it fires", LONG)
     labels = {"alertname": STORM, "unit": storm.unit}
-    until(lambda: watch.webhook.told("firing", **labels), "the pager knows it")
-    message, alert = watch.webhook.told("firing", **labels)[0]
+    until(lambda: watch.webhook.received("firing", **labels), "the pager knows it")
+    message, alert = watch.webhook.received("firing", **labels)[0]
     assert message.receiver == "/pager"
     assert f"Most are '{storm.comm}', started by '{storm.parent}'" in alert["annotations"]["description"]
     assert f"In the unit {storm.unit}" in alert["annotations"]["description"]
     watch.machine.run("systemctl", "stop", storm.unit)
-    until(lambda: watch.webhook.told("resolved", **labels), "the pager knows that it is over", LONG)
+    until(lambda: watch.webhook.received("resolved", **labels), "the pager knows that it is over", LONG)
     assert watch.states(STORM, storm.unit) == set()
 
 
 def test_a_storm_in_one_container_after_another_fires_names_its_parent_and_resolves(watch: Watch) -> None:
     storm = start_containers(watch.machine)
     labels = {"alertname": STORM, "parent": storm.parent}
-    until(lambda: watch.webhook.told("firing", **labels), "the pager knows it", LONG)
-    message, alert = watch.webhook.told("firing", **labels)[0]
+    until(lambda: watch.webhook.received("firing", **labels), "the pager knows it", LONG)
+    message, alert = watch.webhook.received("firing", **labels)[0]
     assert message.receiver == "/pager"
     assert "unit" not in alert["labels"]
     assert f"Most are '{storm.comm}'" in alert["annotations"]["description"]
     assert f"started by '{storm.parent}'" in alert["annotations"]["description"]
     watch.machine.run("systemctl", "stop", storm.unit)
-    until(lambda: watch.webhook.told("resolved", **labels), "the pager knows that it is over", LONG)
+    until(lambda: watch.webhook.received("resolved", **labels), "the pager knows that it is over", LONG)
 
 
 def test_a_storm_is_one_message(watch: Watch) -> None:
-    told = watch.webhook.told("firing", unit=watch.storm.unit)
-    assert {alert["labels"]["alertname"] for _, alert in told} == {STORM}
-    assert [message.receiver for message, _ in told] == ["/pager"]
+    received = watch.webhook.received("firing", unit=watch.storm.unit)
+    assert {alert["labels"]["alertname"] for _, alert in received} == {STORM}
+    assert [message.receiver for message, _ in received] == ["/pager"]
 
 
 def test_an_alert_links_to_its_section_of_the_runbook(watch: Watch) -> None:
-    until(lambda: watch.webhook.told("firing"), "something fires")
-    _, alert = watch.webhook.told("firing")[0]
+    until(lambda: watch.webhook.received("firing"), "something fires")
+    _, alert = watch.webhook.received("firing")[0]
     page, _, section = alert["annotations"]["runbook_url"].partition("#")
     text = watch.prometheus.fetch(f"{watch.prometheus.url}/consoles/{page.rpartition('/')[2]}").decode()
     assert section in {line.removeprefix("## ").lower() for line in text.splitlines() if line.startswith("## ")}

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -160,6 +161,39 @@ def test_imports_have_no_cycle() -> None:
 
     for name in MODULES:
         visit(name, ())
+
+
+def public_classes() -> dict[str, list[str]]:
+    """Return the modules that define each public class, by the name of the class."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    return found
+
+
+STILL_SHARED: Final = {"Connection", "Program", "Snapshot"}
+"""Names that two classes still share; a name that is told apart leaves this set."""
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    shared = {name: modules for name, modules in public_classes().items() if len(modules) > 1}
+    assert shared.keys() == STILL_SHARED, shared
+
+
+def test_an_import_keeps_the_name_of_its_module() -> None:
+    """An alias such as ``import structure as shape`` gives one thing two names."""
+    usual = {"numpy": "np"}
+    aliases = [
+        f"{path.relative_to(ROOT)}: {alias.name} as {alias.asname}"
+        for path in sorted(ROOT.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+        if alias.asname and usual.get(alias.name) != alias.asname
+    ]
+    assert aliases == []
 
 
 MOST_MODULES = 12

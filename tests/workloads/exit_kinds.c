@@ -61,20 +61,26 @@ static void limit_core(rlim_t bytes)
 	}
 }
 
+/* Ends this process by a signal, also one that the shell of a background job has it ignore. */
+static void end_by_signal(int number)
+{
+	signal(number, SIG_DFL);
+	kill(getpid(), number);
+	pause();
+}
+
 /* signal NUMBER: kills itself, with no core allowed */
 static void signals(void)
 {
 	limit_core(0);
-	kill(getpid(), number(arguments[0]));
-	pause();
+	end_by_signal(number(arguments[0]));
 }
 
 /* core NUMBER: kills itself, with core allowed; whether one is written is the machine's affair */
 static void dumps(void)
 {
 	limit_core(RLIM_INFINITY);
-	kill(getpid(), number(arguments[0]));
-	pause();
+	end_by_signal(number(arguments[0]));
 }
 
 /* segv: runs into a bad address, with no core allowed */
@@ -122,8 +128,7 @@ static void *outlive_leader(void *unused)
 		syscall(SYS_exit, argument);
 	if (!strcmp(how, "signal")) {
 		limit_core(0);
-		kill(getpid(), argument);
-		pause();
+		end_by_signal(argument);
 	}
 	return unused; /* how is "return" */
 }

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks a running daemon over HTTP: the commands `doctor` and `list --live` use it."""
+"""HTTP client of `doctor` and `list --live` for a running daemon."""

@@ -43,7 +43,7 @@ _CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE---
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """HTTP status and page. Status 0: no HTTP answer, and `text` has the error. The text is not fit for a terminal."""
+    """HTTP status and page; status 0 for an error instead of an answer. The text may hold escape sequences."""
 
     status: int
     text: str

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who asks a daemon that wants to know, in the dialect of Prometheus: `list --live` and `doctor` ask.
+"""TLS and authentication of the client, in Prometheus' dialect, for `list --live` and `doctor`.
 
-promtool and amtool take the same file with the same option, --http.config.file; of it there is here what the daemon can
-ask for. Secrets stand in files, never on a command line, which everybody can read. Source:
+promtool and amtool take the same file with the same option, --http.config.file; this module knows the keys that a
+daemon can need. Secrets stand in files, because every user can read a command line. Source:
 https://prometheus.io/docs/prometheus/latest/configuration/configuration/#http_config
 """
 
@@ -23,24 +23,24 @@ from probed.schema.structure import Fault, Given, Rule, Source
 def _verified(skipped: bool) -> bool:
     if skipped:
         raise ValueError(
-            "whoever answers would be told the password; leave it out: without ca_file the certificate is to be the "
-            "one that the site's web configuration names"
+            "any server would get the password; leave the key out: without ca_file the client expects the certificate "
+            "of the site's web configuration"
         )
     return skipped
 
 
 @dataclass(frozen=True, slots=True)
 class TlsClient:
-    """TLS; files relative to the configuration."""
+    """TLS; paths are relative to the configuration file."""
 
     ca_file: Annotated[Line | None, "Authorities that the daemon's certificate is verified against."] = None
-    cert_file: Annotated[Line | None, "The certificate to show."] = None
+    cert_file: Annotated[Line | None, "The client's certificate."] = None
     key_file: Annotated[Line | None, "Its private key."] = None
-    server_name: Annotated[Line | None, "The name in the daemon's certificate, where that is not the address."] = None
+    server_name: Annotated[Line | None, "The name in the daemon's certificate, where another than the address."] = None
     insecure_skip_verify: Annotated[bool, "Refused.", Rule(_verified)] = False
 
     def check(self) -> Iterator[Fault]:
-        """Find half of what belongs together."""
+        """Yield a certificate without key, or a key without certificate."""
         if (self.cert_file is None) != (self.key_file is None):
             yield (), "'cert_file' and 'key_file' belong together; write both"
 
@@ -54,25 +54,25 @@ class Credentials:
     password_file: Annotated[Line | None, "The file with the password."] = None
 
     def check(self) -> Iterator[Fault]:
-        """Find no password, or two."""
+        """Yield a missing password, or two passwords."""
         if (self.password is None) == (self.password_file is None):
             yield (), "expected one of 'password' and 'password_file'"
 
 
 @dataclass(frozen=True, slots=True)
 class HttpConfiguration:
-    """The file."""
+    """The client's configuration file."""
 
     source: Given[Source]
-    tls_config: Annotated[TlsClient | None, "TLS, where the site's own files do not tell of it."] = None
-    basic_auth: Annotated[Credentials | None, "Who asks."] = None
+    tls_config: Annotated[TlsClient | None, "TLS, where the site's own files do not configure it."] = None
+    basic_auth: Annotated[Credentials | None, "The user."] = None
 
     def path(self, name: str) -> str:
-        """Return a path of the file as one that can be opened."""
+        """Return a path of the file as a path that can be opened."""
         return str(PurePath(self.source.path).parent / name)
 
     def authorization(self) -> str:
-        """Return the value of the header, empty for none. Raises DeclarationError."""
+        """Return the value of the header Authorization, "" for none. Raises DeclarationError."""
         auth = self.basic_auth
         if auth is None:
             return ""
@@ -83,7 +83,7 @@ class HttpConfiguration:
 
 
 def read(path: str | None) -> HttpConfiguration:
-    """Read the file, if there is one. Raises DeclarationError."""
+    """Read the file where one is named. Raises DeclarationError."""
     if path is None:
         return HttpConfiguration(Source(""))
     text = files.read(path, "name it with --http.config.file").text

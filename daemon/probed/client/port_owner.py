@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds the users whose processes listen on a local TCP port.
+"""Finds the users of the processes that listen on a local TCP port.
 
-An unprivileged port is free for any user while the daemon does not run, so a password goes over plain HTTP only to a
-socket of root, of probed's user, or of the user that runs the client.
+Any user can take an unprivileged port while the daemon does not run, so a password goes over plain HTTP only to a
+socket of root, of probed's user, or of the user of the client.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ DAEMON_USER = "probed"
 
 
 def foreign_owner(connected: socket.socket, root: Path = Path("/")) -> str | None:
-    """Return the name of a listening user who must not get a password.
+    """Return the name of a listening user without right to a password.
 
-    None where the port is another machine's, or every listening socket belongs to a trusted user.
+    None for a port of another machine, and where all listening sockets belong to trusted users.
     """
     host, port = connected.getpeername()[:2]
     if host != connected.getsockname()[0]:  # the source address is the destination's only on the same machine

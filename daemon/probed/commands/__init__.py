@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line, one module a command."""
+"""The commands of the command line, one module each."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`probed check`: everything that can be known of declarations and configurations without running them.
+"""`probed check`: checks declarations and configurations without running the probes.
 
-The same three checks as at start and reload: the shape, against the C, and with ``--host`` against the host.
+The checks are those of start and reload: the structure, the C source, and with ``--host`` the host.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from probed.terminal import complain, show
 from probed.webconfig import reader
 
 TEXT_HAS_PLACE = ("declaration", "attach_point")
-"""Reasons whose texts begin with file and line."""
+"""Reasons of errors whose texts begin with file and line."""
 
 
 WEB_CONFIGURATION_KEYS = "^(tls_server_config|http_server_config|basic_auth_users|rate_limit):"
-"""Only a web configuration has these keys."""
+"""Keys that only a web configuration has."""
 
 
 def run(paths: Sequence[str], btf: str, host: bool) -> int:
-    """Check every path and print what was found; return 0 when all is well, else 1. Raises HostError."""
+    """Check every path and print the results; return 0 for no problem, else 1. Raises HostError."""
     wrong = 0
     for path in paths:
         declared, problems = _read(Path(path), btf)
@@ -38,7 +38,7 @@ def run(paths: Sequence[str], btf: str, host: bool) -> int:
 
 
 def _report(texts: Iterable[str]) -> int:
-    """Print what is wrong as it is found, and count it."""
+    """Print each problem at once; return their number."""
     wrong = 0
     for text in texts:
         complain(text)
@@ -47,7 +47,7 @@ def _report(texts: Iterable[str]) -> int:
 
 
 def _read(path: Path, btf: str) -> tuple[list[DeclaredProbe], list[Problem]]:
-    """Read a probe folder, a folder of probe folders, a probe's declaration, a site or a web configuration."""
+    """Read a probe folder, a folder of probe folders, a declaration, a site or a web configuration."""
     if path.is_dir():
         folders = [path] if (path / f"{path.resolve().name}.yaml").exists() else sorted(_probe_folders(path))
         return _probes(folders or [path], btf)
@@ -97,7 +97,7 @@ def _is_declaration(path: Path, text: str) -> bool:
 
 
 def _compile(declared: Sequence[DeclaredProbe], host: bool) -> Iterator[str]:
-    """Let the loader go on with probes of the right shape: print what it found, yield what it refused."""
+    """Compile probes of the right structure in the loader: print the layouts, yield the errors."""
     by_name = {each.request.name: each for each in declared}
     if not by_name:
         return

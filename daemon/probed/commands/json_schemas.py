@@ -29,7 +29,7 @@ def schemas() -> dict[str, str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Write the schema files into the directory that the one argument names."""
+    """Write the schema files into the directory in the one argument."""
     (directory,) = arguments
     for name, text in schemas().items():
         Path(directory, name).write_text(text, encoding="utf-8")

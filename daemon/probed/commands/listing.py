@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`probed list`: the probes of a site, where they attach, what they export; with ``--live`` what runs of them."""
+"""`probed list`: the probes of a site with attach points and metrics; with ``--live`` the running programs."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def run(config_file: str, btf: str) -> int:
 
 
 def run_live(config_file: str, address: Address | None, http_config_file: str | None) -> int:
-    """Print the programs of the daemon that serves at `address`, by default where the site configuration says.
+    """Print the programs of the daemon at `address`, by default the first address of the site configuration.
 
-    `http_config_file` says who asks. Returns 0. Raises DeclarationError and HostError.
+    `http_config_file` has TLS and authentication of the client. Returns 0. Raises DeclarationError and HostError.
     """
     configuration, _ = files.read_site(config_file)
     web = configuration.web_options

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`probed list --live`: the running daemon's programs as the kernel knows them.
+"""`probed list --live`: the running daemon's programs and their cost.
 
-The daemon's own page says which programs are its, how often they ran and for how long; the kernel is asked by their ids
-for the rest, which takes CAP_SYS_ADMIN. Source: BPF_PROG_GET_FD_BY_ID in Linux kernel/bpf/syscall.c.
+The daemon's metrics page has name, id, runs and run time of each program. The kernel gives type and size by id, which
+needs CAP_SYS_ADMIN. Source: BPF_PROG_GET_FD_BY_ID in Linux kernel/bpf/syscall.c.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from probed.webconfig.listen_address import Address
 FAMILIES = ("probed_program_info", "probed_program_runs_total", "probed_program_run_seconds_total")
 COLUMNS = ("probe", "program", "attach", "id", "type", "instructions", "jited bytes", "runs", "seconds", "ns a run")
 LEFT = 3
-"""So many columns are text."""
+"""Number of columns with text, which are aligned to the left."""
 LONGEST_QUOTE = 200
 """Characters of an answer that an error quotes."""
 HOOK = "(hook)"
-"""Stands for the probe of a program that runs those of several."""
+"""Shown as the probe of a hook, which runs the programs of several probes."""
 
 TYPES = {2: "kprobe", 5: "tracepoint", 7: "perf_event", 17: "raw_tracepoint", 26: "tracing"}
 """enum bpf_prog_type of Linux include/uapi/linux/bpf.h."""
@@ -38,9 +38,9 @@ _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 @dataclass(frozen=True, slots=True)
 class LiveProgram:
-    """One program as the daemon's page shows it; `runs` is None where the kernel does not count them.
+    """One program on the daemon's page; `runs` is None where the kernel does not count them.
 
-    It counts those of a hook, which are those of all that is behind it, while kernel.bpf_stats_enabled is 1.
+    The kernel counts a hook's runs, which include the programs behind the hook, while kernel.bpf_stats_enabled is 1.
     """
 
     probe: str
@@ -53,7 +53,7 @@ class LiveProgram:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """What the kernel says of a program's code: instructions after verification, bytes of machine code."""
+    """A program's code in the kernel: instructions after verification, bytes of machine code."""
 
     type: str
     instructions: int
@@ -61,7 +61,7 @@ class Code:
 
 
 def run(address: Address, path: str, endpoint: Endpoint) -> int:
-    """Print the table; return 0. `path` is that of the metrics page. Raises HostError when no daemon answers there."""
+    """Print the table; return 0. `path` is the metrics page. Raises HostError where no daemon answers."""
     programs = parse(_page(address, path, endpoint))
     codes: dict[int, Code] = {}
     unknown = ""
@@ -81,18 +81,18 @@ def _page(address: Address, path: str, endpoint: Endpoint) -> str:
     if answer is None:
         raise HostError(f"no daemon answers at {address}: start it, or name its address with --web.listen-address")
     if answer.status == 401:
-        raise HostError(f"the daemon at {address} wants a password: name one in basic_auth of --http.config.file")
+        raise HostError(f"the daemon at {address} demands a password: name one in basic_auth of --http.config.file")
     if answer.status != 200:
         found = f"status {answer.status}" if answer.status else answer.text[:LONGEST_QUOTE]
         raise HostError(
-            f"{address}{path} is not a page of metrics that can be read ({found}); where it wants TLS or a client's "
+            f"{address}{path} is no readable metrics page ({found}); where the daemon demands TLS or a client's "
             "certificate, name them in tls_config of --http.config.file"
         )
     return answer.text
 
 
 def parse(page: str) -> list[LiveProgram]:
-    """Return the programs of a metrics page in text format 0.0.4."""
+    """Parse the programs of a metrics page in text format 0.0.4."""
     samples = [
         (found[1], dict(_LABEL.findall(found[2])), float(found[3]))
         for found in map(_SAMPLE.match, page.split("\n"))
@@ -112,7 +112,7 @@ def _program(labels: Mapping[str, str], values: Mapping[tuple[str, str], float])
 
 
 def code(program: int) -> Code:
-    """Ask the kernel for a program. Raises OSError: EPERM without CAP_SYS_ADMIN, ENOENT when it is gone."""
+    """Return a program's code. Raises OSError: EPERM without CAP_SYS_ADMIN, ENOENT for an unknown id."""
     fd = bpf.program_fd(program)
     try:
         kind, _, _, jited, translated = bpf.object_info(fd, _INFO)
@@ -122,7 +122,7 @@ def code(program: int) -> Code:
 
 
 def table(programs: Sequence[LiveProgram], codes: dict[int, Code]) -> Iterator[str]:
-    """Give the lines of the table; what is not known is '-'."""
+    """Yield the lines of the table, with '-' for unknown values."""
     rows = [COLUMNS, *(_row(program, codes.get(program.id)) for program in programs)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -146,8 +146,8 @@ def _times(program: LiveProgram) -> tuple[str, str, str]:
 
 
 def notes(programs: Sequence[LiveProgram], codes: dict[int, Code], unknown: str) -> Iterator[str]:
-    """Say what is missing from the table, and what it takes."""
+    """Yield a note for each kind of missing value, with the remedy."""
     if len(codes) < len(programs):
-        yield f"type, instructions and jited bytes: {unknown}; the kernel tells them to CAP_SYS_ADMIN: run this as root"
+        yield f"type, instructions and jited bytes: {unknown}; the kernel demands CAP_SYS_ADMIN: run as root"
     if all(program.runs is None for program in programs):
-        yield "runs and seconds: the kernel counts none; as root: sysctl kernel.bpf_stats_enabled=1"
+        yield "runs and seconds: the kernel counts none; run as root: sysctl kernel.bpf_stats_enabled=1"

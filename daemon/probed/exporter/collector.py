@@ -30,7 +30,7 @@ from probed.exporter.self_metrics.probes import Probes, ProbeStats
 from probed.exporter.self_metrics.process import Process
 from probed.exporter.series.scrapers import FIRST_SECONDS, Connection, Scrape, Scrapers
 from probed.ipc.exporter_messages import Status
-from probed.ipc.manifest import LoadedProbe
+from probed.ipc.manifest import FdName, LoadedProbe
 from probed.log_limiter import REPEATABLE
 
 LOG = logging.getLogger("exporter")
@@ -74,7 +74,7 @@ class Collection:
         """Whether the last drain of a ring ended early, at a record that its program had not submitted."""
         self.status: Status | None = None
 
-    def add(self, loaded: LoadedProbe, fds: Mapping[str, int]) -> int | None:
+    def add(self, loaded: LoadedProbe, fds: Mapping[FdName, int]) -> int | None:
         """Run a probe, instead of an older one of its name; return its ring's fd, if it has one.
 
         `fds` are by the names of `LoadedProbe.fd_names`. Where some are missing, for this process may open no more
@@ -92,14 +92,14 @@ class Collection:
                 self._cgroups.walk()  # what was made before the announcements began
         return probe.ring_fd
 
-    def _running(self, loaded: LoadedProbe, fds: Mapping[str, int]) -> RunningProbe:
+    def _running(self, loaded: LoadedProbe, fds: Mapping[FdName, int]) -> RunningProbe:
         missing = [name for name in loaded.fd_names if name not in fds]
         if missing:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         hear = self._cgroups.hear if loaded.name == ANNOUNCES_CGROUPS else None
         return RunningProbe(loaded, fds, self._cpus, self._context, hear)
 
-    def _leave_out(self, name: str, fds: Mapping[str, int], error: OSError) -> None:
+    def _leave_out(self, name: str, fds: Mapping[FdName, int], error: OSError) -> None:
         for fd in fds.values():
             os.close(fd)
         self.remove(name)

@@ -45,7 +45,7 @@ from probed.ipc.exporter_messages import (
 )
 from probed.linux import memfd, privilege
 from probed.linux.cpus import possible_cpus
-from probed.schema import structure as shape
+from probed.schema import structure
 from probed.webconfig.settings import WebSettings
 
 LOG = logging.getLogger("exporter")
@@ -130,7 +130,7 @@ def _web_settings(fd: int) -> WebSettings:
         data = memfd.read(fd)
     finally:
         os.close(fd)
-    return shape.build(WebSettings, json.loads(data), shape.Source("the web configuration's memory"))
+    return structure.build(WebSettings, json.loads(data), structure.Source("the web configuration's memory"))
 
 
 def _start(channel: SupervisorChannel) -> tuple[Start, int, int | None, list[socket.socket]]:

@@ -30,7 +30,7 @@ from probed.exporter.self_metrics.sliding_maximum import SlidingMaximum
 from probed.exporter.series.gauges import GaugeTable
 from probed.exporter.series.scrapers import Scrape
 from probed.exporter.series.table import SeriesTable, SeriesUsage
-from probed.ipc.manifest import Field, LoadedProbe, Map, Metric, Place, Record, hook_name
+from probed.ipc.manifest import ChainSlot, FdName, Field, LoadedProbe, Map, Record, ResolvedMetric, hook_name
 
 BATCH = 1 << 13
 """Events taken at once: enough for numpy, and what is needed beside the ring stays in the CPU's cache."""
@@ -51,7 +51,7 @@ class RunningProbe:
     def __init__(
         self,
         loaded: LoadedProbe,
-        fds: Mapping[str, int],
+        fds: Mapping[FdName, int],
         cpus: int,
         context: Context,
         hear: Callable[[NDArray[Any]], None] | None = None,
@@ -64,9 +64,9 @@ class RunningProbe:
         self._hear = hear
         self.loaded = loaded
         self._fds = fds
-        self._stats = CountMap(fds["stats"], _STATS, cpus)
-        self._ledger = Ledger(fds["state"], loaded.fingerprint)
-        self._ring = Ring.map(fds["ring"], loaded.ring_bytes, loaded.event) if loaded.event else None
+        self._stats = CountMap(fds[FdName("stats")], _STATS, cpus)
+        self._ledger = Ledger(fds[FdName("state")], loaded.fingerprint)
+        self._ring = Ring.map(fds[FdName("ring")], loaded.ring_bytes, loaded.event) if loaded.event else None
         self._highest_fill = SlidingMaximum()
         self._position, self._delivered, self._discarded, self._corrupt = (self._ledger.scalar() for _ in range(4))
         if self._ring:
@@ -78,24 +78,26 @@ class RunningProbe:
         self._gauge_sources = {layout.name: self._gauge_source(layout, cpus) for layout in held}
         self._tables = [(metric, self._table(metric)) for metric in loaded.metrics if metric.type != "gauge"]
         self._gauges = [(metric, self._gauge(metric)) for metric in loaded.metrics if metric.type == "gauge"]
-        self._programs = [ProgramInfo(fds[f"fdinfo:{place.program}"], place.program, place) for place in loaded.places]
+        self._programs = [
+            ProgramInfo(fds[FdName("fdinfo", place.program)], place.program, place) for place in loaded.places
+        ]
         self._hooks = {
-            place.tracepoint: ProgramInfo(fds[f"hook:{place.tracepoint}"], hook_name(place.tracepoint), place)
+            place.tracepoint: ProgramInfo(fds[FdName("hook", place.tracepoint)], hook_name(place.tracepoint), place)
             for place in loaded.places
         }
-        self._hashes = [
-            HashMap(name.removeprefix("hash:"), fd, cpus) for name, fd in fds.items() if name.startswith("hash:")
-        ]
+        self._hashes = [HashMap(name.of, fd, cpus) for name, fd in fds.items() if name.kind == "hash"]
 
     def _source(self, layout: Map, cpus: int) -> MapSource:
-        counts = CountMap(self._fds[f"map:{layout.name}"], layout, cpus)
-        recent = RecentCounts.of(self._fds[f"recent:{layout.name}"], layout.recent, cpus) if layout.recent else None
+        counts = CountMap(self._fds[FdName("map", layout.name)], layout, cpus)
+        recent = (
+            RecentCounts.of(self._fds[FdName("recent", layout.name)], layout.recent, cpus) if layout.recent else None
+        )
         return MapSource(counts, layout, self._ledger, self._known_cgroups(), recent)
 
     def _gauge_source(self, layout: Map, cpus: int) -> GaugeSource:
         # Programs delete entries of such a map, and add others, while it is read.
         more = 0 if layout.kind.endswith("array") else layout.entries // 8 + MORE_ENTRIES
-        content = Entries(self._fds[f"map:{layout.name}"], layout, cpus, dtype(layout.value), more)
+        content = Entries(self._fds[FdName("map", layout.name)], layout, cpus, dtype(layout.value), more)
         return GaugeSource(content, layout, self._known_cgroups())
 
     def _known_cgroups(self) -> KnownCgroups:
@@ -109,13 +111,13 @@ class RunningProbe:
             self._delivered.value = ring.records  # by whom this memory does not know
         ring.take_over_losses(self._delivered.value, self._discarded.value, self._corrupt.value)
 
-    def _table(self, metric: Metric) -> SeriesTable:
+    def _table(self, metric: ResolvedMetric) -> SeriesTable:
         return SeriesTable(metric, self._columns(metric), self._ledger)
 
-    def _gauge(self, metric: Metric) -> GaugeTable:
+    def _gauge(self, metric: ResolvedMetric) -> GaugeTable:
         return GaugeTable(metric, self._columns(metric))
 
-    def _columns(self, metric: Metric) -> list[tuple[Field, Decoder]]:
+    def _columns(self, metric: ResolvedMetric) -> list[tuple[Field, Decoder]]:
         record = self._map_layout(metric.maps[0]).key if metric.maps else self.loaded.event
         assert record is not None
         by_name = {field.name: field for field in record.fields}
@@ -127,7 +129,7 @@ class RunningProbe:
     @property
     def ring_fd(self) -> int | None:
         """The ring's descriptor, readable at the fill mark; None without a ring."""
-        return self._fds.get("ring")
+        return self._fds.get(FdName("ring"))
 
     @property
     def fill(self) -> int:
@@ -274,7 +276,7 @@ class RunningProbe:
         )
 
     @staticmethod
-    def _missed(place: Place, hooks: Sequence[Program]) -> int:
+    def _missed(place: ChainSlot, hooks: Sequence[Program]) -> int:
         """Return how often the kernel left a program out: as often as the hook that it is behind."""
         return sum(hook.misses for hook in hooks if hook.tracepoint == place.tracepoint)
 

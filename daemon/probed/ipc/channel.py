@@ -49,7 +49,7 @@ class Channel(Generic[Sent, Received]):
     """One end of a connected pair. Not thread-safe."""
 
     def __init__(self, end: socket.socket, receives: Sequence[type[Received]]) -> None:
-        """`receives` are the dataclasses that the other side may send."""
+        """`receives` lists the dataclasses of the other side's messages."""
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MAX_BYTES)
         self._socket = end
         self._kinds = {each.__name__: each for each in receives}
@@ -79,7 +79,7 @@ class Channel(Generic[Sent, Received]):
         """Wait for one message.
 
         Raises Closed at the end, Starved, ValueError for another kind of message or none, and DeclarationError for
-        data that is not of that kind.
+        data of another form.
         """
         try:
             body, fds, flags = self._receive()
@@ -111,7 +111,7 @@ class Channel(Generic[Sent, Received]):
     def _parse(self, body: bytes) -> Received:
         try:
             packet = json.loads(body)
-        except (ValueError, RecursionError):  # the second for lists in lists, a thousand deep
+        except (ValueError, RecursionError):  # RecursionError: a thousand lists in lists
             packet = None
         if not isinstance(packet, Mapping) or packet.keys() != {"kind", "data"} or not isinstance(packet["kind"], str):
             raise ValueError(f"not a message: {body[:80]!r}")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starting a process of ours and talking to it: the loader and the exporter alike.
+"""Starts the loader and the exporter, each with a channel to the supervisor.
 
-`daemon` and `loading` own the children; nothing here decides when they start or end.
+The owner of a child decides on start and end: `loader_process`, `supervisor.exporter_process`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Generic
 from probed.ipc.channel import Channel, Received, Sent
 
 SYSTEMD_S = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
-"""Variables with which systemd speaks to the supervisor alone."""
+"""Variables of systemd for the supervisor alone."""
 
 
 def _inherited() -> dict[str, str]:
@@ -26,7 +26,7 @@ def _inherited() -> dict[str, str]:
 
 
 def why_not(error: OSError) -> str:
-    """Return why no process can be had, and what to do, as the end of a sentence."""
+    """Return cause and remedy of a failed start or descriptor, as the end of a sentence."""
     name = errno.errorcode.get(error.errno or 0, "")
     remedy = {
         errno.EAGAIN: "too many processes run: see TasksMax= of the unit, pids.max of its control group, ulimit -u",
@@ -42,7 +42,7 @@ class Child(Generic[Sent, Received]):
     def __init__(
         self, module: str, receives: Sequence[type[Received]], environment: Mapping[str, str] | None = None
     ) -> None:
-        """Start ``python -m module FD``, with these variables besides. Raises OSError.
+        """Start ``python -m module FD`` with additional variables. Raises OSError.
 
         `receives` are the dataclasses that the child may send.
         """
@@ -67,11 +67,14 @@ class Child(Generic[Sent, Received]):
         return self._process.pid
 
     def kill(self) -> None:
-        """End it at once."""
+        """Send SIGKILL."""
         self._process.kill()
 
     def reap(self, timeout: float) -> str:
-        """Hang up and wait for its end, by force after `timeout` seconds; return how it ended, "" for a clean exit."""
+        """Close the channel and wait, with SIGKILL after `timeout` seconds; return how the child ended.
+
+        The text is empty after exit status 0.
+        """
         self.channel.close()
         forced = False
         try:

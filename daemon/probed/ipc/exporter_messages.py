@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages between supervisor and exporter, a dataclass for each kind. Pure.
+"""Messages between supervisor and exporter, one dataclass per kind. Pure.
 
-The supervisor sends Start, an AddProbe for each running probe, perhaps Status, and Serve; then further AddProbe,
+The supervisor sends Start, an AddProbe per running probe, perhaps Status, and Serve; then further AddProbe,
 RemoveProbe, Status, NewWebSettings and ReloadEnded in any order; at last Stop. The exporter sends Pulse now and then,
 RequestReload when a client asks for a reload, CannotServe before it exits with an error, and Stopped after Stop.
 """
@@ -38,14 +38,14 @@ class Start:
 
 @dataclass(eq=False, repr=False)
 class AddProbe(Message):
-    """Adds a probe, instead of an older version of the same name. Fds: those of `probe.fd_names`."""
+    """Adds a probe, or replaces the older version. Fds: see `probe.fd_names`."""
 
     probe: LoadedProbe
 
 
 @dataclass(eq=False, repr=False)
 class RemoveProbe(Message):
-    """Removes a probe and all series of that probe."""
+    """Removes a probe and all series of the probe."""
 
     name: str
 
@@ -90,7 +90,7 @@ class Status:
 
 @dataclass(eq=False, repr=False)
 class Serve(Message):
-    """Ends the messages that the exporter waits for before the first page."""
+    """Permits the first page: the exporter now knows every running probe."""
 
 
 @dataclass(eq=False, repr=False)
@@ -114,7 +114,7 @@ class Stop(Message):
 class Pulse:
     """Sign of life: the exporter's drain loop and HTTP server move.
 
-    `informed` says that the exporter has a Status, so that a scrape is true; `series` counts the series on the page,
+    `informed`: the exporter has a Status, so a scrape is true; `series` counts the series on the page,
     `lost` the lost events, both of all probes.
     """
 

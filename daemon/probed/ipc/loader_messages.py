@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages between supervisor and loader, a dataclass for each kind. Pure.
+"""Messages between supervisor and loader, one dataclass per kind. Pure.
 
 The supervisor sends Files or ReadWebConfig where the loader is to read files; then a HookArray for each attached hook,
-LoadRequests and one EndOfRequests. To Files the loader answers Settings, a Wanted for each probe and AllWanted, or
-Refused; to ReadWebConfig WebConfigRead or Refused. After EndOfRequests come BccVersion and, for each request in order,
-LoadBegun, a HookAttached for each missing hook, and ProbeLoaded or Failure. A machine that can load no probe at all
+LoadRequests and one EndOfRequests. The loader answers Files with Settings, a Wanted per probe and AllWanted, or with
+Refused; ReadWebConfig with WebConfigRead or Refused. After EndOfRequests come BccVersion and, per request in order,
+LoadBegun, a HookAttached per missing hook, and ProbeLoaded or Failure. A machine without the means to load any probe
 gets HostFailure instead.
 
-The supervisor sends back the LoadRequests that came within Wanted: so the loader loads exactly the texts that the
+The supervisor sends back the LoadRequests out of the Wanted messages: so the loader loads the same texts that the
 supervisor compared, even if the files change meanwhile.
 """
 
@@ -36,7 +36,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Asks for the site configuration and the declarations that it names; `btf` has the kernel's types."""
+    """Asks for the site configuration with the declarations; `btf` has the kernel's types."""
 
     config_file: str
     btf: str
@@ -58,10 +58,10 @@ class HookArray(Message):
 
 @dataclass(frozen=True, slots=True)
 class LoadRequest:
-    """Asks for one probe: the declaration, the site configuration with its overrides, and the C.
+    """Asks for one probe: the declaration, the site configuration with overrides, and the C.
 
-    `btf` is the file with the kernel's types. `fingerprint` covers everything that the result depends on: equal
-    fingerprints mean that nothing has changed.
+    `btf` is the file with the kernel's types. `fingerprint` covers every input of the result: equal fingerprints mean
+    no change.
     """
 
     name: str
@@ -113,7 +113,7 @@ class WebConfigRead(Message):
 
 @dataclass(eq=False, repr=False)
 class Refused(Message):
-    """Says that the files cannot be used; `text` has every problem."""
+    """Lists the problems of files that cannot be used."""
 
     text: str
 
@@ -127,7 +127,7 @@ class BccVersion(Message):
 
 @dataclass(eq=False, repr=False)
 class LoadBegun(Message):
-    """Names the probe that the loader works on from now on."""
+    """Names the probe that the loader begins to work on."""
 
     name: str
 
@@ -141,7 +141,7 @@ class HookAttached(Message):
 
 @dataclass(eq=False, repr=False)
 class ProbeLoaded(Message):
-    """Describes a loaded probe. Fds: those of `probe.fd_names`; none if the goal was not to attach."""
+    """Describes a loaded probe. Fds: see `probe.fd_names`; none if the goal was not to attach."""
 
     probe: LoadedProbe
 
@@ -158,7 +158,7 @@ class Failure:
 
 @dataclass(eq=False, repr=False)
 class HostFailure(Message):
-    """Explains why this machine can load no probe at all."""
+    """Cause for a machine without the means to load any probe."""
 
     reason: Reason
     text: str

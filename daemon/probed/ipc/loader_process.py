@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One run of the loader, event by event, with a time limit, whatever the loader does.
+"""Runs a loader, event by event, with a time limit for each probe.
 
-`daemon` waits for `fileno` to turn readable and calls `step`; `probed check` calls `load_all`.
+The supervisor's loop waits for `fileno` and calls `step`; `probed check` calls `load_all`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from probed.ipc.loader_messages import (
     Wanted,
     WebConfigRead,
 )
-from probed.ipc.manifest import LoadedProbe
+from probed.ipc.manifest import FdName, LoadedProbe
 from probed.webconfig.settings import WebSummary
 
 SECONDS_A_PROBE = 30.0
@@ -48,21 +48,21 @@ REAP_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """A loaded probe and its fds by name, ours to close."""
+class ProbeHandle:
+    """A loaded probe and the fds by name, which this process owns."""
 
     loaded: LoadedProbe
-    fds: dict[str, int]
+    fds: dict[FdName, int]
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Close the fds: without copies elsewhere the kernel removes the probe."""
         for fd in self.fds.values():
             os.close(fd)
 
 
 @dataclass(frozen=True, slots=True)
-class Hook:
-    """An attached program on a raw tracepoint, and the array of programs that it jumps into; fds that are ours."""
+class HookHandle:
+    """A program on a raw tracepoint, and the array of programs to jump into; this process owns the fds."""
 
     tracepoint: str
     array: int
@@ -70,14 +70,14 @@ class Hook:
     program: int
 
     def close(self) -> None:
-        """Detach it, and with it all that is behind it."""
+        """Detach the hook, and with the hook all programs behind."""
         for fd in (self.link, self.array, self.program):
             os.close(fd)
 
 
 @dataclass(frozen=True, slots=True)
 class SiteRead:
-    """Content of the site configuration and of the declarations that it names."""
+    """Content of the site configuration and of the declarations."""
 
     settings: Settings
     wanted: dict[str, Wanted]
@@ -93,18 +93,18 @@ class WebRead:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one probe."""
+    """Outcome for one probe."""
 
     name: str
-    outcome: Held | LoadError
+    outcome: ProbeHandle | LoadError
 
 
-Event = SiteRead | WebRead | Refused | Result | Hook
+Event = SiteRead | WebRead | Refused | Result | HookHandle
 
 
 @dataclass(slots=True)
 class _Work:
-    """What a loader is still to do; a new one goes on with it when the loader dies."""
+    """Remaining work; after a loader's death a new loader goes on."""
 
     reading: Files | ReadWebConfig | None = None
     requests: list[LoadRequest] = field(default_factory=list)
@@ -112,11 +112,11 @@ class _Work:
     hooked: dict[str, int] = field(default_factory=dict)
 
 
-class Loading:
-    """A loader at work: `read` files, `load` probes, or both in this order. Then it is `done`."""
+class LoaderProcess:
+    """A loader: `read` files, `load` probes, or both in this order, until `done`."""
 
     def __init__(self) -> None:
-        """Start a loader. Raises HostError when there can be none."""
+        """Start a loader. Raises HostError when no process starts."""
         self.bcc_version = ""
         self.done = False
         self._work = _Work()
@@ -137,18 +137,18 @@ class Loading:
         self.deadline = time.monotonic() + SECONDS_A_PROBE
 
     def fileno(self) -> int:
-        """Return the descriptor that turns readable when there is something to `step` over."""
+        """Return the descriptor that turns readable when `step` has an answer."""
         return self._child.channel.fileno()
 
     def read(self, files: Files | ReadWebConfig) -> None:
-        """Let the loader read files: the event will be SiteRead, WebRead or Refused. After SiteRead comes `load`."""
+        """Let the loader read files; the event will be SiteRead, WebRead or Refused. Call `load` after SiteRead."""
         self._work.reading = files
         self._tell(files)
 
     def load(self, requests: Sequence[LoadRequest], goal: Goal, hooked: Mapping[str, int]) -> None:
-        """Let it load probes: a Result will come for each, and a Hook before where one was missing.
+        """Let the loader load probes: events are a Result per probe, and a HookHandle per missing hook before.
 
-        `hooked` are the arrays behind the hooks that exist, by tracepoint. With no request it is done.
+        `hooked` has the arrays behind the attached hooks, by tracepoint. Without a request the loader is done.
         """
         self._work.requests, self._work.goal, self._work.hooked = list(requests), goal, dict(hooked)
         for tracepoint, array in hooked.items():
@@ -161,13 +161,13 @@ class Loading:
             self._finish()
 
     def _tell(self, message: ToLoader, fds: Sequence[int] = ()) -> None:
-        with suppress(Closed):  # it died: `step` will read the end and say so
+        with suppress(Closed):  # the loader died: `step` will read the end
             self._child.channel.send(message, fds)
 
     def step(self) -> Event | None:
-        """Take one answer; None for news that is no event.
+        """Take one answer; return the event, or None for an answer without one.
 
-        Raises HostError when the machine can load nothing at all; then it is done.
+        Raises HostError, and is done, when the machine can load no probe at all.
         """
         if time.monotonic() >= self.deadline:
             self._child.kill()
@@ -194,7 +194,7 @@ class Loading:
             case HookAttached(tracepoint):
                 array, link, program = packet.fds
                 self._work.hooked[tracepoint] = array
-                return Hook(tracepoint, array, link, program)
+                return HookHandle(tracepoint, array, link, program)
             case ProbeLoaded(loaded):
                 return self._result(loaded.name, _held(loaded, packet.fds))
             case Failure(name, reason, text, errno):
@@ -225,14 +225,14 @@ class Loading:
                 raise ValueError(f"the loader sent a message of kind '{type(other).__name__}'")
         return None
 
-    def _result(self, name: str, outcome: Held | LoadError) -> Result:
+    def _result(self, name: str, outcome: ProbeHandle | LoadError) -> Result:
         self._work.requests = [request for request in self._work.requests if request.name != name]
         if not self._work.requests:
             self._finish()
         return Result(name, outcome)
 
     def _died(self, reason: Reason, text: str) -> Event:
-        """Blame the probe that was tried, and go on with the others in a new loader."""
+        """Fail the probe that the loader worked on, and load the others with a new loader."""
         how = self._child.reap(REAP_SECONDS)
         text = f"{text} (it {how})" if how else text
         if self._work.reading is not None or not self._work.requests:
@@ -254,37 +254,37 @@ class Loading:
         self._child.reap(REAP_SECONDS)
 
     def abort(self) -> None:
-        """Give up: what was not loaded yet never will be."""
+        """Kill the loader."""
         if not self.done:
             self._child.kill()
             self._finish()
 
 
-def _held(loaded: LoadedProbe, received: Sequence[int]) -> Held | LoadError:
-    """Take over a probe, and give it a start time and the memory in which the exporter keeps its counts."""
+def _held(loaded: LoadedProbe, received: Sequence[int]) -> ProbeHandle | LoadError:
+    """Return the handle of a probe, with a start time and memory for the exporter's counts."""
     fds = dict(zip(loaded.fd_names, received, strict=False))
-    if not fds:  # it was only tried
-        return Held(loaded, fds)
+    if not fds:  # the goal was not to attach
+        return ProbeHandle(loaded, fds)
     try:
         state = os.memfd_create("probed-state")
     except OSError as error:
-        Held(loaded, fds).close()
+        ProbeHandle(loaded, fds).close()
         text = f"there can be no memory for what it counts: {why_not(error)}"
         return LoadError(loaded.name, "internal", text, error.errno or 0)
-    counting = replace(loaded, fd_names=(*loaded.fd_names, "state"), start_time=time.time())
-    return Held(counting, fds | {"state": state})
+    counting = replace(loaded, fd_names=(*loaded.fd_names, FdName("state")), start_time=time.time())
+    return ProbeHandle(counting, fds | {FdName("state"): state})
 
 
-def wait(loading: Loading) -> Event | None:
-    """Wait for the next thing that the loader says, and take it. Raises HostError."""
+def wait(loading: LoaderProcess) -> Event | None:
+    """Wait for one answer of the loader, and take it. Raises HostError."""
     select.select([loading], [], [], max(0.0, loading.deadline - time.monotonic()))
     return loading.step()
 
 
-def load_all(requests: Sequence[LoadRequest], goal: Goal) -> dict[str, Held | LoadError]:
+def load_all(requests: Sequence[LoadRequest], goal: Goal) -> dict[str, ProbeHandle | LoadError]:
     """Load all requests and wait for every result. Raises HostError."""
-    results: dict[str, Held | LoadError] = {}
-    loading = Loading()
+    results: dict[str, ProbeHandle | LoadError] = {}
+    loading = LoaderProcess()
     loading.load(requests, goal, {})
     while not loading.done:
         event = wait(loading)

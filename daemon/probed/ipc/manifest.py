@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the loader found out about a probe, as the supervisor keeps it and the exporter uses it.
+"""Description of a loaded probe: the loader makes one, the supervisor keeps it, the exporter runs the probe by it.
 
-Pure data. It travels as JSON (`channel`) and is built with the same strictness as the YAML (`shape`).
-After this point nobody sees C or YAML: enum constants are numbers, units are factors, buckets are bounds.
+Pure data, sent as JSON (`ipc.channel`) and built as strictly as the YAML (`schema.structure`). The receivers need no
+C or YAML: enum constants are numbers, units are factors, buckets are bounds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SERIES_BUDGET = 1000
 """Series that a metric may have where neither site nor declaration says otherwise."""
 
 IDLE_SECONDS = 3600.0
-"""How long a series stays without events, likewise."""
+"""Default of the seconds that a series stays without events."""
 
 FieldType = Literal["u8", "u16", "u32", "u64", "s8", "s16", "s32", "s64", "char"]
 MapKind = Literal["percpu_array", "percpu_hash", "array", "hash"]
@@ -64,16 +64,16 @@ class Map:
 
 
 @dataclass(frozen=True, slots=True)
-class FoldRule:
-    """Text that the regular expression `match` matches as a whole becomes `replace`; None: its series is dropped."""
+class ResolvedFoldRule:
+    """Replaces a text that `match`, a regular expression, matches whole by `replace`; None drops the series."""
 
     match: str
     replace: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
-    """One label: the field it comes from and the decoder that makes its text.
+class ResolvedLabel:
+    """One label: the field of the event or key, and the decoder that makes the text.
 
     `decoder` is a name in `exporter.decoders`; `table` is its argument: number → text for `enum`, else empty; `texts`
     that of `map`: text → text. Of the `fold` rules the first that matches counts; they are the site's, the
@@ -85,11 +85,11 @@ class Label:
     decoder: str
     table: Mapping[int, str]
     texts: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    fold: tuple[FoldRule, ...] = ()
+    fold: tuple[ResolvedFoldRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class ResolvedMetric:
     """One metric, resolved against the C.
 
     `maps` names the kernel maps that it adds up; empty means that it counts events of the ring.
@@ -105,7 +105,7 @@ class Metric:
     help: str
     maps: tuple[str, ...]
     when: Mapping[str, int]
-    labels: tuple[Label, ...]
+    labels: tuple[ResolvedLabel, ...]
     value: str | None
     factor: float
     bounds: tuple[float, ...]
@@ -119,12 +119,32 @@ def hook_name(tracepoint: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ChainSlot:
     """Where a program belongs: a slot of the array behind the hook of a raw tracepoint."""
 
     program: str
     tracepoint: str
     slot: int
+
+
+FdKind = Literal["ring", "stats", "state", "map", "recent", "hash", "program", "fdinfo", "hook"]
+"""Kinds of a probe's fds.
+
+`ring`, `stats`: the maps of these names; `state`: the supervisor's memory for the exporter's counts. Of a map: `map`
+and `recent`, its counts and its `struct recent_count`; `hash`, a hash map that no metric reads. `program`: a program;
+the exporter gets `fdinfo` instead, the program's file in /proc, and `hook`, such a file for the hook of a tracepoint.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FdName:
+    """Name of one of a probe's fds; `of` is the map, program or tracepoint, where the kind has several."""
+
+    kind: FdKind
+    of: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.of}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +153,7 @@ class LoadedProbe:
 
     `fingerprint` says what it was made from (declaration with overrides, sources): equal means unchanged.
     `ring_bytes` is 0 for a probe without a ring; `event` is then None.
-    Its fds travel beside it, in the order that `fd_names` says: ``ring``, ``stats``, ``map:NAME`` and ``recent:NAME``
-    beside it, ``hash:NAME`` for hash maps that no metric reads, ``program:PROGRAM``, and ``state``, the supervisor's:
-    memory for what the exporter counts. Instead of programs the exporter gets ``fdinfo:PROGRAM``, a file of /proc, and
-    of the hooks that they are behind ``hook:TRACEPOINT``, such a file too. It runs once its programs are in their
+    Its fds travel beside it, in the order of `fd_names`. It runs once its programs are in their
     `places`; `start_time`, seconds since the epoch, is a moment before that, from which its counters count.
     """
 
@@ -145,7 +162,7 @@ class LoadedProbe:
     event: Record | None
     ring_bytes: int
     maps: tuple[Map, ...]
-    metrics: tuple[Metric, ...]
-    fd_names: tuple[str, ...]
-    places: tuple[Place, ...] = ()
+    metrics: tuple[ResolvedMetric, ...]
+    fd_names: tuple[FdName, ...]
+    places: tuple[ChainSlot, ...] = ()
     start_time: float = 0.0

@@ -81,16 +81,16 @@ def delete(fd: int, key: int) -> None:
 
 
 class BatchPosition:
-    """Where the kernel goes on with a map that is read in batches: at first the map's beginning."""
+    """Position of a map that is read in batches: at first the beginning."""
 
     def __init__(self, key_size: int = 0) -> None:
-        """Make room for a key, which is the position in some kinds of map, or for the number of a bucket."""
+        """Make room for the kernel's position: a key in some kinds of map, else the number of a bucket."""
         self._written = ctypes.create_string_buffer(max(key_size, 8))
         self.before, self.after = 0, ctypes.addressof(self._written)
 
 
 def lookup_batch(fd: int, position: BatchPosition, keys: int, values: int, count: int) -> tuple[int, bool]:
-    """Copy at most `count` keys and values; return their number, and whether the map ends there."""
+    """Copy at most `count` keys and values; return the number, and whether the map has ended."""
     attribute = _attribute(_BATCH, position.before, position.after, keys, values, count, fd, 0, 0)
     position.before = position.after
     ended = False
@@ -111,7 +111,7 @@ def object_info(fd: int, layout: struct.Struct) -> tuple[Any, ...]:
 
 
 def program_fd(program_id: int) -> int:
-    """Open the program with that id; return the fd. Takes CAP_SYS_ADMIN."""
+    """Open a program by id; return the fd. Takes CAP_SYS_ADMIN."""
     return bpf(BPF_PROG_GET_FD_BY_ID, _attribute(_GET_FD, program_id, 0, 0))
 
 
@@ -141,7 +141,7 @@ def program_id(array: int, slot: int) -> int:
 
 
 def load_tracing_program(code: bytes, name: str, licence: bytes, tracepoint_type: int, log: bytearray) -> int:
-    """Load byte code for the raw tracepoint with that BTF type (``btf_trace_NAME``); return the fd.
+    """Load byte code for the raw tracepoint with the BTF type ``btf_trace_NAME``; return the fd.
 
     The verifier writes its log into `log`, as text that ends with a NUL; an empty `log` asks for none.
     """
@@ -156,5 +156,5 @@ def load_tracing_program(code: bytes, name: str, licence: bytes, tracepoint_type
 
 
 def attach_tracing_program(program: int) -> int:
-    """Attach a program to the raw tracepoint that the program was loaded for; return the attachment's fd."""
+    """Attach a program to its raw tracepoint; return the attachment's fd."""
     return bpf(BPF_RAW_TRACEPOINT_OPEN, _attribute(_RAW_TRACEPOINT, 0, program))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many CPUs the kernel keeps per-CPU values for: the loader sizes fill marks by it, the exporter reads maps."""
+"""Number of possible CPUs: the loader sizes fill marks by this number, the exporter reads per-CPU maps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def possible_cpus(root: Path = Path("/")) -> int:
-    """Return the highest number that a CPU may have here, plus one. Raises OSError.
+    """Return the highest possible number of a CPU, plus one. Raises OSError.
 
     Source: Linux Documentation/admin-guide/cputopology.rst.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the kernel is locked down, as it is with secure boot on many machines. The loader and `doctor` ask."""
+"""Lockdown mode of the kernel, which many machines with secure boot have. The loader and `doctor` ask."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Mode = Literal["none", "integrity", "confidentiality"]
 
 
 def mode(root: Path = Path("/")) -> Mode | None:
-    """Return the kernel's lockdown mode; None where it has none, or hides it.
+    """Return the kernel's lockdown mode; None where the kernel has or shows none.
 
     Source: kernel_lockdown(7); Linux security/lockdown/lockdown.c writes ``none [integrity] confidentiality``.
     """

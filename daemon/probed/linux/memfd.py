@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sealed memory files: whoever has the descriptor can read the content, and no process can change it.
+"""Sealed memory files: every process with the descriptor can read the content, none can change it.
 
 Source: memfd_create(2), fcntl(2) on F_ADD_SEALS.
 """
@@ -23,7 +23,7 @@ def sealed(name: str, content: bytes) -> int:
 
 
 def is_sealed(fd: int, name: str) -> bool:
-    """Say whether a descriptor is a sealed memory file of that name."""
+    """Say whether a descriptor is a sealed memory file called `name`."""
     try:
         seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
     except OSError:  # EINVAL: no memfd

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each process may do: the two capabilities of the loader, none for the exporter where the kernel allows that.
+"""Privileges of each process: two capabilities for the loader, none for the exporter where the kernel allows.
 
-Called once by each process, after its imports and before it touches anything from outside.
+Each process calls it once, after the imports and before any input from outside.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ CAP_BPF = 39
 
 LOADER = frozenset({CAP_BPF, CAP_PERFMON})
 SUPERVISOR = LOADER | {CAP_DAC_READ_SEARCH, CAP_KILL, CAP_SETGID, CAP_SETUID, CAP_SETPCAP}
-"""As root the supervisor must still give the exporter another user and end it, and read a site's files."""
+"""As root the supervisor starts the exporter as another user, kills it, and reads the site's files."""
 
 
 NAMES = {CAP_BPF: "CAP_BPF", CAP_PERFMON: "CAP_PERFMON", CAP_SYS_ADMIN: "CAP_SYS_ADMIN"}
-"""Those that bear on loading."""
+"""Capabilities that matter for loading."""
 
 
 def capability_names() -> tuple[str, ...]:
-    """Return those of `NAMES` that this process has."""
+    """Return the names, of `NAMES`, of this process's capabilities."""
     return tuple(name for capability, name in NAMES.items() if permitted() & 1 << capability)
 
 
@@ -61,18 +61,18 @@ def require_bpf() -> None:
 
 
 def may_load_bpf() -> bool:
-    """Say whether this process has what loading BPF programs takes: CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN."""
+    """Say whether this process may load BPF programs: with CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN."""
     have = permitted()
     return have & _mask(LOADER) == _mask(LOADER) or bool(have & 1 << CAP_SYS_ADMIN)
 
 
 def is_root() -> bool:
-    """Say whether this process may become another user: only root starts the exporter as one."""
+    """Say whether this process is root, and so starts the exporter as another user."""
     return os.geteuid() == 0
 
 
 def user_name(uid: int) -> str:
-    """Return the name of a user, or the number where it has none."""
+    """Return the name of a user, or the number of one without a name."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -80,9 +80,9 @@ def user_name(uid: int) -> str:
 
 
 def exporter_user(wanted: str | None) -> pwd.struct_passwd:
-    """Return the user that the exporter of a root supervisor runs as: `wanted`, else probed, else nobody.
+    """Return the exporter's user under a root supervisor: `wanted`, else probed, else `nobody`.
 
-    Raises HostError when it does not exist or is root.
+    Raises HostError for a missing user or root.
     """
     names = [wanted] if wanted else ["probed", "nobody"]
     for name in names:
@@ -100,10 +100,10 @@ def exporter_user(wanted: str | None) -> pwd.struct_passwd:
 
 
 def keep_only(capabilities: frozenset[int]) -> None:
-    """Give up every capability but these, for this process and for what it starts, as far as it may.
+    """Give up every other capability, for this process and its children.
 
-    The bounding set is lowered where CAP_SETPCAP allows; without it (an ordinary service user) it stays. Before Linux
-    5.11 the memory of maps counts as locked memory, so the limit of that goes where CAP_SYS_RESOURCE allows.
+    The bounding set shrinks only with CAP_SETPCAP, which an ordinary service user does not have. Before Linux 5.11 the
+    memory of maps counts as locked memory, so CAP_SYS_RESOURCE, if there, removes the limit of locked memory.
     Source: capabilities(7).
     """
     if permitted() & 1 << CAP_SYS_RESOURCE:
@@ -118,7 +118,7 @@ def keep_only(capabilities: frozenset[int]) -> None:
 
 
 def last_capability() -> int:
-    """Return the highest capability that the kernel knows: asked by trying, since /proc may be hidden."""
+    """Return the highest capability of the kernel, found by trying, since /proc may be hidden."""
     capability = 0
     while True:
         try:
@@ -129,9 +129,9 @@ def last_capability() -> int:
 
 
 def maps_are_for_bpf_only() -> bool:
-    """Say whether this kernel lets only CAP_BPF look into a map, also for who was given its fd: asked by trying.
+    """Say, by trying, whether reading a map takes CAP_BPF even for a process with the map's fd.
 
-    False, too, for a process that has no CAP_BPF which it could keep. Source: Linux commit c8644cd0efe7 ("bpf: refine
+    False also for a process without CAP_BPF to keep. Source: Linux commit c8644cd0efe7 ("bpf: refine
     kernel.unprivileged_bpf_disabled behaviour") (in v5.19).
     """
     effective, permitted, inheritable = syscalls.capget()
@@ -152,7 +152,7 @@ def maps_are_for_bpf_only() -> bool:
 
 
 def may_create_map() -> bool:
-    """Say whether the kernel gives this process a map of a few bytes: asked by trying."""
+    """Say, by trying, whether this process may create a map of a few bytes."""
     try:
         os.close(_small_map())
     except OSError:
@@ -165,9 +165,9 @@ def _small_map() -> int:
 
 
 def become(user: pwd.struct_passwd | None, keep: frozenset[int] = frozenset()) -> None:
-    """Become `user` (None: stay) with no capabilities but `keep`, and never gain one again.
+    """Become `user` (None: stay) with the capabilities `keep` alone, and never gain another.
 
-    What is still to be imported must be readable by that user. Raises OSError when the kernel refuses.
+    Later imports need files that `user` may read. Raises OSError when the kernel refuses.
     """
     syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_CLEAR_ALL)
     if permitted() & 1 << CAP_SETPCAP:

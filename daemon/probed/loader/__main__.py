@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loader's main: files are read, probes compiled, loaded and attached, and then the process is gone.
+"""The loader: reads files, compiles, loads and attaches probes, and exits.
 
 The supervisor starts it as ``python -m probed.loader FD``. `ipc.loader_messages` has the messages and their order.
 """
@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from probed.config import files as sources
+from probed.config import files
 from probed.config.site import Site
 from probed.errors import DeclarationError, HostError, LoadError
 from probed.ipc.channel import Channel, Closed
@@ -45,11 +45,10 @@ from probed.ipc.manifest import LoadedProbe
 from probed.linux import privilege
 from probed.linux.cpus import possible_cpus
 from probed.linux.threads import max_threads
-from probed.loader import canary, compiler
-from probed.loader import hide_kallsyms as ksyms
-from probed.loader import pipeline as load
+from probed.loader import canary, compiler, pipeline
 from probed.loader.btf.reader import Btf
 from probed.loader.headers.types import offsets_used
+from probed.loader.hide_kallsyms import hide_kallsyms
 from probed.loader.hook_chain import Chains
 
 Answer = tuple[LoadedProbe, list[int]]
@@ -57,26 +56,26 @@ SupervisorChannel = Channel[FromLoader, ToLoader]
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What is to be loaded, how far; `hooked` are the arrays behind hooks that exist, by tracepoint."""
+class LoadBatch:
+    """Requests of one run, with their goal; `hooked` has the arrays behind attached hooks, by tracepoint."""
 
     requests: list[LoadRequest]
     hooked: dict[str, int]
     goal: Goal
 
 
-class Loading:
-    """The work on one series of requests: what the machine is, and what the canary found, are asked once."""
+class LoadSession:
+    """Work on one batch; gathers the machine's facts and the canary's findings once."""
 
-    def __init__(self, channel: SupervisorChannel, wishes: Wishes, root: Path = Path("/")) -> None:
+    def __init__(self, channel: SupervisorChannel, batch: LoadBatch, root: Path = Path("/")) -> None:
         """Read the machine's facts. Raises HostError."""
-        requests = wishes.requests
+        requests = batch.requests
         btf = Btf.read(Path(requests[0].btf))
         machine = os.uname().machine
-        self._host = load.Host(btf, btf.raw_tracepoints(), possible_cpus(root), machine, max_threads(root))
+        self._host = pipeline.Host(btf, btf.raw_tracepoints(), possible_cpus(root), machine, max_threads(root))
         self._channel = channel
-        self._goal = wishes.goal
-        self._chains = Chains(wishes.hooked)
+        self._goal = batch.goal
+        self._chains = Chains(batch.hooked)
         self._used = {each.name: frozenset(self._members(each)) for each in requests}
         self._canary = None if self._goal == "compile" else self._start_canary(requests[0])
 
@@ -86,12 +85,12 @@ class Loading:
 
     def answer(self, request: LoadRequest) -> Answer:
         """Go as far as the goal with one probe. Raises LoadError, DeclarationError, HostError."""
-        checked = load.check(request, self._host, self._chains)
+        checked = pipeline.check(request, self._host, self._chains)
         if self._canary is None:
-            return load.describe(checked), []
+            return pipeline.describe(checked), []
         canary.refuse(request.name, self._used[request.name], self._canary.wrong_members())
-        loaded, fds = load.load(checked, self._host)
-        for tracepoint, *hook in load.hook(checked, self._host, self._chains):
+        loaded, fds = pipeline.load(checked, self._host)
+        for tracepoint, *hook in pipeline.hook(checked, self._host, self._chains):
             self._channel.send(HookAttached(tracepoint), hook)
         return loaded, fds if self._goal == "attach" else []
 
@@ -99,15 +98,15 @@ class Loading:
         return offsets_used(self._host.btf, request.header.text + request.source.text)
 
 
-def _wishes(channel: SupervisorChannel) -> Wishes:
-    """Read what is to be read, and take what is to be loaded."""
+def _receive_batch(channel: SupervisorChannel) -> LoadBatch:
+    """Receive messages up to EndOfRequests; answer those that ask for files."""
     requests: list[LoadRequest] = []
     hooked: dict[str, int] = {}
     while True:
         packet = channel.receive()
         match packet.message:
-            case Files() as files:
-                _read(channel, files)
+            case Files() as asked:
+                _read(channel, asked)
             case ReadWebConfig(path):
                 _read_web(channel, path)
             case HookArray(tracepoint):
@@ -115,13 +114,13 @@ def _wishes(channel: SupervisorChannel) -> Wishes:
             case LoadRequest() as request:
                 requests.append(request)
             case EndOfRequests(goal):
-                return Wishes(requests, hooked, goal)
+                return LoadBatch(requests, hooked, goal)
 
 
-def _read(channel: SupervisorChannel, files: Files) -> None:
+def _read(channel: SupervisorChannel, asked: Files) -> None:
     try:
-        configuration, text = sources.read_site(files.config_file)
-        declared = sources.declared_probes(configuration, text, files.btf)
+        configuration, text = files.read_site(asked.config_file)
+        declared = files.declared_probes(configuration, text, asked.btf)
     except (DeclarationError, HostError) as error:
         channel.send(Refused(str(error)))
         return
@@ -132,16 +131,14 @@ def _read(channel: SupervisorChannel, files: Files) -> None:
 
 
 def _read_web(channel: SupervisorChannel, path: str) -> None:
-    from probed.webconfig import (
-        reader as webfiles,  # with all that it imports, of use to a site with TLS or passwords alone
-    )
+    from probed.webconfig import reader  # imports ssl, which only sites with a web configuration need
 
     try:
-        read = webfiles.read(path)
+        read = reader.read(path)
     except DeclarationError as error:
         channel.send(Refused(str(error)))
         return
-    fd = webfiles.sealed_memory(read.settings)
+    fd = reader.sealed_memory(read.settings)
     channel.send(WebConfigRead(read.summary), [fd])
     os.close(fd)
 
@@ -152,23 +149,23 @@ def _settings(configuration: Site) -> Settings:
 
 
 def _serve(channel: SupervisorChannel) -> None:
-    wishes = _wishes(channel)
-    if not wishes.requests:
+    batch = _receive_batch(channel)
+    if not batch.requests:
         return
     bcc = compiler.import_bcc()
     channel.send(BccVersion(str(getattr(bcc, "__version__", "unknown"))))
     privilege.keep_only(privilege.LOADER)
-    ksyms.take_away()
-    loading = Loading(channel, wishes)
-    for request in wishes.requests:
+    hide_kallsyms()
+    session = LoadSession(channel, batch)
+    for request in batch.requests:
         channel.send(LoadBegun(request.name))
         try:
-            loaded, fds = loading.answer(request)
+            loaded, fds = session.answer(request)
         except (LoadError, DeclarationError) as error:
             channel.send(_failure(request.name, error))
         except (HostError, Closed):
             raise
-        except Exception as error:  # the border around one probe: whatever is wrong costs only this one
+        except Exception as error:  # the border around one probe: any error costs this probe alone
             traceback.print_exc()
             text = f"{type(error).__name__}: {error}; this is a mistake of probed: please report it with its log"
             channel.send(Failure(request.name, "internal", text, 0))
@@ -183,7 +180,7 @@ def _failure(name: str, error: LoadError | DeclarationError) -> Failure:
 
 
 def main(fd: int) -> None:
-    """Serve the supervisor behind `fd`. Leaves by os._exit: BCC's own clean-up would disturb what lives on."""
+    """Serve the supervisor behind `fd`. Leaves by os._exit: BCC's clean-up would disturb the attached programs."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel = SupervisorChannel(socket.socket(fileno=fd), TO_LOADER)
     status = 1
@@ -193,7 +190,7 @@ def main(fd: int) -> None:
     except HostError as error:
         channel.send(HostFailure(error.reason, str(error)))
     except Closed:
-        pass  # the supervisor has gone: nobody wants the answers
+        pass  # the supervisor has gone, and with it the reader of answers
     except BaseException:
         traceback.print_exc()
     os._exit(status)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which BCC there is, and with which libraries: ``python -m probed.loader.bcc_version`` prints it as JSON.
+"""Prints the versions of BCC and its libraries as JSON: ``python -m probed.loader.bcc_version``.
 
-`doctor` asks, in a process of its own: nobody but the loader imports bcc.
+`doctor` runs it as a process, because only the loader's code imports bcc.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from probed.loader.compiler import import_bcc
 
 
 def libraries(maps: str) -> list[str]:
-    """Return the file names of BCC's libraries in the text of /proc/PID/maps: their versions are in these."""
+    """Return the file names of BCC's libraries, which contain the versions, from the text of /proc/PID/maps."""
     files = re.findall(r"/\S*/(lib(?:bcc|bpf|LLVM|clang)\S*)$", maps, re.MULTILINE)
     return sorted(set(files))
 

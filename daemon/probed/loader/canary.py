@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Holds what BTF says about the kernel's structs against what helpers, /proc and wait say.
+"""Checks BTF's offsets of struct members against helpers, /proc and wait.
 
-`__main__` asks once for all probes; a probe that uses a member which is not where BTF says is refused. Wrong layouts
-give wrong values silently: that is worse than no value.
+`__main__` asks once for all probes, and refuses a probe that uses a member at another offset than BTF's. A wrong
+layout gives wrong values silently, which is worse than no value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from probed.ipc.loader_messages import Text
 from probed.loader.compiler import Module, compile_text
 from probed.loader.headers.syscall_numbers import number_of
 from probed.loader.headers.types import types_for
-from probed.loader.hook_chain import lone
+from probed.loader.hook_chain import standalone_entry
 from probed.loader.pipeline import Host, defines, header_and_source
 
 Member = tuple[str, str]
@@ -34,7 +34,7 @@ SIGNAL_GROUP_EXIT = 4
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of the child without its structs."""
+    """Facts on the child that need no kernel struct."""
 
     pid: int
     parent: int
@@ -44,10 +44,10 @@ class Known:
 
 
 class Watch:
-    """The canary at work, in a process of its own, while the probes are compiled in this one."""
+    """A running canary, in its own process, while this process compiles the probes."""
 
     def __init__(self, members: Iterable[Member], header: Text, canary: Text, host: Host) -> None:
-        """Start it, with the arguments of `wrong_members`."""
+        """Start the canary, with the arguments of `wrong_members`."""
         self._text: bytes | None = None
         self._answer, end = os.pipe()
         self._pid = os.fork()
@@ -59,7 +59,7 @@ class Watch:
         os.close(end)
 
     def wrong_members(self) -> dict[Member, str]:
-        """Wait for its end, and return what it found; or raise the LoadError that it ended with."""
+        """Wait for the canary's end; return the findings, or raise the canary's LoadError."""
         if self._text is None:
             with os.fdopen(self._answer, "rb") as answer:
                 self._text = answer.read()
@@ -82,10 +82,10 @@ def _answer(members: Iterable[Member], header: Text, canary: Text, host: Host) -
 
 
 def wrong_members(members: Iterable[Member], header: Text, canary: Text, host: Host) -> dict[Member, str]:
-    """Return the members that are not where BTF says, each with what was read and what is true.
+    """Return the members at another offset than BTF's, each with the value read and the true value.
 
-    Only `members` are looked at, and of those the ones that the canary knows. Raises LoadError when the canary
-    itself cannot run.
+    Only `members` are checked, and only the members that the canary knows. Raises LoadError when the canary itself
+    cannot run.
     """
     wanted = set(members)
     module = _compile(wanted, header, canary, host)
@@ -99,7 +99,7 @@ def wrong_members(members: Iterable[Member], header: Text, canary: Text, host: H
 
 
 def _compile(members: set[Member], header: Text, canary: Text, host: Host) -> Module:
-    text = "\n".join([*header_and_source(header, canary), lone(PROGRAMS)]) + "\n"
+    text = "\n".join([*header_and_source(header, canary), standalone_entry(PROGRAMS)]) + "\n"
     namespace = Path("/proc/self/ns/pid").stat()
     macros = defines(host) | {f"CHECK_{struct}_{member}": "1" for struct, member in members}
     macros |= {"PIDNS_DEV": f"{namespace.st_dev}ULL", "PIDNS_INO": f"{namespace.st_ino}ULL"}
@@ -107,7 +107,7 @@ def _compile(members: set[Member], header: Text, canary: Text, host: Host) -> Mo
 
 
 def _watch_child(module: Module) -> tuple[Known, Any, Any]:
-    """Let a child call getppid and exit; return what is known and what the programs saw."""
+    """Let a child call getppid and exit; return the facts and the programs' observations."""
     family = module.table("family")
     ready, start = os.pipe()
     pid = os.fork()
@@ -132,7 +132,7 @@ def _known(pid: int) -> Known:
 
 
 def _call_findings(saw: Any, known: Known) -> Iterator[tuple[Member, str]]:
-    """Yield what is wrong in the middle of the child's life, what others are read through first."""
+    """Yield wrong members during the child's life; first the members on the way to others."""
     tgid, pid = saw.helper_tgid, saw.helper_pid
     yield from _differs("task_struct", "tgid", saw.tgid, tgid, "bpf_get_current_pid_tgid()")
     yield from _differs("task_struct", "pid", saw.pid, pid, "bpf_get_current_pid_tgid()")
@@ -170,7 +170,7 @@ def _differs(struct: str, member: str, read: object, true: object, source: str) 
 
 
 def refuse(probe: str, used: Iterable[Member], wrong: Mapping[Member, str]) -> None:
-    """Raise LoadError when a probe uses a member that is elsewhere."""
+    """Raise LoadError when a probe uses a wrong member."""
     texts = [wrong[member] for member in sorted(set(used)) if member in wrong]
     if texts:
         raise LoadError(probe, "layout", "\n".join(texts))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BCC, confined: C text in, programs and maps out, and errors that name the probe's own lines.
+"""Runs BCC: C text in, programs and maps out, with errors that name the probe's lines.
 
-`load` and `canary` call it. BCC says what went wrong on file descriptor 2 and raises a bare Exception: what it wrote
-is kept and turned into a LoadError. BCC prints nothing else, and keeps no files.
+`pipeline` and `canary` call it. BCC writes its errors to file descriptor 2 and raises a bare Exception: this module
+captures the text and raises LoadError. BCC prints nothing else, and leaves no files.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Any
 from probed.errors import HostError, LoadError, Reason
 from probed.ipc.manifest import COUNT, Field, FieldType, Map, MapKind, Record
 from probed.linux import bpf
-from probed.loader import eperm as refusal
-from probed.loader.eperm import Facts
+from probed.loader import eperm
+from probed.loader.eperm import EpermFacts
 from probed.loader.headers import tree
 
 _TYPES: Mapping[str, FieldType] = {
@@ -34,7 +34,7 @@ _MAP_KINDS: Mapping[int, MapKind] = {1: "hash", 2: "array", 5: "percpu_hash", 6:
 """enum bpf_map_type of Linux include/uapi/linux/bpf.h: those that hold counts and cannot lose them silently."""
 
 _HASHES = frozenset({1, 5, 9, 10})
-"""Likewise: hash, per-CPU hash, and both of them LRU."""
+"""enum bpf_map_type: hash, per-CPU hash, and the LRU kinds of both."""
 
 _INDEX = Record(4, (Field("key", "u32", 0, 1),))
 """The key of every array, which BCC calls an int."""
@@ -42,7 +42,7 @@ _INDEX = Record(4, (Field("key", "u32", 0, 1),))
 _NO_MAP_TO_READ = "it is neither an array nor a hash"
 
 LOG_BYTES = 1 << 20
-"""What the verifier may say of a program that it refuses."""
+"""Most bytes of the verifier's log on a refused program."""
 
 _ERROR = re.compile(r"^(\S+):(\d+):\d+: (?:fatal )?error: (.*)$", re.MULTILINE)
 
@@ -75,7 +75,7 @@ def import_bcc() -> ModuleType:
 
 @contextmanager
 def captured_stderr() -> Iterator[list[str]]:
-    """Collect what is written to file descriptor 2 meanwhile; the list holds one text afterwards."""
+    """Capture file descriptor 2; at the end the list holds the text."""
     texts: list[str] = []
     saved = os.dup(2)
     with os.fdopen(os.memfd_create("stderr"), "rb+") as memory:
@@ -90,20 +90,20 @@ def captured_stderr() -> Iterator[list[str]]:
 
 
 class Module:
-    """One compiled C text. Its maps exist; its programs are loaded by `load_program`."""
+    """One compiled C text. The maps exist; `load_program` loads the programs."""
 
     def __init__(self, probe: str, compiled: Any, lib: Any, with_lines: Callable[[], Any]) -> None:
-        """`with_lines` compiles it once more, so that BCC knows which line each instruction comes from."""
+        """`with_lines` compiles the text again with the source line of each instruction."""
         self._probe = probe
         self._bpf = compiled
         self._lib = lib
         self._compile_with_lines = with_lines
 
     def load_program(self, name: str, tracepoint_type: int) -> int:
-        """Pass one program through the verifier and return its fd. Raises LoadError with the line at fault.
+        """Pass one program through the verifier; return the fd. Raises LoadError with the line at fault.
 
-        `tracepoint_type` is the BTF type of its raw tracepoint. So the verifier knows what the arguments point to, and
-        lets the program read that as it is: `LOAD` of probed.bpf.h. BCC cannot load that kind, only compile it.
+        `tracepoint_type` is the BTF type of the raw tracepoint. From it the verifier knows the types of the arguments,
+        and permits direct reads: `LOAD` of probed.bpf.h. BCC compiles this kind of program, but cannot load one.
         """
         module, encoded = self._bpf.module, name.encode()
         code = ctypes.string_at(
@@ -121,7 +121,7 @@ class Module:
             raise self._refused(name, self._with_lines(name, said), error.errno or 0) from error
 
     def _with_lines(self, name: str, log: str) -> str:
-        """Return the verifier's log with lines of the source, which BCC has it make, if that ends likewise."""
+        """Return the verifier's log with source lines, which BCC can get, if both logs end with the same verdict."""
         import bcc
 
         with captured_stderr() as said, suppress(Exception):
@@ -130,15 +130,15 @@ class Module:
 
     def _refused(self, name: str, log: str, number: int) -> LoadError:
         if number == errno.EPERM and "processed" not in log:
-            reason, cause = refusal.not_permitted("program", Facts.gather())
+            reason, cause = eperm.explain_eperm("program", EpermFacts.gather())
             text = f"the kernel does not let this process load program '{name}' (EPERM): {cause}"
             return LoadError(self._probe, reason, text, errno.EPERM)
         text = f"the kernel's verifier refuses program '{name}': {_verdict(log)}"
-        locked = refusal.hidden_by_lockdown(log, Facts.gather())
+        locked = eperm.hidden_by_lockdown(log, EpermFacts.gather())
         return LoadError(self._probe, "lockdown" if locked else "verifier", f"{text}; {locked}" if locked else text)
 
     def attach(self, program: str, fd: int, tracepoint: str) -> int:
-        """Attach a loaded program to its raw tracepoint and return the attachment's fd. Raises LoadError."""
+        """Attach a loaded program to a raw tracepoint; return the attachment's fd. Raises LoadError."""
         try:
             return bpf.attach_tracing_program(fd)
         except OSError as error:
@@ -146,7 +146,7 @@ class Module:
         reason: Reason = "attach_point"
         cause = f"{os.strerror(number)} ({errno.errorcode.get(number, number)})"
         if number in (errno.EPERM, errno.EACCES):
-            reason, why = refusal.not_permitted("attachment", Facts.gather())
+            reason, why = eperm.explain_eperm("attachment", EpermFacts.gather())
             cause = f"{cause}; {why}"
         raise LoadError(
             self._probe,
@@ -156,11 +156,11 @@ class Module:
         )
 
     def table(self, name: str) -> Any:
-        """Return BCC's table object of a map that exists."""
+        """Return BCC's table object of a map."""
         return self._bpf[name.encode()]
 
     def map_fd(self, name: str) -> int:
-        """Return a map's fd, -1 when there is none."""
+        """Return a map's fd, -1 for no such map."""
         return int(self._lib.bpf_table_fd(self._bpf.module, name.encode()))
 
     def record(self, name: str) -> Record:
@@ -169,13 +169,13 @@ class Module:
 
     def map_names(self) -> list[str]:
         """Return the names of all maps."""
-        name_of = self._lib.bpf_table_name  # BCC's Python leaves its types undeclared
+        name_of = self._lib.bpf_table_name  # BCC's Python declares no types for this function
         name_of.argtypes, name_of.restype = (ctypes.c_void_p, ctypes.c_size_t), ctypes.c_char_p
         module = self._bpf.module
         return [name_of(module, index).decode() for index in range(self._lib.bpf_num_tables(module))]
 
     def hash_names(self) -> list[str]:
-        """Return the names of all hash maps, of whatever values."""
+        """Return the names of all hash maps, with any values."""
         kind_of, module = self._lib.bpf_table_type, self._bpf.module
         return [name for name in self.map_names() if kind_of(module, name.encode()) in _HASHES]
 
@@ -218,18 +218,16 @@ class Module:
         return int(self._lib.bpf_table_max_entries(self._bpf.module, name.encode()))
 
     def _value_type(self, name: str) -> str:
-        """Return the C name of the type of a map's values: the table object of a per-CPU map has an array there."""
+        """Return the C name of the values' type, which BCC's table object of a per-CPU map hides in an array."""
         described = self._lib.bpf_table_leaf_desc(self._bpf.module, name.encode()).decode()
         return str(described.split(",")[0].strip('"['))
 
 
 def compile_text(probe: str, text: str, types: str, defines: Mapping[str, str]) -> Module:
-    """Compile C text against `types`, the kernel's types that it needs, with the macros `defines`.
+    """Compile C text against `types`, the kernel's types in the text, with the macros `defines`.
 
-    Raises LoadError with every mistake.
-
-    The header tree that BCC wants is private and gone on return. Which line an instruction comes from is only worked
-    out for a program that the verifier refuses: it takes a tenth of the time.
+    Raises LoadError with every mistake. BCC's header tree is private, and gone on return. Source lines of instructions
+    take a tenth of the time, so only a program that the verifier refuses is compiled with them.
     """
     compiled = _compile(probe, text, types, defines, "-g0")
     return Module(probe, compiled, import_bcc().lib, lambda: _compile(probe, text, types, defines, "-g"))
@@ -272,13 +270,13 @@ def _compile_error(probe: str, said: str, error: Exception) -> LoadError:
 
 def _map_error(probe: str, name: str, cause: str) -> LoadError:
     if "not permitted" in cause:
-        reason, why = refusal.not_permitted("map", Facts.gather())
+        reason, why = eperm.explain_eperm("map", EpermFacts.gather())
         return LoadError(probe, reason, f"cannot create map '{name}': {cause}; {why}", errno.EPERM)
     return LoadError(probe, "map_create", f"cannot create map '{name}': {cause}; is there memory for its size?")
 
 
 def _verdict(log: str) -> str:
-    """Return what the verifier said last and the source line it was at: the rest is for its authors."""
+    """Return the verifier's last sentence with the source line; the rest of the log is for kernel developers."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     ending = [n for n, line in enumerate(lines) if line.startswith("processed ")]
     lines = lines[: ending[0]] if ending else lines

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why the kernel refused: "Operation not permitted" has four causes, and each another remedy.
+"""Explains "Operation not permitted" of bpf(2), which has four causes with different remedies.
 
-`compiler` asks when bpf(2) failed. Facts are gathered at that moment, then two pure functions tell.
+`compiler` and `hook_chain` ask after a failure. EpermFacts are gathered at that moment; two pure functions explain.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Refused = Literal["map", "program", "attachment"]
 
 _READS_KERNEL = "bpf_probe_read"
 _NO_SUCH_HELPER = ("unknown func", "cannot use helper")
-"""What the verifier says of a helper that is not there; the second since Linux 6.10."""
+"""The verifier's words for a missing helper; the second since Linux 6.10."""
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What bears on it: `small_map` says that the kernel gives a map of a few bytes, `memlock` is a limit in bytes."""
+class EpermFacts:
+    """Facts for the cause: `small_map` (a map of a few bytes can be created) and `memlock` (a limit in bytes)."""
 
     capable: bool
     lockdown: lockdown.Mode | None
@@ -31,7 +31,7 @@ class Facts:
     small_map: bool
 
     @classmethod
-    def gather(cls, root: Path = Path("/")) -> Facts:
+    def gather(cls, root: Path = Path("/")) -> EpermFacts:
         """Ask this process and its kernel."""
         return cls(
             privilege.may_load_bpf(),
@@ -41,8 +41,8 @@ class Facts:
         )
 
 
-def not_permitted(what: Refused, facts: Facts) -> tuple[Reason, str]:
-    """Return the reason for EPERM, and its cause with remedy as the end of a sentence."""
+def explain_eperm(what: Refused, facts: EpermFacts) -> tuple[Reason, str]:
+    """Return the reason for EPERM, and cause with remedy as the end of a sentence."""
     if not facts.capable:
         return "permission", "it needs CAP_BPF and CAP_PERFMON"
     if facts.lockdown in ("integrity", "confidentiality"):
@@ -58,8 +58,8 @@ def not_permitted(what: Refused, facts: Facts) -> tuple[Reason, str]:
     )
 
 
-def hidden_by_lockdown(verifier_log: str, facts: Facts) -> str:
-    """Return the cause with remedy when the verifier misses a helper that lockdown takes away, else "".
+def hidden_by_lockdown(verifier_log: str, facts: EpermFacts) -> str:
+    """Return cause and remedy when lockdown hides a helper from the verifier, else "".
 
     Source: bpf_base_func_proto() in Linux kernel/bpf/helpers.c, LOCKDOWN_BPF_READ_KERNEL: mode confidentiality.
     """

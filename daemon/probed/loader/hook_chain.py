@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One hook a raw tracepoint, and behind it the programs of all probes that want to run there.
+"""Makes one hook per raw tracepoint, with the programs of all probes behind it.
 
 A second program on a tracepoint costs as much as the first, some 60 ns on a machine with retpolines; a tail call with
 a constant index is a jump that the kernel writes into the code, and costs one or two: Linux commit 428d5df1fa4f ("bpf,
-x86: Emit patchable direct jump as tail call") (in v5.5). So only a small program is attached, the hook. It jumps to the
-first program of an array, and each program ends with a jump to the next. The jump to an empty slot is none: the chain
-is whole whoever is missing.
+x86: Emit patchable direct jump as tail call") (in v5.5). So only a small program is attached, the hook. The hook jumps
+to the first program of an array, and each program ends with jumps to the next slots. A jump to an empty slot does
+nothing, so missing programs do not break the chain.
 
 The jumps are written in assembly: calls in C would take the compiler longer than many a probe's own program.
 
-`load` makes C text with it and attaches hooks by it. The supervisor owns the hooks and fills and empties the slots.
+`pipeline` makes C text and attaches hooks with this module. The supervisor owns the hooks, and fills and empties slots.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import errno
 from collections.abc import Iterable, Mapping
 
 from probed.errors import LoadError, Reason
-from probed.ipc.manifest import Place, hook_name
+from probed.ipc.manifest import ChainSlot, hook_name
 from probed.linux import bpf
-from probed.loader import eperm as refusal
-from probed.loader.eperm import Facts
+from probed.loader import eperm
+from probed.loader.eperm import EpermFacts
 
 SLOTS = 32
 """Programs behind one hook: the kernel lets no more than 33 tail calls follow each other."""
@@ -37,28 +37,28 @@ ARGUMENT = "struct bpf_raw_tracepoint_args *ctx"
 
 
 class Chains:
-    """The arrays of programs by tracepoint, and which of them have a hook."""
+    """Arrays of programs by tracepoint, with or without a hook."""
 
     def __init__(self, hooked: Mapping[str, int]) -> None:
-        """`hooked` are the arrays of the hooks that the supervisor has."""
+        """`hooked` has the arrays of the supervisor's hooks."""
         self._arrays = dict(hooked)
         self._hooked = set(hooked)
-        self._promised: set[Place] = set()
+        self._promised: set[ChainSlot] = set()
 
-    def find_place(self, probe: str, program: str, tracepoint: str) -> Place:
-        """Return a slot that nobody else has or gets. Raises LoadError."""
+    def find_place(self, probe: str, program: str, tracepoint: str) -> ChainSlot:
+        """Return a free slot, and reserve it. Raises LoadError."""
         array = self.array(probe, tracepoint)
         taken = {place.slot for place in self._promised if place.tracepoint == tracepoint}
         for slot in range(SLOTS):
             if slot not in taken and not bpf.program_id(array, slot):
-                place = Place(program, tracepoint, slot)
+                place = ChainSlot(program, tracepoint, slot)
                 self._promised.add(place)
                 return place
         text = f"raw tracepoint '{tracepoint}' has {SLOTS} programs already, and no room for '{program}'"
         raise LoadError(probe, "attach_point", text)
 
     def array(self, probe: str, tracepoint: str) -> int:
-        """Return the fd of a tracepoint's array of programs, made now if there was none. Raises LoadError."""
+        """Return the fd of a tracepoint's array of programs; create a missing one. Raises LoadError."""
         if tracepoint not in self._arrays:
             try:
                 self._arrays[tracepoint] = bpf.program_array(SLOTS)
@@ -66,7 +66,7 @@ class Chains:
                 text = f"cannot create the array of programs behind '{tracepoint}': {error.strerror}"
                 reason: Reason = "map_create"
                 if error.errno == errno.EPERM:
-                    reason, why = refusal.not_permitted("map", Facts.gather())
+                    reason, why = eperm.explain_eperm("map", EpermFacts.gather())
                     text = f"{text}; {why}"
                 raise LoadError(probe, reason, text, error.errno or 0) from error
         return self._arrays[tracepoint]
@@ -76,11 +76,11 @@ class Chains:
         return tracepoint in self._hooked
 
     def hooked(self, tracepoint: str) -> None:
-        """Note that a tracepoint's hook is attached now."""
+        """Note that a tracepoint's hook is attached."""
         self._hooked.add(tracepoint)
 
-    def text(self, probe: str, places: Iterable[Place]) -> str:
-        """Return C for the programs that ``PROGRAM(name)`` began, and for hooks that are still missing."""
+    def text(self, probe: str, places: Iterable[ChainSlot]) -> str:
+        """Return the C entries of programs that ``PROGRAM(name)`` began, and of missing hooks."""
         functions: dict[str, str] = {}
         for place in places:
             array = self.array(probe, place.tracepoint)
@@ -91,19 +91,19 @@ class Chains:
 
 
 def entry(program: str) -> str:
-    """Return the call of what ``PROGRAM(name)`` began."""
+    """Return the C call of the function that ``PROGRAM(name)`` began."""
     return f"\tprogram_{program}(ctx);\n"
 
 
-def lone(programs: Iterable[str]) -> str:
-    """Return C for programs that are attached by themselves."""
+def standalone_entry(programs: Iterable[str]) -> str:
+    """Return the C entries of programs without a chain."""
     return "".join(f"int {name}({ARGUMENT})\n{{\n{entry(name)}\treturn 0;\n}}\n" for name in programs)
 
 
 def _jumps(array: int, first: int) -> str:
     """Return C that jumps to every slot from `first` on, and returns 0 where all are empty.
 
-    Nothing of the function comes after it, so it may take any register; a call leaves only r6 to r9 as they were.
+    The jumps end the function, so they may use any register; a call preserves only r6 to r9.
     Source: Linux Documentation/bpf/instruction-set.rst.
     """
     lines = ["r6 = %0", f".quad {array << 32 | R7_IS_A_MAP:#x}", ".quad 0"]

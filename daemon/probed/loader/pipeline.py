@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One probe, from its texts to programs that run: assemble, compile, check against the C, verify, attach.
+"""Takes one probe from texts to running programs: assemble, compile, check against the C, verify, attach.
 
-`__main__` calls it for each request. The order matters: nothing is attached before everything is known to be right.
+`__main__` calls it for each request. The order matters: no program is attached before every check has passed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from probed.config.declaration import Probe, enum_constants
 from probed.config.overrides import SiteDefaults, override, with_defaults
 from probed.errors import DeclarationError, LoadError, Problem
 from probed.ipc.loader_messages import LoadRequest, Text
-from probed.ipc.manifest import LoadedProbe, Map, Metric, Place, Record, hook_name
+from probed.ipc.manifest import ChainSlot, FdName, LoadedProbe, Map, Record, ResolvedMetric, hook_name
 from probed.loader.btf.reader import Btf
 from probed.loader.compiler import Module, compile_text
 from probed.loader.headers.c_names import programs
@@ -33,18 +33,18 @@ RING = "events"
 OWN_MAPS = (LAYOUT, ENUMS, STATS, RING)
 
 RECENT = "_recent"
-"""Of the name of a map of `struct recent_count`, what is behind the name of the map that its counts belong to."""
+"""Suffix of a map of `struct recent_count`, after the name of the map of counts."""
 
 LEAST_PROCESSES, MOST_PROCESSES = 1 << 14, 1 << 19
 """Bounds of the macro PROCESSES, which is the kernel's limit of threads between them: some 80 bytes each in a hash."""
 
 HELPERS = ("get_current_task_btf", "task_pt_regs")
-"""Helpers that probed.bpf.h does without where the kernel has them not."""
+"""Helpers that probed.bpf.h uses only where the kernel has them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What the loader knows of the machine: its types, its raw tracepoints, how many CPUs it may have."""
+    """Facts on the machine: types, raw tracepoints, possible CPUs, architecture."""
 
     btf: Btf
     raw_tracepoints: frozenset[str]
@@ -54,16 +54,16 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """A probe that compiles and agrees with its declaration: not yet loaded."""
+class CompiledProbe:
+    """A probe that compiles and agrees with its declaration, before loading."""
 
     probe: Probe
     fingerprint: str
     module: Module
-    places: tuple[Place, ...]
+    places: tuple[ChainSlot, ...]
     event: Record | None
     maps: tuple[Map, ...]
-    metrics: tuple[Metric, ...]
+    metrics: tuple[ResolvedMetric, ...]
 
 
 def declared(request: LoadRequest) -> Probe:
@@ -76,13 +76,13 @@ def declared(request: LoadRequest) -> Probe:
 
 
 def source_text(request: LoadRequest, probe: Probe, entries: str) -> str:
-    """Return the whole C text of a probe, every part under its own file's name."""
+    """Return the whole C text of a probe, with file names and lines of each part."""
     parts = [*header_and_source(request.header, request.source), *_layout_of(probe), entries]
     return "\n".join(parts) + "\n"
 
 
 def header_and_source(header: Text, source: Text) -> list[str]:
-    """Return the C of every probe and a probe's own as one text: BCC rewrites only what is in the main file."""
+    """Return the common C and a probe's own as one text, because BCC rewrites only the main file."""
     included = re.sub(r'^[ \t]*#[ \t]*include[ \t]+"probed\.bpf\.h"', "", source.text, flags=re.MULTILINE)
     return [f'#line 1 "{header.path}"', header.text, f'#line 1 "{source.path}"', included]
 
@@ -101,7 +101,7 @@ def defines(host: Host, ring_bytes: int = 0) -> dict[str, str]:
 
 
 def _layout_of(probe: Probe) -> list[str]:
-    """Return C that makes BCC tell the layout of the event and the values of the enum constants.
+    """Return C for reading the event's layout and the enum constants from BCC.
 
     A constant becomes the length of an array, less one: BCC shows types, not values.
     """
@@ -115,10 +115,10 @@ def _layout_of(probe: Probe) -> list[str]:
     return lines
 
 
-def check(request: LoadRequest, host: Host, chains: Chains) -> Checked:
-    """Compile a probe and hold its declaration against the C and the host.
+def check(request: LoadRequest, host: Host, chains: Chains) -> CompiledProbe:
+    """Compile a probe, and check the declaration against C and host.
 
-    Raises LoadError for the C and for what this host does not have, DeclarationError for the YAML.
+    Raises LoadError for the C and for tracepoints that this host lacks, DeclarationError for the YAML.
     """
     probe = declared(request)
     functions = programs(request.source.text)
@@ -139,11 +139,11 @@ def check(request: LoadRequest, host: Host, chains: Chains) -> Checked:
     if nowhere:
         raise LoadError(probe.name, "attach_point", "\n".join(map(str, nowhere)), errno.ENOENT)
     read = sorted({name for metric in metrics for name in metric.maps})
-    return Checked(probe, request.fingerprint, module, places, event, tuple(maps[name] for name in read), metrics)
+    return CompiledProbe(probe, request.fingerprint, module, places, event, tuple(maps[name] for name in read), metrics)
 
 
-def _places(probe: Probe, functions: Sequence[str], host: Host, chains: Chains) -> tuple[Place, ...]:
-    """Return a place for each program that the C has and the host has a tracepoint for."""
+def _places(probe: Probe, functions: Sequence[str], host: Host, chains: Chains) -> tuple[ChainSlot, ...]:
+    """Return a slot for each program of the C of which the host has the tracepoint."""
     wanted = {name: program.raw_tracepoint for name, program in probe.programs.items() if name in functions}
     there = {name: tracepoint for name, tracepoint in wanted.items() if tracepoint in host.raw_tracepoints}
     return tuple(chains.find_place(probe.name, name, tracepoint) for name, tracepoint in there.items())
@@ -190,8 +190,8 @@ def _enums(module: Module) -> Mapping[str, int]:
     return {field.name.removeprefix("value_"): field.count - 1 for field in fields if field.name != "probed_none"}
 
 
-def hook(checked: Checked, host: Host, chains: Chains) -> Iterator[tuple[str, int, int, int]]:
-    """Attach the hooks that the probe still misses; yield of each tracepoint, array, link and program.
+def hook(checked: CompiledProbe, host: Host, chains: Chains) -> Iterator[tuple[str, int, int, int]]:
+    """Attach the missing hooks of a probe; yield tracepoint, array, link and program of each.
 
     Raises LoadError.
     """
@@ -204,24 +204,24 @@ def hook(checked: Checked, host: Host, chains: Chains) -> Iterator[tuple[str, in
             chains.hooked(tracepoint)
 
 
-def load(checked: Checked, host: Host) -> tuple[LoadedProbe, list[int]]:
-    """Load a checked probe; return its description and its fds in the order of `fd_names`. Raises LoadError."""
+def load(checked: CompiledProbe, host: Host) -> tuple[LoadedProbe, list[int]]:
+    """Load a compiled probe; return the description, and the fds in the order of `fd_names`. Raises LoadError."""
     probe, module = checked.probe, checked.module
     types = {place.program: host.btf.tracepoint_type(place.tracepoint) for place in checked.places}
     loaded = {name: module.load_program(name, its) for name, its in types.items()}
-    fds = {"stats": _needed(module, STATS, probe.name)}
+    fds = {FdName("stats"): _needed(module, STATS, probe.name)}
     if checked.event is not None:
-        fds["ring"] = _needed(module, RING, probe.name)
-    fds |= {f"map:{layout.name}": module.map_fd(layout.name) for layout in checked.maps}
-    fds |= {f"recent:{each.name}": module.map_fd(each.name + RECENT) for each in checked.maps if each.recent}
+        fds[FdName("ring")] = _needed(module, RING, probe.name)
+    fds |= {FdName("map", layout.name): module.map_fd(layout.name) for layout in checked.maps}
+    fds |= {FdName("recent", each.name): module.map_fd(each.name + RECENT) for each in checked.maps if each.recent}
     read = {layout.name for layout in checked.maps}
-    fds |= {f"hash:{name}": module.map_fd(name) for name in module.hash_names() if name not in read}
-    fds |= {f"program:{name}": fd for name, fd in loaded.items()}
+    fds |= {FdName("hash", name): module.map_fd(name) for name in module.hash_names() if name not in read}
+    fds |= {FdName("program", name): fd for name, fd in loaded.items()}
     return describe(checked, tuple(fds)), list(fds.values())
 
 
-def describe(checked: Checked, fd_names: tuple[str, ...] = ()) -> LoadedProbe:
-    """Return the description of a checked probe, loaded or not."""
+def describe(checked: CompiledProbe, fd_names: tuple[FdName, ...] = ()) -> LoadedProbe:
+    """Return the description of a compiled probe, loaded or not."""
     ring = checked.probe.ring
     return LoadedProbe(
         name=checked.probe.name,

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Declaration against C and host: the second and third of three checks, and the metrics that come of it.
+"""Checks a declaration against C and host, the second and third of three checks, and resolves the metrics.
 
-The loader and `probed check` call it with what they learned of the compiled C and of the host; it learns
-nothing itself. After `resolve` nobody needs the declaration: enum constants are numbers, units are factors.
-Problems point at the YAML.
+The loader calls it with the facts of compiled C and host; the module gathers none. After `resolve` no process needs
+the declaration: enum constants are numbers, units are factors. Problems point at the YAML.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ SCALAR: Final = manifest.COUNT.fields[0].name
 
 _TEXT_DECODERS: Final = ("comm", "string", "map")
 _WIDE_DECODERS: Final = ("cgroup_unit", "pod_uid", "kernel_symbol")
-"""Decoders of numbers that have 64 bits: part of one is another."""
+"""Decoders of 64-bit numbers: a part would be another number."""
 
 
 def resolve(
@@ -33,8 +32,8 @@ def resolve(
     maps: Mapping[str, Map],
     enums: Mapping[str, int],
     unfit: Mapping[str, str] | None = None,
-) -> tuple[manifest.Metric, ...]:
-    """Check a probe against its C, and return its metrics with everything that the C decides.
+) -> tuple[manifest.ResolvedMetric, ...]:
+    """Check a probe against the C, and return the resolved metrics.
 
     `record` is the layout of the C's ``struct event`` (None where there is none), `maps` the kernel maps that
     hold u64 counts and those that a gauge names, `enums` the value of each constant that
@@ -51,7 +50,7 @@ def resolve(
 
 
 def check_programs(probe: Probe, functions: Collection[str]) -> list[Problem]:
-    """Compare the declared programs with those of the C; `functions` are the names of the latter."""
+    """Compare the declared programs with `functions`, the programs of the C."""
     there = f"programs there: {_listed(functions)}"
     problems = [
         probe.source.problem(program.at, f"the C has no program '{name}' ({there}){did_you_mean(name, functions)}")
@@ -66,7 +65,7 @@ def check_programs(probe: Probe, functions: Collection[str]) -> list[Problem]:
 
 
 def check_attach_points(probe: Probe, raw_tracepoints: Collection[str]) -> list[Problem]:
-    """Check that the host has every attach point; `raw_tracepoints` are the names that it has."""
+    """Check that `raw_tracepoints`, the host's names, have every attach point."""
     return [
         probe.source.problem((*program.at, "raw_tracepoint"), _no_tracepoint(program.raw_tracepoint, raw_tracepoints))
         for program in probe.programs.values()
@@ -82,7 +81,7 @@ def _no_tracepoint(name: str, known: Collection[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """A record and what errors call it."""
+    """A record and its name in errors."""
 
     what: str
     record: Record
@@ -92,7 +91,7 @@ class _Layout:
 
 
 class _Check:
-    """One probe against its C, in which `problems` gathers."""
+    """Check of one probe, with the `problems` so far."""
 
     def __init__(
         self,
@@ -112,10 +111,10 @@ class _Check:
     def problem(self, at: Key, text: str) -> None:
         self.problems.append(self.probe.source_of(at).problem(at, text))
 
-    def metric(self, metric: Metric) -> manifest.Metric:
+    def metric(self, metric: Metric) -> manifest.ResolvedMetric:
         layouts = self.keys_of_maps(metric) if metric.maps else self.event
         value = self.shown_member(metric) if metric.type == "gauge" else self.observed_field(metric, layouts)
-        return manifest.Metric(
+        return manifest.ResolvedMetric(
             name=metric.name,
             type=metric.type,
             help=metric.help,
@@ -152,10 +151,10 @@ class _Check:
                 self.fits(at, constant, number, field)
         return wanted
 
-    def label(self, name: str, label: Label, layouts: list[_Layout]) -> manifest.Label:
+    def label(self, name: str, label: Label, layouts: list[_Layout]) -> manifest.ResolvedLabel:
         field = self.label_field(label, layouts)
-        fold = tuple(manifest.FoldRule(rule.match, rule.replace) for rule in label.fold)
-        return manifest.Label(name, label.field, label.decoder, self.table(label, field), label.texts, fold)
+        fold = tuple(manifest.ResolvedFoldRule(rule.match, rule.replace) for rule in label.fold)
+        return manifest.ResolvedLabel(name, label.field, label.decoder, self.table(label, field), label.texts, fold)
 
     def label_field(self, label: Label, layouts: list[_Layout]) -> Field | None:
         at = (*label.at, "field")
@@ -189,7 +188,7 @@ class _Check:
         return metric.value
 
     def shown_member(self, metric: Metric) -> str:
-        """Find the member of the maps' values that a gauge shows."""
+        """Find the member of map values that a gauge shows."""
         maps = [(index, self.maps[name]) for index, name in enumerate(metric.maps) if name in self.maps]
         for index, each in maps:
             if each.recent:
@@ -242,7 +241,7 @@ class _Check:
         return field
 
     def field(self, at: Key, name: str, layouts: list[_Layout]) -> Field | None:
-        """Find a field that every layout has, of one type in all; None, and noted, where there is none."""
+        """Find a field that every layout has with the same type; note a problem and return None otherwise."""
         there = [(layout, layout.field(name)) for layout in layouts]
         for layout, field in there:
             if field is None:
@@ -263,7 +262,7 @@ def _shown(constant: str | int, number: int) -> str:
 
 
 def _range(integer: FieldType) -> tuple[int, int]:
-    """Tell the least and the greatest value of an integer type such as ``u16``."""
+    """Return the least and the greatest value of an integer type such as ``u16``."""
     bits = int(integer[1:])
     return (0, (1 << bits) - 1) if integer.startswith("u") else (-(1 << bits - 1), (1 << bits - 1) - 1)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exporter as the supervisor sees it: started, told things, restarted with back-off when it dies.
+"""Starts the exporter, sends messages to the exporter, and starts a new one with back-off after a death.
 
-`daemon` waits for its fds and calls in; what it knows is sent again in full to every new exporter.
+The supervisor's loop waits for the exporter's fds. A new exporter gets all probes and the status again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from probed.ipc.exporter_messages import (
     Stopped,
     ToExporter,
 )
-from probed.ipc.loader_process import Held
+from probed.ipc.loader_process import ProbeHandle
+from probed.ipc.manifest import FdName
 from probed.supervisor.hooks import Hooks
 
 LOG = logging.getLogger("supervisor")
@@ -42,12 +43,12 @@ LOG = logging.getLogger("supervisor")
 FIRST_BACKOFF = 0.1
 LAST_BACKOFF = 30.0
 STEADY = 60.0
-"""An exporter that lived so long starts the back-off anew."""
+"""Seconds of life after which an exporter resets the back-off."""
 STOP_TIMEOUT = 10.0
 NEWBORN = 30.0
-"""How long it may take until its first sign of life: it imports numpy, perhaps on an emulated machine."""
+"""Seconds until the first sign of life: the exporter imports numpy, perhaps on an emulated machine."""
 TELL_TIMEOUT = 5.0
-"""An exporter that takes no message for so long is stuck."""
+"""Seconds after which an exporter that takes no message is stuck."""
 
 FRUGAL = {
     "MALLOC_ARENA_MAX": "1",
@@ -55,12 +56,13 @@ FRUGAL = {
     "MALLOC_TRIM_THRESHOLD_": "131072",
     "OPENBLAS_NUM_THREADS": "1",
 }
-"""One heap for its few threads, and none of numpy's threads for linear algebra: 6 MB less after a storm."""
+"""One heap for the few threads, and no threads of numpy for linear algebra: 6 MB less after a storm of events."""
 
-EXPORTER_FDS = ("ring", "stats", "map:", "recent:", "hash:", "state")
+EXPORTER_FDS = frozenset({"ring", "stats", "map", "recent", "hash", "state"})
+"""Kinds of a probe's fds that the exporter gets."""
 
 
-class Exporting:
+class ExporterProcess:
     """The exporter process, or the wait for the next one."""
 
     def __init__(
@@ -71,9 +73,9 @@ class Exporting:
         hooks: Hooks,
         reload: Callable[[], None],
     ) -> None:
-        """`patience` is how many seconds it may show no sign of life before it is taken to be stuck.
+        """`patience` is the time in seconds without a sign of life after which an exporter is stuck.
 
-        `reload` is called when it asks for that.
+        A RequestReload calls `reload`.
         """
         self._start = start
         self._reload = reload
@@ -89,18 +91,18 @@ class Exporting:
         self.stuck_at: float | None = None
         self.restarts = 0
 
-    def launch(self, held: Sequence[Held], status: Status | None) -> None:
-        """Start an exporter and tell it everything; where that cannot be, later."""
+    def launch(self, handles: Sequence[ProbeHandle], status: Status | None) -> None:
+        """Start an exporter with these probes; if no process starts, try again after the back-off."""
         self.restart_at = None
         try:
-            self._launch(held, status)
+            self._launch(handles, status)
         except OSError as error:
             if self.child is not None:
                 self.child.kill()
                 self.child.reap(STOP_TIMEOUT)
             self._postpone(f"no exporter can be started: {why_not(error)}")
 
-    def _launch(self, held: Sequence[Held], status: Status | None) -> None:
+    def _launch(self, handles: Sequence[ProbeHandle], status: Status | None) -> None:
         self.child = Child("probed.exporter", FROM_EXPORTER, FRUGAL)
         self.child.channel.set_timeout(TELL_TIMEOUT)
         self._born = time.monotonic()
@@ -108,7 +110,7 @@ class Exporting:
         web = [self.web_fd] if self._start.web.config_file else []
         fds = [self._statm, *web, *(listener.fileno() for listener in self._listeners)]
         self._tell(self._start, fds)
-        for each in held:
+        for each in handles:
             self.add(each)
         if status is not None:
             self.tell_status(status)
@@ -120,45 +122,46 @@ class Exporting:
         try:
             self.child.channel.send(message, fds)
         except (Closed, TimeoutError):
-            self.child.kill()  # `died` will be called, and the next one is told everything
+            self.child.kill()  # `died` follows, and the next exporter gets all probes
 
-    def add(self, held: Held) -> None:
-        """Give it a probe's ring, maps and counters, and what /proc tells of its programs: never these themselves.
+    def add(self, handle: ProbeHandle) -> None:
+        """Send a probe with ring, maps and counters, and the files of /proc for its programs, never the programs.
 
-        Raises OSError before it has been given anything.
+        Raises OSError before anything is sent.
         """
-        fds = {name: held.fds[name] for name in held.loaded.fd_names if name.startswith(EXPORTER_FDS)}
-        programs = {f"fdinfo:{place.program}": held.fds[f"program:{place.program}"] for place in held.loaded.places}
-        programs |= {f"hook:{tracepoint}": program for tracepoint, program in self._hooks.programs(held).items()}
+        fds = {name: handle.fds[name] for name in handle.loaded.fd_names if name.kind in EXPORTER_FDS}
+        names = [place.program for place in handle.loaded.places]
+        programs = {FdName("fdinfo", name): handle.fds[FdName("program", name)] for name in names}
+        programs |= {FdName("hook", name): program for name, program in self._hooks.programs(handle).items()}
         with ExitStack() as stack:
             for name, program in programs.items():
                 fds[name] = stack.enter_context(open(f"/proc/self/fdinfo/{program}", "rb")).fileno()
-            self._tell(AddProbe(replace(held.loaded, fd_names=tuple(fds))), list(fds.values()))
+            self._tell(AddProbe(replace(handle.loaded, fd_names=tuple(fds))), list(fds.values()))
 
     def remove(self, name: str) -> None:
-        """Tell it to drop a probe."""
+        """Make the exporter drop a probe."""
         self._tell(RemoveProbe(name))
 
     def tell_status(self, status: Status) -> None:
-        """Tell it how things stand."""
+        """Send the status of the daemon."""
         self._tell(status)
 
     def tell_web(self, fd: int) -> None:
-        """Give it a newer web configuration, and every one that is started later."""
+        """Send newer web settings, also to each later exporter."""
         self.web_fd = fd
         self._tell(NewWebSettings(), [fd])
 
     def tell_reloaded(self, fault: str) -> None:
-        """Tell it how the reload that it asked for ended: with a fault, or "" without one."""
+        """Answer RequestReload: with the fault, or "" without one."""
         self._tell(ReloadEnded(fault))
 
     def heard(self) -> Pulse | None:
-        """Take one message from it, and return it if it is a sign of life. Raises HostError when it cannot serve."""
+        """Take one message; return a sign of life. Raises HostError when the exporter cannot serve."""
         assert self.child is not None
         try:
             pulse = self._understood(self.child.channel.receive())
         except Closed:
-            self.child.kill()  # without the channel it is of no use
+            self.child.kill()  # an exporter without the channel is useless
             return None
         except (Starved, ValueError, DeclarationError) as error:
             LOG.error("the exporter does not speak as it should (%s): ending it", error)
@@ -169,7 +172,7 @@ class Exporting:
         return pulse
 
     def _understood(self, packet: Packet[FromExporter]) -> Pulse | None:
-        for fd in packet.fds:  # no message of the exporter has any
+        for fd in packet.fds:  # no message of the exporter has fds
             os.close(fd)
         match packet.message:
             case Pulse() as pulse:
@@ -184,14 +187,14 @@ class Exporting:
                 raise ValueError(f"a message of kind '{type(other).__name__}'")
 
     def end_stuck(self) -> None:
-        """End one that does not move, so that another can take its place."""
+        """Kill a stuck exporter, so that another takes its place."""
         assert self.child is not None
         self.stuck_at = None
         LOG.error("the exporter has shown no sign of life for %g s: ending it", self._patience)
         self.child.kill()
 
     def died(self) -> None:
-        """Reap it and set the time of the next one."""
+        """Reap the exporter, and set the time of the next start."""
         assert self.child is not None
         how = self.child.reap(0) or "ended unasked"
         if time.monotonic() - self._born > STEADY:
@@ -206,7 +209,7 @@ class Exporting:
         self._backoff = min(2 * self._backoff, LAST_BACKOFF)
 
     def stop(self) -> str:
-        """Let it drain once more and end; return how that went wrong, "" if it did not."""
+        """Let the exporter drain once more and exit; return the fault, or ""."""
         self.restart_at = None
         if self.child is None:
             return ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Binds the addresses that the site wants; the exporter serves on them, whatever becomes of it meanwhile."""
+"""Binds the listen addresses. The sockets outlive the exporter, so clients wait while a new one starts."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 from probed.errors import HostError
 from probed.webconfig.listen_address import Address
 
-Place = tuple[int, tuple[Any, ...], bool]
+SocketAddress = tuple[int, tuple[Any, ...], bool]
 """Address family, socket address with an IPv6 address's scope, and whether an IPv6 socket accepts IPv4 too."""
 
 
 def bind(addresses: Iterable[Address], kept: Sequence[socket.socket] = ()) -> list[socket.socket]:
-    """Listen on every address, with a kept socket where one is bound to it; close the other kept ones.
+    """Listen on every address, with the kept socket of the same address if there is one; close other kept sockets.
 
-    Raises HostError that says what to do.
+    Raises HostError with the remedy.
     """
     places = [(address, _resolve(address)) for address in addresses]
     left = {_place(each): each for each in kept}
@@ -30,7 +30,7 @@ def bind(addresses: Iterable[Address], kept: Sequence[socket.socket] = ()) -> li
 
 
 def activated(sockets: Sequence[socket.socket]) -> list[socket.socket]:
-    """Return the sockets of a .socket unit. Raises HostError when there is none, or one of another kind."""
+    """Return the sockets of a .socket unit. Raises HostError for no socket or one of another kind."""
     if not sockets:
         raise HostError("--web.systemd-socket: systemd passed no socket; start the .socket unit (probed.socket)")
     for each in sockets:
@@ -39,13 +39,13 @@ def activated(sockets: Sequence[socket.socket]) -> list[socket.socket]:
     return list(sockets)
 
 
-def _place(listener: socket.socket) -> Place:
+def _place(listener: socket.socket) -> SocketAddress:
     ipv6 = listener.family == socket.AF_INET6
     dual = ipv6 and not listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
     return listener.family, listener.getsockname(), dual
 
 
-def _resolve(address: Address) -> Place:
+def _resolve(address: Address) -> SocketAddress:
     if address.all_interfaces and (address.host or socket.has_dualstack_ipv6()):
         return socket.AF_INET6, ("::", address.port, 0, 0), socket.has_dualstack_ipv6()
     if address.all_interfaces:
@@ -58,7 +58,7 @@ def _resolve(address: Address) -> Place:
     return family, sockaddr, False
 
 
-def _bind(address: Address, place: Place) -> socket.socket:
+def _bind(address: Address, place: SocketAddress) -> socket.socket:
     family, sockaddr, dual = place
     try:
         return socket.create_server(sockaddr, family=family, dualstack_ipv6=dual, backlog=128)
@@ -79,7 +79,7 @@ def _refused(address: Address, error: OSError) -> HostError:
 
 
 def url(listener: socket.socket, path: str, scheme: str) -> str:
-    """Return where a browser on this machine finds `path`."""
+    """Return the URL of `path` for a browser on this machine."""
     host, port, *scope = listener.getsockname()
     host = {"0.0.0.0": "127.0.0.1", "::": "localhost"}.get(host, host)
     if scope and scope[1]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The supervisor's one loop: signals, the loader's answers, the exporter's end, the time of a retry.
+"""The supervisor's loop: signals, answers of the loader, the end of the exporter, retries.
 
-`probed run` makes one and calls `run`. Signal handlers only queue; everything happens here, one thing after another.
+`probed run` makes one Supervisor and calls `run`. Signal handlers only queue; the loop acts, one event after another.
 """
 
 from __future__ import annotations
@@ -18,61 +18,63 @@ from probed.ipc import manifest
 from probed.ipc.child_process import why_not
 from probed.ipc.exporter_messages import Start, Status
 from probed.ipc.loader_messages import Refused
-from probed.ipc.loader_process import Held, Hook, Loading, Result, SiteRead, wait
+from probed.ipc.loader_process import HookHandle, LoaderProcess, ProbeHandle, Result, SiteRead, wait
 from probed.linux import privilege
 from probed.log import MessageId
 from probed.supervisor import listeners
-from probed.supervisor.exporter_process import Exporting
+from probed.supervisor.exporter_process import ExporterProcess
 from probed.supervisor.hooks import Hooks
 from probed.supervisor.options import Options
 from probed.supervisor.probe_states import Probes
 from probed.supervisor.reload_state import Reloads
 from probed.supervisor.signals import Signals
-from probed.supervisor.systemd import listen_fds as passed
+from probed.supervisor.systemd import listen_fds
 from probed.supervisor.systemd.fdstore import Store
-from probed.supervisor.systemd.notify import Notices, sender, status_line, watchdog_seconds
+from probed.supervisor.systemd.notify import Notifier, sender, status_line, watchdog_seconds
 from probed.supervisor.web_config_watcher import WebConfigWatcher
 
 LOG = logging.getLogger("supervisor")
 
 
-class Daemon:
-    """Everything that is always there. Not reusable."""
+class Supervisor:
+    """Owner of all long-lived objects. Runs once."""
 
     def __init__(self, options: Options) -> None:
-        """Read the configuration, check privilege, bind: whatever would make running pointless is an error here.
+        """Read the configuration, check the privileges, and listen.
 
         Raises ConfigurationError and HostError.
         """
         self._options = options
-        self._loading: Loading | None = Loading()
-        reading = self._read_first(self._loading)
+        self._loader: LoaderProcess | None = LoaderProcess()
+        reading = self._read_first(self._loader)
         self._settings = options.apply_to(reading.settings)
         log.start("supervisor", self._settings.log_level, self._settings.log_format)
         privilege.require_bpf()
         send = sender()
-        self._notices = Notices(send)
+        self._notices = Notifier(send)
         self._store = Store(send)
-        given = passed.receive()
+        given = listen_fds.receive()
         self._start_time = self._store.take_over_start(given.others)
         self._hooks = Hooks(self._store, given.others)
         self._probes = Probes(self._hooks.let_go)
         self._names_to_load = self._probes.start(reading.wanted, self._hooks.take_over(given.others))
         self._sockets = self._listen(given)
         patience = watchdog_seconds() / 3
-        self._exporting = Exporting(self._start_message(), self._sockets, patience, self._hooks, self._reload_wanted)
+        self._exporter = ExporterProcess(
+            self._start_message(), self._sockets, patience, self._hooks, self._reload_wanted
+        )
         self._web = self._read_web()
         privilege.keep_only(privilege.SUPERVISOR)
-        self._reloads = Reloads(self._notices, self._exporting.tell_reloaded)
+        self._reloads = Reloads(self._notices, self._exporter.tell_reloaded)
         self._reload_again = False
         self._bcc_version = self._store.bcc_version
         self._started = False
         self._stopping = False
 
-    def _read_first(self, loading: Loading) -> SiteRead:
-        loading.read(self._options.files)
+    def _read_first(self, loader: LoaderProcess) -> SiteRead:
+        loader.read(self._options.files)
         while True:
-            event = wait(loading)
+            event = wait(loader)
             if isinstance(event, SiteRead):
                 return event
             if isinstance(event, Refused):
@@ -82,11 +84,11 @@ class Daemon:
         path = self._settings.web.config_file
         if path is None:
             return None
-        web = WebConfigWatcher(path, self._exporting.tell_web)
-        self._exporting.web_fd = web.fd
+        web = WebConfigWatcher(path, self._exporter.tell_web)
+        self._exporter.web_fd = web.fd
         return web
 
-    def _listen(self, given: passed.Passed) -> list[socket.socket]:
+    def _listen(self, given: listen_fds.InheritedFds) -> list[socket.socket]:
         if self._options.systemd_socket:
             return listeners.activated(given.activated)
         if given.kept:
@@ -103,13 +105,13 @@ class Daemon:
         )  # fmt: skip
 
     def run(self) -> int:
-        """Run until SIGTERM or SIGINT; return the exit status. Raises HostError when nothing can be loaded at start."""
+        """Run until SIGTERM or SIGINT; return the exit status. Raises HostError when the start can load no probe."""
         self._signals = Signals()
         try:
             self._notices.status(f"loading {len(self._names())} probes")
-            self._exporting.launch(self._probes.held(), None if self._names_to_load else self._status())
-            assert self._loading is not None
-            self._load(self._loading, self._names_to_load)
+            self._exporter.launch(self._probes.handles(), None if self._names_to_load else self._status())
+            assert self._loader is not None
+            self._load(self._loader, self._names_to_load)
             while not self._stopping:
                 self._turn()
         except BaseException:
@@ -121,27 +123,27 @@ class Daemon:
         return [state.wanted.request.name for state in self._probes]
 
     def _turn(self) -> None:
-        """Wait for the next thing, and do it."""
-        with selectors.PollSelector() as selector:  # it takes no descriptor, of which there may be none left
+        """Wait for the next event, and act."""
+        with selectors.PollSelector() as selector:  # needs no descriptor: there may be none left
             selector.register(self._signals, selectors.EVENT_READ, self._on_signals)
-            if self._loading is not None:
-                selector.register(self._loading.fileno(), selectors.EVENT_READ, self._on_loader)
+            if self._loader is not None:
+                selector.register(self._loader.fileno(), selectors.EVENT_READ, self._on_loader)
             if self._web is not None and self._web.reading:
                 selector.register(self._web.fileno(), selectors.EVENT_READ, self._on_web)
-            child = self._exporting.child
+            child = self._exporter.child
             if child is not None:
                 selector.register(child.pidfd, selectors.EVENT_READ, self._on_exporter_end)
                 selector.register(child.channel, selectors.EVENT_READ, self._on_exporter_word)
             ready = [key.data for key, _ in selector.select(self._timeout())]
-        for act in sorted(ready, key=self._on_exporter_end.__eq__):  # its last words come before its end
+        for act in sorted(ready, key=self._on_exporter_end.__eq__):  # the exporter's last messages come before its end
             act()
         self._on_clock()
 
     def _timeout(self) -> float | None:
-        loading = self._loading.deadline if self._loading else None
-        retry = None if loading else self._probes.next_retry()
+        loader = self._loader.deadline if self._loader else None
+        retry = None if loader else self._probes.next_retry()
         web = self._web.due() if self._web else None
-        moments = [loading, retry, web, self._exporting.restart_at, self._exporting.stuck_at]
+        moments = [loader, retry, web, self._exporter.restart_at, self._exporter.stuck_at]
         due = [moment for moment in moments if moment is not None]
         return max(0.0, min(due) - time.monotonic()) if due else None
 
@@ -151,38 +153,38 @@ class Daemon:
 
     def _web_was_read(self) -> None:
         if self._started:
-            self._exporting.tell_status(self._status())
+            self._exporter.tell_status(self._status())
         self._answer_reload()
 
     def _answer_reload(self) -> None:
-        """Let whoever asked for a reload by HTTP know how it ended, once all of it has."""
-        if self._loading is None and not (self._web and self._web.reading):
+        """Answer a reload by HTTP once loader and web configuration have been read."""
+        if self._loader is None and not (self._web and self._web.reading):
             self._reloads.answer([self._web.fault] if self._web and self._web.fault else [])
 
     def _on_clock(self) -> None:
         now = time.monotonic()
         if self._web is not None and self._web.on_clock(now):
             self._web_was_read()
-        if self._loading is not None and self._loading.deadline <= now:
+        if self._loader is not None and self._loader.deadline <= now:
             self._on_loader()
-        if self._exporting.stuck_at is not None and self._exporting.stuck_at <= now:
-            self._exporting.end_stuck()
-        if self._exporting.restart_at is not None and self._exporting.restart_at <= now:
-            self._exporting.launch(self._probes.held(), self._status() if self._started else None)
-        if self._loading is None:
+        if self._exporter.stuck_at is not None and self._exporter.stuck_at <= now:
+            self._exporter.end_stuck()
+        if self._exporter.restart_at is not None and self._exporter.restart_at <= now:
+            self._exporter.launch(self._probes.handles(), self._status() if self._started else None)
+        if self._loader is None:
             due = self._probes.due(now)
             if due:
                 self._try_again(due)
 
     def _try_again(self, names: list[str]) -> None:
         try:
-            loading = Loading()
+            loader = LoaderProcess()
         except HostError as error:
             for name in names:
                 self._failed(LoadError(name, "internal", str(error)))
-            self._exporting.tell_status(self._status())
+            self._exporter.tell_status(self._status())
         else:
-            self._load(loading, names)
+            self._load(loader, names)
 
     def _on_signals(self) -> None:
         for each in self._signals.read():
@@ -193,48 +195,48 @@ class Daemon:
                 self._stopping = True
 
     def _on_exporter_end(self) -> None:
-        self._exporting.died()
+        self._exporter.died()
 
     def _on_exporter_word(self) -> None:
-        """Pass its sign of life on: whoever gets this far moves."""
-        pulse = self._exporting.heard()
+        """Pass the exporter's sign of life on to systemd: this line is reached only while the loop moves."""
+        pulse = self._exporter.heard()
         if pulse is None:
             return
         line = status_line(self._status().probes, pulse)
-        self._notices.all_moves(line, settled=pulse.informed and not self._reloads.under_way)
+        self._notices.heartbeat(line, settled=pulse.informed and not self._reloads.under_way)
 
-    # Loading: at start, at a reload, at a retry.
+    # LoaderProcess: at start, at a reload, at a retry.
 
-    def _load(self, loading: Loading, names: list[str]) -> None:
-        self._loading = loading
-        loading.load([wanted.request for wanted in self._probes.requests(names)], "attach", self._hooks.arrays())
+    def _load(self, loader: LoaderProcess, names: list[str]) -> None:
+        self._loader = loader
+        loader.load([wanted.request for wanted in self._probes.requests(names)], "attach", self._hooks.arrays())
         self._look_whether_done()
 
     def _on_loader(self) -> None:
-        assert self._loading is not None
+        assert self._loader is not None
         try:
-            event = self._loading.step()
+            event = self._loader.step()
         except HostError as error:
             self._nothing_can_be_loaded(error)
             event = None
-        self._bcc_version = self._loading.bcc_version or self._bcc_version
+        self._bcc_version = self._loader.bcc_version or self._bcc_version
         match event:
             case SiteRead():
-                self._reload_with(self._loading, event)
+                self._reload_with(self._loader, event)
                 return
             case Refused():
                 self._reloads.refuse(event.text)
-            case Hook():
+            case HookHandle():
                 self._hooks.add(event)
-            case Result(name, Held() as held):
-                self._came_up(name, held)
+            case Result(name, ProbeHandle() as handle):
+                self._came_up(name, handle)
             case Result(_, LoadError() as failure):
                 self._failed(failure)
         self._look_whether_done()
 
     def _look_whether_done(self) -> None:
-        if self._loading is not None and self._loading.done:
-            self._loading = None
+        if self._loader is not None and self._loader.done:
+            self._loader = None
             self._loaded_all()
 
     def _nothing_can_be_loaded(self, error: HostError) -> None:
@@ -244,24 +246,24 @@ class Daemon:
             self._failed(LoadError(name, error.reason, str(error)))
         self._reloads.successful = False
 
-    def _came_up(self, name: str, held: Held) -> None:
-        other = self._probes.other_with_metric_of(held)
+    def _came_up(self, name: str, handle: ProbeHandle) -> None:
+        other = self._probes.other_with_metric_of(handle)
         if other is not None:
-            held.close()
+            handle.close()
             self._failed(LoadError(name, "declaration", f"probe '{other}', which runs, has a metric of the same name"))
             return
         try:
-            self._hooks.attach(held, self._bcc_version)
+            self._hooks.attach(handle, self._bcc_version)
         except OSError as error:
             self._failed(LoadError(name, "attach_point", f"cannot join a chain of programs: {error}", error.errno or 0))
             return
         try:
-            self._exporting.add(held)
+            self._exporter.add(handle)
         except OSError as error:
-            self._hooks.let_go(held)
+            self._hooks.let_go(handle)
             self._failed(LoadError(name, "internal", f"it cannot be handed over: {why_not(error)}", error.errno or 0))
             return
-        self._probes.came_up(name, held)
+        self._probes.came_up(name, handle)
         LOG.info("probe '%s' is up", name, extra={"PROBE": name})
 
     def _failed(self, error: LoadError) -> None:
@@ -273,7 +275,7 @@ class Daemon:
             self._reloads.fail(str(error))
 
     def _loaded_all(self) -> None:
-        self._hooks.keep_only(self._probes.held())
+        self._hooks.keep_only(self._probes.handles())
         if not self._started:
             for listener in self._sockets:
                 scheme = "https" if self._web and self._web.summary.tls else "http"
@@ -285,14 +287,14 @@ class Daemon:
             self._log_states("probes", {})
         self._started = True
         self._reloads.end()
-        self._exporting.tell_status(self._status())
+        self._exporter.tell_status(self._status())
         if self._reload_again:
             self._reload_again = False
             self._reload()
         self._answer_reload()
 
     def _log_states(self, what: str, extra: dict[str, str]) -> None:
-        up, wanted = len(self._probes.held()), len(self._names())
+        up, wanted = len(self._probes.handles()), len(self._names())
         level = logging.INFO if up == wanted else logging.WARNING
         LOG.log(level, "%s: %d of %d probes up", what, up, wanted, extra=extra)
 
@@ -302,36 +304,36 @@ class Daemon:
             bcc_version=self._bcc_version,
             reload_successful=self._reloads.successful,
             reload_success_time=self._reloads.success_time,
-            exporter_restarts=self._exporting.restarts,
+            exporter_restarts=self._exporter.restarts,
             web=self._web.status() if self._web else None,
         )
 
     # Reload.
 
     def _reload_wanted(self) -> None:
-        """Reload because the exporter was asked to by HTTP, and tell it how that ended."""
+        """Reload for a client of the exporter; ReloadEnded tells the result."""
         self._reloads.ask()
         self._reload()
 
     def _reload(self) -> None:
-        if self._loading is not None:
+        if self._loader is not None:
             self._reload_again = True
             return
         self._reloads.begin()
         if self._web is not None:
             self._web.read()
         try:
-            self._loading = Loading()
+            self._loader = LoaderProcess()
         except HostError as error:
             self._reloads.refuse(str(error))
             self._loaded_all()
         else:
-            self._loading.read(self._options.files)
+            self._loader.read(self._options.files)
 
-    def _reload_with(self, loading: Loading, reading: SiteRead) -> None:
+    def _reload_with(self, loader: LoaderProcess, reading: SiteRead) -> None:
         settings = self._options.apply_to(reading.settings)
         if settings != self._settings:
-            loading.abort()
+            loader.abort()
             self._reloads.refuse(
                 "'web', 'exporter' and 'log' cannot change while probed runs: restart it, or put them back"
             )
@@ -339,21 +341,21 @@ class Daemon:
             return
         names, gone = self._probes.want(reading.wanted)
         for name in gone:
-            self._exporting.remove(name)
+            self._exporter.remove(name)
             LOG.info("probe '%s' is gone", name, extra={"PROBE": name})
         self._reloads.accept()
         LOG.info("reloading: %d probes to load, %d unchanged", len(names), len(reading.wanted) - len(names))
-        self._load(loading, names)
+        self._load(loader, names)
 
     def _shut_down(self) -> str:
-        """Detach, let the exporter drain once more and end it; return what went wrong with that."""
+        """Detach, let the exporter drain once more, and end it; return the exporter's fault, or ""."""
         self._notices.stopping()
-        if self._loading is not None:
-            self._loading.abort()
+        if self._loader is not None:
+            self._loader.abort()
         if self._web is not None:
             self._web.close()
         self._hooks.end()
-        how = self._exporting.stop()
+        how = self._exporter.stop()
         if how:
             LOG.error("the exporter %s", how)
         if not self._store.keeps:

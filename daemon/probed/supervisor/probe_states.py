@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which probes are wanted, which are up, which failed and when they are tried again: the supervisor's memory.
+"""States of the probes: wanted, up or failed, and the times of retries.
 
-`daemon` tells it what happened; it does nothing to the kernel itself but to let go of fds.
+The supervisor's loop reports every result. This module loads no probe, and closes the fds of probes that go.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from probed.errors import REASONS, LoadError, Reason
 from probed.ipc.exporter_messages import ProbeStatus
 from probed.ipc.loader_messages import Wanted
-from probed.ipc.loader_process import Held
+from probed.ipc.loader_process import ProbeHandle
 from probed.ipc.manifest import LoadedProbe
 
 FIRST_RETRY = 10.0
@@ -21,23 +21,23 @@ LAST_RETRY = 600.0
 
 
 @dataclass(slots=True)
-class State:
-    """One wanted probe. `held` is what runs, even if a newer version of it failed; `error` is the last failure."""
+class ProbeState:
+    """One wanted probe. `handle` is the version that runs, even if a newer one failed; `error` is the last failure."""
 
     wanted: Wanted
-    held: Held | None = None
+    handle: ProbeHandle | None = None
     error: LoadError | None = None
     failures: Counter[Reason] = field(default_factory=Counter)
     retry_in: float = FIRST_RETRY
     retry_at: float | None = None
 
     def status(self) -> ProbeStatus:
-        """Return what the exporter shows."""
-        error = None if self.held else self.error
+        """Return the state that the exporter shows."""
+        error = None if self.handle else self.error
         return ProbeStatus(
             name=self.wanted.request.name,
             description=self.wanted.description,
-            up=self.held is not None,
+            up=self.handle is not None,
             reason=error.reason if error else "",
             text=error.text if error else "",
             failures={reason: self.failures[reason] for reason in REASONS},
@@ -47,26 +47,26 @@ class State:
 class Probes:
     """All wanted probes by name."""
 
-    def __init__(self, let_go: Callable[[Held], None] = Held.close) -> None:
-        """`let_go` detaches one."""
+    def __init__(self, let_go: Callable[[ProbeHandle], None] = ProbeHandle.close) -> None:
+        """`let_go` detaches a probe and closes its fds."""
         self._let_go = let_go
-        self._states: dict[str, State] = {}
+        self._states: dict[str, ProbeState] = {}
 
-    def __iter__(self) -> Iterator[State]:
+    def __iter__(self) -> Iterator[ProbeState]:
         return iter(self._states.values())
 
-    def held(self) -> list[Held]:
-        """Return what runs."""
-        return [state.held for state in self if state.held]
+    def handles(self) -> list[ProbeHandle]:
+        """Return the probes that run."""
+        return [state.handle for state in self if state.handle]
 
-    def start(self, wanted: Mapping[str, Wanted], held: Sequence[Held]) -> list[str]:
-        """Begin with what the site wants and what runs already; return the names to load.
+    def start(self, wanted: Mapping[str, Wanted], handles: Sequence[ProbeHandle]) -> list[str]:
+        """Begin with the wanted and the running probes; return the names to load.
 
-        What runs and is not wanted, or runs twice, is let go: an interrupted reload leaves two versions, of which the
-        wanted one stays.
+        A probe that is not wanted is let go. An interrupted reload leaves two versions of one probe: the wanted one
+        stays.
         """
         self.want(wanted)
-        for each in sorted(held, key=lambda each: self._is_wanted(each.loaded)):
+        for each in sorted(handles, key=lambda each: self._is_wanted(each.loaded)):
             if each.loaded.name in self._states:
                 self.came_up(each.loaded.name, each)
             else:
@@ -78,37 +78,37 @@ class Probes:
         return state is not None and state.wanted.request.fingerprint == loaded.fingerprint
 
     def want(self, wanted: Mapping[str, Wanted]) -> tuple[list[str], list[str]]:
-        """Take over what the site wants now; return the names to load, and the names to remove from the exporter.
+        """Replace the wanted probes; return the names to load, and the names to remove from the exporter.
 
-        What is no longer wanted is let go here.
+        Probes that are no longer wanted are let go.
         """
         gone = [name for name in self._states if name not in wanted]
         for name in gone:
-            held = self._states.pop(name).held
-            if held:
-                self._let_go(held)
+            handle = self._states.pop(name).handle
+            if handle:
+                self._let_go(handle)
         for name, each in wanted.items():
-            self._states.setdefault(name, State(each)).wanted = each
+            self._states.setdefault(name, ProbeState(each)).wanted = each
         return self.outdated(), gone
 
     def outdated(self) -> list[str]:
-        """Return the probes that are not up as they are wanted."""
+        """Return the probes of which the wanted version is not up."""
         return [state.wanted.request.name for state in self if self._outdated(state)]
 
     @staticmethod
-    def _outdated(state: State) -> bool:
-        return state.held is None or state.held.loaded.fingerprint != state.wanted.request.fingerprint
+    def _outdated(state: ProbeState) -> bool:
+        return state.handle is None or state.handle.loaded.fingerprint != state.wanted.request.fingerprint
 
-    def came_up(self, name: str, held: Held) -> None:
-        """Hold a loaded probe, instead of an older version of it."""
+    def came_up(self, name: str, handle: ProbeHandle) -> None:
+        """Hold a loaded probe, and let an older version go."""
         state = self._states[name]
-        old, state.held = state.held, held
+        old, state.handle = state.handle, handle
         state.error, state.retry_at, state.retry_in = None, None, FIRST_RETRY
         if old:
             self._let_go(old)
 
     def failed(self, error: LoadError, now: float) -> float:
-        """Note a failed load; return in how many seconds it is tried again."""
+        """Note a failed load; return the seconds until the retry."""
         state = self._states[error.probe]
         state.error = error
         state.failures[error.reason] += 1
@@ -117,30 +117,30 @@ class Probes:
         return wait
 
     def due(self, now: float) -> list[str]:
-        """Return the probes whose time to be tried again has come."""
+        """Return the probes of which the retry is due."""
         return [s.wanted.request.name for s in self if s.retry_at is not None and s.retry_at <= now]
 
     def next_retry(self) -> float | None:
-        """Return when the next probe is to be tried again; None when none is."""
+        """Return the time of the next retry, None without one."""
         return min((s.retry_at for s in self if s.retry_at is not None), default=None)
 
     def requests(self, names: list[str]) -> list[Wanted]:
-        """Return what is wanted of these probes, and stop their clocks: they are being tried."""
+        """Return the wanted versions of some probes for the loader, and clear the retries."""
         for name in names:
             self._states[name].retry_at = None
         return [self._states[name].wanted for name in names]
 
-    def other_with_metric_of(self, held: Held) -> str | None:
-        """Return the name of another running probe that exports one of the same metrics, if there is one."""
-        metrics = {metric.name for metric in held.loaded.metrics}
-        for other in self.held():
-            if other.loaded.name != held.loaded.name and metrics & {metric.name for metric in other.loaded.metrics}:
+    def other_with_metric_of(self, handle: ProbeHandle) -> str | None:
+        """Return the name of another running probe with a metric of the same name, None without one."""
+        metrics = {metric.name for metric in handle.loaded.metrics}
+        for other in self.handles():
+            if other.loaded.name != handle.loaded.name and metrics & {metric.name for metric in other.loaded.metrics}:
                 return other.loaded.name
         return None
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Let every probe go."""
         for state in self:
-            if state.held:
-                self._let_go(state.held)
-                state.held = None
+            if state.handle:
+                self._let_go(state.handle)
+                state.handle = None

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reloads: how the last one went, whether one is under way, and whether somebody waits to hear how it ends.
+"""State of reloads: the last result, whether a reload is under way, and whether a client waits.
 
-`daemon` tells it what happens. It loads nothing, and knows of the web configuration only what it is told.
+The supervisor's loop reports every step; this module loads nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from probed.log import MessageId
-from probed.supervisor.systemd.notify import Notices
+from probed.supervisor.systemd.notify import Notifier
 
 LOG = logging.getLogger("supervisor")
 
@@ -19,8 +19,8 @@ LOG = logging.getLogger("supervisor")
 class Reloads:
     """The start counts as a reload that succeeded."""
 
-    def __init__(self, notices: Notices, tell: Callable[[str], None]) -> None:
-        """`tell` takes what was wrong with a reload that was asked for by HTTP, "" for nothing."""
+    def __init__(self, notices: Notifier, tell: Callable[[str], None]) -> None:
+        """`tell` gets the faults of a reload by HTTP, "" without a fault."""
         self._notices = notices
         self._tell = tell
         self._asked = False
@@ -29,37 +29,37 @@ class Reloads:
         self.successful, self.success_time = True, time.time()
 
     def ask(self) -> None:
-        """Remember that somebody asked by HTTP, who will want to know."""
+        """Note that a client asked for a reload by HTTP, and waits for the result."""
         self._asked = True
 
     def begin(self) -> None:
-        """Forget how the last one went: the files are about to be read."""
+        """Begin a reload: forget the faults of the last one."""
         self.under_way = True
         self._faults = []
         self._notices.reloading()
 
     def accept(self) -> None:
-        """Note that the files can be used; how each probe fares is another matter."""
+        """Note that the files can be used; probes may still fail."""
         self.successful, self.success_time = True, time.time()
 
     def refuse(self, text: str) -> None:
-        """Note that the files cannot be used, and say so."""
+        """Note and log that the files cannot be used."""
         self.fail(text)
         self.under_way = False
         extra = {"MESSAGE_ID": MessageId.RELOAD_REFUSED}
         LOG.error("reload refused, everything runs on as before:\n%s", text, extra=extra)
 
     def fail(self, text: str) -> None:
-        """Note what did not come up, or not as it should."""
+        """Note a fault of this reload."""
         self.successful = False
         self._faults.append(text)
 
     def end(self) -> None:
-        """Note that nothing is left to be loaded."""
+        """Note that the loader is done."""
         self.under_way = False
 
     def answer(self, more: Sequence[str]) -> None:
-        """Tell how it ended, if somebody asked; `more` is what is wrong besides."""
+        """Tell a waiting client all faults, with those in `more`."""
         if self._asked:
             self._asked = False
             self._tell("\n".join([*self._faults, *more]))

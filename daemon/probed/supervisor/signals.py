@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signals as something to wait for beside other things: `daemon` reads them in its loop."""
+"""Signals behind a descriptor, which the supervisor's loop waits for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Signals:
-    """From here on these signals do nothing by themselves; `fileno` turns readable when there were some."""
+    """Catches SIGNALS; `fileno` turns readable after one."""
 
     def __init__(self) -> None:
         self._reader, self._writer = socket.socketpair()
@@ -21,9 +21,9 @@ class Signals:
         signal.set_wakeup_fd(self._writer.fileno())
 
     def fileno(self) -> int:
-        """Return the descriptor to wait for."""
+        """Return the descriptor for selectors."""
         return self._reader.fileno()
 
     def read(self) -> list[signal.Signals]:
-        """Return those that came since, one at least."""
+        """Return the signals since the last call; waits for none, so call it when `fileno` is readable."""
         return list(map(signal.Signals, self._reader.recv(64)))

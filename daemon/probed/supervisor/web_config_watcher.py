@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Watches the files of the web configuration, and has a loader read them when they change.
+"""Watches the files of the web configuration; after a change a loader reads the files.
 
-The supervisor's loop waits for the watcher's descriptor and clock. The supervisor never parses YAML or certificates: it
-hands on the sealed memory with the settings, among them the private key, and does not look into them.
+The supervisor's loop waits for the watcher's descriptor and clock. The supervisor parses no YAML and no certificate,
+and hands on sealed memory with the settings, among them the private key, without a look inside.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from probed.errors import ConfigurationError, HostError
 from probed.ipc.exporter_messages import WebStatus
 from probed.ipc.loader_messages import ReadWebConfig, Refused
-from probed.ipc.loader_process import Event, Loading, WebRead, wait
+from probed.ipc.loader_process import Event, LoaderProcess, WebRead, wait
 from probed.webconfig.settings import WebSummary, state
 
 LOG = logging.getLogger("supervisor")
@@ -38,7 +38,7 @@ class WebConfigWatcher:
         self.summary = WebSummary(False, 0, {path: ""})
         self.fd = -1
         loader = self._start()
-        self._loader: Loading | None = loader
+        self._loader: LoaderProcess | None = loader
         while not self._take(wait(loader)):
             pass
         if self.fault:
@@ -46,8 +46,8 @@ class WebConfigWatcher:
         self._seen = self._tried = self.summary.files
         self._look_at = time.monotonic() + PERIOD
 
-    def _start(self) -> Loading:
-        loader = Loading()
+    def _start(self) -> LoaderProcess:
+        loader = LoaderProcess()
         loader.read(ReadWebConfig(self._path))
         return loader
 

@@ -8,13 +8,13 @@ from typing import Final, NamedTuple
 
 _LABEL: Final = "(?!-)[A-Za-z0-9_-]{1,63}"
 _HOST_NAME: Final = rf"{_LABEL}([.]{_LABEL})*[.]?"
-"""Underscores and the final dot of an absolute name are for getaddrinfo(3) to judge, as in Go's net.Listen."""
+"""A host name with Go's leniency: underscores and a final dot are permitted, and getaddrinfo(3) decides."""
 _BYTE: Final = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4: Final = rf"{_BYTE}([.]{_BYTE}){{3}}"
 
 
 class Address(NamedTuple):
-    """A listen address: `host` is a name, an IP address, or empty for all interfaces; port 0 is any free port.
+    """A listen address: host name, IP address or "" for all interfaces, and port (0: any free port).
 
     ``::`` is all interfaces too, with IPv4, as in Go.
     """

@@ -20,7 +20,7 @@ from typing import Any, Final
 import yaml
 
 from support.monitoring.prometheus_server import Prometheus, answers, need, prometheus, running
-from support.monitoring.shortened_durations import hurried
+from support.monitoring.shortened_durations import shortened
 from support.running_daemon import ROOT, free_port, until
 from support.system.netns import Loopback
 
@@ -52,7 +52,7 @@ class Webhook:
     url: str
     messages: list[Message] = field(default_factory=list)
 
-    def told(self, status: str, **labels: str) -> list[tuple[Message, dict[str, Any]]]:
+    def received(self, status: str, **labels: str) -> list[tuple[Message, dict[str, Any]]]:
         """Return the alerts with this status and at least these labels, each with its message."""
         return [
             (message, alert)
@@ -63,7 +63,7 @@ class Webhook:
 
 
 @contextmanager
-def webhook(where: Loopback) -> Iterator[Webhook]:
+def webhook(namespace: Loopback) -> Iterator[Webhook]:
     """Listen for Alertmanager's webhooks."""
     messages: list[Message] = []
 
@@ -77,7 +77,7 @@ def webhook(where: Loopback) -> Iterator[Webhook]:
         def log_message(self, *_: Any) -> None:
             """Log nothing."""
 
-    with where.make(lambda: ThreadingHTTPServer(("127.0.0.1", 0), Receiver)) as server:
+    with namespace.make(lambda: ThreadingHTTPServer(("127.0.0.1", 0), Receiver)) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield Webhook(f"http://127.0.0.1:{server.server_port}", messages)
@@ -86,11 +86,11 @@ def webhook(where: Loopback) -> Iterator[Webhook]:
 
 
 @contextmanager
-def alertmanager(where: Loopback, folder: Path, hook: Webhook) -> Iterator[str]:
+def alertmanager(namespace: Loopback, folder: Path, hook: Webhook) -> Iterator[str]:
     """Run Alertmanager with the shipped configuration and `hook` as its receivers; yield its address."""
     need("prometheus-alertmanager")
     folder.mkdir()
-    configuration = hurried(DEPLOY / "alertmanager" / "alertmanager.yml")
+    configuration = shortened(DEPLOY / "alertmanager" / "alertmanager.yml")
     for receiver in configuration["receivers"]:
         for one in receiver.get("webhook_configs", ()):
             one["url"] = f"{hook.url}/{receiver['name']}"
@@ -101,24 +101,24 @@ def alertmanager(where: Loopback, folder: Path, hook: Webhook) -> Iterator[str]:
         *SEE_ITS_FILES, str(program.parents[1]), str(program), "--config.file=alertmanager.yml", "--storage.path=data",
         f"--web.listen-address={address}", "--cluster.listen-address=",
     )  # fmt: skip
-    with running([*where.under, *command], folder, "alertmanager.log") as process:
+    with running([*namespace.under, *command], folder, "alertmanager.log") as process:
         until(
-            lambda: answers(process, folder / "alertmanager.log", f"http://{address}/-/ready", where.fetch),
+            lambda: answers(process, folder / "alertmanager.log", f"http://{address}/-/ready", namespace.fetch),
             "it is ready",
         )
         yield address
 
 
 @contextmanager
-def alerting(where: Loopback, folder: Path, target: str) -> Iterator[tuple[Prometheus, Webhook]]:
+def alerting(namespace: Loopback, folder: Path, target: str) -> Iterator[tuple[Prometheus, Webhook]]:
     """Run Prometheus, Alertmanager and webhook, with one target."""
     with (
-        webhook(where) as hook,
-        alertmanager(where, folder / "alertmanager", hook) as address,
+        webhook(namespace) as hook,
+        alertmanager(namespace, folder / "alertmanager", hook) as address,
         prometheus(
             _files(folder / "prometheus", target), _configuration(address),
             ["--rules.alert.resend-delay=2s", "--web.console.templates=consoles", "--web.console.libraries=consoles"],
-            where.under, where.fetch,
+            namespace.under, namespace.fetch,
         ) as server,
     ):  # fmt: skip
         yield server.wait_until_scraped(), hook
@@ -129,13 +129,13 @@ def _files(folder: Path, target: str) -> Path:
     for name in ("rules", "targets", "consoles"):
         (folder / name).mkdir(parents=True)
     for rules in (DEPLOY / "prometheus" / "rules").iterdir():
-        (folder / "rules" / rules.name).write_text(yaml.safe_dump(hurried(rules), sort_keys=False))
+        (folder / "rules" / rules.name).write_text(yaml.safe_dump(shortened(rules), sort_keys=False))
     (folder / "targets" / "probed.yml").write_text(yaml.safe_dump([{"targets": [target]}]))
     shutil.copy(DEPLOY / "runbook.md", folder / "consoles" / "probed-runbook.md")
     return folder
 
 
 def _configuration(alertmanager: str) -> dict[str, Any]:
-    configuration: dict[str, Any] = hurried(DEPLOY / "prometheus" / "prometheus.yml")
+    configuration: dict[str, Any] = shortened(DEPLOY / "prometheus" / "prometheus.yml")
     configuration["alerting"]["alertmanagers"] = [{"static_configs": [{"targets": [alertmanager]}]}]
     return configuration

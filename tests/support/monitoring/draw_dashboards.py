@@ -38,11 +38,11 @@ RULES: Final = {
 }
 """Replacements for the alerts of deploy/prometheus, which wait longer than the pictures."""
 
-Deed = tuple[str, Sequence[str | Path]]
+Command = tuple[str, Sequence[str | Path]]
 """A unit and its command."""
 
 
-def calm(bin: Path) -> list[Deed]:
+def calm(bin: Path) -> list[Command]:
     """Return the commands of an everyday machine in half a second."""
     return [
         ("cron.service", (bin / "run-parts", "2", bin / "date")),
@@ -53,7 +53,7 @@ def calm(bin: Path) -> list[Deed]:
     ]
 
 
-def trouble(bin: Path) -> list[Deed]:
+def trouble(bin: Path) -> list[Command]:
     """Return the commands of the trouble."""
     return [
         ("media.service", (bin / "thumbnailer", "31", bin / "convert")),
@@ -80,10 +80,12 @@ NAMES: Final = {
 """Everyday names of workloads."""
 
 
-def go_on(deeds: list[Deed], groups: Mapping[str, Path], folder: Path, pause: float, end: threading.Event) -> None:
+def repeat(
+    commands: list[Command], groups: Mapping[str, Path], folder: Path, pause: float, end: threading.Event
+) -> None:
     """Run the commands repeatedly until `end`."""
     while not end.wait(pause):
-        for unit, command in deeds:
+        for unit, command in commands:
             run_in(groups[unit], *command, cwd=folder)
 
 
@@ -91,12 +93,12 @@ def watch(folder: Path, server: Prometheus) -> Period:
     """Run the calm, then the trouble; return the period."""
     end = threading.Event()
     started = time.time()
-    well, ill = calm(folder / "bin"), trouble(folder / "bin")
+    calm_commands, trouble_commands = calm(folder / "bin"), trouble(folder / "bin")
     with Cgroups() as cgroups:
-        groups = {unit: cgroups.make(f"system.slice/{unit}") for unit, _ in (*well, *ill)}
+        groups = {unit: cgroups.make(f"system.slice/{unit}") for unit, _ in (*calm_commands, *trouble_commands)}
         threads = [
-            threading.Thread(target=go_on, args=(deeds, groups, folder, pause, end))
-            for deeds, pause in ((well, 0.5), (ill, 0.05))
+            threading.Thread(target=repeat, args=(commands, groups, folder, pause, end))
+            for commands, pause in ((calm_commands, 0.5), (trouble_commands, 0.05))
         ]
         threads[0].start()
         time.sleep(CALM)

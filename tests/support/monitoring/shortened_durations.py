@@ -30,24 +30,24 @@ _DURATION: Final = "([0-9]+)([smhdw])"
 _IN_EXPRESSION: Final = re.compile(rf"(\[|\boffset ){_DURATION}\b")
 
 
-def hurried(file: Path) -> Any:
+def shortened(file: Path) -> Any:
     """Return the content of a YAML file with shortened durations."""
-    return _hurried(yaml.safe_load(file.read_text()))
+    return _shortened(yaml.safe_load(file.read_text()))
 
 
-def _hurried(value: Any, key: str = "") -> Any:
+def _shortened(value: Any, key: str = "") -> Any:
     if isinstance(value, dict):
-        return {name: _hurried(inner, name) for name, inner in value.items()}
+        return {name: _shortened(inner, name) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_hurried(inner) for inner in value]
+        return [_shortened(inner) for inner in value]
     if not isinstance(value, str):
         return value
     if key in DURATIONS:
         found = re.fullmatch(_DURATION, value)
         assert found, f"{key}: expected a duration of one unit, found '{value}'"
-        return _shorter(*found.groups())
-    return _IN_EXPRESSION.sub(lambda found: found[1] + _shorter(found[2], found[3]), value)
+        return _duration(*found.groups())
+    return _IN_EXPRESSION.sub(lambda found: found[1] + _duration(found[2], found[3]), value)
 
 
-def _shorter(count: str, unit: str) -> str:
+def _duration(count: str, unit: str) -> str:
     return f"{int(count) * MILLISECONDS[unit] // FACTOR}ms"

@@ -16,7 +16,7 @@ from probed.exporter.arrays.ledger import Ledger
 from probed.exporter.decoders import decoder
 from probed.exporter.exposition.family import Family
 from probed.exporter.series.table import SeriesTable
-from probed.ipc.manifest import Field, Label, Metric, Record
+from probed.ipc.manifest import Field, Record, ResolvedLabel, ResolvedMetric
 from support.unit.clock import Clock
 
 FIELDS = (Field("value_ns", "u64", 0, 1), Field("name", "char", 8, 16), Field("kind", "u32", 24, 1))
@@ -51,11 +51,11 @@ class CountMapOfTest:
         """Delete nothing: the key has no control group."""
 
 
-def metric(kind: str = "counter", *, budget: int = 1000, idle: float = 3600.0, labels: bool = True) -> Metric:
+def metric(kind: str = "counter", *, budget: int = 1000, idle: float = 3600.0, labels: bool = True) -> ResolvedMetric:
     """Return a metric with the label `name`, or with none."""
-    of = (Label("name", "name", "comm", {}),) if labels else ()
+    of = (ResolvedLabel("name", "name", "comm", {}),) if labels else ()
     value, bounds = ("value_ns", BOUNDS) if kind == "histogram" else (None, ())
-    return Metric("probed_x_total", kind, "Help.", (), {}, of, value, 1e-9, bounds, budget, idle)  # type: ignore[arg-type]
+    return ResolvedMetric("probed_x_total", kind, "Help.", (), {}, of, value, 1e-9, bounds, budget, idle)  # type: ignore[arg-type]
 
 
 def series_of_each(kind: str) -> int:
@@ -63,12 +63,14 @@ def series_of_each(kind: str) -> int:
     return len(BOUNDS) + 3 if kind == "histogram" else 1
 
 
-def table(of: Metric, clock: Clock | None = None, decode: Decode | None = None) -> SeriesTable:
+def table(of: ResolvedMetric, clock: Clock | None = None, decode: Decode | None = None) -> SeriesTable:
     """Return the metric's table; `decode` replaces the decoder of its label."""
     return table_in(ledger(), of, clock, decode)
 
 
-def table_in(memory: Ledger, of: Metric, clock: Clock | None = None, decode: Decode | None = None) -> SeriesTable:
+def table_in(
+    memory: Ledger, of: ResolvedMetric, clock: Clock | None = None, decode: Decode | None = None
+) -> SeriesTable:
     """Return the metric's table in a ledger that earlier tables may have used."""
     columns: list[tuple[Field, Decode]] = [(FIELDS[1], decode or decoder(label)) for label in of.labels]
     return SeriesTable(of, columns, memory, clock or Clock())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who asks the daemon, and whom it takes for the daemon: files of a site and of a client."""
+"""The client: TLS and authentication from the files of a site and of the client, and bounds of an answer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def client(folder: Path, text: str) -> http_config.HttpConfiguration:
 
 @pytest.fixture
 def site(tmp_path: Path) -> str:
-    """A web configuration whose key nobody can read."""
+    """A web configuration with an absent private key."""
     signed = Authority(tmp_path).sign("server", "DNS:elsewhere.example")
     signed.key.unlink()
     path = tmp_path / "web.yaml"
@@ -70,7 +70,7 @@ def test_a_password_stands_in_a_file(tmp_path: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("tls_config: {insecure_skip_verify: true}", "http.yaml:1: tls_config.insecure_skip_verify: whoever answers"),
+        ("tls_config: {insecure_skip_verify: true}", "http.yaml:1: tls_config.insecure_skip_verify: any server"),
         ("tls_config: {cert_file: a.pem}", "'cert_file' and 'key_file' belong together"),
         ("basic_auth: {username: ann}", "one of 'password' and 'password_file'"),
         ("basic_auth: {username: ann, password: a, password_file: b}", "one of 'password' and 'password_file'"),
@@ -79,7 +79,7 @@ def test_a_password_stands_in_a_file(tmp_path: Path, how: str) -> None:
         ("bearer_token: x", "bearer_token"),
     ],
 )
-def test_what_cannot_be_is_refused_with_its_place(tmp_path: Path, text: str, said: str) -> None:
+def test_a_mistake_is_refused_with_its_place(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(DeclarationError) as refused:
         find_endpoint(None, client(tmp_path, text))
     assert said in str(refused.value)

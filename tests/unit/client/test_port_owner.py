@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose process listens on a port, from tables of /proc/net as the kernel writes them."""
+"""Users of listening sockets, from tables of /proc/net as the kernel writes them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `probed check` takes a file for, where that needs no kernel."""
+"""`probed check` without a kernel: the kinds of files, pipes and output."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_a_good_declaration_passes_its_schema(path: Path) -> None:
         "constant_is_a_fraction",
     ],
 )
-def test_the_schema_shows_an_editor_what_is_wrong_with_a_declaration(case: str) -> None:
+def test_the_schema_shows_a_mistake_in_a_declaration_to_an_editor(case: str) -> None:
     assert not validator("probe.schema.json").is_valid(data(BROKEN / f"shape/{case}/{case}.yaml"))
 
 
@@ -95,5 +95,5 @@ def test_the_schema_shows_an_editor_what_is_wrong_with_a_declaration(case: str) 
         "rename_to_reserved",
     ],
 )
-def test_the_schema_shows_an_editor_what_is_wrong_with_a_site_configuration(case: str) -> None:
+def test_the_schema_shows_a_mistake_in_a_site_configuration_to_an_editor(case: str) -> None:
     assert not validator("site.schema.json").is_valid(data(BROKEN / f"sites/{case}.yaml"))

@@ -43,7 +43,7 @@ def refuse(_: int) -> Code:
     raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
 
-def test_a_page_tells_which_programs_are_the_daemon_s_and_what_they_did() -> None:
+def test_a_page_has_the_programs_of_the_daemon_with_runs_and_time() -> None:
     assert live_programs.parse(page(EXECS, RETURNS)) == [
         live_programs.LiveProgram("process", "on_exec", "raw_tracepoint:sched_process_exec", 67, None, None),
         live_programs.LiveProgram(
@@ -82,7 +82,7 @@ def test_without_privilege_the_rest_is_shown_and_the_privilege_named(
     assert "CAP_SYS_ADMIN" in said.err
 
 
-def test_that_nothing_is_counted_is_said_with_its_remedy() -> None:
+def test_a_note_names_the_sysctl_that_counts_runs() -> None:
     (note,) = live_programs.notes(live_programs.parse(page(RETURNS)), {67: CODE, 73: CODE}, "")
     assert "sysctl kernel.bpf_stats_enabled=1" in note
 

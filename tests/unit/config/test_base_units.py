@@ -52,7 +52,7 @@ def test_sizes_are_read_in_binary_units(written: int | str, number: int) -> None
 
 
 @pytest.mark.parametrize("written", ["", "MiB", "-1 MiB", "1.5 MiB", "1  MiB", "1 MiB ", "0x10", "1 mib"])
-def test_what_is_no_size_is_refused(written: str) -> None:
+def test_other_text_than_a_size_is_refused(written: str) -> None:
     with pytest.raises(ValueError, match="expected a size"):
         base_units.parse_size(written)
 

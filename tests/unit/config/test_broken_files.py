@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The corpus in `broken/`: each case says which problems must be found, and where; these and no others."""
+"""The corpus in `broken/`: each case names its problems with their places, and no other problem may be found."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def probes(folder: str) -> list[Path]:
 
 @dataclass(frozen=True)
 class CSource:
-    """What the loader would learn of a C source as plain as those of the corpus."""
+    """The loader's findings about a C source as plain as those of the corpus."""
 
     record: Record
     functions: list[str]
@@ -97,7 +97,7 @@ def check_site(path: Path) -> None:
 
 
 def assert_expected(check: Callable[[Path], None], path: Path) -> None:
-    """Hold what `check` finds against the case's first lines."""
+    """Compare the result of `check` with the first lines of the case."""
     expected = sorted(re.findall(r"^# expect (\d+) \[(.*)\] (.*)$", path.read_text(), re.MULTILINE))
     with pytest.raises(DeclarationError) as caught:
         check(path)

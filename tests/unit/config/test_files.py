@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From files to requests: what is found, what is missing, and what counts as a change."""
+"""Files to requests for the loader: found and missing files, and changes of the fingerprint."""
 
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def test_a_comment_in_the_yaml_is_no_change(site: Path) -> None:
         ("probed.yaml", "one: {}", "one: {metrics: {probed_one_total: {idle_seconds: 10}}}"),
     ],
 )
-def test_what_changes_a_probe_changes_only_its_fingerprint(site: Path, file: str, old: str, new: str) -> None:
+def test_a_change_of_one_probe_changes_only_its_fingerprint(site: Path, file: str, old: str, new: str) -> None:
     before = fingerprints(site)
     path = site / file
     assert old in path.read_text()
@@ -86,7 +86,7 @@ def test_what_changes_a_probe_changes_only_its_fingerprint(site: Path, file: str
     assert (after["one"] != before["one"], after["two"] == before["two"]) == (True, True)
 
 
-def test_what_a_site_wants_everywhere_changes_the_probes_that_it_concerns(site: Path) -> None:
+def test_a_site_wide_setting_changes_the_fingerprints_of_the_probes_with_the_label(site: Path) -> None:
     label = "{type: counter, help: Exits., labels: {comm: {field: comm, decoder: comm}}}"
     (site / "probes/one/one.yaml").write_text(
         PROBE.replace("{type: counter, help: Exits.}", label).replace("NAME", "one")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fold rules in the YAML: which regular expressions and replacements are taken."""
+"""Fold rules in YAML: permitted regular expressions and replacements."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_rule_says_one_thing(keys: dict[str, object]) -> None:
         ("a" * 257, "1 to 256 characters, found 257"),
     ],
 )
-def test_what_is_no_regular_expression_is_refused_in_python_s_words(regex: str, words: str) -> None:
+def test_an_invalid_regular_expression_is_refused_in_the_words_of_python(regex: str, words: str) -> None:
     assert words in problem(match=regex, replace="x")
 
 

@@ -36,7 +36,7 @@ def overridden(site_text: str, name: str) -> Probe:
     return override(shipped(name), wanted.probes[name], wanted.defaults, wanted.source)
 
 
-def test_what_is_left_out_has_its_default() -> None:
+def test_an_absent_key_has_its_default() -> None:
     wanted = parse("probe_directories: [probes]\nprobes: {process: , syscalls: {}}")
     assert wanted.web.listen_addresses == (Address("127.0.0.1", 9788),)
     assert wanted.web.telemetry_path == "/metrics"
@@ -68,7 +68,7 @@ def test_overrides_change_ring_buckets_and_labels() -> None:
     assert lifetime.labels["program"].field == "comm"
 
 
-def test_what_is_not_overridden_stays() -> None:
+def test_a_key_without_override_stays() -> None:
     assert overridden("    metrics: {}\n", "process") == with_defaults(shipped("process"), SiteDefaults())
 
 

@@ -14,7 +14,7 @@ from probed.exporter.self_metrics.daemon import Build
 from probed.exporter.self_metrics.probes import ProbeStats
 from probed.exporter.self_metrics.process import Process
 from probed.ipc.exporter_messages import ProbeStatus, Status
-from probed.ipc.manifest import LoadedProbe
+from probed.ipc.manifest import FdName, LoadedProbe
 from support.unit.clock import Clock
 
 
@@ -142,7 +142,12 @@ def test_a_probe_whose_descriptors_did_not_arrive_is_left_out(
     both: Collection, caplog: pytest.LogCaptureFixture
 ) -> None:
     received = os.memfd_create("stats")
-    assert both.add(LoadedProbe("a", "2", None, 0, (), (), ("stats", "state")), {"stats": received}) is None
+    assert (
+        both.add(
+            LoadedProbe("a", "2", None, 0, (), (), (FdName("stats"), FdName("state"))), {FdName("stats"): received}
+        )
+        is None
+    )
     assert "probe 'a' is left out until a restart: [Errno 24] Too many open files" in caplog.text
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(received)

@@ -27,7 +27,7 @@ from probed.exporter.self_metrics.probes import ProbeStats
 from probed.exporter.self_metrics.process import Process
 from probed.exporter.series.scrapers import UNATTENDED, Scrape
 from probed.exporter.series.table import SeriesTable
-from probed.ipc.manifest import Field, Label, LoadedProbe, Map, Metric, Record
+from probed.ipc.manifest import Field, LoadedProbe, Map, Record, ResolvedLabel, ResolvedMetric
 from support.unit.clock import Clock
 from support.unit.series_tables import ledger, shown
 
@@ -87,8 +87,8 @@ class PlayedKernel:
 
 
 def counter(name: str, context: Context, clock: Clock) -> SeriesTable:
-    label = Label("unit", "cgroup", "cgroup_unit", {})
-    metric = Metric(name, "counter", "Help.", (), {}, (label,), None, 1.0, (), 1000, 2.0 * DAY)
+    label = ResolvedLabel("unit", "cgroup", "cgroup_unit", {})
+    metric = ResolvedMetric(name, "counter", "Help.", (), {}, (label,), None, 1.0, (), 1000, 2.0 * DAY)
     return SeriesTable(metric, [(FIELD, decoder(label, context))], ledger(), clock)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run of the loader, whatever the loader does: its side of the channel is played by the test."""
+"""Runs of the loader with any behaviour: the test plays the loader's side of the channel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from probed.errors import HostError, LoadError
-from probed.ipc import loader_process as loading
+from probed.ipc import loader_process
 from probed.ipc.channel import Channel
 from probed.ipc.loader_messages import (
     TO_LOADER,
@@ -31,8 +31,8 @@ from probed.ipc.loader_messages import (
     Wanted,
     WebConfigRead,
 )
-from probed.ipc.loader_process import Held, Loading, Result, SiteRead, WebRead
-from probed.ipc.manifest import LoadedProbe
+from probed.ipc.loader_process import LoaderProcess, ProbeHandle, Result, SiteRead, WebRead
+from probed.ipc.manifest import FdName, LoadedProbe
 from probed.linux import fdinfo
 from probed.webconfig.options import WebOptions
 from probed.webconfig.settings import WebSummary
@@ -83,7 +83,7 @@ class Played:
 def play(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Played]]:
     """Gives the loader that was started last."""
     Played.all = []
-    monkeypatch.setattr(loading, "Child", Played)
+    monkeypatch.setattr(loader_process, "Child", Played)
     yield lambda: Played.all[-1]
     for played in Played.all:
         played.theirs.close()
@@ -91,7 +91,7 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Played]]:
 
 
 def test_what_is_read_comes_as_one_event(play: Callable[[], Played]) -> None:
-    run = Loading()
+    run = LoaderProcess()
     run.read(Files("probed.yaml", "/btf"))
     settings = Settings(WebOptions(max_requests=7), None, "info", "logfmt")
     play().says(settings)
@@ -103,7 +103,7 @@ def test_what_is_read_comes_as_one_event(play: Callable[[], Played]) -> None:
 
 
 def test_refused_files_end_the_run(play: Callable[[], Played]) -> None:
-    run = Loading()
+    run = LoaderProcess()
     run.read(Files("probed.yaml", "/btf"))
     play().says(Refused("probed.yaml:1: no"))
     assert run.step() == Refused("probed.yaml:1: no")
@@ -111,7 +111,7 @@ def test_refused_files_end_the_run(play: Callable[[], Played]) -> None:
 
 
 def test_a_web_configuration_comes_with_its_memory_and_ends_the_run(play: Callable[[], Played]) -> None:
-    run = Loading()
+    run = LoaderProcess()
     run.read(ReadWebConfig("web.yaml"))
     assert play().heard() == [ReadWebConfig("web.yaml")]
     summary, memory = WebSummary(True, 2, {"web.yaml": "1"}), os.memfd_create("web")
@@ -124,7 +124,7 @@ def test_a_web_configuration_comes_with_its_memory_and_ends_the_run(play: Callab
 
 
 def test_a_loader_that_dies_while_it_reads_a_web_configuration_is_a_refusal(play: Callable[[], Played]) -> None:
-    run = Loading()
+    run = LoaderProcess()
     run.read(ReadWebConfig("web.yaml"))
     play().heard()
     play().dies()
@@ -135,17 +135,17 @@ def test_a_loader_that_dies_while_it_reads_a_web_configuration_is_a_refusal(play
 
 def test_every_request_gets_its_result(play: Callable[[], Played], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: 1_700_000_011.5)
-    run = Loading()
+    run = LoaderProcess()
     run.load([request("a"), request("b")], "attach", {})
     assert play().heard() == [request("a"), request("b"), EndOfRequests("attach")]
     reader, writer = os.pipe()
-    loaded = LoadedProbe("a", "1", None, 0, (), (), ("stats", "program:x"))
+    loaded = LoadedProbe("a", "1", None, 0, (), (), (FdName("stats"), FdName("program", "x")))
     play().says(ProbeLoaded(loaded), (reader, writer))
     play().says(Failure("b", "verifier", "why", 0))
     up, down = run.step(), run.step()
     assert isinstance(up, Result)
-    assert isinstance(up.outcome, Held)
-    assert sorted(up.outcome.fds) == ["program:x", "state", "stats"]
+    assert isinstance(up.outcome, ProbeHandle)
+    assert set(up.outcome.fds) == {FdName("program", "x"), FdName("state"), FdName("stats")}
     assert up.outcome.loaded.start_time == 1_700_000_011.5
     up.outcome.close()
     assert isinstance(down, Result)
@@ -156,7 +156,7 @@ def test_every_request_gets_its_result(play: Callable[[], Played], monkeypatch: 
 
 
 def test_a_loader_that_dies_costs_the_probe_it_tried(play: Callable[[], Played]) -> None:
-    run = Loading()
+    run = LoaderProcess()
     run.load([request("a"), request("b"), request("c")], "attach", {})
     first = play()
     first.says(Failure("a", "compile", "no", 0))
@@ -177,8 +177,8 @@ def test_a_loader_that_dies_costs_the_probe_it_tried(play: Callable[[], Played])
 def test_a_loader_that_hangs_is_killed_and_costs_the_probe_it_tried(
     play: Callable[[], Played], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "SECONDS_A_PROBE", 0.0)
-    run = Loading()
+    monkeypatch.setattr(loader_process, "SECONDS_A_PROBE", 0.0)
+    run = LoaderProcess()
     run.load([request("a")], "attach", {})
     blamed = run.step()
     assert isinstance(blamed, Result)
@@ -189,7 +189,7 @@ def test_a_loader_that_hangs_is_killed_and_costs_the_probe_it_tried(
 
 
 def test_a_loader_that_dies_while_it_reads_is_a_refusal(play: Callable[[], Played]) -> None:
-    run = Loading()
+    run = LoaderProcess()
     run.read(Files("probed.yaml", "/btf"))
     play().heard()
     play().dies()
@@ -200,7 +200,7 @@ def test_a_loader_that_dies_while_it_reads_is_a_refusal(play: Callable[[], Playe
 
 
 def test_a_machine_that_can_load_nothing_is_an_error_of_the_host(play: Callable[[], Played]) -> None:
-    run = Loading()
+    run = LoaderProcess()
     run.load([request("a")], "attach", {})
     play().says(HostFailure("no_btf", "no BTF"))
     with pytest.raises(HostError, match="no BTF") as raised:

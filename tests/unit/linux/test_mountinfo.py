@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mounts as the kernel writes them, whatever names they have."""
+"""Mounts with any name that the kernel permits."""
 
 from __future__ import annotations
 

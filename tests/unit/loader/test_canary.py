@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The canary's own process: what it finds comes back, and so does what stops it."""
+"""The canary's process returns its findings, or the error that ended it."""
 
 from __future__ import annotations
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from probed.linux import lockdown
-from probed.loader.eperm import Facts, Refused, hidden_by_lockdown, not_permitted
+from probed.loader.eperm import EpermFacts, Refused, explain_eperm, hidden_by_lockdown
 
-FREE = Facts(capable=True, lockdown="none", memlock=resource.RLIM_INFINITY, small_map=True)
+FREE = EpermFacts(capable=True, lockdown="none", memlock=resource.RLIM_INFINITY, small_map=True)
 EVERYTHING: tuple[Refused, ...] = ("map", "program", "attachment")
 
 UNKNOWN_HELPER = "0: (85) call bpf_probe_read_kernel#113\nunknown func bpf_probe_read_kernel#113\nprocessed 1 insns"
@@ -34,7 +34,9 @@ def test_a_kernel_without_lockdown_has_no_mode(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("what", EVERYTHING)
 def test_missing_capabilities_come_first(what: Refused) -> None:
-    reason, text = not_permitted(what, Facts(capable=False, lockdown="integrity", memlock=8 << 20, small_map=False))
+    reason, text = explain_eperm(
+        what, EpermFacts(capable=False, lockdown="integrity", memlock=8 << 20, small_map=False)
+    )
     assert reason == "permission"
     assert "CAP_BPF and CAP_PERFMON" in text
 
@@ -42,13 +44,13 @@ def test_missing_capabilities_come_first(what: Refused) -> None:
 @pytest.mark.parametrize("what", EVERYTHING)
 @pytest.mark.parametrize("mode", ["integrity", "confidentiality"])
 def test_lockdown_is_called_by_its_name(what: Refused, mode: lockdown.Mode) -> None:
-    reason, text = not_permitted(what, replace(FREE, lockdown=mode))
+    reason, text = explain_eperm(what, replace(FREE, lockdown=mode))
     assert reason == "lockdown"
     assert f"/sys/kernel/security/lockdown: {mode}" in text
 
 
 def test_a_large_map_where_a_small_one_is_given_and_memory_is_limited_is_memlock() -> None:
-    reason, text = not_permitted("map", replace(FREE, memlock=8 << 20))
+    reason, text = explain_eperm("map", replace(FREE, memlock=8 << 20))
     assert reason == "memlock"
     assert "8,388,608 bytes" in text
     assert "LimitMEMLOCK=infinity" in text
@@ -63,8 +65,8 @@ def test_a_large_map_where_a_small_one_is_given_and_memory_is_limited_is_memlock
         ("attachment", replace(FREE, lockdown=None)),
     ],
 )
-def test_what_nothing_explains_was_a_filter_or_a_security_module(what: Refused, facts: Facts) -> None:
-    reason, text = not_permitted(what, facts)
+def test_what_nothing_explains_was_a_filter_or_a_security_module(what: Refused, facts: EpermFacts) -> None:
+    reason, text = explain_eperm(what, facts)
     assert reason == "permission"
     assert "security module" in text
 
@@ -83,11 +85,11 @@ def test_a_helper_that_lockdown_takes_away_is_lockdown(log: str) -> None:
         ("invalid access: R1 is bpf_probe_read_kernel's", replace(FREE, lockdown="confidentiality")),
     ],
 )
-def test_another_verdict_is_the_verifier_s(log: str, facts: Facts) -> None:
+def test_another_verdict_is_the_verifier_s(log: str, facts: EpermFacts) -> None:
     assert hidden_by_lockdown(log, facts) == ""
 
 
 def test_this_process_has_facts() -> None:
-    facts = Facts.gather()
+    facts = EpermFacts.gather()
     assert facts.memlock == resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
     assert isinstance(facts.capable, bool)

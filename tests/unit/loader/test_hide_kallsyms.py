@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel's list of symbols is out of BCC's reach, and nothing else is; each in a process of its own."""
+"""BCC cannot open the kernel's list of symbols, but any other file; each test has its own process."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ PROBED = Path(__file__).parents[3] / "daemon"
 
 
 def run(code: str) -> str:
-    """Run code in a process that has taken the list away, and return what it prints."""
-    lines = ["import ctypes, os", "from probed.loader import hide_kallsyms as ksyms", "ksyms.take_away()", code]
+    """Run code in a process without the list, and return the output."""
+    lines = ["import ctypes, os", "from probed.loader import hide_kallsyms as ksyms", "ksyms.hide_kallsyms()", code]
     done = subprocess.run(
         [sys.executable, "-c", "\n".join(lines)], env={"PYTHONPATH": str(PROBED)}, capture_output=True, text=True,
         check=True,

@@ -9,9 +9,9 @@ import pytest
 
 from probed.errors import LoadError
 from probed.linux import bpf
-from probed.loader import hook_chain as chain
+from probed.loader import hook_chain
 from probed.loader.headers.c_names import programs
-from probed.loader.hook_chain import SLOTS, Chains, lone
+from probed.loader.hook_chain import SLOTS, Chains, standalone_entry
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_the_first_program_of_a_tracepoint_makes_its_array_and_its_hook(arrays: 
     assert "int on_x(struct" in text
     assert "int probed_sys_exit(struct" in text
     assert text.count(".quad 0x700001718") == 2  # r7 is the array whose fd is 7
-    assert text.count(f"call {chain.TAIL_CALL}") == SLOTS + SLOTS - 1
+    assert text.count(f"call {hook_chain.TAIL_CALL}") == SLOTS + SLOTS - 1
 
 
 def test_a_hook_that_is_there_is_not_made_again(arrays: dict[int, set[int]]) -> None:
@@ -75,4 +75,4 @@ def test_no_more_jumps_than_the_kernel_allows() -> None:
 def test_programs_are_found_where_they_are_no_comment() -> None:
     source = "/* PROGRAM(on_a) */\nPROGRAM(on_b)\n{\n}\n// PROGRAM(on_c)\nPROGRAM( on_d ) {}\n"
     assert programs(source) == ["on_b", "on_d"]
-    assert [line for line in lone(["on_b"]).splitlines() if "program_" in line] == ["\tprogram_on_b(ctx);"]
+    assert [line for line in standalone_entry(["on_b"]).splitlines() if "program_" in line] == ["\tprogram_on_b(ctx);"]

@@ -67,27 +67,27 @@ def problems(
 
 def test_constants_become_numbers_and_units_factors() -> None:
     assert resolve.resolve(parse(), EVENT, MAPS, ENUMS) == (
-        manifest.Metric(
+        manifest.ResolvedMetric(
             name="probed_age_seconds",
             type="histogram",
             help="Ages.",
             maps=(),
             when={"kind": 2},
             labels=(
-                manifest.Label("comm", "comm", "comm", {}),
-                manifest.Label("how", "how", "enum", {0: "ok", -1: "bad"}),
+                manifest.ResolvedLabel("comm", "comm", "comm", {}),
+                manifest.ResolvedLabel("how", "how", "enum", {0: "ok", -1: "bad"}),
             ),
             value="age_ns",
             factor=1e-9,
             bounds=(0.5, 1.0),
         ),
-        manifest.Metric(
+        manifest.ResolvedMetric(
             name="probed_calls_total",
             type="counter",
             help="Calls.",
             maps=("calls", "elsewhere"),
             when={},
-            labels=(manifest.Label("syscall", "key", "syscall", {}),),
+            labels=(manifest.ResolvedLabel("syscall", "key", "syscall", {}),),
             value=None,
             factor=1.0,
             bounds=(),
@@ -100,8 +100,8 @@ def test_budgets_rules_and_texts_go_to_the_manifest() -> None:
     label = f"{{field: comm, decoder: map, texts: {{bash: shell}}, fold: {rules}}}"
     text = TEXT.replace("{field: comm, decoder: comm}", label).replace("help: Ages.", "help: Ages.\n    series: 7")
     age, calls = resolve.resolve(parse(text), EVENT, MAPS, ENUMS)
-    fold = (manifest.FoldRule("a", "b"), manifest.FoldRule("c", None))
-    assert age.labels[0] == manifest.Label("comm", "comm", "map", {}, {"bash": "shell"}, fold)
+    fold = (manifest.ResolvedFoldRule("a", "b"), manifest.ResolvedFoldRule("c", None))
+    assert age.labels[0] == manifest.ResolvedLabel("comm", "comm", "map", {}, {"bash": "shell"}, fold)
     assert (age.budget, age.idle_seconds) == (7, 3600.0)
     assert (calls.budget, calls.idle_seconds) == (1000, 3600.0)
 

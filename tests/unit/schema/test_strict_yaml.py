@@ -58,7 +58,7 @@ def test_every_key_and_item_has_its_line() -> None:
         ("1.2.3", "1.2.3"),
     ],
 )
-def test_a_scalar_is_what_it_looks_like(written: str, value: object) -> None:
+def test_a_scalar_has_the_type_that_a_reader_expects(written: str, value: object) -> None:
     document = strict_yaml.read(f"a: {written}", "x.yaml")
     assert document.problems == ()
     assert document.data == {"a": value}
@@ -128,7 +128,7 @@ def test_tags_run_no_code() -> None:
         ("{" * 200, 1),
     ],
 )
-def test_what_is_no_yaml_is_named_with_its_line(text: str, line: int) -> None:
+def test_a_syntax_error_is_named_with_its_line(text: str, line: int) -> None:
     ((found, key, _),) = problems(text)
     assert (found, key) == (line, "")
 
@@ -163,7 +163,7 @@ PLAIN = st.recursive(
 
 
 @given(st.dictionaries(st.text(max_size=4), PLAIN, min_size=1, max_size=3))
-def test_what_pyyaml_writes_is_read_back(data: dict[str, object]) -> None:
+def test_the_output_of_pyyaml_is_read_back(data: dict[str, object]) -> None:
     text = yaml.safe_dump(data, default_style='"' if "" in data else None, width=1000)
     document = strict_yaml.read(text, "x.yaml")
     if not document.problems:

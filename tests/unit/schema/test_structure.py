@@ -108,7 +108,7 @@ def test_an_object_knows_its_key_path_and_the_root_its_source() -> None:
         ({"at": []}, "at", "unknown key"),
     ],
 )
-def test_what_does_not_fit_is_named_with_its_key_path(change: dict[str, Any], key: str, text: str) -> None:
+def test_a_value_of_the_wrong_type_is_named_with_its_key_path(change: dict[str, Any], key: str, text: str) -> None:
     ((found, said),) = problems(DATA | change)
     assert found == key
     assert text in said
@@ -152,9 +152,9 @@ COUNTS = st.integers(min_value=0, max_value=1 << 64)
 FIELDS = st.builds(manifest.Field, NAMES, st.sampled_from(["u8", "s64", "char"]), COUNTS, COUNTS)
 RECORDS = st.builds(manifest.Record, COUNTS, st.lists(FIELDS, max_size=3).map(tuple))
 MAPS = st.builds(manifest.Map, NAMES, st.sampled_from(["percpu_array", "hash"]), RECORDS, COUNTS)
-LABELS = st.builds(manifest.Label, NAMES, NAMES, NAMES, st.dictionaries(st.integers(), NAMES, max_size=3))
+LABELS = st.builds(manifest.ResolvedLabel, NAMES, NAMES, NAMES, st.dictionaries(st.integers(), NAMES, max_size=3))
 METRICS = st.builds(
-    manifest.Metric,
+    manifest.ResolvedMetric,
     name=NAMES,
     type=st.sampled_from(["counter", "histogram"]),
     help=NAMES,
@@ -173,7 +173,7 @@ PROBES = st.builds(
     ring_bytes=COUNTS,
     maps=st.lists(MAPS, max_size=2).map(tuple),
     metrics=st.lists(METRICS, max_size=2).map(tuple),
-    fd_names=st.lists(NAMES, max_size=2).map(tuple),
+    fd_names=st.lists(st.builds(manifest.FdName, st.sampled_from(["ring", "map"]), NAMES), max_size=2).map(tuple),
 )
 STATUSES = st.builds(
     Status,
@@ -196,7 +196,7 @@ STATUSES = st.builds(
 
 
 @given(PROBES | STATUSES)
-def test_what_goes_through_json_comes_back_equal(sent: manifest.LoadedProbe | Status) -> None:
+def test_an_object_goes_through_json_unchanged(sent: manifest.LoadedProbe | Status) -> None:
     text = json.dumps(structure.to_data(sent), allow_nan=False)
     assert structure.build(type(sent), json.loads(text), Source("manifest")) == sent
 

@@ -15,14 +15,14 @@ import pytest
 from probed.ipc import manifest
 from probed.ipc.channel import Channel
 from probed.ipc.exporter_messages import FROM_EXPORTER, TO_EXPORTER, FromExporter, Pulse, Start, ToExporter
-from probed.supervisor import exporter_process as exporting
-from probed.supervisor.exporter_process import FIRST_BACKOFF, Exporting
+from probed.supervisor import exporter_process
+from probed.supervisor.exporter_process import FIRST_BACKOFF, ExporterProcess
 from probed.supervisor.hooks import Hooks
 from probed.supervisor.systemd.fdstore import Store
 from probed.webconfig.options import WebOptions
 from support.unit.raw_messages import send_raw
 
-Make = Callable[[], Exporting]
+Make = Callable[[], ExporterProcess]
 
 
 class Played:
@@ -43,9 +43,9 @@ class Played:
 
 @pytest.fixture
 def played(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
-    """What the supervisor gets for an exporter."""
+    """Give the supervisor a played exporter."""
     one = Played()
-    monkeypatch.setattr(exporting, "Child", lambda *_: one)
+    monkeypatch.setattr(exporter_process, "Child", lambda *_: one)
     yield one
     one.theirs.close()
     one.channel.close()
@@ -54,7 +54,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
 @pytest.fixture
 def make() -> Make:
     start = Start(manifest.VERSION, WebOptions(), False, None, "info", "logfmt", 10.0)
-    return lambda: Exporting(start, [], 30.0, Hooks(Store(None), {}), lambda: None)
+    return lambda: ExporterProcess(start, [], 30.0, Hooks(Store(None), {}), lambda: None)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_where_no_process_can_be_had_it_is_tried_later(
     def fail(*_: Any) -> None:
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-    monkeypatch.setattr(exporting, "Child", fail)
+    monkeypatch.setattr(exporter_process, "Child", fail)
     one = make()
     before = time.monotonic()
     one.launch([], None)

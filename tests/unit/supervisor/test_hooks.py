@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is in a chain runs: hooks over arrays of programs that are dictionaries of slots."""
+"""Programs in a chain run; dictionaries of slots stand for arrays of programs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from probed.ipc.loader_process import Held, Hook
-from probed.ipc.manifest import LoadedProbe, Place
+from probed.ipc.loader_process import HookHandle, ProbeHandle
+from probed.ipc.manifest import ChainSlot, FdName, LoadedProbe
 from probed.linux import bpf
 from probed.supervisor import hooks
 from probed.supervisor.hooks import Hooks
@@ -18,14 +18,14 @@ from probed.supervisor.systemd import fdstore
 from probed.supervisor.systemd.fdstore import Store
 
 ARRAY, LINK, PROGRAM = 100, 101, 102
-EXIT = Hook("sys_exit", ARRAY, LINK, PROGRAM)
+EXIT = HookHandle("sys_exit", ARRAY, LINK, PROGRAM)
 Arrays = dict[int, dict[int, int]]
 
 
-def held(*places: Place) -> Held:
-    """A probe whose programs' fds are 1000, 1001, and so on; their ids are the same."""
-    fds = {f"program:{place.program}": 1000 + number for number, place in enumerate(places)}
-    return Held(LoadedProbe("a", "1", None, 0, (), (), tuple(fds), places), fds)
+def held(*places: ChainSlot) -> ProbeHandle:
+    """Return a probe with programs of fds and ids 1000, 1001, and so on."""
+    fds = {FdName("program", place.program): 1000 + number for number, place in enumerate(places)}
+    return ProbeHandle(LoadedProbe("a", "1", None, 0, (), (), tuple(fds), places), fds)
 
 
 @pytest.fixture
@@ -40,30 +40,30 @@ def arrays(monkeypatch: pytest.MonkeyPatch) -> Arrays:
 
 
 class Kept(Store):
-    """Stands for systemd: keeps some hooks and probes, and notes what is let go."""
+    """Stands for systemd: keeps some hooks and probes, and notes the probes that are let go."""
 
-    def __init__(self, hooks: Sequence[Hook] = (), probes: Sequence[Held] = ()) -> None:
+    def __init__(self, hooks: Sequence[HookHandle] = (), probes: Sequence[ProbeHandle] = ()) -> None:
         super().__init__(None)
         self.hooks, self.probes = list(hooks), list(probes)
-        self.gone: list[Held] = []
+        self.gone: list[ProbeHandle] = []
 
-    def take_over_hooks(self, passed: Mapping[int, str]) -> list[Hook]:
+    def take_over_hooks(self, passed: Mapping[int, str]) -> list[HookHandle]:
         return self.hooks
 
-    def take_over(self, passed: Mapping[int, str]) -> list[Held]:
+    def take_over(self, passed: Mapping[int, str]) -> list[ProbeHandle]:
         return [*self.probes]
 
-    def keep(self, held: Held, bcc_version: str) -> None:
+    def keep(self, held: ProbeHandle, bcc_version: str) -> None:
         self.probes.append(held)
 
-    def let_go(self, held: Held) -> None:
+    def let_go(self, held: ProbeHandle) -> None:
         self.probes.remove(held)
         self.gone.append(held)
 
 
 def test_a_probe_runs_from_when_it_is_attached_until_it_is_let_go(arrays: Arrays) -> None:
     store = Kept([EXIT])
-    chain, probe = Hooks(store, {}), held(Place("on_x", "sys_exit", 3), Place("on_y", "sys_exit", 5))
+    chain, probe = Hooks(store, {}), held(ChainSlot("on_x", "sys_exit", 3), ChainSlot("on_y", "sys_exit", 5))
     chain.attach(probe, "0.26.0")
     assert arrays[ARRAY] == {3: 1000, 5: 1001}
     assert chain.take_over({}) == store.probes == [probe]
@@ -77,14 +77,14 @@ def test_a_probe_that_cannot_be_attached_is_let_go(arrays: Arrays, monkeypatch: 
         raise OSError(errno.E2BIG, os.strerror(errno.E2BIG))
 
     monkeypatch.setattr(bpf, "put_program", refuse)
-    store, probe = Kept([EXIT]), held(Place("on_x", "sys_exit", 3))
+    store, probe = Kept([EXIT]), held(ChainSlot("on_x", "sys_exit", 3))
     with pytest.raises(OSError, match="too long"):
         Hooks(store, {}).attach(probe, "")
     assert (store.probes, store.gone) == ([], [probe])
 
 
 def test_a_slot_with_another_program_is_not_the_probe_s(arrays: Arrays) -> None:
-    probe = held(Place("on_x", "sys_exit", 3))
+    probe = held(ChainSlot("on_x", "sys_exit", 3))
     arrays[ARRAY][3] = 999
     store = Kept([EXIT], [probe])
     assert Hooks(store, {}).take_over({}) == []
@@ -92,7 +92,7 @@ def test_a_slot_with_another_program_is_not_the_probe_s(arrays: Arrays) -> None:
 
 
 def test_a_probe_does_not_run_without_its_hook_and_letting_it_go_is_no_error(arrays: Arrays) -> None:
-    probe = held(Place("on_x", "sys_exit", 3))
+    probe = held(ChainSlot("on_x", "sys_exit", 3))
     store = Kept([], [probe])
     assert Hooks(store, {}).take_over({}) == []
     assert store.gone == [probe]
@@ -100,10 +100,10 @@ def test_a_probe_does_not_run_without_its_hook_and_letting_it_go_is_no_error(arr
 
 def test_a_hook_goes_with_the_last_probe_behind_it(arrays: Arrays) -> None:
     fds = [os.memfd_create("hook") for _ in range(6)]
-    chain = Hooks(Kept([Hook("sys_exit", *fds[:3])]), {})
-    chain.add(Hook("sys_enter", *fds[3:]))
+    chain = Hooks(Kept([HookHandle("sys_exit", *fds[:3])]), {})
+    chain.add(HookHandle("sys_enter", *fds[3:]))
     assert chain.arrays() == {"sys_exit": fds[0], "sys_enter": fds[3]}
-    chain.keep_only([held(Place("on_x", "sys_exit", 3))])
+    chain.keep_only([held(ChainSlot("on_x", "sys_exit", 3))])
     assert chain.arrays() == {"sys_exit": fds[0]}
     chain.end()
     assert chain.arrays() == {}

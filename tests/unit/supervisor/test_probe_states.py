@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the supervisor remembers of its probes, and where it listens: no process is started here."""
+"""States of probes, and listening sockets; no test starts a process."""
 
 import os
 import socket
@@ -9,11 +9,11 @@ import pytest
 
 from probed.errors import REASONS, HostError, LoadError
 from probed.ipc.loader_messages import LoadRequest, Text, Wanted
-from probed.ipc.loader_process import Held
-from probed.ipc.manifest import LoadedProbe, Metric
+from probed.ipc.loader_process import ProbeHandle
+from probed.ipc.manifest import FdName, LoadedProbe, ResolvedMetric
 from probed.supervisor import listeners
 from probed.supervisor.probe_states import FIRST_RETRY, LAST_RETRY, Probes
-from probed.supervisor.systemd import listen_fds as passed
+from probed.supervisor.systemd import listen_fds
 from probed.webconfig.listen_address import Address
 
 NONE = Text("", "")
@@ -23,16 +23,16 @@ def wanted(name: str, fingerprint: str = "1") -> Wanted:
     return Wanted(f"The probe {name}.", LoadRequest(name, NONE, None, NONE, NONE, NONE, "", fingerprint))
 
 
-def held(name: str, fingerprint: str = "1", metric: str | None = None) -> Held:
-    of = Metric(metric or f"probed_{name}_total", "counter", "Help.", ("m",), {}, (), None, 1.0, ())
-    loaded = LoadedProbe(name, fingerprint, None, 0, (), (of,), ("stats", "link:on_x"))
+def held(name: str, fingerprint: str = "1", metric: str | None = None) -> ProbeHandle:
+    of = ResolvedMetric(metric or f"probed_{name}_total", "counter", "Help.", ("m",), {}, (), None, 1.0, ())
+    loaded = LoadedProbe(name, fingerprint, None, 0, (), (of,), (FdName("stats"), FdName("program", "on_x")))
     reader, writer = os.pipe()
-    return Held(loaded, {"stats": reader, "link:on_x": writer})
+    return ProbeHandle(loaded, {FdName("stats"): reader, FdName("program", "on_x"): writer})
 
 
-def is_open(one: Held) -> bool:
+def is_open(one: ProbeHandle) -> bool:
     try:
-        os.fstat(one.fds["stats"])
+        os.fstat(one.fds[FdName("stats")])
     except OSError:
         return False
     return True
@@ -54,18 +54,18 @@ def test_everything_is_to_be_loaded_at_first() -> None:
 
 
 def test_what_is_unchanged_is_left_alone(probes: Probes) -> None:
-    before = probes.held()
+    before = probes.handles()
     assert probes.want({name: wanted(name) for name in "ab"}) == ([], [])
-    assert probes.held() == before
+    assert probes.handles() == before
 
 
 def test_only_what_changed_is_loaded_and_runs_on_until_then(probes: Probes) -> None:
     assert probes.want({"a": wanted("a"), "b": wanted("b", "2")}) == (["b"], [])
-    assert [each.loaded.fingerprint for each in probes.held()] == ["1", "1"]
+    assert [each.loaded.fingerprint for each in probes.handles()] == ["1", "1"]
 
 
 def test_what_is_no_longer_wanted_is_let_go(probes: Probes) -> None:
-    _, gone = probes.held()
+    _, gone = probes.handles()
     assert probes.want({"a": wanted("a")}) == ([], ["b"])
     assert not is_open(gone)
 
@@ -74,7 +74,7 @@ def test_what_ran_before_a_restart_runs_on_and_only_the_rest_is_loaded() -> None
     unchanged, changed = held("a"), held("b", "0")
     probes = Probes()
     assert probes.start({name: wanted(name) for name in "abc"}, [unchanged, changed]) == ["b", "c"]
-    assert probes.held() == [unchanged, changed]
+    assert probes.handles() == [unchanged, changed]
     probes.close()
 
 
@@ -90,18 +90,18 @@ def test_of_two_versions_that_ran_the_wanted_one_stays(order: tuple[str, str]) -
     both = [held("a", fingerprint) for fingerprint in order]
     probes = Probes()
     assert probes.start({"a": wanted("a", "1")}, both) == []
-    (kept,) = probes.held()
+    (kept,) = probes.handles()
     assert kept.loaded.fingerprint == "1"
     assert [is_open(each) for each in both] == [each is kept for each in both]
     probes.close()
 
 
 def test_a_newer_version_takes_the_older_one_s_place(probes: Probes) -> None:
-    old, _ = probes.held()
+    old, _ = probes.handles()
     probes.want({"a": wanted("a", "2"), "b": wanted("b")})
     probes.came_up("a", held("a", "2"))
     assert not is_open(old)
-    assert [each.loaded.fingerprint for each in probes.held()] == ["2", "1"]
+    assert [each.loaded.fingerprint for each in probes.handles()] == ["2", "1"]
 
 
 def test_a_newer_version_that_fails_leaves_the_older_one_up(probes: Probes) -> None:
@@ -221,7 +221,7 @@ def test_fds_that_systemd_passes_are_told_apart_by_kind_and_name() -> None:
     kept, unit = listeners.bind([Address("127.0.0.1", 0), Address("127.0.0.1", 0)])
     memory = os.memfd_create("memory")
     fds = {os.dup(kept.fileno()): "listener", os.dup(unit.fileno()): "probed.socket", memory: "probe.a.1"}
-    sorted_out = passed.sort(fds)
+    sorted_out = listen_fds.sort(fds)
     assert [each.getsockname() for each in sorted_out.kept] == [kept.getsockname()]
     assert [each.getsockname() for each in sorted_out.activated] == [unit.getsockname()]
     assert sorted_out.others == {memory: "probe.a.1"}

@@ -23,7 +23,7 @@ TLS = "tls_server_config: {cert_file: server.pem, key_file: server.key}\n"
 
 
 class Watched:
-    """A configuration, and what was told of it."""
+    """A configuration, and the settings that the watcher passed on."""
 
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
@@ -32,7 +32,7 @@ class Watched:
         self.web = WebConfigWatcher(str(path), lambda fd: self.told.append(os.pread(fd, 1 << 16, 0)))
 
     def turn(self) -> bool:
-        """Do what the daemon's loop does; return whether the status has changed."""
+        """Act as the supervisor's loop; return whether the status has changed."""
         if self.web.reading:
             ready = select.select([self.web], [], [], 0.05)[0]
             return self.web.on_answer() if ready else self.web.on_clock(time.monotonic())

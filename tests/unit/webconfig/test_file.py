@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The web configuration: what is taken, what is refused and why, and what comes of certificates and keys."""
+"""The web configuration: accepted and refused keys, certificates and private keys."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_certificates_and_keys_may_stand_in_the_file_itself(authority: Authority
         (f"basic_auth_users: {{a: {HASH.replace('$2y$', '$2x$')}}}\n", (1, "basic_auth_users.a", "bcrypt")),
     ],
 )
-def test_what_is_wrong_is_told_with_line_and_remedy(
+def test_a_mistake_is_named_with_line_and_remedy(
     authority: Authority, server: Signed, text: str, problem: tuple[int, str, str]
 ) -> None:
     line, key, said = problem
@@ -242,7 +242,7 @@ def test_certificates_inside_the_key_file_are_not_served(authority: Authority, s
     assert (made.tls.certificate, made.tls.key) == (server.certificate.read_text(), server.key.read_text())
 
 
-def test_what_leaves_the_loader_cannot_be_changed_any_more(authority: Authority) -> None:
+def test_the_memory_that_leaves_the_loader_is_sealed(authority: Authority) -> None:
     made = settings(authority, f"basic_auth_users: {{a: {HASH}}}\n")
     fd = reader.sealed_memory(made)
     with pytest.raises(PermissionError):
@@ -257,7 +257,7 @@ def test_the_summary_names_every_file_that_was_read(authority: Authority, server
     assert (summary.tls, summary.users) == (True, 0)
 
 
-def test_a_file_without_end_is_not_read_to_it(authority: Authority, server: Signed) -> None:
+def test_an_endless_file_is_read_to_the_limit(authority: Authority, server: Signed) -> None:
     ((_, _, text),) = refused(authority, TLS.replace("server.pem", "/dev/zero"))
     assert "more than 1 MiB" in text
 

@@ -50,7 +50,7 @@ def test_a_listen_address_is_host_and_port(text: str, address: Address) -> None:
         "1.2.3:80",
     ],
 )
-def test_what_is_no_listen_address_is_refused(text: str) -> None:
+def test_other_text_than_a_listen_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"expected|brackets"):
         parse_address(text)
 

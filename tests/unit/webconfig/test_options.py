@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Web options: each check, and the way of an option from site configuration and command line to the exporter."""
+"""Web options: each check, and the path from site configuration and command line to the exporter."""
 
 from __future__ import annotations
 

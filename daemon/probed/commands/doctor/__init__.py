@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`probed doctor`: `facts` gathers, `rules` decides, `report` shows, `command` is all three."""
+"""`probed doctor`: `facts` gathers, `rules` decides, `report` formats, and `command` calls the three."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`probed doctor`: what there is to know about this machine and probed on it, on one screen.
+"""`probed doctor`: a report about the machine, the configuration and the running daemon, on one screen.
 
-Nothing is changed, and no daemon is needed.
+The command changes nothing, and needs no daemon.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from probed.webconfig.listen_address import Address
 
 
 def run(config_file: str, btf: str, address: Address | None, http_config_file: str | None, as_json: bool) -> int:
-    """Print what was found; return 1 when anything is a failure, else 0. `address` is where the daemon listens.
+    """Print the report; return 1 for a failure, else 0. `address` is the daemon's listen address.
 
-    `http_config_file` says who asks it. Raises DeclarationError for that file alone.
+    `http_config_file` has TLS and authentication of the client. Raises DeclarationError for this file alone.
     """
     client = http_config.read(http_config_file)
     report = rules.diagnose(facts.gather(config_file, btf, address, client))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `probed doctor` gathers, without a word on what it means: that is what `rules` says. Raises nothing.
+"""Gathers facts about machine, configuration and daemon for `rules`. Raises nothing.
 
-Files are read below `root`; what is no file is asked of this process.
+Files are read below `root`; other facts come from this process.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from probed.config import files
 from probed.config.files import DeclaredProbe
 from probed.errors import DeclarationError, HostError, LoadError
 from probed.ipc.loader_messages import LoadRequest
-from probed.ipc.loader_process import Held, load_all
+from probed.ipc.loader_process import ProbeHandle, load_all
 from probed.linux import lockdown, mountinfo, privilege
 from probed.loader.btf.reader import Btf
 from probed.webconfig.listen_address import Address
@@ -41,14 +41,14 @@ PACKAGES = {
     "numpy": "numpy", "prometheus_client": "prometheus-client", "h11": "h11", "bcrypt": "bcrypt",
     "yaml": "PyYAML", "seccomp": "seccomp", "systemd": "systemd-python",
 }  # fmt: skip
-"""Modules that probed imports, and what their distributions are called."""
+"""Imported modules, each with the name of the distribution."""
 
 ASK_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Types:
-    """The kernel's types: `error` where they cannot be used."""
+    """The kernel's types; `error` says why they cannot be used."""
 
     path: str
     size: int = 0
@@ -58,7 +58,7 @@ class Types:
 
 @dataclass(frozen=True, slots=True)
 class Compiler:
-    """BCC: `error` where it cannot be used. `libraries` are file names."""
+    """BCC; `error` says why BCC cannot be used. `libraries` are file names."""
 
     version: str = ""
     libraries: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ class Compiler:
 
 @dataclass(frozen=True, slots=True)
 class Mounts:
-    """Where control groups are: `v2` is the whole hierarchy, `v1` are the other mount points."""
+    """Mount points of control groups: `v2` of the unified hierarchy, `v1` of the others."""
 
     v2: str | None = None
     v1: tuple[str, ...] = ()
@@ -75,7 +75,7 @@ class Mounts:
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """The kernel's clock source (None: not told), and for how many seconds the machine has slept since its boot."""
+    """The kernel's clock source (None: unknown), and the seconds of sleep since the boot."""
 
     source: str | None = None
     slept: float = 0.0
@@ -94,15 +94,15 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class Loads:
-    """What came of loading: by probe the reason and text of a failure, or None. `error` concerns all of them."""
+    """Results of loading: by probe the reason and text of a failure, or None. `error` concerns all probes."""
 
     failures: Mapping[str, tuple[str, str] | None]
     error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """All of it. What is None could not be asked."""
+class HostFacts:
+    """All facts. None stands for an unknown one."""
 
     kernel: str
     machine: str
@@ -127,12 +127,12 @@ class Facts:
 
 def gather(
     config_file: str, btf: str, address: Address | None, client: HttpConfiguration, root: Path = Path("/")
-) -> Facts:
-    """Look at everything; takes as long as loading the probes, where that is allowed."""
+) -> HostFacts:
+    """Gather all facts. The probes are loaded where privilege permits, which takes most of the time."""
     configuration, requests = read_configuration(config_file, btf)
     may_load = privilege.may_load_bpf()
     address = address or configuration.address
-    return Facts(
+    return HostFacts(
         kernel=os.uname().release,
         machine=os.uname().machine,
         python=platform.python_version(),
@@ -156,7 +156,7 @@ def gather(
 
 
 def ask_daemon(address: Address, web_config_file: str | None, client: HttpConfiguration) -> Answer | None:
-    """Ask whether the daemon is ready."""
+    """Request the daemon's readiness page."""
     try:
         return fetch(address, "/-/ready", find_endpoint(web_config_file, client))
     except (DeclarationError, HostError) as error:
@@ -179,13 +179,13 @@ def read_types(path: str) -> Types:
 
 
 def find_headers(release: str, root: Path = Path("/")) -> str | None:
-    """Return where headers of the running kernel are installed, None where there are none."""
+    """Return the folder of the running kernel's headers, None for none."""
     place = root / "lib/modules" / release / "build"
     return f"/{place.relative_to(root)}" if place.exists() else None
 
 
 def ask_compiler() -> Compiler:
-    """Ask for BCC's version in a process that imports it."""
+    """Import BCC in a process of its own, and return the version."""
     command = [sys.executable, "-P", "-m", "probed.loader.bcc_version"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=ASK_SECONDS, check=True)
@@ -198,7 +198,7 @@ def ask_compiler() -> Compiler:
 
 
 def package_version(module: str, distribution: str) -> str | None:
-    """Return the version of an installed package, "" where it does not tell, None where it is missing."""
+    """Return the version of an installed package, "" for an unknown one, None for a missing package."""
     if importlib.util.find_spec(module) is None:
         return None
     try:
@@ -208,7 +208,7 @@ def package_version(module: str, distribution: str) -> str | None:
 
 
 def find_mounts(root: Path = Path("/")) -> Mounts:
-    """Return where control groups are mounted."""
+    """Return the mount points of control groups."""
     v2: list[str] = []
     v1: list[str] = []
     with suppress(OSError):
@@ -219,7 +219,7 @@ def find_mounts(root: Path = Path("/")) -> Mounts:
 
 
 def read_clocks(root: Path = Path("/")) -> Clocks:
-    """Return what the programs' clock is made of."""
+    """Return the clock source of the programs, and the time of sleep."""
     source = _line(root / "sys/devices/system/clocksource/clocksource0/current_clocksource")
     awake = time.monotonic()
     return Clocks(source, time.clock_gettime(time.CLOCK_BOOTTIME) - awake)
@@ -254,5 +254,5 @@ def try_to_load(requests: list[LoadRequest]) -> Loads:
     return Loads(failures)
 
 
-def _failure(outcome: Held | LoadError) -> tuple[str, str] | None:
+def _failure(outcome: ProbeHandle | LoadError) -> tuple[str, str] | None:
     return (outcome.reason, outcome.text) if isinstance(outcome, LoadError) else None

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `probed doctor` says, as data and as text. Pure.
+"""The report of `probed doctor`, as data and as text. Pure.
 
-The names of keys and checks stay as they are: scripts read the JSON, whose schema is config/schema/doctor.schema.json.
+Names of keys and checks are an interface: scripts read the JSON, with the schema config/schema/doctor.schema.json.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _INDENT: Final = " " * 9
 class Check:
     """One fact about the machine."""
 
-    name: Annotated[str, "What was looked at; a name never means another thing."]
-    status: Annotated[Status, "A warning says that something does less than it could, or could not be looked at."]
-    value: Annotated[str, "What was found, for people."]
-    remedy: Annotated[str, "What to do about it; empty where nothing is to be done."]
+    name: Annotated[str, "The name of the check, which keeps its meaning."]
+    status: Annotated[Status, "A warning: something is limited, or could not be checked."]
+    value: Annotated[str, "The finding, for people."]
+    remedy: Annotated[str, "The remedy; empty for none."]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class Attachment:
     """One program of a probe."""
 
     program: Annotated[str, "The program's name in the C."]
-    attach: Annotated[str, "Where it attaches, as the metric probed_program_info has it."]
-    status: Annotated[Status, "Whether this kernel has that."]
+    attach: Annotated[str, "The attach point, as in the metric probed_program_info."]
+    status: Annotated[Status, "Whether this kernel has the attach point."]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,31 +41,31 @@ class ProbeCheck:
     """One probe that the site configuration names."""
 
     name: Annotated[str, "The probe's name."]
-    status: Annotated[Status, "Whether it loads, or could as far as that can be told without privilege."]
-    tried: Annotated[bool, "Whether it was loaded and attached for a moment, which takes privilege."]
+    status: Annotated[Status, "Whether the probe loads, or could load as far as known without privilege."]
+    tried: Annotated[bool, "Whether the probe was loaded and attached for a moment, which needs privilege."]
     reason: Annotated[str, "The reason of a failure, as in probed_probe_load_failures_total; else empty."]
     text: Annotated[str, "Fact, cause and remedy of a failure; else empty."]
-    programs: Annotated[tuple[Attachment, ...], "Its programs."]
+    programs: Annotated[tuple[Attachment, ...], "The programs."]
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that was found."""
+    """The report."""
 
     version: Annotated[str, "The version of probed."]
-    status: Annotated[Status, "The worst of all."]
+    status: Annotated[Status, "The worst status."]
     checks: Annotated[tuple[Check, ...], "The machine."]
     probes: Annotated[tuple[ProbeCheck, ...], "The probes."]
 
 
 def worst(statuses: list[Status]) -> Status:
-    """Return the worst of some."""
+    """Return the worst status."""
     order: list[Status] = ["failure", "warning", "ok"]
     return next((status for status in order if status in statuses), "ok")
 
 
 def render(report: Report) -> str:
-    """Return the report as text of at most `WIDTH` columns, but for words that are longer."""
+    """Format the report in lines of at most `WIDTH` columns; a longer word has a line of its own."""
     lines = [line for check in report.checks for line in _check(check)]
     lines += [line for probe in report.probes for line in _probe(probe)]
     every = [*(each.status for each in report.checks), *(each.status for each in report.probes)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the facts mean for probed: each ok, a warning or a failure, and what to do about it. Pure."""
+"""Rules of `probed doctor`: each fact is ok, a warning or a failure, with a remedy. Pure."""
 
 from __future__ import annotations
 
@@ -7,57 +7,57 @@ import resource
 from collections.abc import Callable, Mapping
 
 from probed import __version__
-from probed.commands.doctor.facts import Facts
+from probed.commands.doctor.facts import HostFacts
 from probed.commands.doctor.report import Attachment, Check, ProbeCheck, Report, Status, worst
 from probed.config import base_units
 
 SLOW_CLOCKS = ("hpet", "acpi_pm", "refined-jiffies", "jiffies", "pit")
-"""A reading of these takes a microsecond or more, or tells no less than milliseconds."""
+"""Clock sources whose reading takes a microsecond or more, or has a resolution of milliseconds."""
 
 LONGEST_QUOTE = 200
 """Characters of an answer that the report quotes."""
 
-_WHO_ASKS = "does it want TLS, or a client's certificate (tls_config of --http.config.file)"
+_CREDENTIALS = "does the daemon demand TLS or a client's certificate (tls_config of --http.config.file)"
 
 Found = tuple[Status, str, str]
 """Status, value, remedy."""
 
 
-def diagnose(facts: Facts) -> Report:
-    """Judge everything."""
+def diagnose(facts: HostFacts) -> Report:
+    """Apply all rules."""
     checks = tuple(Check(name, *rule(facts)) for name, rule in _RULES.items())
     probes = tuple(_probe(facts, name, programs) for name, programs in (facts.configuration.programs or {}).items())
     every = [*(each.status for each in checks), *(each.status for each in probes)]
     return Report(__version__, worst(every), checks, probes)
 
 
-def _kernel(facts: Facts) -> Found:
+def _kernel(facts: HostFacts) -> Found:
     value = f"{facts.kernel} on {facts.machine}"
     if facts.machine != "x86_64":
         return "failure", value, "probed reads rings on x86_64 only"
     return "ok", value, ""
 
 
-def _btf(facts: Facts) -> Found:
+def _btf(facts: HostFacts) -> Found:
     types = facts.types
     if types.error:
         return "failure", types.path, types.error
     return "ok", f"{types.path}, {types.size:,} bytes, {len(types.raw_tracepoints):,} raw tracepoints", ""
 
 
-def _headers(facts: Facts) -> Found:
+def _headers(facts: HostFacts) -> Found:
     there = f"those at {facts.headers} are not used" if facts.headers else "there are none"
     return "ok", f"none needed; {there}", ""
 
 
-def _bcc(facts: Facts) -> Found:
+def _bcc(facts: HostFacts) -> Found:
     compiler = facts.compiler
     if compiler.error:
         return "failure", "BCC cannot be used", compiler.error
-    return "ok", f"{compiler.version} ({', '.join(compiler.libraries) or 'libraries not told'})", ""
+    return "ok", f"{compiler.version} ({', '.join(compiler.libraries) or 'unknown libraries'})", ""
 
 
-def _python(facts: Facts) -> Found:
+def _python(facts: HostFacts) -> Found:
     versions = {module: version for module, version in facts.packages.items() if version is not None}
     shown = ", ".join(f"{module} {version}".rstrip() for module, version in versions.items())
     value = f"{facts.python}; {shown}"
@@ -69,15 +69,15 @@ def _python(facts: Facts) -> Found:
     return "ok", value, ""
 
 
-def _capabilities(facts: Facts) -> Found:
+def _capabilities(facts: HostFacts) -> Found:
     have = f"user '{facts.user}' has {', '.join(facts.capabilities) or 'none that matters'}"
     if facts.may_load:
         return "ok", have, ""
-    remedy = "to have that tried too, run 'probed doctor' as root; the service has both of its own"
+    remedy = "run 'probed doctor' as root to load the probes too; the service has both capabilities"
     return "warning", f"{have}; no probe was loaded here, which takes CAP_BPF and CAP_PERFMON", remedy
 
 
-def _lockdown(facts: Facts) -> Found:
+def _lockdown(facts: HostFacts) -> Found:
     match facts.lockdown:
         case "confidentiality":
             remedy = "boot with lockdown=integrity, or without secure boot"
@@ -85,14 +85,14 @@ def _lockdown(facts: Facts) -> Found:
         case "integrity":
             return "ok", "integrity: programs may read what they need", ""
         case mode:
-            return "ok", mode or "the kernel has none, or does not show it", ""
+            return "ok", mode or "the kernel has no lockdown, or does not show the mode", ""
 
 
-def _sysctl(name: str, meaning: Callable[[str], Found]) -> Callable[[Facts], Found]:
-    def rule(facts: Facts) -> Found:
+def _sysctl(name: str, meaning: Callable[[str], Found]) -> Callable[[HostFacts], Found]:
+    def rule(facts: HostFacts) -> Found:
         value = facts.sysctls[name]
         if value is None:
-            return "ok", "not told here", ""
+            return "ok", "unknown here", ""
         return meaning(value)
 
     return rule
@@ -113,7 +113,7 @@ def _statistics(value: str) -> Found:
             "0: run times of programs are not counted (sysctl kernel.bpf_stats_enabled=1 does, at some cost)",
             "",
         )
-    return "ok", f"{value}: probed_program_run_seconds_total tells what programs cost", ""
+    return "ok", f"{value}: probed_program_run_seconds_total shows the cost of programs", ""
 
 
 def _jit(value: str) -> Found:
@@ -126,7 +126,7 @@ def _jit(value: str) -> Found:
     return "ok", value, ""
 
 
-def _cgroups(facts: Facts) -> Found:
+def _cgroups(facts: HostFacts) -> Found:
     v2, v1 = facts.mounts.v2, facts.mounts.v1
     if v2 is None:
         value = f"v1 only ({', '.join(v1)})" if v1 else "none mounted"
@@ -134,7 +134,7 @@ def _cgroups(facts: Facts) -> Found:
     return "ok", f"v2 at {v2}" + (f", beside v1 at {len(v1)} places (hybrid)" if v1 else ""), ""
 
 
-def _memlock(facts: Facts) -> Found:
+def _memlock(facts: HostFacts) -> Found:
     failed = [name for name, failure in _failures(facts).items() if failure and failure[0] == "memlock"]
     limit = "unlimited" if facts.memlock == resource.RLIM_INFINITY else base_units.format_size(facts.memlock)
     if failed:
@@ -146,66 +146,66 @@ def _memlock(facts: Facts) -> Found:
     return "ok", f"{limit}; only kernels before Linux 5.11 count maps against it", ""
 
 
-def _map_access(facts: Facts) -> Found:
+def _map_access(facts: HostFacts) -> Found:
     if facts.maps_for_bpf_only is None:
         return "ok", "not tried", ""
     if facts.maps_for_bpf_only:
         return (
             "warning",
-            "maps are for CAP_BPF only, so the exporter keeps that",
-            "a kernel from Linux 5.19 on needs it not",
+            "only CAP_BPF reads maps, so the exporter keeps this capability",
+            "Linux 5.19 and later do not need this",
         )
     return "ok", "the exporter reads maps without any capability", ""
 
 
-def _clock(facts: Facts) -> Found:
+def _clock(facts: HostFacts) -> Found:
     source = facts.clocks.source
-    value = f"{source or 'source not told'}; slept {facts.clocks.slept:.0f} s since the boot"
+    value = f"{source or 'unknown source'}; slept {facts.clocks.slept:.0f} s since the boot"
     if source in SLOW_CLOCKS:
-        return "warning", f"{value}: every event that tells a time is slow", "see dmesg for why the kernel left tsc"
+        return "warning", f"{value}: every event with a time is slow", "see dmesg for why the kernel left tsc"
     return "ok", value, ""
 
 
-def _configuration(facts: Facts) -> Found:
+def _configuration(facts: HostFacts) -> Found:
     configuration = facts.configuration
     if configuration.error:
         return "failure", configuration.path, configuration.error
     return "ok", f"{configuration.path}, {len(configuration.programs or {})} probes", ""
 
 
-def _daemon(facts: Facts) -> Found:
+def _daemon(facts: HostFacts) -> Found:
     answer = facts.answer
     if answer is None:
-        return "ok", "none answers where the configuration says", ""
+        return "ok", "no daemon answers at the configured address", ""
     said = _first_line(answer.text)
     match answer.status:
         case 200:
             return "ok", f"runs and is ready: {said}", ""
         case 503:
-            return "failure", f"runs and is not ready: {said}", "its log tells more: journalctl -u probed"
+            return "failure", f"runs and is not ready: {said}", "see the log: journalctl -u probed"
         case 0:
             return (
                 "warning",
-                f"something answers, but not to us: {said}",
-                f"{_WHO_ASKS}, or is it another program (ss -ltnp)?",
+                f"the port answers without HTTP: {said}",
+                f"{_CREDENTIALS}, or is it another program (ss -ltnp)?",
             )
         case 401:
-            return "warning", "runs, and wants a password", "name the password in basic_auth of --http.config.file"
+            return "warning", "runs, and demands a password", "name the password in basic_auth of --http.config.file"
         case status:
-            return "warning", f"something answers with status {status}", "is it another program? see ss -ltnp"
+            return "warning", f"the port answers with status {status}", "is it another program? see ss -ltnp"
 
 
 def _first_line(text: str) -> str:
-    """Return the beginning of an answer, which may be another program's."""
+    """Return the first line of an answer, shortened: the answer may be another program's."""
     line = text.strip().partition("\n")[0]
     return line if len(line) <= LONGEST_QUOTE else f"{line[:LONGEST_QUOTE]}…"
 
 
-def _failures(facts: Facts) -> Mapping[str, tuple[str, str] | None]:
+def _failures(facts: HostFacts) -> Mapping[str, tuple[str, str] | None]:
     return facts.loads.failures if facts.loads else {}
 
 
-def _loading(facts: Facts) -> Found:
+def _loading(facts: HostFacts) -> Found:
     if facts.loads is None:
         return "ok", "not tried", ""
     if facts.loads.error:
@@ -213,7 +213,7 @@ def _loading(facts: Facts) -> Found:
     return "ok", f"{len(facts.loads.failures)} probes tried", ""
 
 
-def _probe(facts: Facts, name: str, programs: Mapping[str, str]) -> ProbeCheck:
+def _probe(facts: HostFacts, name: str, programs: Mapping[str, str]) -> ProbeCheck:
     known = facts.types.raw_tracepoints
     attachments = tuple(
         Attachment(
@@ -227,11 +227,11 @@ def _probe(facts: Facts, name: str, programs: Mapping[str, str]) -> ProbeCheck:
         return ProbeCheck(name, "failure", tried, *failure, attachments)
     status = worst([each.status for each in attachments])
     reason = "attach_point" if status == "failure" else ""
-    text = "this kernel lacks an attach point; 'probed check --host' tells near names" if reason else ""
+    text = "this kernel lacks an attach point; 'probed check --host' lists near names" if reason else ""
     return ProbeCheck(name, status, tried, reason, text, attachments)
 
 
-_RULES: Mapping[str, Callable[[Facts], Found]] = {
+_RULES: Mapping[str, Callable[[HostFacts], Found]] = {
     "kernel": _kernel,
     "btf": _btf,
     "headers": _headers,
@@ -251,4 +251,4 @@ _RULES: Mapping[str, Callable[[Facts], Found]] = {
     "daemon": _daemon,
     "loading": _loading,
 }
-"""In the order of the screen."""
+"""Rules in the order of the report."""

@@ -16,7 +16,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from probed.ipc.manifest import Place
+from probed.ipc.manifest import ChainSlot
 from probed.linux import fdinfo
 
 ROOM = 4096
@@ -43,7 +43,7 @@ class Program:
 class ProgramInfo:
     """One program's file of /proc/PID/fdinfo, open."""
 
-    def __init__(self, fd: int, name: str, place: Place) -> None:
+    def __init__(self, fd: int, name: str, place: ChainSlot) -> None:
         """`place` says by which tracepoint it runs."""
         self._fd = fd
         self._name = name

@@ -24,7 +24,7 @@ from probed.exporter.decoders.network_interfaces import interface_name
 from probed.exporter.decoders.signals import signal_name
 from probed.exporter.decoders.syscalls import syscall_name
 from probed.exporter.decoders.users import user_name
-from probed.ipc.manifest import Label
+from probed.ipc.manifest import ResolvedLabel
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ _PLAIN: Mapping[str, Decoder] = {
 }
 """Those that need nothing but the value."""
 
-_OF_LABEL: Mapping[str, Callable[[Label], Decoder]] = {
+_OF_LABEL: Mapping[str, Callable[[ResolvedLabel], Decoder]] = {
     "enum": lambda label: enum(label.table),
     "map": lambda label: mapped(label.texts),
 }
@@ -70,7 +70,7 @@ _OF_HOST: Mapping[str, Callable[[Context], Decoder]] = {
 """Those that ask the host."""
 
 
-def decoder(label: Label, context: Context | None = None) -> Decoder:
+def decoder(label: ResolvedLabel, context: Context | None = None) -> Decoder:
     """Return the decoder that a label names, with the label's fold rules.
 
     Raises KeyError for a name that there is not, ValueError where it needs a context and there is none.
@@ -78,7 +78,7 @@ def decoder(label: Label, context: Context | None = None) -> Decoder:
     return folded(_plain(label, context), label.fold)
 
 
-def _plain(label: Label, context: Context | None) -> Decoder:
+def _plain(label: ResolvedLabel, context: Context | None) -> Decoder:
     name = label.decoder
     if name in _PLAIN:
         return _PLAIN[name]

@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from probed.ipc.manifest import FoldRule
+from probed.ipc.manifest import ResolvedFoldRule
 
 Decoder = Callable[[int | bytes], str | None]
 """From a field's value to label text; None: the event is dropped."""
 
 
-def folded(decode: Decoder, rules: Sequence[FoldRule]) -> Decoder:
+def folded(decode: Decoder, rules: Sequence[ResolvedFoldRule]) -> Decoder:
     """Return a decoder whose text has gone through the first rule that matches it as a whole."""
     if not rules:
         return decode

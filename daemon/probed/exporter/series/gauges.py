@@ -25,7 +25,7 @@ from probed.exporter.series.key_cache import Grouping
 from probed.exporter.series.label_sets import OTHER_TEXT, Labels, label_sets
 from probed.exporter.series.scrapers import UNATTENDED, Scrape
 from probed.exporter.series.table import LEAST_KEYS, SeriesUsage
-from probed.ipc.manifest import Field, Metric
+from probed.ipc.manifest import Field, ResolvedMetric
 
 DROPPED = 0
 """The number of entries that a fold rule drops; label sets are numbered from 1."""
@@ -34,7 +34,7 @@ DROPPED = 0
 class GaugeTable:
     """The label sets of one gauge with their values of the last reading, dtype int64, uint64 or float64."""
 
-    def __init__(self, metric: Metric, columns: Sequence[tuple[Field, Decoder]]) -> None:
+    def __init__(self, metric: ResolvedMetric, columns: Sequence[tuple[Field, Decoder]]) -> None:
         """`columns` are, for each label in their order, the field of the maps' key and the decoder of the text.
 
         A metric without labels has its one series always, at 0 while the maps are empty.

@@ -25,7 +25,7 @@ from probed.exporter.series.label_sets import OTHER_TEXT, label_sets
 from probed.exporter.series.scrapers import UNATTENDED, Scrape
 from probed.exporter.series.shown_rows import ShownRows
 from probed.exporter.series.values import Counts, Observations, Values
-from probed.ipc.manifest import Field, Metric
+from probed.ipc.manifest import Field, ResolvedMetric
 
 LEAST_KEYS = 1 << 12
 """So many keys are remembered, or eight times the budget if that is more."""
@@ -62,7 +62,7 @@ class SeriesTable:
 
     def __init__(
         self,
-        metric: Metric,
+        metric: ResolvedMetric,
         columns: Sequence[tuple[Field, Decoder]],
         ledger: Ledger,
         clock: Callable[[], float] = time.monotonic,

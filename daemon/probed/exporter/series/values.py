@@ -13,7 +13,7 @@ import numpy as np
 
 from probed.exporter.arrays.ledger import Ledger
 from probed.exporter.arrays.ndarray import NDArray
-from probed.ipc.manifest import Metric
+from probed.ipc.manifest import ResolvedMetric
 
 
 class Values(Protocol):
@@ -69,7 +69,7 @@ class Observations:
     nanoseconds), whatever the order and whichever rows merge.
     """
 
-    def __init__(self, ledger: Ledger, rows: int, metric: Metric) -> None:
+    def __init__(self, ledger: Ledger, rows: int, metric: ResolvedMetric) -> None:
         self._value = str(metric.value)
         self._factor = metric.factor
         self._shown_bounds = metric.bounds

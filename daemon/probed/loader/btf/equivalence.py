@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether types of one name are one type to a source: files of the kernel may have different ones.
+"""Compares types of one name: files of the kernel may have different ones.
 
-`types` alone asks, before it takes one of several for all. BTF may also hold the same type twice, where
-files knew more or less of what is behind its pointers.
+`headers.types` asks before it takes one of several. BTF may also hold the same type twice, where two files knew more
+or less about the types behind the pointers.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _SIZED = frozenset({Kind.INT, Kind.FLOAT, Kind.ENUM, Kind.ENUM64, Kind.STRUCT, K
 
 
 def shape(btf: Btf, type_id: int, names: Collection[str]) -> Hashable:
-    """Describe a struct as far as a source sees it that reads the members `names`. Raises HostError."""
+    """Describe a struct as a source sees it that reads only the members `names`. Raises HostError."""
     seen = btf.members(type_id, names)
     members = tuple((each.name, each.offset, each.bit_field, outline(btf, each.type_id)) for each in seen)
     return btf.size(type_id), members
 
 
 def outline(btf: Btf, type_id: int) -> Hashable:
-    """Describe a type by what it is made of, down to a struct; behind a pointer only its name counts.
+    """Describe the parts of a type, down to a struct; behind a pointer only the name counts.
 
     Raises HostError.
     """

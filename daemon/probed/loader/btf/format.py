@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The BTF file format: its sections, and where in them each type begins.
 
-`btf` alone calls it. It knows how long each type is, not what it says. The format's source is Linux
+`btf.reader` alone calls it. The module knows the length of each type, not the meaning. Source of the format: Linux
 Documentation/bpf/btf.rst and include/uapi/linux/btf.h.
 """
 
@@ -60,11 +60,11 @@ _TAIL_WORDS: Mapping[int, tuple[int, int]] = {
     Kind.DECL_TAG: (1, 0),
     Kind.ENUM64: (0, 3),
 }
-"""32-bit words that follow the first three of a type: always, and for each of its elements."""
+"""32-bit words after the first three of a type: always, and for each element."""
 
 
 def damage(path: Path, fact: str) -> HostError:
-    """Make the error for BTF that contradicts itself or is of a later kind."""
+    """Make the error for contradictory BTF or BTF of a later kind."""
     return HostError(
         f"{path}: cannot make sense of the kernel's type information: {fact}; expected BTF version "
         f"{_VERSION} of the running kernel: upgrade probed if the kernel is newer, else boot a kernel whose "
@@ -74,9 +74,9 @@ def damage(path: Path, fact: str) -> HostError:
 
 
 def sections(data: bytes, path: Path) -> tuple[array[int], bytes, bytes]:
-    """Return the type section, the string section and the layout section (empty where the kernel gives none).
+    """Return the type section, the string section and the layout section (empty where the kernel has none).
 
-    Raises HostError when the file is not whole BTF of this machine's byte order.
+    Raises HostError when the file is not complete BTF in this machine's byte order.
     """
     _check_magic(data, path)
     _, version, _, length, type_at, type_bytes, string_at, string_bytes = _HEADER.unpack_from(data)
@@ -113,7 +113,7 @@ def _layout_section(data: bytes, body: memoryview, header_bytes: int) -> bytes:
 def _tails(layout: bytes) -> tuple[list[int], list[int]]:
     """Return the words after a type's first three, by kind: always (-1: unknown), and for each element.
 
-    Kinds that this module does not know can be skipped where the BTF itself tells their size:
+    Kinds that this module does not know can be skipped where the layout section has their size:
     ``struct btf_layout { __u8 info_sz; __u8 elem_sz; __u16 flags; }`` for each kind.
     """
     fixed, each = [-1] * 128, [0] * 128
@@ -126,10 +126,10 @@ def _tails(layout: bytes) -> tuple[list[int], list[int]]:
 
 
 def walk(words: array[int], layout: bytes, path: Path, first: int) -> tuple[array[int], Mapping[int, array[int]]]:
-    """Find where each type begins, and which are of what kind; types count from `first`.
+    """Find the start of each type, and the types of each kind; types count from `first`.
 
-    A hundred thousand types: this loop is most of the time that reading takes. The first start belongs to
-    void. Raises HostError for a type that is cut off or of an unknown size.
+    With a hundred thousand types this loop takes most of the reading time. The first start belongs to void. Raises
+    HostError for a type that is cut off or of an unknown size.
     """
     fixed, each = _tails(layout)
     starts = array("I", [0])

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The running kernel's own description of its types, read from /sys/kernel/btf.
+"""Reads the running kernel's description of its types from /sys/kernel/btf.
 
-`types` makes C text of it, `load` asks it for tracepoints. It only reads: what a probe needs of it is decided
-elsewhere. The format's source is Linux Documentation/bpf/btf.rst and include/uapi/linux/btf.h.
+`headers.types` makes C text from the types, `pipeline` asks for tracepoints. This module chooses nothing. Source of the
+format: Linux Documentation/bpf/btf.rst and include/uapi/linux/btf.h.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ VMLINUX = Path("/sys/kernel/btf/vmlinux")
 
 _TRACEPOINT = "btf_trace_"
 DEEPEST = 32
-"""How long a chain of types may be. Linux kernel/bpf/btf.c: MAX_RESOLVE_DEPTH."""
+"""Longest chain of types. Linux kernel/bpf/btf.c: MAX_RESOLVE_DEPTH."""
 
 QUALIFIERS = frozenset({Kind.TYPEDEF, Kind.VOLATILE, Kind.CONST, Kind.RESTRICT, Kind.TYPE_TAG})
-"""Kinds that only rename or qualify the type they refer to."""
+"""Kinds that only rename or qualify another type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,8 @@ class Enumerator:
 class Btf:
     """All types of a kernel (or of a kernel and one module), by number; 0 is void.
 
-    `words` is the type section, `starts` the index in it of each type's first word, `strings` all names,
-    each ended by a zero byte, `by_kind` the types of each kind. Every method raises HostError where the
-    description contradicts itself.
+    `words` is the type section, `starts` the index of each type's first word, `strings` all names, each ended by a
+    zero byte, `by_kind` the types of each kind. Every method raises HostError for a contradictory description.
     """
 
     path: Path
@@ -64,9 +63,9 @@ class Btf:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str] = VMLINUX, base: Btf | None = None) -> Btf:
-        """Read a file of /sys/kernel/btf; a module's goes on where vmlinux ends and needs that as `base`.
+        """Read a file of /sys/kernel/btf; a module's file continues vmlinux, which is then `base`.
 
-        Raises HostError, with what to do, when it is missing, unreadable or damaged.
+        Raises HostError with the remedy when the file is missing, unreadable or damaged.
         """
         path = Path(path)
         try:
@@ -83,7 +82,7 @@ class Btf:
 
     @classmethod
     def parse(cls, data: bytes, path: Path, base: Btf | None = None) -> Btf:
-        """Parse the bytes of one BTF file; `path` only says in errors where they are from."""
+        """Parse the bytes of one BTF file; `path` is for errors."""
         words, strings, layout = sections(data, path)
         starts, by_kind = walk(words, layout, path, 1 if base is None else len(base.starts))
         if base is None:
@@ -93,7 +92,7 @@ class Btf:
         return cls(path, base.words + words, base.starts + moved, base.strings + strings, kinds)
 
     def kind(self, type_id: int) -> Kind:
-        """Return what sort of type it is; a later kernel's unknown sorts are refused."""
+        """Return the kind of a type. Raises HostError for a later kernel's unknown kinds."""
         if not type_id:
             return Kind.VOID
         number = self._word(type_id, 1) >> 24 & 0x7F
@@ -107,7 +106,7 @@ class Btf:
         return self._string(self._word(type_id, 0)) if type_id else ""
 
     def size(self, type_id: int) -> int:
-        """Return the bytes that an integer, float, enum, struct or union takes."""
+        """Return the size in bytes of an integer, float, enum, struct or union."""
         return self._word(type_id, 2)
 
     def target(self, type_id: int) -> int:
@@ -119,17 +118,17 @@ class Btf:
         return self._word(type_id, 3), self._word(type_id, 5)
 
     def signed(self, type_id: int) -> bool:
-        """Say whether an integer or enum is signed. Before Linux 6.0 BTF does not tell of enums: no."""
+        """Say whether an integer or enum is signed. Before Linux 6.0 every enum counts as unsigned."""
         if self.kind(type_id) == Kind.INT:
             return bool(self._word(type_id, 3) >> 24 & 1)
         return self.flag(type_id)
 
     def flag(self, type_id: int) -> bool:
-        """Return kind_flag: a forward declaration is of a union, an enum is signed."""
+        """Return kind_flag: for a forward declaration "union", for an enum "signed"."""
         return bool(self._word(type_id, 1) >> 31)
 
     def resolve(self, type_id: int) -> tuple[int, str]:
-        """Take typedefs and qualifiers off; return what is below and the innermost typedef's name."""
+        """Strip typedefs and qualifiers; return the type below and the innermost typedef's name."""
         alias = ""
         for _ in range(DEEPEST):
             kind = self.kind(type_id)
@@ -140,9 +139,9 @@ class Btf:
         self._damaged(f"type {type_id} stands behind more than {DEEPEST} typedefs and qualifiers")
 
     def members(self, type_id: int, names: Collection[str] | None = None) -> Iterator[Member]:
-        """Yield a struct's or union's members as C names them: those of anonymous ones inside are its own.
+        """Yield a struct's or union's members by their C names, with the members of anonymous structs inside.
 
-        With `names` those that are called so: most of the time that all of them take is saved.
+        With `names` only these members, in a fraction of the time.
         """
         return self._members(type_id, names, 0, ())
 
@@ -161,7 +160,7 @@ class Btf:
                 yield from self._members(inner, names, offset, (*outer, type_id))
 
     def _own_members(self, type_id: int, names: Collection[str] | None) -> Iterator[Member]:
-        """Yield the anonymous members, too, whatever `names` are: others may be inside."""
+        """Yield the members in `names` and all anonymous ones, which may contain others."""
         sized = self.flag(type_id)
         for name_at, member_type, place in self._entries(type_id, 3):
             name = self._string(name_at)
@@ -173,7 +172,7 @@ class Btf:
             yield Member(name, member_type, bits // 8, bit_field)
 
     def _narrow(self, type_id: int) -> bool:
-        """Say whether it is an integer of fewer bits than its bytes have: how old BTF writes a bit-field."""
+        """Say whether an integer has fewer bits than its bytes: old BTF writes bit-fields so."""
         inner, _ = self.resolve(type_id)
         if self.kind(inner) != Kind.INT:
             return False
@@ -200,11 +199,11 @@ class Btf:
         return self._names[kind]
 
     def find(self, kind: Kind, name: str) -> tuple[int, ...]:
-        """Return the types of that kind and name: none, one, or several that differ."""
+        """Return the types of a kind and name: none, one, or several different ones."""
         return self.names(kind).get(name, ())
 
     def has_function(self, name: str) -> bool:
-        """Say whether the kernel has that function: of 60,000 that it has the names are not read for it."""
+        """Say whether the kernel has a function, without reading the names of all 60,000 functions."""
         places = {found.start() for found in re.finditer(re.escape(f"{name}\0".encode()), self.strings)}
         return bool(places) and any(self.words[self.starts[type_id]] in places for type_id in self.by_kind[Kind.FUNC])
 
@@ -217,13 +216,13 @@ class Btf:
         return frozenset(name.removeprefix(_TRACEPOINT) for name in names if name.startswith(_TRACEPOINT))
 
     def tracepoint_type(self, name: str) -> int:
-        """Return the type that the kernel knows a raw tracepoint by. Raises KeyError where it does not exist."""
+        """Return the type of a raw tracepoint. Raises KeyError for an unknown tracepoint."""
         return self.names(Kind.TYPEDEF)[_TRACEPOINT + name][0]
 
     def tracepoint_arguments(self, name: str) -> int | None:
-        """Return how many arguments a raw tracepoint has (``ctx->args``), None where it does not exist.
+        """Return the number of a raw tracepoint's arguments (``ctx->args``), None for an unknown tracepoint.
 
-        The function behind it has one more, its first: ``void *__data``.
+        The tracepoint's function has one more, the first: ``void *__data``.
         """
         for type_id in self.find(Kind.TYPEDEF, _TRACEPOINT + name):
             pointer, _ = self.resolve(type_id)

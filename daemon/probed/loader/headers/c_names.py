@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a C source names: types, members, system calls, headers.
+"""Finds the names in a C source: types, members, system calls, headers.
 
-`types` and `tree` call it. It reads tokens and understands no C: what it returns may be more than the source
-uses, never less. The compiler decides what is right.
+`headers.types` and `headers.tree` call it. The module reads tokens without a C parser: the result may have more names
+than the source uses, never fewer. The compiler decides.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ class Tag:
 
 
 @dataclass(frozen=True, slots=True)
-class Mentions:
+class CNames:
     """The names in a source.
 
-    `names` are all of them. `tags` are the structs, unions and enums that it does not define, `declared`
-    those of them that it declares (``struct name;``); `aliases` are names in places where a typedef may
-    stand; `defined` are the tags, typedefs, enum constants and macros of its own; `includes` are the paths
-    in ``#include <...>``, in their order.
+    `names` are all names. `tags` are the structs, unions and enums that the source does not define, `declared` the
+    tags that the source only declares (``struct name;``); `aliases` are names where a typedef may stand; `defined` are
+    the source's own tags, typedefs, enum constants and macros; `includes` are the paths in ``#include <...>``, in
+    order.
     """
 
     names: frozenset[str]
@@ -61,15 +61,15 @@ class Mentions:
     includes: tuple[str, ...]
 
 
-def mentions(source: str) -> Mentions:
-    """Find what a C source names, outside of comments and literals."""
+def find_names(source: str) -> CNames:
+    """Find the names of a C source outside comments and literals."""
     text = _NOISE.sub(_blank, source.replace("\\\n", " "))
     includes = tuple(dict.fromkeys(path for path in _INCLUDE.findall(text) if path))
     text = _ATTRIBUTE.sub(" ", _INCLUDE.sub("", text))
     tags = [(Tag(keyword, name), ending) for keyword, name, ending in _TAG.findall(text)]
     own_tags = {tag.name for tag, ending in tags if ending == "{"}
     defined = {*own_tags, *_TYPEDEF.findall(text), *_DEFINE.findall(text), *_constants(text)}
-    return Mentions(
+    return CNames(
         names=frozenset(_NAME.findall(text)),
         tags=frozenset(tag for tag, _ in tags if tag.name not in own_tags),
         declared=frozenset(tag for tag, ending in tags if ending == ";"),
@@ -80,7 +80,7 @@ def mentions(source: str) -> Mentions:
 
 
 def programs(source: str) -> list[str]:
-    """Find the programs that a C source begins with ``PROGRAM(name)``, in their order."""
+    """Find the programs that a C source begins with ``PROGRAM(name)``, in order."""
     return list(dict.fromkeys(_PROGRAM.findall(_NOISE.sub(_blank, source))))
 
 
@@ -94,9 +94,9 @@ def _constants(text: str) -> list[str]:
 
 
 def _aliases(text: str) -> frozenset[str]:
-    """Find names before another name, a star, a comma or a bracket, but for the source's variables and maps.
+    """Find names before another name, a star, a comma or a bracket, except the source's variables and maps.
 
-    A typedef made for a name that is something else would clash with it only at file level, where those are.
+    A typedef clashes with another meaning of a name only at file level, which has the variables and maps.
     """
     own = {*_DECLARED.findall(text), *_MACRO_ARGUMENT.findall(text)}
     return frozenset(_AS_TYPE.findall(text)) - own

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """System calls by name, for sources that write ``__NR_openat``: the numbers are libseccomp's.
 
-`tree` puts them into the header that a source sees first; `canary` asks for one number, `types` whether
-there is a second table: ``__NR_ia32_openat`` is the number in that of 32-bit x86, which an x86-64 kernel
-may serve too.
+`headers.tree` puts the numbers into a source's first header; `canary` asks for one number, `headers.types` for the
+second table: ``__NR_ia32_openat`` is a number of 32-bit x86, which an x86-64 kernel may serve too.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ NATIVE = "__NR_"
 IA32 = "__NR_ia32_"
 
 _UNKNOWN = -1
-"""__NR_SCMP_ERROR of seccomp.h. Numbers below it stand for calls that only other machines have."""
+"""__NR_SCMP_ERROR of seccomp.h. Lower numbers stand for calls of other machines."""
 _NUMBERS = range(1024)
 _IA32_FUNCTIONS = ("__ia32_compat_sys_execve", "__do_fast_syscall_32")
 
 
 def number_of(name: str) -> int:
-    """Return the number of a system call on this machine, negative where only other machines have it.
+    """Return the number of a system call on this machine, negative for a call of other machines.
 
-    Raises HostError when libseccomp is not there or does not know the name.
+    Raises HostError without libseccomp, and for a name that libseccomp does not know.
     """
     seccomp = import_seccomp()
     number = int(seccomp.resolve_syscall(seccomp.Arch(), name))
@@ -39,8 +38,8 @@ def number_of(name: str) -> int:
 def numbers_for(names: frozenset[str]) -> str:
     """Write C that defines every ``__NR_name`` and ``__NR_ia32_name`` among `names`.
 
-    A name that libseccomp does not know is declared so that the compiler refuses its use and says why. Raises
-    HostError when libseccomp is not there.
+    A name that libseccomp does not know gets a declaration of which the compiler refuses the use, with the cause.
+    Raises HostError without libseccomp.
     """
     wanted = sorted(name for name in names if name.startswith(NATIVE) and name != NATIVE)
     if not wanted:
@@ -50,7 +49,7 @@ def numbers_for(names: frozenset[str]) -> str:
 
 
 def runs_ia32(btf: Btf) -> bool:
-    """Say whether an x86-64 kernel (only that has a register r15) runs 32-bit programs too."""
+    """Say whether an x86-64 kernel (the one with a register r15) also runs 32-bit programs."""
     registers = (member.name for type_id in btf.find(Kind.STRUCT, "pt_regs") for member in btf.members(type_id))
     return "r15" in registers and any(map(btf.has_function, _IA32_FUNCTIONS))
 
@@ -80,7 +79,7 @@ def _known(seccomp: ModuleType, arch: object) -> list[str]:
 
 
 def import_seccomp() -> ModuleType:
-    """Return libseccomp's binding. Raises HostError when it is not there."""
+    """Return libseccomp's Python module. Raises HostError without it."""
     try:
         import seccomp
     except ImportError as error:

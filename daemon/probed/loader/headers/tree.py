@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The directory that BCC takes for kernel headers: those that it includes, and what the source needs.
+"""Writes the directory that BCC takes for kernel headers.
 
-`compiler` writes one into a private directory for each compile and names it in ``BCC_KERNEL_SOURCE``. BCC
-includes linux/kconfig.h before everything else, so that is where all text is; the headers that a source
-includes are empty. The kernel's own headers are never looked at.
+`compiler` writes one into a private directory for each compile, and names the directory in ``BCC_KERNEL_SOURCE``. BCC
+includes linux/kconfig.h first, so linux/kconfig.h has all the text; the headers that a source includes are empty. The
+kernel's own headers are never read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mmap import PAGESIZE
 from pathlib import Path, PurePosixPath
 
 from probed.errors import HostError
-from probed.loader.headers.c_names import mentions
+from probed.loader.headers.c_names import find_names
 from probed.loader.headers.syscall_numbers import numbers_for
 from probed.loader.headers.types import BASIC
 
@@ -27,7 +27,7 @@ _EMPTY = (
     "uapi/linux/if_packet.h",
     "uapi/linux/ptrace.h",
 )
-"""What BCC's own headers include and need nothing of."""
+"""Headers that BCC's own headers include without a need for the content."""
 
 _OPCODES: Mapping[str, int] = {
     "BPF_LD": 0x00, "BPF_LDX": 0x01, "BPF_ST": 0x02, "BPF_STX": 0x03,
@@ -36,7 +36,7 @@ _OPCODES: Mapping[str, int] = {
     "BPF_IMM": 0x00, "BPF_ABS": 0x20, "BPF_IND": 0x40, "BPF_MEM": 0x60,
     "BPF_K": 0x00, "BPF_X": 0x08,
 }  # fmt: skip
-"""Linux include/uapi/linux/bpf_common.h, as far as BCC's bpf.h builds on it."""
+"""The part of Linux include/uapi/linux/bpf_common.h that BCC's bpf.h uses."""
 
 _KCONFIG = """\
 #pragma once
@@ -76,12 +76,12 @@ def write(
 ) -> None:
     """Write the tree for one source into an existing, private directory.
 
-    `types` is the text of `types.types_for` for this source; `defines` are macros that it sees besides.
-    `release` is what ``uname -r`` says, where it is not the running kernel's. Raises HostError for a
-    release that has no version in it, and without libseccomp; OSError when the directory cannot be written.
+    `types` is the text of `types.types_for` for this source; `defines` are additional macros. `release` is as in
+    ``uname -r``, by default the running kernel's. Raises HostError for a release without a version, and without
+    libseccomp; OSError when the directory cannot be written.
     """
     include = Path(directory) / "include"
-    asked = mentions(source)
+    asked = find_names(source)
     macros = "".join(f"#define {name} {value}\n" for name, value in (defines or {}).items())
     numbers = numbers_for(asked.names - asked.defined)
     files = dict.fromkeys((*_EMPTY, *filter(_is_stub, asked.includes)), "")
@@ -98,7 +98,7 @@ def write(
 def version_code(release: str) -> int:
     """Return LINUX_VERSION_CODE of a kernel release such as ``6.1.0-18-amd64``.
 
-    The last part stops at 255, as in Linux Makefile (filechk_version.h). Raises HostError where none is.
+    The last part stops at 255, as in Linux Makefile (filechk_version.h). Raises HostError without a version.
     """
     parts = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", release)
     if not parts:
@@ -108,7 +108,7 @@ def version_code(release: str) -> int:
 
 
 def _is_stub(path: str) -> bool:
-    """Leave out BCC's own headers, which it serves itself, and paths that would lead out of the tree."""
+    """Say whether to write an empty header: not for BCC's own, nor for paths that lead out of the tree."""
     parts = PurePosixPath(path).parts
     return path.endswith(".h") and ".." not in parts and parts[0] not in ("/", "bcc")
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""C text of the kernel types that a source names, every member where the running kernel has it.
+"""Writes the kernel types that a source names as C, each member at the running kernel's offset.
 
-`load` and `canary` call it before a compile. A struct becomes a union of anonymous packed structs, one for
+`compiler` and `canary` need the text before a compile. A struct becomes a union of anonymous packed structs, one for
 each member that the source names, after as many chars as the member's offset:
 
     struct task_struct { union {
@@ -9,12 +9,12 @@ each member that the source names, after as many chars as the member's offset:
         char probed_size[9792];
     }; };
 
-Nothing else gave right values on every kernel: BCC parses for the host's data layout and generates code for
-BPF's, and a full dump of the kernel's types has runs of bit-fields and padding that the two lay out
-differently. So here is nothing to lay out: no alignment, no bit-field, no member that nobody reads.
+Only this gave right values on every kernel: BCC parses for the host's data layout and generates code for BPF's, and a
+full dump of the kernel's types has runs of bit-fields and padding that the two lay out differently. This text leaves
+nothing to lay out: no alignment, no bit-field, no unread member.
 
-What a source names and the kernel does not have is declared so that the compiler refuses its use and says
-why: the error then names the source's own line, and a name in a branch that is not compiled costs nothing.
+A name that the kernel does not have gets a declaration of which the compiler refuses the use, with the cause: so the
+error has the source's line, and a name in a branch that is not compiled costs nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import NoReturn
 from probed.loader.btf.equivalence import outline, shape
 from probed.loader.btf.format import Kind, damage
 from probed.loader.btf.reader import DEEPEST, Btf, Enumerator, Member
-from probed.loader.headers.c_names import Mentions, Tag, mentions
+from probed.loader.headers.c_names import CNames, Tag, find_names
 from probed.loader.headers.syscall_numbers import runs_ia32
 from probed.schema.suggestions import near
 
@@ -54,12 +54,12 @@ _HAS_IA32 = "PROBED_HAS_IA32"
 
 
 def types_for(btf: Btf, source: str) -> str:
-    """Write the C text of the kernel types that a source needs, to stand before it.
+    """Write the C text of the kernel types that a source needs, to precede the source.
 
-    Before them it says ``#define PROBED_HAS_IA32 1`` where the source asks and the kernel runs 32-bit x86
-    programs. The same BTF and source give the same text. Raises HostError when the BTF is damaged.
+    The text begins with ``#define PROBED_HAS_IA32 1`` where the source asks and the kernel runs 32-bit x86 programs.
+    The same BTF and source give the same text. Raises HostError when the BTF is damaged.
     """
-    asked = mentions(source)
+    asked = find_names(source)
     ia32 = f"#define {_HAS_IA32} 1\n" if _HAS_IA32 in asked.names and runs_ia32(btf) else ""
     return ia32 + _Writer(btf, asked).write()
 
@@ -67,18 +67,18 @@ def types_for(btf: Btf, source: str) -> str:
 def offsets_used(btf: Btf, source: str) -> dict[tuple[str, str], int]:
     """Return the struct members that a source may reach, as (struct, member), with their offsets in bytes.
 
-    A member counts when the source can reach its struct and has its name somewhere: more than it reads, never
-    less. A struct that only a typedef names goes by that. Raises HostError when the BTF is damaged.
+    A member counts when the source can reach the struct and contains the member's name: perhaps more members than the
+    source reads, never fewer. A struct without a tag goes by its typedef. Raises HostError when the BTF is damaged.
     """
-    writer = _Writer(btf, mentions(source))
+    writer = _Writer(btf, find_names(source))
     writer.write()
     return writer.offsets
 
 
 class _Writer:
-    """The types of one source: definitions in an order that C accepts, each after those it contains."""
+    """Types of one source: definitions in an order that C accepts, each after its parts."""
 
-    def __init__(self, btf: Btf, asked: Mentions) -> None:
+    def __init__(self, btf: Btf, asked: CNames) -> None:
         self.offsets: dict[tuple[str, str], int] = {}
         self._btf = btf
         self._asked = asked
@@ -103,7 +103,7 @@ class _Writer:
         return "".join(f"{text}\n" for text in self._texts.values())
 
     def _usable(self, name: str) -> bool:
-        """Say whether C could define that name without a clash with the source or with BCC's bpf.h."""
+        """Say whether C can define a name without a clash with the source or BCC's bpf.h."""
         return (
             name.isascii()
             and name.isidentifier()
@@ -116,7 +116,7 @@ class _Writer:
         return [type_id for kind in _KINDS[tag.keyword] for type_id in self._btf.find(kind, tag.name)]
 
     def _refuse_unclear(self, tag: Tag) -> None:
-        """Refuse what the kernel has not, or several of: before anything else can refer to it."""
+        """Refuse a type that the kernel lacks or has several of, before another type refers to it."""
         found = self._found(tag)
         if not found:
             self._add_absent(tag)
@@ -162,7 +162,7 @@ class _Writer:
             self._texts[alias] = f"typedef {self._declare(self._btf.target(found[0]), alias)};"
 
     def _enum(self, type_id: int) -> str:
-        """Define an enum: the constants that the source names, and others to make it as wide as it is."""
+        """Define an enum with the constants that the source names, and others for the right width."""
         name, bits = self._btf.name(type_id), 8 * self._btf.size(type_id)
         if not 8 <= bits <= 64:
             self._odd(type_id)
@@ -177,7 +177,7 @@ class _Writer:
         return shape(self._btf, type_id, self._asked.names)
 
     def _define_if_read(self, type_id: int, spelling: str) -> None:
-        """Define a struct behind a pointer; one of which nothing is read stays opaque."""
+        """Define a struct behind a pointer; without a member that the source reads, it stays opaque."""
         if any(self._btf.members(type_id, self._asked.names)):
             self._define(type_id, spelling)
 
@@ -213,7 +213,7 @@ class _Writer:
         return f"struct {{ {before}{self._declare(member.type_id, name)}; }} __attribute__((packed));"
 
     def _declare(self, type_id: int, name: str, depth: int = 0) -> str:
-        """Write the declaration of `name`, which may have stars before and dimensions behind it."""
+        """Write the declaration of `name`, which may include stars and dimensions."""
         below, alias = self._btf.resolve(type_id)
         kind = self._btf.kind(below)
         if depth > DEEPEST:
@@ -252,21 +252,21 @@ class _Writer:
         return f"{spelling} {name}"
 
     def _spelling(self, type_id: int, alias: str) -> str:
-        """Return how C names a struct, empty where it cannot: by its tag, else by its typedef."""
+        """Return the C name of a struct: the tag, else the typedef, else ""."""
         name = self._btf.name(type_id)
         if not self._usable(name or alias) or (not name and alias in BASIC):
             return ""
         return f"{_KEYWORDS[self._btf.kind(type_id)]} {name}" if name else alias
 
     def _claim(self, type_id: int, spelling: str) -> bool:
-        """Say whether that name means this type here; another type of the same name may have come first."""
+        """Say whether a name means this type here; another type of the same name may have come first."""
         if spelling in self._refused:
             return False
         first = self._claimed.setdefault(spelling, type_id)
         return first == type_id or self._shape(first) == self._shape(type_id)
 
     def _bytes(self, type_id: int, name: str) -> str:
-        """Declare something that cannot be named in C, or clashes: nothing can be read through it."""
+        """Declare an object without a usable C name as bytes, which no source can read members of."""
         return f"void {name}" if name.startswith("*") else f"unsigned char {name}[{self._btf.size(type_id)}]"
 
     def _integer(self, type_id: int) -> str:

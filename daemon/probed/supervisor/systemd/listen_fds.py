@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fds that systemd passes at the start: listening sockets of a .socket unit, and what rested in its fd store.
+"""The fds that systemd passes at the start: sockets of a .socket unit, and the content of the fd store.
 
-`daemon` asks once. Source: sd_listen_fds_with_names(3).
+Source: sd_listen_fds_with_names(3).
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from probed.supervisor.systemd.fdstore import LISTENER
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
-    """Fds that are ours to close: `kept` an earlier probed bound, `activated` a .socket unit; `others` have names."""
+class InheritedFds:
+    """Fds that this process owns: `kept` sockets of an earlier probed, `activated` ones of a .socket unit, `others`."""
 
     kept: list[socket.socket] = field(default_factory=list)
     activated: list[socket.socket] = field(default_factory=list)
     others: dict[int, str] = field(default_factory=dict)
 
 
-def receive() -> Passed:
-    """Take what systemd passed; nothing, where it did not start us."""
+def receive() -> InheritedFds:
+    """Take the fds that systemd passed, if any. Raises HostError without python3-systemd."""
     if "LISTEN_FDS" not in os.environ:
-        return Passed()
+        return InheritedFds()
     try:
         from systemd import daemon
     except ImportError as error:
@@ -36,9 +36,9 @@ def receive() -> Passed:
     return sort(daemon.listen_fds_with_names())
 
 
-def sort(fds: Mapping[int, str]) -> Passed:
-    """Tell sockets from the rest, and whose they are."""
-    passed = Passed()
+def sort(fds: Mapping[int, str]) -> InheritedFds:
+    """Sort fds by kind and name."""
+    passed = InheritedFds()
     for fd, name in fds.items():
         if not stat.S_ISSOCK(os.fstat(fd).st_mode):
             passed.others[fd] = name

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What systemd is told: ready, reloading, stopping, alive, and a line for `systemctl status`. Source: sd_notify(3).
+"""Notifies systemd: READY, RELOADING, STOPPING, WATCHDOG, and the line of `systemctl status`. Source: sd_notify(3).
 
-`daemon` says what happened. Without NOTIFY_SOCKET, which systemd sets, nothing is said to anybody.
+Without NOTIFY_SOCKET, which systemd sets, nothing is sent.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from probed.supervisor.systemd.fdstore import Send
 LOG = logging.getLogger("supervisor")
 
 WATCHDOG = 180.0
-"""Seconds, where systemd has not set WATCHDOG_USEC: who does not move for a third of them is stuck here too."""
+"""Seconds where systemd sets no WATCHDOG_USEC. An exporter without a sign of life for a third of them is stuck."""
 
 
 def sender() -> Send | None:
-    """Return what sends to systemd; None where there is none, or no systemd-python."""
+    """Return the function that sends to systemd, None without systemd or python3-systemd."""
     if "NOTIFY_SOCKET" not in os.environ:
         return None
     try:
@@ -34,12 +34,12 @@ def sender() -> Send | None:
 
 
 def watchdog_seconds() -> float:
-    """Return how long systemd waits for a sign of life."""
+    """Return the time in seconds that systemd waits for a sign of life."""
     return int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6 or WATCHDOG
 
 
-class Notices:
-    """Tells one systemd, or nobody."""
+class Notifier:
+    """Sends notifications to systemd, if there is one."""
 
     def __init__(self, send: Send | None) -> None:
         self._to = send
@@ -51,13 +51,13 @@ class Notices:
             self._to(text)
 
     def status(self, text: str) -> None:
-        """Set the line that `systemctl status` shows; systemd tells everybody who watches, so not without news."""
+        """Send the line of `systemctl status` if changed: systemd wakes every watcher of the unit for a line."""
         if text != self._said:
             self._said = text
             self._send(f"STATUS={text}")
 
-    def all_moves(self, text: str, *, settled: bool) -> None:
-        """Say that nothing is stuck, and what it does; the first time that it is settled, that it is ready."""
+    def heartbeat(self, text: str, *, settled: bool) -> None:
+        """Send WATCHDOG=1 and the status line; the first call with `settled` also sends READY=1."""
         self._send("WATCHDOG=1")
         if settled and not self._ready:
             self._ready = True
@@ -67,19 +67,19 @@ class Notices:
             self.status(text)
 
     def reloading(self) -> None:
-        """Say that a reload has begun; it ends when it is settled again."""
+        """Send RELOADING=1; the next heartbeat with `settled` ends the reload with READY=1."""
         self._ready = False
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._said = "reloading"
         self._send(f"RELOADING=1\nMONOTONIC_USEC={now}\nSTATUS=reloading")
 
     def stopping(self) -> None:
-        """Say that it ends."""
+        """Send STOPPING=1."""
         self._send("STOPPING=1\nSTATUS=taking the last events out of the rings")
 
 
 def status_line(probes: Sequence[ProbeStatus], pulse: Pulse) -> str:
-    """Return what an operator wants to know at first sight: ``3 probes up, 14 series, 0 lost``."""
+    """Return the status line, such as ``3 probes up, 14 series, 0 lost``."""
     return f"{_states(probes)}, {pulse.series} series, {pulse.lost} lost"
 
 

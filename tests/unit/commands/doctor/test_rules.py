@@ -21,7 +21,7 @@ from probed.client import http_config
 from probed.client.http_client import Answer, Endpoint, fetch
 from probed.commands import json_schemas
 from probed.commands.doctor import facts
-from probed.commands.doctor.facts import Clocks, Compiler, Configuration, Facts, Loads, Mounts, Types
+from probed.commands.doctor.facts import Clocks, Compiler, Configuration, HostFacts, Loads, Mounts, Types
 from probed.commands.doctor.report import WIDTH, Check, ProbeCheck, Report, render
 from probed.commands.doctor.rules import diagnose
 from probed.loader.bcc_version import libraries
@@ -30,7 +30,7 @@ from probed.webconfig.listen_address import Address
 
 ROOT = Path(__file__).parents[4]
 
-WELL = Facts(
+WELL = HostFacts(
     kernel="6.1.0-18-amd64",
     machine="x86_64",
     python="3.11.2",
@@ -58,9 +58,9 @@ WELL = Facts(
     loads=Loads({"process": None}),
     answer=Answer(200, "ready\n"),
 )
-"""A machine on which nothing is amiss."""
+"""A machine without any deficiency."""
 
-FAULTS: dict[str, tuple[str, str, str, Facts]] = {
+FAULTS: dict[str, tuple[str, str, str, HostFacts]] = {
     "another machine": ("kernel", "failure", "x86_64", replace(WELL, machine="aarch64")),
     "no BTF": ("btf", "failure", "CONFIG", replace(WELL, types=Types("/b", error="no file; CONFIG_DEBUG_INFO_BTF"))),
     "no BCC": ("bcc", "failure", "apt install", replace(WELL, compiler=Compiler(error="none; apt install it"))),
@@ -107,7 +107,7 @@ def test_a_machine_on_which_nothing_is_amiss_is_ok() -> None:
 
 
 @pytest.mark.parametrize(("name", "status", "remedy", "of"), FAULTS.values(), ids=FAULTS)
-def test_what_is_amiss_is_told_with_its_remedy(name: str, status: str, remedy: str, of: Facts) -> None:
+def test_a_deficiency_is_reported_with_its_remedy(name: str, status: str, remedy: str, of: HostFacts) -> None:
     report = diagnose(of)
     found = check(report, name)
     assert (found.status, report.status) == (status, status)
@@ -116,7 +116,7 @@ def test_what_is_amiss_is_told_with_its_remedy(name: str, status: str, remedy: s
 
 
 @pytest.mark.parametrize("of", [WELL, *(of for *_, of in FAULTS.values())])
-def test_the_json_is_what_its_schema_says_and_can_be_read_back(of: Facts) -> None:
+def test_the_json_fits_its_schema_and_can_be_read_back(of: HostFacts) -> None:
     report = diagnose(of)
     data = json.loads(json.dumps(structure.to_data(report)))
     jsonschema.validate(data, json.loads(json_schemas.schemas()["doctor.schema.json"]))
@@ -132,7 +132,7 @@ def test_the_names_of_the_checks_stay() -> None:
 
 
 @pytest.mark.parametrize("of", [WELL, *(of for *_, of in FAULTS.values())])
-def test_it_is_one_screen(of: Facts) -> None:
+def test_it_is_one_screen(of: HostFacts) -> None:
     lines = render(diagnose(of)).splitlines()
     assert len(lines) <= 40
     assert max(map(len, lines)) <= WIDTH
@@ -249,13 +249,13 @@ def test_a_daemon_that_answers_is_quoted() -> None:
         assert fetch(address, "/-/ready", Endpoint()) == Answer(503, "no probe is up\n")
 
 
-def test_nobody_answers_where_nobody_listens() -> None:
+def test_a_free_port_gives_no_answer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     assert fetch(Address("127.0.0.1", port), "/-/ready", Endpoint()) is None
 
 
-def test_what_answers_without_http_is_told() -> None:
+def test_an_answer_without_http_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def answer() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from probed.exporter.bpf.program_stats import Program, ProgramInfo, told
-from probed.ipc.manifest import Place
+from probed.ipc.manifest import ChainSlot
 
 TOLD = """pos:\t0
 flags:\t02000002
@@ -28,7 +28,7 @@ verified_insns:\t2
 """
 """Linux 6.18."""
 
-EXEC = Place("on_exec", "sched_process_exec", 3)
+EXEC = ChainSlot("on_exec", "sched_process_exec", 3)
 
 Write = Callable[[str], None]
 

@@ -21,7 +21,7 @@ from probed.exporter.bpf.cgroup_keys import KnownCgroups
 from probed.exporter.bpf.map_source import MapSource
 from probed.exporter.bpf.recent_counts import SLOT, RecentCounts
 from probed.ipc.manifest import Field, FieldType, Map, Record
-from probed.loader import pipeline as load
+from probed.loader import pipeline
 from probed.loader.compiler import Module
 from support.unit.series_tables import ledger
 
@@ -205,11 +205,11 @@ class Compiled:
 
 
 def test_slots_belong_to_the_hash_whose_name_they_have() -> None:
-    maps, _ = load._maps("p", cast(Module, Compiled("u64", "opens_recent")))
+    maps, _ = pipeline._maps("p", cast(Module, Compiled("u64", "opens_recent")))
     assert maps["opens"].recent == 8
 
 
 @pytest.mark.parametrize(("key", "slots"), [("u64", "others_recent"), ("u64", "recent"), ("u32", "opens_recent")])
 def test_slots_that_belong_to_no_hash_are_refused(key: FieldType, slots: str) -> None:
     with pytest.raises(LoadError, match=f"map '{slots}' of struct recent_count stands beside no map of counts"):
-        load._maps("p", cast(Module, Compiled(key, slots)))
+        pipeline._maps("p", cast(Module, Compiled(key, slots)))

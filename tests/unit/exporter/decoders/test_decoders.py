@@ -17,7 +17,7 @@ from probed.exporter.decoders.char_arrays import text as text_of
 from probed.exporter.decoders.errnos import errno_name
 from probed.exporter.decoders.signals import signal_name
 from probed.exporter.decoders.syscalls import IA32, syscall_name
-from probed.ipc.manifest import Label
+from probed.ipc.manifest import ResolvedLabel
 
 
 @pytest.mark.parametrize(
@@ -91,17 +91,17 @@ def test_signals_have_their_names(number: int, name: str) -> None:
 
 
 def test_an_enum_has_its_table_s_text_and_the_number_for_the_rest() -> None:
-    decode = decoder(Label("exit", "exit", "enum", {0: "ok", 3: "core"}))
+    decode = decoder(ResolvedLabel("exit", "exit", "enum", {0: "ok", 3: "core"}))
     assert [decode(0), decode(3), decode(7)] == ["ok", "core", "7"]
 
 
 def test_integers_are_decimal_or_hexadecimal() -> None:
-    assert decoder(Label("n", "n", "integer", {}))(-5) == "-5"
-    assert decoder(Label("n", "n", "hex", {}))(255) == "0xff"
+    assert decoder(ResolvedLabel("n", "n", "integer", {}))(-5) == "-5"
+    assert decoder(ResolvedLabel("n", "n", "hex", {}))(255) == "0xff"
 
 
 def test_a_map_has_its_texts_and_the_name_itself_for_the_rest() -> None:
-    decode = decoder(Label("comm", "comm", "map", {}, {"bash": "shell", "zsh": "shell", r"\\": "backslash"}))
+    decode = decoder(ResolvedLabel("comm", "comm", "map", {}, {"bash": "shell", "zsh": "shell", r"\\": "backslash"}))
     assert [decode(name) for name in (b"bash\0\0", b"zsh", b"vi\n", b"\\")] == [
         "shell",
         "shell",
@@ -129,7 +129,7 @@ def test_addresses_are_those_on_the_wire(raw: int | bytes, text: str) -> None:
 @pytest.mark.parametrize("name", ["errno", "syscall", "signal", "integer", "hex", "ip"])
 @given(number=st.integers(-(2**63), 2**64 - 1))
 def test_any_number_becomes_text_that_prints(name: str, number: int) -> None:
-    made = decoder(Label("n", "n", name, {}))(number)
+    made = decoder(ResolvedLabel("n", "n", name, {}))(number)
     assert made
     assert made.isprintable()
 
@@ -137,9 +137,9 @@ def test_any_number_becomes_text_that_prints(name: str, number: int) -> None:
 def test_every_decoder_that_a_declaration_may_name_is_there() -> None:
     context = Context(lambda _: Attribution("", ""))
     for name in get_args(declaration.Decoder):
-        assert callable(decoder(Label("x", "x", name, {}), context))
+        assert callable(decoder(ResolvedLabel("x", "x", name, {}), context))
 
 
 def test_a_decoder_that_asks_the_host_says_that_it_needs_a_context() -> None:
     with pytest.raises(ValueError, match="label 'user': decoder 'uid' asks the host"):
-        decoder(Label("user", "uid", "uid", {}))
+        decoder(ResolvedLabel("user", "uid", "uid", {}))

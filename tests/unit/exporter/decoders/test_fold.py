@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from probed.config import fold_defaults
 from probed.exporter.decoders import decoder
 from probed.exporter.decoders.fold import folded
-from probed.ipc.manifest import FoldRule, Label
+from probed.ipc.manifest import ResolvedFoldRule, ResolvedLabel
 
 HEX = "0123456789abcdef" * 2
 UUID = "01234567-89ab-cdef-0123-456789abcdef"
@@ -116,7 +116,7 @@ MACHINES = [(r"machine-qemu\x2d12\x2dweb.scope", r"machine-qemu\x2d*\x2dweb.scop
 
 
 def by_default(label: str, name: str) -> str | None:
-    rules = [FoldRule(rule.match, rule.replace) for rule in fold_defaults.RULES[label]]
+    rules = [ResolvedFoldRule(rule.match, rule.replace) for rule in fold_defaults.RULES[label]]
     return folded(lambda value: bytes(value).decode(), rules)(name.encode())
 
 
@@ -167,23 +167,27 @@ def test_folding_twice_folds_no_further(name: str, label: str) -> None:
 
 
 def test_the_first_rule_that_matches_the_whole_text_counts() -> None:
-    rules = (FoldRule("a", "first"), FoldRule("a.*", r"<\g<0>>"), FoldRule("ab", "never"))
-    fold = decoder(Label("comm", "comm", "comm", {}, {}, rules))
+    rules = (ResolvedFoldRule("a", "first"), ResolvedFoldRule("a.*", r"<\g<0>>"), ResolvedFoldRule("ab", "never"))
+    fold = decoder(ResolvedLabel("comm", "comm", "comm", {}, {}, rules))
     assert [fold(name) for name in (b"a", b"ab", b"ba")] == ["first", "<ab>", "ba"]
 
 
 def test_what_a_rule_drops_has_no_text() -> None:
-    fold = decoder(Label("comm", "comm", "comm", {}, {}, (FoldRule("sh", None), FoldRule(".*", "other"))))
+    fold = decoder(
+        ResolvedLabel("comm", "comm", "comm", {}, {}, (ResolvedFoldRule("sh", None), ResolvedFoldRule(".*", "other")))
+    )
     assert [fold(name) for name in (b"sh", b"bash")] == [None, "other"]
 
 
 def test_a_group_that_took_no_part_is_empty() -> None:
-    assert folded(lambda _: "b", (FoldRule("(a)?b", r"[\1]"),))(0) == "[]"
+    assert folded(lambda _: "b", (ResolvedFoldRule("(a)?b", r"[\1]"),))(0) == "[]"
 
 
 @given(st.binary(max_size=16))
 def test_any_name_becomes_text_that_prints(name: bytes) -> None:
-    rules = tuple(FoldRule(rule.match, rule.replace) for rule in fold_defaults.RULES["comm"])
-    made = decoder(Label("comm", "comm", "comm", {}, {}, (*rules, FoldRule(r"(.{0,3}).*", r"\1"))))(name)
+    rules = tuple(ResolvedFoldRule(rule.match, rule.replace) for rule in fold_defaults.RULES["comm"])
+    made = decoder(ResolvedLabel("comm", "comm", "comm", {}, {}, (*rules, ResolvedFoldRule(r"(.{0,3}).*", r"\1"))))(
+        name
+    )
     assert made is not None
     assert made.isprintable()

@@ -10,7 +10,7 @@ from probed.exporter.decoders import Context, decoder
 from probed.exporter.decoders.fold import Decoder
 from probed.exporter.decoders.host_table import ANEW_SECONDS, MOST, OLD_SECONDS, Snapshot
 from probed.exporter.decoders.kernel_symbols import KernelSymbols
-from probed.ipc.manifest import Label
+from probed.ipc.manifest import ResolvedLabel
 from support.unit.clock import Clock
 
 HIDDEN = "0000000000000000 T _stext\n0000000000000000 T do_exit\n"
@@ -25,7 +25,7 @@ ffffffffa0000000 t bpf_prog_6deef7357e7b4530\t[bpf]
 
 
 def of(name: str, root: Path) -> Decoder:
-    return decoder(Label("x", "x", name, {}), Context(lambda _: Attribution("a.service", "0-1"), root))
+    return decoder(ResolvedLabel("x", "x", name, {}), Context(lambda _: Attribution("a.service", "0-1"), root))
 
 
 def passwd(root: Path, *lines: bytes) -> None:

@@ -17,7 +17,7 @@ from probed.exporter.exposition.renderer import Page
 from probed.exporter.series import gauges as gauges_module
 from probed.exporter.series.gauges import GaugeTable
 from probed.exporter.series.table import SeriesUsage
-from probed.ipc.manifest import Field, Label, Metric, Record
+from probed.ipc.manifest import Field, Record, ResolvedLabel, ResolvedMetric
 
 NUMBER = Field("number", "u32", 0, 1)
 KEY = Record(4, (NUMBER,))
@@ -26,9 +26,11 @@ Holding = dict[int, int]
 """What a map holds, by key."""
 
 
-def metric(budget: int = 100, *, name: str = "probed_levels", factor: float = 1.0, labels: bool = True) -> Metric:
-    of = (Label("last", "number", "integer", {}),) if labels else ()
-    return Metric(name, "gauge", "Levels.", ("levels",), {}, of, "value", factor, (), budget)
+def metric(
+    budget: int = 100, *, name: str = "probed_levels", factor: float = 1.0, labels: bool = True
+) -> ResolvedMetric:
+    of = (ResolvedLabel("last", "number", "integer", {}),) if labels else ()
+    return ResolvedMetric(name, "gauge", "Levels.", ("levels",), {}, of, "value", factor, (), budget)
 
 
 def last_digit(value: int | bytes) -> str | None:
@@ -36,7 +38,7 @@ def last_digit(value: int | bytes) -> str | None:
     return str(int(value) % 10) if int(value) < 90 else None
 
 
-def table(of: Metric) -> GaugeTable:
+def table(of: ResolvedMetric) -> GaugeTable:
     return GaugeTable(of, [(NUMBER, last_digit)] if of.labels else [])
 
 
@@ -140,8 +142,17 @@ def test_a_series_is_kept_until_another_has_more_than_twice_its_value() -> None:
 
 
 def test_a_label_that_reads_other_stands_beside_the_rest() -> None:
-    of = Metric(
-        "probed_levels", "gauge", "Levels.", ("levels",), {}, (Label("x", "x", "comm", {}),), "value", 1.0, (), 2
+    of = ResolvedMetric(
+        "probed_levels",
+        "gauge",
+        "Levels.",
+        ("levels",),
+        {},
+        (ResolvedLabel("x", "x", "comm", {}),),
+        "value",
+        1.0,
+        (),
+        2,
     )
     gauge = GaugeTable(of, [(NUMBER, lambda value: "other" if value == 1 else str(value))])
     gauge.set([part({1: 100, 2: 3, 4: 5})])

@@ -22,7 +22,7 @@ from probed.exporter.series import budget as budget_module
 from probed.exporter.series import table as series_module
 from probed.exporter.series.budget import FACTOR, WINDOW_SECONDS
 from probed.exporter.series.table import SeriesTable, SeriesUsage
-from probed.ipc.manifest import Field, Label, Map, Metric, Record
+from probed.ipc.manifest import Field, Map, Record, ResolvedLabel, ResolvedMetric
 from support.unit.clock import Clock
 from support.unit.series_reference import Reference
 from support.unit.series_tables import (
@@ -53,7 +53,7 @@ steps = st.lists(batches | scrapes, max_size=40)
 
 
 def dropping(value: int | bytes) -> str | None:
-    text = decoder(Label("name", "name", "comm", {}))(value)
+    text = decoder(ResolvedLabel("name", "name", "comm", {}))(value)
     return None if text is None or text.startswith("drop") else text
 
 
@@ -133,9 +133,9 @@ def test_nothing_is_lost_and_nothing_falls(budget: int, steps: list[object]) -> 
 
 
 LABELS = (
-    Label("comm", "comm", "comm", {}),
-    Label("errno", "errno", "errno", {}),
-    Label("delta", "delta", "integer", {}),
+    ResolvedLabel("comm", "comm", "comm", {}),
+    ResolvedLabel("errno", "errno", "errno", {}),
+    ResolvedLabel("delta", "delta", "integer", {}),
 )
 SEVERAL = (
     Field("comm", "char", 0, 16),
@@ -156,7 +156,7 @@ SEVERAL = (
 def test_several_labels_and_a_condition_agree_with_counting_event_by_event(
     data: list[list[tuple[bytes, int, int, int]]],
 ) -> None:
-    of = Metric("probed_x_total", "counter", "Help.", (), {"kind": 1}, LABELS, None, 1.0, ())
+    of = ResolvedMetric("probed_x_total", "counter", "Help.", (), {"kind": 1}, LABELS, None, 1.0, ())
     decoders = tuple(map(decoder, LABELS))
     series = SeriesTable(of, list(zip(SEVERAL[:3], decoders, strict=True)), ledger())
     exact: Counter[tuple[str | None, ...]] = Counter()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the kernel says of its types is read as it is meant, and what it cannot mean is refused."""
+"""The reader returns the kernel's types, and refuses contradictory BTF."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The header tree has what BCC looks for, stays in its directory, and knows system calls by name."""
+"""The header tree has BCC's headers, stays in its directory, and knows system calls by name."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from probed.errors import HostError
 from probed.loader.btf.format import Kind
 from probed.loader.btf.reader import Btf
-from probed.loader.headers.c_names import Tag, mentions
+from probed.loader.headers.c_names import Tag, find_names
 from probed.loader.headers.types import offsets_used, types_for
 from support.unit.btf_builder import BtfBuilder, M, kernel
 
@@ -322,7 +322,7 @@ def test_pointers_in_a_circle_are_damaged_btf() -> None:
 
 
 def test_mentions_tell_a_definition_from_a_declaration_from_a_use() -> None:
-    found = mentions("struct own { int a; }; struct later; union used *u; enum kind { A = 1, B };")
+    found = find_names("struct own { int a; }; struct later; union used *u; enum kind { A = 1, B };")
     assert found.tags == {Tag("struct", "later"), Tag("union", "used")}
     assert found.declared == {Tag("struct", "later")}
     assert found.defined >= {"own", "kind", "A", "B"}
@@ -331,7 +331,7 @@ def test_mentions_tell_a_definition_from_a_declaration_from_a_use() -> None:
 def test_mentions_keep_headers_in_order_and_leave_out_quoted_ones() -> None:
     text = '#include <linux/sched.h>\n#include "probed.bpf.h"\n'
     text += " # include <net/sock.h> // x\n// #include <no.h>\n"
-    assert mentions(text).includes == ("linux/sched.h", "net/sock.h")
+    assert find_names(text).includes == ("linux/sched.h", "net/sock.h")
 
 
 @given(st.text())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What rests with systemd and what is believed of it when it comes back; a list of messages stands for systemd."""
+"""The fd store keeps probes, and takes back only complete ones; a list of messages stands for systemd."""
 
 import fcntl
 import json
@@ -12,17 +12,17 @@ from dataclasses import replace
 import pytest
 
 from probed.ipc import manifest
-from probed.ipc.loader_process import Held
-from probed.ipc.manifest import LoadedProbe, Metric
+from probed.ipc.loader_process import ProbeHandle
+from probed.ipc.manifest import FdName, LoadedProbe, ResolvedMetric
 from probed.linux.fdinfo import identity
-from probed.schema import structure as shape
-from probed.supervisor.systemd.fdstore import LISTENER, Rest, Store
+from probed.schema import structure
+from probed.supervisor.systemd.fdstore import LISTENER, Store, StoredProbe
 
-NAMES = ("stats", "ring", "link:on_x")
+NAMES = (FdName("stats"), FdName("ring"), FdName("program", "on_x"))
 
 
 class Systemd:
-    """Keeps what it is sent as systemd does: copies of fds, by name."""
+    """Keeps copies of fds by name, as systemd does."""
 
     def __init__(self) -> None:
         self.kept: list[tuple[str, int]] = []
@@ -39,7 +39,7 @@ class Systemd:
             self.kept = [(name, fd) for name, fd in self.kept if name != lines["FDNAME"]]
 
     def passed(self) -> dict[int, str]:
-        """What a new process is given."""
+        """Return the fds that a new process gets."""
         return {os.dup(fd): name for name, fd in self.kept}
 
     def names(self) -> set[str]:
@@ -54,10 +54,10 @@ def systemd() -> Iterator[Systemd]:
         os.close(fd)
 
 
-def held(name: str, fingerprint: str = "1") -> Held:
-    of = Metric(f"probed_{name}_total", "counter", "Help.", ("m",), {}, (), None, 1.0, ())
+def held(name: str, fingerprint: str = "1") -> ProbeHandle:
+    of = ResolvedMetric(f"probed_{name}_total", "counter", "Help.", ("m",), {}, (), None, 1.0, ())
     loaded = LoadedProbe(name, fingerprint, None, 0, (), (of,), NAMES, start_time=1_700_000_003.25)
-    return Held(loaded, {each: os.memfd_create(each) for each in NAMES})
+    return ProbeHandle(loaded, {each: os.memfd_create(str(each)) for each in NAMES})
 
 
 def is_open(fd: int) -> bool:
@@ -67,7 +67,7 @@ def is_open(fd: int) -> bool:
     return False
 
 
-def taken_over(systemd: Systemd, passed: dict[int, str] | None = None) -> dict[str, Held]:
+def taken_over(systemd: Systemd, passed: dict[int, str] | None = None) -> dict[str, ProbeHandle]:
     return {each.loaded.name: each for each in Store(systemd).take_over(passed or systemd.passed())}
 
 
@@ -166,8 +166,8 @@ def sheet(content: bytes, seals: int) -> int:
 ALL_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
-def resting(one: Held, version: int) -> Rest:
-    return Rest(version, "", one.loaded, tuple(identity(fd) for fd in one.fds.values()))
+def resting(one: ProbeHandle, version: int) -> StoredProbe:
+    return StoredProbe(version, "", one.loaded, tuple(identity(fd) for fd in one.fds.values()))
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_a_description_that_cannot_be_trusted_is_refused(
     systemd: Systemd, version: int, seals: int, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = held("a")
-    content = json.dumps(shape.to_data(resting(one, version))).encode()
+    content = json.dumps(structure.to_data(resting(one, version))).encode()
     systemd("FDSTORE=1\nFDNAME=probe.a.1\nFDPOLL=0", fds=[*one.fds.values(), sheet(content, seals)])
     assert taken_over(systemd) == {}
     assert systemd.kept == []
@@ -203,8 +203,8 @@ def test_a_description_that_names_an_fd_twice_is_refused(systemd: Systemd) -> No
     one = held("a")
     rest = resting(one, manifest.VERSION)
     twice = replace(rest, identities=(rest.identities[0],) * 3)
-    content = json.dumps(shape.to_data(twice)).encode()
-    systemd("FDSTORE=1\nFDNAME=probe.a.1\nFDPOLL=0", fds=[one.fds["stats"], sheet(content, ALL_SEALS)])
+    content = json.dumps(structure.to_data(twice)).encode()
+    systemd("FDSTORE=1\nFDNAME=probe.a.1\nFDPOLL=0", fds=[one.fds[FdName("stats")], sheet(content, ALL_SEALS)])
     assert taken_over(systemd) == {}
     one.close()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What systemd is told, and when; nobody is listening here."""
+"""Notifications to systemd and their times; a list stands for systemd."""
 
 from collections.abc import Sequence
 
@@ -8,13 +8,13 @@ import pytest
 from probed.errors import REASONS
 from probed.ipc.exporter_messages import ProbeStatus, Pulse
 from probed.supervisor.systemd.fdstore import Send
-from probed.supervisor.systemd.notify import WATCHDOG, Notices, sender, status_line, watchdog_seconds
+from probed.supervisor.systemd.notify import WATCHDOG, Notifier, sender, status_line, watchdog_seconds
 
 QUIET = Pulse(informed=True, series=14, lost=0)
 
 
 def recorder(said: list[str]) -> Send:
-    """Return what appends to `said` instead of sending to systemd."""
+    """Return a function that appends to `said` instead of sending to systemd."""
 
     def send(status: str, *, fds: Sequence[int] = ()) -> None:
         said.append(status)
@@ -44,22 +44,22 @@ def test_the_status_line_says_what_an_operator_asks_first(probes: list[ProbeStat
 
 def test_it_is_ready_once_and_only_when_it_is_settled() -> None:
     said: list[str] = []
-    notices = Notices(recorder(said))
-    notices.all_moves("a", settled=False)
-    notices.all_moves("b", settled=True)
-    notices.all_moves("b", settled=True)
-    notices.all_moves("c", settled=True)
+    notices = Notifier(recorder(said))
+    notices.heartbeat("a", settled=False)
+    notices.heartbeat("b", settled=True)
+    notices.heartbeat("b", settled=True)
+    notices.heartbeat("c", settled=True)
     alive = "WATCHDOG=1"
     assert said == [alive, alive, "READY=1\nSTATUS=b", alive, alive, "STATUS=c"]
 
 
 def test_a_reload_says_when_it_began_and_ends_in_being_ready() -> None:
     said: list[str] = []
-    notices = Notices(recorder(said))
-    notices.all_moves("a", settled=True)
+    notices = Notifier(recorder(said))
+    notices.heartbeat("a", settled=True)
     notices.reloading()
-    notices.all_moves("b", settled=False)
-    notices.all_moves("c", settled=True)
+    notices.heartbeat("b", settled=False)
+    notices.heartbeat("c", settled=True)
     reloading = dict(line.split("=") for line in said[2].splitlines())
     assert (reloading["RELOADING"], reloading["MONOTONIC_USEC"].isdigit()) == ("1", True)
     assert said[3:] == ["WATCHDOG=1", "WATCHDOG=1", "READY=1\nSTATUS=c"]
@@ -68,7 +68,7 @@ def test_a_reload_says_when_it_began_and_ends_in_being_ready() -> None:
 def test_without_systemd_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     assert sender() is None
-    Notices(None).stopping()
+    Notifier(None).stopping()
 
 
 @pytest.mark.parametrize(("usec", "seconds"), [(None, WATCHDOG), ("0", WATCHDOG), ("9000000", 9.0)])

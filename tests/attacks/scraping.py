@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attacks.http import GET
-from attacks.target import FRIEND, Target
+from attacks.target import SCRAPER, Target
 
 
 @contextlib.contextmanager
-def under(attack: str, target: Target, seconds: float) -> Iterator[subprocess.Popen[bytes]]:
+def attacking(attack: str, target: Target, seconds: float) -> Iterator[subprocess.Popen[bytes]]:
     """Run an attack in the background for at most `seconds`."""
     command = [sys.executable, "-m", "attacks", "--alone", "--identity", target.identity, target.url, f"{seconds}"]
     path = {"PYTHONPATH": str(Path(__file__).parents[1])}
@@ -29,14 +29,14 @@ def under(attack: str, target: Target, seconds: float) -> Iterator[subprocess.Po
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ScrapeCounts:
     """Scrapes of a client under attack, and the `good` ones with status 200."""
 
     scrapes: int
     good: int
 
 
-def look_on(scrape: Callable[[], int], process: subprocess.Popen[bytes]) -> Seen:
+def scrape_until(scrape: Callable[[], int], process: subprocess.Popen[bytes]) -> ScrapeCounts:
     """Scrape 20 times a second until an attack is over; `scrape` returns a status."""
     statuses: list[int] = []
     while process.poll() is None:
@@ -46,7 +46,7 @@ def look_on(scrape: Callable[[], int], process: subprocess.Popen[bytes]) -> Seen
             print(f"a scrape failed: {error}", file=sys.stderr)
             statuses.append(0)
         time.sleep(0.05)
-    return Seen(len(statuses), statuses.count(200))
+    return ScrapeCounts(len(statuses), statuses.count(200))
 
 
 def scraper(target: Target, authorization: str = "") -> Callable[[], int]:
@@ -55,7 +55,7 @@ def scraper(target: Target, authorization: str = "") -> Callable[[], int]:
     request = GET[:-2] + f"Connection: close\r\nAccept-Encoding: gzip\r\n{more}\r\n".encode()
 
     def scrape() -> int:
-        with target.connect(FRIEND) as client:
+        with target.connect(SCRAPER) as client:
             client.sendall(request)
             answer = b"".join(iter(lambda: client.recv(65536), b""))
             return int(answer.split(b" ", 2)[1]) if answer else 0
