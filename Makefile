@@ -93,6 +93,7 @@ soak: $(VENV)/test
 # Writes the JSON schemas for editors, from the daemon's own definitions.
 schema: $(VENV)/run
 	$(VENV)/bin/python -m probed.commands.json_schemas config/schema
+	$(VENV)/bin/python -m probed.commands.decoder_docs probes/README.md packaging/man/probed-probe.5
 
 # Writes docs/metrics.md, every metric, from the probes' YAML and the tables of self metrics.
 docs: $(VENV)/run

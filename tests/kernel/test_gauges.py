@@ -19,7 +19,7 @@ from support.running_daemon import PROBES, Daemon, site, until
 
 TASKS = "probed_residents_tasks"
 BY_CGROUP = "probed_residents_cgroup_tasks"
-SCORE = "probed_residents_oom_score"
+EXCESS = "probed_residents_oom_excess"
 ADJUSTED = "probed_residents_adjusted_seconds"
 
 FAMILY = """
@@ -126,13 +126,15 @@ def test_a_member_of_a_struct_is_signed_and_a_time_is_in_seconds(residents: Daem
     program = install("naps")
     with subprocess.Popen([program, "100000000"], stdin=subprocess.DEVNULL) as process:
         until(lambda: Path(f"/proc/{process.pid}/comm").read_text().strip() == program.name, "it runs")
-        for score in (-997, 499):
-            begin = time.monotonic()
-            Path(f"/proc/{process.pid}/oom_score_adj").write_text(str(score))
-            end = time.monotonic()
-            page = residents.scrape()
-            assert page.value(SCORE, comm=program.name) == score
-            assert begin <= page.value(ADJUSTED, comm=program.name) <= end
-        process.kill()
+        try:
+            for score in (499, 997):
+                begin = time.monotonic()
+                Path(f"/proc/{process.pid}/oom_score_adj").write_text(str(score))
+                end = time.monotonic()
+                page = residents.scrape()
+                assert page.value(EXCESS, comm=program.name) == score - 1000
+                assert begin <= page.value(ADJUSTED, comm=program.name) <= end
+        finally:
+            process.kill()
     page = residents.scrape()
     assert program.name not in page.by("comm", ADJUSTED)

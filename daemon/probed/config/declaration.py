@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from probed.config import base_units
+from probed.config.decoders import DecoderName
 from probed.config.fold_rules import FoldRules
 from probed.config.scalars import (
     CName,
@@ -33,25 +34,6 @@ from probed.ipc.manifest import MetricType
 from probed.schema import strict_yaml
 from probed.schema.rules import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, Line
 from probed.schema.structure import Fault, Given, Key, Source, attempt
-
-Decoder = Literal[
-    "comm",
-    "string",
-    "map",
-    "errno",
-    "syscall",
-    "signal",
-    "integer",
-    "hex",
-    "enum",
-    "cgroup_unit",
-    "pod_uid",
-    "uid",
-    "ip",
-    "block_device",
-    "network_interface",
-    "kernel_symbol",
-]
 
 SUFFIXES_OF_OTHER_TYPES = ("_total", "_count", "_sum", "_bucket")
 """Suffixes of the sample names of counters and histograms. Source: OpenMetrics 1.0, and promtool's `check metrics`."""
@@ -82,7 +64,7 @@ class Label:
     at: Given[Key]
     field: Annotated[CName, "The field of 'struct event', or of the maps' key ('key' for a scalar key)."]
     decoder: Annotated[
-        Decoder,
+        DecoderName,
         "The decoder of the text. comm, string and map need a char[N], ip a u32 or a char[16], others an integer.",
     ]
     table: Annotated[

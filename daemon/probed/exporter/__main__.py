@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python -m probed.exporter FD``, as the supervisor starts it: imports `serving` without what nobody needs.
+"""``python -m probed.exporter FD``, started by the supervisor: imports `main` without unused modules.
 
-Where an installed version does not bear that (see `unneeded`), it starts anew with everything: ``… FD whole``.
+Where an installed version of a package fails without them (see `lean_imports`), the process executes itself again with
+whole packages: ``… FD whole``.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def main(fd: int, *, whole: bool) -> int:
         try:
             with left_out():
                 import_module(SERVING)
-        except Exception as error:  # of main: whatever a package misses, it will not miss it again
+        except Exception as error:  # of main: with whole packages, none of these can happen again
             text = f"probed: {error}, without what the exporter leaves out of its packages: it takes them whole\n"
             sys.stderr.write(text)
             os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], "whole"])

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All probes that are up, and the state of the daemon: what a scrape is made of.
+"""The collector: all running probes and the state of the daemon, from which a scrape is made.
 
-The drain loop (`loop`) and the HTTP threads call it; one lock keeps them apart.
+`drain_loop` and the HTTP threads call it; one lock keeps them apart.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 from probed.exporter.bpf.reading_schedule import ReadingSchedule
 from probed.exporter.cgroup.attribution import Attribution, attribute
-from probed.exporter.cgroup.tree import Cgroups
+from probed.exporter.cgroup.tree import CgroupTree
 from probed.exporter.decoders import Context
+from probed.exporter.decoders.lookup import Lookups
 from probed.exporter.exposition.family import Family
 from probed.exporter.probe import RunningProbe
 from probed.exporter.self_metrics import tables
 from probed.exporter.self_metrics.daemon import Build, DaemonStats, WorkStats
-from probed.exporter.self_metrics.probes import Probes, ProbeStats
+from probed.exporter.self_metrics.probes import ProbeSnapshot, ProbeStats
 from probed.exporter.self_metrics.process import Process
-from probed.exporter.series.scrapers import FIRST_SECONDS, Connection, Scrape, Scrapers
+from probed.exporter.series.scrapers import FIRST_SECONDS, Scrape, ScraperConnection, Scrapers
 from probed.ipc.exporter_messages import Status
 from probed.ipc.manifest import FdName, LoadedProbe
 from probed.log_limiter import REPEATABLE
@@ -36,14 +36,14 @@ from probed.log_limiter import REPEATABLE
 LOG = logging.getLogger("exporter")
 
 ANNOUNCES_CGROUPS = "cgroups"
-"""The probe whose events tell which path a cgroup id belongs to."""
+"""The probe with announcements of control groups: the path of each cgroup id."""
 
 KERNEL = Attribution("kernel", "")
 UNKNOWN = Attribution("unknown", "")
 
 
-class Collection:
-    """The running probes by name, and the last `Status` from the supervisor (None until it has one)."""
+class Collector:
+    """The running probes by name, and the supervisor's last `Status` (None before the first)."""
 
     def __init__(
         self,
@@ -58,8 +58,9 @@ class Collection:
         self._cpus = cpus
         self._supervisor_statm = supervisor_statm
         self._lock = threading.Lock()
-        self._cgroups = Cgroups()
-        self._context = Context(self._attribution, Path("/"), self._cgroups.living, self._cgroups.removed)
+        self._cgroups = CgroupTree()
+        self._lookups = Lookups(clock=clock)
+        self._context = Context(self._attribution, self._lookups, self._cgroups.live_ids, self._cgroups.removed)
         self._schedule = ReadingSchedule()
         self._probes: dict[str, RunningProbe] = {}
         self._numbers: dict[str, ProbeStats] = {}
@@ -75,10 +76,10 @@ class Collection:
         self.status: Status | None = None
 
     def add(self, loaded: LoadedProbe, fds: Mapping[FdName, int]) -> int | None:
-        """Run a probe, instead of an older one of its name; return its ring's fd, if it has one.
+        """Run a probe, instead of an older one of this name; return the fd of the ring, None without one.
 
-        `fds` are by the names of `LoadedProbe.fd_names`. Where some are missing, for this process may open no more
-        files, or where it cannot map them, the probe is left out: every scrape counts as one that failed to collect it.
+        `fds` are by the names of `LoadedProbe.fd_names`. Where some are missing, since the process may open no more
+        files, or cannot be mapped, the probe is left out, and every scrape counts as a failed collection.
         """
         try:
             probe = self._running(loaded, fds)
@@ -89,7 +90,7 @@ class Collection:
         with self._lock:
             self._probes[loaded.name] = probe
             if loaded.name == ANNOUNCES_CGROUPS:
-                self._cgroups.walk()  # what was made before the announcements began
+                self._cgroups.walk()  # control groups made before the announcements began
         return probe.ring_fd
 
     def _running(self, loaded: LoadedProbe, fds: Mapping[FdName, int]) -> RunningProbe:
@@ -109,7 +110,7 @@ class Collection:
         LOG.error(text, name, error, extra={"PROBE": name})
 
     def remove(self, name: str) -> None:
-        """Drop a probe and its series; nothing happens when there is none."""
+        """Drop a probe and its series, if there is one of this name."""
         with self._lock:
             self._left_out.discard(name)
             probe = self._probes.pop(name, None)
@@ -119,19 +120,19 @@ class Collection:
                 probe.close()
         if probe is not None:
             del probe
-            gc.collect()  # its tables are in cycles, which keep its ring and its counters mapped
+            gc.collect()  # reference cycles keep ring and counters mapped
 
     def drain(self) -> None:
-        """Count the events that wait in every ring; read the maps too when many control groups were announced."""
+        """Count the waiting events of every ring; read the maps too when many control groups were announced."""
         with self._lock:
             self._drain()
             if self._schedule.is_due_at_once(self._cgroups.announced, self._cgroup_rooms()):
                 self._read_maps()
 
     def keep_up(self) -> None:
-        """Read the maps if no scrape did so for a while and there is reason; called with each heartbeat.
+        """Read the maps if due without scrapes; called with each heartbeat.
 
-        Announcements that wait are such a reason: they are drained to be counted.
+        Waiting announcements are drained first, to be counted.
         """
         with self._lock:
             announcing = self._probes.get(ANNOUNCES_CGROUPS)
@@ -190,16 +191,16 @@ class Collection:
         """Take the announcements that wait; return False if that ended early."""
         announcing = self._probes.get(ANNOUNCES_CGROUPS)
         reached = announcing is None or self._drain_one(announcing, self._find_waiting(announcing)[1])
-        if self._cgroups.found_missed():
+        if any([self._cgroups.found_missed(), self._lookups.found_missed()]):
             for probe in self._probes.values():
                 probe.forget_keys()
         return reached
 
     def _read_maps(self) -> set[str]:
-        """Read and count the maps of all probes; return the names of those where that failed.
+        """Read and count the maps of all probes; return the names of failed probes.
 
-        A cgroup is announced before an entry can have its id. So the announcements are taken between the reading and
-        the counting.
+        A cgroup is announced before an entry can have its id. So the announcements are taken between reading and
+        counting.
         """
         failed = {name for name, probe in self._probes.items() if not self._attempt(probe, probe.read_maps)}
         self._hear_announcements()
@@ -208,8 +209,8 @@ class Collection:
         self._schedule.begin(self._cgroups.announced)
         return failed
 
-    def scrape(self, scraper: Connection | None = None) -> list[Family]:
-        """Return every family of this moment, the probes' first.
+    def scrape(self, scraper: ScraperConnection | None = None) -> list[Family]:
+        """Return every present family, those of the probes first.
 
         `scraper` is the connection of a scraper, None for another client.
         """
@@ -222,7 +223,7 @@ class Collection:
         build = replace(self._build, bcc=status.bcc_version if status else "")
         memory = self._supervisor_memory()
         daemon = DaemonStats(build, status, work, memory, unknown)
-        probes = Probes(status.probes if status else (), numbers, self._failures)
+        probes = ProbeSnapshot(status.probes if status else (), numbers, self._failures)
         return families + tables.families(daemon, probes) + self._process.families()
 
     def _collect_all(self, fill: Mapping[str, int], scrape: Scrape) -> list[Family]:
@@ -237,14 +238,14 @@ class Collection:
         return families
 
     def _attribution(self, cgroup: int) -> Attribution:
-        """Return whose a cgroup id is; called by decoders, under the lock."""
+        """Return the owner of a cgroup id; called by decoders, under the lock."""
         if cgroup == 0:
             return KERNEL
         path = self._cgroups.path(cgroup)
         return attribute(path) if path is not None else UNKNOWN
 
     def _collect(self, probe: RunningProbe, fill: int, scrape: Scrape) -> list[Family]:
-        """Take one probe's families and sums; where that fails, it costs only this probe's families."""
+        """Return one probe's families and note its sums; a failure costs only this probe's families."""
         families: list[Family] = []
 
         def take() -> None:
@@ -268,7 +269,7 @@ class Collection:
         return True
 
     def _warn_unaccounted(self, numbers: ProbeStats) -> None:
-        """Log once that the books of a probe do not close; the metric has the number."""
+        """Log once that a probe has unaccounted events; the metric has the number."""
         if numbers.unaccounted and numbers.name not in self._warned:
             self._warned.add(numbers.name)
             LOG.error(
@@ -282,13 +283,13 @@ class Collection:
         self.scrape()
         return list(self._numbers.values())
 
-    def brief(self) -> list[ProbeStats]:
-        """Return what each probe has lost and its series, as of the last drain; nothing of one that cannot be asked."""
+    def loss_summary(self) -> list[ProbeStats]:
+        """Return losses and series of each probe as of the last drain, without probes that cannot be read."""
         numbers = []
         with self._lock:
             for probe in self._probes.values():
-                with suppress(OSError):  # the next scrape fails with it, and says so
-                    numbers.append(probe.brief())
+                with suppress(OSError):  # the next scrape fails too, and logs the error
+                    numbers.append(probe.loss_summary())
         return numbers
 
     def _supervisor_memory(self) -> int:

@@ -19,8 +19,8 @@ import threading
 from collections.abc import Callable
 from typing import assert_never
 
-from probed.exporter.collector import Collection
-from probed.exporter.heartbeat import Heart
+from probed.exporter.collector import Collector
+from probed.exporter.heartbeat import Heartbeat
 from probed.ipc.channel import Channel, Packet, Starved
 from probed.ipc.exporter_messages import (
     AddProbe,
@@ -39,7 +39,7 @@ from probed.ipc.manifest import LoadedProbe
 LOG = logging.getLogger("exporter")
 
 MOVES_WITHIN = 2.0
-"""A loop that does not answer for so long is stuck: the largest batch takes some milliseconds."""
+"""A loop without a turn for so long is stuck: the largest batch takes some milliseconds."""
 
 
 HELD_UP_SECONDS = 0.05
@@ -51,20 +51,20 @@ def _refuse(packet: Packet[ToExporter]) -> None:
 
 
 class Loop:
-    """Owns the epoll set: the supervisor's channel, one ring for each probe that has one, and an eventfd."""
+    """Owns the epoll set: the supervisor's channel, the rings of the probes, and an eventfd."""
 
     def __init__(
         self,
         channel: Channel[FromExporter, ToExporter],
-        collection: Collection,
-        heart: Heart,
+        collector: Collector,
+        heartbeat: Heartbeat,
         on_other: Callable[[Packet[ToExporter]], None] = _refuse,
     ) -> None:
-        """Obey the supervisor's messages; `on_other` gets those that do not concern the collection."""
+        """Obey the supervisor's messages; `on_other` gets those that do not concern the collector."""
         self._on_other = on_other
-        self._heart = heart
+        self._heartbeat = heartbeat
         self._channel = channel
-        self._collection = collection
+        self._collector = collector
         self._poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._turned = threading.Condition()
         self._turns = 0
@@ -76,56 +76,56 @@ class Loop:
         self._epoll.register(self._poke, select.EPOLLIN)
 
     def prepare(self) -> None:
-        """Take what the supervisor knows already, until it says that pages may be served. Raises Closed."""
+        """Receive the probes and states so far, until the supervisor's message ``serve``. Raises Closed."""
         while not self._may_serve:
-            self._hear()
+            self._receive()
 
     def run(self) -> None:
-        """Turn until the supervisor says stop, then drain once more. Raises Closed when the supervisor has gone."""
+        """Turn until the supervisor's message ``stop``, then drain once more. Raises Closed without a supervisor."""
         while not self._stopping:
             ready = {fd for fd, _ in self._epoll.poll(self._seconds_to_wait())}
             if self._channel.fileno() in ready:
-                self._hear()
+                self._receive()
             if self._poke in ready:
                 os.eventfd_read(self._poke)
-            if ready - {self._channel.fileno(), self._poke} or self._collection.is_held_up:
-                self._collection.drain()
-            if not self._heart.due_in():
-                self._collection.keep_up()
-                self._heart.beat()
+            if ready - {self._channel.fileno(), self._poke} or self._collector.is_held_up:
+                self._collector.drain()
+            if not self._heartbeat.due_in():
+                self._collector.keep_up()
+                self._heartbeat.send()
             with self._turned:
                 self._turns += 1
                 self._turned.notify_all()
-        self._collection.drain()
+        self._collector.drain()
 
     def _seconds_to_wait(self) -> float:
-        due = self._heart.due_in()
-        return min(due, HELD_UP_SECONDS) if self._collection.is_held_up else due
+        due = self._heartbeat.due_in()
+        return min(due, HELD_UP_SECONDS) if self._collector.is_held_up else due
 
-    def moves(self) -> bool:
-        """Say whether the loop turns, by making it turn; called by the HTTP threads."""
+    def is_alive(self) -> bool:
+        """Wake the loop and say whether it turns in time; called by the HTTP threads."""
         with self._turned:
             before = self._turns
             os.eventfd_write(self._poke, 1)
             return self._turned.wait_for(lambda: self._turns != before, MOVES_WITHIN)
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         try:
             packet = self._channel.receive()
         except Starved as starved:
-            packet = Packet(starved.message, ())  # a probe without its descriptors, which `Collection.add` leaves out
-        self._obey(packet)
+            packet = Packet(starved.message, ())  # a probe without its descriptors, which `Collector.add` leaves out
+        self._dispatch(packet)
 
-    def _obey(self, packet: Packet[ToExporter]) -> None:
+    def _dispatch(self, packet: Packet[ToExporter]) -> None:
         match packet.message:
             case AddProbe(probe):
                 self._add(probe, packet.fds)
             case RemoveProbe(name):
                 self._forget_ring(name)
-                self._collection.remove(name)
+                self._collector.remove(name)
             case Status() as status:
-                self._collection.status = status
-                self._heart.hasten()
+                self._collector.status = status
+                self._heartbeat.send_now()
             case Serve():
                 self._may_serve = True
             case Stop():
@@ -137,14 +137,14 @@ class Loop:
 
     def _add(self, loaded: LoadedProbe, fds: tuple[int, ...]) -> None:
         self._forget_ring(loaded.name)
-        ring = self._collection.add(loaded, dict(zip(loaded.fd_names, fds, strict=False)))
+        ring = self._collector.add(loaded, dict(zip(loaded.fd_names, fds, strict=False)))
         if ring is not None:
-            # Edge-triggered: woken by a program's wake-up at the fill mark, not by every event that waits.
+            # Edge-triggered: a program's wake-up at the fill mark wakes the loop, waiting events do not.
             self._epoll.register(ring, select.EPOLLIN | select.EPOLLET)
             self._rings[loaded.name] = ring
 
     def _forget_ring(self, name: str) -> None:
-        """Take a ring out of the epoll set: its closing does not, for the supervisor has it open too."""
+        """Take a ring out of the epoll set: the supervisor has the ring open too, so closing is not enough."""
         ring = self._rings.pop(name, None)
         if ring is not None:
             self._epoll.unregister(ring)

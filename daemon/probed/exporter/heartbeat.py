@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exporter's sign of life: sent to the supervisor now and then, while the drain loop and the HTTP server move.
+"""The exporter's heartbeat: a message to the supervisor at intervals, while drain loop and HTTP server respond.
 
-`loop` asks when it is due and calls `beat`. That the loop moves, it shows by calling. The HTTP server is
-poked at one beat and looked at with the next: the drain loop waits for nobody.
+`drain_loop` calls `send` when a heartbeat is due, which shows that the loop turns. Each heartbeat pings the HTTP
+server, and the next one looks for the response: the drain loop never waits.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from probed.exporter.collector import Collection
+from probed.exporter.collector import Collector
 from probed.exporter.self_metrics.probes import ProbeStats
 from probed.ipc.channel import Channel
 from probed.ipc.exporter_messages import FromExporter, Pulse, ToExporter
@@ -26,55 +26,55 @@ LOSS_PERIOD = 60.0
 
 
 class Serving(Protocol):
-    """The HTTP server, as far as its movement goes."""
+    """The HTTP server as the heartbeat sees it."""
 
-    def poke(self) -> None:
-        """Make it turn once."""
+    def ping(self) -> None:
+        """Make the server's loop turn once."""
 
-    def moved(self) -> bool:
-        """Say whether it has turned since it was poked."""
+    def responded(self) -> bool:
+        """Say whether the loop has turned since the last ping."""
 
 
-class Heart:
-    """Beats every so many seconds."""
+class Heartbeat:
+    """Sends a heartbeat every `seconds`."""
 
     def __init__(
         self,
         channel: Channel[FromExporter, ToExporter],
-        collection: Collection,
+        collector: Collector,
         server: Serving,
         seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._channel = channel
-        self._collection = collection
+        self._collector = collector
         self._server = server
         self._seconds = seconds
         self._clock = clock
         self._next = clock()
         self._losses = Losses(clock)
-        server.poke()
+        server.ping()
 
     def due_in(self) -> float:
-        """Return how many seconds the next beat is away, 0 when it is due."""
+        """Return the seconds until the next heartbeat, 0 when one is due."""
         return max(0.0, self._next - self._clock())
 
-    def hasten(self) -> None:
-        """Make the next beat due now."""
+    def send_now(self) -> None:
+        """Make the next heartbeat due now."""
         self._next = self._clock()
 
-    def beat(self) -> None:
-        """Send a sign of life with the sums of this moment, unless the HTTP server has stood still since the last."""
-        if not self._server.moved():
+    def send(self) -> None:
+        """Send a heartbeat with the present sums, unless the HTTP server has not responded since the last one."""
+        if not self._server.responded():
             self._next = self._clock() + min(self._seconds, LOOK_AGAIN)
             return
         self._next = self._clock() + self._seconds
-        self._server.poke()
-        numbers = self._collection.brief()
+        self._server.ping()
+        numbers = self._collector.loss_summary()
         self._losses.tell(numbers)
         series = sum(usage.series for each in numbers for usage in each.usages)
         lost = sum(sum(each.lost.values()) for each in numbers)
-        self._channel.send(Pulse(self._collection.status is not None, series, lost))
+        self._channel.send(Pulse(self._collector.status is not None, series, lost))
 
 
 class Losses:
@@ -88,7 +88,7 @@ class Losses:
         self._said: dict[str, tuple[float, Mapping[str, int]]] = {}
 
     def tell(self, numbers: Sequence[ProbeStats]) -> None:
-        """Compare with what was said before; a probe that is seen for the first time, or anew, starts from 0."""
+        """Log the losses since the last line of each probe; a new or reloaded probe starts from 0."""
         now = self._clock()
         for each in numbers:
             at, before = self._said.get(each.name, (-LOSS_PERIOD, {}))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Leaves out what numpy and prometheus_client import for others: 9 MB of modules that nothing here uses.
+"""Leaves out unused modules of numpy and prometheus_client: 9 MB.
 
-`__main__` enters `left_out` around the exporter's imports. In it these modules are there but empty, and the packages
-that import them are content; after it they are gone, so that whoever asks for one gets the real one. Newer versions of
-numpy import most of them only when they are asked for. What a version does not bear, `__main__` takes whole.
+`__main__` enters `left_out` around the exporter's imports. Inside, these modules are empty, so the packages' own
+imports succeed; afterwards they are removed, and a later import gets the real module. Newer versions of numpy import
+most of them at first use. Where a version fails without a module, `__main__` starts again with whole packages.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from typing import Final
 PARTS: Final = (
     "numpy.random", "numpy.fft", "numpy.polynomial", "numpy.ma", "numpy.ctypeslib",
     "numpy.lib.npyio", "numpy.lib.nanfunctions", "numpy.lib.arraypad", "numpy.core.einsumfunc",
-    # Docstrings of what is written in C.
+    # Docstrings of the parts in C.
     "numpy.core._add_newdocs", "numpy.core._add_newdocs_scalars",
     "numpy._core._add_newdocs", "numpy._core._add_newdocs_scalars",
 )  # fmt: skip
 
 PACKAGES: Final = ("prometheus_client",)
-"""Whose own modules are needed, but not what the package itself imports: an HTTP server, ssl, urllib.request."""
+"""Packages with needed modules and unneeded imports of the package itself: an HTTP server, ssl, urllib.request."""
 
 
 @contextmanager
 def left_out() -> Iterator[None]:
-    """Let `PARTS` be empty, and `PACKAGES` nothing but the place of their modules, as long as this lasts."""
+    """Replace `PARTS` with empty modules, and `PACKAGES` with a bare path to their modules, inside the context."""
     empty = {name: _empty(name) for name in PARTS}
     specs = [spec for name in PACKAGES if (spec := find_spec(name)) is not None]
     empty |= {spec.name: module_from_spec(spec) for spec in specs}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the exporter is made of, and its way from the first message to the last.
+"""The exporter's parts, and its course from the first message to the last.
 
 `__main__` imports it and calls `main`. `ipc.exporter_messages` has the messages.
 """
@@ -16,10 +16,10 @@ import sys
 
 from probed import __version__, log
 from probed.errors import DeclarationError, HostError
-from probed.exporter.collector import Collection
+from probed.exporter.collector import Collector
 from probed.exporter.drain_loop import Loop
 from probed.exporter.exposition.family import Family
-from probed.exporter.heartbeat import Heart
+from probed.exporter.heartbeat import Heartbeat
 from probed.exporter.http_server.messages import Peer
 from probed.exporter.http_server.server import Server
 from probed.exporter.pages.application import Application
@@ -55,11 +55,11 @@ SupervisorChannel = Channel[FromExporter, ToExporter]
 _OTHER_VERSION = "supervisor and exporter are of different versions: probed was upgraded while it ran; restart it"
 
 MACHINES = ("x86_64",)
-"""Where loads are ordered, as `ring` needs it."""
+"""Machines with ordered loads, as `ringbuf` needs."""
 
 
 class Exporter:
-    """What the process is made of, wired together; `serve` runs it to its end."""
+    """The parts of the process, wired together; `serve` runs them to the end."""
 
     def __init__(
         self, channel: SupervisorChannel, start: Start, statm: int, web: int | None, listeners: list[socket.socket]
@@ -67,23 +67,23 @@ class Exporter:
         build = Build(__version__, sys.version.split()[0], "", os.uname().release)
         self._start = start
         self._channel = channel
-        self._collection = Collection(build, Process(start.start_time), possible_cpus(), statm)
+        self._collector = Collector(build, Process(start.start_time), possible_cpus(), statm)
         self._reloads = ReloadRequests(lambda: channel.send(RequestReload()))
         reload = self._reloads.reload if start.web.enable_lifecycle else None
         application = Application(start.web.telemetry_path, self.scrape, self.readiness, self.landing, reload)
         self._server = Server(listeners, application, start.web)
         if web is not None:
             self._server.configure(_web_settings(web))
-        heart = Heart(channel, self._collection, self._server, start.pulse_seconds)
-        self._loop = Loop(channel, self._collection, heart, self._on_message)
+        heartbeat = Heartbeat(channel, self._collector, self._server, start.pulse_seconds)
+        self._loop = Loop(channel, self._collector, heartbeat, self._on_message)
 
     def serve(self) -> str:
-        """Serve until the supervisor says stop; return the sums of the last drain as text."""
+        """Serve until the supervisor's message ``stop``; return the sums of the last drain as text."""
         self._loop.prepare()
         self._server.start()
         self._loop.run()
         self._server.stop()
-        totals = self._collection.totals()
+        totals = self._collector.totals()
         delivered = sum(probe.delivered for probe in totals)
         lost = sum(sum(probe.lost.values()) for probe in totals)
         return f"{delivered} events delivered, {lost} lost"
@@ -100,13 +100,13 @@ class Exporter:
 
     def scrape(self, scraper: Peer | None) -> list[Family]:
         """Return the families of this moment, for a scraper's connection or for another client (None)."""
-        return [*self._collection.scrape(scraper), *families(http.METRICS, self._server.stats())]
+        return [*self._collector.scrape(scraper), *families(http.METRICS, self._server.stats())]
 
     def readiness(self) -> str:
-        """Return why a scrape would not tell the truth yet, "" when it does."""
-        if not self._loop.moves():
+        """Return why a scrape would be incomplete, "" when ready."""
+        if not self._loop.is_alive():
             return "the drain loop does not move"
-        status = self._collection.status
+        status = self._collector.status
         if status is None:
             return "the probes are not attached yet"
         if not any(probe.up for probe in status.probes):
@@ -114,8 +114,8 @@ class Exporter:
         return ""
 
     def landing(self) -> Landing:
-        """Return what the landing page tells."""
-        status = self._collection.status
+        """Return the content of the landing page."""
+        status = self._collector.status
         return Landing(
             version=__version__,
             telemetry_path=self._start.web.telemetry_path,
@@ -156,7 +156,7 @@ def _give_up_privilege(start: Start) -> None:
 
 def main(fd: int) -> int:
     """Serve the supervisor behind `fd`; return the exit status."""
-    # Both reach every process of a terminal or of a systemd unit: the supervisor says when the last drain is.
+    # Both signals reach every process of a terminal or of a systemd unit: the supervisor decides on the last drain.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     channel = SupervisorChannel(socket.socket(fileno=fd), TO_EXPORTER)

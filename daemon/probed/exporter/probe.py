@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One loaded probe as the exporter runs it: its ring, its maps, its series.
+"""One loaded probe as the exporter runs it: ring, maps and series.
 
-`collection` owns one for each probe that is up, drains it and takes its families. It knows nothing of HTTP.
+`collector` owns one for each running probe, drains it and takes its families.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from probed.exporter.bpf.gauge_source import GaugeSource
 from probed.exporter.bpf.map_reader import CountMap, Entries
 from probed.exporter.bpf.map_source import MapSource
 from probed.exporter.bpf.map_usage import HashMap, HashUsage
-from probed.exporter.bpf.program_stats import Program, ProgramInfo, told
+from probed.exporter.bpf.program_stats import ProgramInfo, ProgramStats, read_all
 from probed.exporter.bpf.recent_counts import RecentCounts
 from probed.exporter.bpf.ringbuf import Ring
 from probed.exporter.decoders import Context, decoder
@@ -33,7 +33,7 @@ from probed.exporter.series.table import SeriesTable, SeriesUsage
 from probed.ipc.manifest import ChainSlot, FdName, Field, LoadedProbe, Map, Record, ResolvedMetric, hook_name
 
 BATCH = 1 << 13
-"""Events taken at once: enough for numpy, and what is needed beside the ring stays in the CPU's cache."""
+"""Events taken at once: enough for numpy, and few enough for the CPU's cache."""
 
 MORE_ENTRIES = 64
 """Entries that a small map of gauges may have more while it is read than it has at a time, beside an eighth."""
@@ -46,7 +46,7 @@ _STATS = Map("probed_stats", "percpu_array", Record(4, (Field("key", "u32", 0, 1
 
 
 class RunningProbe:
-    """Not thread-safe: `collection` holds its lock around every call."""
+    """Not thread-safe: `collector` holds its lock around every call."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class RunningProbe:
     ) -> None:
         """`fds` by the names of `LoadedProbe.fd_names`; they stay open until `close`. Raises OSError.
 
-        `context` is what the decoders may ask; `hear` gets every batch of events before it is counted.
+        `context` is for the decoders; `hear` gets every batch of events before the count.
         """
         self._context = context
         self._hear = hear
@@ -101,14 +101,14 @@ class RunningProbe:
         return GaugeSource(content, layout, self._known_cgroups())
 
     def _known_cgroups(self) -> KnownCgroups:
-        return KnownCgroups(self._context.living_cgroups, self._context.removed_cgroups)
+        return KnownCgroups(self._context.live_cgroups, self._context.removed_cgroups)
 
     def _take_over(self, ring: Ring) -> None:
-        """Go on from the last commit: an earlier exporter may have died before it released what it had counted."""
+        """Go on from the last commit: an earlier exporter may have died before it released counted records."""
         if self._ledger.commits:
             ring.skip_to(self._position.value)
         else:
-            self._delivered.value = ring.records  # by whom this memory does not know
+            self._delivered.value = ring.records  # by an exporter without this memory
         ring.take_over_losses(self._delivered.value, self._discarded.value, self._corrupt.value)
 
     def _table(self, metric: ResolvedMetric) -> SeriesTable:
@@ -133,11 +133,11 @@ class RunningProbe:
 
     @property
     def fill(self) -> int:
-        """Bytes that wait in the ring."""
+        """Bytes waiting in the ring."""
         return self._ring.fill if self._ring else 0
 
     def waiting(self) -> int:
-        """Return up to which record, counted since the ring was made, a drain would come now."""
+        """Return the end of the waiting records, in records since the ring was made."""
         return self._ring.end if self._ring else 0
 
     def drain(self, end: int) -> bool:
@@ -162,13 +162,13 @@ class RunningProbe:
         return ring is None or ring.records >= end
 
     def _sample_fill(self) -> None:
-        """Take over the ring's highest fill: it only grows until a release, so no sample between two is missed."""
+        """Take over the ring's highest fill, which only grows between two releases."""
         if self._ring is not None:
             self._highest_fill.add(self._ring.highest_fill)
             self._ring.highest_fill = 0
 
     def _commit(self) -> None:
-        """Let all that was counted count, and the ring's events up to the last one in it be taken, at one stroke."""
+        """Commit the counts together with the ring's position."""
         if self._ring is not None:
             self._position.value = self._ring.next
             self._discarded.value, self._corrupt.value = self._ring.discarded, self._ring.corrupt
@@ -176,13 +176,13 @@ class RunningProbe:
 
     @property
     def cgroup_room(self) -> int | None:
-        """How many control groups the smallest of its maps by control group has room for; None without one."""
+        """Control groups that fit into the smallest map by control group; None without such a map."""
         rooms = [room for source in self._all_sources() if (room := source.cgroup_room) is not None]
         return min(rooms, default=None)
 
     @property
     def is_filling(self) -> bool:
-        """Say whether a map by control group was more than a quarter full when it was read last."""
+        """Say whether the last reading found a map by control group more than a quarter full."""
         return any(source.is_filling for source in self._all_sources())
 
     def _all_sources(self) -> list[MapSource | GaugeSource]:
@@ -195,12 +195,12 @@ class RunningProbe:
         return [tables[metric.name] for metric in self.loaded.metrics]
 
     def forget_keys(self) -> None:
-        """Make the label text of every key anew when it comes next."""
+        """Make all label text anew as keys come."""
         for table in self._all_tables():
             table.forget_keys()
 
     def read_maps(self) -> None:
-        """Read the kernel's maps, as they are now. Raises OSError."""
+        """Read the kernel's maps. Raises OSError."""
         for source in self._all_sources():
             source.read()
 
@@ -220,25 +220,25 @@ class RunningProbe:
             source.retire()
 
     def collect(self, fill: int, scrape: Scrape) -> tuple[list[Family], ProbeStats]:
-        """Return the families of this moment with the sum of its events.
+        """Return the present families and sums for the page `scrape`. Raises OSError.
 
-        `fill` is how many bytes the drain before found waiting; `scrape` is the page. Raises OSError.
+        `fill` are the bytes that the drain before found waiting.
         """
         families = [table.family(scrape) for table in self._all_tables()]
         self._commit()
-        return families, replace(self._numbers(fill), programs=told(self._programs), hashes=self._hash_usages())
+        return families, replace(self._numbers(fill), programs=read_all(self._programs), hashes=self._hash_usages())
 
     def _hash_usages(self) -> list[HashUsage]:
-        """Return how full the hash maps are: those of metrics as they were just read."""
+        """Return the usage of the hash maps; maps of metrics as of the last reading."""
         read = [usage for source in self._all_sources() if (usage := source.usage())]
         return read + [each.usage() for each in self._hashes]
 
-    def brief(self) -> ProbeStats:
-        """Return only what was lost, and the usages. Raises OSError."""
+    def loss_summary(self) -> ProbeStats:
+        """Return only losses and usages. Raises OSError."""
         return ProbeStats(self.loaded.name, lost=self._lost(), usages=self._usages())
 
     def _read_stats(self) -> dict[int, int]:
-        """Return what the programs counted, by `enum probed_stat`."""
+        """Return the programs' counts by `enum probed_stat`."""
         keys, counts = self._stats.read()
         return dict(zip(keys["key"].tolist(), counts.tolist(), strict=True))
 
@@ -256,10 +256,10 @@ class RunningProbe:
     def _numbers(self, fill: int) -> ProbeStats:
         lost = self._lost()
         ring = self._ring
-        hooks = told(self._hooks.values())
+        hooks = read_all(self._hooks.values())
         return ProbeStats(
             name=self.loaded.name,
-            # Read after the drain: what the producers reserved up to there, and what they could not.
+            # Read after the drain: records reserved up to there, and records without room.
             emitted=(ring.records if ring else 0) + lost["ring_full"] + lost["map_full"],
             delivered=self._delivered.value,
             discarded=ring.discarded if ring else 0,
@@ -276,11 +276,11 @@ class RunningProbe:
         )
 
     @staticmethod
-    def _missed(place: ChainSlot, hooks: Sequence[Program]) -> int:
-        """Return how often the kernel left a program out: as often as the hook that it is behind."""
+    def _missed(place: ChainSlot, hooks: Sequence[ProgramStats]) -> int:
+        """Return the skipped runs of a program, which are those of its hook."""
         return sum(hook.misses for hook in hooks if hook.tracepoint == place.tracepoint)
 
     def close(self) -> None:
-        """Let go of the probe's fds; the ring's mapping goes with this object."""
+        """Close the probe's fds; the ring's mapping ends with this object."""
         for fd in self._fds.values():
             os.close(fd)

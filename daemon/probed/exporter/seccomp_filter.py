@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The system calls that the exporter may make once it serves: a seccomp filter, by libseccomp.
+"""The system calls that a serving exporter may make: a seccomp filter, by libseccomp.
 
-`serving` calls `confine` when everything is open and no thread runs yet. What is not listed fails with EPERM, and the
-kernel logs it ("audit: type=1326", comm and number of the call). It does not kill: nothing that an intruder wants is
-listed either way, while a library of another version, which tries a call and falls back, goes on counting.
+`main` calls `confine` when everything is open and no thread runs yet. Any other call fails with EPERM, and the kernel
+logs comm and number of the call ("audit: type=1326"). The filter does not kill: calls of use to an intruder are refused
+either way, while another version of a library, which tries a call and falls back, goes on counting.
 
-There is no way to start a program or a process, to open a socket, a file for writing or a file as code, to look into
-another process, or to do more with BPF than to look at the maps whose descriptors were given, and delete from them.
+The exporter can start no program and no process, open no socket, no file for writing and no file as code, look into no
+other process, and do no more with BPF than read the maps of its descriptors and delete from them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FREELY: Final = (
     "epoll_pwait", "eventfd2", "pipe2",
     # Files and folders, by name: control groups, /proc, tables of names.
     "newfstatat", "stat", "statx", "access", "faccessat", "faccessat2", "readlink", "readlinkat", "getdents64",
-    # What Python and the C library do to themselves.
+    # Memory, threads and clocks of Python and the C library.
     "munmap", "mremap", "madvise", "brk", "msync", "mincore", "memfd_create", "ftruncate",
     "futex", "set_robust_list", "rseq", "set_tid_address", "gettid", "sched_yield", "sched_getaffinity", "exit",
     "exit_group", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall",
@@ -64,7 +64,7 @@ def _without(index: int, bits: int) -> Any:
 
 
 def _sometimes() -> Iterable[tuple[str, Arguments]]:
-    """Return the calls that are allowed with some arguments: alternatives, each with all that must hold."""
+    """Yield the calls allowed with some arguments: alternatives, each with conditions that must all hold."""
     yield "openat", (_without(2, WRITING),)
     yield "open", (_without(1, WRITING),)
     yield "mmap", (_without(2, mmap.PROT_EXEC),)
@@ -81,18 +81,18 @@ def _sometimes() -> Iterable[tuple[str, Arguments]]:
 
 
 def confine() -> None:
-    """Allow this process, for good, no more than this. Raises HostError when the kernel has no seccomp filters."""
+    """Install the filter in this process, for good. Raises HostError when the kernel has no seccomp filters."""
     try:
         _without_clone3().load()
         _listed().load()
-    except (OSError, RuntimeError) as error:  # the second is libseccomp's own "Library error"
+    except (OSError, RuntimeError) as error:  # RuntimeError: libseccomp's own "Library error"
         raise HostError(f"the exporter cannot give up system calls: {error}") from error
 
 
 def _without_clone3() -> seccomp.SyscallFilter:
-    """Let the C library take clone for its threads: the flags of clone3 are in memory, where no filter can look.
+    """Make the C library use clone for threads: the flags of clone3 lie in memory, out of a filter's reach.
 
-    In a filter of its own, which logs nothing: every thread begins with trying it.
+    The rule is in a filter of its own, which logs nothing: every new thread tries clone3 first.
     """
     rules = seccomp.SyscallFilter(seccomp.ALLOW)
     rules.add_rule(seccomp.ERRNO(errno.ENOSYS), "clone3")
@@ -101,7 +101,7 @@ def _without_clone3() -> seccomp.SyscallFilter:
 
 def _listed() -> seccomp.SyscallFilter:
     rules = seccomp.SyscallFilter(seccomp.ERRNO(errno.EPERM))
-    with suppress(RuntimeError):  # a container's own filter may hide that the kernel can log
+    with suppress(RuntimeError):  # a container's own filter may hide the kernel's logging
         rules.set_attr(seccomp.Attr.CTL_LOG, 1)
     for name in (*FREELY, "clone3"):
         rules.add_rule(seccomp.ALLOW, name)

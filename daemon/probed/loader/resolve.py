@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from probed.config.declaration import Label, Metric, Probe
+from probed.config.decoders import DECODERS
 from probed.errors import DeclarationError, Problem
 from probed.ipc import manifest
 from probed.ipc.manifest import Field, FieldType, Map, Record
@@ -20,10 +21,6 @@ from probed.schema.suggestions import did_you_mean, near
 
 SCALAR: Final = manifest.COUNT.fields[0].name
 """The name of a map's value that is no struct."""
-
-_TEXT_DECODERS: Final = ("comm", "string", "map")
-_WIDE_DECODERS: Final = ("cgroup_unit", "pod_uid", "kernel_symbol")
-"""Decoders of 64-bit numbers: a part would be another number."""
 
 
 def resolve(
@@ -158,12 +155,13 @@ class _Check:
 
     def label_field(self, label: Label, layouts: list[_Layout]) -> Field | None:
         at = (*label.at, "field")
-        if label.decoder in _TEXT_DECODERS:
+        reads = DECODERS[label.decoder].reads
+        if reads == "text":
             return self.text(at, label, layouts)
-        if label.decoder == "ip":
-            return self.address(at, label.field, layouts)
+        if reads == "address":
+            return self.address(at, label, layouts)
         field = self.integer(at, label.field, layouts, f"decoder '{label.decoder}' reads integers")
-        if field and label.decoder in _WIDE_DECODERS and field.type != "u64":
+        if field and reads == "u64" and field.type != "u64":
             text = f"decoder '{label.decoder}' reads u64, but field '{label.field}' is {field.type}; make it a u64"
             self.problem(at, text)
         return field
@@ -233,10 +231,13 @@ class _Check:
             self.problem(at, f"{found}; take a decoder of integers, such as integer, hex or enum")
         return field
 
-    def address(self, at: Key, name: str, layouts: list[_Layout]) -> Field | None:
+    def address(self, at: Key, label: Label, layouts: list[_Layout]) -> Field | None:
+        name = label.field
         field = self.field(at, name, layouts)
         if field and _c_type(field) not in ("u32", "char[16]"):
-            text = f"decoder 'ip' reads u32 (IPv4, as on the wire) or char[16] (IPv6), but field '{name}' is"
+            text = (
+                f"decoder '{label.decoder}' reads u32 (IPv4, as on the wire) or char[16] (IPv6), but field '{name}' is"
+            )
             self.problem(at, f"{text} {_c_type(field)}")
         return field
 

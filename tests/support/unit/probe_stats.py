@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from probed.exporter.exposition.family import Family
 from probed.exporter.self_metrics.daemon import Build
-from probed.exporter.self_metrics.probes import Probes, ProbeStats
+from probed.exporter.self_metrics.probes import ProbeSnapshot, ProbeStats
 from probed.ipc.exporter_messages import ProbeStatus
 
 BUILD = Build("0.1.0", "3.11.2", "0.26.0", "6.18.0")
 
 
-def probes_of(*probes: ProbeStats) -> Probes:
-    return Probes([ProbeStatus(probe.name, "", True, "", "", {}) for probe in probes], probes)
+def probes_of(*probes: ProbeStats) -> ProbeSnapshot:
+    return ProbeSnapshot([ProbeStatus(probe.name, "", True, "", "", {}) for probe in probes], probes)
 
 
 def series(families: list[Family], name: str) -> dict[tuple[str, ...], float]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Applies the rules of `exporter.series.budget` event by event without numpy: the oracle of its tests."""
+"""Applies the rules of `exporter.series.budget` event by event without numpy: an oracle for tests."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ Decode = Callable[[int | bytes], str | None]
 
 
 def events(of: Iterable[bytes | str | tuple[bytes | str, int]]) -> NDArray[Any]:
-    """Return a batch: names, each with its value or 0."""
+    """Return a batch of names, each with a value or 0."""
     pairs = [each if isinstance(each, tuple) else (each, 0) for each in of]
     batch = np.zeros(len(pairs), dtype(EVENT))
     names = [name.encode() if isinstance(name, str) else name for name, _ in pairs]

@@ -13,7 +13,7 @@ from probed.client.http_client import Answer, Endpoint
 from probed.commands import live_programs
 from probed.commands.live_programs import Code
 from probed.errors import HostError
-from probed.exporter.bpf.program_stats import Program
+from probed.exporter.bpf.program_stats import ProgramStats
 from probed.exporter.exposition.renderer import Page
 from probed.exporter.self_metrics import programs
 from probed.exporter.self_metrics.metric import families
@@ -22,13 +22,13 @@ from probed.webconfig.listen_address import Address
 from support.unit.probe_stats import probes_of
 
 ADDRESS = Address("127.0.0.1", 9788)
-EXEC = Program("on_exec", "sched_process_exec", 67, "59f4a931744dcdc6", 0, 0, 0)
-EXECS = Program("probed_sched_process_exec", "sched_process_exec", 71, "59f4a931744dcdc6", 1_009, 2_018_000, 0)
-RETURNS = Program("probed_sys_exit", "sys_exit", 73, "a0f4a931744dcdc6", 0, 0, 0)
+EXEC = ProgramStats("on_exec", "sched_process_exec", 67, "59f4a931744dcdc6", 0, 0, 0)
+EXECS = ProgramStats("probed_sched_process_exec", "sched_process_exec", 71, "59f4a931744dcdc6", 1_009, 2_018_000, 0)
+RETURNS = ProgramStats("probed_sys_exit", "sys_exit", 73, "a0f4a931744dcdc6", 0, 0, 0)
 CODE = Code("tracing", 211, 1_307)
 
 
-def page(*hooks: Program) -> str:
+def page(*hooks: ProgramStats) -> str:
     """Return a page as the exporter renders it, with one probe's program and hooks."""
     probe = ProbeStats("process", programs=(EXEC,), hooks=hooks)
     return Page().render(families(programs.METRICS, probes_of(probe))).decode()

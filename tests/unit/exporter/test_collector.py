@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All probes together: one that cannot be collected costs only its own families."""
+"""All probes together: a failed collection costs only the families of one probe."""
 
 import os
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 
 from probed.errors import REASONS
 from probed.exporter import collector as collection
-from probed.exporter.collector import Collection
+from probed.exporter.collector import Collector
 from probed.exporter.self_metrics.daemon import Build
 from probed.exporter.self_metrics.probes import ProbeStats
 from probed.exporter.self_metrics.process import Process
@@ -64,11 +64,11 @@ class Fake:
 
 
 @pytest.fixture
-def both(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collection]:
+def both(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
     """A collection of probes `a` and `b`."""
     monkeypatch.setattr(collection, "RunningProbe", Fake)
     with open("/proc/self/statm") as statm:  # noqa: PTH123 (the open file is what is handed over)
-        both = Collection(Build("1", "3", "", "6"), Process(1.0), 1, statm.fileno(), Clock(step=3.0))
+        both = Collector(Build("1", "3", "", "6"), Process(1.0), 1, statm.fileno(), Clock(step=3.0))
         for name in "ab":
             both.add(LoadedProbe(name, "1", None, 0, (), (), ()), {})
         failures: dict[str, int] = dict.fromkeys(REASONS, 0)
@@ -77,12 +77,12 @@ def both(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collection]:
         yield both
 
 
-def values(both: Collection, name: str) -> dict[str, float]:
+def values(both: Collector, name: str) -> dict[str, float]:
     family = next(family for family in both.scrape() if family.name == name)
     return dict(zip([labels[0] for labels in family.labels], family.values.tolist(), strict=True))
 
 
-def test_a_probe_that_cannot_be_collected_is_counted_and_the_others_go_on(both: Collection) -> None:
+def test_a_probe_that_cannot_be_collected_is_counted_and_the_others_go_on(both: Collector) -> None:
     both.scrape()
     both._probes["a"].broken = True  # type: ignore[attr-defined]
     assert values(both, "probed_events_emitted_total") == {"a": 1, "b": 2}
@@ -91,7 +91,7 @@ def test_a_probe_that_cannot_be_collected_is_counted_and_the_others_go_on(both: 
 
 @pytest.mark.parametrize("step", ["waiting", "drain"])
 def test_a_probe_that_cannot_be_drained_costs_only_its_own_drain(
-    both: Collection, step: str, caplog: pytest.LogCaptureFixture
+    both: Collector, step: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     both.add(LoadedProbe("cgroups", "1", None, 0, (), (), ()), {})
     for name in ("a", "cgroups"):
@@ -107,7 +107,7 @@ def test_a_probe_that_cannot_be_drained_costs_only_its_own_drain(
     assert values(both, "probed_events_emitted_total") == {"a": 1, "b": 3}
 
 
-def test_a_collection_is_held_up_while_one_of_its_rings_is(both: Collection) -> None:
+def test_a_collection_is_held_up_while_one_of_its_rings_is(both: Collector) -> None:
     both.drain()
     assert not both.is_held_up
     both._probes["a"].held_up = True  # type: ignore[attr-defined]
@@ -118,28 +118,28 @@ def test_a_collection_is_held_up_while_one_of_its_rings_is(both: Collection) -> 
     assert not both.is_held_up
 
 
-def test_a_probe_of_the_same_name_takes_the_older_one_s_place(both: Collection) -> None:
+def test_a_probe_of_the_same_name_takes_the_older_one_s_place(both: Collector) -> None:
     old = both._probes["a"]
     both.add(LoadedProbe("a", "2", None, 0, (), (), ()), {})
     assert old.closed  # type: ignore[attr-defined]
     assert both._probes["a"].loaded.fingerprint == "2"
 
 
-def test_what_is_removed_counts_as_nothing(both: Collection) -> None:
+def test_what_is_removed_counts_as_nothing(both: Collector) -> None:
     both.scrape()
     both.remove("a")
     both.remove("never there")
     assert values(both, "probed_events_emitted_total") == {"a": 0, "b": 2}
 
 
-def test_the_supervisor_s_memory_is_read_where_it_said(both: Collection) -> None:
+def test_the_supervisor_s_memory_is_read_where_it_said(both: Collector) -> None:
     family = next(f for f in both.scrape() if f.name == "probed_supervisor_resident_memory_bytes")
     assert family.values[0] > 1e6
     assert family.values[0] % os.sysconf("SC_PAGESIZE") == 0
 
 
 def test_a_probe_whose_descriptors_did_not_arrive_is_left_out(
-    both: Collection, caplog: pytest.LogCaptureFixture
+    both: Collector, caplog: pytest.LogCaptureFixture
 ) -> None:
     received = os.memfd_create("stats")
     assert (
@@ -157,7 +157,7 @@ def test_a_probe_whose_descriptors_did_not_arrive_is_left_out(
     assert values(both, "probed_probe_collect_failures_total") == {"a": 2, "b": 0}
 
 
-def test_drains_and_collections_are_counted_with_their_seconds(both: Collection) -> None:
+def test_drains_and_collections_are_counted_with_their_seconds(both: Collector) -> None:
     both.drain()
     both.drain()
     both.scrape()
@@ -168,7 +168,7 @@ def test_drains_and_collections_are_counted_with_their_seconds(both: Collection)
     assert work["probed_collection_seconds_total"] == [6]
 
 
-def test_unaccounted_events_are_logged_once_a_probe(both: Collection, caplog: pytest.LogCaptureFixture) -> None:
+def test_unaccounted_events_are_logged_once_a_probe(both: Collector, caplog: pytest.LogCaptureFixture) -> None:
     both._probes["a"].unaccounted = 7  # type: ignore[attr-defined]
     assert values(both, "probed_events_unaccounted") == {"a": 7, "b": 0}
     both._probes["a"].unaccounted = 11  # type: ignore[attr-defined]

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A day without a scrape, played by a clock: 86,400 control groups, one a second, are all counted and all named.
+"""A day without a scrape, played by a clock: 86,400 control groups are all counted and named.
 
-The collection, its cgroups, series tables and map sources are real; rings and the kernel's maps are lists and dicts.
+One control group comes each second. Collector, cgroup tree, series tables and map sources are real; rings and the
+kernel's maps are lists and dicts.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from probed.exporter import collector
 from probed.exporter.arrays.dtypes import dtype
 from probed.exporter.bpf.cgroup_keys import KnownCgroups
 from probed.exporter.bpf.map_source import MapSource
-from probed.exporter.cgroup.tree import MADE, MOST_REMOVED, REMOVED, WALK_SECONDS, Cgroups
-from probed.exporter.collector import ANNOUNCES_CGROUPS, Collection
+from probed.exporter.cgroup.tree import MADE, MOST_REMOVED, REMOVED, WALK_SECONDS, CgroupTree
+from probed.exporter.collector import ANNOUNCES_CGROUPS, Collector
 from probed.exporter.decoders import Context, decoder
 from probed.exporter.exposition.family import Family
 from probed.exporter.self_metrics.daemon import Build
@@ -48,7 +49,7 @@ def announcements(of: list[tuple[int, int, str]]) -> NDArray[Any]:
 
 
 class PlayedKernel:
-    """The rings of two probes and one map; what finds the map or the ring full is lost."""
+    """The rings of two probes and one map; events without room are lost."""
 
     def __init__(self) -> None:
         self.announced: list[tuple[int, int, str]] = []
@@ -101,7 +102,7 @@ class PlayedProbe:
         self._kernel, self._hear = host.kernel, hear
         self.loaded = loaded
         self.execs, self.opens = counter("execs", context, host.clock), counter("opens", context, host.clock)
-        known = KnownCgroups(context.living_cgroups, context.removed_cgroups)
+        known = KnownCgroups(context.live_cgroups, context.removed_cgroups)
         self._source = MapSource(host.kernel, LAYOUT, ledger(), known)  # type: ignore[arg-type]
         self.cgroup_room = None if hear else self._source.cgroup_room
 
@@ -143,7 +144,7 @@ class PlayedProbe:
 
 
 class Host:
-    """A collection on a host whose tree of control groups is a folder, and whose clock the test moves."""
+    """A collector on a host with a folder as tree of control groups, and a clock set by hand."""
 
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.kernel, self.clock = PlayedKernel(), Clock()
@@ -151,24 +152,24 @@ class Host:
         self.tree.mkdir(parents=True)
         (root / "proc/self").mkdir(parents=True)
         (root / "proc/self/mountinfo").write_text("30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n")
-        self.cgroups = Cgroups(root, self.clock)
-        monkeypatch.setattr(collector, "Cgroups", lambda: self.cgroups)
+        self.cgroups = CgroupTree(root, self.clock)
+        monkeypatch.setattr(collector, "CgroupTree", lambda: self.cgroups)
         monkeypatch.setattr(collector, "RunningProbe", self._probe)
         with Path("/proc/self/statm").open() as statm:
-            self.collection = Collection(Build("1", "3", "", "6"), Process(0.0), 1, statm.fileno())
+            self.collector = Collector(Build("1", "3", "", "6"), Process(0.0), 1, statm.fileno())
 
     def _probe(self, loaded: LoadedProbe, _fds: object, _cpus: int, context: Context, hear: Any = None) -> PlayedProbe:
         return PlayedProbe(self, loaded, context, hear)
 
     def add(self, *names: str) -> None:
         for name in names:
-            self.collection.add(LoadedProbe(name, "1", None, 0, (), (), ()), {})
+            self.collector.add(LoadedProbe(name, "1", None, 0, (), (), ()), {})
 
     def pages(self) -> dict[str, dict[str, int]]:
-        """Return the values by unit of both metrics, as a scrape has them."""
-        self.collection.drain()
-        self.collection._read_maps()
-        families = self.collection._collect(self.collection._probes["work"], 0, UNATTENDED)
+        """Return the values of both metrics by unit, from a scrape."""
+        self.collector.drain()
+        self.collector._read_maps()
+        families = self.collector._collect(self.collector._probes["work"], 0, UNATTENDED)
         return {family.name: shown(family) for family in families}
 
 
@@ -188,9 +189,9 @@ def test_a_day_of_short_lived_control_groups_is_all_counted_and_named(host: Host
         host.kernel.announce(number, REMOVED)
         fullest = max(fullest, len(host.kernel.opens))
         if len(host.kernel.announced) >= MARK:
-            host.collection.drain()
+            host.collector.drain()
         if second % BEAT_SECONDS == 0:
-            host.collection.keep_up()
+            host.collector.keep_up()
     pages = host.pages()
     assert {name: sum(values.values()) for name, values in pages.items()} == {
         "execs": DAY * EXECS,
@@ -209,7 +210,7 @@ def test_without_heartbeats_a_burst_is_read_before_the_map_is_half_full(host: Ho
         host.kernel.work(number)
         host.kernel.announce(number, REMOVED)
         if len(host.kernel.announced) >= MARK:
-            host.collection.drain()
+            host.collector.drain()
         assert len(host.kernel.opens) <= MAP_ENTRIES / 2
     assert {name: sum(values.values()) for name, values in host.pages().items()} == {
         "execs": 20_011 * EXECS,
@@ -238,5 +239,5 @@ def test_an_idle_host_has_no_reading_but_its_scrapes(host: Host, monkeypatch: py
     host.add(ANNOUNCES_CGROUPS, "work")
     monkeypatch.setattr(host.kernel, "read", lambda: pytest.fail("there is no reason to read the map"))
     for _ in range(DAY // BEAT_SECONDS):
-        host.collection.keep_up()
-    assert host.collection._work.drains == 0
+        host.collector.keep_up()
+    assert host.collector._work.drains == 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exporter's loop: it turns, it can tell that it does, and it obeys; rings are eventfds here."""
+"""The exporter's loop turns, proves its turns, and follows the supervisor; rings are eventfds here."""
 
 import os
 import select
@@ -27,7 +27,7 @@ from support.unit.raw_messages import send_raw
 
 
 class Counting:
-    """Stands for the collection: counts drains, and can be made to hang in one."""
+    """Stands for the collector: counts drains, and can be made to hang in one."""
 
     def __init__(self) -> None:
         self.drains = 0
@@ -55,7 +55,7 @@ class Counting:
 
 
 class Resting:
-    """Stands for the heart: never due, but hastened."""
+    """Stands for the heartbeat: never due, but hastened."""
 
     def __init__(self) -> None:
         self.beats = 0
@@ -64,23 +64,23 @@ class Resting:
     def due_in(self) -> float:
         return 0.0 if self.due else 60.0
 
-    def hasten(self) -> None:
+    def send_now(self) -> None:
         self.due = True
 
-    def beat(self) -> None:
+    def send(self) -> None:
         self.due = False
         self.beats += 1
 
 
 class Running:
-    """A loop on a thread of its own, and the supervisor's end of its channel."""
+    """A loop on a thread of its own, and the supervisor's end of the channel."""
 
     def __init__(self) -> None:
         self.supervisor, end = Channel[ToExporter, FromExporter].pair(FROM_EXPORTER)
         self.exporter = Channel[FromExporter, ToExporter](end, TO_EXPORTER)
-        self.collection = Counting()
-        self.heart = Resting()
-        self.loop = Loop(self.exporter, self.collection, self.heart)  # type: ignore[arg-type]
+        self.collector = Counting()
+        self.heartbeat = Resting()
+        self.loop = Loop(self.exporter, self.collector, self.heartbeat)  # type: ignore[arg-type]
         self.ring = os.eventfd(0)
         self.loop._epoll.register(self.ring, select.EPOLLIN | select.EPOLLET)
         self.ended_by: Exception | None = None
@@ -94,7 +94,7 @@ class Running:
             self.ended_by = error
 
     def fill(self) -> None:
-        """Do what a program does at the fill mark."""
+        """Wake the loop as a program does at the fill mark."""
         os.eventfd_write(self.ring, 1)
 
     def join(self) -> None:
@@ -106,7 +106,7 @@ class Running:
 def running() -> Iterator[Running]:
     running = Running()
     yield running
-    running.collection.may_go_on.set()
+    running.collector.may_go_on.set()
     if running.thread.is_alive():
         running.supervisor.send(Stop())
     running.join()
@@ -116,60 +116,60 @@ def running() -> Iterator[Running]:
 
 
 def test_a_loop_that_waits_for_events_moves(running: Running) -> None:
-    assert running.loop.moves()
-    assert running.loop.moves()
+    assert running.loop.is_alive()
+    assert running.loop.is_alive()
 
 
 def test_being_asked_costs_no_drain(running: Running) -> None:
-    assert running.loop.moves()
-    assert running.collection.drains == 0
+    assert running.loop.is_alive()
+    assert running.collector.drains == 0
 
 
 def test_what_the_supervisor_says_costs_no_drain(running: Running) -> None:
     running.supervisor.send(RemoveProbe("x"))
-    assert running.loop.moves()
-    assert running.collection.removed == ["x"]
-    assert running.collection.drains == 0
+    assert running.loop.is_alive()
+    assert running.collector.removed == ["x"]
+    assert running.collector.drains == 0
 
 
 def test_a_fill_mark_is_a_drain(running: Running) -> None:
     running.fill()
-    while not running.collection.drains:
+    while not running.collector.drains:
         pass
-    assert running.loop.moves()
-    assert running.collection.drains == 1
+    assert running.loop.is_alive()
+    assert running.collector.drains == 1
 
 
 def test_the_loop_drains_again_until_no_record_holds_up_a_ring(running: Running) -> None:
-    running.collection.held_up_for = 3
+    running.collector.held_up_for = 3
     running.fill()
-    until(lambda: running.collection.drains == 3, "the third drain reaches the ring's end")
-    assert running.loop.moves()
-    assert running.collection.drains == 3
+    until(lambda: running.collector.drains == 3, "the third drain reaches the ring's end")
+    assert running.loop.is_alive()
+    assert running.collector.drains == 3
 
 
 def test_a_beat_is_no_drain_but_the_collection_hears_of_it(running: Running) -> None:
-    running.heart.due = True
-    assert running.loop.moves()
-    assert (running.heart.beats, running.collection.drains, running.collection.kept_up) == (1, 0, 1)
+    running.heartbeat.due = True
+    assert running.loop.is_alive()
+    assert (running.heartbeat.beats, running.collector.drains, running.collector.kept_up) == (1, 0, 1)
 
 
 def test_a_loop_that_hangs_in_a_drain_does_not_move(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "MOVES_WITHIN", 0.05)
-    running.collection.may_go_on.clear()
+    running.collector.may_go_on.clear()
     running.fill()
-    while not running.collection.drains:
+    while not running.collector.drains:
         pass
-    assert not running.loop.moves()
-    running.collection.may_go_on.set()
+    assert not running.loop.is_alive()
+    running.collector.may_go_on.set()
     monkeypatch.setattr(loop, "MOVES_WITHIN", 10.0)
-    assert running.loop.moves()
+    assert running.loop.is_alive()
 
 
 def test_stop_is_one_more_drain_and_the_end(running: Running) -> None:
     running.supervisor.send(Stop())
     running.join()
-    assert running.collection.drains == 1
+    assert running.collector.drains == 1
     assert running.ended_by is None
 
 
@@ -185,19 +185,19 @@ def test_status_and_removal_reach_the_collection(running: Running) -> None:
     running.supervisor.send(RemoveProbe("x"))
     running.supervisor.send(Stop())
     running.join()
-    assert (running.collection.status, running.collection.removed) == (status, ["x"])
+    assert (running.collector.status, running.collector.removed) == (status, ["x"])
 
 
 def test_what_is_known_is_taken_before_pages_are_served() -> None:
     supervisor, end = Channel[ToExporter, FromExporter].pair(FROM_EXPORTER)
-    collection = Counting()
-    loop = Loop(Channel(end, TO_EXPORTER), collection, Resting())  # type: ignore[arg-type]
+    collector = Counting()
+    loop = Loop(Channel(end, TO_EXPORTER), collector, Resting())  # type: ignore[arg-type]
     for name in "abc":
         supervisor.send(RemoveProbe(name))
     supervisor.send(Serve())
     supervisor.send(RemoveProbe("later"))
     loop.prepare()
-    assert collection.removed == ["a", "b", "c"]
+    assert collector.removed == ["a", "b", "c"]
     supervisor.close()
     end.close()
 
@@ -206,7 +206,7 @@ def test_a_status_is_answered_with_a_beat(running: Running) -> None:
     running.supervisor.send(Status((), "0.26", True, 1.5, 0))
     running.supervisor.send(Stop())
     running.join()
-    assert running.heart.beats == 1
+    assert running.heartbeat.beats == 1
 
 
 @pytest.mark.parametrize(

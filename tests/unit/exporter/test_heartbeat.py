@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exporter's sign of life: when it comes, when it does not, what it says, and what is said of lost events."""
+"""The exporter's heartbeat: when it is sent, its content, and the log lines about lost events."""
 
 import logging
 from collections.abc import Iterator
 
 import pytest
 
-from probed.exporter.heartbeat import LOOK_AGAIN, LOSS_PERIOD, Heart, Losses
+from probed.exporter.heartbeat import LOOK_AGAIN, LOSS_PERIOD, Heartbeat, Losses
 from probed.exporter.self_metrics.probes import ProbeStats
 from probed.exporter.series.table import SeriesUsage
 from probed.ipc.channel import Channel
@@ -23,10 +23,10 @@ class Standing:
         self.pokes = 0
         self.moves = True
 
-    def poke(self) -> None:
+    def ping(self) -> None:
         self.pokes += 1
 
-    def moved(self) -> bool:
+    def responded(self) -> bool:
         return self.moves
 
 
@@ -36,7 +36,7 @@ class Sums:
     def __init__(self) -> None:
         self.status: Status | None = None
 
-    def brief(self) -> list[ProbeStats]:
+    def loss_summary(self) -> list[ProbeStats]:
         return [numbers("a", ring_full=3), numbers("b", ring_full=4, map_full=5)]
 
 
@@ -50,7 +50,7 @@ class Beating:
         self.exporter = Channel[FromExporter, ToExporter](end, TO_EXPORTER)
         self.supervisor.set_timeout(0.0)
         self.clock, self.server, self.sums = Clock(), Standing(), Sums()
-        self.heart = Heart(self.exporter, self.sums, self.server, SECONDS, self.clock)  # type: ignore[arg-type]
+        self.heartbeat = Heartbeat(self.exporter, self.sums, self.server, SECONDS, self.clock)  # type: ignore[arg-type]
 
     def heard(self) -> Pulse | None:
         try:
@@ -70,21 +70,21 @@ def beating() -> Iterator[Beating]:
 
 
 def test_the_first_beat_is_due_at_once_and_the_next_after_its_time(beating: Beating) -> None:
-    assert beating.heart.due_in() == 0.0
-    beating.heart.beat()
-    assert beating.heart.due_in() == SECONDS
+    assert beating.heartbeat.due_in() == 0.0
+    beating.heartbeat.send()
+    assert beating.heartbeat.due_in() == SECONDS
     beating.clock.now += SECONDS + 1
-    assert beating.heart.due_in() == 0.0
+    assert beating.heartbeat.due_in() == 0.0
 
 
 def test_a_beat_tells_the_sums_of_all_probes(beating: Beating) -> None:
-    beating.heart.beat()
+    beating.heartbeat.send()
     assert beating.heard() == Pulse(informed=False, series=36, lost=12)
 
 
 def test_a_beat_tells_that_a_scrape_would_tell_the_truth(beating: Beating) -> None:
     beating.sums.status = Status((), "", True, 0.0, 0)
-    beating.heart.beat()
+    beating.heartbeat.send()
     heard = beating.heard()
     assert heard is not None
     assert heard.informed
@@ -92,17 +92,17 @@ def test_a_beat_tells_that_a_scrape_would_tell_the_truth(beating: Beating) -> No
 
 def test_a_server_that_stands_still_is_no_sign_of_life_and_is_looked_at_again_soon(beating: Beating) -> None:
     beating.server.moves = False
-    beating.heart.beat()
-    assert (beating.heard(), beating.heart.due_in(), beating.server.pokes) == (None, LOOK_AGAIN, 1)
+    beating.heartbeat.send()
+    assert (beating.heard(), beating.heartbeat.due_in(), beating.server.pokes) == (None, LOOK_AGAIN, 1)
     beating.server.moves = True
-    beating.heart.beat()
-    assert (beating.heard() is None, beating.heart.due_in(), beating.server.pokes) == (False, SECONDS, 2)
+    beating.heartbeat.send()
+    assert (beating.heard() is None, beating.heartbeat.due_in(), beating.server.pokes) == (False, SECONDS, 2)
 
 
 def test_a_hastened_beat_is_due_now(beating: Beating) -> None:
-    beating.heart.beat()
-    beating.heart.hasten()
-    assert beating.heart.due_in() == 0.0
+    beating.heartbeat.send()
+    beating.heartbeat.send_now()
+    assert beating.heartbeat.due_in() == 0.0
 
 
 def said(losses: Losses, caplog: pytest.LogCaptureFixture, *each: ProbeStats) -> list[str]:

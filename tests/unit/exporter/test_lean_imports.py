@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the exporter leaves out of its packages is not missed, with the installed versions or any other."""
+"""The exporter runs without the modules left out, with the installed versions of packages or any other."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ import prometheus_client
 import pytest
 
 import probed
-from probed.exporter import lean_imports as unneeded
+from probed.exporter import lean_imports
 from probed.ipc import manifest
 from probed.ipc.channel import Channel
 from probed.ipc.exporter_messages import FROM_EXPORTER, FromExporter, Start, ToExporter
@@ -36,7 +36,7 @@ def run(code: str) -> str:
 def test_the_exporter_imports_none_of_it() -> None:
     there = run("import sys; print(*sys.modules)").split()
     assert "numpy" in there
-    assert not {*unneeded.PARTS, *unneeded.PACKAGES} & set(there)
+    assert not {*lean_imports.PARTS, *lean_imports.PACKAGES} & set(there)
     assert not {"html", "http.server", "urllib.request", "ssl", "hashlib", "difflib"} & set(there)
 
 
@@ -52,7 +52,7 @@ def test_who_asks_for_it_later_gets_the_real_one(name: str) -> None:
 
 
 def test_what_is_imported_already_stays() -> None:
-    with unneeded.left_out():
+    with lean_imports.left_out():
         assert sys.modules["prometheus_client"] is prometheus_client
     assert sys.modules["prometheus_client"] is prometheus_client
     assert np.random.RandomState.__name__ == "RandomState"

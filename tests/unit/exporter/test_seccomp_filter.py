@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a confined process can and cannot do; each is tried in a process of its own."""
+"""A confined process: allowed and refused calls, each tried in a process of its own."""
 
 import subprocess
 import sys
@@ -36,7 +36,7 @@ os._exit(0)
 
 
 def tried(statement: str) -> str:
-    """Return what came of a statement in a confined process: an errno, or "done"."""
+    """Return the result of a statement in a confined process: an errno, or "done"."""
     code = PREAMBLE.format(daemon=str(DAEMON), statement=statement, bpf=321)
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return ended.stdout.strip()

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a C layout to numpy: dtypes of records and the 64-bit words that their label columns are compared by.
-
-Pure; `ring`, `maps` and `probe` use it.
-"""
+"""From a C layout to numpy: dtypes of records, and label columns as 64-bit words for comparison. Pure."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Distinct keys of 64-bit words, numbered as they come and looked up by the batch.
 
-An open-addressed hash table with linear probing, without a Python step a key: `grouping` remembers in it what it
-has decoded, `increments` what the kernel has counted. It grows by doubling; whoever owns it bounds it. A hash only
+An open-addressed hash table with linear probing, without a Python step a key. `key_cache` keeps decoded keys in one,
+`map_deltas` the keys of kernel maps. The table grows by doubling; the owner bounds the number of keys. A hash only
 says where to look: keys are compared whole, so two never merge.
 """
 
@@ -16,17 +16,17 @@ import numpy as np
 from probed.exporter.arrays.ndarray import NDArray
 
 ROOM = 1 << 6
-"""Keys that a table has room for at first: most tables never have more."""
+"""Keys that fit into a new table: most tables never have more."""
 
 _SLOTS_A_KEY = 16
 """Of a full table one slot in sixteen is taken: few look-ups need a second step."""
 
 
 def distinct(keys: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return each key once, in the order of their first, and for every key which of them it is.
+    """Return each key once, in order of first occurrence, and for every key the index of its equal.
 
-    `keys` shape (words, n), dtype uint64, words at least 1; results shape (words, m), and (n,) dtype intp. This takes
-    a Python step a key, so it is for keys that are new.
+    `keys` shape (words, n), dtype uint64, words at least 1; results shape (words, m), and (n,) dtype intp. The
+    function takes a Python step a key, so callers use it for new keys alone.
     """
     words = len(keys)
     raw = np.ascontiguousarray(keys.T).tobytes()
@@ -41,7 +41,7 @@ class KeyIndex:
     def __init__(self, words: int) -> None:
         self._words = words
         draw = SystemRandom()
-        # Names are chosen by strangers: without the drawn factors they could choose them to collide.
+        # Other users choose names: without the random factors, they could choose names that collide.
         self._factors = [np.uint64(draw.getrandbits(64) | 1) for _ in range(words)]
         self.clear()
 
@@ -56,7 +56,7 @@ class KeyIndex:
 
     @property
     def room(self) -> int:
-        """How many keys it can number before it grows."""
+        """How many keys fit before the table grows."""
         return self._room
 
     @property
@@ -65,7 +65,7 @@ class KeyIndex:
         return self._keys[:, : self._used]
 
     def find(self, keys: NDArray[Any]) -> NDArray[Any]:
-        """Return the number of each key, -1 for one that is not there: shape (words, n) to (n,), dtype intp."""
+        """Return the number of each key, -1 for an unknown key: shape (words, n) to (n,), dtype intp."""
         slots = self._slots_of(keys)
         numbers: NDArray[Any] = self._numbers.take(slots, mode="wrap").astype(np.intp)
         pending = self._differ(numbers, keys).nonzero()[0]
@@ -77,7 +77,7 @@ class KeyIndex:
         return numbers
 
     def add(self, keys: NDArray[Any]) -> None:
-        """Give numbers to distinct keys, shape (words, n), dtype uint64; those that are there keep theirs."""
+        """Give numbers to distinct keys, shape (words, n), dtype uint64; known keys keep their numbers."""
         keys = keys[:, self.find(keys) < 0]
         used = self._used + keys.shape[1]
         if used > self._room:
@@ -93,13 +93,13 @@ class KeyIndex:
         self._shift = np.uint64(64 - (room * _SLOTS_A_KEY - 1).bit_length())
         self._mask = room * _SLOTS_A_KEY - 1
         self._numbers = np.full(room * _SLOTS_A_KEY, -1, np.int32)
-        # The last column is no key's: number -1 wraps to it. Of numpy's ways to gather, take with wrap is the fastest.
+        # The last column is no key's: number -1 wraps to the end. take with wrap is numpy's fastest way to gather.
         self._keys = np.zeros((self._words, room + 1), np.uint64)
         self._keys[:, : self._used] = kept
         self._place(np.arange(self._used))
 
     def _place(self, numbers: NDArray[Any]) -> None:
-        """Give each number the first slot that is free from its own on; where several want one, the last has it."""
+        """Give each number the first free slot from its own on; of several candidates, the last takes a slot."""
         slots = self._slots_of(self._keys[:, numbers])
         while len(numbers):
             free = self._numbers[slots] < 0
@@ -118,7 +118,7 @@ class KeyIndex:
         hashes: NDArray[Any] = keys[0] * self._factors[0]
         for word, factor in zip(keys[1:], self._factors[1:], strict=True):
             hashes += word * factor
-        # Keys that differ by equal steps would else lie in clusters.
+        # Without this, keys that differ by equal steps would lie in clusters.
         hashes ^= hashes >> np.uint64(32)
         hashes *= self._factors[0]
         return hashes

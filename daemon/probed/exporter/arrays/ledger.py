@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers that outlive this process, and change all at once.
+"""Numbers that outlive the exporter, and change all at once.
 
-They lie in memory that the supervisor owns (a memfd for each probe, `state` among its fds), in two copies. What is
-written goes to the copy that does not count; `commit` makes all of it count with one store of eight bytes. So whoever
-maps the memory next finds what was committed last, at whichever instruction this process was killed: a batch's counts
-together with the position in the ring up to which they reach.
+The numbers lie in memory owned by the supervisor (a memfd for each probe, `state` among its fds), in two copies. The
+exporter writes to the inactive copy; `commit` activates all writes with one store of eight bytes. So the next exporter
+finds the last commit, at whichever instruction this one was killed: a batch's counts together with the position in the
+ring up to which they reach.
 
-`probe` commits; `series`, `budget`, `values`, `increments` and `texts` keep their numbers here. Stores of one process
-arrive in their order: for the memory is shared, what was stored before a kill is there after it.
+`probe` commits; the modules of `series` and `map_deltas` keep numbers here. The memory is shared and stores of one
+process arrive in order, so a store before a kill is there after the kill.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ import numpy as np
 from probed.exporter.arrays.ndarray import NDArray
 
 VERSION = 3
-"""Of what lies where. Memory of another version is begun anew."""
+"""The version of the memory's layout. The exporter clears memory of another version."""
 
 SLOTS = 1 << 12
-"""Arrays and scalars that a ledger may have; only the pages in use take memory."""
+"""Most arrays and scalars of a ledger; only the pages in use take memory."""
 
 CHUNK = 1 << 26
 """Bytes mapped at a time; every mapping costs a descriptor."""
 
 _WORD = 8
 _IDENTITY_WORDS = 12
-_HEAD_WORDS = _IDENTITY_WORDS + 1  # and the commits so far, whose lowest bit says which root counts
+_HEAD_WORDS = _IDENTITY_WORDS + 1  # and the commits so far: the lowest bit says which root is active
 
 
 class Ledger:
-    """The memory behind `fd`: numbers that belong to `identity`, or none yet.
+    """The memory behind `fd`: the numbers of `identity`, or none yet.
 
-    The root says, for every array, which of its two copies counts and how many rows are in use, and it holds the
-    scalars. It has two copies itself; the head says which one counts.
+    The root has the scalars, and for every array the active one of two copies and the number of rows in use. The root
+    has two copies too; the head says which one is active.
     """
 
     def __init__(self, fd: int, identity: str) -> None:
-        """Map the memory; where it was another identity's it is begun anew. Raises OSError.
+        """Map the memory; clear memory of another identity. Raises OSError.
 
         `identity` has 94 bytes at most.
         """
@@ -61,11 +61,11 @@ class Ledger:
 
     @property
     def commits(self) -> int:
-        """How often something was committed, by all who had this memory."""
+        """Number of commits, by all exporters that had this memory."""
         return int(self._head[_IDENTITY_WORDS])
 
     def _words(self, count: int) -> NDArray[Any]:
-        """Return the next so many words of the memory, dtype uint64, 0 where nothing was written yet."""
+        """Return the next words of the memory, dtype uint64, 0 where nothing was written yet."""
         if count > len(self._chunk):
             size = max(CHUNK, -(-count * _WORD // CHUNK) * CHUNK)
             if os.fstat(self._fd).st_size < self._end + size:
@@ -80,7 +80,7 @@ class Ledger:
         return self._slots - 1
 
     def scalar(self) -> Scalar:
-        """Return the next scalar. Who maps the memory again must ask for the same things in the same order."""
+        """Return the next scalar. The next exporter must ask for the same scalars and arrays in the same order."""
         return Scalar(self.root, self._slot())
 
     def array(self, rows: int, columns: int) -> Array:
@@ -88,11 +88,11 @@ class Ledger:
         return Array(self, self._slot(), self._words(2 * rows * columns).reshape(2, rows, columns))
 
     def blob(self, size: int) -> NDArray[Any]:
-        """Return the next `size` bytes, shape (size,), dtype uint8: in one copy, for what a commit makes reachable."""
+        """Return the next `size` bytes, shape (size,), dtype uint8, in one copy: a commit makes them reachable."""
         return self._words(-(-size // _WORD)).view(np.uint8)
 
     def commit(self) -> None:
-        """Let everything count that was written since the last time."""
+        """Activate all writes since the last commit."""
         commits = self.commits + 1
         self._roots[commits & 1, : self._slots] = self.root[: self._slots]
         self._head[_IDENTITY_WORDS] = commits
@@ -134,11 +134,11 @@ class Array:
         return current
 
     def read(self) -> NDArray[Any]:
-        """Return the rows in use, shape (n, columns), dtype uint64: a view, not to be written to."""
+        """Return the rows in use, shape (n, columns), dtype uint64: a view, to read only."""
         return self._current[: len(self)]
 
     def write(self, rows: int) -> NDArray[Any]:
-        """Return the rows in use, at least `rows` of them, to be written to until the next commit; new ones are 0."""
+        """Return the rows in use, at least `rows`, to write to until the next commit; new rows are 0."""
         used = len(self)
         if self._slot not in self._ledger.written:
             self._ledger.written.add(self._slot)
@@ -150,5 +150,5 @@ class Array:
         return self.read()
 
     def resize(self, rows: int) -> None:
-        """Let the first `rows` rows be those in use, of an array that was written to since the last commit."""
+        """Set the number of rows in use, of an array that was written to since the last commit."""
         self._ledger.root[self._slot] = rows << 1 | (int(self._ledger.root[self._slot]) & 1)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arrays: what they are called in annotations, and some that grow by doubling.
+"""The array type for annotations, and arrays that grow by doubling.
 
-numpy.typing is 0.3 MB of classes that only type checkers look at: `NDArray` is there for them alone.
+`NDArray` exists for type checkers alone: numpy.typing is 0.3 MB of classes without use at run time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["NDArray", "grown"]
 
 
 def grown(array: NDArray[Any], rows: int) -> NDArray[Any]:
-    """Return the array with room for so many rows: itself when it has, else a copy with zeros behind its own rows."""
+    """Return the array if large enough, else a larger copy with zeros behind the old rows."""
     if rows <= len(array):
         return array
     larger = np.zeros((1 << (rows - 1).bit_length(), *array.shape[1:]), array.dtype)

@@ -24,10 +24,10 @@ CGROUP = "cgroup"
 class KnownCgroups:
     """Gives ids of control groups.
 
-    `living` gives all that exist, None when called too soon after the last time; `removed` those known to be removed.
+    `live_ids` gives all that exist, None when called too soon after the last time; `removed` those known to be removed.
     """
 
-    living: Callable[[], Set[int] | None]
+    live_ids: Callable[[], Set[int] | None]
     removed: Callable[[], Set[int]]
 
 
@@ -56,7 +56,7 @@ class CgroupKeys:
         removed: NDArray[Any] = np.isin(cgroups, _array(self._cgroups.removed()))
         if len(cgroups) - removed.sum() <= self._entries // 2:
             return removed
-        living = self._cgroups.living()
+        living = self._cgroups.live_ids()
         return removed if living is None else removed | ~np.isin(cgroups, _array(living))
 
 

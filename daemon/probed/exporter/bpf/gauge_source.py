@@ -44,7 +44,7 @@ class GaugeSource:
 
     def read(self) -> None:
         """Read the map. Raises OSError."""
-        # Before the reading: then the zeros that are read are the last values of these control groups.
+        # Before the reading, which then finds the last values of these control groups.
         removed = self._keys_of_removed()
         self._entries = self._content.read()
         keys = self._content.keys[: self._entries]
@@ -64,7 +64,7 @@ class GaugeSource:
         return zero
 
     def values(self, member: str) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return all keys, shape (n,), and a member of their values, shape (n,), int64 or uint64 as the C has it.
+        """Return all keys, shape (n,), and a member of the values, shape (n,), int64 or uint64 by the C type.
 
         The values of all CPUs are added up.
         """

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a kernel map has counted since it was last read.
+"""MapDeltas of a kernel map's counts since the last reading.
 
-Maps hold absolute counts. As increments they pass through the same rows, budget and overflow as events do, and what
-one series hands to another is never counted twice. `probe` owns one for each map that a metric reads. It remembers a
-count for each key, as many as the map has entries: that bounds it.
+Maps hold absolute counts. As increments, counts pass through the same rows, budget and overflow as events do.
+`map_source` owns one `MapDeltas` for each map of counts, which remembers a count for each key, at most as many as the
+map has entries.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from probed.exporter.arrays.ledger import Ledger
 from probed.exporter.arrays.ndarray import NDArray
 
 
-class Increments:
-    """The last counts, by key of `words` 64-bit words, at least one; at most `most` keys."""
+class MapDeltas:
+    """The last counts by key of `words` 64-bit words, at least one; at most `most` keys."""
 
     def __init__(self, ledger: Ledger, words: int, most: int) -> None:
-        """Go on from what an earlier exporter had read."""
+        """Go on from the last reading of an earlier exporter."""
         self._index = KeyIndex(words)
         self._most = most
-        self._last = ledger.array(most, words + 1)  # of each key its words and its count, in the index's order
+        self._last = ledger.array(most, words + 1)  # words and count of each key, in the index's order
         self._index.add(self._last.read()[:, :-1].T)
 
     def since(self, keys: NDArray[Any], counts: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return which keys' counts have risen, shape (m,), dtype intp, and by how much, shape (m,), dtype int64.
+        """Return the indices of risen keys, shape (m,), dtype intp, and the increments, shape (m,), dtype int64.
 
-        `keys` shape (words, n), distinct, and `counts` shape (n,): all that there are. A count that is lower than it
-        was (two CPUs wrote it, and an older value won; or some of it was on its way into the map) gives nothing until
-        it is higher again.
+        `keys`, shape (words, n), distinct, and `counts`, shape (n,), are the whole map. A count below the last one (two
+        CPUs wrote, and an older value won; or a part was on the way into the map) gives no increment until the count
+        is higher again.
         """
         there = counts.nonzero()[0]
         numbers = self._number(keys[:, there], keys)
@@ -58,7 +58,7 @@ class Increments:
         return self._index.find(keys)
 
     def _forget_all_but(self, keys: NDArray[Any]) -> None:
-        """Forget the keys that the map no longer has."""
+        """Forget the keys of deleted entries."""
         numbers = self._index.find(keys)
         kept = self._last.read()[numbers[numbers >= 0]]
         self._last.write(0)[: len(kept)] = kept

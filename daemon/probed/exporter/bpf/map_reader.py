@@ -19,14 +19,14 @@ from probed.ipc.manifest import Map
 from probed.linux import bpf
 
 ENOTSUPP = 524
-"""Linux include/linux/errno.h: what a map without batch operations answers."""
+"""The error of a map without batch operations. Source: Linux include/linux/errno.h."""
 
 COUNT: np.dtype[Any] = np.dtype(np.uint64)
-"""What a map of counts has as its values."""
+"""The dtype of counts."""
 
 
 class Entries:
-    """Room for all entries of one map, and what the last `read` found there.
+    """Room for all entries of one map, with the entries of the last `read`.
 
     `keys` shape (room,), `values` shape (room, CPUs), or (room, 1) where all CPUs share one value. The room is that
     of the map, and `more` entries for programs that delete some and add others while the map is read.
@@ -43,7 +43,7 @@ class Entries:
         self._read = self._read_batch
 
     def read(self) -> int:
-        """Read the map; return how many entries were found, which are the first. Raises OSError."""
+        """Read the map; return the number of entries found, which lie at the beginning. Raises OSError."""
         try:
             return self._read()
         except OSError as error:
@@ -69,13 +69,13 @@ class Entries:
         return self._entries
 
     def delete(self, keys: NDArray[Any]) -> None:
-        """Delete entries, shape (n,), dtype of the key; those that are not there stay so. Raises OSError."""
+        """Delete entries, shape (n,), dtype of the key; missing entries are no error. Raises OSError."""
         for at in range(len(keys)):
             bpf.delete(self._fd, keys[at:].ctypes.data)
 
 
 class CountMap:
-    """One map whose values are u64 counts; `entries` are those that the last `read` found."""
+    """One map of u64 counts; `entries` is how many the last `read` found."""
 
     def __init__(self, fd: int, layout: Map, cpus: int) -> None:
         self._content = Entries(fd, layout, cpus)
@@ -92,5 +92,5 @@ class CountMap:
         return self._content.keys[: self.entries], self._content.values[: self.entries].sum(axis=1, dtype=np.uint64)
 
     def delete(self, keys: NDArray[Any]) -> None:
-        """Delete entries, shape (n,), dtype of the key; those that are not there stay so. Raises OSError."""
+        """Delete entries, shape (n,), dtype of the key; missing entries are no error. Raises OSError."""
         self._content.delete(keys)

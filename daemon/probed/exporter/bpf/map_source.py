@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A kernel map as a source of counts: the increments since the last reading, and the entries that may go.
+"""A kernel map as a source of counts: increments since the last reading, and entries to delete.
 
-`probe` owns one for each map that a metric reads. Where a map's key has a member `cgroup`, the id of a control group,
-entries would only ever be added, for ids do not come again. So when the map is more than a quarter full, entries of
-control groups that were announced as removed are deleted; when it is more than half full, the tree is walked for the
-others. What they had counted stays counted. Beside a map there can be counts that it is still to get (`recent`), which
-belong to its own.
+`probe` owns one for each map of counts. Where a map's key has a member `cgroup`, entries would only ever be added. So
+when the map is more than a quarter full, the exporter deletes the entries of control groups that were announced as
+removed; when the map is more than half full, the exporter walks the tree to find further removed ones. Their counts
+stay counted. Counts in slots beside the map (`recent_counts`) are added to the map's own.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from probed.exporter.arrays.dtypes import key_words, words_of
 from probed.exporter.arrays.ledger import Ledger
 from probed.exporter.arrays.ndarray import NDArray
 from probed.exporter.bpf.cgroup_keys import CGROUP, CgroupKeys, KnownCgroups
-from probed.exporter.bpf.map_deltas import Increments
+from probed.exporter.bpf.map_deltas import MapDeltas
 from probed.exporter.bpf.map_reader import CountMap
 from probed.exporter.bpf.map_usage import HashUsage
 from probed.exporter.bpf.recent_counts import RecentCounts
@@ -26,7 +25,7 @@ from probed.ipc.manifest import Map
 
 
 class MapSource:
-    """One map. Its owner calls `read`, `take` and, once what was taken has been committed, `retire`."""
+    """One map. The owner calls `read`, `take` and, after the increments have been committed, `retire`."""
 
     def __init__(
         self,
@@ -39,7 +38,7 @@ class MapSource:
         self._counts = counts
         self._recent = recent
         self._layout = layout
-        self._increments = Increments(ledger, words_of(layout.key.fields), layout.entries)
+        self._increments = MapDeltas(ledger, words_of(layout.key.fields), layout.entries)
         self._cgroup_keys = CgroupKeys(layout, cgroups)
         self._key = layout.key.fields[0].name
         self._keys = np.zeros(0)
@@ -47,7 +46,7 @@ class MapSource:
 
     def read(self) -> None:
         """Read the map. Raises OSError."""
-        # Before the reading: what a control group did until it went is then in what is read.
+        # Before the reading, which then includes all counts of these control groups.
         self._keys = self._keys_of_removed()
         records, counts = self._counts.read()
         if self._recent is not None:
@@ -56,12 +55,12 @@ class MapSource:
 
     @property
     def cgroup_room(self) -> int | None:
-        """How many control groups the map has room for; None where its keys have none."""
+        """How many control groups the map has room for; None where the keys have no such member."""
         return self._cgroup_keys.room
 
     @property
     def is_filling(self) -> bool:
-        """Say whether the last reading found so many control groups that entries are to be deleted."""
+        """Say whether the last reading found the map so full that entries are to be deleted."""
         return self._cgroup_keys.is_filling(self._counts.entries)
 
     def _keys_of_removed(self) -> NDArray[Any]:
@@ -71,12 +70,12 @@ class MapSource:
             return keys[:0]
         removed: NDArray[Any] = keys[self._cgroup_keys.are_removed(keys[CGROUP])]
         if self._recent is not None and len(removed):
-            # Their rest would come into the map after its entry has gone.
+            # The rest of their counts would come into the map after the entry was deleted.
             removed = removed[~np.isin(removed[CGROUP], self._recent.held())]
         return removed
 
     def take(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the keys whose count has risen, shape (n,), and by how much, shape (n,), dtype int64."""
+        """Return the keys with increments, shape (n,), and the increments, shape (n,), dtype int64."""
         records, counts = self._found
         risen, by = self._increments.since(key_words(records, self._layout.key.fields), counts)
         return records[risen], by
@@ -88,20 +87,20 @@ class MapSource:
         return HashUsage(self._layout.name, self._counts.entries, self._layout.entries)
 
     def retire(self) -> None:
-        """Delete the entries of control groups that were gone before the map was read. Raises OSError."""
+        """Delete the entries of control groups that were removed before the map was read. Raises OSError."""
         self._counts.delete(self._keys)
 
 
 def _with_recent(there: NDArray[Any], counts: NDArray[Any], keys: NDArray[Any], more: NDArray[Any]) -> NDArray[Any]:
-    """Return the counts of the keys `there` with what is still to be added to them.
+    """Return the counts of the keys `there` with the counts in slots (`keys`, `more`) added.
 
-    Every key was in the map before it was here; one that came into it after the map was read waits for the next time.
+    A key is in the map before it is in a slot. A key that came into the map after the reading waits for the next one.
     """
     if not len(there):
         return counts
     order = there.argsort()
-    places = order.take(there.searchsorted(keys, sorter=order), mode="clip")
-    known = there[places] == keys
+    at = order.take(there.searchsorted(keys, sorter=order), mode="clip")
+    known = there[at] == keys
     sums = counts.copy()
-    np.add.at(sums, places[known], more[known])
+    np.add.at(sums, at[known], more[known])
     return sums

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How full the probes' hash maps are, those too that no metric reads: what programs note for a while.
+"""How full the probes' hash maps are, including maps that no metric reads, such as notes of programs in flight.
 
 `probe` has one `HashMap` for each of these, and asks at the scrape; `self_metrics.maps` has the metrics. Only keys are
 counted: their content does not matter here.
@@ -19,7 +19,7 @@ COUNT_SECONDS = 10.0
 """A map is counted no more often than this: one with 65,536 entries takes 9 ms, one with 300 of them 0.2 ms."""
 
 CHUNK = 4096
-"""Entries taken at once; a bucket with more of them could not be passed (ENOSPC)."""
+"""Entries read at once; the kernel fails with ENOSPC at a bucket with more."""
 
 PERCPU = (5, 10)
 """BPF_MAP_TYPE_PERCPU_HASH and BPF_MAP_TYPE_LRU_PERCPU_HASH of Linux include/uapi/linux/bpf.h."""
@@ -29,7 +29,7 @@ _INFO = struct.Struct("=IIIII")  # struct bpf_map_info: type, id, key_size, valu
 
 @dataclass(frozen=True, slots=True)
 class HashUsage:
-    """How many entries a hash map has, and may have."""
+    """The number of entries of a hash map, and the most that fit."""
 
     name: str
     entries: int
@@ -37,7 +37,7 @@ class HashUsage:
 
 
 class HashMap:
-    """One hash map, whatever its values are. Raises OSError."""
+    """One hash map with values of any type. Raises OSError."""
 
     def __init__(self, name: str, fd: int, cpus: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._name = name
@@ -50,14 +50,14 @@ class HashMap:
         self._due = clock()
 
     def usage(self) -> HashUsage:
-        """Return how full it is, or was at most `COUNT_SECONDS` ago. Raises OSError."""
+        """Return the usage of now or of at most `COUNT_SECONDS` ago. Raises OSError."""
         if self._clock() >= self._due:
             self._usage = HashUsage(self._name, self._count(), self._capacity)
             self._due = self._clock() + COUNT_SECONDS
         return self._usage
 
     def _count(self) -> int:
-        """Walk the map bucket by bucket: what stays meanwhile is counted once, what comes and goes perhaps."""
+        """Walk the map bucket by bucket: entries that stay meanwhile are counted once, others once or not at all."""
         keys, values = bytearray(CHUNK * self._key_size), bytearray(CHUNK * self._value_size)
         key, value = (ctypes.addressof((ctypes.c_char * len(each)).from_buffer(each)) for each in (keys, values))
         found, ended, position = 0, False, bpf.BatchPosition()

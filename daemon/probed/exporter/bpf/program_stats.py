@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The BPF programs as the kernel knows them: how often they ran, for how long, and how often it left one out.
+"""The kernel's statistics of BPF programs: how often and how long each ran, and how many runs the kernel skipped.
 
 `probe` has one `ProgramInfo` for each of its programs and for the hooks that they are behind, and reads them at the
 scrape; `self_metrics.programs` has the metrics. What is reached by a tail call has no counts of its own in the kernel:
 a hook's are those of all that is behind it. A raw tracepoint goes past a program that is already running on the CPU;
 where the kernel can preempt a program in the middle, as Linux 7.2 can and 6.12 could not, only the count of this tells.
 
-The exporter never holds a program: whoever does can attach and run it without any capability. The supervisor, which
-holds them, opens their files in /proc/self/fdinfo and hands over these, as it does with its statm.
+The exporter never holds a program: a process with the descriptor can attach and run the program without any
+capability. The supervisor opens the files of /proc/self/fdinfo and hands over the open files, like its statm.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ ROOM = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
-    """What the kernel tells of one program.
+class ProgramStats:
+    """The kernel's statistics of one program.
 
-    `runs` and `run_ns` (nanoseconds) rise only while kernel.bpf_stats_enabled is 1, `misses` when the kernel goes past
-    it. A program behind a hook has none of these: the hook has them.
+    `runs` and `run_ns` (nanoseconds) rise only while kernel.bpf_stats_enabled is 1, `misses` with each skipped run. All
+    three stay 0 for a program behind a hook: the hook has the counts.
     """
 
     name: str
@@ -41,20 +41,20 @@ class Program:
 
 
 class ProgramInfo:
-    """One program's file of /proc/PID/fdinfo, open."""
+    """The open file of /proc/PID/fdinfo of one program."""
 
     def __init__(self, fd: int, name: str, place: ChainSlot) -> None:
-        """`place` says by which tracepoint it runs."""
+        """`place` has the tracepoint of the program."""
         self._fd = fd
         self._name = name
         self._tracepoint = place.tracepoint
         self._id: int | None = None
 
-    def read(self) -> Program | None:
-        """Return the numbers of this moment; None once the supervisor has closed the program.
+    def read(self) -> ProgramStats | None:
+        """Return the statistics of this moment; None once the supervisor has closed the program.
 
-        Source: bpf_prog_show_fdinfo() in Linux kernel/bpf/syscall.c. The file tells of whatever has the descriptor's
-        number now, so the id is compared.
+        The file shows the program that has the descriptor's number now, so the id is compared. Source:
+        bpf_prog_show_fdinfo() in Linux kernel/bpf/syscall.c.
         """
         try:
             text = os.pread(self._fd, ROOM, 0).decode()
@@ -67,15 +67,15 @@ class ProgramInfo:
         self._id = found if self._id is None else self._id
         return self._program(fields) if found == self._id else None
 
-    def _program(self, fields: Mapping[str, str]) -> Program:
+    def _program(self, fields: Mapping[str, str]) -> ProgramStats:
         # Linux commit 9ed9e9ba2337 ("bpf: Count the number of times recursion was prevented") (in v5.12)
         misses = int(fields.get("recursion_misses", "0"))
-        return Program(
+        return ProgramStats(
             self._name, self._tracepoint, int(fields["prog_id"]), fields["prog_tag"], int(fields["run_cnt"]),
             int(fields["run_time_ns"]), misses,
         )  # fmt: skip
 
 
-def told(infos: Iterable[ProgramInfo]) -> list[Program]:
-    """Return what the kernel tells now of those programs that are still there. Raises OSError."""
+def read_all(infos: Iterable[ProgramInfo]) -> list[ProgramStats]:
+    """Return the present statistics of the programs that still exist. Raises OSError."""
     return [program for info in infos if (program := info.read())]

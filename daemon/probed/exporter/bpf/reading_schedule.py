@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """When the kernel's maps are read without a scrape. Pure.
 
-`collector` asks after each drain and with each heartbeat. Entries of a map by control group are deleted only after a
-reading, so it must be read before new control groups can fill it; and the names of removed control groups are kept only
-for so many of them (`cgroup.tree.MOST_REMOVED`). A host without new control groups has no reading but its scrapes'.
+`collector` calls it after each drain and with each heartbeat. Entries of removed control groups are deleted only after
+a reading, so a map must be read before new control groups can fill it; and paths of only so many removed control groups
+are kept (`cgroup.tree.MOST_REMOVED`). On a host without new control groups only scrapes read the maps.
 """
 
 from __future__ import annotations

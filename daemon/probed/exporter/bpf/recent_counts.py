@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counts that a hash map is still to get: each CPU keeps those of its last few keys beside it.
+"""Counts on the way into a hash map: each CPU keeps the last few keys in slots of an array.
 
 A look-up in a hash costs ten times as much as one in an array, so a program counts in `struct recent_count` of
-probes/include/probed.bpf.h, and adds to the hash when another key takes the slot. `mapsource` reads the hash first,
-then this: what moves meanwhile is missing until the next reading, and never there twice.
+probes/include/probed.bpf.h, and adds to the hash when another key takes the slot. `map_source` reads the hash first,
+then the slots: counts that move meanwhile are missing until the next reading, and never counted twice.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ _INDEX = Record(4, (Field("key", "u32", 0, 1),))
 
 
 class RecentCounts:
-    """A per-CPU array of such slots."""
+    """A per-CPU array of slots."""
 
     def __init__(self, slots: Entries) -> None:
         self._content = slots
 
     @classmethod
     def of(cls, fd: int, slots: int, cpus: int) -> RecentCounts:
-        """Return those of a map with `slots` slots a CPU."""
+        """Return the slots behind `fd`, `slots` for each CPU."""
         return cls(Entries(fd, Map("recent", "percpu_array", _INDEX, slots), cpus, SLOT))
 
     def read(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return keys and counts, both shape (n,), dtype uint64; keys can be there several times. Raises OSError."""
+        """Return keys and counts, both shape (n,), dtype uint64; a key can occur several times. Raises OSError."""
         slots = self._slots()
-        # The kernel copies word by word, and a program stops a slot first: where one changed meanwhile they differ.
+        # The kernel copies word by word, and a program writes `stopped` first: both differ in a slot that has changed.
         whole = slots[(slots["started"] == slots["stopped"]) & (slots["count"] > 0)]
         return whole["key"], whole["count"]
 
     def held(self) -> NDArray[Any]:
-        """Return all keys for which the map is still to get something, shape (n,), dtype uint64. Raises OSError."""
+        """Return all keys with counts on the way into the map, shape (n,), dtype uint64. Raises OSError."""
         return self._slots()["key"]
 
     def _slots(self) -> NDArray[Any]:

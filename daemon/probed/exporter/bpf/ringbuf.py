@@ -25,12 +25,12 @@ DISCARDED = 1 << 30
 class Ring:
     """One ring of fixed-size events.
 
-    Positions are in bytes since the ring was made. `discarded` and `corrupt` count records that were skipped.
-    `highest_fill` is the most bytes that waited before a release; a reader of it sets it back to 0.
+    Positions are in bytes since the ring was made. `discarded` and `corrupt` count skipped records. `highest_fill` is
+    the most bytes that waited before a release; its reader sets it back to 0.
     """
 
     def __init__(self, consumer: mmap.mmap, producer: mmap.mmap, size: int, event: Record) -> None:
-        """Read a ring of `size` data bytes through its two mappings: consumer page, then producer page and data."""
+        """Read a ring of `size` data bytes through two mappings: the consumer page; the producer page and data."""
         self._size = size
         self._event_bytes = event.size
         self._dtype = ring_dtype(event)
@@ -63,20 +63,20 @@ class Ring:
 
     @property
     def fill(self) -> int:
-        """Bytes that wait in the ring."""
+        """Bytes waiting in the ring."""
         return int(self._producer[0]) - self._position
 
     @property
     def end(self) -> int:
-        """What `records` will be when all that waits now has left the ring."""
+        """The value of `records` after all waiting records have left the ring."""
         return self.records + -(-self.fill // self.stride)
 
     def unaccounted(self, read_sent: Callable[[], int]) -> int:
-        """Return by how many the events that the programs count as submitted miss those of the ring; 0 if it is well.
+        """Return the difference between the programs' count of events and the ring's, 0 if both agree.
 
-        A program counts an event after it reserved its record, and before it submits it. So at any moment at least
-        the events that this reader took were counted, and at most those for which the ring has records:
-        taken <= sent <= taken + waiting. Hence `read_sent` is called here, between the two.
+        A program counts an event after it reserved the record, and before it submits the record. So at any moment at
+        least the taken events were counted, and at most the events with a record: taken <= sent <= taken + waiting.
+        Hence `read_sent` is called here, between the two readings of the ring.
         """
         taken = self.records - self.discarded
         sent = read_sent()
@@ -86,8 +86,8 @@ class Ring:
         """Return the oldest events, at most `limit`, shape (n,): a view of the ring, valid until `release`.
 
         Discarded records are left out. Stops before the first busy record: another CPU may still be writing it.
-        A record of another length than the event's is corruption: everything up to the producer is skipped and
-        counted, for where the next record begins cannot be known.
+        A record of another length than the event's is corruption: the reader skips and counts everything up to the
+        producer's position, since nothing tells where the next record begins.
         """
         waiting = self.fill
         records = self._whole(waiting, limit)
@@ -105,7 +105,7 @@ class Ring:
         return self._data[start : start + count * self.stride].view(self._dtype)
 
     def _sound(self, records: NDArray[Any], lengths: NDArray[Any]) -> NDArray[Any]:
-        """Cut at the first busy or corrupt record, then leave out what was discarded."""
+        """Cut at the first busy or corrupt record, then leave out discarded records."""
         strange = np.flatnonzero((lengths & ~np.uint32(DISCARDED)) != self._event_bytes)
         if len(strange):
             first = int(strange[0])
@@ -118,13 +118,13 @@ class Ring:
         return kept
 
     def _skip_fraction(self) -> None:
-        """Skip what is less than a whole record, for which nobody would ever come."""
+        """Skip less than a whole record: the rest of the record would never come."""
         start = self._position % self._size
         if not self._data[start : start + 4].view(np.uint32)[0] & BUSY:
             self._skip_corruption()
 
     def _skip_corruption(self) -> None:
-        """Count in whole records, of which the last may be a fraction: `records` counts that as one too."""
+        """Count the skipped bytes as whole records, a fraction at the end as one too."""
         produced = int(self._producer[0])
         count = -(-(produced - self._position) // self.stride)
         self.corrupt += count
@@ -137,18 +137,18 @@ class Ring:
         return self._next
 
     def skip_to(self, position: int) -> None:
-        """Leave out what lies before a position that another reader had already taken."""
+        """Leave out the records before a position: another reader had taken them."""
         self._next = max(position, self._position)
         self.release()
 
     def take_over_losses(self, delivered: int, discarded: int, corrupt: int) -> None:
-        """Go on with the sums of the reader that came as far as this one is now."""
+        """Go on with the sums of an earlier reader at the present position."""
         self.discarded, self.corrupt = discarded, corrupt
         if corrupt:  # else every record was whole
             self._padding = (delivered + discarded + corrupt) * self.stride - self._position
 
     def release(self) -> bool:
-        """Give the space of the last batch back to the producers; say whether that was any."""
+        """Give the space of the last batch back to the producers; say whether the batch had records."""
         self.highest_fill = max(self.highest_fill, self.fill)
         moved = self._next != self._position
         self._position = self._next

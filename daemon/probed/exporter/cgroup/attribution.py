@@ -1,24 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-r"""Whose a cgroup is, from its path alone: a systemd unit, a container, a slice. Pure.
+r"""The owner of a cgroup, from the path alone: a systemd unit, a container, a slice. Pure.
 
-`collection` asks it for what `cgroups` found. The path is that of the cgroup2 hierarchy from its root, as the kernel's
-tracepoint cgroup_mkdir and the mounted tree have it; names that are not UTF-8 come as `os.fsdecode` makes them.
+`collector` calls `attribute` with paths from `cgroup.tree`. A path begins at the root of the cgroup2 hierarchy, as in
+the kernel's tracepoint cgroup_mkdir and in the mounted tree; names that are not UTF-8 come as `os.fsdecode` makes them.
 
-From the root downwards the first of these decides, for what is below it was named from inside:
+From the root downwards the first of these decides, since names further below were given from inside:
 
 - A container, whichever way its runtime named it: ``docker:``, ``podman:``, ``cri:`` (containerd's and CRI-O's through
   the CRI), ``containerd:`` (nerdctl's) or ``container:`` (an id alone) and the first 12 digits of the id; ``lxc:`` and
-  the name. What watches over it outside (conmon, lxc-start) is the container too.
-- A systemd unit that is no slice: cgroups below it are its own, for a unit with Delegate= makes what it likes. Only in
-  a service a container still counts, where a runtime with the cgroupfs driver runs as one. Not so Podman's
-  ``--cgroups=split`` (Quadlet): there the unit is the container, and its name outlives the id.
-- ``user@UID.service``, a user's own manager: what is below goes behind it, as ``user@1000.service/app.service`` and
-  ``user@1000.service/podman:…``. The user may name cgroups there after anybody's container or pod.
+  the name. A container's monitor process (conmon, lxc-start) counts to the container.
+- A systemd unit other than a slice, with all cgroups below: a unit with Delegate= may make any. Only in a service a
+  container still counts, where a runtime with the cgroupfs driver runs as a service. The exception is Podman's
+  ``--cgroups=split`` (Quadlet): there the unit is the container, and the unit's name outlives the id.
+- ``user@UID.service``, a user's own manager, with the owner further below behind a slash:
+  ``user@1000.service/app.service``, ``user@1000.service/podman:…``. There the user may choose the name of any
+  container or pod.
 
-Without any of them it is the innermost slice, the root ``/``, or, in a tree that systemd did not make, the first two
-names of the path (``/apps/web``): what is further below belongs to them.
+Otherwise the owner is the innermost slice, the root ``/``, or, in a tree without systemd, the first two names of the
+path (``/apps/web``) with all cgroups below.
 
-What does not print becomes ``%XX`` for each byte, and ``%`` itself ``%25``: no unit's name has a percent sign, and the
+Bytes that do not print become ``%XX``, and ``%`` becomes ``%25``: no unit's name has a percent sign, and the
 backslashes of systemd's own escapes (``a\x2db.service``) stay as systemctl shows them.
 
 Sources: https://systemd.io/CGROUP_DELEGATION and systemd's src/basic/cgroup-util.c (cg_path_get_unit, cg_unescape);
@@ -39,7 +40,7 @@ from itertools import takewhile
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """Whose a cgroup is: text of the label `unit`, and the Kubernetes pod's uid (empty outside of pods)."""
+    """The owner of a cgroup: text of the label `unit`, and the Kubernetes pod's uid (empty outside of pods)."""
 
     unit: str
     pod_uid: str
@@ -51,11 +52,11 @@ _CONTAINERS = (
     ("docker", re.compile(rf"docker-{_ID}\.scope")),
     ("podman", re.compile(rf"libpod-(?:conmon-)?{_ID}(?:\.scope)?")),
     ("cri", re.compile(rf"(?:cri-containerd|crio|crio-conmon)-{_ID}(?:\.scope)?")),
-    # With a kubelet of systemd's driver and a containerd of the other: runc's "slice:prefix:id", taken for a name.
+    # A kubelet with the systemd driver and a containerd with the cgroupfs driver: runc's "slice:prefix:id" as a name.
     ("cri", re.compile(rf"[^:]+:cri-containerd:{_ID}")),
     ("containerd", re.compile(rf"nerdctl-{_ID}\.scope")),
 )
-"""Names that runtimes give to a container's cgroup."""
+"""Names of containers' cgroups by runtime."""
 
 _LXC = re.compile(r"lxc\.(?:payload|monitor)\.(.+)", re.DOTALL)
 _LXC_PARENTS = ("lxc", "lxc.payload", "lxc.monitor")
@@ -71,14 +72,14 @@ _POD = re.compile(f"pod({_UID})")
 
 
 def attribute(path: str) -> Attribution:
-    """Return whose the cgroup at `path` is. Any text is taken."""
+    """Return the owner of the cgroup at `path`, which may be any text."""
     names = [name for name in path.split("/") if name]
     owner, depth = _owner(names)
     return Attribution(owner or _slice_or_path(names), _pod_uid(names[:depth]))
 
 
 def _owner(names: list[str]) -> tuple[str, int]:
-    """Return the unit or container that a path is in, and how many names lead to it; "" and all where it is in none."""
+    """Return the unit or container of a path ("" for none), and the number of names that lead there."""
     for at, name in enumerate(names):
         if container := _container(names, at):
             return container, at + 1
@@ -101,7 +102,7 @@ def _in_unit(names: list[str], unit: int) -> tuple[str, int]:
 
 
 def _container(names: list[str], at: int) -> str:
-    """Return the container that the name at this depth is of, "" for none."""
+    """Return the container with the name at this depth, "" for none."""
     name = names[at]
     for runtime, pattern in _CONTAINERS:
         if found := pattern.fullmatch(name):
@@ -119,7 +120,7 @@ def _container(names: list[str], at: int) -> str:
 
 
 def _pod_uid(names: list[str]) -> str:
-    """Return the uid of the pod that the names lead into, with dashes where it has any; "" for none."""
+    """Return the uid of the pod around these names, with any dashes; "" for none."""
     for at, name in enumerate(names):
         found = _POD_SLICE.fullmatch(name) or ("kubepods" in names[:at] and _POD.fullmatch(name))
         if found:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The path of a cgroup id: one walk of the tree at the start, then the kernel's announcements.
 
-`collector` feeds it with the events of the probe `cgroups`; decoders ask it once for each new label set. It needs no
-privilege: the tree is readable for every user. An id is the inode of the directory in cgroup2
+`collector` hands over the events of the probe `cgroups`; decoders look up an id once for each new label set. No
+privilege is needed: the tree is readable for every user. An id is the inode of the directory in cgroup2
 (Linux include/linux/cgroup.h, cgroup_id()).
 
 Paths of living and of removed cgroups are kept apart, each up to a bound. A path takes 60 bytes and its text, an entry
@@ -30,28 +30,28 @@ MADE, REMOVED, RENAMED = range(3)
 """enum kind of probes/cgroups/cgroups.bpf.c."""
 
 MOST_REMOVED = 1 << 13
-"""Paths of removed cgroups that are kept. Past it the longest removed goes first.
+"""Most paths of removed cgroups; past this, the cgroup removed first is forgotten.
 
 `collector` reads all rings and maps before so many more are removed: until then an event or an entry can have the id.
 """
 
 MOST_LIVING = 1 << 15
-"""Paths of living cgroups that are kept. Past it a new cgroup has no name until one of these is removed."""
+"""Most paths of living cgroups; past this, a new cgroup has no name until another one is removed."""
 
 LONGEST = 1 << 10
 """Characters of a path that are kept. A cgroup below a longer path has the name of the last ancestor that fits."""
 
 WALK_SECONDS = 10.0
-"""An unknown id makes the tree be walked again, but no more often than this."""
+"""An unknown id makes the exporter walk the tree again, at most this often."""
 
 _OUT_OF_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-"""What tells nothing of a folder: its cgroup may live, and its counts must not be taken for a dead one's."""
+"""Errors that tell nothing of a folder: the cgroup may live, and its counts must not be deleted."""
 
 
-class Cgroups:
+class CgroupTree:
     """Paths by id. Not thread-safe: `collector` holds its lock.
 
-    `announced` counts announcements, and `unknown` the ids that were asked for and had no path.
+    `announced` counts announcements, `unknown` look-ups without a path.
     """
 
     def __init__(self, root: Path = Path("/"), clock: Callable[[], float] = time.monotonic) -> None:
@@ -72,9 +72,9 @@ class Cgroups:
         return len(self._living) + len(self._removed)
 
     def walk(self) -> set[int] | None:
-        """Read the whole tree, and return all ids in it; None where it cannot be read.
+        """Read the whole tree and return all ids, None where the tree cannot be read.
 
-        A cgroup that is not in the tree counts as removed from here on.
+        A cgroup missing from the tree counts as removed from here on.
         """
         self._walked_at = self._clock()
         if self._top is None:
@@ -89,19 +89,19 @@ class Cgroups:
         for number, path in found.items():
             self._keep(number, path)
         self._found_missed |= len(self._missed) >= MOST_REMOVED  # then some were not noted
-        self._missed.clear()  # an id that is not in the tree now will never be
+        self._missed.clear()  # an id missing from the tree now will never be there
         return set(found)
 
     @property
     def _may_walk(self) -> bool:
         return self._top is not None and self._clock() - self._walked_at >= WALK_SECONDS
 
-    def living(self) -> set[int] | None:
+    def live_ids(self) -> set[int] | None:
         """Return the ids of all living cgroups; None without a tree, or when the last walk was just now."""
         return self.walk() if self._may_walk else None
 
     def removed(self) -> Set[int]:
-        """Return the ids that are known to be removed, without a walk: a view of at most `MOST_REMOVED`."""
+        """Return the ids known to be removed, without a walk: a view of at most `MOST_REMOVED`."""
         return self._removed.keys()
 
     def _keep(self, number: int, path: str) -> None:
@@ -129,7 +129,7 @@ class Cgroups:
                 self._keep(number, os.fsdecode(path.split(b"\0", 1)[0]))
 
     def path(self, number: int) -> str | None:
-        """Return the path of an id, from the hierarchy's root; None, counted in `unknown`, where there is none."""
+        """Return the path of an id, from the hierarchy's root; None, counted in `unknown`, without one."""
         path = self._known(number)
         if path is None:
             if not self._may_walk or self.walk() is None:
@@ -146,9 +146,9 @@ class Cgroups:
             self._missed.add(number)
 
     def found_missed(self) -> bool:
-        """Say once whether an id that `path` had no answer for may have one now.
+        """Say once whether an id without a path may have one now: callers that remember answers then ask again.
 
-        It walks the tree for such ids, when a walk is permitted. A caller that remembers answers then asks again.
+        The tree is walked for such ids when a walk is permitted.
         """
         if self._missed and self._may_walk:
             self.walk()
@@ -161,7 +161,7 @@ def _shortened(path: str) -> str:
 
 
 def _tree(top: Path) -> Iterator[tuple[int, str]]:
-    """Yield id and path of every cgroup below a mount point, the root first; what goes meanwhile is left out."""
+    """Yield id and path of every cgroup below a mount point, the root first, without cgroups removed meanwhile."""
     yield top.stat().st_ino, "/"
     waiting = [(str(top), "")]
     while waiting:

@@ -1,43 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From numbers and bytes to label text: once for each new label set, never for each event.
+"""Decoders: from the number or bytes of a field to label text, once for each new key.
 
-`probe` asks for a decoder by the name that the declaration gave; the modules here are one decoder or two each. Every
-decoder takes any value and raises nothing; its text prints. It is None for what a fold rule drops.
+`probe` takes a decoder by the name in the declaration; the other modules of this folder have one decoder or two each.
+Every decoder takes any value, raises nothing, and returns text that prints, or None for a value dropped by a fold rule.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 from probed.exporter.decoders.addresses import address
-from probed.exporter.decoders.block_devices import device_name
-from probed.exporter.decoders.cgroups import Whose, pod_uid, unit
+from probed.exporter.decoders.block_devices import device_name, device_names
+from probed.exporter.decoders.cgroups import AttributionOf, pod_uid, unit
 from probed.exporter.decoders.char_arrays import mapped, text
-from probed.exporter.decoders.enums import enum
 from probed.exporter.decoders.errnos import errno_name
 from probed.exporter.decoders.fold import Decoder, folded
-from probed.exporter.decoders.integers import hexadecimal, integer
-from probed.exporter.decoders.kernel_symbols import KernelSymbols, symbol
-from probed.exporter.decoders.network_interfaces import interface_name
+from probed.exporter.decoders.integers import enum, hexadecimal, integer
+from probed.exporter.decoders.kernel_symbols import symbol, symbol_names
+from probed.exporter.decoders.lookup import Lookups
+from probed.exporter.decoders.network_interfaces import interface_name, interface_names
 from probed.exporter.decoders.signals import signal_name
 from probed.exporter.decoders.syscalls import syscall_name
-from probed.exporter.decoders.users import user_name
+from probed.exporter.decoders.users import user_name, user_names
 from probed.ipc.manifest import ResolvedLabel
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a probe may ask about the host.
+    """The host as decoders and map sources see it.
 
-    `cgroups` tells whose a cgroup id is, `living_cgroups` which ids there are (None: it was asked too soon after the
-    last time), `removed_cgroups` which are known to be removed. Below `root` are /etc, /proc and /sys.
+    `cgroups` gives the attribution of a cgroup id, `live_cgroups` all ids (None when called too soon after the last
+    time), `removed_cgroups` the ids known to be removed. `lookups` has the host's other names.
     """
 
-    cgroups: Whose
-    root: Path = Path("/")
-    living_cgroups: Callable[[], Set[int] | None] = lambda: None
+    cgroups: AttributionOf
+    lookups: Lookups = field(default_factory=Lookups)
+    live_cgroups: Callable[[], Set[int] | None] = lambda: None
     removed_cgroups: Callable[[], Set[int]] = frozenset
 
 
@@ -51,29 +50,29 @@ _PLAIN: Mapping[str, Decoder] = {
     "syscall": syscall_name,
     "ip": address,
 }
-"""Those that need nothing but the value."""
+"""Decoders that need the value alone."""
 
 _OF_LABEL: Mapping[str, Callable[[ResolvedLabel], Decoder]] = {
     "enum": lambda label: enum(label.table),
     "map": lambda label: mapped(label.texts),
 }
-"""Those that the declaration has an argument for."""
+"""Decoders with an argument in the declaration."""
 
 _OF_HOST: Mapping[str, Callable[[Context], Decoder]] = {
     "cgroup_unit": lambda context: unit(context.cgroups),
     "pod_uid": lambda context: pod_uid(context.cgroups),
-    "uid": lambda context: user_name(context.root),
-    "block_device": lambda context: device_name(context.root),
-    "network_interface": lambda context: interface_name(context.root),
-    "kernel_symbol": lambda context: symbol(KernelSymbols(context.root)),
+    "uid": lambda context: user_name(context.lookups.of(user_names)),
+    "block_device": lambda context: device_name(context.lookups.of(device_names)),
+    "network_interface": lambda context: interface_name(context.lookups.of(interface_names)),
+    "kernel_symbol": lambda context: symbol(context.lookups.of(symbol_names)),
 }
-"""Those that ask the host."""
+"""Decoders that look up names on the host."""
 
 
 def decoder(label: ResolvedLabel, context: Context | None = None) -> Decoder:
     """Return the decoder that a label names, with the label's fold rules.
 
-    Raises KeyError for a name that there is not, ValueError where it needs a context and there is none.
+    Raises KeyError for an unknown name, ValueError for a decoder that needs a context and gets none.
     """
     return folded(_plain(label, context), label.fold)
 

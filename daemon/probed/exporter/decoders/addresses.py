@@ -7,10 +7,10 @@ import sys
 
 
 def address(value: int | bytes) -> str:
-    """Return an IP address as text, from the bytes that are on the wire.
+    """Return an IP address as text, from the bytes on the wire.
 
     An integer is a __be32 as the kernel has it, so IPv4; 16 bytes are IPv6. An IPv4 address mapped into IPv6
-    (::ffff:192.0.2.1, what a socket of both families shows) is the IPv4 address: they are one peer.
+    (::ffff:192.0.2.1, as a socket of both families shows) is the IPv4 address: both are one peer.
     Source: RFC 4291, 2.5.5.2; RFC 5952.
     """
     if isinstance(value, int):

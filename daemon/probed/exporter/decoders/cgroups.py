@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose cgroup an id is: the decoders `cgroup_unit` and `pod_uid`. Pure; who knows the ids is handed in."""
+"""Owners of control groups: the decoders `cgroup_unit` and `pod_uid`. Pure; callers hand in the look-up of ids."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 from probed.exporter.cgroup.attribution import Attribution
 
-Whose = Callable[[int], Attribution]
+AttributionOf = Callable[[int], Attribution]
 
 
-def unit(whose: Whose) -> Callable[[int | bytes], str]:
+def unit(attribution: AttributionOf) -> Callable[[int | bytes], str]:
     """Return the decoder from a cgroup id to its systemd unit or container."""
-    return lambda value: whose(int(value)).unit
+    return lambda value: attribution(int(value)).unit
 
 
-def pod_uid(whose: Whose) -> Callable[[int | bytes], str]:
+def pod_uid(attribution: AttributionOf) -> Callable[[int | bytes], str]:
     """Return the decoder from a cgroup id to the uid of its Kubernetes pod, empty outside of pods."""
-    return lambda value: whose(int(value)).pod_uid
+    return lambda value: attribution(int(value)).pod_uid

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Char arrays as text, whoever chose them: the decoders `comm`, `string` and `map`. Pure."""
+"""Char arrays as text: the decoders `comm`, `string` and `map`. Pure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping
 def text(value: int | bytes) -> str:
     r"""Return the text of a char array up to its first NUL: UTF-8, distinct for distinct bytes.
 
-    Whoever runs a program chooses its name. Bytes that are not UTF-8 and ASCII control characters become ``\xNN``,
-    other characters that do not print ``\uNNNN``; the backslash itself is doubled, so that nobody can write what
-    another name turns into.
+    Users choose the names of their programs. Bytes other than UTF-8 and ASCII control characters become ``\xNN``, other
+    characters that do not print ``\uNNNN``; a backslash is doubled, so no name can imitate the text of another.
     """
     assert isinstance(value, bytes)
     name = value.split(b"\0", 1)[0].replace(b"\\", b"\\\\").decode(errors="backslashreplace")
@@ -25,7 +24,7 @@ def _escaped(code: int) -> str:
 
 
 def mapped(texts: Mapping[str, str]) -> Callable[[int | bytes], str]:
-    """Return the decoder `map`: what `texts` says of a char array's text, or the text itself where it says nothing."""
+    """Return the decoder `map`: the entry of `texts` for a char array's text, or the text without an entry."""
 
     def decode(value: int | bytes) -> str:
         name = text(value)

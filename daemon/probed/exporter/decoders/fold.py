@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fold rules applied: label text replaced, or its series dropped, before anything is counted. Pure.
 
-`decoders` puts it around a decoder, so it runs once for each new label set. The rules come checked and in their final
-order from the manifest; `folding` says what they may be.
+`decoders` wraps a decoder in its rules, so they run once for each new label set. The rules come checked and in final
+order from the manifest; `config.fold_rules` defines them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Decoder = Callable[[int | bytes], str | None]
 
 
 def folded(decode: Decoder, rules: Sequence[ResolvedFoldRule]) -> Decoder:
-    """Return a decoder whose text has gone through the first rule that matches it as a whole."""
+    """Return a decoder that applies the first rule with a match of the whole text."""
     if not rules:
         return decode
     compiled = [(re.compile(rule.match).fullmatch, rule.replace) for rule in rules]

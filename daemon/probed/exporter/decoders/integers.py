@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers that stay numbers: the decoders `integer` and `hex`. Pure."""
+"""Numbers as numbers, or with a text of the declaration's own: the decoders `integer`, `hex` and `enum`. Pure."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 
 
 def integer(value: int | bytes) -> str:
@@ -12,3 +14,8 @@ def integer(value: int | bytes) -> str:
 def hexadecimal(value: int | bytes) -> str:
     """Return an integer as 0x…, a negative one with its sign."""
     return hex(int(value))
+
+
+def enum(table: Mapping[int, str]) -> Callable[[int | bytes], str]:
+    """Return the decoder of an enum: the table's text, or the number where the table has none."""
+    return lambda value: table.get(int(value), str(value))

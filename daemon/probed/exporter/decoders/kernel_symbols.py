@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names of kernel addresses: the decoder `kernel_symbol`.
 
-Names are there where the kernel shows its addresses to everybody (kernel.kptr_restrict 0 and
+Addresses have names where the kernel shows its addresses to every process (kernel.kptr_restrict 0 and
 kernel.perf_event_paranoid at most 1; Linux kernel/ksyms_common.c, kallsyms_show_value): the exporter has no privilege,
-and would be worth more to an intruder with them. Elsewhere an address is `unknown`: a number would tell the world where
-the kernel is.
+and a privilege to read addresses would help an intruder. Elsewhere an address is `unknown`: a number would tell every
+reader of the page where the kernel is.
 """
 
 from __future__ import annotations
@@ -20,24 +20,26 @@ import numpy as np
 
 from probed.exporter.arrays.ndarray import NDArray
 from probed.exporter.decoders.char_arrays import text
+from probed.exporter.decoders.lookup import Find, Lookup
 
 LOG = logging.getLogger("exporter")
 
 KERNEL_HALF = 1 << 63
-"""Where addresses of the kernel begin on 64-bit machines; below are users' and offsets into per-CPU memory."""
+"""The first address of the kernel on 64-bit machines; below are addresses of processes and offsets into per-CPU
+memory."""
 
 LONGEST = 1 << 20
 """No function is longer: an address further behind a symbol is in a gap."""
 
 ANEW_SECONDS = 60.0
-"""An unknown address makes the symbols be read anew (modules come and go), but no more often than this."""
+"""An unknown address makes the exporter read the symbols again, at most this often: modules come and go."""
 
 
 class KernelSymbols:
-    """Symbols by address, some 8 MB for 150,000; nothing until the first is asked for."""
+    """Symbols by address, some 8 MB for 150,000; none are read before the first look-up."""
 
     def __init__(self, root: Path = Path("/"), clock: Callable[[], float] = time.monotonic) -> None:
-        """Open /proc/kallsyms. Where it cannot be, no address has a name."""
+        """Open /proc/kallsyms. Where the open fails, no address has a name."""
         self._clock = clock
         self._fd: int | None = None
         try:
@@ -50,7 +52,7 @@ class KernelSymbols:
         self._read_at = -ANEW_SECONDS
 
     def name(self, address: int) -> str | None:
-        """Return the symbol that an address is in, without its module; None where no symbol is known."""
+        """Return the symbol of the function around an address, without the module; None where no symbol is known."""
         found = self._find(address)
         if found is None and address >= KERNEL_HALF and self._clock() - self._read_at >= ANEW_SECONDS:
             self._read_at = self._clock()
@@ -76,7 +78,7 @@ class KernelSymbols:
         self._starts, self._names = unique, np.frombuffer(names, np.uint32)[first]
 
     def _symbols(self) -> Iterator[tuple[int, bytes]]:
-        """Yield address and name of what has an address; all are 0 for a reader who may not know them."""
+        """Yield address and name of symbols; the kernel shows all addresses as 0 to a reader without permission."""
         if self._fd is None:
             return
         os.lseek(self._fd, 0, os.SEEK_SET)
@@ -87,11 +89,18 @@ class KernelSymbols:
                     yield number, name
 
 
-def symbol(symbols: KernelSymbols) -> Callable[[int | bytes], str]:
-    """Return the decoder from an address to its symbol: `unknown` where none is known, a number below the kernel."""
+def symbol_names(root: Path) -> Find:
+    """Return the look-up of kernel functions' names by address."""
+    return KernelSymbols(root).name
+
+
+def symbol(names: Lookup) -> Callable[[int | bytes], str]:
+    """Return the decoder from an address to its symbol: `unknown` without one, a number below the kernel's half."""
 
     def decode(value: int | bytes) -> str:
         address = int(value) & 0xFFFFFFFFFFFFFFFF
-        return symbols.name(address) or ("unknown" if address >= KERNEL_HALF else hex(address))
+        if address < KERNEL_HALF:
+            return hex(address)
+        return names.get(address) or "unknown"
 
     return decode

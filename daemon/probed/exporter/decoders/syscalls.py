@@ -10,9 +10,9 @@ IA32 = 0x80000000
 
 
 def syscall_name(value: int | bytes) -> str:
-    """Return the name of a system call as libseccomp has it, ``syscall_N`` for a number it does not know.
+    """Return libseccomp's name of a system call, ``syscall_N`` for an unknown number.
 
-    A call through the 32-bit table has the name that this table gives its number, ``ia32_syscall_N`` for none.
+    A call through the 32-bit table has the name in this table, ``ia32_syscall_N`` without one.
     """
     number = int(value)
     ia32 = bool(number & IA32)

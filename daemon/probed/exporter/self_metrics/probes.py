@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from probed.errors import REASONS
 from probed.exporter.bpf.map_usage import HashUsage
-from probed.exporter.bpf.program_stats import Program
+from probed.exporter.bpf.program_stats import ProgramStats
 from probed.exporter.self_metrics.metric import Samples, SelfMetric
 from probed.exporter.series.table import SeriesUsage
 from probed.ipc.exporter_messages import ProbeStatus
@@ -43,13 +43,13 @@ class ProbeStats:
     start_time: float = 0.0
     usages: Sequence[SeriesUsage] = ()
     missed: Mapping[str, int] = field(default_factory=dict)
-    programs: Sequence[Program] = ()
-    hooks: Sequence[Program] = ()
+    programs: Sequence[ProgramStats] = ()
+    hooks: Sequence[ProgramStats] = ()
     hashes: Sequence[HashUsage] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Probes:
+class ProbeSnapshot:
     """The probes of the supervisor's status, the numbers of the running probes, and failed collections by name."""
 
     states: Sequence[ProbeStatus]
@@ -66,37 +66,37 @@ class Probes:
         return [running.get(probe.name, ProbeStats(probe.name)) for probe in self.states]
 
 
-def _by_probe(read: Callable[[ProbeStats], float | None]) -> Callable[[Probes], Samples]:
+def _by_probe(read: Callable[[ProbeStats], float | None]) -> Callable[[ProbeSnapshot], Samples]:
     """Read a number of each probe; a probe for which `read` returns None has no series."""
     return lambda probes: {(probe.name,): value for probe in probes.stats if (value := read(probe)) is not None}
 
 
-def _by_metric(read: Callable[[SeriesUsage], float]) -> Callable[[Probes], Samples]:
+def _by_metric(read: Callable[[SeriesUsage], float]) -> Callable[[ProbeSnapshot], Samples]:
     """Read a number of each metric of each probe."""
     return lambda probes: {(usage.metric_name,): read(usage) for probe in probes.stats for usage in probe.usages}
 
 
-def _up(probes: Probes) -> Samples:
+def _up(probes: ProbeSnapshot) -> Samples:
     return {(probe.name,): int(probe.up) for probe in probes.states}
 
 
-def _load_failures(probes: Probes) -> Samples:
+def _load_failures(probes: ProbeSnapshot) -> Samples:
     return {(probe.name, reason): probe.failures.get(reason, 0) for probe in probes.states for reason in REASONS}
 
 
-def _collect_failures(probes: Probes) -> Samples:
+def _collect_failures(probes: ProbeSnapshot) -> Samples:
     return {(probe.name,): probes.collect_failures.get(probe.name, 0) for probe in probes.states}
 
 
-def _lost(probes: Probes) -> Samples:
+def _lost(probes: ProbeSnapshot) -> Samples:
     return {(probe.name, reason): probe.lost.get(reason, 0) for probe in probes.stats for reason in LOSS_REASONS}
 
 
-def _missed_runs(probes: Probes) -> Samples:
+def _missed_runs(probes: ProbeSnapshot) -> Samples:
     return {(probe.name, program): runs for probe in probes.stats for program, runs in probe.missed.items()}
 
 
-METRICS: tuple[SelfMetric[Probes], ...] = (
+METRICS: tuple[SelfMetric[ProbeSnapshot], ...] = (
     SelfMetric(
         "probed_probe_up", "gauge", ("probe",), "0 or 1",
         "Whether the probe is loaded and attached.", "a load, a failed load, a reload", _up,

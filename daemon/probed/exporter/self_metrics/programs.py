@@ -5,23 +5,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from probed.exporter.bpf.program_stats import Program
+from probed.exporter.bpf.program_stats import ProgramStats
 from probed.exporter.self_metrics.metric import Samples, SelfMetric
-from probed.exporter.self_metrics.probes import Probes
+from probed.exporter.self_metrics.probes import ProbeSnapshot
 
 
-def _hooks(probes: Probes) -> list[Program]:
+def _hooks(probes: ProbeSnapshot) -> list[ProgramStats]:
     """Return every hook once: several probes may share one."""
     return list({hook.id: hook for probe in probes.stats for hook in probe.hooks}.values())
 
 
-def _counted(probes: Probes) -> list[Program]:
+def _counted(probes: ProbeSnapshot) -> list[ProgramStats]:
     """Return all hooks once the kernel has counted a run; 0 before would mean no cost."""
     hooks = _hooks(probes)
     return hooks if any(hook.runs for hook in hooks) else []
 
 
-def _owned(probes: Probes) -> Iterator[tuple[str, Program]]:
+def _owned(probes: ProbeSnapshot) -> Iterator[tuple[str, ProgramStats]]:
     """Yield every program with the name of its probe; a hook belongs to no probe."""
     for probe in probes.stats:
         for program in probe.programs:
@@ -30,14 +30,14 @@ def _owned(probes: Probes) -> Iterator[tuple[str, Program]]:
         yield "", hook
 
 
-def _info(probes: Probes) -> Samples:
+def _info(probes: ProbeSnapshot) -> Samples:
     return {
         (probe, program.name, str(program.id), program.tag, f"raw_tracepoint:{program.tracepoint}"): 1
         for probe, program in _owned(probes)
     }
 
 
-METRICS: tuple[SelfMetric[Probes], ...] = (
+METRICS: tuple[SelfMetric[ProbeSnapshot], ...] = (
     SelfMetric(
         "probed_program_info", "gauge", ("probe", "program", "id", "tag", "attach"), "always 1",
         "BPF programs of the probes, and the hooks that call them (no probe), by the kernel's id and tag; always 1.",

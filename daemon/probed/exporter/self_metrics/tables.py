@@ -7,13 +7,13 @@ from probed.exporter.exposition.family import Family
 from probed.exporter.self_metrics import daemon, http, maps, metric, probes, process, programs
 from probed.exporter.self_metrics.daemon import DaemonStats
 from probed.exporter.self_metrics.metric import AnyMetric
-from probed.exporter.self_metrics.probes import Probes
+from probed.exporter.self_metrics.probes import ProbeSnapshot
 
 _OF_PROBES = (*probes.METRICS, *programs.METRICS, *maps.METRICS)
 
 ALL: tuple[AnyMetric, ...] = (*daemon.METRICS, *_OF_PROBES, *http.METRICS, *process.METRICS)
 
 
-def families(of_daemon: DaemonStats, of_probes: Probes) -> list[Family]:
+def families(of_daemon: DaemonStats, of_probes: ProbeSnapshot) -> list[Family]:
     """Return the families of the collector: all but those of the HTTP server and of the process."""
     return metric.families(daemon.METRICS, of_daemon) + metric.families(_OF_PROBES, of_probes)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The series of one gauge: what kernel maps hold now, by label set, never more than the budget. Pure.
+"""The series of one gauge: present values of kernel maps by label set, never more series than the budget. Pure.
 
-`probe` hands it the contents of the maps at each reading, and takes a `Family` for the page. It keeps no values from
-one reading to the next: entries that say the same label set are added up, and a series leaves with its entries.
+`probe` hands over the contents of the maps at each reading, and takes a `Family` for the page. No value outlives a
+reading: entries with the same label set are added up, and a series leaves with its entries.
 
 Of more label sets than the budget allows, those with the largest values (regardless of sign) have a series each; the
 others are added up in `other`. A label set on the page counts `FACTOR` times, so series of similar values do not change
@@ -21,14 +21,14 @@ from probed.exporter.arrays.ndarray import NDArray
 from probed.exporter.decoders.fold import Decoder
 from probed.exporter.exposition.family import Family
 from probed.exporter.series.budget import FACTOR
-from probed.exporter.series.key_cache import Grouping
+from probed.exporter.series.key_cache import KeyCache
 from probed.exporter.series.label_sets import OTHER_TEXT, Labels, label_sets
 from probed.exporter.series.scrapers import UNATTENDED, Scrape
 from probed.exporter.series.table import LEAST_KEYS, SeriesUsage
 from probed.ipc.manifest import Field, ResolvedMetric
 
 DROPPED = 0
-"""The number of entries that a fold rule drops; label sets are numbered from 1."""
+"""The number for entries dropped by a fold rule; label sets are numbered from 1."""
 
 
 class GaugeTable:
@@ -43,13 +43,13 @@ class GaugeTable:
         self._fields = tuple(field for field, _ in columns)
         self._decoders = tuple(decode for _, decode in columns)
         self._most = max(LEAST_KEYS, 8 * metric.budget)
-        self._keys = Grouping(max(1, words_of(self._fields)), self._numbers_of, self._most, first_waiting=0)
+        self._keys = KeyCache(max(1, words_of(self._fields)), self._numbers_of, self._most, first_waiting=0)
         self._numbers: dict[Labels, int] = {}
         self._labels: list[Labels] = [()] if not self._fields else []
         self._values: NDArray[Any] = np.zeros(len(self._labels), np.int64)
 
     def forget_keys(self) -> None:
-        """Make the label text of every key anew when it comes next: a look-up that failed may succeed now."""
+        """Make all label text anew as keys come: a look-up that failed may succeed now."""
         self._keys.forget()
         self._numbers.clear()
 
@@ -70,7 +70,7 @@ class GaugeTable:
         if len(self._numbers) > self._most:
             self.forget_keys()
         keys = np.concatenate([key_words(part, self._fields) for part in records], axis=1)
-        numbers = self._keys.cells(keys)
+        numbers = self._keys.rows(keys)
         sums = np.zeros(len(self._numbers) + 1, values.dtype)
         np.add.at(sums, numbers, values)
         present = np.unique(numbers)
@@ -97,7 +97,7 @@ class GaugeTable:
         return order
 
     def family(self, scrape: Scrape = UNATTENDED) -> Family:
-        """Return the last reading for a page; all pages show the same, whoever asked (`scrape`)."""
+        """Return the last reading for a page; pages for scrapers (`scrape`) are like all others."""
         metric = self._metric
         return Family(
             name=metric.name,

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The heavy ones among more label sets than there is room for: how often each came at least.
+"""A bounded summary of the most frequent label sets: at least how often each came.
 
-`budget` keeps here the label sets that have no row. The summary is that of Misra and Gries ("Finding repeated
-elements", 1982) in the form of Anderson et al. ("A High-Performance Algorithm for Identifying Frequent Items in Data
-Streams", IMC 2017): when more than `limit` are kept, the count that half of them do not exceed is subtracted from all,
-and who is at 0 is forgotten. That a batch is counted whole before it joins keeps the bound (Agarwal et al., "Mergeable
-Summaries", 2012, who also show that Space-Saving is the same summary): of N events, a label set's count is too low by
-at most N / (limit // 2 + 1), and never too high. So what came once counts 1, however many such there are.
+`budget` keeps the waiting label sets here. The algorithm is the one of Misra and Gries ("Finding repeated elements",
+1982) in the form of Anderson et al. ("A High-Performance Algorithm for Identifying Frequent Items in Data Streams",
+IMC 2017): when more than `limit` are kept, the count exceeded by half of them is subtracted from all, and label sets at
+0 are forgotten. Each batch is counted whole before it joins, which keeps the bound (Agarwal et al., "Mergeable
+Summaries", 2012, who also show that Space-Saving is the same summary): of N events, the count of a label set is too low
+by at most N / (limit // 2 + 1), and never too high. So label sets that came once count 1, however many there are.
 """
 
 from __future__ import annotations
@@ -19,42 +19,45 @@ from probed.exporter.arrays.ndarray import NDArray, grown
 from probed.exporter.series.label_sets import Labels
 
 
-class Waiting:
-    """Label sets and their guaranteed counts, each at a place 0, 1, 2 …; at most `limit` after `cut`."""
+class HeavyHitters:
+    """Label sets and their guaranteed counts, in rows 0, 1, 2 …; at most `limit` after an eviction."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._places: dict[Labels, int] = {}
+        self._rows: dict[Labels, int] = {}
         self._counts = np.zeros(0, np.int64)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._rows)
 
     @property
     def labels(self) -> list[Labels]:
-        """The label sets by place."""
-        return list(self._places)
+        """The label sets by row."""
+        return list(self._rows)
 
     @property
     def counts(self) -> NDArray[Any]:
-        """How often each came at least, by place, shape (n,), dtype int64: a view."""
-        self._counts = grown(self._counts, len(self._places))
-        return self._counts[: len(self._places)]
+        """The guaranteed counts by row, shape (n,), dtype int64: a view."""
+        self._counts = grown(self._counts, len(self._rows))
+        return self._counts[: len(self._rows)]
 
-    def place(self, labels: Labels) -> int:
-        """Return the place of a label set; a new one is last."""
-        return self._places.setdefault(labels, len(self._places))
+    def row(self, labels: Labels) -> int:
+        """Return the row of a label set; a new label set gets the next row."""
+        return self._rows.setdefault(labels, len(self._rows))
 
     def find(self, labels: Labels) -> int | None:
-        """Return the place of a label set, None when it has none."""
-        return self._places.get(labels)
+        """Return the row of a label set, None without one."""
+        return self._rows.get(labels)
 
     def add(self, counted: NDArray[Any]) -> None:
-        """Count a batch: `counted` by place, shape (m,), m at most n."""
+        """Count a batch: `counted` by row, shape (m,), m at most n."""
         self.counts[: len(counted)] += counted
 
-    def cut(self) -> NDArray[Any] | None:
-        """Say which to keep, shape (n,), dtype bool, where they are too many; None where not."""
+    def evict(self) -> NDArray[Any] | None:
+        """Subtract from all counts when there are too many label sets.
+
+        Returns which rows to keep, shape (n,), dtype bool; None when there is room for all.
+        """
         if len(self) <= self._limit:
             return None
         counts = self.counts
@@ -64,15 +67,15 @@ class Waiting:
         return kept
 
     def keep(self, kept: NDArray[Any]) -> NDArray[Any]:
-        """Forget all but these, shape (n,), dtype bool; return the new place by the old one, -1 for a forgotten one."""
+        """Forget all rows but some, shape (n,), dtype bool; return the new row by the old one, -1 when forgotten."""
         left = kept.nonzero()[0]
         labels = self.labels
         self._counts = self.counts[left]
-        self._places = {labels[old]: new for new, old in enumerate(left.tolist())}
-        places = np.full(len(kept), -1, np.intp)
-        places[left] = np.arange(len(left))
-        return places
+        self._rows = {labels[old]: new for new, old in enumerate(left.tolist())}
+        rows = np.full(len(kept), -1, np.intp)
+        rows[left] = np.arange(len(left))
+        return rows
 
-    def begin(self) -> None:
-        """Begin a new window: every count is 0."""
+    def begin_window(self) -> None:
+        """Set every count to 0."""
         self._counts[:] = 0

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the keys of a batch to cells of a series table, without a Python step an event.
+"""From the keys of a batch to rows of a series table, without a Python step an event.
 
-`table` owns one for each metric. The cache remembers the cell of each key, so label text is made once a key, and
-follows cells that move. `budget` decides which cell a label set has.
+`table` owns one for each metric. The cache remembers the row of each key, so label text is made once a key, and
+follows rows that move. `budget` decides which row a label set has.
 
 Label text takes microseconds a key, and any local user can make new keys: a process that renames itself before each
 system call makes one an event. So the cache resolves only so many new keys (`Allowance`). Beyond that, the keys with
-the most events in the batch are resolved, and the others count into the cell `other` by their numbers alone.
+the most events in the batch are resolved, and the others count into the row `other` by their numbers alone.
 """
 
 from __future__ import annotations
@@ -51,92 +51,92 @@ class Allowance:
         self._tokens = max(self._tokens - keys, 0.0)
 
 
-class Grouping:
-    """Cells for keys of `words` 64-bit words, at least one; `cells_of` finds the cells of keys that are new.
+class KeyCache:
+    """Rows by key of `words` 64-bit words, at least one; `rows_of` finds the rows of new keys.
 
-    It is called with distinct keys, shape (words, n), and returns a cell, 0 or more, for each. `most` keys are
-    remembered. When there are more, the cache forgets the keys of cells from `first_waiting` on, and keeps those of
-    rows. New keys without an allowance get the cell `OTHER` of `budget`.
+    `rows_of` takes distinct keys, shape (words, n), and returns a row, 0 or more, for each. The cache remembers at most
+    `most` keys; past this, keys of waiting label sets (rows from `first_waiting` on) are forgotten, others stay. New
+    keys without an allowance get the row `OTHER` of `budget`.
     """
 
     def __init__(
         self,
         words: int,
-        cells_of: Callable[[NDArray[Any]], Sequence[int]],
+        rows_of: Callable[[NDArray[Any]], Sequence[int]],
         most: int,
         first_waiting: int,
         allowance: Allowance | None = None,
     ) -> None:
         """Without an allowance, every new key is resolved."""
-        self._cells_of = cells_of
+        self._rows_of = rows_of
         self._most = most
         self._first_waiting = first_waiting
         self._allowance = allowance
         self._index = KeyIndex(words)
-        self._cells = _none(self._index.room)
+        self._rows = _unknown(self._index.room)
 
     def forget(self) -> None:
         """Forget every key."""
         self._index.clear()
-        self._cells = _none(self._index.room)
+        self._rows = _unknown(self._index.room)
 
     def move(self, moves: NDArray[Any]) -> None:
-        """Follow cells that move: `moves` is the new cell by the old one, -1 for one that is gone, and ends in -1."""
-        self._cells = moves[self._cells]
+        """Follow rows that move: `moves` is the new row by the old row, as in `Reassignment`."""
+        self._rows = moves[self._rows]
 
-    def cells(self, keys: NDArray[Any]) -> NDArray[Any]:
-        """Return the cell of each key: `keys` shape (words, n), dtype uint64; result shape (n,), dtype intp."""
-        cells: NDArray[Any] = self._cells.take(self._index.find(keys), mode="wrap")
-        new = (cells < 0).nonzero()[0]
+    def rows(self, keys: NDArray[Any]) -> NDArray[Any]:
+        """Return the row of each key: `keys` shape (words, n), dtype uint64; result shape (n,), dtype intp."""
+        rows: NDArray[Any] = self._rows.take(self._index.find(keys), mode="wrap")
+        new = (rows < 0).nonzero()[0]
         if len(new):
             if self._allowance:
-                cells[new] = OTHER
+                rows[new] = OTHER
                 new = self._allowed(self._allowance, keys, new)
             fresh, which = distinct(keys[:, new])
             if self._allowance:
                 self._allowance.use(fresh.shape[1])
-            found = np.array(self._cells_of(fresh), np.intp)
+            found = np.array(self._rows_of(fresh), np.intp)
             self._remember(fresh, found)
-            cells[new] = found[which]
-        return cells
+            rows[new] = found[which]
+        return rows
 
     def _allowed(self, allowance: Allowance, keys: NDArray[Any], new: NDArray[Any]) -> NDArray[Any]:
-        """Return those of the new events, by their places in `keys`, whose keys may be resolved now."""
+        """Return the new events, by index in `keys`, with keys that may be resolved now."""
         most = allowance.available()
         if len(new) <= most:
             return new
         result: NDArray[Any] = new[_is_of_heaviest(self._index.hashes(keys[:, new]), most)]
         return result
 
-    def _remember(self, keys: NDArray[Any], cells: NDArray[Any]) -> None:
-        if len(self._index) + len(cells) > self._most:
+    def _remember(self, keys: NDArray[Any], rows: NDArray[Any]) -> None:
+        if len(self._index) + len(rows) > self._most:
             self._forget_waiting()
         room = self._most - len(self._index)
-        keys, cells = keys[:, :room], cells[:room]
-        self._add(keys, cells)
+        keys, rows = keys[:, :room], rows[:room]
+        self._add(keys, rows)
 
     def _forget_waiting(self) -> None:
-        """Forget the keys of cells that are no rows; all keys, if rows alone have more than half of the room."""
-        cells = self._cells[: len(self._index)]
-        kept = ((cells >= 0) & (cells < self._first_waiting)).nonzero()[0]
-        keys, cells = self._index.keys[:, kept], cells[kept]
+        """Forget the keys of waiting label sets; all keys, if the others take more than half of the room."""
+        rows = self._rows[: len(self._index)]
+        kept = ((rows >= 0) & (rows < self._first_waiting)).nonzero()[0]
+        keys, rows = self._index.keys[:, kept], rows[kept]
         self.forget()
         if 2 * len(kept) <= self._most:
-            self._add(keys, cells)
+            self._add(keys, rows)
 
-    def _add(self, keys: NDArray[Any], cells: NDArray[Any]) -> None:
+    def _add(self, keys: NDArray[Any], rows: NDArray[Any]) -> None:
         self._index.add(keys)
-        if len(self._cells) <= self._index.room:
-            before, self._cells = self._cells, _none(self._index.room)
-            self._cells[: len(before)] = before
-        self._cells[self._index.find(keys)] = cells
+        if len(self._rows) <= self._index.room:
+            before, self._rows = self._rows, _unknown(self._index.room)
+            self._rows[: len(before)] = before
+        self._rows[self._index.find(keys)] = rows
 
 
 def _is_of_heaviest(hashes: NDArray[Any], most: int) -> NDArray[Any]:
-    """Return which keys are among the `most` that occur most often, by their hashes, shape (n,); result dtype bool.
+    """Return which keys are among the `most` frequent ones, by hashes, shape (n,); result dtype bool.
 
-    Of keys that occur equally often the earlier ones are taken: those with the greatest hashes would lie side by side
-    in the index.
+    Of equally frequent keys the earlier ones are taken: keys with the greatest hashes would lie side by side in the
+    index.
     """
     _, first, which, counts = np.unique(hashes, return_index=True, return_inverse=True, return_counts=True)
     if len(counts) <= most:
@@ -147,6 +147,6 @@ def _is_of_heaviest(hashes: NDArray[Any], most: int) -> NDArray[Any]:
     return result
 
 
-def _none(room: int) -> NDArray[Any]:
-    """Return so many cells that are not known. One more is no key's: number -1 wraps to it."""
+def _unknown(room: int) -> NDArray[Any]:
+    """Return rows of -1 for so many keys, and one more for the number -1, which wraps to the end."""
     return np.full(room + 1, -1, np.intp)

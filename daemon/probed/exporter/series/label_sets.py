@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From keys to label sets: the text of each label, or nothing where a rule drops the event.
+"""From keys to label sets: the text of each label, or None where a rule drops the event.
 
-`series` calls it once for each new key. It also keeps the label set of the overflow apart from a real one that says
-the same.
+`table` and `gauges` call `label_sets` once for each new key. The label set `other` of the overflow stays apart from a
+real one with the same text.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from probed.ipc.manifest import Field
 Labels = tuple[str, ...]
 
 OTHER_TEXT = "other"
-"""Every label value of the series that counts what has no series of its own."""
+"""Every label value of the series for label sets without a series of their own."""
 
 _CLAIMS_OTHER = re.compile(rf"\\*{OTHER_TEXT}")
 
@@ -46,10 +46,10 @@ def _label_set(texts: tuple[str | None, ...]) -> Labels | None:
 
 
 def _beside_other(texts: Labels) -> Labels:
-    r"""Return a label set that is never the overflow's, distinct for distinct ones.
+    r"""Return a label set that never equals the overflow's, distinct for distinct label sets.
 
-    A strange program may be called `other` too: where all texts are that, after any number of backslashes, each
-    gets one backslash more.
+    A program may be called `other` too: where all texts are `other` after any number of backslashes, each text gets
+    one backslash more.
     """
     if all(map(_CLAIMS_OTHER.fullmatch, texts)):
         return tuple(f"\\{text}" for text in texts)

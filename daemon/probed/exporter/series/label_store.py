@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which label set each row of a metric has, kept where the next exporter finds it.
+"""The label set of each row of a metric, kept for the next exporter.
 
-`budget` tells it; nothing else reads it but the `budget` of the next exporter. Label sets are appended to one of two
-logs; a log that is full is written anew into the other one, with what is still in use.
+`budget` writes here, and the `budget` of the next exporter reads. Label sets are appended to one of two logs; when a
+log is full, the label sets in use are written to the other log.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from probed.exporter.arrays.ledger import Ledger
 from probed.exporter.series.label_sets import Labels
 
 ROOM = 1 << 10
-"""Bytes that a log has for each row. Only what is written takes memory."""
+"""Bytes of a log for each row. Only written pages take memory."""
 
 _LENGTH = 4
 
 
-class Texts:
+class LabelStore:
     """The label sets of at most `rows` rows."""
 
     def __init__(self, ledger: Ledger, rows: int) -> None:
-        """Find what an earlier exporter left."""
-        self._places = ledger.array(rows, 1)  # 0: none; else where its record begins, plus 1
+        """Find the label sets of an earlier exporter."""
+        self._offsets = ledger.array(rows, 1)  # 0: none; else the offset of the record in the log, plus 1
         self._log = ledger.scalar()
         self._used = ledger.scalar()
         self._logs = (ledger.blob(rows * ROOM), ledger.blob(rows * ROOM))
@@ -34,10 +34,10 @@ class Texts:
         self._tidied_at = -1
 
     def __iter__(self) -> Iterator[tuple[int, Labels]]:
-        """Yield each row that has a label set, with it."""
-        places = self._places.read()[:, 0]
-        for row in places.nonzero()[0].tolist():
-            yield row, tuple(json.loads(self._record(int(places[row]) - 1)[_LENGTH:]))
+        """Yield each row with its label set, without rows that have none."""
+        offsets = self._offsets.read()[:, 0]
+        for row in offsets.nonzero()[0].tolist():
+            yield row, tuple(json.loads(self._record(int(offsets[row]) - 1)[_LENGTH:]))
 
     def _record(self, at: int) -> bytes:
         log = self._logs[self._log.value]
@@ -45,14 +45,14 @@ class Texts:
         return log[at : at + _LENGTH + length].tobytes()
 
     def set(self, row: int, labels: Labels) -> None:
-        """Note a row's label set; one that finds no room is not kept, and the row will be nobody's."""
+        """Set the label set of a row; without room in the log the next exporter finds none."""
         body = json.dumps(labels).encode()
         record = len(body).to_bytes(_LENGTH, "little") + body
-        self._places.write(row + 1)[row] = self._append(record) if self._has_room(len(record)) else 0
+        self._offsets.write(row + 1)[row] = self._append(record) if self._has_room(len(record)) else 0
 
     def drop(self, row: int) -> None:
         """Forget a row's label set."""
-        self._places.write(row + 1)[row] = 0
+        self._offsets.write(row + 1)[row] = 0
 
     def _has_room(self, size: int) -> bool:
         if self._used.value + size > len(self._logs[0]):
@@ -66,13 +66,13 @@ class Texts:
         return at + 1
 
     def _tidy(self) -> None:
-        """Go on in the other log, unless that one still counts: it was left since the last commit."""
+        """Go on in the other log, unless that log was in use at the last commit."""
         if self._tidied_at == self._ledger.commits:
             return
         self._tidied_at = self._ledger.commits
-        places = self._places.write(0)
-        kept = {row: self._record(int(places[row, 0]) - 1) for row in places[:, 0].nonzero()[0].tolist()}
+        offsets = self._offsets.write(0)
+        kept = {row: self._record(int(offsets[row, 0]) - 1) for row in offsets[:, 0].nonzero()[0].tolist()}
         self._log.value ^= 1
         self._used.value = 0
         for row, record in kept.items():
-            places[row] = self._append(record)
+            offsets[row] = self._append(record)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scrapers: which connections fetch pages regularly, and which pages each of them has had.
 
-`Collection` owns one registry and asks it for a `Scrape` for each page. `ShownRows` decides with it which rows a page
-shows at 0 and which rows may leave. The registry reads no socket: a connection says itself whether it is open.
+`Collector` owns one registry and begins a `Scrape` for each page. With the `Scrape`, `ShownRows` decides which rows a
+page shows at 0 and which rows may leave. The registry reads no socket: `ScraperConnection.is_open` tells the state.
 
 Prometheus computes `increase()` between two samples of a series, so it needs a sample at 0 before the first count. A
-scraper is recognised by the header that Prometheus and compatible agents send (`SCRAPER_HEADER`), and is identified by
-its connection, which such programs keep open between two scrapes.
+scraper is recognised by the header of Prometheus and compatible agents (`SCRAPER_HEADER`), and identified by the
+connection, which such programs keep open between two scrapes.
 Source: prometheus/prometheus scrape/scrape.go, where the header is set on each request.
 """
 
@@ -20,25 +20,25 @@ SCRAPER_HEADER = "x-prometheus-scrape-timeout-seconds"
 """In lower case, as `Request.headers` has it."""
 
 MOST = 64
-"""Scrapers that are remembered; the one whose last page is oldest makes room."""
+"""Most scrapers that are remembered; past this, the scraper with the oldest page is forgotten."""
 
 INTERVALS = 2.5
-"""A scraper that has not come for so many of its intervals is no longer active."""
+"""A scraper is no longer active after so many intervals without a page."""
 
 UNKNOWN_SECONDS = 65.0
-"""For so long a scraper is active after its first page, when its interval is not known."""
+"""How long a scraper is active after its first page, while the interval is unknown."""
 
 UNATTENDED_SECONDS = 60.0
-"""A row is released so long after its first page while no scraper is active: none keeps its connection open."""
+"""A row is released so long after its first page while no scraper is active (none keeps a connection open)."""
 
 LONGEST_SECONDS = 150.0
 """A row is released so long after its first page in any case."""
 
 FIRST_SECONDS = 20.0
-"""For so long after the first page no row is released: scrapers that come every 15 s all come by then."""
+"""No row is released for so long after the first page: all scrapers with 15 s intervals come by then."""
 
 
-class Connection(Protocol):
+class ScraperConnection(Protocol):
     """A client's connection."""
 
     is_open: bool
@@ -48,10 +48,10 @@ class Connection(Protocol):
 class Scrape:
     """One page, and which pages the active scrapers have had before it.
 
-    Pages that change something are numbered from 1; `number` is 0 for a page that changes nothing: another client
-    asked for it while a scraper is active. `had_by_all` is the number of the latest page that every active scraper has
-    had, this page's own scraper included. Rows whose first page was at `release_before` or earlier are released in any
-    case. Rows that were shown in full on page `leave_through` or an earlier one may leave.
+    Pages with an effect are numbered from 1; `number` is 0 for a page without one: another client's, while a scraper is
+    active. `had_by_all` is the number of the latest page that every active scraper has had, the scraper of this page
+    included. Rows first shown at `release_before` or earlier are released in any case. Rows shown in full on page
+    `leave_through` or an earlier page may leave.
     """
 
     number: int
@@ -68,7 +68,7 @@ UNATTENDED = Scrape(1, False, 0.0, 0, 0.0, 1)
 
 @dataclass(slots=True)
 class _Scraper:
-    connection: Connection
+    connection: ScraperConnection
     page: int = 0
     came: float = 0.0
     gap: float | None = None
@@ -79,7 +79,7 @@ class _Scraper:
         return self.connection.is_open and now - self.came <= patience
 
     def come(self, page: int, now: float) -> None:
-        """Note a page; the interval is the longer one of the last two."""
+        """Note a page; the interval is the longer of the last two."""
         if self.page:
             gap = now - self.came
             self.interval = gap if self.gap is None else max(gap, self.gap)
@@ -88,10 +88,10 @@ class _Scraper:
 
 
 class Scrapers:
-    """At most `MOST` scrapers by connection. Not thread-safe: `Collection` holds its lock around every call."""
+    """At most `MOST` scrapers by connection. Not thread-safe: `Collector` holds its lock around every call."""
 
     def __init__(self, clock: Callable[[], float], first_seconds: float = 0.0) -> None:
-        """`clock` gives seconds; for `first_seconds` after the first page for a scraper, more scrapers are expected."""
+        """`clock` gives seconds; more scrapers are expected for `first_seconds` after the first page for a scraper."""
         self._clock = clock
         self._first_seconds = first_seconds
         self._complete_at: float | None = None
@@ -99,10 +99,10 @@ class Scrapers:
         self._scrapers: list[_Scraper] = []
 
     def __len__(self) -> int:
-        """Return how many scrapers are remembered."""
+        """Return the number of remembered scrapers."""
         return len(self._scrapers)
 
-    def scrape(self, connection: Connection | None) -> Scrape:
+    def scrape(self, connection: ScraperConnection | None) -> Scrape:
         """Begin a page: for the scraper of this connection, or for another client (None)."""
         now = self._clock()
         self._scrapers = [each for each in self._scrapers if each.connection.is_open]
@@ -129,8 +129,8 @@ class Scrapers:
         self._pages += 1
         return self._pages
 
-    def _scraper(self, connection: Connection) -> _Scraper:
-        """Return the scraper of a connection; a new one may take the place of the one that came longest ago."""
+    def _scraper(self, connection: ScraperConnection) -> _Scraper:
+        """Return the scraper of a connection; a new scraper may replace the one with the oldest page."""
         for scraper in self._scrapers:
             if scraper.connection is connection:
                 return scraper

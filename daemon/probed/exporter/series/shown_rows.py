@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which pages have shown each row of a metric: a scraper sees a row at 0 first, and in full before it leaves.
+"""The pages that have shown each row: scrapers see a row at 0 first, and in full before it leaves.
 
-`SeriesTable` owns one for each metric. A row is *held* from its first page for a scraper on: scrapers' pages show it
-at 0 until every active scraper has had one of them. Then it is *released*, for all scrapers and for as long as it is on
-the page, so no series ever falls. Pages for other clients show every row in full and release none. Which rows were
-released lies in the ledger: after a restart of the exporter they are not held again.
+`SeriesTable` owns one for each metric. A row is *held* from its first page for a scraper on: pages for scrapers show
+the row at 0 until every active scraper has had such a page. Then the row is *released*, for all scrapers and for as
+long as it is on the page, so no series ever falls. Pages for other clients show every row in full and release none. The
+ledger keeps which rows are released: the next exporter does not hold them again.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ class ShownRows:
     """The pages of at most `rows` rows."""
 
     def __init__(self, ledger: Ledger, rows: int) -> None:
-        """Find which rows an earlier exporter has released."""
+        """Take over the released rows of an earlier exporter."""
         self._kept = ledger.array(rows, 1)
         self._released = np.zeros(rows, bool)
         self._released[: len(self._kept)] = self._kept.read()[:, 0] != 0
         self._first_page = np.zeros(rows, np.int64)
         self._first_time = np.zeros(rows)
-        self._in_full = np.zeros(rows, np.int64)  # the first page that showed the row's present value; 0: none yet
+        self._in_full = np.zeros(rows, np.int64)  # first page with the row's present value; 0: none yet
 
     def show(self, rows: NDArray[Any], scrape: Scrape) -> NDArray[Any]:
-        """Note that these rows, shape (n,), are on a page; return which of them it shows at 0, shape (n,)."""
+        """Note rows on a page, shape (n,); return which of them the page shows at 0, shape (n,)."""
         held = self._hold(rows, scrape) if scrape.for_scraper else np.zeros(len(rows), bool)
         if scrape.number:
             self._in_full[rows[~held & (self._in_full[rows] == 0)]] = scrape.number
@@ -51,16 +51,16 @@ class ShownRows:
             self._kept.write(int(rows.max()) + 1)[rows, 0] = 1
 
     def count(self, counted: NDArray[Any]) -> None:
-        """Note that rows have changed: `counted` by row, shape (m,), is how many events each got."""
+        """Note that rows have changed: `counted`, shape (m,), has the events by row."""
         self._in_full[: len(counted)][counted > 0] = 0
 
     def may_leave(self, scrape: Scrape) -> NDArray[Any]:
-        """Return of each row whether every active scraper has been shown its last value in full, shape (rows,)."""
+        """Return for each row whether every active scraper has had the last value in full, shape (rows,)."""
         may: NDArray[Any] = (self._in_full > 0) & (self._in_full <= scrape.leave_through)
         return may
 
     def clear(self, rows: NDArray[Any]) -> None:
-        """Forget the pages of rows that leave: the next label sets of these rows are new."""
+        """Forget the pages of rows that leave: the next label sets in these rows are new."""
         self._first_page[rows] = 0
         self._in_full[rows] = 0
         self._released[rows] = False

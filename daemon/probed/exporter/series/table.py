@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The series of one metric: label text made once a key, numbers until the scrape, never more than the budget.
+"""The series of one counter or histogram: label text made once a key, never more series than the budget.
 
-`probe` feeds it with batches of events or with the contents of kernel maps, and takes a `Family` for the page. Which
-label sets have a row is decided in `budget`, keys find their row through `grouping`, numbers are kept in `values`.
+`probe` hands each table batches of events or increments of kernel maps, and takes a `Family` for the page. `budget`
+decides which label sets have a row, `key_cache` finds the row of a key, `values` keeps the numbers.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from probed.exporter.arrays.ledger import Ledger
 from probed.exporter.arrays.ndarray import NDArray
 from probed.exporter.decoders.fold import Decoder
 from probed.exporter.exposition.family import Family
-from probed.exporter.series.budget import FIRST, OTHER, Budget, Change
-from probed.exporter.series.key_cache import Allowance, Grouping
+from probed.exporter.series.budget import FIRST, OTHER, Budget, Reassignment
+from probed.exporter.series.key_cache import Allowance, KeyCache
 from probed.exporter.series.label_sets import OTHER_TEXT, label_sets
 from probed.exporter.series.scrapers import UNATTENDED, Scrape
 from probed.exporter.series.shown_rows import ShownRows
@@ -28,11 +28,11 @@ from probed.exporter.series.values import Counts, Observations, Values
 from probed.ipc.manifest import Field, ResolvedMetric
 
 LEAST_KEYS = 1 << 12
-"""So many keys are remembered, or eight times the budget if that is more."""
+"""Most keys that a table remembers, or eight times the budget where more."""
 
 
 NUMBERS_BY_ROW = frozenset({"values", "buckets", "sums"})
-"""Members of `Family` that have one row for each series."""
+"""Members of `Family` with one row for each series."""
 
 SERIES_BESIDE_BOUNDS = 3
 """Series of one label set of a histogram beside one for each bound: the bucket +Inf, `_sum` and `_count`."""
@@ -40,11 +40,10 @@ SERIES_BESIDE_BOUNDS = 3
 
 @dataclass(frozen=True, slots=True)
 class SeriesUsage:
-    """How much of its budget a metric uses: series on the page, and the events so far that went to `other`.
+    """How much of its budget a metric uses: series on the page, and events counted in `other`.
 
-    `series` and `budget` count as Prometheus does: a label set of a histogram is several series.
-
-    `expired` is how many events the series had that have left the page.
+    `series` and `budget` count as Prometheus does: a label set of a histogram is several series. `expired` are the
+    events of series that have left the page.
     """
 
     metric_name: str
@@ -55,9 +54,9 @@ class SeriesUsage:
 
 
 class SeriesTable:
-    """The rows of one metric, one for each label set, and one for all that have none.
+    """The rows of one metric: one for each label set, and `other` for label sets without a row.
 
-    What is on the page and `expired` add up to all that was counted.
+    The events on the page and `expired` add up to all counted events.
     """
 
     def __init__(
@@ -67,11 +66,11 @@ class SeriesTable:
         ledger: Ledger,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`columns` are, for each label in their order, the field that it comes from and what makes its text.
+        """`columns` are, for each label in their order, the field of the label and its decoder.
 
-        At most `metric.budget` series are shown, `other` among them; one that is idle for more than
-        `metric.idle_seconds` of `clock` leaves the page at the next scrape. A metric without labels has its one series
-        always. What `ledger` has of an earlier exporter goes on.
+        At most `metric.budget` series are shown, `other` among them; a series idle for more than
+        `metric.idle_seconds` of `clock` leaves the page at the next scrape. A metric without labels always has one
+        series. The table goes on with the numbers of an earlier exporter in `ledger`.
         """
         self._metric = metric
         self._fields = fields = tuple(field for field, _ in columns)
@@ -85,29 +84,29 @@ class SeriesTable:
         self._expired = ledger.scalar()
         self._shown = ShownRows(ledger, self._budget.first_waiting)
         most_keys = max(LEAST_KEYS, 8 * metric.budget)
-        self._grouping = Grouping(words, self._cells_of, most_keys, self._budget.first_waiting, Allowance(clock))
+        self._keys = KeyCache(words, self._rows_of, most_keys, self._budget.first_waiting, Allowance(clock))
 
     def _kept_values(self, ledger: Ledger) -> Values:
-        """Return the numbers; those of a row whose label set could not be kept join `other`."""
+        """Return the numbers; rows whose label set could not be kept join `other`."""
         rows, metric = self._budget.first_waiting, self._metric
         values: Values = Observations(ledger, rows, metric) if metric.type == "histogram" else Counts(ledger, rows)
-        nobodys = [row for row in range(len(values)) if not self._budget.is_taken(row)]
-        had = values.merge(np.array(nobodys, np.intp), OTHER) if nobodys else 0
+        unnamed = [row for row in range(len(values)) if not self._budget.is_taken(row)]
+        had = values.merge(np.array(unnamed, np.intp), OTHER) if unnamed else 0
         if had:
             self._budget.overflow(had)
         return values
 
     @property
     def expired(self) -> int:
-        """How many events the series had that have left the page: they were idle, or gave their rows to others."""
+        """Events of series that have left the page: idle, or replaced."""
         return self._expired.value
 
     def forget_keys(self) -> None:
-        """Make the label text of every key anew when it comes next: a look-up that failed may succeed now."""
-        self._grouping.forget()
+        """Make all label text anew as keys come: a look-up that failed may succeed now."""
+        self._keys.forget()
 
-    def _cells_of(self, keys: NDArray[Any]) -> list[int]:
-        return self._budget.cells_of(label_sets(keys, self._fields, self._decoders))
+    def _rows_of(self, keys: NDArray[Any]) -> list[int]:
+        return self._budget.rows_of(label_sets(keys, self._fields, self._decoders))
 
     def add_events(self, events: NDArray[Any]) -> None:
         """Count a batch, shape (n,), dtype of the ring's records."""
@@ -116,15 +115,14 @@ class SeriesTable:
         if not len(events):
             return
         if self._fields:
-            self._count(self._grouping.cells(key_words(events, self._fields)), events)
+            self._count(self._keys.rows(key_words(events, self._fields)), events)
         else:
             self._count(np.full(len(events), FIRST, np.intp), events)
 
     def add_counts(self, parts: Iterable[tuple[NDArray[Any], NDArray[Any]]]) -> None:
-        """Count what kernel maps have counted: of each the keys, shape (n,), and how often, shape (n,), dtype int64.
+        """Count the increments of kernel maps: of each the keys, shape (n,), and the increments, shape (n,), int64.
 
-        It passes through the budget as events do, at once: who counted most in it is first to get a free row, and who
-        is idle leaves.
+        They pass the budget as one batch: the label sets with the largest increments are first to get a free row.
         """
         records, times = zip(*parts, strict=True)
         by = np.concatenate(times)
@@ -132,33 +130,33 @@ class SeriesTable:
             return
         if self._fields:
             keys = np.concatenate([key_words(part, self._fields) for part in records], axis=1)
-            self._count(self._grouping.cells(keys), keys, by)
+            self._count(self._keys.rows(keys), keys, by)
         else:
             self._count(np.full(len(by), FIRST, np.intp), by, by)
 
-    def _count(self, cells: NDArray[Any], events: NDArray[Any], times: NDArray[Any] | None = None) -> None:
-        """Count each event in its cell, shape (n,), so many `times`, shape (n,), dtype int64 (None: once)."""
-        counted = _by_cell(cells, times)
-        moves = self._budget.seat(counted)
+    def _count(self, rows: NDArray[Any], events: NDArray[Any], times: NDArray[Any] | None = None) -> None:
+        """Count each event in a row, `rows` shape (n,), so many `times`, shape (n,), dtype int64 (None: once)."""
+        counted = _by_row(rows, times)
+        moves = self._budget.assign_rows(counted)
         if moves is not None:
-            self._grouping.move(moves)
-            cells = moves[cells]
-            counted = _by_cell(cells, times)
+            self._keys.move(moves)
+            rows = moves[rows]
+            counted = _by_row(rows, times)
         first_waiting = self._budget.first_waiting
-        rows = cells if len(counted) <= first_waiting else np.where(cells < first_waiting, cells, OTHER)
+        rows = rows if len(counted) <= first_waiting else np.where(rows < first_waiting, rows, OTHER)
         by_row = self._budget.count(counted)
         self._values.add(by_row, rows, events)
         self._shown.count(by_row)
-        moves = self._budget.cut()
+        moves = self._budget.evict()
         if moves is not None:
-            self._grouping.move(moves)
+            self._keys.move(moves)
 
     def family(self, scrape: Scrape = UNATTENDED) -> Family:
-        """Return what the page shows now; later counting does not change it. Rows change hands here alone.
+        """Return the family for a page, which later counting does not change; rows change hands here alone.
 
         A page for a scraper shows rows at 0 first.
         """
-        self._keep_house(scrape)
+        self._reassign_rows(scrape)
         rows, labels = self._budget.shown()
         metric = self._metric
         return Family(
@@ -178,31 +176,31 @@ class SeriesTable:
             numbers[name][held] = 0
         return numbers
 
-    def _keep_house(self, scrape: Scrape) -> None:
+    def _reassign_rows(self, scrape: Scrape) -> None:
         may_leave = self._shown.may_leave(scrape)
         self._follow(self._budget.expire(may_leave))
-        self._follow(self._budget.elect())
+        self._follow(self._budget.replace_rows())
         self._follow(self._budget.hand_over(may_leave))
 
-    def _follow(self, change: Change | None) -> None:
-        if change is None:
+    def _follow(self, reassignment: Reassignment | None) -> None:
+        if reassignment is None:
             return
-        self._grouping.move(change.moves)
-        if len(change.rows):
-            self._expired.value += self._values.clear(change.rows)
-            self._shown.clear(change.rows)
+        self._keys.move(reassignment.moves)
+        if len(reassignment.rows):
+            self._expired.value += self._values.clear(reassignment.rows)
+            self._shown.clear(reassignment.rows)
 
     def usage(self) -> SeriesUsage:
-        """Return how much of the budget is used, as of the last `family`."""
+        """Return the usage of the budget as of the last `family`."""
         budget, metric = self._budget, self._metric
         each = len(metric.bounds) + SERIES_BESIDE_BOUNDS if metric.type == "histogram" else 1
         return SeriesUsage(metric.name, each * len(budget), each * metric.budget, budget.overflowed, self.expired)
 
 
-def _by_cell(cells: NDArray[Any], times: NDArray[Any] | None) -> NDArray[Any]:
-    """Return how often each cell occurs, by cell, as long as the highest one needs."""
+def _by_row(rows: NDArray[Any], times: NDArray[Any] | None) -> NDArray[Any]:
+    """Return how often each row occurs, by row, up to the highest row."""
     if times is None:
-        return np.bincount(cells)
-    counted = np.zeros(int(cells.max()) + 1, np.int64)
-    np.add.at(counted, cells, times)
+        return np.bincount(rows)
+    counted = np.zeros(int(rows.max()) + 1, np.int64)
+    np.add.at(counted, rows, times)
     return counted

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The numbers of a metric by row: how often, and for a histogram how much.
+"""The numbers of a metric by row: events, and for a histogram buckets and sums.
 
-`series` tells it which row counts what, which rows merge into another and which are gone. It knows no labels. The
-numbers lie in a ledger: what is written counts when that is committed.
+`table` says which rows count, merge or are cleared; labels are unknown here. The numbers lie in a ledger and become
+valid with its next commit.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ class Values(Protocol):
     """The numbers of all rows of one metric."""
 
     def __len__(self) -> int:
-        """Return how many rows there are."""
+        """Return the number of rows."""
 
     def add(self, counted: NDArray[Any], rows: NDArray[Any], events: NDArray[Any]) -> None:
         """Count a batch: `counted` by row, shape (rows,), and of each event its row, shape (n,)."""
 
     def merge(self, rows: NDArray[Any], into: int) -> int:
-        """Move what some rows have to another one; they are at 0 then. Return how many events that is."""
+        """Move the numbers of some rows to another row, and set them to 0; return how many events that is."""
 
     def clear(self, rows: NDArray[Any]) -> int:
         """Set rows to 0; return how many events they had."""
 
     def of(self, rows: NDArray[Any]) -> dict[str, Any]:
-        """Return a copy of rows in this order, as `Family` names it."""
+        """Return a copy of rows in this order, by names of `Family`."""
 
 
 class Counts:
@@ -65,8 +65,8 @@ class Counts:
 class Observations:
     """Buckets and sum of each row, at most `rows` rows.
 
-    A sum is kept in units of the field: whole numbers, which a float64 adds exactly up to 2 to the 53rd (104 days in
-    nanoseconds), whatever the order and whichever rows merge.
+    A sum is kept in units of the field: a float64 adds whole numbers exactly up to 2 to the 53rd (104 days in
+    nanoseconds), in any order and for any merge of rows.
     """
 
     def __init__(self, ledger: Ledger, rows: int, metric: ResolvedMetric) -> None:
@@ -85,8 +85,8 @@ class Observations:
         numbers = self._numbers.write(size)[:size]
         slots = numbers.shape[1] - 1
         values = events[self._value].astype(np.int64)
-        cells = rows * slots + np.searchsorted(self._bounds, values)
-        buckets = np.bincount(cells, minlength=size * slots).astype(np.uint64)
+        bucket_of_row = rows * slots + np.searchsorted(self._bounds, values)
+        buckets = np.bincount(bucket_of_row, minlength=size * slots).astype(np.uint64)
         numbers[:, :-1] += buckets.reshape(size, slots)
         _sums(numbers)[:] += np.bincount(rows, values, size)
 
@@ -112,7 +112,7 @@ def _sums(numbers: NDArray[Any]) -> NDArray[Any]:
 
 
 def _rows_of(numbers: NDArray[Any], rows: NDArray[Any]) -> NDArray[Any]:
-    """Return a copy of rows; those that were never written to are 0."""
+    """Return a copy of rows, with 0 for rows never written."""
     copy = np.zeros((len(rows), numbers.shape[1]), np.uint64)
     there = rows < len(numbers)
     copy[there] = numbers[rows[there]]

@@ -11,7 +11,7 @@ struct program {
 
 struct adjustment {
 	u64 made_ns;
-	s32 score;
+	s32 excess; /* of the score over that of 1000, at which a task is killed first */
 	u32 padding;
 };
 
@@ -65,7 +65,7 @@ PROGRAM(on_adjust)
 {
 	struct task_struct *task = (struct task_struct *)ctx->args[0];
 	struct signal_struct *signal = READ(task, signal);
-	struct adjustment adjustment = {.made_ns = bpf_ktime_get_ns(), .score = READ(signal, oom_score_adj)};
+	struct adjustment adjustment = {.made_ns = bpf_ktime_get_ns(), .excess = READ(signal, oom_score_adj) - 1000};
 	struct program program = {};
 
 	READ_ARRAY(program.comm, task, comm);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys and their numbers: none merges with another, wherever hashes lead."""
+"""Keys and their numbers: no two keys merge, for any hash."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from probed.exporter.arrays.key_index import KeyIndex, distinct
 
 
 class OneSlot(KeyIndex):
-    """Every key wants the same slot, the last one, so that steps go round the end."""
+    """Every key wants the last slot, so steps go round the end."""
 
     def _slots_of(self, keys: NDArray[Any]) -> NDArray[Any]:
         return np.full(keys.shape[1], self._mask, np.int64)

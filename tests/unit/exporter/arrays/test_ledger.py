@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What outlives a process: all of a commit or nothing of it, at whichever line the process died."""
+"""A ledger keeps all of a commit or nothing, at whichever line the process died."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probed.exporter.arrays.ledger import Ledger
-from probed.exporter.bpf.map_deltas import Increments
-from probed.exporter.series.label_store import ROOM, Texts
+from probed.exporter.bpf.map_deltas import MapDeltas
+from probed.exporter.series.label_store import ROOM, LabelStore
 from support.unit.clock import Clock
 from support.unit.series_tables import events, metric, observed, shown, state, table_in
 
@@ -76,11 +76,11 @@ def test_an_array_larger_than_a_chunk_has_one_of_its_own(fd: int) -> None:
 
 @given(st.lists(st.dictionaries(st.integers(0, 6), st.text(max_size=700) | st.none(), max_size=7), max_size=12))
 def test_label_sets_are_as_they_were_committed(steps: list[dict[int, str | None]]) -> None:
-    """The longest do not all fit: those that are kept are right, and those that are not are nobody's."""
+    """The longest label sets do not all fit: kept ones are right, rows of the others have none."""
     kept: dict[int, str] = {}
     with state() as fd:
         ledger = Ledger(fd, "a")
-        texts = Texts(ledger, 7)
+        texts = LabelStore(ledger, 7)
         for step in steps:
             for row, text in step.items():
                 if text is None:
@@ -90,19 +90,19 @@ def test_label_sets_are_as_they_were_committed(steps: list[dict[int, str | None]
                     texts.set(row, (text, "x"))
                     kept[row] = text
             ledger.commit()
-            found = dict(Texts(Ledger(fd, "a"), 7))
+            found = dict(LabelStore(Ledger(fd, "a"), 7))
             assert found == {row: (kept[row], "x") for row in found}
             assert sum(map(len, kept.values())) > ROOM // 12 or found.keys() == kept.keys()
 
 
 def test_a_full_log_is_tidied(fd: int) -> None:
     ledger = Ledger(fd, "a")
-    texts = Texts(ledger, 2)
+    texts = LabelStore(ledger, 2)
     texts.set(0, ("stays",))
     for number in range(10_007):
         texts.set(1, (f"comes and goes {number}",))
         ledger.commit()
-    assert dict(Texts(Ledger(fd, "a"), 2)) == {0: ("stays",), 1: ("comes and goes 10006",)}
+    assert dict(LabelStore(Ledger(fd, "a"), 2)) == {0: ("stays",), 1: ("comes and goes 10006",)}
 
 
 def test_a_row_whose_label_set_could_not_be_kept_is_other(fd: int) -> None:
@@ -121,11 +121,11 @@ def test_a_row_whose_label_set_could_not_be_kept_is_other(fd: int) -> None:
 
 def test_kernel_counts_go_on_from_what_was_read(fd: int) -> None:
     ledger = Ledger(fd, "a")
-    increments = Increments(ledger, 1, 64)
+    increments = MapDeltas(ledger, 1, 64)
     increments.since(np.array([[3, 4]], np.uint64), np.array([10, 20], np.uint64))
     ledger.commit()
     increments.since(np.array([[3, 4]], np.uint64), np.array([1000, 2000], np.uint64))  # never committed
-    risen, by = Increments(Ledger(fd, "a"), 1, 64).since(np.array([[4, 5]], np.uint64), np.array([27, 1], np.uint64))
+    risen, by = MapDeltas(Ledger(fd, "a"), 1, 64).since(np.array([[4, 5]], np.uint64), np.array([27, 1], np.uint64))
     assert dict(zip(risen.tolist(), by.tolist(), strict=True)) == {0: 7, 1: 1}
 
 
@@ -154,13 +154,13 @@ class Probe:
         self.ledger.commit()
 
     def page(self) -> Any:
-        """Return all that it shows; the housekeeping of `family` is not committed."""
+        """Return all shown numbers, without committing the changes made by `family`."""
         counter, histogram = (table.family() for table in self.tables)
         return self.position.value, shown(counter), observed(histogram), [table.expired for table in self.tables]
 
 
 def content(fd: int) -> list[tuple[int, bytes]]:
-    """Return the parts of a sparse file that have data, with their places."""
+    """Return the parts of a sparse file with data, by offset."""
     parts, at, size = [], 0, os.fstat(fd).st_size
     while at < size:
         try:
@@ -207,9 +207,9 @@ def after_death(parts: list[tuple[int, bytes]], now: float) -> Any:
 @pytest.mark.parametrize(
     ("names", "seconds"),
     [
-        (["a", "a", "b"], 0),  # new rows, and rows that there are
+        (["a", "a", "b"], 0),  # new rows, and known rows
         (["e", "f", "g", "h", "a"], 0),  # some find no row
-        ([], 50),  # the heavy ones that wait take rows
+        ([], 50),  # heavy waiting label sets take rows
         ([], 200),  # everything is idle
     ],
 )
@@ -220,7 +220,7 @@ def test_a_death_at_any_line_leaves_all_of_a_step_or_nothing(fd: int, names: lis
     probe.add(["z"] * 7 + ["b"] * 2)
     clock.now += seconds + (20 if seconds else 0)
     if not names:
-        probe.collect()  # the page that shows the last values of the rows that leave
+        probe.collect()  # the page with the last values of leaving rows
     snapshots: list[list[tuple[int, bytes]]] = [content(fd)]
     at_every_line((lambda: probe.add(names)) if names else probe.collect, lambda: snapshots.append(content(fd)))
     snapshots.append(content(fd))
@@ -238,8 +238,8 @@ MOST_KEYS = 1 << 14
 def test_the_keys_of_a_full_map_fit(fd: int) -> None:
     ledger = Ledger(fd, "a")
     keys = np.arange(MOST_KEYS, dtype=np.uint64)[np.newaxis]
-    Increments(ledger, 1, MOST_KEYS).since(keys, keys[0] + np.uint64(1))
+    MapDeltas(ledger, 1, MOST_KEYS).since(keys, keys[0] + np.uint64(1))
     ledger.commit()
-    again, by = Increments(Ledger(fd, "a"), 1, MOST_KEYS).since(keys, keys[0] + np.uint64(2))
+    again, by = MapDeltas(Ledger(fd, "a"), 1, MOST_KEYS).since(keys, keys[0] + np.uint64(2))
     assert again.tolist() == list(range(MOST_KEYS))
     assert set(by.tolist()) == {1}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values of kernel maps: added up over the CPUs as the C's type has it; entries of removed control groups leave."""
+"""Values of kernel maps, added up over CPUs by C type; entries of removed control groups leave."""
 
 from __future__ import annotations
 

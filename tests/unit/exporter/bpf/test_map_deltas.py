@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Increments of kernel counts: they add up to what the kernel has."""
+"""MapDeltas of kernel counts add up to the kernel's counts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed.exporter.bpf.map_deltas import Increments
+from probed.exporter.bpf.map_deltas import MapDeltas
 from support.unit.series_tables import ledger
 
 
-def since(increments: Increments, counts: list[tuple[int, int]]) -> dict[int, int]:
+def since(increments: MapDeltas, counts: list[tuple[int, int]]) -> dict[int, int]:
     keys = np.array([[key for key, _ in counts]], np.uint64)
     risen, by = increments.since(keys, np.array([count for _, count in counts], np.uint64))
     return dict(zip(keys[0, risen].tolist(), by.tolist(), strict=True))
@@ -21,7 +21,7 @@ def since(increments: Increments, counts: list[tuple[int, int]]) -> dict[int, in
 
 @given(st.lists(st.dictionaries(st.integers(0, 50), st.integers(0, 2**50), max_size=50)))
 def test_increments_add_up_to_the_counts(grown: list[dict[int, int]]) -> None:
-    increments, counts, total = Increments(ledger(), 1, 64), Counter[int](), Counter[int]()
+    increments, counts, total = MapDeltas(ledger(), 1, 64), Counter[int](), Counter[int]()
     for more in grown:
         counts.update(more)
         total.update(since(increments, list(counts.items())))
@@ -29,22 +29,22 @@ def test_increments_add_up_to_the_counts(grown: list[dict[int, int]]) -> None:
 
 
 def test_what_has_not_risen_is_not_there() -> None:
-    increments = Increments(ledger(), 1, 64)
+    increments = MapDeltas(ledger(), 1, 64)
     since(increments, [(1, 5), (2, 6)])
     assert since(increments, [(1, 5), (2, 8)]) == {2: 2}
     assert since(increments, []) == {}
 
 
 def test_a_count_that_falls_gives_nothing_until_it_is_higher_again() -> None:
-    increments = Increments(ledger(), 1, 64)
+    increments = MapDeltas(ledger(), 1, 64)
     since(increments, [(1, 10)])
     assert since(increments, [(1, 9)]) == {}
     assert since(increments, [(1, 12)]) == {1: 2}
 
 
 def test_keys_that_the_map_has_no_more_make_room() -> None:
-    """And one of them that comes again counts from 0, as in the map."""
-    increments = Increments(ledger(), 1, 64)
+    """A key that comes again counts from 0, as in the map."""
+    increments = MapDeltas(ledger(), 1, 64)
     since(increments, [(key, 5) for key in range(64)])
     assert since(increments, [(key, 7) for key in range(32, 96)]) == {
         **dict.fromkeys(range(32, 64), 2), **dict.fromkeys(range(64, 96), 7),
@@ -54,9 +54,9 @@ def test_keys_that_the_map_has_no_more_make_room() -> None:
 
 
 def test_a_key_without_a_count_is_none_that_is_gone() -> None:
-    """Some of what it has counted may be on its way into the map."""
-    increments = Increments(ledger(), 1, 4)
+    """Some counts may be on the way into the map."""
+    increments = MapDeltas(ledger(), 1, 4)
     since(increments, [(key, 5) for key in range(4)])
     assert since(increments, [(3, 0), (4, 1)]) == {4: 1}
     assert since(increments, [(3, 7), (4, 1)]) == {3: 2}
-    assert since(Increments(ledger(), 1, 4), [(1, 0)]) == {}
+    assert since(MapDeltas(ledger(), 1, 4), [(1, 0)]) == {}

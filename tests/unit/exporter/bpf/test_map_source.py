@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counts of control groups: entries of those that are gone leave the kernel's map, and nothing is lost by that."""
+"""Counts by control group: entries of removed ones leave the kernel's map, without loss."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LAYOUT = Map("opens", "percpu_hash", KEY, ENTRIES)
 
 
 class CgroupCounts:
-    """A map of counts by the id of a control group, and those that live."""
+    """A map of counts by the id of a control group, and the living control groups."""
 
     def __init__(self) -> None:
         self.content: dict[int, int] = {}
@@ -100,7 +100,7 @@ def test_entries_of_the_gone_leave_a_map_that_fills() -> None:
     kernel.living = {3, 5, 99}
     source = source_of(kernel)
     assert scrape(source) == 8
-    kernel.content[7] += 6  # before it went
+    kernel.content[7] += 6  # before the removal
     assert scrape(source) == 6
     assert sorted(kernel.content) == [3, 5]
 

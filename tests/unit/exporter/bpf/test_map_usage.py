@@ -17,7 +17,7 @@ HASH, PERCPU_HASH = 1, 5
 
 
 class OneMap:
-    """One map with `entries`, whose keys have 4 and values 12 bytes; it writes as much as a batch asks for."""
+    """One map of `entries`, with keys of 4 and values of 12 bytes, read by the batch."""
 
     def __init__(self, kind: int, entries: int) -> None:
         self.kind = kind

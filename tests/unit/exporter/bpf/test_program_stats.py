@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the kernel tells of programs, from files as it writes them."""
+"""Statistics of programs, from files as the kernel writes them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from probed.exporter.bpf.program_stats import Program, ProgramInfo, told
+from probed.exporter.bpf.program_stats import ProgramInfo, ProgramStats, read_all
 from probed.ipc.manifest import ChainSlot
 
 TOLD = """pos:\t0
@@ -35,7 +35,7 @@ Write = Callable[[str], None]
 
 @pytest.fixture
 def info(tmp_path: Path) -> Iterator[tuple[ProgramInfo, Write]]:
-    """A program's file, and what writes it anew."""
+    """A program's file, and a function that rewrites the file."""
     path = tmp_path / "info"
     path.touch()
     fd = os.open(path, os.O_RDONLY)
@@ -47,8 +47,8 @@ def info(tmp_path: Path) -> Iterator[tuple[ProgramInfo, Write]]:
     os.close(fd)
 
 
-def program(runs: int, ns: int = 0, misses: int = 0, name: str = "on_exec", number: int = 22869) -> Program:
-    return Program(name, "sched_process_exec", number, "59f4a931744dcdc6", runs, ns, misses)
+def program(runs: int, ns: int = 0, misses: int = 0, name: str = "on_exec", number: int = 22869) -> ProgramStats:
+    return ProgramStats(name, "sched_process_exec", number, "59f4a931744dcdc6", runs, ns, misses)
 
 
 def test_a_file_of_the_kernel_s_is_read_whole(info: tuple[ProgramInfo, Write]) -> None:
@@ -84,5 +84,5 @@ def test_a_descriptor_that_is_closed_tells_nothing() -> None:
     null = os.open("/dev/null", os.O_RDONLY)
     fd = os.open(f"/proc/self/fdinfo/{null}", os.O_RDONLY)
     os.close(null)
-    assert told([ProgramInfo(fd, "on_exec", EXEC)]) == []
+    assert read_all([ProgramInfo(fd, "on_exec", EXEC)]) == []
     os.close(fd)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counts beside a hash map: whatever a program does between two words that are read, nothing is lost or there twice.
+"""Counts beside a hash map are neither lost nor doubled, at any step of a program during a reading.
 
 The program is that of probes/open_failures, store by store, on two CPUs.
 """
@@ -33,7 +33,7 @@ Steps = Iterator[None]
 
 
 class Programs:
-    """The hash, one slot a CPU, and programs; `turn` lets the next of them make a step."""
+    """The hash, one slot a CPU, and programs; `turn` lets the next program make a step."""
 
     def __init__(self, turn: Callable[[], None]) -> None:
         self.hash: dict[int, int] = {}
@@ -46,7 +46,7 @@ class Programs:
         self._slots = [dict.fromkeys(SLOT.names or (), 0) for _ in range(CPUS)]
 
     def count(self, cpu: int, key: int) -> Steps:
-        """Do what count_open() does; a step ends where the reader could see it."""
+        """Act as count_open() does; a step ends where a reader could see the change."""
         slot = self._slots[cpu]
         if not (slot["key"] == key and slot["count"]):
             if key not in self.hash and len(self.hash) >= ENTRIES:
@@ -70,7 +70,7 @@ class Programs:
         slot["count"] += 1
         self.done[key] += 1
 
-    # What the exporter reads: the hash entry by entry, the slots word by word.
+    # The exporter's readings: the hash entry by entry, the slots word by word.
 
     def read_hash(self) -> tuple[NDArray[Any], NDArray[Any]]:
         found = []
@@ -108,14 +108,14 @@ class Hash:
 
 
 class Slots:
-    """As its Entries."""
+    """As `Entries`."""
 
     def __init__(self, kernel: Programs) -> None:
         self.read, self.values = kernel.read_slots, kernel.values
 
 
 class Machine:
-    """Two CPUs that count for control groups, the youngest three of which live; and an exporter."""
+    """Two CPUs that count for control groups, the youngest three living; and an exporter."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
@@ -146,7 +146,7 @@ class Machine:
                 pass
 
     def give_birth(self) -> None:
-        """A control group goes only when nothing runs in it."""
+        """A control group is removed only without running programs inside."""
         self.finish()
         self._born += 1
         self.kernel.living = {*sorted(self.kernel.living)[-2:], self._born}

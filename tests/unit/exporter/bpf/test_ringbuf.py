@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ring, on rings made of bytes: what the kernel may leave in one, and what must come out."""
+"""The ring buffer, on rings made of bytes: any content that the kernel may leave, and the events to expect."""
 
 import mmap
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ class Producer:
         self.producer[:8] = self.position.to_bytes(8, "little")
 
     def submit(self, number: int, flags: int = 0, length: int = EVENT.size, stride: int = STRIDE) -> int:
-        """Write one record and return its position."""
+        """Write one record and return the position."""
         body = (length | flags).to_bytes(4, "little") + bytes(4) + number.to_bytes(4, "little")
         at = self.position
         for copy in (0, SIZE):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose a cgroup is: the layouts of systemd and of every container runtime, and what somebody could make of them."""
+"""The owner of a cgroup: layouts of systemd and of every container runtime, and forged ones."""
 
 import os
 
@@ -119,7 +119,7 @@ PODS = [
 ]
 
 PRETENDERS = [
-    # What somebody who may make cgroups in one place could make of them.
+    # Forgeries by a user with a cgroup of his own.
     (f"/docker/{ID}/docker/{OTHER}", "docker:0123456789ab"),
     (f"/docker/{ID}/kubepods/pod{UID}/{OTHER}", "docker:0123456789ab"),
     (f"{MANAGER}{POD_SLICE}/cri-containerd-{ID}.scope", "user@1000.service/cri:0123456789ab"),

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from probed.exporter.cgroup import tree as cgroups
-from probed.exporter.cgroup.tree import MADE, REMOVED, RENAMED, WALK_SECONDS, Cgroups
+from probed.exporter.cgroup.tree import MADE, REMOVED, RENAMED, WALK_SECONDS, CgroupTree
 from support.unit.clock import Clock
 
 EVENT = np.dtype([("id", "<u8"), ("kind", "<u4"), ("pad", "<u4"), ("path", "V496")])
@@ -48,32 +48,32 @@ def announcements(*events: tuple[int, int, str]) -> NDArray[Any]:
 
 
 def test_the_tree_is_known_from_the_start(host: Path) -> None:
-    known = Cgroups(host)
+    known = CgroupTree(host)
     for path in ("/", "/system.slice", "/system.slice/nginx.service", "/user.slice/user-1000.slice"):
         assert known.path(number_of(host, path)) == path
     assert known.unknown == 0
 
 
 def test_what_is_announced_is_known_and_stays_known_when_it_is_gone(host: Path) -> None:
-    known = Cgroups(host)
+    known = CgroupTree(host)
     known.hear(announcements((MADE, 77, "/system.slice/short.service"), (REMOVED, 77, "/system.slice/short.service")))
     assert known.path(77) == "/system.slice/short.service"
 
 
 def test_a_renamed_one_has_its_new_path(host: Path) -> None:
-    known = Cgroups(host)
+    known = CgroupTree(host)
     known.hear(announcements((MADE, 77, "/a"), (RENAMED, 77, "/b")))
     assert known.path(77) == "/b"
 
 
 def test_an_unknown_id_is_no_path_and_is_counted(host: Path) -> None:
-    known = Cgroups(host)
+    known = CgroupTree(host)
     assert known.path(10**9) is None
     assert known.unknown == 1
 
 
 def test_a_miss_walks_the_tree_again_but_seldom(host: Path, clock: Clock) -> None:
-    known = Cgroups(host, clock)
+    known = CgroupTree(host, clock)
     (host / "sys/fs/cgroup/late.service").mkdir()
     number = number_of(host, "/late.service")
     assert known.path(number) is None
@@ -84,13 +84,13 @@ def test_a_miss_walks_the_tree_again_but_seldom(host: Path, clock: Clock) -> Non
 
 
 def test_a_path_that_was_cut_is_left_to_the_tree(host: Path) -> None:
-    known = Cgroups(host)
+    known = CgroupTree(host)
     known.hear(announcements((MADE, 77, "/" + 495 * "x")))
     assert known.path(77) is None
 
 
 def test_a_path_that_is_no_utf8_is_as_the_tree_has_it(host: Path) -> None:
-    known = Cgroups(host)
+    known = CgroupTree(host)
     rows = announcements((MADE, 77, ""))
     rows["path"] = np.void(b"/a\xff".ljust(496, b"\0"))
     known.hear(rows)
@@ -99,7 +99,7 @@ def test_a_path_that_is_no_utf8_is_as_the_tree_has_it(host: Path) -> None:
 
 def test_of_the_removed_the_longest_removed_go_first(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cgroups, "MOST_REMOVED", 7)
-    known = Cgroups(host)
+    known = CgroupTree(host)
     alive = len(known)
     for number in range(1000, 1101):
         known.hear(announcements((MADE, number, f"/{number}"), (REMOVED, number, f"/{number}")))
@@ -109,7 +109,7 @@ def test_of_the_removed_the_longest_removed_go_first(host: Path, monkeypatch: py
 
 
 def test_short_lived_ones_have_names_beside_5000_living(host: Path) -> None:
-    known = Cgroups(host)
+    known = CgroupTree(host)
     for number in range(1000, 6000):
         known.hear(announcements((MADE, number, f"/living/{number}")))
     for number in range(6000, 9000):
@@ -123,7 +123,7 @@ def test_past_the_bound_of_the_living_a_new_one_has_no_name_until_one_is_removed
     host: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cgroups, "MOST_LIVING", 7)
-    known = Cgroups(host)
+    known = CgroupTree(host)
     known.hear(announcements(*((MADE, number, f"/{number}") for number in range(1001, 1004))))
     assert [known.path(number) for number in (1001, 1002, 1003)] == ["/1001", "/1002", None]
     known.hear(announcements((REMOVED, 1001, "/1001"), (MADE, 1004, "/1004")))
@@ -135,17 +135,17 @@ def test_a_walk_marks_as_removed_what_is_not_in_the_tree(
 ) -> None:
     """Where removals are not announced, or an announcement was lost."""
     monkeypatch.setattr(cgroups, "MOST_REMOVED", 7)
-    known = Cgroups(host, clock)
+    known = CgroupTree(host, clock)
     known.hear(announcements(*((MADE, number, f"/{number}") for number in range(1000, 1101))))
     clock.now += WALK_SECONDS
-    living = known.living()
+    living = known.live_ids()
     assert living is not None
     assert (len(living), len(known), len(known.removed())) == (5, 5 + 7, 7)
     assert number_of(host, "/system.slice/nginx.service") not in known.removed()
 
 
 def test_an_id_that_comes_again_is_no_longer_removed(host: Path) -> None:
-    known = Cgroups(host)
+    known = CgroupTree(host)
     known.hear(announcements((MADE, 77, "/old"), (REMOVED, 77, "/old"), (MADE, 77, "/new")))
     assert (known.path(77), len(known.removed())) == ("/new", 0)
 
@@ -153,12 +153,12 @@ def test_an_id_that_comes_again_is_no_longer_removed(host: Path) -> None:
 def test_a_cgroup_below_a_very_long_path_has_the_name_of_an_ancestor(tmp_path: Path) -> None:
     path = "/" + "/".join(["x" * 200] * 6)
     (tmp_path / "sys/fs/cgroup" / path[1:]).mkdir(parents=True)
-    known = Cgroups(mounted(tmp_path, "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n"))
+    known = CgroupTree(mounted(tmp_path, "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n"))
     assert known.path(number_of(tmp_path, path)) == "/" + "/".join(["x" * 200] * 5)
 
 
 def test_a_missed_id_is_looked_for_with_the_next_permitted_walk(host: Path, clock: Clock) -> None:
-    known = Cgroups(host, clock)
+    known = CgroupTree(host, clock)
     (host / "sys/fs/cgroup/late.service").mkdir()
     number = number_of(host, "/late.service")
     assert (known.path(number), known.found_missed()) == (None, False)
@@ -170,7 +170,7 @@ def test_a_missed_id_is_looked_for_with_the_next_permitted_walk(host: Path, cloc
 def test_an_id_that_a_walk_does_not_find_is_not_looked_for_again(
     host: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = Cgroups(host, clock)
+    known = CgroupTree(host, clock)
     assert known.path(10**9) is None
     clock.now = WALK_SECONDS
     assert not known.found_missed()
@@ -180,14 +180,14 @@ def test_an_id_that_a_walk_does_not_find_is_not_looked_for_again(
 
 
 def test_an_announcement_that_comes_late_is_an_answer_too(host: Path) -> None:
-    known = Cgroups(host)
+    known = CgroupTree(host)
     assert known.path(77) is None
     known.hear(announcements((MADE, 77, "/late")))
     assert [known.found_missed(), known.found_missed()] == [True, False]
 
 
 def test_a_host_without_cgroup2_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    known = Cgroups(mounted(tmp_path, "22 1 0:5 / / rw - ext4 /dev/vda rw\n"))
+    known = CgroupTree(mounted(tmp_path, "22 1 0:5 / / rw - ext4 /dev/vda rw\n"))
     assert "no cgroup2 is mounted here" in caplog.text
     assert known.path(1) is None
 
@@ -195,7 +195,7 @@ def test_a_host_without_cgroup2_says_so_once(tmp_path: Path, caplog: pytest.LogC
 def test_a_tree_that_cannot_be_read_for_want_of_descriptors_is_not_an_empty_one(
     host: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tree = Cgroups(host, clock)
+    tree = CgroupTree(host, clock)
     number = number_of(host, "/system.slice/nginx.service")
 
     def fail(_: str) -> None:
@@ -203,11 +203,11 @@ def test_a_tree_that_cannot_be_read_for_want_of_descriptors_is_not_an_empty_one(
 
     monkeypatch.setattr(os, "scandir", fail)
     clock.now += WALK_SECONDS
-    assert tree.living() is None
+    assert tree.live_ids() is None
     assert tree.path(number) == "/system.slice/nginx.service"
     assert "Too many open files" in caplog.text
     monkeypatch.undo()
     clock.now += WALK_SECONDS
-    living = tree.living()
+    living = tree.live_ids()
     assert living is not None
     assert number in living

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Label text: the kernel's names, and no two values with the same text unless they mean the same."""
+"""Label text: the kernel's names, and no two values with one text unless their meaning is one."""
 
 import errno
 import sys
-from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed.config import declaration
+from probed.config.decoders import DECODERS
 from probed.exporter.cgroup.attribution import Attribution
 from probed.exporter.decoders import Context, decoder
 from probed.exporter.decoders.addresses import address
@@ -136,7 +135,7 @@ def test_any_number_becomes_text_that_prints(name: str, number: int) -> None:
 
 def test_every_decoder_that_a_declaration_may_name_is_there() -> None:
     context = Context(lambda _: Attribution("", ""))
-    for name in get_args(declaration.Decoder):
+    for name in DECODERS:
         assert callable(decoder(ResolvedLabel("x", "x", name, {}), context))
 
 

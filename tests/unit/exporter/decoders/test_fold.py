@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fold rules applied, and the ones that are on by default: each with names that it takes and names that it leaves."""
+"""Fold rules applied, and the default rules: each with matching and other names."""
 
 import re
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decoders that ask the host, held against trees of fixtures."""
+"""Decoders that look names up on the host, held against trees of fixtures."""
 
 from pathlib import Path
 
@@ -8,8 +8,9 @@ import pytest
 from probed.exporter.cgroup.attribution import Attribution
 from probed.exporter.decoders import Context, decoder
 from probed.exporter.decoders.fold import Decoder
-from probed.exporter.decoders.host_table import ANEW_SECONDS, MOST, OLD_SECONDS, Snapshot
+from probed.exporter.decoders.host_table import ANEW_SECONDS, MOST, OLD_SECONDS, HostTable
 from probed.exporter.decoders.kernel_symbols import KernelSymbols
+from probed.exporter.decoders.lookup import Lookups
 from probed.ipc.manifest import ResolvedLabel
 from support.unit.clock import Clock
 
@@ -25,7 +26,7 @@ ffffffffa0000000 t bpf_prog_6deef7357e7b4530\t[bpf]
 
 
 def of(name: str, root: Path) -> Decoder:
-    return decoder(ResolvedLabel("x", "x", name, {}), Context(lambda _: Attribution("a.service", "0-1"), root))
+    return decoder(ResolvedLabel("x", "x", name, {}), Context(lambda _: Attribution("a.service", "0-1"), Lookups(root)))
 
 
 def passwd(root: Path, *lines: bytes) -> None:
@@ -137,16 +138,16 @@ def test_a_table_is_read_again_when_it_is_old_or_a_number_is_new() -> None:
         reads.append(clock.now)
         return list(table.items())
 
-    snapshot = Snapshot(read, clock)
-    assert [snapshot.get(1), snapshot.get(2), snapshot.get(1)] == ["one", None, "one"]
+    table_of_host = HostTable(read, clock)
+    assert [table_of_host.get(1), table_of_host.get(2), table_of_host.get(1)] == ["one", None, "one"]
     assert len(reads) == 1
     table |= {1: "first", 2: "second"}
     clock.now += ANEW_SECONDS
-    assert snapshot.get(1) == "one"
-    assert snapshot.get(2) == "second"
+    assert table_of_host.get(1) == "one"
+    assert table_of_host.get(2) == "second"
     clock.now += OLD_SECONDS
     table[1] = "again"
-    assert snapshot.get(1) == "again"
+    assert table_of_host.get(1) == "again"
     assert len(reads) == 3
 
 
@@ -154,10 +155,10 @@ def test_a_table_that_cannot_be_read_is_empty() -> None:
     def read() -> list[tuple[int, str]]:
         raise PermissionError
 
-    assert Snapshot(read).get(1) is None
+    assert HostTable(read).get(1) is None
 
 
 def test_a_table_is_bounded() -> None:
-    snapshot = Snapshot(lambda: ((number, "x") for number in range(2 * MOST)))
-    assert snapshot.get(MOST - 1) == "x"
-    assert snapshot.get(MOST) is None
+    table_of_host = HostTable(lambda: ((number, "x") for number in range(2 * MOST)))
+    assert table_of_host.get(MOST - 1) == "x"
+    assert table_of_host.get(MOST) is None

@@ -138,8 +138,8 @@ def test_a_certificate_with_a_name_that_is_not_utf_8_costs_its_own_connection_on
     with serving(settings) as (address, server):
         assert not let_in(address, context(authority, odd))
         assert let_in(address, context(authority, prometheus))
-        server.poke()
-        until(server.moved, "all threads are alive")
+        server.ping()
+        until(server.responded, "all threads are alive")
 
 
 def test_an_error_of_the_password_thread_costs_one_request(
@@ -156,8 +156,8 @@ def test_an_error_of_the_password_thread_costs_one_request(
     with serving(WebSettings(users={"alice": HASH})) as (address, server):
         assert get(address, Authorization=basic("alice", "odd"))[0] == 500
         assert get(address, Authorization=basic("alice", "secret"))[0] == 200
-        server.poke()
-        until(server.moved, "all threads are alive")
+        server.ping()
+        until(server.responded, "all threads are alive")
     assert caplog.messages == ["HTTP: cannot answer a request: ValueError: Invalid salt"]
 
 

@@ -406,18 +406,18 @@ def test_a_client_of_a_stopped_server_waits_for_the_next_on_the_same_socket() ->
 
 
 def _moves(server: Server) -> bool:
-    server.poke()
+    server.ping()
     deadline = time.monotonic() + LONG
-    while not server.moved() and time.monotonic() < deadline:
+    while not server.responded() and time.monotonic() < deadline:
         pass
-    return server.moved()
+    return server.responded()
 
 
 def test_a_server_that_is_poked_moves() -> None:
     listener = _bound()
     server = Server([listener], _hello)
-    server.poke()
-    assert not server.moved()
+    server.ping()
+    assert not server.responded()
     server.start()
     assert _moves(server)
     assert _ask(listener.getsockname()).endswith(b"hello")
@@ -434,9 +434,9 @@ def test_a_request_that_hangs_for_several_timeouts_is_no_movement() -> None:
     with _connect(listener.getsockname()):
         gate.inside.get(timeout=LONG)
         deadline = time.monotonic() + LONG
-        while server.moved() and time.monotonic() < deadline:
+        while server.responded() and time.monotonic() < deadline:
             pass
-        assert not server.moved()
+        assert not server.responded()
         gate.open.set()
         assert _moves(server)
     server.stop()
@@ -457,9 +457,9 @@ def test_a_dead_thread_is_no_movement(name: str, monkeypatch: pytest.MonkeyPatch
     for thread in server._threads:
         if thread.name == name:
             thread.join(LONG)
-    server.poke()
-    server._reactor.turned.set()
-    assert not server.moved()
+    server.ping()
+    server._reactor.iterated.set()
+    assert not server.responded()
     server.stop()
     if name == "http":
         server._reactor.run()  # closes the sockets
@@ -599,7 +599,7 @@ from probed.exporter.exposition.family import Family
 from probed.exporter.pages.application import Application
 from probed.exporter.pages.landing_page import Landing
 from probed.exporter.self_metrics.daemon import Build, DaemonStats, WorkStats
-from probed.exporter.self_metrics.probes import Probes
+from probed.exporter.self_metrics.probes import ProbeSnapshot
 from probed.exporter.self_metrics.process import Process
 from probed.exporter.self_metrics.tables import families
 from probed.exporter.http_server.server import Server
@@ -619,7 +619,7 @@ def scrape(scraper):
     odd = Family("x_seconds", "histogram", "h", ("comm",), [("é\\n",)], np.zeros(0), (0.1,),
                  np.array([[1, 10**7]], np.uint64), np.array([1e300]))
     daemon = DaemonStats(Build("1", "3", "", "6"), status, WorkStats(), 0)
-    return [odd, *families(daemon, Probes(probes, [])), *process.families()]
+    return [odd, *families(daemon, ProbeSnapshot(probes, [])), *process.families()]
 
 def landing():
     return Landing("1", "/metrics", "not", probes)

@@ -20,7 +20,7 @@ from probed.errors import REASONS
 from probed.exporter.exposition.family import Family
 from probed.exporter.exposition.renderer import Page
 from probed.exporter.self_metrics.daemon import DaemonStats, WorkStats
-from probed.exporter.self_metrics.probes import LOSS_REASONS, Probes, ProbeStats
+from probed.exporter.self_metrics.probes import LOSS_REASONS, ProbeSnapshot, ProbeStats
 from probed.exporter.self_metrics.process import Process
 from probed.exporter.self_metrics.tables import families
 from probed.exporter.series.table import SeriesUsage
@@ -65,7 +65,7 @@ PROCESS_FAMILIES = {
 
 def _all() -> list[Family]:
     daemon = DaemonStats(BUILD, STATUS, WorkStats(7, 0.25, 5, 0.125), 12 << 20, 17)
-    return families(daemon, Probes(STATUS.probes, [NUMBERS], {"opens": 13}))
+    return families(daemon, ProbeSnapshot(STATUS.probes, [NUMBERS], {"opens": 13}))
 
 
 def test_every_reason_of_every_probe_is_there_from_the_start() -> None:
@@ -144,13 +144,13 @@ def test_versions_are_labels_of_build_info() -> None:
 
 
 def test_before_the_supervisor_spoke_the_same_families_are_there() -> None:
-    early = families(DaemonStats(BUILD, None, WorkStats(), 0), Probes((), []))
+    early = families(DaemonStats(BUILD, None, WorkStats(), 0), ProbeSnapshot((), []))
     assert [f.name for f in early] == [f.name for f in _all()]
     assert series(early, "probed_config_last_reload_successful") == {(): 0}
 
 
 def test_numbers_of_a_removed_probe_are_left_out() -> None:
-    found = families(DaemonStats(BUILD, STATUS, WorkStats(), 0), Probes((), [NUMBERS]))
+    found = families(DaemonStats(BUILD, STATUS, WorkStats(), 0), ProbeSnapshot((), [NUMBERS]))
     assert series(found, "probed_ring_bytes") == {}
 
 
@@ -161,7 +161,7 @@ def test_collect_failures_are_there_by_probe() -> None:
 def test_only_a_web_configuration_has_its_families() -> None:
     names = {family.name for family in _all()}
     status = replace(STATUS, web=WebStatus(True, 1_700_000_005.25))
-    found = families(DaemonStats(BUILD, status, WorkStats(), 0), Probes(status.probes, []))
+    found = families(DaemonStats(BUILD, status, WorkStats(), 0), ProbeSnapshot(status.probes, []))
     assert {family.name for family in found} - names == {
         "probed_web_config_last_reload_successful",
         "probed_web_config_last_reload_success_timestamp_seconds",
@@ -196,7 +196,7 @@ def test_a_hidden_proc_stat_costs_no_process_family(tmp_path: Path) -> None:
 
 AS_ANOTHER_USER = """
 import ctypes, os
-from probed.exporter.self_metrics.probes import LOSS_REASONS, Probes, ProbeStats
+from probed.exporter.self_metrics.probes import LOSS_REASONS, ProbeSnapshot, ProbeStats
 from probed.exporter.self_metrics.process import Process
 process = Process(1.0)
 if os.geteuid() == 0:

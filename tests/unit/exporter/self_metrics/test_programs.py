@@ -5,19 +5,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from probed.exporter.bpf.program_stats import Program
+from probed.exporter.bpf.program_stats import ProgramStats
 from probed.exporter.exposition.family import Family
 from probed.exporter.self_metrics import programs
 from probed.exporter.self_metrics.metric import families
 from probed.exporter.self_metrics.probes import ProbeStats
 from support.unit.probe_stats import probes_of, series
 
-EXEC = Program("on_exec", "sched_process_exec", 22869, "59f4a931744dcdc6", 0, 0, 0)
+EXEC = ProgramStats("on_exec", "sched_process_exec", 22869, "59f4a931744dcdc6", 0, 0, 0)
 EXECS = replace(EXEC, name="probed_sched_process_exec", id=71, runs=7, run_ns=1_500_000_000)
 OPENS = replace(EXEC, name="probed_sys_exit", id=73)
 
 
-def found(own: tuple[Program, ...], hooks: tuple[Program, ...]) -> list[Family]:
+def found(own: tuple[ProgramStats, ...], hooks: tuple[ProgramStats, ...]) -> list[Family]:
     """Return the families of two probes that share their hooks."""
     first = ProbeStats("process", programs=own, hooks=hooks)
     return families(programs.METRICS, probes_of(first, ProbeStats("opens", hooks=hooks)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who keeps a row when there are too few: the heavy ones, whatever comes once."""
+"""When rows are short, heavy label sets keep theirs, however many others come once."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def clock() -> Clock:
 
 
 def strange(first: int, count: int) -> list[str]:
-    """Return names that nobody else has."""
+    """Return unique names."""
     return [f"strange{number}" for number in range(first, first + count)]
 
 
 def next_window(series: SeriesTable, clock: Clock) -> dict[str, int]:
-    """Return the second page of the next window: the first one shows the last values of rows that leave."""
+    """Return the second page of the next window: the first page shows the last values of leaving rows."""
     clock.now += WINDOW_SECONDS
     series.family()
     return shown(series.family())
@@ -75,7 +75,7 @@ def batches(names: list[str], size: int) -> Iterator[NDArray[Any]]:
 
 
 @pytest.mark.parametrize("size", [13, 97, 8192, 1 << 20])
-def test_a_storm_of_unique_names_pushes_out_nobody_who_did_anything(clock: Clock, size: int) -> None:
+def test_a_storm_of_unique_names_replaces_no_active_row(clock: Clock, size: int) -> None:
     series = table(metric(budget=len(SERVICES) + 1), clock)
     series.add_events(events(SERVICES))
     for window in range(3):
@@ -174,7 +174,7 @@ def test_a_service_that_pauses_is_remembered_by_half_each_window(clock: Clock) -
     while "a" in next_window(series, clock):
         series.add_events(events("b" * 21))
         kept += 1
-    # 160 against nobody, then 80, 40 and 20 against 21, but not 10, of which twice as much is less.
+    # 160 against none, then 80, 40 and 20 against 21, but not 10, of which twice as much is less.
     assert kept == 4
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gauges: pages show what the maps hold now, added up by label set, and no more label sets than the budget."""
+"""Gauges show the present values of maps, added up by label set, within the budget."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NUMBER = Field("number", "u32", 0, 1)
 KEY = Record(4, (NUMBER,))
 
 Holding = dict[int, int]
-"""What a map holds, by key."""
+"""The values of a map by key."""
 
 
 def metric(
@@ -34,7 +34,7 @@ def metric(
 
 
 def last_digit(value: int | bytes) -> str | None:
-    """Decode a number as its last digit; numbers from 90 on are dropped."""
+    """Return the last digit of a number; drop numbers from 90 on."""
     return str(int(value) % 10) if int(value) < 90 else None
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The summary of label sets that wait: small, never too high, and too low by no more than is promised."""
+"""The summary of waiting label sets: small, never too high, and too low by no more than promised."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed.exporter.series.heavy_hitters import Waiting
+from probed.exporter.series.heavy_hitters import HeavyHitters
 
 LIMIT = 8
 
 
-def come(waiting: Waiting, names: list[int]) -> None:
-    places = [waiting.place((str(name),)) for name in names]
-    waiting.add(np.bincount(np.array(places, np.intp)))
-    kept = waiting.cut()
+def come(waiting: HeavyHitters, names: list[int]) -> None:
+    rows = [waiting.row((str(name),)) for name in names]
+    waiting.add(np.bincount(np.array(rows, np.intp)))
+    kept = waiting.evict()
     if kept is not None:
         waiting.keep(kept)
 
 
-def counts(waiting: Waiting) -> dict[tuple[str, ...], int]:
+def counts(waiting: HeavyHitters) -> dict[tuple[str, ...], int]:
     return dict(zip(waiting.labels, waiting.counts.tolist(), strict=True))
 
 
 @given(st.lists(st.lists(st.integers(0, 3) | st.integers(0, 60), min_size=1, max_size=30)))
 def test_a_count_is_never_too_high_and_too_low_by_a_share_of_all_at_most(batches: list[list[int]]) -> None:
-    waiting = Waiting(LIMIT)
+    waiting = HeavyHitters(LIMIT)
     exact: Counter[int] = Counter()
     for batch in batches:
         come(waiting, batch)
@@ -40,24 +40,24 @@ def test_a_count_is_never_too_high_and_too_low_by_a_share_of_all_at_most(batches
 
 
 def test_a_heavy_one_outlives_any_number_of_names_that_come_once() -> None:
-    waiting = Waiting(LIMIT)
+    waiting = HeavyHitters(LIMIT)
     for batch in range(100):
         come(waiting, [*range(1000 * batch, 1000 * batch + 97), -1, -1, -1])
     guaranteed = counts(waiting)
-    assert guaranteed.pop(("-1",)) == 200  # each batch costs it the one that the others had
+    assert guaranteed.pop(("-1",)) == 200  # each batch subtracts the one event of the others
     assert not guaranteed
 
 
-def test_places_move_up_when_others_leave() -> None:
-    waiting = Waiting(LIMIT)
+def test_rows_move_up_when_others_leave() -> None:
+    waiting = HeavyHitters(LIMIT)
     come(waiting, [5, 6, 6, 7])
     assert waiting.keep(np.array([False, True, True])).tolist() == [-1, 0, 1]
     assert counts(waiting) == {("6",): 2, ("7",): 1}
-    assert waiting.place(("7",)) == 1
+    assert waiting.row(("7",)) == 1
 
 
 def test_a_new_window_begins_at_zero() -> None:
-    waiting = Waiting(LIMIT)
+    waiting = HeavyHitters(LIMIT)
     come(waiting, [5, 6, 6])
-    waiting.begin()
+    waiting.begin_window()
     assert counts(waiting) == {("5",): 0, ("6",): 0}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys find their cells, are asked for once, and follow cells that move."""
+"""Keys find their rows, are looked up once, and follow moving rows."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from probed.exporter.arrays.dtypes import dtype, key_words
 from probed.exporter.series.budget import OTHER
-from probed.exporter.series.key_cache import BURST_KEYS, KEYS_A_SECOND, LEAST_KEYS_A_BATCH, Allowance, Grouping
+from probed.exporter.series.key_cache import BURST_KEYS, KEYS_A_SECOND, LEAST_KEYS_A_BATCH, Allowance, KeyCache
 from probed.ipc.manifest import Field, Record
 
 
-class Cells:
-    """Gives every key a cell of its own, and notes which it was asked for."""
+class Rows:
+    """Gives every key a row of its own, and notes all calls."""
 
     def __init__(self) -> None:
         self.of: dict[int, int] = {}
@@ -43,50 +43,50 @@ class Clock:
         return self.now
 
 
-def grouping_of(cells: Cells, most: int, first_waiting: int = 1 << 30, clock: Clock | None = None) -> Grouping:
-    return Grouping(2, cells, most, first_waiting, Allowance(clock or Clock()))
+def cache_of(rows: Rows, most: int, first_waiting: int = 1 << 30, clock: Clock | None = None) -> KeyCache:
+    return KeyCache(2, rows, most, first_waiting, Allowance(clock or Clock()))
 
 
 batches = st.lists(st.lists(st.integers(0, 40), min_size=1, max_size=50), max_size=5)
 
 
 @given(batches)
-def test_different_keys_never_share_a_cell(data: list[list[int]]) -> None:
-    cells = Cells()
-    grouping = grouping_of(cells, 1000)
+def test_different_keys_never_share_a_row(data: list[list[int]]) -> None:
+    rows = Rows()
+    cache = cache_of(rows, 1000)
     for batch in data:
-        assert grouping.cells(keys(batch)).tolist() == [cells.of[key] for key in batch]
-    assert sorted(cells.asked) == sorted(cells.of)
+        assert cache.rows(keys(batch)).tolist() == [rows.of[key] for key in batch]
+    assert sorted(rows.asked) == sorted(rows.of)
 
 
 @given(batches, st.integers(1, 10))
 def test_remembering_fewer_keys_than_there_are_changes_nothing(data: list[list[int]], most: int) -> None:
-    cells = Cells()
-    grouping = grouping_of(cells, most)
+    rows = Rows()
+    cache = cache_of(rows, most)
     for batch in data:
-        assert grouping.cells(keys(batch)).tolist() == [cells.of[key] for key in batch]
+        assert cache.rows(keys(batch)).tolist() == [rows.of[key] for key in batch]
 
 
-def test_keys_follow_cells_that_move() -> None:
-    cells = Cells()
-    grouping = grouping_of(cells, 10)
-    grouping.cells(keys([5, 6, 7]))
-    grouping.move(np.array([2, -1, 0, -1]))
-    cells.of = {6: 9}
-    cells.asked.clear()
-    assert grouping.cells(keys([5, 6, 7, 6])).tolist() == [2, 9, 0, 9]
-    assert cells.asked == [6]
-    assert grouping.cells(keys([6])).tolist() == [9]
-    assert cells.asked == [6]
+def test_keys_follow_rows_that_move() -> None:
+    rows = Rows()
+    cache = cache_of(rows, 10)
+    cache.rows(keys([5, 6, 7]))
+    cache.move(np.array([2, -1, 0, -1]))
+    rows.of = {6: 9}
+    rows.asked.clear()
+    assert cache.rows(keys([5, 6, 7, 6])).tolist() == [2, 9, 0, 9]
+    assert rows.asked == [6]
+    assert cache.rows(keys([6])).tolist() == [9]
+    assert rows.asked == [6]
 
 
 def test_a_forgotten_key_is_asked_for_again() -> None:
-    cells = Cells()
-    grouping = grouping_of(cells, 10)
-    grouping.cells(keys([5, 5, 6]))
-    grouping.forget()
-    grouping.cells(keys([6]))
-    assert cells.asked == [5, 6, 6]
+    rows = Rows()
+    cache = cache_of(rows, 10)
+    cache.rows(keys([5, 5, 6]))
+    cache.forget()
+    cache.rows(keys([6]))
+    assert rows.asked == [5, 6, 6]
 
 
 def test_char_arrays_of_odd_length_are_compared_whole() -> None:
@@ -97,46 +97,46 @@ def test_char_arrays_of_odd_length_are_compared_whole() -> None:
 
 
 def test_new_keys_beyond_the_allowance_count_into_other_and_are_not_asked_for() -> None:
-    cells = Cells()
-    grouping = grouping_of(cells, 1 << 20)
+    rows = Rows()
+    cache = cache_of(rows, 1 << 20)
     burst = list(range(2, 2 + BURST_KEYS))
-    grouping.cells(keys(burst))
-    assert len(cells.asked) == BURST_KEYS
-    cells.asked.clear()
+    cache.rows(keys(burst))
+    assert len(rows.asked) == BURST_KEYS
+    rows.asked.clear()
     late = list(range(10**6, 10**6 + 1009))
-    found = grouping.cells(keys(late))
-    assert len(cells.asked) == LEAST_KEYS_A_BATCH
+    found = cache.rows(keys(late))
+    assert len(rows.asked) == LEAST_KEYS_A_BATCH
     assert (found == OTHER).sum() == 1009 - LEAST_KEYS_A_BATCH
-    assert (grouping.cells(keys(burst)) != OTHER).sum() == BURST_KEYS - 1
+    assert (cache.rows(keys(burst)) != OTHER).sum() == BURST_KEYS - 1
 
 
-def test_a_key_with_many_events_gets_its_cell_in_a_storm_of_unique_keys() -> None:
-    cells = Cells()
-    grouping = grouping_of(cells, 1 << 20)
-    grouping.cells(keys(list(range(2, 2 + BURST_KEYS))))
+def test_a_key_with_many_events_gets_its_row_in_a_storm_of_unique_keys() -> None:
+    rows = Rows()
+    cache = cache_of(rows, 1 << 20)
+    cache.rows(keys(list(range(2, 2 + BURST_KEYS))))
     storm = list(range(10**6, 10**6 + 5003))
     neighbour = [7 * 10**6] * 101
-    found = grouping.cells(keys(storm + neighbour))
-    assert set(found[len(storm) :].tolist()) == {cells.of[7 * 10**6]}
+    found = cache.rows(keys(storm + neighbour))
+    assert set(found[len(storm) :].tolist()) == {rows.of[7 * 10**6]}
 
 
 def test_the_allowance_grows_with_time() -> None:
-    cells, clock = Cells(), Clock()
-    grouping = grouping_of(cells, 1 << 20, clock=clock)
-    grouping.cells(keys(list(range(2, 2 + BURST_KEYS))))
-    cells.asked.clear()
+    rows, clock = Rows(), Clock()
+    cache = cache_of(rows, 1 << 20, clock=clock)
+    cache.rows(keys(list(range(2, 2 + BURST_KEYS))))
+    rows.asked.clear()
     clock.now += 0.25
-    grouping.cells(keys(list(range(10**6, 10**6 + 8009))))
-    assert len(cells.asked) == KEYS_A_SECOND // 4
+    cache.rows(keys(list(range(10**6, 10**6 + 8009))))
+    assert len(rows.asked) == KEYS_A_SECOND // 4
 
 
 def test_a_full_cache_forgets_the_keys_that_wait_and_keeps_those_of_rows() -> None:
-    cells = Cells()
-    grouping = grouping_of(cells, 100, first_waiting=10)
-    rows = list(range(1000, 1010))
-    grouping.cells(keys(rows))
+    rows = Rows()
+    cache = cache_of(rows, 100, first_waiting=10)
+    first = list(range(1000, 1010))
+    cache.rows(keys(first))
     for unique in range(2000, 2500):
-        grouping.cells(keys([unique]))
-    cells.asked.clear()
-    grouping.cells(keys(rows))
-    assert cells.asked == []
+        cache.rows(keys([unique]))
+    rows.asked.clear()
+    cache.rows(keys(first))
+    assert rows.asked == []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Label sets from keys: every value as it was, dropped ones gone, and nobody passes for the overflow."""
+"""Label sets from keys: every value unchanged, without dropped ones, and none equal to the overflow's."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ NUMBERS = (Field("first", "u32", 0, 1), Field("second", "u32", 4, 1))
 
 
 def texts_of(table: list[tuple[str | None, ...]]) -> list[tuple[str, ...] | None]:
-    """Make label sets of two labels whose decoders give just these texts."""
+    """Make label sets of two labels with just these texts."""
     keys = np.array([range(len(table))] * 2, np.uint64)
     return label_sets(keys, NUMBERS, [lambda n: table[int(n)][0], lambda n: table[int(n)][1]])
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Prometheus computes from the pages of a real series table is what happened, over hours of a played clock.
+"""Prometheus computes true rates from pages of a real series table, over hours of a played clock.
 
-Rows change hands, leave because they are idle, and come back. promtool computes; both scrapers must see the truth.
+Rows change hands, leave when idle, and come back. promtool computes; both scrapers must see the truth.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from support.unit.played_rates import NAME, Scraper, Workload, play
 MINUTE: Final = 60
 HOUR: Final = 60 * MINUTE
 STEADY: Final = {f"steady{number}": 11 for number in range(13)}
-"""Names that have rows from the first second on, and what they count in each second."""
+"""Names with rows from the first second on, and the events of each second."""
 
 STARTED: Final = 10 * MINUTE
 """After so long no window of a rate has the start of the daemon in it."""
@@ -27,12 +27,12 @@ TOTAL: Final = sum(STEADY.values())
 
 
 def out_of_step(interval: int) -> list[Scraper]:
-    """Return two scrapers with this interval."""
+    """Return two scrapers with one interval."""
     return [Scraper(interval, 0), Scraper(interval, interval // 2)]
 
 
 def never_above(expression: str, bound: float, seconds: int, since: int) -> dict[str, Any]:
-    """Expect that an expression was above a bound at no scrape from `since` to the end."""
+    """Expect an expression to exceed a bound at no scrape from `since` to the end."""
     return {
         "expr": f"max_over_time(({expression})[{seconds - since}s:15s]) > {bound:g}",
         "eval_time": f"{seconds - 15}s",
@@ -41,7 +41,7 @@ def never_above(expression: str, bound: float, seconds: int, since: int) -> dict
 
 
 def increased(name: str, count: int, seconds: int, at: int) -> dict[str, Any]:
-    """Expect that all scrapers saw a series rise by a count within 5 %; `at` is the time of the last sample."""
+    """Expect all scrapers to see a series rise by a count within 5 %, at the last sample (`at`)."""
     seen = f'increase({NAME}{{name="{name}"}}[{seconds}s])'
     return {
         "expr": f"count(abs({seen} - {count}) < {0.05 * count:g})",
@@ -51,9 +51,9 @@ def increased(name: str, count: int, seconds: int, at: int) -> dict[str, Any]:
 
 
 def check_rates(folder: Path, workload: Workload, seconds: int, loudest: int, **of: Any) -> None:
-    """Have the workload seen by two scrapers; expect no rate of the sum more than 5 % above the loudest true rate.
+    """Play a workload to two scrapers; expect no rate of the sum above the highest true rate by 5 %.
 
-    The first minutes are left out: what a daemon counts before its first page is in the rates after it.
+    The first minutes are left out: events before the first page are in the rates afterwards.
     """
     machines = play(workload, seconds, out_of_step(15), **of)
     rates = [f"sum by (instance) (rate({NAME}[{window}]))" for window in ("1m", "5m")]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which scrapers are active, and which pages every one of them has had."""
+"""Which scrapers are active, and which pages each scraper has had."""
 
 from __future__ import annotations
 

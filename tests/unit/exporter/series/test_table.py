@@ -41,7 +41,7 @@ from support.unit.series_tables import (
 WAITING = 8
 IDLE = 100.0
 
-# Two keys of one label set, one that is dropped, one that says other, and some more.
+# Two keys of one label set, a dropped key, a key named other, and some more.
 names = st.sampled_from(
     [b"a", b"a\0x", b"b", b"c", b"drop1", b"drop2", b"other", rb"\other", b"\xff", rb"\xff", b""]
 ) | st.integers(0, 40).map(lambda n: b"n%d" % n)
@@ -73,8 +73,8 @@ def little_memory() -> Iterator[None]:
 
 
 def buckets_of(values: list[int]) -> list[int]:
-    places = Counter(sum(value > round(bound * 1e9) for bound in BOUNDS) for value in values)
-    return [places[place] for place in range(len(BOUNDS) + 1)]
+    buckets = Counter(sum(value > round(bound * 1e9) for bound in BOUNDS) for value in values)
+    return [buckets[bucket] for bucket in range(len(BOUNDS) + 1)]
 
 
 @pytest.mark.parametrize("kind", ["counter", "histogram"])
@@ -228,7 +228,7 @@ def test_a_dropped_event_is_counted_nowhere() -> None:
 
 
 class CountMaps:
-    """Maps of counts by name, and the sources that read them."""
+    """Maps of counts by name, and their sources."""
 
     def __init__(self, maps: int = 1) -> None:
         self._maps = [CountMapOfTest() for _ in range(maps)]

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The decoders that a declaration may name: the C types that each reads, and the label text that it makes.
+
+`declaration` and `loader.resolve` check with it, `commands.decoder_docs` makes the tables of probes/README.md and of
+probed-probe(5). The code of the decoders is in `exporter.decoders`; a test holds the names equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+DecoderName = Literal[
+    "comm",
+    "string",
+    "map",
+    "errno",
+    "syscall",
+    "signal",
+    "integer",
+    "hex",
+    "enum",
+    "cgroup_unit",
+    "pod_uid",
+    "uid",
+    "ip",
+    "block_device",
+    "network_interface",
+    "kernel_symbol",
+]
+
+Reads = Literal["text", "integer", "u64", "address"]
+"""char[N]; any integer; u64 alone, for a part of such a number is another number; u32 or char[16]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """One decoder: `field` and `makes` say in documents which field it takes and which text it makes of that.
+
+    `argument` is the further key of the label, as documents write it. Names and literals stand in back-quotes.
+    """
+
+    reads: Reads
+    field: str
+    makes: str
+    argument: str = ""
+
+
+DECODERS: Final[Mapping[DecoderName, Decoder]] = {
+    "comm": Decoder("text", "`char[N]`", "the text up to its NUL; unprintable bytes as `\\xNN`"),
+    "string": Decoder("text", "`char[N]`", "the same"),
+    "map": Decoder("text", "`char[N]`", "the text from `texts`, or the input", "texts: {TEXT: text}"),
+    "enum": Decoder("integer", "an integer", "the text from the table, or the number", "table: {CONSTANT: text}"),
+    "integer": Decoder("integer", "an integer", "the number in decimal"),
+    "hex": Decoder("integer", "an integer", "the number as `0x2a`"),
+    "errno": Decoder("integer", "an integer", "the name, as `ENOENT`; `errno_N` without one"),
+    "signal": Decoder("integer", "an integer", "the name, as `SIGKILL`; `signal_N` without one, `none` for 0"),
+    "syscall": Decoder("integer", "an integer", "the name, as `openat`; `syscall_N` without one"),
+    "cgroup_unit": Decoder(
+        "u64",
+        "`u64`, from `current_cgroup()`",
+        "the systemd unit or container, as `nginx.service`, `user@1000.service/app.service`, `docker:0123456789ab`; "
+        "`kernel` for kernel threads; `unknown` without a known path",
+    ),
+    "pod_uid": Decoder("u64", "`u64`, from `current_cgroup()`", "the uid of the Kubernetes pod, empty outside of pods"),
+    "uid": Decoder("integer", "an integer", "the user's name in `/etc/passwd`, or the number"),
+    "ip": Decoder(
+        "address",
+        "`u32` as on the wire, or `char[16]`",
+        "the address, as `192.0.2.1` or `2001:db8::1`; IPv4 mapped into IPv6 as IPv4",
+    ),
+    "block_device": Decoder("integer", "a `dev_t` of the kernel", "the name, as `sda1`, or `MAJOR:MINOR`"),
+    "network_interface": Decoder(
+        "integer", "an ifindex of the host's network namespace", "the name, as `eth0`, or `ifindex:N`"
+    ),
+    "kernel_symbol": Decoder(
+        "u64",
+        "`u64`, an address",
+        "the function at the address; `unknown` if the kernel hides its addresses (`kernel.kptr_restrict`, "
+        "`kernel.perf_event_paranoid` above 1)",
+    ),
+}
