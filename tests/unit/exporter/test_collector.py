@@ -11,8 +11,8 @@ from probed.errors import REASONS
 from probed.exporter import collector as collection
 from probed.exporter.collector import Collector
 from probed.exporter.self_metrics.daemon import Build
+from probed.exporter.self_metrics.probes import ProbeStats
 from probed.exporter.self_metrics.process import Process
-from probed.exporter.self_metrics.stats import ProbeStats
 from probed.ipc.exporter_messages import ProbeStatus, Status
 from probed.ipc.manifest import FdName, LoadedProbe
 from support.unit.clock import Clock
