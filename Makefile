@@ -49,7 +49,7 @@ run: $(VENV)/run
 # The tests of one kernel count its events exactly, and run one after another. Beside them run the unit tests, the tests of
 # booted systems, which mostly wait, and the guests, which have kernels of their own. Storms load every daemon of the
 # machine, so they follow alone. See tests/conftest.py.
-PYTEST = PATH="$$PATH$(UNPACKED_PATH)" $(VENV)/bin/pytest --dist loadgroup
+PYTEST = PATH="$$PATH$(UNPACKED_PATH)" $(VENV)/bin/pytest
 EXCLUSIVE := tests/kernel tests/faults tests/system
 WORKERS := $(shell expr $$(nproc) + 2)
 

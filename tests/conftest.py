@@ -94,8 +94,8 @@ def why_no_system() -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test by folder and file; put storms last, and at the end the one that fills all budgets.
 
-    With --dist loadgroup pytest-xdist runs each group in one process in order, and unit tests in any process. Tests of
-    two groups run side by side, so they must not make the same rare system calls.
+    pytest-xdist runs each group in one process in order, and unit tests in any process. Tests of two groups run side by
+    side, so they must not make the same rare system calls.
     """
     items.sort(key=lambda item: (item.path.stem in STORM, item.path.stem == "test_cardinality"))
     for item in items:
@@ -107,12 +107,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, files in (("guest", GUEST), ("storm", STORM), ("slow", SLOW)):
             if file in files:
                 item.add_marker(marker)
-        item.add_marker(pytest.mark.xdist_group(group_of(folder, file)))
 
 
-def group_of(folder: str, file: str) -> str:
-    """Return the group of a file's tests: guests have their own kernels, and system tests mostly wait."""
-    return "guests" if file in GUEST else "system" if folder == "system" else "kernel"
+def group_of(node_id: str) -> str:
+    """Return the group of a test: guests have their own kernels, system tests mostly wait, unit tests are alone."""
+    path = Path(node_id.partition("::")[0])
+    folder = path.parts[1]
+    if folder == "unit":
+        return node_id
+    return "guests" if path.stem in GUEST else "system" if folder == "system" else "kernel"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Have pytest-xdist run the tests of a group in one process.
+
+    Its own --dist loadgroup (3.8) groups nothing under pytest 9.2: it appends the group to a node id that pytest no
+    longer reads.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = group_of
+    return scheduler
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
