@@ -46,20 +46,19 @@ help:
 run: $(VENV)/run
 	$(VENV)/bin/probed run --config.file $(CONFIG) $(ARGS)
 
-# Unit tests run in parallel. The others share one kernel and count its events exactly, so they run one after another;
-# beside them run guests, with kernels of their own, and tests that mostly wait for scrapes. Storms load every daemon of
-# the machine, so they run alone at the end. See tests/conftest.py.
-PYTEST = PATH="$$PATH$(UNPACKED_PATH)" $(VENV)/bin/pytest
+# The tests of one kernel count its events exactly, and run one after another. Beside them run the unit tests, the tests of
+# booted systems, which mostly wait, and the guests, which have kernels of their own. Storms load every daemon of the
+# machine, so they follow alone. See tests/conftest.py.
+PYTEST = PATH="$$PATH$(UNPACKED_PATH)" $(VENV)/bin/pytest --dist loadgroup
 EXCLUSIVE := tests/kernel tests/faults tests/system
+WORKERS := $(shell expr $$(nproc) + 2)
 
 test: $(VENV)/test
-	$(PYTEST) --numprocesses auto tests/unit $(ARGS)
-	$(PYTEST) --numprocesses 2 --dist loadgroup -m 'not storm and not slow and not guest' $(EXCLUSIVE) $(ARGS)
+	$(PYTEST) --numprocesses $(WORKERS) -m 'not storm and not slow and not guest' $(ARGS)
 	$(PYTEST) -m 'storm and not slow' $(EXCLUSIVE) $(ARGS)
 
 test-all: $(VENV)/test
-	$(PYTEST) --numprocesses auto tests/unit $(ARGS)
-	$(PYTEST) --numprocesses 3 --dist loadgroup -m 'not storm' $(EXCLUSIVE) $(ARGS)
+	$(PYTEST) --numprocesses $(WORKERS) -m 'not storm' $(ARGS)
 	$(PYTEST) -m storm $(EXCLUSIVE) $(ARGS)
 	@echo 'left out: make bench, make soak (an hour), make fuzz, make fleet; skipped tests are listed above'
 

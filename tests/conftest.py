@@ -51,14 +51,21 @@ STORM = {
     *("test_cgroup_burst", "test_hostile_names", "test_cardinality"),
 }
 """Files with tests that load every daemon of the machine, its rings and its budgets: no other test runs beside them."""
-PROMETHEUS = {"test_alerts", "test_dashboards", "test_fleet", "test_increase", "test_scrape", "test_web"}
-"""Files with tests that mostly wait for scrapes of their own daemons."""
 SLOW = {
-    *("test_bench", "test_soak", "test_cardinality", "test_survival", "test_abuse", "test_exhaustion"),
+    *(
+        "test_abuse",
+        "test_bench",
+        "test_cardinality",
+        "test_doctor",
+        "test_hostile_names",
+        "test_soak",
+        "test_survival",
+    ),
+    *("test_exhaustion", "test_files", "test_loader"),
     *("test_alerts", "test_dashboards", "test_fleet", "test_kubernetes", "test_package"),
-    *("test_service_restarts", "test_service_watchdog", "test_service_journal", "test_loader"),
+    *("test_service_restarts", "test_service_watchdog", "test_service_journal"),
 }
-"""Files outside of unit with tests that take minutes."""
+"""Files outside of unit with tests that `make test` has no time for: most take more than half a minute."""
 LEFT_OUT = pytest.StashKey[Counter[str]]()
 
 
@@ -87,7 +94,8 @@ def why_no_system() -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test by folder and file; put storms last, and at the end the one that fills all budgets.
 
-    pytest-xdist runs the groups side by side (--dist loadgroup), and the tests of one group in one process in order.
+    With --dist loadgroup pytest-xdist runs each group in one process in order, and unit tests in any process. Tests of
+    two groups run side by side, so they must not make the same rare system calls.
     """
     items.sort(key=lambda item: (item.path.stem in STORM, item.path.stem == "test_cardinality"))
     for item in items:
@@ -99,12 +107,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, files in (("guest", GUEST), ("storm", STORM), ("slow", SLOW)):
             if file in files:
                 item.add_marker(marker)
-        item.add_marker(pytest.mark.xdist_group(group_of(file)))
+        item.add_marker(pytest.mark.xdist_group(group_of(folder, file)))
 
 
-def group_of(file: str) -> str:
-    """Return the group of a file's tests: guests have their own kernels, and scrapers mostly wait."""
-    return "guests" if file in GUEST else "prometheus" if file in PROMETHEUS else "kernel"
+def group_of(folder: str, file: str) -> str:
+    """Return the group of a file's tests: guests have their own kernels, and system tests mostly wait."""
+    return "guests" if file in GUEST else "system" if folder == "system" else "kernel"
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
