@@ -125,8 +125,10 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 def _run(flags: argparse.Namespace) -> int:
     from probed.supervisor.main import Supervisor
     from probed.supervisor.options import Options
+    from probed.supervisor.surroundings import settle
     from probed.supervisor.systemd.notify import Notifier, sender
 
+    settle()
     web = {field.name: getattr(flags, f"web_{field.name}") for field in fields(WebOptions)}
     web = {name: tuple(value) if isinstance(value, list) else value for name, value in web.items() if value is not None}
     options = Options(Files(flags.config_file, flags.btf), flags.systemd_socket, web, flags.log_level, flags.log_format)

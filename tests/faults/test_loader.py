@@ -66,7 +66,7 @@ def test_a_loader_that_hangs_before_it_has_read_the_files(counting: tuple[FastDa
     daemon.hang_up()
     until(lambda: daemon.loader, "there is a loader")
     os.kill(daemon.loader, signal.SIGSTOP)
-    daemon.wait_for_log("reload refused, everything runs on as before")
+    daemon.wait_for_log("reload refused, the daemon runs on unchanged")
     assert "the loader ended before it had read the files: loading took longer than 8 s" in daemon.log()
     spawn(spawner, 103, program)
     page = daemon.scrape()

@@ -7,7 +7,6 @@ import sys
 from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Final
 
 import pytest
 
@@ -176,13 +175,9 @@ def public_classes() -> dict[str, list[str]]:
     return found
 
 
-STILL_SHARED: Final = {"Connection", "Program", "Snapshot"}
-"""Names that two classes still share; a name that is told apart leaves this set."""
-
-
 def test_no_two_public_classes_have_one_name() -> None:
     shared = {name: modules for name, modules in public_classes().items() if len(modules) > 1}
-    assert shared.keys() == STILL_SHARED, shared
+    assert shared == {}
 
 
 def test_an_import_keeps_the_name_of_its_module() -> None:

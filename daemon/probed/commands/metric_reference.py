@@ -17,7 +17,7 @@ from probed.config.declaration import Metric, Probe
 from probed.errors import REASONS
 from probed.exporter.self_metrics import daemon, http, maps, probes, process, programs
 from probed.exporter.self_metrics.metric import AnyMetric
-from probed.exporter.self_metrics.stats import LOSS_REASONS
+from probed.exporter.self_metrics.probes import LOSS_REASONS
 
 _COLUMNS = ("metric", "type", "labels", "unit", "meaning", "changes with")
 

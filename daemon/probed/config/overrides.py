@@ -35,7 +35,7 @@ class MetricOverrides:
         tuple[str, ...], "Labels to leave out; the metric counts their series together.", NOT_EMPTY_LIST
     ] = ()
     rename_labels: Annotated[
-        Mapping[str, LabelName], "DeclaredProbe name of a label to the site's name for it.", NOT_EMPTY_MAPPING
+        Mapping[str, LabelName], "Declared name of a label to the site's name for it.", NOT_EMPTY_MAPPING
     ] = dataclasses.field(default_factory=dict)
     add_labels: Annotated[
         Mapping[LabelName, Label], "Further labels of fields that the probe has, by name.", NOT_EMPTY_MAPPING

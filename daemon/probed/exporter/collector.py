@@ -24,12 +24,11 @@ from probed.exporter.decoders import Context
 from probed.exporter.decoders.lookup import Lookups
 from probed.exporter.exposition.family import Family
 from probed.exporter.probe import RunningProbe
-from probed.exporter.self_metrics import metric
-from probed.exporter.self_metrics.daemon import Build, Snapshot
+from probed.exporter.self_metrics import tables
+from probed.exporter.self_metrics.daemon import Build, DaemonStats, WorkStats
+from probed.exporter.self_metrics.probes import ProbeSnapshot, ProbeStats
 from probed.exporter.self_metrics.process import Process
-from probed.exporter.self_metrics.stats import ProbeStats, WorkStats
-from probed.exporter.self_metrics.tables import OF_SNAPSHOT
-from probed.exporter.series.scrapers import FIRST_SECONDS, Connection, Scrape, Scrapers
+from probed.exporter.series.scrapers import FIRST_SECONDS, Scrape, ScraperConnection, Scrapers
 from probed.ipc.exporter_messages import Status
 from probed.ipc.manifest import FdName, LoadedProbe
 from probed.log_limiter import REPEATABLE
@@ -210,7 +209,7 @@ class Collector:
         self._schedule.begin(self._cgroups.announced)
         return failed
 
-    def scrape(self, scraper: Connection | None = None) -> list[Family]:
+    def scrape(self, scraper: ScraperConnection | None = None) -> list[Family]:
         """Return every present family, those of the probes first.
 
         `scraper` is the connection of a scraper, None for another client.
@@ -223,8 +222,9 @@ class Collector:
         status = self.status
         build = replace(self._build, bcc=status.bcc_version if status else "")
         memory = self._supervisor_memory()
-        snapshot = Snapshot(build, status, numbers, work, memory, self._failures, unknown)
-        return families + metric.families(OF_SNAPSHOT, snapshot) + self._process.families()
+        daemon = DaemonStats(build, status, work, memory, unknown)
+        probes = ProbeSnapshot(status.probes if status else (), numbers, self._failures)
+        return families + tables.families(daemon, probes) + self._process.families()
 
     def _collect_all(self, fill: Mapping[str, int], scrape: Scrape) -> list[Family]:
         begin = self._clock()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from probed.exporter.collector import Collector
-from probed.exporter.self_metrics.stats import ProbeStats
+from probed.exporter.self_metrics.probes import ProbeStats
 from probed.ipc.channel import Channel
 from probed.ipc.exporter_messages import FromExporter, Pulse, ToExporter
 from probed.log import MessageId

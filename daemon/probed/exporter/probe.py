@@ -25,8 +25,8 @@ from probed.exporter.bpf.ringbuf import Ring
 from probed.exporter.decoders import Context, decoder
 from probed.exporter.decoders.fold import Decoder
 from probed.exporter.exposition.family import Family
+from probed.exporter.self_metrics.probes import ProbeStats
 from probed.exporter.self_metrics.sliding_maximum import SlidingMaximum
-from probed.exporter.self_metrics.stats import ProbeStats
 from probed.exporter.series.gauges import GaugeTable
 from probed.exporter.series.scrapers import Scrape
 from probed.exporter.series.table import SeriesTable, SeriesUsage

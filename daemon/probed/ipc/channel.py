@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from probed.ipc.message import Message
 from probed.schema import structure
 
 Sent = TypeVar("Sent")
@@ -37,8 +38,8 @@ class Starved(Exception):
         self.message = message
 
 
-@dataclass(frozen=True, slots=True)
-class Packet(Generic[Received]):
+@dataclass(eq=False, repr=False)
+class Packet(Message, Generic[Received]):
     """A message and its fds, which the receiver owns."""
 
     message: Received

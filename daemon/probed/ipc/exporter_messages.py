@@ -110,8 +110,8 @@ class Stop(Message):
     """Makes the exporter drain once more, answer with Stopped, and exit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pulse:
+@dataclass(eq=False, repr=False)
+class Pulse(Message):
     """Sign of life: the exporter's drain loop and HTTP server move.
 
     `informed`: the exporter has a Status, so a scrape is true; `series` counts the series on the page,

@@ -146,8 +146,8 @@ class ProbeLoaded(Message):
     probe: LoadedProbe
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+@dataclass(eq=False, repr=False)
+class Failure(Message):
     """Explains why one probe could not be loaded; `errno` is 0 where the cause has none."""
 
     name: str

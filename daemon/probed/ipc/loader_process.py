@@ -39,6 +39,7 @@ from probed.ipc.loader_messages import (
     WebConfigRead,
 )
 from probed.ipc.manifest import FdName, LoadedProbe
+from probed.ipc.message import Message
 from probed.webconfig.settings import WebSummary
 
 SECONDS_A_PROBE = 30.0
@@ -75,24 +76,24 @@ class HookHandle:
             os.close(fd)
 
 
-@dataclass(frozen=True, slots=True)
-class SiteRead:
+@dataclass(eq=False, repr=False)
+class SiteRead(Message):
     """Content of the site configuration and of the declarations."""
 
     settings: Settings
     wanted: dict[str, Wanted]
 
 
-@dataclass(frozen=True, slots=True)
-class WebRead:
+@dataclass(eq=False, repr=False)
+class WebRead(Message):
     """Summary of the web configuration; `fd` is the caller's: the WebSettings in sealed memory."""
 
     summary: WebSummary
     fd: int
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+@dataclass(eq=False, repr=False)
+class Result(Message):
     """Outcome for one probe."""
 
     name: str

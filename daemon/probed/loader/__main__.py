@@ -42,6 +42,7 @@ from probed.ipc.loader_messages import (
     WebConfigRead,
 )
 from probed.ipc.manifest import LoadedProbe
+from probed.ipc.message import bounded
 from probed.linux import privilege
 from probed.linux.cpus import possible_cpus
 from probed.linux.threads import max_threads
@@ -122,7 +123,7 @@ def _read(channel: SupervisorChannel, asked: Files) -> None:
         configuration, text = files.read_site(asked.config_file)
         declared = files.declared_probes(configuration, text, asked.btf)
     except (DeclarationError, HostError) as error:
-        channel.send(Refused(str(error)))
+        channel.send(Refused(bounded(str(error))))
         return
     channel.send(_settings(configuration))
     for each in declared.values():
@@ -136,7 +137,7 @@ def _read_web(channel: SupervisorChannel, path: str) -> None:
     try:
         read = reader.read(path)
     except DeclarationError as error:
-        channel.send(Refused(str(error)))
+        channel.send(Refused(bounded(str(error))))
         return
     fd = reader.sealed_memory(read.settings)
     channel.send(WebConfigRead(read.summary), [fd])
@@ -168,15 +169,15 @@ def _serve(channel: SupervisorChannel) -> None:
         except Exception as error:  # the border around one probe: any error costs this probe alone
             traceback.print_exc()
             text = f"{type(error).__name__}: {error}; this is a mistake of probed: please report it with its log"
-            channel.send(Failure(request.name, "internal", text, 0))
+            channel.send(Failure(request.name, "internal", bounded(text), 0))
         else:
             channel.send(ProbeLoaded(loaded), fds)
 
 
 def _failure(name: str, error: LoadError | DeclarationError) -> Failure:
     if isinstance(error, LoadError):
-        return Failure(name, error.reason, error.text, error.errno)
-    return Failure(name, "declaration", str(error), 0)
+        return Failure(name, error.reason, bounded(error.text), error.errno)
+    return Failure(name, "declaration", bounded(str(error)), 0)
 
 
 def main(fd: int) -> None:
@@ -188,7 +189,7 @@ def main(fd: int) -> None:
         _serve(channel)
         status = 0
     except HostError as error:
-        channel.send(HostFailure(error.reason, str(error)))
+        channel.send(HostFailure(error.reason, bounded(str(error))))
     except Closed:
         pass  # the supervisor has gone, and with it the reader of answers
     except BaseException:

@@ -36,6 +36,7 @@ from probed.ipc.exporter_messages import (
 )
 from probed.ipc.loader_process import ProbeHandle
 from probed.ipc.manifest import FdName
+from probed.ipc.message import bounded
 from probed.supervisor.hooks import Hooks
 
 LOG = logging.getLogger("supervisor")
@@ -153,7 +154,7 @@ class ExporterProcess:
 
     def tell_reloaded(self, fault: str) -> None:
         """Answer RequestReload: with the fault, or "" without one."""
-        self._tell(ReloadEnded(fault))
+        self._tell(ReloadEnded(bounded(fault)))
 
     def heard(self) -> Pulse | None:
         """Take one message; return a sign of life. Raises HostError when the exporter cannot serve."""
@@ -164,7 +165,7 @@ class ExporterProcess:
             self.child.kill()  # an exporter without the channel is useless
             return None
         except (Starved, ValueError, DeclarationError) as error:
-            LOG.error("the exporter does not speak as it should (%s): ending it", error)
+            LOG.error("the exporter sent no valid message (%s): killing it", error)
             self.child.kill()
             return None
         if pulse is not None:
@@ -180,7 +181,7 @@ class ExporterProcess:
             case CannotServe(text):
                 raise HostError(text)
             case RequestReload() if self._start.web.enable_lifecycle:
-                LOG.info("reload asked for by HTTP")
+                LOG.info("reload requested by HTTP")
                 self._reload()
                 return None
             case other:
@@ -190,7 +191,7 @@ class ExporterProcess:
         """Kill a stuck exporter, so that another takes its place."""
         assert self.child is not None
         self.stuck_at = None
-        LOG.error("the exporter has shown no sign of life for %g s: ending it", self._patience)
+        LOG.error("the exporter has shown no sign of life for %g s: killing it", self._patience)
         self.child.kill()
 
     def died(self) -> None:
@@ -205,7 +206,7 @@ class ExporterProcess:
     def _postpone(self, why: str) -> None:
         self.child, self.stuck_at = None, None
         self.restart_at = time.monotonic() + self._backoff
-        LOG.error("%s; starting it again in %g s: its rings keep what happens meanwhile", why, self._backoff)
+        LOG.error("%s; starting a new one in %g s; the rings keep the events until then", why, self._backoff)
         self._backoff = min(2 * self._backoff, LAST_BACKOFF)
 
     def stop(self) -> str:

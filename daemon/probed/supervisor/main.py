@@ -270,7 +270,7 @@ class Supervisor:
         wait = self._probes.failed(error, time.monotonic())
         fields = {"PROBE": error.probe, "REASON": error.reason, "MESSAGE_ID": MessageId.PROBE_FAILED}
         fields |= {"ERRNO": str(error.errno)} if error.errno else {}
-        LOG.error("%s; the other probes are not concerned; trying again in %g s", error, wait, extra=fields)
+        LOG.error("%s; the other probes run; trying again in %g s", error, wait, extra=fields)
         if self._reloads.under_way:
             self._reloads.fail(str(error))
 
@@ -300,7 +300,7 @@ class Supervisor:
 
     def _status(self) -> Status:
         return Status(
-            probes=tuple(state.status() for state in self._probes),
+            probes=self._probes.statuses(),
             bcc_version=self._bcc_version,
             reload_successful=self._reloads.successful,
             reload_success_time=self._reloads.success_time,
@@ -342,7 +342,7 @@ class Supervisor:
         names, gone = self._probes.want(reading.wanted)
         for name in gone:
             self._exporter.remove(name)
-            LOG.info("probe '%s' is gone", name, extra={"PROBE": name})
+            LOG.info("probe '%s' is removed", name, extra={"PROBE": name})
         self._reloads.accept()
         LOG.info("reloading: %d probes to load, %d unchanged", len(names), len(reading.wanted) - len(names))
         self._load(loader, names)

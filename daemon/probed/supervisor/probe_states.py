@@ -15,6 +15,7 @@ from probed.ipc.exporter_messages import ProbeStatus
 from probed.ipc.loader_messages import Wanted
 from probed.ipc.loader_process import ProbeHandle
 from probed.ipc.manifest import LoadedProbe
+from probed.ipc.message import MAX_TEXT, bounded
 
 FIRST_RETRY = 10.0
 LAST_RETRY = 600.0
@@ -31,15 +32,15 @@ class ProbeState:
     retry_in: float = FIRST_RETRY
     retry_at: float | None = None
 
-    def status(self) -> ProbeStatus:
-        """Return the state that the exporter shows."""
+    def status(self, most: int = MAX_TEXT) -> ProbeStatus:
+        """Return the state that the exporter shows, with at most `most` characters of the error."""
         error = None if self.handle else self.error
         return ProbeStatus(
             name=self.wanted.request.name,
             description=self.wanted.description,
             up=self.handle is not None,
             reason=error.reason if error else "",
-            text=error.text if error else "",
+            text=bounded(error.text, most) if error else "",
             failures={reason: self.failures[reason] for reason in REASONS},
         )
 
@@ -54,6 +55,10 @@ class Probes:
 
     def __iter__(self) -> Iterator[ProbeState]:
         return iter(self._states.values())
+
+    def statuses(self) -> tuple[ProbeStatus, ...]:
+        """Return the states of all probes, with texts that fit into one message together."""
+        return tuple(state.status(MAX_TEXT // len(self._states)) for state in self)
 
     def handles(self) -> list[ProbeHandle]:
         """Return the probes that run."""

@@ -47,7 +47,7 @@ class Reloads:
         self.fail(text)
         self.under_way = False
         extra = {"MESSAGE_ID": MessageId.RELOAD_REFUSED}
-        LOG.error("reload refused, everything runs on as before:\n%s", text, extra=extra)
+        LOG.error("reload refused, the daemon runs on unchanged:\n%s", text, extra=extra)
 
     def fail(self, text: str) -> None:
         """Note a fault of this reload."""

@@ -90,7 +90,7 @@ class WebConfigWatcher:
             self._tried, before = {}, self.fault
             self.fault = f"{self._path}: {error}"
             if self.fault != before:
-                LOG.error("web configuration cannot be read, everything is served as before:\n%s", self.fault)
+                LOG.error("web configuration cannot be read, the previous one stays in force:\n%s", self.fault)
             return False
         self._tried = {path: _state(path) for path in self.summary.files}
         return True
@@ -102,7 +102,7 @@ class WebConfigWatcher:
         if not self._take(self._loader.step()):
             return False
         if self.fault:
-            LOG.error("web configuration refused, everything is served as before:\n%s", self.fault)
+            LOG.error("web configuration refused, the previous one stays in force:\n%s", self.fault)
         elif self.fd != before:
             LOG.info(
                 "web configuration read: %s, %d users", "TLS" if self.summary.tls else "no TLS", self.summary.users

@@ -17,9 +17,9 @@ from probed.exporter.bpf.program_stats import ProgramStats
 from probed.exporter.exposition.renderer import Page
 from probed.exporter.self_metrics import programs
 from probed.exporter.self_metrics.metric import families
-from probed.exporter.self_metrics.stats import ProbeStats
+from probed.exporter.self_metrics.probes import ProbeStats
 from probed.webconfig.listen_address import Address
-from support.unit.snapshots import snapshot_of
+from support.unit.probe_stats import probes_of
 
 ADDRESS = Address("127.0.0.1", 9788)
 EXEC = ProgramStats("on_exec", "sched_process_exec", 67, "59f4a931744dcdc6", 0, 0, 0)
@@ -31,7 +31,7 @@ CODE = Code("tracing", 211, 1_307)
 def page(*hooks: ProgramStats) -> str:
     """Return a page as the exporter renders it, with one probe's program and hooks."""
     probe = ProbeStats("process", programs=(EXEC,), hooks=hooks)
-    return Page().render(families(programs.METRICS, snapshot_of(probe))).decode()
+    return Page().render(families(programs.METRICS, probes_of(probe))).decode()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,11 @@ from probed.commands.metric_reference import main, read_probes, reference
 from probed.config.declaration import Probe
 from probed.exporter.exposition.renderer import Page
 from probed.exporter.http_server.server import ServerStats
-from probed.exporter.self_metrics import http
-from probed.exporter.self_metrics.metric import families
+from probed.exporter.self_metrics import http, metric, tables
+from probed.exporter.self_metrics.daemon import DaemonStats, WorkStats
 from probed.exporter.self_metrics.process import Process
-from probed.exporter.self_metrics.tables import ALL, OF_SNAPSHOT
-from probed.ipc.exporter_messages import WebStatus
-from support.unit.snapshots import snapshot_of
+from probed.ipc.exporter_messages import Status, WebStatus
+from support.unit.probe_stats import BUILD, probes_of
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = ROOT / "docs/metrics.md"
@@ -40,20 +38,23 @@ def test_main_writes_the_reference(tmp_path: Path) -> None:
 
 
 def test_every_metric_of_a_page_is_in_the_reference() -> None:
-    snapshot = snapshot_of()
-    snapshot = replace(snapshot, status=replace(snapshot.known_status, web=WebStatus(True, 1.0)))
-    made = [*families(OF_SNAPSHOT, snapshot), *families(http.METRICS, ServerStats({}, 0, 0)), *Process(1.0).families()]
+    status = Status((), "", True, 1.0, 0, WebStatus(True, 1.0))
+    made = [
+        *tables.families(DaemonStats(BUILD, status, WorkStats(), 0), probes_of()),
+        *metric.families(http.METRICS, ServerStats({}, 0, 0)),
+        *Process(1.0).families(),
+    ]
     types = re.findall(r"^# TYPE (\S+) (\S+)$", Page().render(made).decode(), re.MULTILINE)
-    assert dict(types) == {metric.name: metric.type for metric in ALL}
+    assert dict(types) == {each.name: each.type for each in tables.ALL}
     assert {name: documented()[name][0] for name, _ in types} == dict(types)
 
 
 @pytest.mark.parametrize("probe", read_probes(ROOT / "probes"), ids=lambda probe: probe.name)
 def test_every_metric_of_a_shipped_probe_is_in_the_reference(probe: Probe) -> None:
     rows = documented()
-    for name, metric in probe.metrics.items():
-        assert rows[name][0] == metric.type
-        assert rows[name][1] == ", ".join(f"`{label}`" for label in metric.labels)
+    for name, declared in probe.metrics.items():
+        assert rows[name][0] == declared.type
+        assert rows[name][1] == ", ".join(f"`{label}`" for label in declared.labels)
 
 
 @pytest.mark.parametrize("name", sorted(documented()))

@@ -171,3 +171,21 @@ def test_the_package_depends_on_the_tested_packages() -> None:
 
 def test_the_package_has_the_version_of_the_program() -> None:
     assert (DEBIAN / "changelog").read_text().startswith(f"probed ({__version__}) ")
+
+
+UNIT = (ROOT / "packaging/systemd/probed.service").read_text()
+
+
+def setting(name: str) -> str:
+    """Return the value of a setting of the unit."""
+    return next(line.partition("=")[2] for line in UNIT.splitlines() if line.startswith(f"{name}="))
+
+
+def test_the_unit_wants_the_network_that_it_is_ordered_after() -> None:
+    assert "network-online.target" in setting("After").split()
+    assert "network-online.target" in setting("Wants").split()
+
+
+def test_restarts_after_failures_stay_below_the_start_limit() -> None:
+    assert (setting("StartLimitIntervalSec"), setting("RestartSec")[-1]) == ("1min", "s")
+    assert float(setting("RestartSec").rstrip("s")) * int(setting("StartLimitBurst")) > 60

@@ -11,8 +11,8 @@ from probed.errors import REASONS
 from probed.exporter import collector as collection
 from probed.exporter.collector import Collector
 from probed.exporter.self_metrics.daemon import Build
+from probed.exporter.self_metrics.probes import ProbeStats
 from probed.exporter.self_metrics.process import Process
-from probed.exporter.self_metrics.stats import ProbeStats
 from probed.ipc.exporter_messages import ProbeStatus, Status
 from probed.ipc.manifest import FdName, LoadedProbe
 from support.unit.clock import Clock
@@ -33,6 +33,10 @@ class Fake:
         self.fill = 0
         self.unaccounted = 0
         self.cgroup_room = None
+        self.forgets = 0
+
+    def forget_keys(self) -> None:
+        self.forgets += 1
 
     def waiting(self) -> int:
         if self.broken_drain == "waiting":
@@ -87,6 +91,16 @@ def test_a_probe_that_cannot_be_collected_is_counted_and_the_others_go_on(both: 
     both._probes["a"].broken = True  # type: ignore[attr-defined]
     assert values(both, "probed_events_emitted_total") == {"a": 1, "b": 2}
     assert values(both, "probed_probe_collect_failures_total") == {"a": 2, "b": 0}
+
+
+def test_after_a_failed_look_up_that_may_succeed_now_all_probes_make_their_label_text_anew(
+    both: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_succeed = [False, True, False]
+    monkeypatch.setattr(both._lookups, "found_missed", lambda: may_succeed.pop(0))
+    for _ in range(3):
+        both.drain()
+    assert [both._probes[name].forgets for name in "ab"] == [1, 1]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("step", ["waiting", "drain"])

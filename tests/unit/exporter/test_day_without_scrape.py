@@ -24,8 +24,8 @@ from probed.exporter.collector import ANNOUNCES_CGROUPS, Collector
 from probed.exporter.decoders import Context, decoder
 from probed.exporter.exposition.family import Family
 from probed.exporter.self_metrics.daemon import Build
+from probed.exporter.self_metrics.probes import ProbeStats
 from probed.exporter.self_metrics.process import Process
-from probed.exporter.self_metrics.stats import ProbeStats
 from probed.exporter.series.scrapers import UNATTENDED, Scrape
 from probed.exporter.series.table import SeriesTable
 from probed.ipc.manifest import Field, LoadedProbe, Map, Record, ResolvedLabel, ResolvedMetric

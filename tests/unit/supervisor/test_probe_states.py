@@ -2,12 +2,15 @@
 """States of probes, and listening sockets; no test starts a process."""
 
 import os
+import re
 import socket
 from collections.abc import Iterator
 
 import pytest
 
 from probed.errors import REASONS, HostError, LoadError
+from probed.ipc.channel import Channel
+from probed.ipc.exporter_messages import FROM_EXPORTER, FromExporter, Status, ToExporter
 from probed.ipc.loader_messages import LoadRequest, Text, Wanted
 from probed.ipc.loader_process import ProbeHandle
 from probed.ipc.manifest import FdName, LoadedProbe, ResolvedMetric
@@ -153,6 +156,21 @@ def test_a_reload_tries_a_newer_version_that_failed_at_once(probes: Probes) -> N
     probes.failed(LoadError("a", "compile", ""), 0.0)
     assert probes.want(newer) == (["a"], [])
     assert probes.outdated() == ["a"]
+
+
+def test_long_errors_of_several_probes_fit_into_one_message(probes: Probes) -> None:
+    text = "\n".join(f"a.yaml:{line}: metrics.m.labels.l: field 'ü' is not in 'struct event'" for line in range(5_000))
+    for state in probes:
+        probes.failed(LoadError(state.wanted.request.name, "declaration", text), 0.0)
+        if state.handle is not None:
+            state.handle.close()
+            state.handle = None
+    status = Status(probes.statuses(), "", True, 0.0, 0)
+    ours, theirs = Channel[ToExporter, FromExporter].pair(FROM_EXPORTER)
+    with theirs:
+        ours.send(status)
+    ours.close()
+    assert all(re.search(r"\n… lines left out: 4\d{3}$", each.text) for each in status.probes)
 
 
 def test_a_metric_of_another_probe_is_noticed(probes: Probes) -> None:

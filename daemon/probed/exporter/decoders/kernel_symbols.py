@@ -56,7 +56,10 @@ class KernelSymbols:
         found = self._find(address)
         if found is None and address >= KERNEL_HALF and self._clock() - self._read_at >= ANEW_SECONDS:
             self._read_at = self._clock()
-            self._read()
+            try:
+                self._read()
+            except OSError as error:
+                LOG.warning("kernel symbols cannot be read: %s; the exporter tries again in a minute or later", error)
             found = self._find(address)
         return found
 
@@ -69,13 +72,13 @@ class KernelSymbols:
 
     def _read(self) -> None:
         """Read every symbol. One address may have several; the first that the kernel lists counts."""
-        starts, names, self._text = array("Q"), array("I"), bytearray()
+        starts, names, texts = array("Q"), array("I"), bytearray()
         for address, name in self._symbols():
             starts.append(address)
-            names.append(len(self._text))
-            self._text += name + b"\0"
+            names.append(len(texts))
+            texts += name + b"\0"
         unique, first = np.unique(np.frombuffer(starts, np.uint64), return_index=True)
-        self._starts, self._names = unique, np.frombuffer(names, np.uint32)[first]
+        self._starts, self._names, self._text = unique, np.frombuffer(names, np.uint32)[first], texts
 
     def _symbols(self) -> Iterator[tuple[int, bytes]]:
         """Yield address and name of symbols; the kernel shows all addresses as 0 to a reader without permission."""

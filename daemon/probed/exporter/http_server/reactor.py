@@ -60,7 +60,7 @@ RequestHandler = Callable[[Connection], Response | None]
 
 
 class Reactor:
-    """All connections. `run` is the reactor's thread; any thread may call `respond`, `poke` and `stop`."""
+    """All connections. `run` is the reactor's thread; any thread may call `respond`, `ping` and `stop`."""
 
     def __init__(
         self, sockets: Sequence[socket.socket], factory: ConnectionFactory, handler: RequestHandler, most: int
@@ -81,7 +81,7 @@ class Reactor:
         self._close_idle_at = math.inf
         self.responses = dict.fromkeys(REASONS, 0)
         self.dropped = 0
-        self.turned = threading.Event()
+        self.iterated = threading.Event()
         self._waker = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll = select.epoll()
         self._epoll.register(self._waker, select.EPOLLIN)
@@ -103,9 +103,9 @@ class Reactor:
         self._responses.append((connection, response, last))
         self._wake()
 
-    def poke(self) -> None:
-        """Make the thread iterate once, which sets `turned`."""
-        self.turned.clear()
+    def ping(self) -> None:
+        """Make the thread iterate once, which sets `iterated`."""
+        self.iterated.clear()
         self._wake()
 
     def stop(self) -> None:
@@ -155,7 +155,7 @@ class Reactor:
         for fd, _ in self._epoll.poll(self._timeout(), _EVENTS_EACH_TIME):
             if fd == self._waker:
                 os.eventfd_read(self._waker)
-                self.turned.set()
+                self.iterated.set()
             elif fd in self._listeners:
                 self._accept(self._listeners[fd])
             elif fd in self._connections:

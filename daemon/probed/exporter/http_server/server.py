@@ -110,13 +110,13 @@ class Server:
 
     def ping(self) -> None:
         """Make the reactor iterate once; `responded` tells whether it did."""
-        self._reactor.poke()
+        self._reactor.ping()
 
     def responded(self) -> bool:
         """Return whether the reactor has iterated since `ping`, all threads are alive, and no page is stuck."""
         since = list(self._busy_since.values())
         is_stuck = bool(since) and time.monotonic() - min(since) > STUCK_AFTER * self._timeout
-        return self._reactor.turned.is_set() and not is_stuck and all(thread.is_alive() for thread in self._threads)
+        return self._reactor.iterated.is_set() and not is_stuck and all(thread.is_alive() for thread in self._threads)
 
     def _run(self, name: str, target: Callable[[], None]) -> None:
         # Daemon threads: a stuck thread must not keep the process alive.

@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Self metrics of the daemon as a whole, and the snapshot from which all tables but http's and process' read.
+"""Self metrics of the daemon as a whole, and the numbers behind them.
 
 Nothing here counts: the counters live where the events happen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from probed.exporter.self_metrics.metric import Samples, SelfMetric
-from probed.exporter.self_metrics.stats import ProbeStats, WorkStats
 from probed.ipc.exporter_messages import Status, WebStatus
 
 _UNKNOWN = Status(probes=(), bcc_version="", reload_successful=False, reload_success_time=0.0, exporter_restarts=0)
@@ -28,15 +27,23 @@ class Build:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The numbers of one scrape; `status` is None before the supervisor's first one."""
+class WorkStats:
+    """Drains of all rings and collections of all probes, with the seconds spent."""
+
+    drains: int = 0
+    drain_seconds: float = 0.0
+    collections: int = 0
+    collection_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonStats:
+    """The daemon's numbers of one scrape; `status` is None before the supervisor's first status."""
 
     build: Build
     status: Status | None
-    numbers: Sequence[ProbeStats]
     work: WorkStats
     supervisor_resident_bytes: int
-    collect_failures: Mapping[str, int] = field(default_factory=dict)
     unknown_cgroups: int = 0
 
     @property
@@ -44,31 +51,22 @@ class Snapshot:
         """The supervisor's status, or zeros."""
         return self.status or _UNKNOWN
 
-    @property
-    def probes(self) -> list[ProbeStats]:
-        """The numbers of each probe that the status names.
 
-        A probe without numbers (a probe that is down) gets zeros. Numbers of other probes (just removed) are left out.
-        """
-        known = {probe.name: probe for probe in self.numbers}
-        return [known.get(probe.name, ProbeStats(probe.name)) for probe in self.known_status.probes]
+def _single(read: Callable[[DaemonStats], float]) -> Callable[[DaemonStats], Samples]:
+    return lambda stats: {(): read(stats)}
 
 
-def _single(read: Callable[[Snapshot], float]) -> Callable[[Snapshot], Samples]:
-    return lambda snapshot: {(): read(snapshot)}
-
-
-def _web(read: Callable[[WebStatus], float]) -> Callable[[Snapshot], Samples | None]:
+def _web(read: Callable[[WebStatus], float]) -> Callable[[DaemonStats], Samples | None]:
     """Read from the web configuration's status; without a web configuration there is no family."""
-    return lambda snapshot: None if (web := snapshot.known_status.web) is None else {(): read(web)}
+    return lambda stats: None if (web := stats.known_status.web) is None else {(): read(web)}
 
 
-def _build_info(snapshot: Snapshot) -> Samples:
-    build = snapshot.build
+def _build_info(stats: DaemonStats) -> Samples:
+    build = stats.build
     return {(build.version, build.python, build.bcc, build.kernel): 1}
 
 
-METRICS: tuple[SelfMetric[Snapshot], ...] = (
+METRICS: tuple[SelfMetric[DaemonStats], ...] = (
     SelfMetric(
         "probed_build_info", "gauge", ("version", "python", "bcc", "kernel"), "always 1",
         "Versions of probed, Python, BCC and the kernel, always 1.", "an upgrade", _build_info,
@@ -76,33 +74,33 @@ METRICS: tuple[SelfMetric[Snapshot], ...] = (
     SelfMetric(
         "probed_drains_total", "counter", (), "drains",
         "Drains of all rings, including those at a scrape.", "each fill mark and each scrape",
-        _single(lambda snapshot: snapshot.work.drains),
+        _single(lambda stats: stats.work.drains),
     ),
     SelfMetric(
         "probed_drain_seconds_total", "counter", (), "seconds",
         "Time spent in drains in seconds.", "each drain",
-        _single(lambda snapshot: snapshot.work.drain_seconds),
+        _single(lambda stats: stats.work.drain_seconds),
     ),
     SelfMetric(
         "probed_collections_total", "counter", (), "collections",
         "Collections of all probes, one at each scrape.", "each scrape",
-        _single(lambda snapshot: snapshot.work.collections),
+        _single(lambda stats: stats.work.collections),
     ),
     SelfMetric(
         "probed_collection_seconds_total", "counter", (), "seconds",
         "Time spent in collections, after their drains, in seconds.", "each scrape",
-        _single(lambda snapshot: snapshot.work.collection_seconds),
+        _single(lambda stats: stats.work.collection_seconds),
     ),
     SelfMetric(
         "probed_config_last_reload_successful", "gauge", (), "0 or 1",
         "Whether the last attempt to read the configuration succeeded.", "each start and reload",
-        _single(lambda snapshot: int(snapshot.known_status.reload_successful)),
+        _single(lambda stats: int(stats.known_status.reload_successful)),
     ),
     SelfMetric(
         "probed_config_last_reload_success_timestamp_seconds", "gauge", (), "seconds since the epoch",
         "Time of the last successful reading of the configuration since unix epoch in seconds.",
         "each successful start and reload",
-        _single(lambda snapshot: snapshot.known_status.reload_success_time),
+        _single(lambda stats: stats.known_status.reload_success_time),
     ),
     SelfMetric(
         "probed_web_config_last_reload_successful", "gauge", (), "0 or 1",
@@ -119,17 +117,17 @@ METRICS: tuple[SelfMetric[Snapshot], ...] = (
     SelfMetric(
         "probed_exporter_restarts_total", "counter", (), "restarts",
         "Exporter processes that ended unexpectedly and were restarted.", "the end of an exporter process",
-        _single(lambda snapshot: snapshot.known_status.exporter_restarts),
+        _single(lambda stats: stats.known_status.exporter_restarts),
     ),
     SelfMetric(
         "probed_supervisor_resident_memory_bytes", "gauge", (), "bytes",
         "Resident memory of the supervisor process in bytes.", "each scrape",
-        _single(lambda snapshot: snapshot.supervisor_resident_bytes),
+        _single(lambda stats: stats.supervisor_resident_bytes),
     ),
     SelfMetric(
         "probed_unknown_cgroups_total", "counter", (), "label sets",
         "New label sets whose control group had no known name, neither announced nor in the tree.",
         "a new label set with `unit` = `unknown`",
-        _single(lambda snapshot: snapshot.unknown_cgroups),
+        _single(lambda stats: stats.unknown_cgroups),
     ),
 )  # fmt: skip

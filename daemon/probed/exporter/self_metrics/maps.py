@@ -6,17 +6,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from probed.exporter.bpf.map_usage import HashUsage
-from probed.exporter.self_metrics.daemon import Snapshot
 from probed.exporter.self_metrics.metric import Samples, SelfMetric
+from probed.exporter.self_metrics.probes import ProbeSnapshot
 
 
-def _by_map(read: Callable[[HashUsage], int]) -> Callable[[Snapshot], Samples]:
-    return lambda snapshot: {
-        (probe.name, usage.name): read(usage) for probe in snapshot.probes for usage in probe.hashes
-    }
+def _by_map(read: Callable[[HashUsage], int]) -> Callable[[ProbeSnapshot], Samples]:
+    return lambda probes: {(probe.name, usage.name): read(usage) for probe in probes.stats for usage in probe.hashes}
 
 
-METRICS: tuple[SelfMetric[Snapshot], ...] = (
+METRICS: tuple[SelfMetric[ProbeSnapshot], ...] = (
     SelfMetric(
         "probed_map_entries", "gauge", ("probe", "map"), "entries",
         "Entries of the probe's hash map; for a map that no metric reads, at most 10 seconds ago.",

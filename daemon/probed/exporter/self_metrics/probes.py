@@ -1,49 +1,102 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Self metrics of each probe: its state, its events, its ring, its series."""
+"""Self metrics of each probe: its state, its events, its ring, its series; and the numbers behind them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from probed.errors import REASONS
-from probed.exporter.self_metrics.daemon import Snapshot
+from probed.exporter.bpf.map_usage import HashUsage
+from probed.exporter.bpf.program_stats import ProgramStats
 from probed.exporter.self_metrics.metric import Samples, SelfMetric
-from probed.exporter.self_metrics.stats import LOSS_REASONS, ProbeStats
 from probed.exporter.series.table import SeriesUsage
+from probed.ipc.exporter_messages import ProbeStatus
+
+LOSS_REASONS = ("ring_full", "map_full", "corrupt")
+"""Why an event is missing from the metrics: a closed set, the values of the label `reason`."""
 
 
-def _by_probe(read: Callable[[ProbeStats], float | None]) -> Callable[[Snapshot], Samples]:
+@dataclass(frozen=True, slots=True)
+class ProbeStats:
+    """Numbers of one probe since its load, in events: emitted = delivered + lost + discarded.
+
+    `lost` is by reason, one of `LOSS_REASONS`; a missing reason means 0. `ring_bytes` is the capacity of the ring
+    (0: no ring), `ring_fill_bytes` the bytes found by the last drain, `ring_fill_max_bytes` the most of the last five
+    minutes. `unaccounted` is the difference between the events counted by the programs and the records of the ring.
+    `notes_lost` counts notes for later events that a full map refused; the events are delivered. `start_time` is the
+    start of the counters in seconds since the epoch (0: unknown). `usages` has one element for each metric.
+    `programs`, `hooks` (before the programs) and `hashes` (hash maps) are as the kernel reports them. `missed` has the
+    runs that the kernel skipped, by program.
+    """
+
+    name: str
+    emitted: int = 0
+    delivered: int = 0
+    discarded: int = 0
+    lost: Mapping[str, int] = field(default_factory=dict)
+    ring_bytes: int = 0
+    ring_fill_bytes: int = 0
+    ring_fill_max_bytes: int = 0
+    unaccounted: int = 0
+    notes_lost: int = 0
+    start_time: float = 0.0
+    usages: Sequence[SeriesUsage] = ()
+    missed: Mapping[str, int] = field(default_factory=dict)
+    programs: Sequence[ProgramStats] = ()
+    hooks: Sequence[ProgramStats] = ()
+    hashes: Sequence[HashUsage] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSnapshot:
+    """The probes of the supervisor's status, the numbers of the running probes, and failed collections by name."""
+
+    states: Sequence[ProbeStatus]
+    running: Sequence[ProbeStats]
+    collect_failures: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def stats(self) -> list[ProbeStats]:
+        """The numbers of each probe of the status.
+
+        A probe that is down gets zeros. Numbers of other probes (just removed) are left out.
+        """
+        running = {probe.name: probe for probe in self.running}
+        return [running.get(probe.name, ProbeStats(probe.name)) for probe in self.states]
+
+
+def _by_probe(read: Callable[[ProbeStats], float | None]) -> Callable[[ProbeSnapshot], Samples]:
     """Read a number of each probe; a probe for which `read` returns None has no series."""
-    return lambda snapshot: {(probe.name,): value for probe in snapshot.probes if (value := read(probe)) is not None}
+    return lambda probes: {(probe.name,): value for probe in probes.stats if (value := read(probe)) is not None}
 
 
-def _by_metric(read: Callable[[SeriesUsage], float]) -> Callable[[Snapshot], Samples]:
+def _by_metric(read: Callable[[SeriesUsage], float]) -> Callable[[ProbeSnapshot], Samples]:
     """Read a number of each metric of each probe."""
-    return lambda snapshot: {(usage.metric_name,): read(usage) for probe in snapshot.probes for usage in probe.usages}
+    return lambda probes: {(usage.metric_name,): read(usage) for probe in probes.stats for usage in probe.usages}
 
 
-def _up(snapshot: Snapshot) -> Samples:
-    return {(probe.name,): int(probe.up) for probe in snapshot.known_status.probes}
+def _up(probes: ProbeSnapshot) -> Samples:
+    return {(probe.name,): int(probe.up) for probe in probes.states}
 
 
-def _load_failures(snapshot: Snapshot) -> Samples:
-    probes = snapshot.known_status.probes
-    return {(probe.name, reason): probe.failures.get(reason, 0) for probe in probes for reason in REASONS}
+def _load_failures(probes: ProbeSnapshot) -> Samples:
+    return {(probe.name, reason): probe.failures.get(reason, 0) for probe in probes.states for reason in REASONS}
 
 
-def _collect_failures(snapshot: Snapshot) -> Samples:
-    return {(probe.name,): snapshot.collect_failures.get(probe.name, 0) for probe in snapshot.known_status.probes}
+def _collect_failures(probes: ProbeSnapshot) -> Samples:
+    return {(probe.name,): probes.collect_failures.get(probe.name, 0) for probe in probes.states}
 
 
-def _lost(snapshot: Snapshot) -> Samples:
-    return {(probe.name, reason): probe.lost.get(reason, 0) for probe in snapshot.probes for reason in LOSS_REASONS}
+def _lost(probes: ProbeSnapshot) -> Samples:
+    return {(probe.name, reason): probe.lost.get(reason, 0) for probe in probes.stats for reason in LOSS_REASONS}
 
 
-def _missed_runs(snapshot: Snapshot) -> Samples:
-    return {(probe.name, program): runs for probe in snapshot.probes for program, runs in probe.missed.items()}
+def _missed_runs(probes: ProbeSnapshot) -> Samples:
+    return {(probe.name, program): runs for probe in probes.stats for program, runs in probe.missed.items()}
 
 
-METRICS: tuple[SelfMetric[Snapshot], ...] = (
+METRICS: tuple[SelfMetric[ProbeSnapshot], ...] = (
     SelfMetric(
         "probed_probe_up", "gauge", ("probe",), "0 or 1",
         "Whether the probe is loaded and attached.", "a load, a failed load, a reload", _up,

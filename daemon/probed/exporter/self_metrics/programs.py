@@ -6,38 +6,38 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from probed.exporter.bpf.program_stats import ProgramStats
-from probed.exporter.self_metrics.daemon import Snapshot
 from probed.exporter.self_metrics.metric import Samples, SelfMetric
+from probed.exporter.self_metrics.probes import ProbeSnapshot
 
 
-def _hooks(snapshot: Snapshot) -> list[ProgramStats]:
+def _hooks(probes: ProbeSnapshot) -> list[ProgramStats]:
     """Return every hook once: several probes may share one."""
-    return list({hook.id: hook for probe in snapshot.probes for hook in probe.hooks}.values())
+    return list({hook.id: hook for probe in probes.stats for hook in probe.hooks}.values())
 
 
-def _counted(snapshot: Snapshot) -> list[ProgramStats]:
+def _counted(probes: ProbeSnapshot) -> list[ProgramStats]:
     """Return all hooks once the kernel has counted a run; 0 before would mean no cost."""
-    hooks = _hooks(snapshot)
+    hooks = _hooks(probes)
     return hooks if any(hook.runs for hook in hooks) else []
 
 
-def _owned(snapshot: Snapshot) -> Iterator[tuple[str, ProgramStats]]:
+def _owned(probes: ProbeSnapshot) -> Iterator[tuple[str, ProgramStats]]:
     """Yield every program with the name of its probe; a hook belongs to no probe."""
-    for probe in snapshot.probes:
+    for probe in probes.stats:
         for program in probe.programs:
             yield probe.name, program
-    for hook in _hooks(snapshot):
+    for hook in _hooks(probes):
         yield "", hook
 
 
-def _info(snapshot: Snapshot) -> Samples:
+def _info(probes: ProbeSnapshot) -> Samples:
     return {
         (probe, program.name, str(program.id), program.tag, f"raw_tracepoint:{program.tracepoint}"): 1
-        for probe, program in _owned(snapshot)
+        for probe, program in _owned(probes)
     }
 
 
-METRICS: tuple[SelfMetric[Snapshot], ...] = (
+METRICS: tuple[SelfMetric[ProbeSnapshot], ...] = (
     SelfMetric(
         "probed_program_info", "gauge", ("probe", "program", "id", "tag", "attach"), "always 1",
         "BPF programs of the probes, and the hooks that call them (no probe), by the kernel's id and tag; always 1.",
@@ -47,12 +47,12 @@ METRICS: tuple[SelfMetric[Snapshot], ...] = (
         "probed_program_runs_total", "counter", ("program",), "runs",
         "Runs of the hook and all programs behind it, while kernel.bpf_stats_enabled is 1.",
         "each run of the hook; no series before the kernel has counted one",
-        lambda snapshot: {(hook.name,): hook.runs for hook in _counted(snapshot)},
+        lambda probes: {(hook.name,): hook.runs for hook in _counted(probes)},
     ),
     SelfMetric(
         "probed_program_run_seconds_total", "counter", ("program",), "seconds",
         "Run time of the hook and all programs behind it in seconds, while kernel.bpf_stats_enabled is 1.",
         "each run of the hook; no series before the kernel has counted one",
-        lambda snapshot: {(hook.name,): hook.run_ns / 1e9 for hook in _counted(snapshot)},
+        lambda probes: {(hook.name,): hook.run_ns / 1e9 for hook in _counted(probes)},
     ),
 )  # fmt: skip

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
-from probed.exporter.self_metrics import daemon, http, maps, probes, process, programs
-from probed.exporter.self_metrics.daemon import Snapshot
-from probed.exporter.self_metrics.metric import AnyMetric, SelfMetric
+from probed.exporter.exposition.family import Family
+from probed.exporter.self_metrics import daemon, http, maps, metric, probes, process, programs
+from probed.exporter.self_metrics.daemon import DaemonStats
+from probed.exporter.self_metrics.metric import AnyMetric
+from probed.exporter.self_metrics.probes import ProbeSnapshot
 
-OF_SNAPSHOT: tuple[SelfMetric[Snapshot], ...] = (
-    *daemon.METRICS, *probes.METRICS, *programs.METRICS, *maps.METRICS,
-)  # fmt: skip
-"""The self metrics that read a Snapshot: all but those of the HTTP server and of the process."""
+_OF_PROBES = (*probes.METRICS, *programs.METRICS, *maps.METRICS)
 
-ALL: tuple[AnyMetric, ...] = (*OF_SNAPSHOT, *http.METRICS, *process.METRICS)
+ALL: tuple[AnyMetric, ...] = (*daemon.METRICS, *_OF_PROBES, *http.METRICS, *process.METRICS)
+
+
+def families(of_daemon: DaemonStats, of_probes: ProbeSnapshot) -> list[Family]:
+    """Return the families of the collector: all but those of the HTTP server and of the process."""
+    return metric.families(daemon.METRICS, of_daemon) + metric.families(_OF_PROBES, of_probes)

@@ -2,7 +2,7 @@
 """The scrapers: which connections fetch pages regularly, and which pages each of them has had.
 
 `Collector` owns one registry and begins a `Scrape` for each page. With the `Scrape`, `ShownRows` decides which rows a
-page shows at 0 and which rows may leave. The registry reads no socket: `Connection.is_open` tells the state.
+page shows at 0 and which rows may leave. The registry reads no socket: `ScraperConnection.is_open` tells the state.
 
 Prometheus computes `increase()` between two samples of a series, so it needs a sample at 0 before the first count. A
 scraper is recognised by the header of Prometheus and compatible agents (`SCRAPER_HEADER`), and identified by the
@@ -38,7 +38,7 @@ FIRST_SECONDS = 20.0
 """No row is released for so long after the first page: all scrapers with 15 s intervals come by then."""
 
 
-class Connection(Protocol):
+class ScraperConnection(Protocol):
     """A client's connection."""
 
     is_open: bool
@@ -68,7 +68,7 @@ UNATTENDED = Scrape(1, False, 0.0, 0, 0.0, 1)
 
 @dataclass(slots=True)
 class _Scraper:
-    connection: Connection
+    connection: ScraperConnection
     page: int = 0
     came: float = 0.0
     gap: float | None = None
@@ -102,7 +102,7 @@ class Scrapers:
         """Return the number of remembered scrapers."""
         return len(self._scrapers)
 
-    def scrape(self, connection: Connection | None) -> Scrape:
+    def scrape(self, connection: ScraperConnection | None) -> Scrape:
         """Begin a page: for the scraper of this connection, or for another client (None)."""
         now = self._clock()
         self._scrapers = [each for each in self._scrapers if each.connection.is_open]
@@ -129,7 +129,7 @@ class Scrapers:
         self._pages += 1
         return self._pages
 
-    def _scraper(self, connection: Connection) -> _Scraper:
+    def _scraper(self, connection: ScraperConnection) -> _Scraper:
         """Return the scraper of a connection; a new scraper may replace the one with the oldest page."""
         for scraper in self._scrapers:
             if scraper.connection is connection:

@@ -75,7 +75,7 @@ class Store:
         try:
             self._keep(handle, bcc_version)
         except OSError as error:
-            LOG.warning("probe '%s' will not outlive a restart: systemd cannot keep it: %s", handle.loaded.name, error)
+            LOG.warning("probe '%s' cannot survive a restart: systemd's fd store: %s", handle.loaded.name, error)
 
     def _keep(self, handle: ProbeHandle, bcc_version: str) -> None:
         fds = [handle.fds[name] for name in handle.loaded.fd_names]
@@ -133,7 +133,7 @@ class Store:
             finally:
                 os.close(sheet)
         except OSError as error:
-            LOG.warning("the start time will not outlive a restart: systemd cannot keep it: %s", error)
+            LOG.warning("the start time cannot survive a restart: systemd's fd store: %s", error)
 
     def take_over_hooks(self, passed: Mapping[int, str]) -> list[HookHandle]:
         """Return the complete hooks among the fds that systemd passed, by name; close the others."""
@@ -143,7 +143,7 @@ class Store:
             if fds.keys() == set(BPF_IDS):
                 hooks.append(HookHandle(name.removeprefix(_HOOK), fds["map_id"], fds["link_id"], fds["prog_id"]))
             else:
-                LOG.warning("'%s', which systemd kept, is let go: it is not whole", name)
+                LOG.warning("dropping '%s' from systemd's fd store: it is not complete", name)
                 self._remove(name)
                 _close(fds.values())
         return hooks
@@ -156,7 +156,7 @@ class Store:
             try:
                 handle, self.bcc_version = _whole(name, fds)
             except _UnusableError as error:
-                LOG.warning("'%s', which systemd kept, is let go: %s", name, error)
+                LOG.warning("dropping '%s' from systemd's fd store: %s", name, error)
                 self._remove(name)
                 _close(fds)
             else:
@@ -211,7 +211,7 @@ def _read_start(fd: int) -> float | None:
     try:
         return float(json.loads(memfd.read(fd)))
     except (OSError, ValueError, TypeError) as error:
-        LOG.warning("the start time that systemd kept is let go: it cannot be read: %s", error)
+        LOG.warning("dropping the start time from systemd's fd store: it cannot be read: %s", error)
         return None
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 
 from probed.ipc.exporter_messages import ProbeStatus, Pulse
+from probed.log_limiter import REPEATABLE
 from probed.supervisor.systemd.fdstore import Send
 
 LOG = logging.getLogger("supervisor")
@@ -27,10 +28,23 @@ def sender() -> Send | None:
     try:
         from systemd import daemon
     except ImportError:
-        LOG.warning("NOTIFY_SOCKET is set, but systemd cannot be told anything: install python3-systemd")
+        LOG.warning("NOTIFY_SOCKET is set, but python3-systemd is missing, so systemd gets no notification: install it")
         return None
-    notify: Send = daemon.notify
-    return notify
+    return _Sender(daemon.notify)
+
+
+class _Sender:
+    """Sends to systemd; a failure costs one notification and a log line."""
+
+    def __init__(self, notify: Send) -> None:
+        self._notify = notify
+
+    def __call__(self, status: str, *, fds: Sequence[int] = ()) -> None:
+        try:
+            self._notify(status, fds=fds)
+        except OSError as error:
+            socket, fault = os.environ.get("NOTIFY_SOCKET"), error.strerror or error
+            LOG.warning("systemd gets no notification at NOTIFY_SOCKET=%s: %s", socket, fault, extra=REPEATABLE)
 
 
 def watchdog_seconds() -> float:

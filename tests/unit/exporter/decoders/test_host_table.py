@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Decoders that look names up on the host, held against trees of fixtures."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,19 @@ def test_symbols_of_a_module_loaded_later_are_found_in_time(tmp_path: Path) -> N
     assert symbols.name(0xFFFFFFFF81000000) is None
     clock.now += 60
     assert symbols.name(0xFFFFFFFF81000000) == "_stext"
+
+
+def test_symbols_that_cannot_be_read_again_stay_as_they_were(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    kallsyms(tmp_path, KALLSYMS)
+    symbols = KernelSymbols(tmp_path, clock)
+    assert symbols.name(0xFFFFFFFF81000000) == "_stext"
+    assert symbols._fd is not None
+    os.close(symbols._fd)
+    clock.now += 60
+    assert symbols.name(0xFFFFFFFFFFFFFFFF) is None
+    assert symbols.name(0xFFFFFFFF81000000) == "_stext"
+    assert "kernel symbols cannot be read: [Errno 9]" in caplog.text
 
 
 def test_a_table_is_read_again_when_it_is_old_or_a_number_is_new() -> None:

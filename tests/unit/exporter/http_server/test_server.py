@@ -458,7 +458,7 @@ def test_a_dead_thread_is_no_movement(name: str, monkeypatch: pytest.MonkeyPatch
         if thread.name == name:
             thread.join(LONG)
     server.ping()
-    server._reactor.turned.set()
+    server._reactor.iterated.set()
     assert not server.responded()
     server.stop()
     if name == "http":
@@ -598,11 +598,10 @@ import numpy as np
 from probed.exporter.exposition.family import Family
 from probed.exporter.pages.application import Application
 from probed.exporter.pages.landing_page import Landing
-from probed.exporter.self_metrics.daemon import Build, Snapshot
-from probed.exporter.self_metrics.metric import families
+from probed.exporter.self_metrics.daemon import Build, DaemonStats, WorkStats
+from probed.exporter.self_metrics.probes import ProbeSnapshot
 from probed.exporter.self_metrics.process import Process
-from probed.exporter.self_metrics.stats import WorkStats
-from probed.exporter.self_metrics.tables import OF_SNAPSHOT
+from probed.exporter.self_metrics.tables import families
 from probed.exporter.http_server.server import Server
 from probed.ipc.exporter_messages import ProbeStatus, Status
 
@@ -619,8 +618,8 @@ def scrape(scraper):
         raise OSError(broken.pop(), "a map is gone")
     odd = Family("x_seconds", "histogram", "h", ("comm",), [("é\\n",)], np.zeros(0), (0.1,),
                  np.array([[1, 10**7]], np.uint64), np.array([1e300]))
-    snapshot = Snapshot(Build("1", "3", "", "6"), status, [], WorkStats(), 0)
-    return [odd, *families(OF_SNAPSHOT, snapshot), *process.families()]
+    daemon = DaemonStats(Build("1", "3", "", "6"), status, WorkStats(), 0)
+    return [odd, *families(daemon, ProbeSnapshot(probes, [])), *process.families()]
 
 def landing():
     return Landing("1", "/metrics", "not", probes)

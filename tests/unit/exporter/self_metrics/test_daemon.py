@@ -19,15 +19,13 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from probed.errors import REASONS
 from probed.exporter.exposition.family import Family
 from probed.exporter.exposition.renderer import Page
-from probed.exporter.self_metrics.daemon import Snapshot
-from probed.exporter.self_metrics.metric import families
+from probed.exporter.self_metrics.daemon import DaemonStats, WorkStats
+from probed.exporter.self_metrics.probes import LOSS_REASONS, ProbeSnapshot, ProbeStats
 from probed.exporter.self_metrics.process import Process
-from probed.exporter.self_metrics.stats import LOSS_REASONS, ProbeStats, WorkStats
-from probed.exporter.self_metrics.tables import OF_SNAPSHOT
+from probed.exporter.self_metrics.tables import families
 from probed.exporter.series.table import SeriesUsage
 from probed.ipc.exporter_messages import ProbeStatus, Status, WebStatus
-from support.unit.snapshots import BUILD
-from support.unit.snapshots import series as _series
+from support.unit.probe_stats import BUILD, series
 
 UP = ProbeStatus("process", "Processes.", True, "", "", {})
 DOWN = ProbeStatus("opens", "Opens.", False, "verifier", "R1 invalid", {"verifier": 3})
@@ -66,12 +64,12 @@ PROCESS_FAMILIES = {
 
 
 def _all() -> list[Family]:
-    work = WorkStats(7, 0.25, 5, 0.125)
-    return families(OF_SNAPSHOT, Snapshot(BUILD, STATUS, [NUMBERS], work, 12 << 20, {"opens": 13}, 17))
+    daemon = DaemonStats(BUILD, STATUS, WorkStats(7, 0.25, 5, 0.125), 12 << 20, 17)
+    return families(daemon, ProbeSnapshot(STATUS.probes, [NUMBERS], {"opens": 13}))
 
 
 def test_every_reason_of_every_probe_is_there_from_the_start() -> None:
-    failures = _series(_all(), "probed_probe_load_failures_total")
+    failures = series(_all(), "probed_probe_load_failures_total")
     assert failures == {
         (probe, reason): 3 if (probe, reason) == ("opens", "verifier") else 0
         for probe in ("process", "opens")
@@ -80,13 +78,13 @@ def test_every_reason_of_every_probe_is_there_from_the_start() -> None:
 
 
 def test_every_loss_reason_of_every_probe_is_there_from_the_start() -> None:
-    lost = _series(_all(), "probed_events_lost_total")
+    lost = series(_all(), "probed_events_lost_total")
     assert set(lost) == {(probe, reason) for probe in ("process", "opens") for reason in LOSS_REASONS}
     assert sum(lost.values()) == lost["process", "ring_full"] == 8
 
 
 def test_runs_that_the_kernel_left_out_are_there_by_program() -> None:
-    missed = _series(_all(), "probed_probe_missed_runs_total")
+    missed = series(_all(), "probed_probe_missed_runs_total")
     assert missed == {("process", "on_exec"): 0, ("process", "on_exit"): 3}
 
 
@@ -100,30 +98,30 @@ def test_runs_that_the_kernel_left_out_are_there_by_program() -> None:
     ],
 )
 def test_a_probe_that_is_down_has_its_sums_at_zero(name: str, value: int) -> None:
-    assert _series(_all(), name) == {("process",): value, ("opens",): 0}
+    assert series(_all(), name) == {("process",): value, ("opens",): 0}
 
 
 def test_only_probes_with_a_ring_have_its_size_and_fill() -> None:
-    assert _series(_all(), "probed_ring_bytes") == {("process",): 1 << 20}
-    assert _series(_all(), "probed_ring_fill_bytes") == {("process",): 640}
-    assert _series(_all(), "probed_ring_fill_max_bytes") == {("process",): 4160}
+    assert series(_all(), "probed_ring_bytes") == {("process",): 1 << 20}
+    assert series(_all(), "probed_ring_fill_bytes") == {("process",): 640}
+    assert series(_all(), "probed_ring_fill_max_bytes") == {("process",): 4160}
 
 
 def test_only_probes_that_are_up_have_a_start_time() -> None:
-    assert _series(_all(), "probed_probe_start_time_seconds") == {("process",): 1_700_000_003.5}
+    assert series(_all(), "probed_probe_start_time_seconds") == {("process",): 1_700_000_003.5}
 
 
 def test_every_metric_shows_how_much_of_its_budget_it_uses() -> None:
-    assert _series(_all(), "probed_series") == {("probed_execs_total",): 1000, ("probed_forks_total",): 1}
-    assert _series(_all(), "probed_series_budget") == {("probed_execs_total",): 1000, ("probed_forks_total",): 1000}
-    expired = _series(_all(), "probed_series_expired_total")
+    assert series(_all(), "probed_series") == {("probed_execs_total",): 1000, ("probed_forks_total",): 1}
+    assert series(_all(), "probed_series_budget") == {("probed_execs_total",): 1000, ("probed_forks_total",): 1000}
+    expired = series(_all(), "probed_series_expired_total")
     assert expired == {("probed_execs_total",): 29, ("probed_forks_total",): 0}
-    overflowed = _series(_all(), "probed_series_overflowed_total")
+    overflowed = series(_all(), "probed_series_overflowed_total")
     assert overflowed == {("probed_execs_total",): 23, ("probed_forks_total",): 0}
 
 
 def test_states_are_one_and_zero() -> None:
-    assert _series(_all(), "probed_probe_up") == {("process",): 1, ("opens",): 0}
+    assert series(_all(), "probed_probe_up") == {("process",): 1, ("opens",): 0}
 
 
 def test_the_daemon_as_a_whole_has_its_numbers() -> None:
@@ -142,33 +140,33 @@ def test_the_daemon_as_a_whole_has_its_numbers() -> None:
 
 
 def test_versions_are_labels_of_build_info() -> None:
-    assert _series(_all(), "probed_build_info") == {("0.1.0", "3.11.2", "0.26.0", "6.18.0"): 1}
+    assert series(_all(), "probed_build_info") == {("0.1.0", "3.11.2", "0.26.0", "6.18.0"): 1}
 
 
 def test_before_the_supervisor_spoke_the_same_families_are_there() -> None:
-    early = families(OF_SNAPSHOT, Snapshot(BUILD, None, [], WorkStats(), 0))
+    early = families(DaemonStats(BUILD, None, WorkStats(), 0), ProbeSnapshot((), []))
     assert [f.name for f in early] == [f.name for f in _all()]
-    assert _series(early, "probed_config_last_reload_successful") == {(): 0}
+    assert series(early, "probed_config_last_reload_successful") == {(): 0}
 
 
 def test_numbers_of_a_removed_probe_are_left_out() -> None:
-    snapshot = Snapshot(BUILD, replace(STATUS, probes=()), [NUMBERS], WorkStats(), 0)
-    assert _series(families(OF_SNAPSHOT, snapshot), "probed_ring_bytes") == {}
+    found = families(DaemonStats(BUILD, STATUS, WorkStats(), 0), ProbeSnapshot((), [NUMBERS]))
+    assert series(found, "probed_ring_bytes") == {}
 
 
 def test_collect_failures_are_there_by_probe() -> None:
-    assert _series(_all(), "probed_probe_collect_failures_total") == {("process",): 0, ("opens",): 13}
+    assert series(_all(), "probed_probe_collect_failures_total") == {("process",): 0, ("opens",): 13}
 
 
 def test_only_a_web_configuration_has_its_families() -> None:
     names = {family.name for family in _all()}
     status = replace(STATUS, web=WebStatus(True, 1_700_000_005.25))
-    found = families(OF_SNAPSHOT, Snapshot(BUILD, status, [], WorkStats(), 0))
+    found = families(DaemonStats(BUILD, status, WorkStats(), 0), ProbeSnapshot(status.probes, []))
     assert {family.name for family in found} - names == {
         "probed_web_config_last_reload_successful",
         "probed_web_config_last_reload_success_timestamp_seconds",
     }
-    assert _series(found, "probed_web_config_last_reload_success_timestamp_seconds") == {(): 1_700_000_005.25}
+    assert series(found, "probed_web_config_last_reload_success_timestamp_seconds") == {(): 1_700_000_005.25}
 
 
 def test_the_process_families_are_those_of_prometheus_client() -> None:
@@ -178,11 +176,11 @@ def test_the_process_families_are_those_of_prometheus_client() -> None:
     theirs = {metric.samples[0].name: metric for metric in registry.collect()}
     assert {f.name for f in own} == PROCESS_FAMILIES == set(theirs)
     assert all(f.type == theirs[f.name].type for f in own)
-    assert _series(own, "process_max_fds") == {(): theirs["process_max_fds"].samples[0].value}
+    assert series(own, "process_max_fds") == {(): theirs["process_max_fds"].samples[0].value}
 
 
 def test_the_start_time_is_that_of_the_counters_and_not_of_this_process() -> None:
-    assert _series(Process(1_700_000_011.5).families(), "process_start_time_seconds") == {(): 1_700_000_011.5}
+    assert series(Process(1_700_000_011.5).families(), "process_start_time_seconds") == {(): 1_700_000_011.5}
 
 
 def test_a_hidden_proc_stat_costs_no_process_family(tmp_path: Path) -> None:
@@ -193,11 +191,12 @@ def test_a_hidden_proc_stat_costs_no_process_family(tmp_path: Path) -> None:
         shutil.copyfile(f"/proc/self/{name}", own / name)
     found = Process(1.0, proc=str(tmp_path)).families()
     assert {f.name for f in found} == PROCESS_FAMILIES
-    assert _series(found, "process_open_fds") == {(): 1}
+    assert series(found, "process_open_fds") == {(): 1}
 
 
 AS_ANOTHER_USER = """
 import ctypes, os
+from probed.exporter.self_metrics.probes import LOSS_REASONS, ProbeSnapshot, ProbeStats
 from probed.exporter.self_metrics.process import Process
 process = Process(1.0)
 if os.geteuid() == 0:

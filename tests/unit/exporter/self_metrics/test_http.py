@@ -6,7 +6,7 @@ from __future__ import annotations
 from probed.exporter.http_server.server import ServerStats
 from probed.exporter.self_metrics import http
 from probed.exporter.self_metrics.metric import families
-from support.unit.snapshots import series
+from support.unit.probe_stats import series
 
 
 def test_the_servers_numbers_are_on_the_page() -> None:

@@ -9,8 +9,8 @@ from probed.exporter.bpf.program_stats import ProgramStats
 from probed.exporter.exposition.family import Family
 from probed.exporter.self_metrics import programs
 from probed.exporter.self_metrics.metric import families
-from probed.exporter.self_metrics.stats import ProbeStats
-from support.unit.snapshots import series, snapshot_of
+from probed.exporter.self_metrics.probes import ProbeStats
+from support.unit.probe_stats import probes_of, series
 
 EXEC = ProgramStats("on_exec", "sched_process_exec", 22869, "59f4a931744dcdc6", 0, 0, 0)
 EXECS = replace(EXEC, name="probed_sched_process_exec", id=71, runs=7, run_ns=1_500_000_000)
@@ -20,7 +20,7 @@ OPENS = replace(EXEC, name="probed_sys_exit", id=73)
 def found(own: tuple[ProgramStats, ...], hooks: tuple[ProgramStats, ...]) -> list[Family]:
     """Return the families of two probes that share their hooks."""
     first = ProbeStats("process", programs=own, hooks=hooks)
-    return families(programs.METRICS, snapshot_of(first, ProbeStats("opens", hooks=hooks)))
+    return families(programs.METRICS, probes_of(first, ProbeStats("opens", hooks=hooks)))
 
 
 def test_runs_are_left_out_until_the_kernel_counts_some() -> None:

@@ -132,7 +132,7 @@ def test_a_probe_that_lacks_an_fd_is_refused_and_nothing_of_it_stays(
     assert list(got) == ["whole"]
     assert not any(map(is_open, fds))
     assert not any(name.startswith("probe.half") for name in systemd.names())
-    assert "is let go" in caplog.text
+    assert "from systemd's fd store" in caplog.text
     for each in (whole, half, *got.values()):
         each.close()
 
@@ -153,7 +153,7 @@ def test_what_probed_did_not_leave_there_is_closed(systemd: Systemd, caplog: pyt
     assert taken_over(systemd, passed) == {}
     assert not any(map(is_open, passed))
     assert systemd.kept == []
-    assert "'surprise', which systemd kept, is let go: probed did not leave it there" in caplog.text
+    assert "dropping 'surprise' from systemd's fd store: probed did not leave it there" in caplog.text
 
 
 def sheet(content: bytes, seals: int) -> int:
@@ -235,7 +235,7 @@ def test_a_start_time_that_cannot_be_read_is_replaced(
     systemd("FDSTORE=1\nFDNAME=start\nFDPOLL=0", fds=[sheet(b"yesterday", ALL_SEALS)])
     monkeypatch.setattr(time, "time", lambda: 1_700_000_013.0)
     assert Store(systemd).take_over_start(systemd.passed()) == 1_700_000_013.0
-    assert "the start time that systemd kept is let go" in caplog.text
+    assert "dropping the start time from systemd's fd store" in caplog.text
     monkeypatch.setattr(time, "time", lambda: 1_700_000_017.0)
     assert Store(systemd).take_over_start(systemd.passed()) == 1_700_000_013.0
 

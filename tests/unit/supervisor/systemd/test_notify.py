@@ -77,3 +77,14 @@ def test_the_watchdog_is_systemd_s_or_ours(monkeypatch: pytest.MonkeyPatch, usec
     if usec is not None:
         monkeypatch.setenv("WATCHDOG_USEC", usec)
     assert watchdog_seconds() == seconds
+
+
+def test_a_notify_socket_that_is_not_there_costs_a_log_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("systemd.daemon")
+    monkeypatch.setenv("NOTIFY_SOCKET", "/nonexistent/notify")
+    send = sender()
+    assert send is not None
+    Notifier(send).heartbeat("1 probe up", settled=True)
+    assert "systemd gets no notification at NOTIFY_SOCKET=/nonexistent/notify: No such file" in caplog.text
