@@ -14,7 +14,7 @@ BYTES_A_THREAD: Final = 8 * (16 << 10)
 def max_threads(root: Path = Path("/")) -> int:
     """Return the most threads that the kernel allows at once, by default derived from memory. Raises OSError.
 
-    A mount of /proc without /proc/sys, as of systemd's ProcSubset=pid, hides the limit: then return the kernel's default.
+    A mount of /proc without /proc/sys, as of systemd's ProcSubset=pid, hides the limit: then return the default.
     Source: Linux Documentation/admin-guide/sysctl/kernel.rst, threads-max.
     """
     try:
