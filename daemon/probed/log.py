@@ -97,9 +97,15 @@ class Journal(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Send one line. Source: systemd.journal-fields(7)."""
         try:
-            self._send(self.format(record), **journal_fields(record))
+            fields = {name: _encodable(value) for name, value in journal_fields(record).items()}
+            self._send(_encodable(self.format(record)), **fields)
         except OSError:
             self.handleError(record)
+
+
+def _encodable(value: object) -> object:
+    """Return a text with lone surrogates escaped, which UTF-8 cannot encode; other values as they are."""
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
 def journal_fields(record: logging.LogRecord) -> dict[str, object]:

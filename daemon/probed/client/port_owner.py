@@ -7,6 +7,7 @@ socket of root, of probed's user, or of the user of the client.
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import socket
@@ -28,10 +29,20 @@ def foreign_owner(connected: socket.socket, root: Path = Path("/")) -> str | Non
     None for a port of another machine, and where all listening sockets belong to trusted users.
     """
     host, port = connected.getpeername()[:2]
-    if host != connected.getsockname()[0]:  # the source address is the destination's only on the same machine
+    if not _is_local(connected.family, host):
         return None
     foreign = set(_listening_users(port, root)) - _trusted_users()
     return user_name(min(foreign)) if foreign else None
+
+
+def _is_local(family: int, host: str) -> bool:
+    """Return whether an address is of this machine: sockets can be bound to no other."""
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError as error:
+            return error.errno != errno.EADDRNOTAVAIL
+    return True
 
 
 def _trusted_users() -> set[int]:

@@ -21,6 +21,7 @@ MAX_SERIES: Final = 100_000
 
 OWN_METRIC_PREFIXES: Final = (
     "probed_build_",
+    "probed_collection",
     "probed_config_",
     "probed_drain",
     "probed_events_",
@@ -28,6 +29,7 @@ OWN_METRIC_PREFIXES: Final = (
     "probed_http_",
     "probed_loader_",
     "probed_map_",
+    "probed_notes_",
     "probed_probe_",
     "probed_program_",
     "probed_ring_",

@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import socket
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Final
@@ -28,7 +29,7 @@ Arguments = tuple[Any, ...]
 FREELY: Final = (
     # Descriptors that are open, the clients among them.
     "read", "readv", "pread64", "write", "writev", "pwrite64", "close", "fcntl", "lseek", "fstat", "dup", "flock",
-    "accept4", "getpeername", "getsockname", "getsockopt", "setsockopt", "listen", "recvfrom", "recvmsg", "sendto",
+    "accept4", "getpeername", "getsockname", "getsockopt", "listen", "recvfrom", "recvmsg", "sendto",
     "sendmsg", "shutdown", "poll", "ppoll", "select", "pselect6", "epoll_create1", "epoll_ctl", "epoll_wait",
     "epoll_pwait", "eventfd2", "pipe2",
     # Files and folders, by name: control groups, /proc, tables of names.
@@ -74,6 +75,7 @@ def _sometimes() -> Iterable[tuple[str, Arguments]]:
     yield "prlimit64", (_equal(0, 0), _equal(2, 0))
     for request in (TERMINAL_OR_NOT, BLOCKING, CLOSE_ON_EXEC):
         yield "ioctl", (_equal(1, request),)
+    yield "setsockopt", (_equal(1, socket.IPPROTO_TCP), _equal(2, socket.TCP_NODELAY))
     for option in (PR_SET_NAME, PR_SET_VMA):
         yield "prctl", (_equal(0, option),)
     for command in BPF_COMMANDS:

@@ -86,16 +86,16 @@ class Channel(Generic[Sent, Received]):
             body, fds, flags = self._receive()
         except ConnectionResetError as error:
             raise Closed from error
-        if not body:
-            raise Closed
         try:
+            if not body:
+                raise Closed
             if flags & socket.MSG_TRUNC:
                 raise ValueError("a message came truncated")
             message = self._parse(body)
             if flags & socket.MSG_CTRUNC:
                 raise Starved(message)
         except BaseException:
-            _close_all(fds)
+            close_all(fds)
             raise
         return Packet(message, tuple(fds))
 
@@ -130,6 +130,7 @@ class Channel(Generic[Sent, Received]):
         self._socket.close()
 
 
-def _close_all(fds: Sequence[int]) -> None:
+def close_all(fds: Sequence[int]) -> None:
+    """Close descriptors."""
     for fd in fds:
         os.close(fd)

@@ -6,11 +6,11 @@ The supervisor's loop waits for `fileno` and calls `step`; `probed check` calls 
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from probed.errors import HostError, LoadError, Reason
@@ -162,8 +162,14 @@ class LoaderProcess:
             self._finish()
 
     def _tell(self, message: ToLoader, fds: Sequence[int] = ()) -> None:
-        with suppress(Closed):  # the loader died: `step` will read the end
+        try:
             self._child.channel.send(message, fds)
+        except Closed:
+            pass  # the loader died: `step` will read the end
+        except OSError as error:
+            if error.errno != errno.ETOOMANYREFS:
+                raise
+            self._child.kill()  # `step` will read the end
 
     def step(self) -> Event | None:
         """Take one answer; return the event, or None for an answer without one.

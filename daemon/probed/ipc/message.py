@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-MAX_TEXT = 40_000
-"""Most characters of a text: JSON writes one as up to 6 bytes, and a message has at most 256 KiB."""
+MAX_TEXT = 20_000
+"""Most characters of a text: JSON writes one as up to 12 bytes, and a message has at most 256 KiB."""
 
 
 def bounded(text: str, most: int = MAX_TEXT) -> str:

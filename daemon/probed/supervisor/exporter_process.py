@@ -6,16 +6,17 @@ The supervisor's loop waits for the exporter's fds. A new exporter gets all prob
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import socket
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 
 from probed.errors import DeclarationError, HostError
-from probed.ipc.channel import Closed, Packet, Starved
+from probed.ipc.channel import Closed, Packet, Starved, close_all
 from probed.ipc.child_process import Child, why_not
 from probed.ipc.exporter_messages import (
     FROM_EXPORTER,
@@ -50,6 +51,9 @@ NEWBORN = 30.0
 """Seconds until the first sign of life: the exporter imports numpy, perhaps on an emulated machine."""
 TELL_TIMEOUT = 5.0
 """Seconds after which an exporter that takes no message is stuck."""
+
+MAX_LOGGED = 1000
+"""Most characters of a text from the exporter in the log."""
 
 FRUGAL = {
     "MALLOC_ARENA_MAX": "1",
@@ -87,6 +91,7 @@ class ExporterProcess:
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._backoff = FIRST_BACKOFF
         self._born = 0.0
+        self._served = False
         self.child: Child[ToExporter, FromExporter] | None = None
         self.restart_at: float | None = None
         self.stuck_at: float | None = None
@@ -107,6 +112,7 @@ class ExporterProcess:
         self.child = Child("probed.exporter", FROM_EXPORTER, FRUGAL)
         self.child.channel.set_timeout(TELL_TIMEOUT)
         self._born = time.monotonic()
+        self._served = False
         self.stuck_at = self._born + max(NEWBORN, self._patience)
         web = [self.web_fd] if self._start.web.config_file else []
         fds = [self._statm, *web, *(listener.fileno() for listener in self._listeners)]
@@ -124,6 +130,10 @@ class ExporterProcess:
             self.child.channel.send(message, fds)
         except (Closed, TimeoutError):
             self.child.kill()  # `died` follows, and the next exporter gets all probes
+        except OSError as error:
+            if error.errno != errno.ETOOMANYREFS:
+                raise
+            self.child.kill()  # fds that the exporter sent and nobody took count against this process's limit
 
     def add(self, handle: ProbeHandle) -> None:
         """Send a probe with ring, maps and counters, and the files of /proc for its programs, never the programs.
@@ -165,7 +175,7 @@ class ExporterProcess:
             self.child.kill()  # an exporter without the channel is useless
             return None
         except (Starved, ValueError, DeclarationError) as error:
-            LOG.error("the exporter sent no valid message (%s): killing it", error)
+            LOG.error("the exporter sent no valid message (%s): killing it", bounded(str(error), MAX_LOGGED))
             self.child.kill()
             return None
         if pulse is not None:
@@ -173,13 +183,15 @@ class ExporterProcess:
         return pulse
 
     def _understood(self, packet: Packet[FromExporter]) -> Pulse | None:
-        for fd in packet.fds:  # no message of the exporter has fds
-            os.close(fd)
+        if packet.fds:
+            close_all(packet.fds)
+            raise ValueError("a message with descriptors")
         match packet.message:
             case Pulse() as pulse:
+                self._served = True
                 return pulse
-            case CannotServe(text):
-                raise HostError(text)
+            case CannotServe(text) if not self._served:
+                raise HostError(bounded(text, MAX_LOGGED))
             case RequestReload() if self._start.web.enable_lifecycle:
                 LOG.info("reload requested by HTTP")
                 self._reload()
@@ -224,9 +236,16 @@ class ExporterProcess:
     def _wait_for_last_words(self, deadline: float) -> None:
         assert self.child is not None
         end = self.child.channel
-        end.set_timeout(max(0.1, deadline - time.monotonic()))
-        with suppress(Closed, TimeoutError):
-            while True:
-                message = end.receive().message
-                if isinstance(message, Stopped):
-                    LOG.info("stopped: %s", message.totals)
+        try:
+            while (left := deadline - time.monotonic()) > 0:
+                end.set_timeout(left)
+                packet = end.receive()
+                close_all(packet.fds)
+                if isinstance(packet.message, Stopped):
+                    LOG.info("stopped: %s", bounded(packet.message.totals, MAX_LOGGED))
+                    return
+        except (Closed, TimeoutError):
+            return
+        except (Starved, ValueError, DeclarationError) as error:
+            LOG.error("the exporter sent no valid message (%s): killing it", bounded(str(error), MAX_LOGGED))
+            self.child.kill()

@@ -52,9 +52,8 @@ class Hooks:
     def let_go(self, handle: ProbeHandle) -> None:
         """Take a probe's programs out of their slots, and close its fds; slots without a hook are passed over."""
         for place in handle.loaded.places:
-            hook = self._hooks.get(place.tracepoint)
-            if hook is not None:
-                bpf.take_program(hook.array, place.slot)
+            if self._runs(handle, place):
+                bpf.take_program(self._hooks[place.tracepoint].array, place.slot)
         self._store.let_go(handle)
 
     def keep_only(self, handles: Iterable[ProbeHandle]) -> None:

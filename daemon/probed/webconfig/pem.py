@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-_BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\r?\n[ -~\s]*?-----END \1-----")
+_BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----[ \t]*\r?\n[ -~\s]*?-----END \1-----")
 
 
 def certificates(data: bytes) -> str:

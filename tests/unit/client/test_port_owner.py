@@ -70,6 +70,13 @@ def test_another_machine_is_not_asked_for_its_users(tmp_path: Path) -> None:
         assert foreign_owner(connected, tmp_path) is None
 
 
+def test_any_address_of_this_machine_is_asked_for_its_users(tmp_path: Path) -> None:
+    table(tmp_path, "tcp", ("0200007F:263C", "0A", 1234567))
+    with Connected() as connected:
+        connected.target, connected.source = "127.0.0.2", "127.0.0.1"
+        assert foreign_owner(connected, tmp_path) == "1234567"
+
+
 def test_a_real_socket_of_ours_is_trusted() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as made:
         assert foreign_owner(made) is None

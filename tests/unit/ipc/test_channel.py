@@ -94,6 +94,16 @@ def test_what_is_no_message_is_refused_and_its_fds_are_closed(ends: Ends, body: 
     os.close(reader)
 
 
+def test_descriptors_in_an_empty_packet_are_closed(ends: Ends) -> None:
+    reader, writer = os.pipe()
+    send_packet(ends[0], b"", [writer])
+    os.close(writer)
+    with pytest.raises(Closed):
+        ends[1].receive()
+    assert os.read(reader, 1) == b""  # no process has the writing end any more
+    os.close(reader)
+
+
 @pytest.mark.parametrize(
     ("kind", "data", "fault"),
     [

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Texts in messages end at a line, and say how much is left out."""
 
-from probed.ipc.message import bounded
+import json
+
+from probed.ipc.message import MAX_TEXT, bounded
 
 
 def test_a_short_text_stays_as_it_is() -> None:
@@ -14,3 +16,8 @@ def test_a_long_text_ends_at_a_line_with_the_number_of_lines_left_out() -> None:
 
 def test_a_long_line_is_cut() -> None:
     assert bounded("abcdefgh", 3) == "abc\n… lines left out: 1"
+
+
+def test_any_bounded_text_fits_into_a_message() -> None:
+    assert len(json.dumps(bounded("\U0001f600" * 50_021))) < (256 << 10)
+    assert MAX_TEXT * 12 < (256 << 10)

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
+from probed.errors import HostError
 from probed.ipc import manifest
 from probed.ipc.channel import Channel
-from probed.ipc.exporter_messages import FROM_EXPORTER, TO_EXPORTER, FromExporter, Pulse, Start, ToExporter
+from probed.ipc.exporter_messages import FROM_EXPORTER, TO_EXPORTER, CannotServe, FromExporter, Pulse, Start, ToExporter
 from probed.supervisor import exporter_process
-from probed.supervisor.exporter_process import FIRST_BACKOFF, ExporterProcess
+from probed.supervisor.exporter_process import FIRST_BACKOFF, MAX_LOGGED, ExporterProcess
 from probed.supervisor.hooks import Hooks
 from probed.supervisor.systemd.fdstore import Store
 from probed.webconfig.options import WebOptions
@@ -71,17 +72,60 @@ def test_an_exporter_that_speaks_nonsense_is_ended(
     assert "sent no valid message" in caplog.text
 
 
-def test_descriptors_that_it_sends_are_closed(make: Make, played: Played) -> None:
+def test_an_exporter_that_sends_descriptors_is_ended_and_they_are_closed(make: Make, played: Played) -> None:
     one = make()
     one.launch([], None)
     reader, writer = socket.socketpair()
     with reader:
         with writer:
             played.theirs.send(Pulse(informed=True, series=3, lost=0), [writer.fileno()])
-        pulse = one.heard()
-        assert pulse is not None
-        assert pulse.series == 3
+        assert one.heard() is None
+        assert played.killed
         assert reader.recv(1) == b""
+
+
+def test_an_exporter_that_has_served_cannot_end_the_supervisor(make: Make, played: Played) -> None:
+    one = make()
+    one.launch([], None)
+    played.theirs.send(Pulse(informed=True, series=3, lost=0))
+    assert one.heard() is not None
+    played.theirs.send(CannotServe("port taken"))
+    assert one.heard() is None
+    assert played.killed
+
+
+def test_an_exporter_that_cannot_serve_ends_the_start(make: Make, played: Played) -> None:
+    one = make()
+    one.launch([], None)
+    played.theirs.send(CannotServe("port taken"))
+    with pytest.raises(HostError, match="port taken"):
+        one.heard()
+
+
+def test_a_text_of_the_exporter_is_bounded_in_the_log(
+    make: Make, played: Played, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = make()
+    one.launch([], None)
+    send_raw(played.theirs, "Pulse", {f"key{number}": 1 for number in range(1009)})
+    assert one.heard() is None
+    assert len(caplog.text) < 2 * MAX_LOGGED
+
+
+@pytest.mark.parametrize("last", [Pulse(informed=True, series=3, lost=0), None])
+def test_an_exporter_that_talks_on_at_stop_does_not_hold_it_up(
+    make: Make, played: Played, monkeypatch: pytest.MonkeyPatch, last: Pulse | None
+) -> None:
+    one = make()
+    one.launch([], None)
+    for _ in range(17):
+        if last is None:
+            send_raw(played.theirs, "Nonsense", None)
+        else:
+            played.theirs.send(last)
+    monkeypatch.setattr(exporter_process, "STOP_TIMEOUT", 0.05)
+    assert one.stop() == "was killed by SIGKILL"
+    assert one.child is None
 
 
 def test_where_no_process_can_be_had_it_is_tried_later(

@@ -41,7 +41,7 @@ class _Sender:
 
     def __call__(self, status: str, *, fds: Sequence[int] = ()) -> None:
         try:
-            self._notify(status, fds=fds)
+            self._notify(status.encode(errors="backslashreplace").decode(), fds=fds)
         except OSError as error:
             socket, fault = os.environ.get("NOTIFY_SOCKET"), error.strerror or error
             LOG.warning("systemd gets no notification at NOTIFY_SOCKET=%s: %s", socket, fault, extra=REPEATABLE)

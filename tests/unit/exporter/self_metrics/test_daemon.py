@@ -16,13 +16,14 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from probed.config.scalars import OWN_METRIC_PREFIXES
 from probed.errors import REASONS
 from probed.exporter.exposition.family import Family
 from probed.exporter.exposition.renderer import Page
 from probed.exporter.self_metrics.daemon import DaemonStats, WorkStats
 from probed.exporter.self_metrics.probes import LOSS_REASONS, ProbeSnapshot, ProbeStats
 from probed.exporter.self_metrics.process import Process
-from probed.exporter.self_metrics.tables import families
+from probed.exporter.self_metrics.tables import ALL, families
 from probed.exporter.series.table import SeriesUsage
 from probed.ipc.exporter_messages import ProbeStatus, Status, WebStatus
 from support.unit.probe_stats import BUILD, series
@@ -230,3 +231,9 @@ def test_openmetrics_parses_all_of_it() -> None:
     parse: Callable[[str], Iterator[Metric]] = text_string_to_metric_families
     text = Page().render([*_all(), *Process(1.0).families()], openmetrics=True).decode()
     assert {metric.type for metric in parse(text)} == {"counter", "gauge"}
+
+
+def test_no_probe_can_take_the_name_of_a_self_metric() -> None:
+    own = {each.name for each in ALL if each.name.startswith("probed_")}
+    assert own
+    assert {name for name in own if not name.startswith(OWN_METRIC_PREFIXES)} == set()
