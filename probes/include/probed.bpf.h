@@ -156,6 +156,7 @@ static __always_inline u64 waiting_bytes(void)
 {
 	return events.ringbuf_output(NULL, 0, 0);
 }
+#undef bpf_ringbuf_output
 
 /*
  * The fill mark. Each CPU asks the ring at every n-th of its own events, and wakes the exporter if a quarter of the

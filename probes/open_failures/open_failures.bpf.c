@@ -73,15 +73,21 @@ static __always_inline bool is_open_call(u32 number)
 	return is_open(number | ia32_bit());
 }
 
-static __always_inline void count_end(u32 errno)
+/* Into the map itself: a preempted on_return may be changing a slot of this CPU. */
+static __always_inline void count_interrupted_open(struct opener opener)
 {
-	struct opener opener = {.cgroup = current_cgroup()};
-	struct event *event;
+	u64 zero = 0, *count = opens.lookup_or_try_init(&opener, &zero);
 
-	count_open(opener);
-	if (!errno)
-		return;
-	event = reserve_event(sizeof(*event));
+	if (count)
+		lock_xadd(count, 1);
+	else
+		count_map_full();
+}
+
+static __always_inline void send_failure(struct opener opener, u32 errno)
+{
+	struct event *event = reserve_event(sizeof(*event));
+
 	if (!event)
 		return;
 	event->cgroup = opener.cgroup;
@@ -95,20 +101,30 @@ static __always_inline void count_end(u32 errno)
 /* raw tracepoint sys_exit(struct pt_regs *regs, long ret): an interrupted call may restart */
 PROGRAM(on_return)
 {
+	struct opener opener;
 	u32 errno;
 
 	if (!is_open_call(returning_number(ctx)))
 		return 0;
 	errno = returned_errno(ctx);
-	if (!is_restart(errno))
-		count_end(errno);
+	if (is_restart(errno))
+		return 0;
+	opener.cgroup = current_cgroup();
+	count_open(opener);
+	if (errno)
+		send_failure(opener, errno);
 	return 0;
 }
 
 /* raw tracepoint signal_deliver(int sig, struct kernel_siginfo *info, struct k_sigaction *ka) */
 PROGRAM(on_signal)
 {
-	if (is_open_call(current_number()) && ends_call(ctx))
-		count_end(EINTR);
+	struct opener opener;
+
+	if (!is_open_call(current_number()) || !ends_call(ctx))
+		return 0;
+	opener.cgroup = current_cgroup();
+	count_interrupted_open(opener);
+	send_failure(opener, EINTR);
 	return 0;
 }

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The exporter's one clocked loop: waits for fill marks and for the supervisor, and drains.
 
-`serving` runs it on the main thread. Scrapes drain by themselves, and the programs wake it before a ring is a quarter
-full, so nothing is drained by the clock: who waits in a ring is safe there, announced control groups too. An idle loop
-turns once in a pulse.
+`main` runs it on the main thread. Scrapes drain by themselves, and programs wake the loop when a quarter of a ring
+waits, so the loop drains nothing by the clock: events are safe in a ring, announcements of control groups too. An idle
+loop turns once for each heartbeat.
 
 One case needs the clock. A program whose CPU is taken away after it reserved a record and before it submits the record
 holds up every record behind it. The ring may fill meanwhile, and a full ring wakes nothing. So the loop drains again

@@ -48,13 +48,13 @@ class Lookup:
         """Retry when a retry is due; say once whether a number without a name may have one now."""
         if not self._missed or self._clock() < self._retry_at:
             return False
-        found = len(self._missed) >= MOST_MISSED or any(self._find(number) is not None for number in self._missed)
-        self._pause = min(2 * self._pause, LONGEST_RETRY_SECONDS)
+        found = any(self._find(number) is not None for number in self._missed)
+        anew = found or len(self._missed) >= MOST_MISSED
+        self._pause = RETRY_SECONDS if found else min(2 * self._pause, LONGEST_RETRY_SECONDS)
         self._retry_at = self._clock() + self._pause
-        if found:
+        if anew:
             self._missed.clear()
-            self._pause = RETRY_SECONDS
-        return found
+        return anew
 
 
 class Lookups:
@@ -74,4 +74,4 @@ class Lookups:
 
     def found_missed(self) -> bool:
         """Say once whether a failed look-up may succeed now; the caller then makes all text anew."""
-        return any(lookup.found_missed() for lookup in self._lookups.values())
+        return any(lookup.found_missed() for lookup in list(self._lookups.values()))

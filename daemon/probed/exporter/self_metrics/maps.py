@@ -23,7 +23,7 @@ METRICS: tuple[SelfMetric[ProbeSnapshot], ...] = (
     ),
     SelfMetric(
         "probed_map_capacity", "gauge", ("probe", "map"), "entries",
-        "Most entries of the probe's hash map; an insert into a full map is lost, by the reason map_full.",
+        "Most entries of the probe's hash map; a full map loses inserts: reason map_full, or probed_notes_lost_total.",
         "a load of the probe",
         _by_map(lambda usage: usage.capacity),
     ),

@@ -138,7 +138,7 @@ METRICS: tuple[SelfMetric[ProbeSnapshot], ...] = (
     ),
     SelfMetric(
         "probed_notes_lost_total", "counter", ("probe",), "notes",
-        "Notes for a later event that a full map refused; the event itself is delivered with less detail.",
+        "Notes for a later event that a full map refused; the event then lacks detail, or an end counts twice.",
         "more living processes than the map has entries",
         _by_probe(lambda probe: probe.notes_lost),
     ),

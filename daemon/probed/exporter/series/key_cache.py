@@ -84,14 +84,18 @@ class KeyCache:
         """Follow rows that move: `moves` is the new row by the old row, as in `Reassignment`."""
         self._rows = moves[self._rows]
 
-    def rows(self, keys: NDArray[Any]) -> NDArray[Any]:
-        """Return the row of each key: `keys` shape (words, n), dtype uint64; result shape (n,), dtype intp."""
+    def rows(self, keys: NDArray[Any], times: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Return the row of each key: `keys` shape (words, n), dtype uint64; result shape (n,), dtype intp.
+
+        `times`, shape (n,), dtype int64, has the events of each key (None: one). Keys with more events come first where
+        the allowance does not suffice.
+        """
         rows: NDArray[Any] = self._rows.take(self._index.find(keys), mode="wrap")
         new = (rows < 0).nonzero()[0]
         if len(new):
             if self._allowance:
                 rows[new] = OTHER
-                new = self._allowed(self._allowance, keys, new)
+                new = self._allowed(self._allowance, keys, new, times)
             fresh, which = distinct(keys[:, new])
             if self._allowance:
                 self._allowance.use(fresh.shape[1])
@@ -100,12 +104,15 @@ class KeyCache:
             rows[new] = found[which]
         return rows
 
-    def _allowed(self, allowance: Allowance, keys: NDArray[Any], new: NDArray[Any]) -> NDArray[Any]:
+    def _allowed(
+        self, allowance: Allowance, keys: NDArray[Any], new: NDArray[Any], times: NDArray[Any] | None
+    ) -> NDArray[Any]:
         """Return the new events, by index in `keys`, with keys that may be resolved now."""
         most = allowance.available()
         if len(new) <= most:
             return new
-        result: NDArray[Any] = new[_is_of_heaviest(self._index.hashes(keys[:, new]), most)]
+        weights = np.ones(len(new), np.int64) if times is None else times[new]
+        result: NDArray[Any] = new[_is_of_heaviest(self._index.hashes(keys[:, new]), weights, most)]
         return result
 
     def _remember(self, keys: NDArray[Any], rows: NDArray[Any]) -> None:
@@ -132,17 +139,18 @@ class KeyCache:
         self._rows[self._index.find(keys)] = rows
 
 
-def _is_of_heaviest(hashes: NDArray[Any], most: int) -> NDArray[Any]:
-    """Return which keys are among the `most` frequent ones, by hashes, shape (n,); result dtype bool.
+def _is_of_heaviest(hashes: NDArray[Any], weights: NDArray[Any], most: int) -> NDArray[Any]:
+    """Return which keys are among the `most` with the greatest sums of weights, both shape (n,); result dtype bool.
 
-    Of equally frequent keys the earlier ones are taken: keys with the greatest hashes would lie side by side in the
-    index.
+    Keys are known by their hashes. Of equally heavy keys the earlier ones are taken, because keys with the greatest
+    hashes would lie side by side in the index.
     """
-    _, first, which, counts = np.unique(hashes, return_index=True, return_inverse=True, return_counts=True)
-    if len(counts) <= most:
+    _, first, which = np.unique(hashes, return_index=True, return_inverse=True)
+    if len(first) <= most:
         return np.ones(len(hashes), bool)
-    heaviest = np.zeros(len(counts), bool)
-    heaviest[np.argpartition(counts * len(hashes) - first, -most)[-most:]] = True
+    sums = np.bincount(which, weights)
+    heaviest = np.zeros(len(first), bool)
+    heaviest[np.lexsort((first, -sums))[:most]] = True
     result: NDArray[Any] = heaviest[which]
     return result
 

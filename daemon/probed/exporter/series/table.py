@@ -130,7 +130,7 @@ class SeriesTable:
             return
         if self._fields:
             keys = np.concatenate([key_words(part, self._fields) for part in records], axis=1)
-            self._count(self._keys.rows(keys), keys, by)
+            self._count(self._keys.rows(keys, by), keys, by)
         else:
             self._count(np.full(len(by), FIRST, np.intp), by, by)
 

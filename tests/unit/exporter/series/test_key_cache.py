@@ -140,3 +140,13 @@ def test_a_full_cache_forgets_the_keys_that_wait_and_keeps_those_of_rows() -> No
     rows.asked.clear()
     cache.rows(keys(first))
     assert rows.asked == []
+
+
+def test_the_keys_with_the_largest_increments_come_first() -> None:
+    asked = Rows()
+    cache = cache_of(asked, 1 << 20)
+    cache.rows(keys(list(range(2, 2 + BURST_KEYS))))
+    late = list(range(10**6, 10**6 + 1009))
+    times = np.ones(1009, np.int64)
+    times[1000] = 7
+    assert cache.rows(keys(late), times)[1000] == asked.of[10**6 + 1000]
