@@ -63,7 +63,7 @@ def test_no_process_for_another_exporter(start_fast: StartFast, install: Install
         dead = daemon.exporter
         daemon.kill_exporter()
         line = daemon.wait_for_log("no exporter can be started: Resource temporarily unavailable (EAGAIN)")
-        assert "starting it again in" in line
+        assert "starting a new one in" in line
         spawn(spawner, 103, program)
         limit.set(UNLIMITED)
         another_exporter(daemon, dead)

@@ -28,7 +28,7 @@ ROOT: Final = Path(__file__).parents[2]
 PROBES: Final = ROOT / "probes"
 SHIPPED: Final[Mapping[str, Any]] = {"cgroups": None, "process": None, "open_failures": None, "syscalls": None}
 
-PATIENCE: Final = 30.0
+PATIENCE: Final = 60.0
 """Most seconds of any wait, for a slow and busy machine."""
 
 LOG_TAIL: Final = 60
@@ -127,7 +127,7 @@ def run_to_its_end(
     """Run a command of probed to its end; return exit status and output."""
     done = subprocess.run(
         [*under, *command(*arguments, python=python)],
-        env=environment(**variables), timeout=PATIENCE, check=False,
+        env=environment(**variables), timeout=2 * PATIENCE, check=False,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     return done.returncode, done.stdout

@@ -32,7 +32,7 @@ LONG: Final = 120.0
 QUIET_SCRAPES: Final = 180
 """Three minutes with a scrape a second."""
 
-OUTSIDE: Final = "/.*|unknown|kernel"
+OUTSIDE: Final = "/.*|unknown|kernel|test-.*"
 """The label `unit` of processes outside of the booted system."""
 
 SPAWNER: Final = "#!/bin/sh\nwhile :; do {program} 3; done\n"
@@ -104,7 +104,7 @@ def script(machine: Machine, name: str, text: str) -> Path:
 
 def start(machine: Machine, *arguments: str | Path) -> str:
     """Start a command as a new unit, and return the unit's name."""
-    unit = f"test-{secrets.token_hex(4)}.service"
+    unit = f"alerts-{secrets.token_hex(4)}.service"
     machine.run("systemd-run", "--quiet", "--collect", "--unit", unit, *arguments)
     return unit
 
