@@ -54,6 +54,8 @@ STORM = {
     *("test_cgroup_burst", "test_hostile_names", "test_cardinality"),
 }
 """Files with tests that load every daemon of the machine, its rings and its budgets: no other test runs beside them."""
+NAMES = {"test_hostile_names", "test_cardinality"}
+"""Files with storms of names, which take all rows of every daemon: they run last."""
 SLOW = {
     *(
         "test_abuse",
@@ -95,12 +97,12 @@ def why_no_system() -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test by folder and file; put storms last, and at the end the one that fills all budgets.
+    """Mark every test by folder and file; put storms last, and at the end those that fill all budgets.
 
     pytest-xdist runs each group in one process in order, and unit tests in any process. Tests of two groups run side by
     side, so they must not make the same rare system calls.
     """
-    items.sort(key=lambda item: (item.path.stem in STORM, item.path.stem == "test_cardinality"))
+    items.sort(key=lambda item: (item.path.stem in STORM, item.path.stem in NAMES))
     for item in items:
         folder, file = item.path.relative_to(HERE).parts[0], item.path.stem
         if folder in FOLDERS:

@@ -29,7 +29,7 @@ OWN_METRIC_PREFIXES: Final = (
     "probed_http_",
     "probed_loader_",
     "probed_map_",
-    "probed_notes_",
+    "probed_notes_lost",
     "probed_probe_",
     "probed_program_",
     "probed_ring_",
