@@ -61,6 +61,7 @@ SLOW = {
         "test_abuse",
         "test_bench",
         "test_cardinality",
+        "test_cgroup_burst",
         "test_doctor",
         "test_hostile_names",
         "test_soak",
@@ -68,7 +69,7 @@ SLOW = {
     ),
     *("test_exhaustion", "test_files", "test_loader"),
     *("test_alerts", "test_dashboards", "test_fleet", "test_kubernetes", "test_package"),
-    *("test_service_restarts", "test_service_watchdog", "test_service_journal"),
+    *("test_service_restarts", "test_service_watchdog", "test_service_journal", "test_units_of_systemd"),
 }
 """Files outside of unit with tests that `make test` has no time for: most take more than half a minute."""
 LEFT_OUT = pytest.StashKey[Counter[str]]()
