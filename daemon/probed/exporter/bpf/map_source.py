@@ -40,7 +40,6 @@ class MapSource:
         self._layout = layout
         self._increments = MapDeltas(ledger, words_of(layout.key.fields), layout.entries)
         self._cgroup_keys = CgroupKeys(layout, cgroups)
-        self._key = layout.key.fields[0].name
         self._keys = np.zeros(0)
         self._found = (np.zeros(0), np.zeros(0))
 
@@ -50,7 +49,7 @@ class MapSource:
         self._keys = self._keys_of_removed()
         records, counts = self._counts.read()
         if self._recent is not None:
-            counts = _with_recent(records[self._key], counts, *self._recent.read())
+            counts = _with_recent(records.view(np.uint64), counts, *self._recent.read())
         self._found = records, counts
 
     @property
