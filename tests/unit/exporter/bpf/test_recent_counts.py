@@ -7,7 +7,7 @@ The program is that of probes/open_failures, store by store, on two CPUs.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from random import Random
 from typing import Any, cast
 
@@ -41,6 +41,7 @@ class Programs:
         self.done = Counter[int]()
         self.refused = 0
         self.living: set[int] = set()
+        self.doubted: set[int] = set()
         self.last_keys = np.zeros(0, dtype(KEY))
         self._turn = turn
         self._slots = [dict.fromkeys(SLOT.names or (), 0) for _ in range(CPUS)]
@@ -91,8 +92,11 @@ class Programs:
         for key in keys["cgroup"].tolist():
             self.hash.pop(key, None)
 
-    def walk(self) -> set[int]:
-        return self.living
+    def removed(self) -> set[int]:
+        return self.doubted - self.living
+
+    def doubt(self, numbers: Set[int]) -> None:
+        self.doubted |= numbers
 
 
 class Hash:
@@ -124,9 +128,9 @@ class Machine:
         self._running: list[Steps] = [iter(()) for _ in range(CPUS)]
         self.kernel = Programs(self.turn)
         self.kernel.living = {1}
-        self.source = MapSource(
-            Hash(self.kernel), LAYOUT, ledger(), KnownCgroups(self.kernel.walk, set), RecentCounts(Slots(self.kernel))  # type: ignore[arg-type]
-        )  # fmt: skip
+        known = KnownCgroups(self.kernel.removed, self.kernel.doubt)
+        recent = RecentCounts(Slots(self.kernel))  # type: ignore[arg-type]
+        self.source = MapSource(Hash(self.kernel), LAYOUT, ledger(), known, recent)  # type: ignore[arg-type]
         self.counted = Counter[int]()
 
     def turn(self) -> None:
@@ -155,6 +159,7 @@ class Machine:
         self.source.read()
         records, by = self.source.take()
         self.counted.update(dict(zip(records["cgroup"].tolist(), by.tolist(), strict=True)))
+        self.source.settle()
         self.source.retire()
         assert self.counted <= self.kernel.done
 
@@ -239,7 +244,7 @@ def test_counts_of_a_key_of_two_members_are_added_to_its_entry() -> None:
         def read(self) -> int:
             return 3
 
-    known = KnownCgroups(set, set)
+    known = KnownCgroups(set, lambda _: None)
     layout = Map("failures", "hash", TWO_HALVES, 8, recent=3)
     source = MapSource(Counts(), layout, ledger(), known, RecentCounts(Held()))  # type: ignore[arg-type]
     source.read()
