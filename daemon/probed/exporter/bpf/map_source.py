@@ -46,8 +46,10 @@ class MapSource:
     def read(self) -> None:
         """Read the map. Raises OSError."""
         # Before the reading, which then includes all counts of these control groups.
-        self._keys = self._keys_of_removed()
+        removed = self._keys_of_removed()
         records, counts = self._counts.read()
+        # Others were deleted since the last reading.
+        self._keys = removed[np.isin(removed[CGROUP], records[CGROUP])] if len(removed) else removed
         if self._recent is not None:
             counts = _with_recent(records.view(np.uint64), counts, *self._recent.read())
         self._found = records, counts
