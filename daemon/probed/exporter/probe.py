@@ -102,7 +102,7 @@ class RunningProbe:
         return GaugeSource(content, layout, self._known_cgroups())
 
     def _known_cgroups(self) -> KnownCgroups:
-        return KnownCgroups(self._context.live_cgroups, self._context.removed_cgroups)
+        return KnownCgroups(self._context.removed_cgroups, self._context.doubt_cgroups)
 
     def _take_over(self, ring: Ring) -> None:
         """Go on from the last commit: an earlier exporter may have died before it released counted records.
@@ -214,10 +214,7 @@ class RunningProbe:
             source.read()
 
     def count_maps(self) -> None:
-        """Count the increments and take over the values that `read_maps` found; delete the entries that may go.
-
-        Raises OSError.
-        """
+        """Count the increments and take over the values that `read_maps` found."""
         risen = {name: source.take() for name, source in self._sources.items()}
         for metric, table in self._tables:
             if metric.maps:
@@ -225,6 +222,14 @@ class RunningProbe:
         for metric, gauge in self._gauges:
             gauge.set(self._gauge_sources[name].values(str(metric.value)) for name in metric.maps)
         self._commit()
+        for source in self._all_sources():
+            source.settle()
+
+    def retire(self) -> None:
+        """Delete the entries of removed control groups that have been counted. Raises OSError.
+
+        `collector` calls it without its lock, but never beside `close`.
+        """
         for source in self._all_sources():
             source.retire()
 
