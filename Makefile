@@ -104,10 +104,11 @@ fuzz: $(VENV)/test
 soak: $(VENV)/test
 	PYTHONPATH=tests:daemon nice $(VENV)/bin/python -m soak $(ARGS)
 
-# Writes the JSON schemas for editors, from the daemon's own definitions.
+# Writes the JSON schemas for editors, and lists in the documents, from the daemon's own definitions.
 schema: $(VENV)/run
 	$(VENV)/bin/python -m probed.commands.json_schemas config/schema
 	$(VENV)/bin/python -m probed.commands.decoder_docs probes/README.md packaging/man/probed-probe.5
+	$(VENV)/bin/python -m probed.commands.option_docs packaging/man/probed.8
 
 # Writes docs/metrics.md, every metric, from the probes' YAML and the tables of self metrics.
 docs: $(VENV)/run
