@@ -46,6 +46,7 @@ PURE = {
     "exporter.series.label_sets",
     "exporter.series.scrapers",
     "exporter.series.shown_rows",
+    "exporter.series.start_times",
     "exporter.series.table",
     "exporter.series.values",
     "ipc.exporter_messages",

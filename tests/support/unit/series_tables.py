@@ -69,11 +69,15 @@ def table(of: ResolvedMetric, clock: Clock | None = None, decode: Decode | None 
 
 
 def table_in(
-    memory: Ledger, of: ResolvedMetric, clock: Clock | None = None, decode: Decode | None = None
+    memory: Ledger,
+    of: ResolvedMetric,
+    clock: Clock | None = None,
+    decode: Decode | None = None,
+    since: Callable[[], float] = lambda: 1.0,
 ) -> SeriesTable:
     """Return the metric's table in a ledger that earlier tables may have used."""
     columns: list[tuple[Field, Decode]] = [(FIELDS[1], decode or decoder(label)) for label in of.labels]
-    return SeriesTable(of, columns, memory, clock or Clock())
+    return SeriesTable(of, columns, memory, clock or Clock(), since)
 
 
 @contextmanager
