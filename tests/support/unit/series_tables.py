@@ -51,11 +51,18 @@ class CountMapOfTest:
         """Delete nothing: the key has no control group."""
 
 
-def metric(kind: str = "counter", *, budget: int = 1000, idle: float = 3600.0, labels: bool = True) -> ResolvedMetric:
-    """Return a metric with the label `name`, or with none."""
+def metric(
+    kind: str = "counter",
+    *,
+    budget: int = 1000,
+    idle: float = 3600.0,
+    labels: bool = True,
+    schema: int | None = None,
+) -> ResolvedMetric:
+    """Return a metric with the label `name`, or with none; a histogram with `schema` is native too."""
     of = (ResolvedLabel("name", "name", "comm", {}),) if labels else ()
     value, bounds = ("value_ns", BOUNDS) if kind == "histogram" else (None, ())
-    return ResolvedMetric("probed_x_total", kind, "Help.", (), {}, of, value, 1e-9, bounds, budget, idle)  # type: ignore[arg-type]
+    return ResolvedMetric("probed_x_total", kind, "Help.", (), {}, of, value, 1e-9, bounds, budget, idle, schema)  # type: ignore[arg-type]
 
 
 def series_of_each(kind: str) -> int:

@@ -39,6 +39,11 @@ class SparseBuckets:
     indexes: NDArray[Any]
     counts: NDArray[Any]
 
+    def without(self, left_out: NDArray[Any]) -> SparseBuckets:
+        """Return the buckets of all series but some: `left_out`, shape (n,), dtype bool."""
+        stays = ~left_out[self.series]
+        return SparseBuckets(self.series[stays], self.indexes[stays], self.counts[stays])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NativeHistograms:
@@ -48,6 +53,11 @@ class NativeHistograms:
     zeros: NDArray[Any]
     positive: SparseBuckets
     negative: SparseBuckets
+
+    def without(self, left_out: NDArray[Any]) -> NativeHistograms:
+        """Return the histograms with some of them at 0: `left_out`, shape (n,), dtype bool."""
+        zeros = np.where(left_out, 0, self.zeros)
+        return NativeHistograms(self.schemas, zeros, self.positive.without(left_out), self.negative.without(left_out))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

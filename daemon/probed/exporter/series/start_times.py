@@ -39,7 +39,8 @@ class StartTimes:
     def of(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Return the start of each row, shape (n,), dtype float64; rows without an event begin now."""
         self._begin(rows)
-        return self._bits.read()[rows, 0].view(np.float64)
+        starts: NDArray[Any] = self._bits.read()[rows, 0].view(np.float64)
+        return starts
 
     def clear(self, rows: NDArray[Any]) -> None:
         """Forget the starts of rows that leave."""

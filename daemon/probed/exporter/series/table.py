@@ -43,7 +43,8 @@ SERIES_BESIDE_BOUNDS = 3
 class SeriesUsage:
     """How much of its budget a metric uses: series on the page, and events counted in `other`.
 
-    `series` and `budget` count as Prometheus does: a label set of a histogram is several series. `expired` are the
+    `series` and `budget` count as Prometheus does: a label set of a histogram with bounds is several series, one of a
+    histogram that is only native is one. `expired` are the
     events of series that have left the page.
     """
 
@@ -184,6 +185,8 @@ class SeriesTable:
         held = self._shown.show(rows, scrape)
         for name in NUMBERS_BY_ROW & numbers.keys():
             numbers[name][held] = 0
+        if numbers.get("native"):
+            numbers["native"] = numbers["native"].without(held)
         return numbers | {"starts": self._starts.of(rows)}
 
     def _reassign_rows(self, scrape: Scrape) -> None:
@@ -204,7 +207,7 @@ class SeriesTable:
     def usage(self) -> SeriesUsage:
         """Return the usage of the budget as of the last `family`."""
         budget, metric = self._budget, self._metric
-        each = len(metric.bounds) + SERIES_BESIDE_BOUNDS if metric.type == "histogram" else 1
+        each = len(metric.bounds) + SERIES_BESIDE_BOUNDS if metric.bounds else 1
         return SeriesUsage(metric.name, each * len(budget), each * metric.budget, budget.overflowed, self.expired)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from probed.exporter.arrays.ledger import Ledger
 from probed.exporter.arrays.ndarray import NDArray
+from probed.exporter.histograms.native_buckets import NativeBuckets
 from probed.ipc.manifest import ResolvedMetric
 
 
@@ -63,7 +64,7 @@ class Counts:
 
 
 class Observations:
-    """Buckets and sum of each row, at most `rows` rows.
+    """Buckets and sum of each row, at most `rows` rows, in the classic form, and in the native form where declared.
 
     A sum is kept in units of the field: a float64 adds whole numbers exactly up to 2 to the 53rd (104 days in
     nanoseconds), in any order and for any merge of rows.
@@ -76,6 +77,9 @@ class Observations:
         # A whole number of the field's units is in a bucket when it is at most the bound.
         self._bounds = np.array([round(bound / metric.factor) for bound in metric.bounds], np.int64)
         self._numbers = ledger.array(rows, len(metric.bounds) + 2)  # the buckets, and the bits of the sum
+        self._native = None
+        if metric.schema is not None:
+            self._native = NativeBuckets(ledger, rows, metric.schema, metric.factor)
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -89,22 +93,33 @@ class Observations:
         buckets = np.bincount(bucket_of_row, minlength=size * slots).astype(np.uint64)
         numbers[:, :-1] += buckets.reshape(size, slots)
         _sums(numbers)[:] += np.bincount(rows, values, size)
+        if self._native:
+            self._native.add(rows, values, size)
 
     def merge(self, rows: NDArray[Any], into: int) -> int:  # noqa: D102
         numbers = self._numbers.write(max(into, int(rows.max(initial=-1))) + 1)
         numbers[into, :-1] += numbers[rows, :-1].sum(axis=0)
         _sums(numbers)[into] += _sums(numbers)[rows].sum()
+        if self._native:
+            self._native.merge(rows, into)
         return self.clear(rows)
 
     def clear(self, rows: NDArray[Any]) -> int:  # noqa: D102
         numbers = self._numbers.write(int(rows.max(initial=-1)) + 1)
         had = int(numbers[rows, :-1].sum())
         numbers[rows] = 0
+        if self._native:
+            self._native.clear(rows)
         return had
 
     def of(self, rows: NDArray[Any]) -> dict[str, Any]:  # noqa: D102
         numbers = _rows_of(self._numbers.read(), rows)
-        return {"bounds": self._shown_bounds, "buckets": numbers[:, :-1], "sums": _sums(numbers) * self._factor}
+        return {
+            "bounds": self._shown_bounds,
+            "buckets": numbers[:, :-1],
+            "sums": _sums(numbers) * self._factor,
+            "native": self._native.of(rows) if self._native else None,
+        }
 
 
 def _sums(numbers: NDArray[Any]) -> NDArray[Any]:
