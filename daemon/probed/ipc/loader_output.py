@@ -20,12 +20,12 @@ MAX_BYTES = 64 << 10
 MAX_LINES = 20
 MAX_COLUMNS = 300
 
-_ERROR = re.compile(r"^(\S+):(\d+):\d+: (?:fatal )?error: (.*)$", re.MULTILINE)
+_ERROR = re.compile(r"^(.+?):(\d+):\d+: (?:fatal )?error: (.*)$", re.MULTILINE)
 
 _STACK_DUMP = re.compile(r"^(?:PLEASE submit a bug report|Stack dump:)", re.MULTILINE)
 """Begin of the text that LLVM writes on a crash."""
 
-_AT = re.compile(r"^\d+\.\t(?:(\S+:\d+):\d+: )?(.*)$", re.MULTILINE)
+_AT = re.compile(r"^\d+\.\t(?:(.+?:\d+):\d+: )?(.*)$", re.MULTILINE)
 """An entry of LLVM's stack dump: the place in the C, if any, and the compiler's work there."""
 
 
@@ -51,7 +51,8 @@ def c_mistakes(output: str) -> list[str]:
 def crash(output: str) -> tuple[Reason, str]:
     """Return the reason of a crash, and the end of the sentence that reports it.
 
-    The text has the place where the compiler was, and the last lines. `compile` if the compiler worked on the C, or had reported mistakes: some versions of BCC crash on those.
+    The text has the place where the compiler was, and the last lines. `compile` if the compiler worked on the C, or had
+    reported mistakes: some versions of BCC crash on those.
     """
     found = _STACK_DUMP.search(output)
     text, dump = (output[: found.start()], output[found.start() :]) if found else (output, "")
