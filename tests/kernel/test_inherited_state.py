@@ -12,7 +12,6 @@ import pytest
 from support.kernel_fixtures import Install
 from support.running_daemon import SHIPPED, Daemon, site
 
-
 EXECS = "probed_process_execs_total"
 
 STATES = {
