@@ -194,11 +194,11 @@ def _maps(probe: str, module: Module, gauges: Set[str] = frozenset()) -> tuple[d
 
 
 def _owner(probe: str, name: str, owner: Map | None) -> Map:
-    if owner is None or not owner.kind.endswith("hash") or [each.type for each in owner.key.fields] != ["u64"]:
+    if owner is None or not owner.kind.endswith("hash") or owner.key.size != 8:
         raise LoadError(
             probe, "declaration",
             f"map '{name}' of struct recent_count stands beside no map of counts: it is called NAME{RECENT} after a "
-            "BPF_PERCPU_HASH(NAME, KEY, u64, …) whose KEY is one u64",
+            "BPF_HASH(NAME, KEY, u64, …) whose KEY has 8 bytes",
         )  # fmt: skip
     return owner
 
