@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.kernel_fixtures import Install, Start
-from support.running_daemon import PATIENCE, Daemon, mapped_files, proportional_bytes, status_of, until
+from support.running_daemon import PATIENCE, Daemon, mapped_files, proportional_bytes, site, status_of, until
 
 
 def test_the_exporter_has_no_capability(daemon: Daemon) -> None:
@@ -29,6 +29,16 @@ def test_the_exporter_is_another_user(daemon: Daemon) -> None:
     assert "0" not in status["Uid"].split()
     assert "0" not in status["Gid"].split()
     assert "0" not in status["Groups"].split()
+
+
+def test_the_exporters_user_may_have_an_odd_name(tmp_path: Path) -> None:
+    name, uid = "EXAMPLE\\j.Doe$", "64321"
+    users = tmp_path / "passwd"
+    users.write_text(f"{Path('/etc/passwd').read_text()}{name}:x:{uid}:{uid}::/:/bin/false\n")
+    own_users = ("unshare", "--mount", "sh", "-ec", f'mount --bind "{users}" /etc/passwd; exec "$@"', "sh")
+    with Daemon(tmp_path, site({"cgroups": None}, exporter={"user": name}), under=own_users) as daemon:
+        daemon.wait_until_ready()
+        assert status_of(daemon.exporter)["Uid"].split() == [uid] * 4
 
 
 def test_the_supervisor_keeps_no_more_than_it_needs(daemon: Daemon) -> None:

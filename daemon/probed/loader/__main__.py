@@ -95,6 +95,11 @@ class LoadSession:
             self._channel.send(HookAttached(tracepoint), hook)
         return loaded, fds if self._goal == "attach" else []
 
+    def end(self) -> None:
+        """Wait for the canary, for which no probe has waited if none compiled."""
+        if self._canary is not None:
+            self._canary.wait()
+
     def _members(self, request: LoadRequest) -> Iterable[canary.Member]:
         return offsets_used(self._host.btf, request.header.text + request.source.text)
 
@@ -156,6 +161,7 @@ def _serve(channel: SupervisorChannel) -> None:
     bcc = compiler.import_bcc()
     channel.send(BccVersion(str(getattr(bcc, "__version__", "unknown"))))
     privilege.keep_only(privilege.LOADER)
+    compiler.report_crashes(bcc)
     hide_kallsyms()
     session = LoadSession(channel, batch)
     for request in batch.requests:
@@ -172,6 +178,7 @@ def _serve(channel: SupervisorChannel) -> None:
             channel.send(Failure(request.name, "internal", bounded(text), 0))
         else:
             channel.send(ProbeLoaded(loaded), fds)
+    session.end()
 
 
 def _failure(name: str, error: LoadError | DeclarationError) -> Failure:

@@ -166,7 +166,7 @@ def ask_daemon(address: Address, web_config_file: str | None, client: HttpConfig
 
 def _line(path: Path) -> str | None:
     try:
-        return path.read_text().strip()
+        return path.read_text(errors="replace").strip()
     except OSError:
         return None
 
