@@ -42,7 +42,7 @@ class Child(Generic[Sent, Received]):
     def __init__(
         self, module: str, receives: Sequence[type[Received]], environment: Mapping[str, str] | None = None
     ) -> None:
-        """Start ``python -m module FD`` with additional variables. Raises OSError.
+        """Start ``python -m module FD`` with additional variables, without packages of a home folder. Raises OSError.
 
         `receives` are the dataclasses that the child may send.
         """
@@ -51,7 +51,7 @@ class Child(Generic[Sent, Received]):
             undo.callback(self.channel.close)
             with theirs:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", module, str(theirs.fileno())],
+                    [sys.executable, "-P", "-s", "-m", module, str(theirs.fileno())],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     env={**_inherited(), **(environment or {})},
