@@ -189,3 +189,14 @@ def test_the_unit_wants_the_network_that_it_is_ordered_after() -> None:
 def test_restarts_after_failures_stay_below_the_start_limit() -> None:
     assert (setting("StartLimitIntervalSec"), setting("RestartSec")[-1]) == ("1min", "s")
     assert float(setting("RestartSec").rstrip("s")) * int(setting("StartLimitBurst")) > 60
+
+
+def test_the_unit_has_a_larger_share_of_a_busy_machine_than_other_services() -> None:
+    default_weight, default_nice = 100, 0
+    assert int(setting("CPUWeight")) > default_weight
+    assert int(setting("Nice")) < default_nice
+
+
+def test_the_unit_bounds_memory_and_tasks() -> None:
+    assert setting("MemoryMax") == "512M"
+    assert int(setting("TasksMax")) == 64
