@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from support.running_daemon import SHIPPED, until
 from support.system.machine import Machine
 from support.system.package import Installed, build, exists
 from support.system.rootfs import rootfs
+from support.workload_programs import fresh_letters
 
 CONFIGURATION = "/etc/probed/probed.yaml"
 EXECS = "probed_process_execs_total"
@@ -122,7 +122,7 @@ def test_every_user_can_run_the_command(probed: Installed) -> None:
 
 def test_101_processes_of_a_unit_are_101(probed: Installed) -> None:
     machine = probed.machine
-    unit, spawner, program = f"test-{secrets.token_hex(4)}.service", machine.install("spawn"), machine.install("exits")
+    unit, spawner, program = f"test-{fresh_letters()}.service", machine.install("spawn"), machine.install("exits")
     assert machine.transient("--unit", unit, spawner, "101", program) == "0 101\n"
     page = probed.scrape()
     assert page.by("parent", EXECS, comm=program.name) == {spawner.name: 101}

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
+from probed.exporter.arrays.ledger import SpoiledState
 from probed.exporter.bpf.reading_schedule import ReadingSchedule
 from probed.exporter.cgroup.attribution import Attribution, attribute
 from probed.exporter.cgroup.tree import CgroupTree
@@ -101,6 +102,12 @@ class Collector:
         if missing:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         hear = self._cgroups.hear if loaded.name == ANNOUNCES_CGROUPS else None
+        try:
+            return RunningProbe(loaded, fds, self._cpus, self._context, hear)
+        except SpoiledState as error:
+            text = "probe '%s': an earlier exporter left spoiled counts (%s): they begin anew at 0"
+            LOG.error(text, loaded.name, error, extra={"PROBE": loaded.name})
+        os.ftruncate(fds[FdName("state")], 0)
         return RunningProbe(loaded, fds, self._cpus, self._context, hear)
 
     def _leave_out(self, name: str, fds: Mapping[FdName, int], error: OSError) -> None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from probed.exporter.arrays.dtypes import dtype
-from probed.exporter.arrays.ledger import Ledger
+from probed.exporter.arrays.ledger import Ledger, require
 from probed.exporter.arrays.ndarray import NDArray
 from probed.exporter.bpf.cgroup_keys import KnownCgroups
 from probed.exporter.bpf.gauge_source import GaugeSource
@@ -56,7 +56,7 @@ class RunningProbe:
         context: Context,
         hear: Callable[[NDArray[Any]], None] | None = None,
     ) -> None:
-        """`fds` by the names of `LoadedProbe.fd_names`; they stay open until `close`. Raises OSError.
+        """`fds` by the names of `LoadedProbe.fd_names`; they stay open until `close`. Raises OSError, SpoiledState.
 
         `context` is for the decoders; `hear` gets every batch of events before the count.
         """
@@ -86,6 +86,7 @@ class RunningProbe:
             for place in loaded.places
         }
         self._hashes = [HashMap(name.of, fd, cpus) for name, fd in fds.items() if name.kind == "hash"]
+        self._ledger.trim()
 
     def _source(self, layout: Map, cpus: int) -> MapSource:
         counts = CountMap(self._fds[FdName("map", layout.name)], layout, cpus)
@@ -104,12 +105,20 @@ class RunningProbe:
         return KnownCgroups(self._context.removed_cgroups, self._context.doubt_cgroups)
 
     def _take_over(self, ring: Ring) -> None:
-        """Go on from the last commit: an earlier exporter may have died before it released counted records."""
+        """Go on from the last commit: an earlier exporter may have died before it released counted records.
+
+        Raises SpoiledState.
+        """
+        require(not ring.was_spoiled, "the ring's consumer position lies outside of the ring")
         if self._ledger.commits:
-            ring.skip_to(self._position.value)
+            position, corrupt = self._position.value, self._corrupt.value
+            records = self._delivered.value + self._discarded.value + corrupt
+            require(ring.is_plausible(position, records, corrupt), "position and counts of the ring do not agree")
+            ring.skip_to(position)
         else:
             self._delivered.value = ring.records  # by an exporter without this memory
         ring.take_over_losses(self._delivered.value, self._discarded.value, self._corrupt.value)
+        ring.skip_unless_whole()
 
     def _table(self, metric: ResolvedMetric) -> SeriesTable:
         return SeriesTable(metric, self._columns(metric), self._ledger)

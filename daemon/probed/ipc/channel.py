@@ -72,7 +72,10 @@ class Channel(Generic[Sent, Received]):
         if len(body) > MAX_BYTES // 4 or len(fds) > MAX_FDS:
             raise ValueError(f"message {kind} has {len(body)} bytes and {len(fds)} fds: too large to send")
         try:
-            socket.send_fds(self._socket, [body], list(fds))
+            if fds:
+                socket.send_fds(self._socket, [body], list(fds))
+            else:
+                self._socket.send(body)  # the exporter's filter refuses sendmsg(2)
         except (BrokenPipeError, ConnectionResetError) as error:
             raise Closed from error
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-VERSION = 9
+VERSION = 10
 
 SERIES_BUDGET = 1000
 """Series that a metric may have where neither site nor declaration says otherwise."""
@@ -65,10 +65,14 @@ class Map:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedFoldRule:
-    """Replaces a text that `match`, a regular expression, matches whole by `replace`; None drops the series."""
+    """Replaces a text that `match`, a regular expression, matches whole by `replace`; None drops the series.
+
+    With `parts` the rule replaces every match in the text, and applies if there is one.
+    """
 
     match: str
     replace: str | None
+    parts: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import Any
 
 from probed.errors import LoadError
 from probed.ipc.loader_messages import Text
+from probed.linux import time_namespace
 from probed.loader.compiler import Module, compile_text
 from probed.loader.headers.syscall_numbers import number_of
 from probed.loader.headers.types import types_for
@@ -34,12 +35,16 @@ SIGNAL_GROUP_EXIT = 4
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Facts on the child that need no kernel struct."""
+    """Facts on the child that need no kernel struct.
+
+    `start_ticks` counts from the boot as the time namespace shows it, `boottime_offset` nanoseconds before the host's.
+    """
 
     pid: int
     parent: int
     start_ticks: int
     ticks_per_second: int
+    boottime_offset: int
     syscall: int
 
 
@@ -128,7 +133,8 @@ def _watch_child(module: Module) -> tuple[Known, Any, Any]:
 def _known(pid: int) -> Known:
     after_comm = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     ticks = int(after_comm[19])  # starttime, the 22nd field: proc(5)
-    return Known(pid, os.getpid(), ticks, os.sysconf("SC_CLK_TCK"), number_of("getppid"))
+    offset = time_namespace.clock_offset("boottime")
+    return Known(pid, os.getpid(), ticks, os.sysconf("SC_CLK_TCK"), offset, number_of("getppid"))
 
 
 def _call_findings(saw: Any, known: Known) -> Iterator[tuple[Member, str]]:
@@ -140,7 +146,7 @@ def _call_findings(saw: Any, known: Known) -> Iterator[tuple[Member, str]]:
     yield from _differs("task_struct", "group_leader", saw.leader_tgid, tgid, "the child is its own leader")
     if tgid == known.pid:  # else a PID namespace has other numbers
         yield from _differs("task_struct", "real_parent", saw.parent_tgid, known.parent, "getppid()")
-    ticks = saw.start_boottime * known.ticks_per_second // 10**9
+    ticks = (saw.start_boottime + known.boottime_offset) * known.ticks_per_second // 10**9
     yield from _differs("task_struct", "start_boottime", ticks, known.start_ticks, "/proc/PID/stat (in clock ticks)")
     yield from _differs("task_struct", "thread_info", saw.ia32, 0, "the child makes 64-bit calls")
     yield from _differs("task_struct", "exit_code", saw.exit_code, 0, "the child still runs")

@@ -7,7 +7,9 @@ import argparse
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from support.running_daemon import ROOT
 
 PACKAGING = ROOT / "packaging"
 DEBIAN = PACKAGING / "debian"
+PROGRAM = Path(sys.executable).parent / "probed"
 PAGES = sorted((PACKAGING / "man").iterdir())
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z.-]*[a-z]")
 
@@ -27,7 +30,7 @@ ONLY_TO_BUILD = {"python3-venv", "python3-setuptools", "python3-wheel"}
 
 def commands() -> Mapping[str, argparse.ArgumentParser]:
     """Return the parser of each command."""
-    actions = __main__._parser()._actions
+    actions = __main__.command_parser()._actions
     return next(action.choices for action in actions if isinstance(action, argparse._SubParsersAction))
 
 
@@ -116,7 +119,7 @@ def completed(*words: str) -> set[str]:
     script = '. "$1"; compopt() { COMPREPLY=(FILES); }; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _probed; \
         printf "%s\\n" "${COMPREPLY[@]}"'
     done = subprocess.run(
-        ["bash", "-uec", script, "bash", PACKAGING / "completion" / "probed", "probed", *words],
+        ["bash", "-uec", script, "bash", PACKAGING / "completion" / "probed", PROGRAM, *words],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     assert done.stderr == ""

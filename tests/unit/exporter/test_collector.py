@@ -10,6 +10,7 @@ import pytest
 
 from probed.errors import REASONS
 from probed.exporter import collector as collection
+from probed.exporter.arrays.ledger import require
 from probed.exporter.collector import Collector
 from probed.exporter.self_metrics.daemon import Build
 from probed.exporter.self_metrics.probes import ProbeStats
@@ -239,3 +240,24 @@ def test_unaccounted_events_are_logged_once_a_probe(both: Collector, caplog: pyt
     assert values(both, "probed_events_unaccounted") == {"a": 11, "b": 0}
     (line,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert line.startswith("probe 'a': its programs submitted 7 events fewer or more than its ring has records")
+
+
+def test_a_probe_with_spoiled_counts_begins_anew_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Spoiled(Fake):
+        def __init__(self, loaded: LoadedProbe, fds: dict[FdName, int], *_: Any) -> None:
+            require(not os.fstat(fds[FdName("state")]).st_size, "a number is out of range")
+            super().__init__(loaded)
+
+    monkeypatch.setattr(collection, "RunningProbe", Spoiled)
+    with open("/proc/self/statm") as statm:  # noqa: PTH123 (the open file is what is handed over)
+        collector = Collector(Build("1", "3", "", "6"), Process(1.0), 1, statm.fileno(), Clock(step=3.0))
+        state = os.memfd_create("state")
+        os.write(state, b"spoiled")
+        collector.add(LoadedProbe("a", "1", None, 0, (), (), (FdName("state"),)), {FdName("state"): state})
+        os.close(state)
+        assert [each.name for each in collector.totals()] == ["a"]
+    assert caplog.messages == [
+        "probe 'a': an earlier exporter left spoiled counts (a number is out of range): they begin anew at 0"
+    ]

@@ -29,6 +29,7 @@ from probed.ipc.loader_messages import LoadRequest
 from probed.ipc.loader_process import ProbeHandle, load_all
 from probed.linux import lockdown, mountinfo, privilege
 from probed.linux.cpus import possible_cpus
+from probed.linux.time_namespace import clock_offset
 from probed.loader.btf.reader import Btf
 from probed.webconfig.listen_address import Address
 
@@ -228,8 +229,9 @@ def find_mounts(root: Path = Path("/")) -> Mounts:
 def read_clocks(root: Path = Path("/")) -> Clocks:
     """Return the clock source of the programs, and the time of sleep."""
     source = _line(root / "sys/devices/system/clocksource/clocksource0/current_clocksource")
-    awake = time.monotonic()
-    return Clocks(source, time.clock_gettime(time.CLOCK_BOOTTIME) - awake)
+    awake = time.monotonic_ns() - clock_offset("monotonic", root)
+    since_boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - clock_offset("boottime", root)
+    return Clocks(source, (since_boot - awake) / 1e9)
 
 
 def count_cpus(root: Path = Path("/")) -> int | None:
