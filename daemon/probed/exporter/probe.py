@@ -299,6 +299,7 @@ class RunningProbe:
             unaccounted=self._unaccounted(),
             notes_lost=self._read_stats().get(STAT_NOTE_LOST, 0),
             start_time=self.loaded.start_time,
+            map_bytes=self.loaded.map_bytes,
             usages=self._usages(),
             missed={place.program: self._missed(place, hooks) for place in self.loaded.places},
             hooks=hooks,

@@ -162,6 +162,7 @@ class LoadedProbe:
     `ring_bytes` is 0 for a probe without a ring; `event` is then None.
     Its fds travel beside it, in the order of `fd_names`. It runs once its programs are in their
     `places`; `start_time`, seconds since the epoch, is a moment before that, from which its counters count.
+    `map_bytes` is the kernel memory of its ring and maps.
     """
 
     name: str
@@ -173,3 +174,4 @@ class LoadedProbe:
     fd_names: tuple[FdName, ...]
     places: tuple[ChainSlot, ...] = ()
     start_time: float = 0.0
+    map_bytes: int = 0

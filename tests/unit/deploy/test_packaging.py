@@ -212,3 +212,14 @@ def test_the_launcher_takes_no_code_from_the_caller_s_home_or_variables(tmp_path
     )  # fmt: skip
     assert done.stdout == f"probed {__version__}\n"
     assert not ran.exists()
+
+
+def test_the_unit_has_a_larger_share_of_a_busy_machine_than_other_services() -> None:
+    default_weight, default_nice = 100, 0
+    assert int(setting("CPUWeight")) > default_weight
+    assert int(setting("Nice")) < default_nice
+
+
+def test_the_unit_bounds_memory_and_tasks() -> None:
+    assert setting("MemoryMax") == "512M"
+    assert int(setting("TasksMax")) == 64
