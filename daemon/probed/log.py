@@ -84,6 +84,11 @@ def _utf8(value: object) -> object:
     return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
+def _encodable(value: object) -> object:
+    """Return a text with lone surrogates escaped, which UTF-8 cannot encode; other values as they are."""
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
+
+
 def _time(record: logging.LogRecord) -> str:
     """Return the time in UTC as in RFC 3339, with milliseconds."""
     seconds, milliseconds = divmod(int(record.created * 1000), 1000)

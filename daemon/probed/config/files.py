@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from probed.config import declaration, site
+from probed.config import declaration, permissions, site
 from probed.config.declaration import Probe
 from probed.config.overrides import SiteDefaults, check_folded, override, with_defaults
 from probed.config.site import Site
@@ -63,13 +63,14 @@ def read_site(path: str) -> tuple[Site, Text]:
 def declared_probes(configuration: Site, site_text: Text, btf: str) -> dict[str, DeclaredProbe]:
     """Read every probe of the site, by name. Raises DeclarationError with all problems of all files."""
     shared = _Shared.find(_directories(configuration), site_text, btf)
-    problems: list[Problem] = []
+    problems = _replaceable(site_text, shared.header, shared.canary)
     read_probes: list[Probe] = []
     declared: dict[str, DeclaredProbe] = {}
     for name, overrides in configuration.probes.items():
         try:
             probe, text, source = _read_probe(_folder(configuration, name), name)
             read_probes.append(probe)
+            problems += _replaceable(text, source)
             probe = override(probe, overrides, configuration.defaults, configuration.source)
             declared[name] = shared.declare(probe, text, source)
         except DeclarationError as error:
@@ -81,6 +82,11 @@ def declared_probes(configuration: Site, site_text: Text, btf: str) -> dict[str,
     if problems:
         raise DeclarationError(sorted(set(problems)))
     return declared
+
+
+def _replaceable(*texts: Text) -> list[Problem]:
+    """Return a problem for each file that any user could replace."""
+    return [Problem(each.path, 0, "", why) for each in texts if (why := permissions.why_replaceable(each.path))]
 
 
 def standalone_probe(folder: Path, btf: str) -> DeclaredProbe:

@@ -15,6 +15,7 @@ from pathlib import PurePath
 from typing import Annotated, Literal
 
 from probed.config.fold_rules import FoldRules
+from probed.config.histograms import HistogramForm
 from probed.config.overrides import Overrides, Series, SiteDefaults
 from probed.config.scalars import LabelName, ProbeName
 from probed.schema import strict_yaml
@@ -82,6 +83,9 @@ class Site:
     fold_defaults: Annotated[
         bool, "Whether to fold numbered names of the kernel, systemd and desktops (kworker, session-*.scope)."
     ] = True
+    histogram_form: Annotated[
+        HistogramForm, "The form of histograms that have both: classic buckets, native ones, or both."
+    ] = "both"
     web: Annotated[WebOptions, "The HTTP server's options."] = dataclasses.field(default_factory=WebOptions)
     exporter: Annotated[ExporterOptions, "The exporter process."] = dataclasses.field(default_factory=ExporterOptions)
     log: Annotated[LogOptions, "The log."] = dataclasses.field(default_factory=LogOptions)
@@ -89,7 +93,7 @@ class Site:
     @property
     def defaults(self) -> SiteDefaults:
         """The site's settings for all probes."""
-        return SiteDefaults(self.series, self.fold, self.fold_defaults)
+        return SiteDefaults(self.series, self.fold, self.fold_defaults, self.histogram_form)
 
     @property
     def directories(self) -> tuple[str, ...]:

@@ -54,6 +54,8 @@ class Channel(Generic[Sent, Received]):
         """`receives` lists the dataclasses of the other side's messages."""
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MAX_BYTES)
         self._socket = end
+        self.most_bytes = MAX_BYTES
+        """Most bytes of a message that `receive` takes."""
         self._kinds = {each.__name__: each for each in receives}
 
     @classmethod
@@ -107,7 +109,7 @@ class Channel(Generic[Sent, Received]):
         """Take a packet and its fds, closed on exec: `socket.recv_fds` of Python 3.11 ignores its flags."""
         fds = array("i")
         room = socket.CMSG_SPACE(MAX_FDS * fds.itemsize)
-        body, ancillary, flags, _ = self._socket.recvmsg(MAX_BYTES, room, socket.MSG_CMSG_CLOEXEC)
+        body, ancillary, flags, _ = self._socket.recvmsg(self.most_bytes, room, socket.MSG_CMSG_CLOEXEC)
         for level, kind, data in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 fds.frombytes(data[: len(data) - len(data) % fds.itemsize])

@@ -46,7 +46,7 @@ class Child(Generic[Sent, Received]):
         environment: Mapping[str, str] | None = None,
         stderr: int | None = None,
     ) -> None:
-        """Start ``python -m module FD`` with additional variables. Raises OSError.
+        """Start ``python -m module FD`` with additional variables, without packages of a home folder. Raises OSError.
 
         `receives` are the dataclasses that the child may send; `stderr` replaces this process's standard error.
         """
@@ -55,7 +55,7 @@ class Child(Generic[Sent, Received]):
             undo.callback(self.channel.close)
             with theirs:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", module, str(theirs.fileno())],
+                    [sys.executable, "-P", "-s", "-m", module, str(theirs.fileno())],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     stderr=stderr,

@@ -17,6 +17,7 @@ from probed.config.overrides import SiteDefaults, override, with_defaults
 from probed.errors import DeclarationError, LoadError, Problem
 from probed.ipc.loader_messages import LoadRequest, Text
 from probed.ipc.manifest import ChainSlot, FdName, LoadedProbe, Map, Record, ResolvedMetric, hook_name
+from probed.linux.fdinfo import map_memory
 from probed.loader.btf.reader import Btf
 from probed.loader.compiler import Module, compile_text
 from probed.loader.headers.c_names import MAX_NAME, long_name, programs
@@ -235,7 +236,8 @@ def load(checked: CompiledProbe, host: Host) -> tuple[LoadedProbe, list[int]]:
     read = {layout.name for layout in checked.maps}
     fds |= {FdName("hash", name): module.map_fd(name) for name in module.hash_names() if name not in read}
     fds |= {FdName("program", name): fd for name, fd in loaded.items()}
-    return describe(checked, tuple(fds)), list(fds.values())
+    memory = sum(map_memory(module.map_fd(name)) for name in module.map_names())
+    return replace(describe(checked, tuple(fds)), map_bytes=memory), list(fds.values())
 
 
 def describe(checked: CompiledProbe, fd_names: tuple[FdName, ...] = ()) -> LoadedProbe:

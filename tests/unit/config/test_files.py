@@ -141,6 +141,16 @@ def test_all_problems_of_all_files_come_at_once(site: Path) -> None:
     assert "did you mean 'counter'" in lines[1]
 
 
+@pytest.mark.parametrize(
+    "file", ["probed.yaml", "probes/one/one.yaml", "probes/two/two.bpf.c", "probes/include/probed.bpf.h"]
+)
+def test_a_file_to_which_every_user_may_write_is_refused(site: Path, file: str) -> None:
+    (site / file).chmod(0o666)
+    assert problems(site) == [
+        f"{site / file}: every user may write to {site / file}, and so run code in the kernel: chmod o-w {site / file}"
+    ]
+
+
 def test_two_probes_must_not_share_a_metric(site: Path) -> None:
     (site / "probes/two/two.yaml").write_text(PROBE.replace("NAME", "one"))
     assert any("probed_one_total" in line for line in problems(site))

@@ -82,6 +82,38 @@ def test_overrides_change_ring_buckets_and_labels() -> None:
     assert lifetime.labels["program"].field == "comm"
 
 
+LIFETIME = "probed_process_lifetime_seconds"
+
+
+@pytest.mark.parametrize(
+    ("site_form", "changes", "buckets", "schema"),
+    [
+        ("both", "{}", 16, 3),
+        ("classic", "{}", 16, None),
+        ("native", "{}", 0, 3),
+        ("native", "{histogram_form: both}", 16, 3),
+        ("native", "{histogram_form: classic}", 16, None),
+        ("both", "{histogram_form: native, native: {factor: 1.01}}", 0, 7),
+        ("native", "{buckets: [1]}", 0, 3),
+        ("classic", "{buckets: [1], native: {factor: 2}}", 1, None),
+    ],
+)
+def test_a_site_chooses_the_form_of_histograms(site_form: str, changes: str, buckets: int, schema: int | None) -> None:
+    text = f"probe_directories: [p]\nprobes: {{process: {{metrics: {{{LIFETIME}: {changes}}}}}}}\n"
+    wanted = parse(f"{text}histogram_form: {site_form}\n")
+    metric = override(shipped("process"), wanted.probes["process"], wanted.defaults, wanted.source).metrics[LIFETIME]
+    assert (len(metric.buckets), metric.native.schema if metric.native else None) == (buckets, schema)
+
+
+def test_a_histogram_with_one_form_has_it_whatever_the_site_s_form() -> None:
+    text = (ROOT / "tests/soak/probes/ends/ends.yaml").read_text()
+    probe = declaration.parse(text, "ends.yaml", "ends")
+    for form in ("native", "classic"):
+        wanted = parse(f"probe_directories: [p]\nprobes: {{ends: }}\nhistogram_form: {form}\n")
+        changed = override(probe, wanted.probes["ends"], wanted.defaults, wanted.source)
+        assert changed.metrics["probed_ends_seconds"].buckets == probe.metrics["probed_ends_seconds"].buckets
+
+
 def test_a_key_without_override_stays() -> None:
     assert overridden("    metrics: {}\n", "process") == with_defaults(shipped("process"), SiteDefaults())
 
