@@ -76,12 +76,7 @@ class Json(logging.Formatter):
         entry |= {name.lower(): value for name, value in fields(record).items()}
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps({name: _utf8(value) for name, value in entry.items()}, default=str)
-
-
-def _utf8(value: object) -> object:
-    """Return a text with escapes for lone surrogates, which strict readers of JSON refuse; other values as they are."""
-    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
+        return json.dumps({name: _encodable(value) for name, value in entry.items()}, default=str)
 
 
 def _encodable(value: object) -> object:
