@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from probed.errors import HostError, LoadError, Reason
 from probed.ipc.channel import Closed, Packet, Starved
-from probed.ipc.child_process import Child, why_not
+from probed.ipc.child_process import Child
 from probed.ipc.loader_messages import (
     FROM_LOADER,
     AllWanted,
@@ -40,6 +40,7 @@ from probed.ipc.loader_messages import (
 )
 from probed.ipc.manifest import FdName, LoadedProbe
 from probed.ipc.message import Message
+from probed.linux.os_errors import why_not
 from probed.webconfig.settings import WebSummary
 
 SECONDS_A_PROBE = 30.0
