@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from bench import drain, hooks, idle, machine, memory, parsing, rate, scraping, starting, targets
+from bench import drain, hooks, idle, machine, memory, parsing, rate, scale, scraping, starting, targets
 from bench.figures import Figure, table
 from bench.setup import Setup
 
@@ -27,6 +27,7 @@ MEASUREMENTS: Final[dict[str, Callable[[Setup], list[Figure]]]] = {
     "starting": starting.measure,
     "scraping": scraping.measure,
     "parsing": parsing.measure,
+    "scale": scale.measure,
 }
 
 

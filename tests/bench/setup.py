@@ -6,7 +6,7 @@ from __future__ import annotations
 import compileall
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -55,9 +55,9 @@ class Setup:
         """Return the command that runs a workload."""
         return [str(self.folder / program), *map(str, arguments)]
 
-    def daemon(self, probes: Mapping[str, Any] = SHIPPED, **more: Any) -> Daemon:
-        """Start a daemon with these probes, without waiting for readiness."""
-        return Daemon(self.folder, site(probes, (PROBES, HERE / "probes"), **more))
+    def daemon(self, probes: Mapping[str, Any] = SHIPPED, under: Sequence[str] = (), **more: Any) -> Daemon:
+        """Start a daemon with these probes, without waiting for readiness; `under` as of Daemon."""
+        return Daemon(self.folder, site(probes, (PROBES, HERE / "probes"), **more), under=under)
 
 
 def processes(daemon: Daemon) -> dict[str, int]:

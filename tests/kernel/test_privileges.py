@@ -40,6 +40,16 @@ def test_the_exporter_is_another_user(daemon: Daemon) -> None:
     assert "0" not in status["Groups"].split()
 
 
+def test_the_exporters_user_may_have_an_odd_name(tmp_path: Path) -> None:
+    name, uid = "EXAMPLE\\j.Doe$", "64321"
+    users = tmp_path / "passwd"
+    users.write_text(f"{Path('/etc/passwd').read_text()}{name}:x:{uid}:{uid}::/:/bin/false\n")
+    own_users = ("unshare", "--mount", "sh", "-ec", f'mount --bind "{users}" /etc/passwd; exec "$@"', "sh")
+    with Daemon(tmp_path, site({"cgroups": None}, exporter={"user": name}), under=own_users) as daemon:
+        daemon.wait_until_ready()
+        assert status_of(daemon.exporter)["Uid"].split() == [uid] * 4
+
+
 def test_the_supervisor_keeps_no_more_than_it_needs(daemon: Daemon) -> None:
     sys_admin = 1 << 21
     status = status_of(daemon.supervisor)

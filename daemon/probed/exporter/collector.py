@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The collector: all running probes and the state of the daemon, from which a scrape is made.
 
-`drain_loop` and the HTTP threads call it; one lock keeps them apart.
+`drain_loop` and the HTTP threads call it; one lock keeps them apart. Walks of the cgroup tree and deletions from kernel
+maps take long where thousands of cgroups live, and run without the lock.
 """
 
 from __future__ import annotations
@@ -60,9 +61,10 @@ class Collector:
         self._cpus = cpus
         self._supervisor_statm = supervisor_statm
         self._lock = threading.Lock()
+        self._deleting = threading.Lock()  # held while entries are deleted, and while fds are closed
         self._cgroups = CgroupTree()
         self._lookups = Lookups(clock=clock)
-        self._context = Context(self._attribution, self._lookups, self._cgroups.live_ids, self._cgroups.removed)
+        self._context = Context(self._attribution, self._lookups, self._cgroups.removed, self._cgroups.doubt)
         self._schedule = ReadingSchedule()
         self._probes: dict[str, RunningProbe] = {}
         self._numbers: dict[str, ProbeStats] = {}
@@ -111,8 +113,9 @@ class Collector:
         self.remove(loaded.name)
         with self._lock:
             self._probes[loaded.name] = probe
-            if loaded.name == ANNOUNCES_CGROUPS:
-                self._cgroups.walk()  # control groups made before the announcements began
+        if loaded.name == ANNOUNCES_CGROUPS:
+            self._walk_cgroups()  # control groups made before the announcements began
+            self._cgroups.hears_all = True
         return probe.ring_fd
 
     def _running(self, loaded: LoadedProbe, fds: Mapping[FdName, int]) -> RunningProbe:
@@ -145,7 +148,10 @@ class Collector:
             self._numbers.pop(name, None)
             self._warned.discard(name)
             if probe is not None:
-                probe.close()
+                if name == ANNOUNCES_CGROUPS:
+                    self._cgroups.hears_all = False
+                with self._deleting:
+                    probe.close()
         if probe is not None:
             del probe
             gc.collect()  # reference cycles keep ring and counters mapped
@@ -156,12 +162,14 @@ class Collector:
             self._drain()
             if self._schedule.is_due_at_once(self._cgroups.announced, self._cgroup_rooms()):
                 self._read_maps()
+        self._retire()
 
     def keep_up(self) -> None:
-        """Read the maps if due without scrapes; called with each heartbeat.
+        """Read the maps, and walk the cgroup tree, if due without scrapes; called with each heartbeat.
 
         Waiting announcements are drained first, to be counted.
         """
+        self.walk_cgroups_if_due()
         with self._lock:
             announcing = self._probes.get(ANNOUNCES_CGROUPS)
             if announcing is not None and announcing.fill:
@@ -169,6 +177,30 @@ class Collector:
             filling = any(probe.is_filling for probe in self._probes.values())
             if self._schedule.is_due_at_beat(self._cgroups.announced, announcing is not None, filling):
                 self._read_maps()
+        self._retire()
+
+    def walk_cgroups_if_due(self) -> None:
+        """Walk the cgroup tree if a walk may find missing paths or removed cgroups."""
+        if self._cgroups.wants_walk:
+            self._walk_cgroups()
+
+    def _walk_cgroups(self) -> None:
+        with self._lock:
+            walk = self._cgroups.begin_walk()
+        found = self._cgroups.read_tree()
+        with self._lock:
+            self._cgroups.end_walk(walk, found)
+
+    def _retire(self) -> None:
+        """Delete the counted entries of removed control groups, without the lock.
+
+        Programs and other threads change nothing of these entries. A probe that goes waits with closing its fds.
+        """
+        with self._deleting:
+            failed = [name for name, probe in list(self._probes.items()) if not self._try(probe, probe.retire)]
+        if failed:
+            with self._lock:
+                self._failures.update(failed)
 
     def _cgroup_rooms(self) -> list[int]:
         return [room for probe in self._probes.values() if (room := probe.cgroup_room) is not None]
@@ -242,11 +274,13 @@ class Collector:
 
         `scraper` is the connection of a scraper, None for another client.
         """
+        self.walk_cgroups_if_due()
         with self._lock:
             families = self._collect_all(self._drain(), self._scrapers.scrape(scraper))
             self._failures.update(self._left_out.keys())
             numbers = list(self._numbers.values())
             work, unknown = self._work, self._cgroups.unknown
+        self._retire()
         status = self.status
         build = replace(self._build, bcc=status.bcc_version if status else "")
         memory = self._supervisor_memory()
@@ -281,20 +315,31 @@ class Collector:
             families, self._numbers[probe.loaded.name] = probe.collect(fill, scrape)
 
         if self._attempt(probe, take):
+            self._note_losses(self._numbers[probe.loaded.name])
             self._warn_unaccounted(self._numbers[probe.loaded.name])
         return families
 
     def _attempt(self, probe: RunningProbe, step: Callable[[], None], done: str = "collected") -> bool:
         """Take a step of one probe's drain or collection; return whether it succeeded. Counts and logs a failure."""
-        name = probe.loaded.name
+        succeeded = self._try(probe, step, done)
+        if not succeeded:
+            self._failures[probe.loaded.name] += 1
+        return succeeded
+
+    @staticmethod
+    def _try(probe: RunningProbe, step: Callable[[], None], done: str = "collected") -> bool:
         try:
             step()
         except Exception as error:  # the border around one probe's drain and collection
-            self._failures[name] += 1
-            text = f"probe '{name}': cannot be {done}: {type(error).__name__}: {error}"
+            text = f"probe '{probe.loaded.name}': cannot be {done}: {type(error).__name__}: {error}"
             LOG.error("%s", text, exc_info=True, extra=REPEATABLE)
             return False
         return True
+
+    def _note_losses(self, numbers: ProbeStats) -> None:
+        """Walk the cgroup tree later if announcements were lost."""
+        if numbers.name == ANNOUNCES_CGROUPS:
+            self._cgroups.note_lost(sum(numbers.lost.values()))
 
     def _warn_unaccounted(self, numbers: ProbeStats) -> None:
         """Log once that a probe has unaccounted events; the metric has the number."""
@@ -318,6 +363,7 @@ class Collector:
             for probe in self._probes.values():
                 with suppress(OSError):  # the next scrape fails too, and logs the error
                     numbers.append(probe.loss_summary())
+                    self._note_losses(numbers[-1])
         return numbers
 
     def _supervisor_memory(self) -> int:

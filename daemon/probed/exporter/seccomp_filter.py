@@ -64,7 +64,7 @@ MSG_FASTOPEN: Final = 0x20000000
 """Linux include/linux/socket.h."""
 
 BPF_COMMANDS: Final = (
-    bpf.BPF_MAP_LOOKUP_ELEM, bpf.BPF_MAP_DELETE_ELEM, bpf.BPF_OBJ_GET_INFO_BY_FD, bpf.BPF_MAP_LOOKUP_BATCH,
+    bpf.BPF_MAP_LOOKUP_ELEM, bpf.BPF_MAP_DELETE_BATCH, bpf.BPF_OBJ_GET_INFO_BY_FD, bpf.BPF_MAP_LOOKUP_BATCH,
 )  # fmt: skip
 WRITING: Final = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 

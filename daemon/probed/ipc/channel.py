@@ -24,6 +24,7 @@ Received = TypeVar("Received")
 MAX_FDS = 253
 """Linux include/net/scm.h: SCM_MAX_FD."""
 MAX_BYTES = 1 << 20
+MAX_BODY = MAX_BYTES // 4
 
 
 class Closed(Exception):
@@ -69,9 +70,9 @@ class Channel(Generic[Sent, Received]):
 
     def send(self, message: Sent, fds: Sequence[int] = ()) -> None:
         """Send one message. Raises Closed when the other side has gone, ValueError past the limits."""
-        kind = type(message).__name__
-        body = json.dumps({"kind": kind, "data": structure.to_data(message)}, separators=(",", ":")).encode()
-        if len(body) > MAX_BYTES // 4 or len(fds) > MAX_FDS:
+        body = encoded(message)
+        if len(body) > MAX_BODY or len(fds) > MAX_FDS:
+            kind = type(message).__name__
             raise ValueError(f"message {kind} has {len(body)} bytes and {len(fds)} fds: too large to send")
         try:
             if fds:
@@ -133,6 +134,12 @@ class Channel(Generic[Sent, Received]):
     def close(self) -> None:
         """Close this end."""
         self._socket.close()
+
+
+def encoded(message: object) -> bytes:
+    """Return a message as JSON."""
+    packet = {"kind": type(message).__name__, "data": structure.to_data(message)}
+    return json.dumps(packet, separators=(",", ":")).encode()
 
 
 def close_all(fds: Sequence[int]) -> None:

@@ -28,11 +28,15 @@ class Child(Generic[Sent, Received]):
     """A child process, the channel to the child, and a pidfd that turns readable at the child's end."""
 
     def __init__(
-        self, module: str, receives: Sequence[type[Received]], environment: Mapping[str, str] | None = None
+        self,
+        module: str,
+        receives: Sequence[type[Received]],
+        environment: Mapping[str, str] | None = None,
+        stderr: int | None = None,
     ) -> None:
         """Start ``python -m module FD`` with additional variables, without packages of a home folder. Raises OSError.
 
-        `receives` are the dataclasses that the child may send.
+        `receives` are the dataclasses that the child may send; `stderr` replaces this process's standard error.
         """
         with ExitStack() as undo:
             self.channel, theirs = Channel[Sent, Received].pair(receives)
@@ -42,6 +46,7 @@ class Child(Generic[Sent, Received]):
                     [sys.executable, "-P", "-s", "-m", module, str(theirs.fileno())],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
+                    stderr=stderr,
                     env={**_inherited(), **(environment or {})},
                 )
             undo.callback(self._process.wait)

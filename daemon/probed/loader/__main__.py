@@ -94,6 +94,11 @@ class LoadSession:
             self._channel.send(HookAttached(tracepoint), hook)
         return loaded, fds if self._goal == "attach" else []
 
+    def end(self) -> None:
+        """Wait for the canary, for which no probe has waited if none compiled."""
+        if self._canary is not None:
+            self._canary.wait()
+
     def _members(self, request: LoadRequest) -> Iterable[canary.Member]:
         return offsets_used(self._host.btf, request.header.text + request.source.text)
 
@@ -157,6 +162,7 @@ def _serve(channel: SupervisorChannel) -> None:
     btf = Btf.read(Path(batch.requests[0].btf))
     privilege.leave_root()  # a source may include any file that this process may read
     privilege.keep_only(privilege.LOADER)
+    compiler.report_crashes(bcc)
     hide_kallsyms()
     session = LoadSession(channel, batch, btf)
     for request in batch.requests:
@@ -173,6 +179,7 @@ def _serve(channel: SupervisorChannel) -> None:
             channel.send(Failure(request.name, "internal", bounded(text), 0))
         else:
             channel.send(ProbeLoaded(loaded), fds)
+    session.end()
 
 
 def _failure(name: str, error: LoadError | DeclarationError) -> Failure:

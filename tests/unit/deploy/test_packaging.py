@@ -21,6 +21,7 @@ from support.running_daemon import ROOT
 
 PACKAGING = ROOT / "packaging"
 DEBIAN = PACKAGING / "debian"
+PROGRAM = Path(sys.executable).parent / "probed"
 PAGES = sorted((PACKAGING / "man").iterdir())
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z.-]*[a-z]")
 
@@ -30,7 +31,7 @@ ONLY_TO_BUILD = {"python3-venv", "python3-setuptools", "python3-wheel"}
 
 def commands() -> Mapping[str, argparse.ArgumentParser]:
     """Return the parser of each command."""
-    actions = __main__._parser()._actions
+    actions = __main__.command_parser()._actions
     return next(action.choices for action in actions if isinstance(action, argparse._SubParsersAction))
 
 
@@ -119,7 +120,7 @@ def completed(*words: str) -> set[str]:
     script = '. "$1"; compopt() { COMPREPLY=(FILES); }; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _probed; \
         printf "%s\\n" "${COMPREPLY[@]}"'
     done = subprocess.run(
-        ["bash", "-uec", script, "bash", PACKAGING / "completion" / "probed", "probed", *words],
+        ["bash", "-uec", script, "bash", PACKAGING / "completion" / "probed", PROGRAM, *words],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     assert done.stderr == ""
@@ -211,3 +212,14 @@ def test_the_launcher_takes_no_code_from_the_caller_s_home_or_variables(tmp_path
     )  # fmt: skip
     assert done.stdout == f"probed {__version__}\n"
     assert not ran.exists()
+
+
+def test_the_unit_has_a_larger_share_of_a_busy_machine_than_other_services() -> None:
+    default_weight, default_nice = 100, 0
+    assert int(setting("CPUWeight")) > default_weight
+    assert int(setting("Nice")) < default_nice
+
+
+def test_the_unit_bounds_memory_and_tasks() -> None:
+    assert setting("MemoryMax") == "512M"
+    assert int(setting("TasksMax")) == 64

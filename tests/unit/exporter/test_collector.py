@@ -2,6 +2,7 @@
 """All probes together: a failed collection costs only the families of one probe."""
 
 import os
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,7 +35,10 @@ class Fake:
         self.fill = 0
         self.unaccounted = 0
         self.cgroup_room = None
+        self.is_filling = False
         self.forgets = 0
+        self.broken_retire = False
+        self.retires = 0
 
     def forget_keys(self) -> None:
         self.forgets += 1
@@ -55,6 +59,11 @@ class Fake:
 
     def count_maps(self) -> None:
         pass
+
+    def retire(self) -> None:
+        if self.broken_retire:
+            raise OSError(9, "Bad file descriptor")
+        self.retires += 1
 
     def collect(self, *_: Any) -> tuple[list[Any], ProbeStats]:
         if self.broken:
@@ -120,6 +129,47 @@ def test_a_probe_that_cannot_be_drained_costs_only_its_own_drain(
     assert values(both, "probed_probe_collect_failures_total") == {"a": 3, "b": 0}
     both._probes["a"].broken_drain = ""  # type: ignore[attr-defined]
     assert values(both, "probed_events_emitted_total") == {"a": 1, "b": 3}
+
+
+def test_entries_are_deleted_and_the_tree_is_walked_without_the_lock(
+    both: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = []
+
+    def note_lock() -> None:
+        locked.append(both._lock.locked())
+
+    monkeypatch.setattr(type(both._cgroups), "wants_walk", True)
+    monkeypatch.setattr(both._cgroups, "read_tree", note_lock)
+    monkeypatch.setattr(both._probes["a"], "retire", note_lock)
+    both.scrape()
+    both.keep_up()
+    assert locked == [False] * 4
+
+
+def test_a_probe_that_goes_waits_for_deletions_before_its_files_are_closed(both: Collector) -> None:
+    probe = both._probes["a"]
+    with both._deleting:
+        gone = threading.Thread(target=both.remove, args=("a",))
+        gone.start()
+        gone.join(0.1)
+        assert not probe.closed  # type: ignore[attr-defined]
+    gone.join()
+    assert probe.closed  # type: ignore[attr-defined]
+
+
+def test_a_failed_deletion_counts_as_a_failed_collection(both: Collector) -> None:
+    both._probes["a"].broken_retire = True  # type: ignore[attr-defined]
+    both.drain()
+    assert values(both, "probed_probe_collect_failures_total") == {"a": 2, "b": 0}
+
+
+def test_announcements_are_trusted_while_their_probe_runs(both: Collector) -> None:
+    assert not both._cgroups.hears_all
+    both.add(LoadedProbe("cgroups", "1", None, 0, (), (), ()), {})
+    assert both._cgroups.hears_all
+    both.remove("cgroups")
+    assert not both._cgroups.hears_all
 
 
 def test_a_collection_is_held_up_while_one_of_its_rings_is(both: Collector) -> None:
