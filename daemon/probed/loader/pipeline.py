@@ -16,7 +16,17 @@ from probed.config.declaration import Probe, enum_constants
 from probed.config.overrides import SiteDefaults, override, with_defaults
 from probed.errors import DeclarationError, LoadError, Problem
 from probed.ipc.loader_messages import LoadRequest, Text
-from probed.ipc.manifest import ChainSlot, FdName, LoadedProbe, Map, Record, ResolvedMetric, hook_name
+from probed.ipc.manifest import (
+    OVERFLOW_MAPS,
+    ChainSlot,
+    FdName,
+    LoadedProbe,
+    Map,
+    Record,
+    ResolvedMetric,
+    hook_name,
+    without_weight,
+)
 from probed.loader.btf.reader import Btf
 from probed.loader.compiler import Module, compile_text
 from probed.loader.headers.c_names import programs
@@ -30,7 +40,9 @@ LAYOUT = "probed_layout"
 ENUMS = "probed_enums"
 STATS = "probed_stats"
 RING = "events"
-OWN_MAPS = (LAYOUT, ENUMS, STATS, RING)
+SLOTS = "event_slots"
+TURN = "overflow_turn"
+OWN_MAPS = (LAYOUT, ENUMS, STATS, RING, SLOTS, TURN, *OVERFLOW_MAPS)
 
 RECENT = "_recent"
 """Suffix of a map of `struct recent_count`, after the name of the map of counts."""
@@ -87,7 +99,7 @@ def header_and_source(header: Text, source: Text) -> list[str]:
     return [f'#line 1 "{header.path}"', header.text, f'#line 1 "{source.path}"', included]
 
 
-def defines(host: Host, ring_bytes: int = 0) -> dict[str, str]:
+def defines(host: Host, ring_bytes: int = 0, slots: int = 0) -> dict[str, str]:
     """Return the macros that probed.bpf.h expects."""
     macros = {
         "CPUS": f"{host.cpus}UL",
@@ -97,6 +109,8 @@ def defines(host: Host, ring_bytes: int = 0) -> dict[str, str]:
     macros |= {f"PROBED_HAS_{name.upper()}": "1" for name in HELPERS if host.btf.has_function(f"bpf_{name}")}
     if ring_bytes:
         macros["RING_PAGES"] = str(ring_bytes // PAGE)
+    if slots:
+        macros["SLOTS"] = str(slots)
     return macros
 
 
@@ -124,14 +138,14 @@ def check(request: LoadRequest, host: Host, chains: Chains) -> CompiledProbe:
     functions = programs(request.source.text)
     places = _places(probe, functions, host, chains)
     text = source_text(request, probe, chains.text(probe.name, places))
-    macros = defines(host, probe.ring.bytes if probe.ring is not None else 0)
+    macros = defines(host, probe.ring.bytes, probe.ring.slots) if probe.ring is not None else defines(host)
     module = compile_text(probe.name, text, types_for(host.btf, text), macros)
     event = module.record(LAYOUT) if probe.ring is not None else None
     maps, unfit = _maps(probe.name, module, _maps_of_gauges(probe))
     problems: list[Problem] = list(check_programs(probe, functions))
     nowhere = check_attach_points(probe, host.raw_tracepoints)
     try:
-        metrics = resolve(probe, event, maps, _enums(module), unfit)
+        metrics = resolve(probe, event and without_weight(event), maps, _enums(module), unfit)
     except DeclarationError as error:
         problems += error.problems
     if problems:
@@ -212,6 +226,8 @@ def load(checked: CompiledProbe, host: Host) -> tuple[LoadedProbe, list[int]]:
     fds = {FdName("stats"): _needed(module, STATS, probe.name)}
     if checked.event is not None:
         fds[FdName("ring")] = _needed(module, RING, probe.name)
+    if probe.ring is not None and probe.ring.slots:
+        fds |= {FdName("slots"): _needed(module, SLOTS, probe.name), FdName("turn"): _needed(module, TURN, probe.name)}
     fds |= {FdName("map", layout.name): module.map_fd(layout.name) for layout in checked.maps}
     fds |= {FdName("recent", each.name): module.map_fd(each.name + RECENT) for each in checked.maps if each.recent}
     read = {layout.name for layout in checked.maps}
@@ -232,6 +248,7 @@ def describe(checked: CompiledProbe, fd_names: tuple[FdName, ...] = ()) -> Loade
         metrics=checked.metrics,
         fd_names=fd_names,
         places=checked.places,
+        slots=ring.slots if ring is not None else 0,
     )
 
 
