@@ -145,6 +145,7 @@ static __always_inline u32 recent_slot(u64 key, u32 slots)
 #ifdef RING_PAGES
 BPF_RINGBUF_OUTPUT(events, RING_PAGES);
 
+#ifndef SLOTS
 /* Returns room for one event, or NULL and counts the loss if the ring is full. Submit every reserved event. */
 static __always_inline void *reserve_event(u64 size)
 {
@@ -154,6 +155,7 @@ static __always_inline void *reserve_event(u64 size)
 		probed_count(STAT_RING_FULL);
 	return event;
 }
+#endif
 
 /*
  * Returns the bytes in the ring, records before submission included. BCC 0.26 has no method for the helper
@@ -188,11 +190,10 @@ static __always_inline void submit_event_of(void *event, u64 size)
 	events.ringbuf_submit(event, wake);
 }
 
+#ifndef SLOTS
 /* Submits a complete event; takes a pointer to the struct. */
 #define submit_event(event) submit_event_of(event, sizeof(*(event)))
-#endif
-
-#ifdef SLOTS
+#else
 /*
  * Events with a weight: one record of the ring stands for many events of one label set. WEIGHT begins such a struct
  * event, and the other members are the label set; a program makes the event in its own memory, zeroed, and calls
@@ -467,8 +468,10 @@ static __always_inline void observe_event_of(const void *event, u64 size, u64 ob
 #define observe_event(event, member)                                                                         \
 	({                                                                                                   \
 		CHECK_EVENT(event);                                                                          \
+		_Static_assert(sizeof((event)->member) == 8, "the observed member is a u64");                \
 		observe_event_of(event, sizeof(*(event)), __builtin_offsetof(__typeof__(*(event)), member)); \
 	})
+#endif
 #endif
 
 /*

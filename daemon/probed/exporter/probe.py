@@ -76,7 +76,9 @@ class RunningProbe:
         self._records = self._ledger.scalar()
         if self._ring:
             self._take_over(self._ring)
-        self._weighted = WeightedEvents(loaded, fds, cpus, self._ledger, self._overflow_stats) if loaded.slots else None
+        self._weighted = (
+            WeightedEvents.of(loaded, fds, cpus, self._ledger, self._overflow_stats) if loaded.slots else None
+        )
         self._end = 0
         self._is_closed = False
         gauges = {name for metric in loaded.metrics if metric.type == "gauge" for name in metric.maps}
@@ -302,6 +304,7 @@ class RunningProbe:
             discarded=ring.discarded if ring else 0,
             lost=lost,
             ring_bytes=self.loaded.ring_bytes,
+            ring_records=ring.records if ring else 0,
             ring_fill_bytes=fill,
             ring_fill_max_bytes=self._highest_fill.value(),
             unaccounted=self._unaccounted(),

@@ -37,30 +37,36 @@ CGROUP_ROOM = 1 << 13
 class WeightedEvents:
     """Not thread-safe, as its owner."""
 
-    def __init__(
-        self,
+    def __init__(self, slots: EventSlots, totals: SlotTotals, overflow: Overflow, ledger: Ledger) -> None:
+        self._slots = slots
+        self._totals = totals
+        self._overflow = overflow
+        self._is_new = not ledger.commits
+        self._lacking = ledger.scalar()
+        self._found: NDArray[Any] = np.zeros(0)
+        self.cgroup_room: int | None = None
+        """How many control groups may come between two readings; None where events have none."""
+
+    @classmethod
+    def of(
+        cls,
         loaded: LoadedProbe,
         fds: Mapping[FdName, int],
         cpus: int,
         ledger: Ledger,
         read_stats: Callable[[], OverflowStats],
-    ) -> None:
-        """Go on where an earlier exporter ended. Raises OSError."""
+    ) -> WeightedEvents:
+        """Return the events of a loaded probe; goes on where an earlier exporter ended. Raises OSError."""
         assert loaded.event is not None
         labels = _label_layout(loaded.event)
-        self._has_cgroups = any(field.name == "cgroup" for field in labels.fields)
-        self._slots = EventSlots.of(fds[FdName("slots")], loaded.slots, cpus, labels)
-        self._is_new = not ledger.commits
-        self._totals = SlotTotals(ledger, cpus * loaded.slots)
+        slots = EventSlots.of(fds[FdName("slots")], loaded.slots, cpus, labels)
+        totals = SlotTotals(ledger, cpus * loaded.slots)
         first, second = (map_entries(fds[FdName("hash", name)], labels) for name in OVERFLOW_MAPS)
-        self._overflow = Overflow((first, second), map_turn(fds[FdName("turn")]), read_stats, ledger)
-        self._lacking = ledger.scalar()
-        self._found: NDArray[Any] = np.zeros(0)
-
-    @property
-    def cgroup_room(self) -> int | None:
-        """How many control groups may come between two readings; None where events have none."""
-        return CGROUP_ROOM if self._has_cgroups else None
+        overflow = Overflow((first, second), map_turn(fds[FdName("turn")]), read_stats, ledger)
+        events = cls(slots, totals, overflow, ledger)
+        if any(field.name == "cgroup" for field in labels.fields):
+            events.cgroup_room = CGROUP_ROOM
+        return events
 
     @property
     def unaccounted(self) -> int:

@@ -43,7 +43,7 @@ class Record:
     fields: tuple[Field, ...]
 
 
-WEIGHT_FIELDS = ("weight", "slot_total", "slot")
+WEIGHT_FIELDS = (Field("weight", "u64", 0, 1), Field("slot_total", "u64", 8, 1), Field("slot", "s64", 16, 1))
 """Members that begin an event with a weight: the macro WEIGHT of probes/include/probed.bpf.h."""
 
 OVERFLOW_MAPS = ("overflow_0", "overflow_1")
@@ -52,7 +52,7 @@ OVERFLOW_MAPS = ("overflow_0", "overflow_1")
 
 def without_weight(event: Record) -> Record:
     """Return the layout without the members of the weight, which no metric reads."""
-    return replace(event, fields=tuple(field for field in event.fields if field.name not in WEIGHT_FIELDS))
+    return replace(event, fields=tuple(field for field in event.fields if field not in WEIGHT_FIELDS))
 
 
 COUNT = Record(8, (Field("value", "u64", 0, 1),))

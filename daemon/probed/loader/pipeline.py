@@ -25,7 +25,6 @@ from probed.ipc.manifest import (
     Record,
     ResolvedMetric,
     hook_name,
-    without_weight,
 )
 from probed.loader.btf.reader import Btf
 from probed.loader.compiler import Module, compile_text
@@ -145,7 +144,7 @@ def check(request: LoadRequest, host: Host, chains: Chains) -> CompiledProbe:
     problems: list[Problem] = list(check_programs(probe, functions))
     nowhere = check_attach_points(probe, host.raw_tracepoints)
     try:
-        metrics = resolve(probe, event and without_weight(event), maps, _enums(module), unfit)
+        metrics = resolve(probe, event, maps, _enums(module), unfit)
     except DeclarationError as error:
         problems += error.problems
     if problems:

@@ -2,7 +2,8 @@
 """All probes together: a failed collection costs only the families of one probe."""
 
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -34,6 +35,9 @@ class Fake:
         self.unaccounted = 0
         self.cgroup_room = None
         self.forgets = 0
+        self.overflowing = False
+        self.readings = 0
+        self.in_pause: Callable[[], None] = lambda: None
 
     def forget_keys(self) -> None:
         self.forgets += 1
@@ -43,17 +47,23 @@ class Fake:
             raise ValueError("a spoiled position")
         return 0
 
-    def drain(self, _: int) -> bool:
+    def drain(self, _: int, pause: Callable[[], None] | None = None) -> bool:
         if self.broken_drain == "drain":
             raise IndexError("a spoiled record")
         self.drains += 1
+        if pause is not None:
+            self.in_pause()
+            pause()
         return not self.held_up
 
-    def read_maps(self) -> None:
-        pass
+    def is_overflowing(self) -> bool:
+        return self.overflowing
 
-    def count_maps(self) -> None:
-        pass
+    def read_maps(self) -> None:
+        self.readings += 1
+
+    def count_maps(self) -> bool:
+        return not self.held_up
 
     def collect(self, *_: Any) -> tuple[list[Any], ProbeStats]:
         if self.broken:
@@ -189,3 +199,44 @@ def test_unaccounted_events_are_logged_once_a_probe(both: Collector, caplog: pyt
     assert values(both, "probed_events_unaccounted") == {"a": 11, "b": 0}
     (line,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert line.startswith("probe 'a': its programs submitted 7 events fewer or more than its ring has records")
+
+
+def test_a_drain_that_finds_many_events_beside_a_full_ring_reads_the_maps(both: Collector) -> None:
+    both.drain()
+    assert both._probes["a"].readings == 0  # type: ignore[attr-defined]
+    both._probes["a"].overflowing = True  # type: ignore[attr-defined]
+    both.drain()
+    assert [both._probes[name].readings for name in "ab"] == [1, 1]  # type: ignore[attr-defined]
+
+
+def test_a_scrape_begins_between_two_batches_of_a_drain(both: Collector) -> None:
+    a, b = (both._probes[name] for name in "ab")
+    scraping = threading.Thread(target=both.scrape)
+    drains_of_a = list[int]()
+
+    def begin() -> None:
+        a.in_pause = lambda: None  # type: ignore[attr-defined]
+        scraping.start()
+        while both._lock._next < 2:
+            pass
+
+    a.in_pause = begin  # type: ignore[attr-defined]
+    b.in_pause = lambda: drains_of_a.append(a.drains)  # type: ignore[attr-defined]
+    both.drain()
+    scraping.join()
+    assert drains_of_a == [2, 2]
+
+
+def test_a_probe_that_leaves_between_two_batches_is_not_drained(both: Collector) -> None:
+    a, b = (both._probes[name] for name in "ab")
+    removing = threading.Thread(target=both.remove, args=("b",))
+
+    def begin() -> None:
+        removing.start()
+        while both._lock._next < 2:
+            pass
+
+    a.in_pause = begin  # type: ignore[attr-defined]
+    both.drain()
+    removing.join()
+    assert (a.drains, b.drains, b.closed) == (1, 0, True)  # type: ignore[attr-defined]
