@@ -65,7 +65,7 @@ def test_a_ring_of_one_page_with_a_reader_loses_nothing_on_overcommitted_cpus(
     opens = (str(opener), "openat", "ENOENT", "20011")
     renamed_opens = (str(install("takes_turns")), "20011", str(NAMES), "turn")
     spawns = (str(install("spawn")), "503", str(program))
-    commands = [opens] * 12 + [renamed_opens] * 8 + [spawns] * 4
+    commands: list[tuple[str, ...]] = [opens] * 12 + [renamed_opens] * 8 + [spawns] * 4
     running = [subprocess.Popen(each, cwd=tmp_path, stdout=subprocess.DEVNULL) for each in commands]
     while any(process.poll() is None for process in running):
         assert_nothing_lost(daemon.scrape())
@@ -81,8 +81,8 @@ def test_a_storm_of_one_label_set_on_each_cpu_costs_the_ring_a_record_in_a_thous
 ) -> None:
     opener = install("fail_opens")
     before = daemon.scrape()
-    command = [opener, "openat", "ENOENT", str(OPENS)]
-    running = [subprocess.Popen(["taskset", "-c", str(cpu), *command], cwd=tmp_path) for cpu in os.sched_getaffinity(0)]
+    command = (str(opener), "openat", "ENOENT", str(OPENS))
+    running = [subprocess.Popen(("taskset", "-c", str(cpu), *command), cwd=tmp_path) for cpu in os.sched_getaffinity(0)]
     assert [process.wait() for process in running] == [0] * len(running)
     after = daemon.scrape()
     assert after.total(FAILURES, comm=opener.name, errno="ENOENT") == OPENS * len(running)
