@@ -32,6 +32,10 @@ class FairLock:
             self._served += 1
             self._changed.notify_all()
 
+    def locked(self) -> bool:
+        """Say whether a thread has the lock."""
+        return self._next > self._served
+
     def pause(self) -> None:
         """Let every thread that waits now have the lock first; called by the owner."""
         if self._next > self._served + 1:

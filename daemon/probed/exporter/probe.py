@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from probed.exporter.arrays.dtypes import dtype
-from probed.exporter.arrays.ledger import Ledger
+from probed.exporter.arrays.ledger import Ledger, require
 from probed.exporter.arrays.ndarray import NDArray
 from probed.exporter.bpf.cgroup_keys import KnownCgroups
 from probed.exporter.bpf.gauge_source import GaugeSource
@@ -38,6 +39,9 @@ from probed.ipc.manifest import ChainSlot, FdName, Field, LoadedProbe, Map, Reco
 BATCH = 1 << 13
 """Events taken at once: enough for numpy, and few enough for the CPU's cache."""
 
+NANOSECONDS = 1_000_000_000
+"""In a second."""
+
 MORE_ENTRIES = 64
 """Entries that a small map of gauges may have more while it is read than it has at a time, beside an eighth."""
 
@@ -60,7 +64,7 @@ class RunningProbe:
         context: Context,
         hear: Callable[[NDArray[Any]], None] | None = None,
     ) -> None:
-        """`fds` by the names of `LoadedProbe.fd_names`; they stay open until `close`. Raises OSError.
+        """`fds` by the names of `LoadedProbe.fd_names`; they stay open until `close`. Raises OSError, SpoiledState.
 
         `context` is for the decoders; `hear` gets every batch of events before the count.
         """
@@ -74,6 +78,10 @@ class RunningProbe:
         self._highest_fill = SlidingMaximum()
         self._position, self._delivered, self._discarded, self._corrupt = (self._ledger.scalar() for _ in range(4))
         self._records = self._ledger.scalar()
+        self._drained_ns, self._read_ns = self._ledger.scalar(), self._ledger.scalar()
+        self._looked_ns = self._reading_ns = 0
+        if not self._ledger.commits:
+            self._drained_ns.value = self._read_ns.value = int(loaded.start_time * NANOSECONDS)
         if self._ring:
             self._take_over(self._ring)
         self._weighted = (
@@ -96,6 +104,7 @@ class RunningProbe:
             for place in loaded.places
         }
         self._hashes = [HashMap(name.of, fd, cpus) for name, fd in fds.items() if name.kind == "hash"]
+        self._ledger.trim()
 
     def _source(self, layout: Map, cpus: int) -> MapSource:
         counts = CountMap(self._fds[FdName("map", layout.name)], layout, cpus)
@@ -111,18 +120,27 @@ class RunningProbe:
         return GaugeSource(content, layout, self._known_cgroups())
 
     def _known_cgroups(self) -> KnownCgroups:
-        return KnownCgroups(self._context.live_cgroups, self._context.removed_cgroups)
+        return KnownCgroups(self._context.removed_cgroups, self._context.doubt_cgroups)
 
     def _take_over(self, ring: Ring) -> None:
-        """Go on from the last commit: an earlier exporter may have died before it released counted records."""
+        """Go on from the last commit: an earlier exporter may have died before it released counted records.
+
+        Raises SpoiledState.
+        """
+        require(not ring.was_spoiled, "the ring's consumer position lies outside of the ring")
         if self._ledger.commits:
-            ring.skip_to(self._position.value)
+            position, corrupt = self._position.value, self._corrupt.value
+            records = self._records.value + self._discarded.value + corrupt
+            require(ring.is_plausible(position, records, corrupt), "position and counts of the ring do not agree")
+            ring.skip_to(position)
         else:
             self._delivered.value = self._records.value = ring.records  # by an exporter without this memory
         ring.take_over_losses(self._records.value, self._discarded.value, self._corrupt.value)
+        ring.skip_unless_whole()
 
     def _table(self, metric: ResolvedMetric) -> SeriesTable:
-        return SeriesTable(metric, self._columns(metric), self._ledger)
+        counted = self._read_ns if metric.maps else self._drained_ns
+        return SeriesTable(metric, self._columns(metric), self._ledger, since=lambda: counted.value / NANOSECONDS)
 
     def _gauge(self, metric: ResolvedMetric) -> GaugeTable:
         return GaugeTable(metric, self._columns(metric))
@@ -148,6 +166,7 @@ class RunningProbe:
 
     def waiting(self) -> int:
         """Return the end of the waiting records, in records since the ring was made."""
+        self._looked_ns = time.time_ns()
         return self._ring.end if self._ring else 0
 
     def drain(self, end: int, pause: Callable[[], None] | None = None) -> bool:
@@ -172,7 +191,10 @@ class RunningProbe:
                 if self._is_closed:
                     return True
         self._sample_fill()
-        return ring is None or ring.records >= end
+        reached = ring is None or ring.records >= end
+        if reached:
+            self._drained_ns.value = self._looked_ns
+        return reached
 
     def _count(self, events: NDArray[Any], weights: Weights | None) -> None:
         for metric, table in self._tables:
@@ -225,6 +247,7 @@ class RunningProbe:
 
     def read_maps(self) -> None:
         """Read the kernel's maps, and then where the ring ends. Raises OSError."""
+        self._reading_ns = time.time_ns()
         if self._weighted:
             self._weighted.read()
         for source in self._all_sources():
@@ -232,7 +255,7 @@ class RunningProbe:
         self._end = self.waiting()
 
     def count_maps(self) -> bool:
-        """Count the increments and take over the values that `read_maps` found; delete the entries that may go.
+        """Count the increments and take over the values that `read_maps` found.
 
         Drains the ring up to the end that `read_maps` found; returns False if the drain ended early. Raises OSError.
         """
@@ -246,12 +269,21 @@ class RunningProbe:
                 table.add_counts(risen[name] for name in metric.maps)
         for metric, gauge in self._gauges:
             gauge.set(self._gauge_sources[name].values(str(metric.value)) for name in metric.maps)
+        self._read_ns.value = self._reading_ns
         self._commit()
         for source in self._all_sources():
-            source.retire()
+            source.settle()
         if self._weighted and self._weighted.retire():
             self._commit()
         return are_drained
+
+    def retire(self) -> None:
+        """Delete the entries of removed control groups that have been counted. Raises OSError.
+
+        `collector` calls it without its lock, but never beside `close`.
+        """
+        for source in self._all_sources():
+            source.retire()
 
     def collect(self, fill: int, scrape: Scrape) -> tuple[list[Family], ProbeStats]:
         """Return the present families and sums for the page `scrape`. Raises OSError.
@@ -310,6 +342,7 @@ class RunningProbe:
             unaccounted=self._unaccounted(),
             notes_lost=self._read_stats().get(STAT_NOTE_LOST, 0),
             start_time=self.loaded.start_time,
+            map_bytes=self.loaded.map_bytes,
             usages=self._usages(),
             missed={place.program: self._missed(place, hooks) for place in self.loaded.places},
             hooks=hooks,

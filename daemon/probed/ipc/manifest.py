@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-VERSION = 10
+VERSION = 11
 
 SERIES_BUDGET = 1000
 """Series that a metric may have where neither site nor declaration says otherwise."""
@@ -77,10 +77,14 @@ class Map:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedFoldRule:
-    """Replaces a text that `match`, a regular expression, matches whole by `replace`; None drops the series."""
+    """Replaces a text that `match`, a regular expression, matches whole by `replace`; None drops the series.
+
+    With `parts` the rule replaces every match in the text, and applies if there is one.
+    """
 
     match: str
     replace: str | None
+    parts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,9 @@ class ResolvedMetric:
     `maps` names the kernel maps that it adds up; empty means that it counts events of the ring.
     `when` are equalities on fields of the event, all of which must hold. A histogram observes `value`, a field in
     units of `factor` base units (``duration_ns``: 1e-9 for seconds); `bounds` are its upper bounds in base units,
-    ascending, without +Inf. A gauge shows `value`, a member of the maps' values, likewise in units of `factor`.
+    ascending, without +Inf, and `schema` is the resolution of its native form (-4 to 8). Without bounds the histogram
+    is only native, without a schema only classic. A gauge shows `value`, a member of the maps' values, likewise in
+    units of `factor`.
     `budget` is how many series the metric may have, `other` among them. A series of a counter or histogram leaves
     after `idle_seconds` without events, a series of a gauge with its map entries.
     """
@@ -123,6 +129,7 @@ class ResolvedMetric:
     bounds: tuple[float, ...]
     budget: int = SERIES_BUDGET
     idle_seconds: float = IDLE_SECONDS
+    schema: int | None = None
 
 
 def hook_name(tracepoint: str) -> str:
@@ -169,6 +176,7 @@ class LoadedProbe:
     by itself; 0: the events have no weight.
     Its fds travel beside it, in the order of `fd_names`. It runs once its programs are in their
     `places`; `start_time`, seconds since the epoch, is a moment before that, from which its counters count.
+    `map_bytes` is the kernel memory of its ring and maps.
     """
 
     name: str
@@ -180,4 +188,5 @@ class LoadedProbe:
     fd_names: tuple[FdName, ...]
     places: tuple[ChainSlot, ...] = ()
     start_time: float = 0.0
+    map_bytes: int = 0
     slots: int = 0

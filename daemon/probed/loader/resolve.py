@@ -126,6 +126,7 @@ class _Check:
             bounds=metric.buckets,
             budget=metric.series or manifest.SERIES_BUDGET,
             idle_seconds=metric.idle_seconds or manifest.IDLE_SECONDS,
+            schema=metric.native.schema if metric.native else None,
         )
 
     def keys_of_maps(self, metric: Metric) -> list[_Layout]:
@@ -153,7 +154,7 @@ class _Check:
 
     def label(self, name: str, label: Label, layouts: list[_Layout]) -> manifest.ResolvedLabel:
         field = self.label_field(label, layouts)
-        fold = tuple(manifest.ResolvedFoldRule(rule.match, rule.replace) for rule in label.fold)
+        fold = tuple(manifest.ResolvedFoldRule(rule.match, rule.replace, rule.parts) for rule in label.fold)
         return manifest.ResolvedLabel(name, label.field, label.decoder, self.table(label, field), label.texts, fold)
 
     def label_field(self, label: Label, layouts: list[_Layout]) -> Field | None:
