@@ -16,7 +16,16 @@ from probed.config.declaration import Probe, enum_constants
 from probed.config.overrides import SiteDefaults, override, with_defaults
 from probed.errors import DeclarationError, LoadError, Problem
 from probed.ipc.loader_messages import LoadRequest, Text
-from probed.ipc.manifest import ChainSlot, FdName, LoadedProbe, Map, Record, ResolvedMetric, hook_name
+from probed.ipc.manifest import (
+    OVERFLOW_MAPS,
+    ChainSlot,
+    FdName,
+    LoadedProbe,
+    Map,
+    Record,
+    ResolvedMetric,
+    hook_name,
+)
 from probed.linux.fdinfo import map_memory
 from probed.loader.btf.reader import Btf
 from probed.loader.compiler import Module, compile_text
@@ -32,7 +41,9 @@ LAYOUT = "probed_layout"
 ENUMS = "probed_enums"
 STATS = "probed_stats"
 RING = "events"
-OWN_MAPS = (LAYOUT, ENUMS, STATS, RING)
+SLOTS = "event_slots"
+TURN = "overflow_turn"
+OWN_MAPS = (LAYOUT, ENUMS, STATS, RING, SLOTS, TURN, *OVERFLOW_MAPS)
 
 RECENT = "_recent"
 """Suffix of a map of `struct recent_count`, after the name of the map of counts."""
@@ -98,7 +109,7 @@ def line_directive(number: int, path: str) -> str:
     return f'#line {number} "{name}"'
 
 
-def defines(host: Host, ring_bytes: int = 0) -> dict[str, str]:
+def defines(host: Host, ring_bytes: int = 0, slots: int = 0) -> dict[str, str]:
     """Return the macros that probed.bpf.h expects."""
     macros = {
         "CPUS": f"{host.cpus}UL",
@@ -108,6 +119,8 @@ def defines(host: Host, ring_bytes: int = 0) -> dict[str, str]:
     macros |= {f"PROBED_HAS_{name.upper()}": "1" for name in HELPERS if host.btf.has_function(f"bpf_{name}")}
     if ring_bytes:
         macros["RING_PAGES"] = str(ring_bytes // PAGE)
+    if slots:
+        macros["SLOTS"] = str(slots)
     return macros
 
 
@@ -136,7 +149,7 @@ def check(request: LoadRequest, host: Host, chains: Chains) -> CompiledProbe:
     functions = programs(request.source.text)
     places = _places(probe, functions, host, chains)
     text = source_text(request, probe, chains.text(probe.name, places))
-    macros = defines(host, probe.ring.bytes if probe.ring is not None else 0)
+    macros = defines(host, probe.ring.bytes, probe.ring.slots) if probe.ring is not None else defines(host)
     module = compile_text(probe.name, text, types_for(host.btf, text), macros)
     event = module.record(LAYOUT) if probe.ring is not None else None
     maps, unfit = _maps(probe.name, module, _maps_of_gauges(probe))
@@ -231,6 +244,8 @@ def load(checked: CompiledProbe, host: Host) -> tuple[LoadedProbe, list[int]]:
     fds = {FdName("stats"): _needed(module, STATS, probe.name)}
     if checked.event is not None:
         fds[FdName("ring")] = _needed(module, RING, probe.name)
+    if probe.ring is not None and probe.ring.slots:
+        fds |= {FdName("slots"): _needed(module, SLOTS, probe.name), FdName("turn"): _needed(module, TURN, probe.name)}
     fds |= {FdName("map", layout.name): module.map_fd(layout.name) for layout in checked.maps}
     fds |= {FdName("recent", each.name): module.map_fd(each.name + RECENT) for each in checked.maps if each.recent}
     read = {layout.name for layout in checked.maps}
@@ -252,6 +267,7 @@ def describe(checked: CompiledProbe, fd_names: tuple[FdName, ...] = ()) -> Loade
         metrics=checked.metrics,
         fd_names=fd_names,
         places=checked.places,
+        slots=ring.slots if ring is not None else 0,
     )
 
 
