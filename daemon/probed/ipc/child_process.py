@@ -6,7 +6,6 @@ The owner of a child decides on start and end: `loader_process`, `supervisor.exp
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import subprocess
@@ -23,17 +22,6 @@ SYSTEMD_S = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LI
 
 def _inherited() -> dict[str, str]:
     return {name: text for name, text in os.environ.items() if name not in SYSTEMD_S}
-
-
-def why_not(error: OSError) -> str:
-    """Return cause and remedy of a failed start or descriptor, as the end of a sentence."""
-    name = errno.errorcode.get(error.errno or 0, "")
-    remedy = {
-        errno.EAGAIN: "too many processes run: see TasksMax= of the unit, pids.max of its control group, ulimit -u",
-        errno.EMFILE: "too many files are open here: raise LimitNOFILE= of the unit, ulimit -n",
-        errno.ENOMEM: "memory is short",
-    }.get(error.errno or 0, "")
-    return f"{error.strerror} ({name})" + (f"; {remedy}" if remedy else "")
 
 
 class Child(Generic[Sent, Received]):

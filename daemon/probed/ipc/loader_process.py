@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from probed.errors import HostError, LoadError, Reason
 from probed.ipc import loader_output
 from probed.ipc.channel import Closed, Packet, Starved
-from probed.ipc.child_process import Child, why_not
+from probed.ipc.child_process import Child
 from probed.ipc.loader_messages import (
     FROM_LOADER,
     AllWanted,
@@ -42,6 +42,7 @@ from probed.ipc.loader_messages import (
 )
 from probed.ipc.manifest import FdName, LoadedProbe
 from probed.ipc.message import Message
+from probed.linux.os_errors import why_not
 from probed.webconfig.settings import WebSummary
 
 LOG = logging.getLogger("loader")

@@ -235,8 +235,14 @@ def _compile(probe: str, text: str, types: str, defines: Mapping[str, str], debu
         raise LoadError(
             probe, "compile",
             f"cannot write what the compiler is to read: {error}; some 100 kB are needed for a moment in a folder for "
-            "temporary files: make room there, or set TMPDIR to one that can be written to", error.errno or 0,
+            f"temporary files: {_remedy_for_files(error)}", error.errno or 0,
         ) from error  # fmt: skip
+
+
+def _remedy_for_files(error: OSError) -> str:
+    if error.errno == errno.EFBIG:
+        return "raise LimitFSIZE= of the unit, ulimit -f"
+    return "make room there, or set TMPDIR to one that can be written to"
 
 
 def _compile_in_a_tree(probe: str, text: str, types: str, defines: Mapping[str, str], debug: str) -> Any:

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from probed.errors import DeclarationError, HostError
 from probed.ipc.channel import Closed, Packet, Starved, close_all
-from probed.ipc.child_process import Child, why_not
+from probed.ipc.child_process import Child
 from probed.ipc.exporter_messages import (
     FROM_EXPORTER,
     AddProbe,
@@ -38,6 +38,7 @@ from probed.ipc.exporter_messages import (
 from probed.ipc.loader_process import ProbeHandle
 from probed.ipc.manifest import FdName
 from probed.ipc.message import bounded
+from probed.linux.os_errors import why_not
 from probed.supervisor.exporter_limits import MOST_BYTES, ExporterLimits
 from probed.supervisor.hooks import Hooks
 
@@ -195,7 +196,7 @@ class ExporterProcess:
             close_all(packet.fds)
             raise ValueError("a message with descriptors")
         match packet.message:
-            case Pulse(series=series, lost=lost) as pulse if max(abs(series), abs(lost)) < MOST_NUMBER:
+            case Pulse(_, series, lost, left_out) as pulse if max(map(abs, (series, lost, left_out))) < MOST_NUMBER:
                 self._served = True
                 return pulse
             case CannotServe(text) if not self._served:

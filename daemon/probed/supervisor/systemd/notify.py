@@ -98,7 +98,8 @@ class Notifier:
 
 def status_line(probes: Sequence[ProbeStatus], pulse: Pulse) -> str:
     """Return the status line, such as ``3 probes up, 14 series, 0 lost``."""
-    return f"{_states(probes)}, {pulse.series} series, {pulse.lost} lost"
+    left_out = f", {pulse.left_out} left out by the exporter" if pulse.left_out else ""
+    return f"{_states(probes)}{left_out}, {pulse.series} series, {pulse.lost} lost"
 
 
 def _states(probes: Sequence[ProbeStatus]) -> str:

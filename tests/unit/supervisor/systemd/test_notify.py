@@ -44,6 +44,12 @@ def test_the_status_line_says_what_an_operator_asks_first(probes: list[ProbeStat
     assert status_line(probes, QUIET) == line
 
 
+def test_the_status_line_counts_the_probes_that_the_exporter_left_out() -> None:
+    assert status_line([], Pulse(informed=True, series=1, lost=0, left_out=2)) == (
+        "no probe is wanted, 2 left out by the exporter, 1 series, 0 lost"
+    )
+
+
 def test_it_is_ready_once_and_only_when_it_is_settled() -> None:
     said: list[str] = []
     notices = Notifier(recorder(said))
