@@ -17,8 +17,9 @@ from probed.linux.privilege import user_name
 def why_replaceable(path: str) -> str:
     """Return how any user could replace a file, with the remedy; "" if none can.
 
-    The text is the end of a sentence. The file and each folder above count. A sticky folder such as /tmp is harmless where the next part of the path
-    belongs to root or to this process's user: others cannot replace that part. Nor can they on a read-only mount.
+    The text is the end of a sentence. The file and each folder above count. A sticky folder such as /tmp is harmless
+    where the next part of the path belongs to root or to this process's user: others cannot replace that part. Nor can
+    they on a read-only mount.
     """
     in_sticky: Path | None = None
     resolved = Path(path).resolve()
