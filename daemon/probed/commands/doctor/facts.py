@@ -229,8 +229,8 @@ def find_mounts(root: Path = Path("/")) -> Mounts:
 def read_clocks(root: Path = Path("/")) -> Clocks:
     """Return the clock source of the programs, and the time of sleep."""
     source = _line(root / "sys/devices/system/clocksource/clocksource0/current_clocksource")
-    awake = time.monotonic_ns() - clock_offset("monotonic", root)
-    since_boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - clock_offset("boottime", root)
+    awake = time.monotonic_ns() - clock_offset("monotonic", str(root))
+    since_boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - clock_offset("boottime", str(root))
     return Clocks(source, (since_boot - awake) / 1e9)
 
 
