@@ -16,6 +16,7 @@ from enum import StrEnum
 
 from probed.journal import JournalSocket
 from probed.log_limiter import LogLimiter
+from probed.terminal import printable
 
 FORMATS = ("logfmt", "json")
 LEVELS = ("debug", "info", "warning", "error")
@@ -58,7 +59,7 @@ class Logfmt(logging.Formatter):
         line = " ".join(f"{name}={_quoted(value)}" for name, value in pairs.items())
         if record.exc_info:
             rest += self.formatException(record.exc_info).split("\n")
-        return "\n  ".join([line, *rest])
+        return "\n  ".join([line, *map(printable, rest)])
 
 
 class Json(logging.Formatter):
@@ -75,7 +76,12 @@ class Json(logging.Formatter):
         entry |= {name.lower(): value for name, value in fields(record).items()}
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, default=str)
+        return json.dumps({name: _encodable(value) for name, value in entry.items()}, default=str)
+
+
+def _encodable(value: object) -> object:
+    """Return a text with lone surrogates escaped, which UTF-8 cannot encode; other values as they are."""
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
 def _time(record: logging.LogRecord) -> str:

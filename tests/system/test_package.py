@@ -11,7 +11,7 @@ import pytest
 from support.running_daemon import SHIPPED, until
 from support.system.machine import Machine
 from support.system.package import Installed, build, exists
-from support.system.rootfs import rootfs
+from support.system.rootfs import rootfs, suite
 from support.workload_programs import fresh_letters
 
 CONFIGURATION = "/etc/probed/probed.yaml"
@@ -57,6 +57,9 @@ metrics:
       comm: {field: comm, decoder: comm}
 """
 
+SUITES = tuple(dict.fromkeys((suite(), "trixie")))
+"""This machine's Debian, and the newest stable one."""
+
 NOTES = (
     "/etc/.pwd.lock", "/etc/group-", "/etc/gshadow-", "/etc/passwd-", "/etc/shadow-",
     "/tmp/", "/var/cache/apt/", "/var/lib/apt/", "/var/lib/dpkg/", "/var/lib/systemd/", "/var/log/", "/var/tmp/",
@@ -77,10 +80,10 @@ def fresh(tmp_path: Path) -> Iterator[Machine]:
         yield booted.wait_until_up()
 
 
-@pytest.fixture(scope="module")
-def probed(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
-    """The installed service, in a machine for the tests of this file."""
-    with Machine(rootfs(), tmp_path_factory.mktemp("package")) as booted:
+@pytest.fixture(scope="module", params=SUITES)
+def probed(request: pytest.FixtureRequest, deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
+    """The installed service, in a machine of each suite for the tests of this file."""
+    with Machine(rootfs(request.param), tmp_path_factory.mktemp("package")) as booted:
         yield Installed(booted.wait_until_up(), deb).wait_until_ready()
 
 

@@ -38,6 +38,15 @@ def test_further_lines_of_a_text_are_indented_below() -> None:
     assert lines[1:] == ["  a.yaml:1: x", "  b.yaml:2: y"]
 
 
+def test_further_lines_hold_no_escape_sequence() -> None:
+    lines = Logfmt().format(record("a problem:\n\x1b[31mcaf\udce9")).split("\n")
+    assert lines[1:] == ["  \\x1b[31mcaf\\xe9"]
+
+
+def test_a_json_line_is_text_that_utf_8_can_encode() -> None:
+    assert json.loads(Json().format(record("caf\udce9", PROBE="\udce9")))["msg"] == "caf\\udce9"
+
+
 def test_a_json_line_is_one_object() -> None:
     entry = json.loads(Json().format(record("two\nlines", PROBE="x", ERRNO=2)))
     assert entry == {

@@ -124,7 +124,8 @@ def _shown(declared: DeclaredProbe, loaded: LoadedProbe, host: bool) -> Iterator
     for metric in loaded.metrics:
         labels = ", ".join(label.name for label in metric.labels)
         buckets = f", {len(metric.bounds) + 1} buckets" if metric.bounds else ""
-        yield f"  {metric.type} {metric.name}{f'{{{labels}}}' if labels else ''}{buckets}"
+        native = f", native of schema {metric.schema}" if metric.schema is not None else ""
+        yield f"  {metric.type} {metric.name}{f'{{{labels}}}' if labels else ''}{buckets}{native}"
 
 
 def _map(layout: Map) -> Iterator[str]:

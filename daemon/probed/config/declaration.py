@@ -18,6 +18,7 @@ from typing import Annotated, Literal
 from probed.config import base_units
 from probed.config.decoders import DecoderName
 from probed.config.fold_rules import FoldRules
+from probed.config.histograms import NativeOptions
 from probed.config.scalars import (
     CName,
     Constant,
@@ -121,6 +122,9 @@ class Metric:
     buckets: Annotated[
         Buckets, "For a histogram: the buckets' upper bounds in base units (seconds, bytes), ascending."
     ] = ()
+    native: Annotated[
+        NativeOptions | None, "For a histogram: the native form, beside the buckets or instead of them."
+    ] = None
     maps: Annotated[
         tuple[CName, ...],
         "The kernel maps whose values the metric adds up: counts for a counter, instead of events of the ring; present "
@@ -161,9 +165,9 @@ class Metric:
     def _counter_faults(self) -> Iterator[Fault]:
         if not self.name.endswith("_total"):
             yield (), f"a counter's name ends in '_total'; call it '{self.name}_total'"
-        for name in ("value", "buckets"):
+        for name, text in (("value", "value"), ("buckets", "buckets"), ("native", "native form")):
             if getattr(self, name):
-                yield (name,), f"a counter has no {name}; remove it, or make the metric a histogram"
+                yield (name,), f"a counter has no {text}; remove it, or make the metric a histogram"
 
     def _gauge_faults(self) -> Iterator[Fault]:
         suffix = next((suffix for suffix in SUFFIXES_OF_OTHER_TYPES if self.name.endswith(suffix)), None)
@@ -174,6 +178,8 @@ class Metric:
             yield ("maps",), f"{text}; add 'maps: [NAME]', or make the metric a counter"
         if self.buckets:
             yield ("buckets",), "a gauge has no buckets; remove them, or make the metric a histogram"
+        if self.native:
+            yield ("native",), "a gauge has no native form; remove it, or make the metric a histogram"
         if self.idle_seconds is not None:
             yield ("idle_seconds",), "a gauge's series leaves with its map entry; remove 'idle_seconds'"
         yield from _gauge_unit_faults(self)
@@ -193,10 +199,11 @@ class Metric:
             yield ("value",), "a histogram needs 'value': the observed field"
         elif base:
             yield from _unit_faults(self.value, base)
-        if not self.buckets:
+        if not self.buckets and not self.native:
             yield (
                 ("buckets",),
-                "a histogram needs buckets: upper bounds in base units, such as [0.001, 0.01, 0.1, 1]",
+                "a histogram needs buckets: upper bounds in base units, such as [0.001, 0.01, 0.1, 1], or "
+                "'native: {factor: 1.1}'",
             )
         if self.maps:
             yield (

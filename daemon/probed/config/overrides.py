@@ -15,6 +15,7 @@ from typing import Annotated
 from probed.config import fold_defaults
 from probed.config.declaration import Buckets, Label, Metric, Probe, RingOptions, bucket_faults
 from probed.config.fold_rules import FoldRules
+from probed.config.histograms import HistogramForm, NativeOptions
 from probed.config.scalars import IdleSeconds, LabelName, SeriesBudget
 from probed.errors import DeclarationError, Problem
 from probed.ipc.manifest import IDLE_SECONDS, SERIES_BUDGET
@@ -31,6 +32,12 @@ class MetricOverrides:
     buckets: Annotated[
         Buckets, "A histogram's upper bounds in base units (seconds, bytes), instead of the declared ones."
     ] = ()
+    native: Annotated[
+        NativeOptions | None, "A histogram's native form, instead of the declared one, or beside the buckets."
+    ] = None
+    histogram_form: Annotated[
+        HistogramForm | None, "The form of the histogram, of those that it has, instead of the site's."
+    ] = None
     drop_labels: Annotated[
         tuple[str, ...], "Labels to leave out; the metric counts their series together.", NOT_EMPTY_LIST
     ] = ()
@@ -87,6 +94,7 @@ class SiteDefaults:
     series: Series = dataclasses.field(default_factory=Series)
     fold: Mapping[str, FoldRules] = dataclasses.field(default_factory=dict)
     fold_defaults: bool = True
+    histogram_form: HistogramForm = "both"
 
 
 def override(probe: Probe, overrides: Overrides, defaults: SiteDefaults, source: Source) -> Probe:
@@ -98,13 +106,28 @@ def override(probe: Probe, overrides: Overrides, defaults: SiteDefaults, source:
     faults = list(_faults(probe, overrides))
     if faults:
         raise DeclarationError([source.problem((*overrides.at, *at), text) for at, text in faults])
+    forms = {name: changes.histogram_form or defaults.histogram_form for name, changes in overrides.metrics.items()}
     metrics = {
-        name: _changed(metric, overrides.metrics[name]) if name in overrides.metrics else metric
-        for name, metric in probe.metrics.items()
+        name: _in_form(metric, forms.get(name, defaults.histogram_form))
+        for name, metric in _all_changed(probe, overrides).items()
     }
     ring = _resized(probe.ring, overrides.ring)
     site = source if any(changes.add_labels for changes in overrides.metrics.values()) else None
     return with_defaults(dataclasses.replace(probe, ring=ring, metrics=metrics, site=site), defaults)
+
+
+def _all_changed(probe: Probe, overrides: Overrides) -> dict[str, Metric]:
+    return {
+        name: _changed(metric, overrides.metrics[name]) if name in overrides.metrics else metric
+        for name, metric in probe.metrics.items()
+    }
+
+
+def _in_form(metric: Metric, form: HistogramForm) -> Metric:
+    """Leave out the other form of a histogram that has both."""
+    if form == "both" or not metric.buckets or not metric.native:
+        return metric
+    return dataclasses.replace(metric, native=None) if form == "classic" else dataclasses.replace(metric, buckets=())
 
 
 def with_defaults(probe: Probe, defaults: SiteDefaults) -> Probe:
@@ -148,6 +171,7 @@ def _changed(metric: Metric, changes: MetricOverrides) -> Metric:
     return dataclasses.replace(
         metric,
         buckets=changes.buckets or metric.buckets,
+        native=changes.native or metric.native,
         labels={new: metric.labels[old] for old, new in _names(metric, changes).items()} | dict(changes.add_labels),
         series=changes.series or metric.series,
         idle_seconds=changes.idle_seconds or metric.idle_seconds,
@@ -174,6 +198,9 @@ def _faults(probe: Probe, overrides: Overrides) -> Iterator[Fault]:
 def _metric_faults(metric: Metric, changes: MetricOverrides) -> Iterator[Fault]:
     if changes.buckets and metric.type != "histogram":
         yield ("buckets",), f"'{metric.name}' is a {metric.type} and has no buckets; remove this key"
+    for key in ("native", "histogram_form"):
+        if getattr(changes, key) and metric.type != "histogram":
+            yield (key,), f"'{metric.name}' is a {metric.type} and has no form of a histogram; remove this key"
     if changes.idle_seconds and metric.type == "gauge":
         yield ("idle_seconds",), f"'{metric.name}' is a gauge, whose series leave with their map entries; remove this"
     for index, label in enumerate(changes.drop_labels):

@@ -15,6 +15,7 @@ from pathlib import PurePath
 from typing import Annotated, Literal
 
 from probed.config.fold_rules import FoldRules
+from probed.config.histograms import HistogramForm
 from probed.config.overrides import Overrides, Series, SiteDefaults
 from probed.config.scalars import LabelName, ProbeName
 from probed.schema import strict_yaml
@@ -26,7 +27,17 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["logfmt", "json"]
 
 
-UserName = Annotated[str, pattern("[a-z_][a-z0-9_-]{0,31}", "a user's name")]
+UserName = Annotated[
+    str,
+    pattern(
+        r"(?![0-9]+$|\.{1,2}$|[- ])[^\x00-\x1f\x7f:/]{0,255}[^\x00-\x20\x7f:/]",
+        "a user's name (no number, no ':' or '/', no '-' or blank before)",
+    ),
+]
+"""As systemd accepts users that others made: adduser, Samba and directories permit dots, capitals, '$' and '@'.
+
+Source: https://systemd.io/USER_NAMES, relaxed mode.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +83,9 @@ class Site:
     fold_defaults: Annotated[
         bool, "Whether to fold numbered names of the kernel, systemd and desktops (kworker, session-*.scope)."
     ] = True
+    histogram_form: Annotated[
+        HistogramForm, "The form of histograms that have both: classic buckets, native ones, or both."
+    ] = "both"
     web: Annotated[WebOptions, "The HTTP server's options."] = dataclasses.field(default_factory=WebOptions)
     exporter: Annotated[ExporterOptions, "The exporter process."] = dataclasses.field(default_factory=ExporterOptions)
     log: Annotated[LogOptions, "The log."] = dataclasses.field(default_factory=LogOptions)
@@ -79,7 +93,7 @@ class Site:
     @property
     def defaults(self) -> SiteDefaults:
         """The site's settings for all probes."""
-        return SiteDefaults(self.series, self.fold, self.fold_defaults)
+        return SiteDefaults(self.series, self.fold, self.fold_defaults, self.histogram_form)
 
     @property
     def directories(self) -> tuple[str, ...]:

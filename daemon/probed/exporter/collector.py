@@ -31,8 +31,9 @@ from probed.exporter.self_metrics.daemon import Build, DaemonStats, WorkStats
 from probed.exporter.self_metrics.probes import ProbeSnapshot, ProbeStats
 from probed.exporter.self_metrics.process import Process
 from probed.exporter.series.scrapers import FIRST_SECONDS, Scrape, ScraperConnection, Scrapers
-from probed.ipc.exporter_messages import Status
+from probed.ipc.exporter_messages import ProbeStatus, Status
 from probed.ipc.manifest import FdName, LoadedProbe
+from probed.linux.os_errors import why_not
 from probed.log_limiter import REPEATABLE
 
 LOG = logging.getLogger("exporter")
@@ -67,7 +68,7 @@ class Collector:
         self._schedule = ReadingSchedule()
         self._probes: dict[str, RunningProbe] = {}
         self._numbers: dict[str, ProbeStats] = {}
-        self._left_out = set[str]()
+        self._left_out = dict[str, str]()
         self._undrained = set[str]()
         self._warned = set[str]()
         self._failures: Counter[str] = Counter()
@@ -76,13 +77,33 @@ class Collector:
         self._scrapers = Scrapers(clock, FIRST_SECONDS)
         self.is_held_up = False
         """Whether the last drain of a ring ended early, at a record that its program had not submitted."""
-        self.status: Status | None = None
+        self._status: Status | None = None
+
+    @property
+    def status(self) -> Status | None:
+        """The supervisor's last status; a probe that this process left out is not up, and the text says why."""
+        if self._status is None or not self._left_out:
+            return self._status
+        return replace(self._status, probes=tuple(map(self._as_served, self._status.probes)))
+
+    @status.setter
+    def status(self, status: Status) -> None:
+        self._status = status
+
+    def _as_served(self, probe: ProbeStatus) -> ProbeStatus:
+        why = self._left_out.get(probe.name) if probe.up else None
+        return replace(probe, up=False, reason="internal", text=why) if why else probe
+
+    @property
+    def left_out(self) -> int:
+        """Number of probes that this process left out."""
+        return len(self._left_out)
 
     def add(self, loaded: LoadedProbe, fds: Mapping[FdName, int]) -> int | None:
         """Run a probe, instead of an older one of this name; return the fd of the ring, None without one.
 
         `fds` are by the names of `LoadedProbe.fd_names`. Where some are missing, since the process may open no more
-        files, or cannot be mapped, the probe is left out, and every scrape counts as a failed collection.
+        files, or cannot be mapped, the probe is left out: not up, and every scrape counts as a failed collection.
         """
         try:
             probe = self._running(loaded, fds)
@@ -114,15 +135,15 @@ class Collector:
         for fd in fds.values():
             os.close(fd)
         self.remove(name)
+        why = f"left out until a restart: {why_not(error)}"
         with self._lock:
-            self._left_out.add(name)
-        text = "probe '%s' is left out until a restart: %s; see LimitNOFILE= and the limits of memory of the unit"
-        LOG.error(text, name, error, extra={"PROBE": name})
+            self._left_out[name] = f"the exporter has it {why}"
+        LOG.error("probe '%s' is %s", name, why, extra={"PROBE": name})
 
     def remove(self, name: str) -> None:
         """Drop a probe and its series, if there is one of this name."""
         with self._lock:
-            self._left_out.discard(name)
+            self._left_out.pop(name, None)
             probe = self._probes.pop(name, None)
             self._numbers.pop(name, None)
             self._warned.discard(name)
@@ -256,7 +277,7 @@ class Collector:
         self.walk_cgroups_if_due()
         with self._lock:
             families = self._collect_all(self._drain(), self._scrapers.scrape(scraper))
-            self._failures.update(self._left_out)
+            self._failures.update(self._left_out.keys())
             numbers = list(self._numbers.values())
             work, unknown = self._work, self._cgroups.unknown
         self._retire()

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -34,6 +35,9 @@ from probed.ipc.manifest import ChainSlot, FdName, Field, LoadedProbe, Map, Reco
 
 BATCH = 1 << 13
 """Events taken at once: enough for numpy, and few enough for the CPU's cache."""
+
+NANOSECONDS = 1_000_000_000
+"""In a second."""
 
 MORE_ENTRIES = 64
 """Entries that a small map of gauges may have more while it is read than it has at a time, beside an eighth."""
@@ -69,6 +73,10 @@ class RunningProbe:
         self._ring = Ring.map(fds[FdName("ring")], loaded.ring_bytes, loaded.event) if loaded.event else None
         self._highest_fill = SlidingMaximum()
         self._position, self._delivered, self._discarded, self._corrupt = (self._ledger.scalar() for _ in range(4))
+        self._drained_ns, self._read_ns = self._ledger.scalar(), self._ledger.scalar()
+        self._looked_ns = self._reading_ns = 0
+        if not self._ledger.commits:
+            self._drained_ns.value = self._read_ns.value = int(loaded.start_time * NANOSECONDS)
         if self._ring:
             self._take_over(self._ring)
         gauges = {name for metric in loaded.metrics if metric.type == "gauge" for name in metric.maps}
@@ -121,7 +129,8 @@ class RunningProbe:
         ring.skip_unless_whole()
 
     def _table(self, metric: ResolvedMetric) -> SeriesTable:
-        return SeriesTable(metric, self._columns(metric), self._ledger)
+        counted = self._read_ns if metric.maps else self._drained_ns
+        return SeriesTable(metric, self._columns(metric), self._ledger, since=lambda: counted.value / NANOSECONDS)
 
     def _gauge(self, metric: ResolvedMetric) -> GaugeTable:
         return GaugeTable(metric, self._columns(metric))
@@ -147,6 +156,7 @@ class RunningProbe:
 
     def waiting(self) -> int:
         """Return the end of the waiting records, in records since the ring was made."""
+        self._looked_ns = time.time_ns()
         return self._ring.end if self._ring else 0
 
     def drain(self, end: int) -> bool:
@@ -168,7 +178,10 @@ class RunningProbe:
             if not ring.release():
                 break
         self._sample_fill()
-        return ring is None or ring.records >= end
+        reached = ring is None or ring.records >= end
+        if reached:
+            self._drained_ns.value = self._looked_ns
+        return reached
 
     def _sample_fill(self) -> None:
         """Take over the ring's highest fill, which only grows between two releases."""
@@ -210,6 +223,7 @@ class RunningProbe:
 
     def read_maps(self) -> None:
         """Read the kernel's maps. Raises OSError."""
+        self._reading_ns = time.time_ns()
         for source in self._all_sources():
             source.read()
 
@@ -221,6 +235,7 @@ class RunningProbe:
                 table.add_counts(risen[name] for name in metric.maps)
         for metric, gauge in self._gauges:
             gauge.set(self._gauge_sources[name].values(str(metric.value)) for name in metric.maps)
+        self._read_ns.value = self._reading_ns
         self._commit()
         for source in self._all_sources():
             source.settle()

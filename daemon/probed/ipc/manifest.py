@@ -99,7 +99,9 @@ class ResolvedMetric:
     `maps` names the kernel maps that it adds up; empty means that it counts events of the ring.
     `when` are equalities on fields of the event, all of which must hold. A histogram observes `value`, a field in
     units of `factor` base units (``duration_ns``: 1e-9 for seconds); `bounds` are its upper bounds in base units,
-    ascending, without +Inf. A gauge shows `value`, a member of the maps' values, likewise in units of `factor`.
+    ascending, without +Inf, and `schema` is the resolution of its native form (-4 to 8). Without bounds the histogram
+    is only native, without a schema only classic. A gauge shows `value`, a member of the maps' values, likewise in
+    units of `factor`.
     `budget` is how many series the metric may have, `other` among them. A series of a counter or histogram leaves
     after `idle_seconds` without events, a series of a gauge with its map entries.
     """
@@ -115,6 +117,7 @@ class ResolvedMetric:
     bounds: tuple[float, ...]
     budget: int = SERIES_BUDGET
     idle_seconds: float = IDLE_SECONDS
+    schema: int | None = None
 
 
 def hook_name(tracepoint: str) -> str:

@@ -11,6 +11,7 @@ import os
 from contextlib import suppress
 from functools import cache
 
+PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_KEEPCAPS = 8
 PR_CAPBSET_READ = 23

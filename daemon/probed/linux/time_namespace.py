@@ -3,18 +3,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 
-
-def clock_offset(clock: str, root: Path = Path("/")) -> int:
+def clock_offset(clock: str, root: str = "/") -> int:
     """Return the nanoseconds that this process's time namespace adds to a clock, "monotonic" or "boottime".
 
     0 on a kernel without time namespaces. The file describes the namespace of future children, which is this process's
     own from the next fork on. Raises OSError. Source: time_namespaces(7).
     """
     try:
-        text = (root / "proc/self/timens_offsets").read_text()
+        with open(f"{root}/proc/self/timens_offsets", encoding="ascii") as file:
+            lines = [line.split() for line in file]
     except FileNotFoundError:
         return 0
-    offsets = {name: int(seconds) * 10**9 + int(rest) for name, seconds, rest in map(str.split, text.splitlines())}
-    return offsets.get(clock, 0)
+    return {name: int(seconds) * 10**9 + int(rest) for name, seconds, rest in lines}.get(clock, 0)

@@ -10,14 +10,18 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import signal
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from probed.errors import LoadError
+from probed.ipc import loader_output
 from probed.ipc.loader_messages import Text
-from probed.linux import time_namespace
+from probed.linux import syscalls, time_namespace
+from probed.loader import stderr
 from probed.loader.compiler import Module, compile_text
 from probed.loader.headers.syscall_numbers import number_of
 from probed.loader.headers.types import types_for
@@ -54,27 +58,48 @@ class Watch:
     def __init__(self, members: Iterable[Member], header: Text, canary: Text, host: Host) -> None:
         """Start the canary, with the arguments of `wrong_members`."""
         self._text: bytes | None = None
+        self._ending = ""
         self._answer, end = os.pipe()
+        self._output = loader_output.create()
+        loader = os.getpid()
         self._pid = os.fork()
         if self._pid == 0:
+            _end_with(loader)
+            stderr.redirect(self._output)
             try:
                 os.write(end, json.dumps(_answer(members, header, canary, host)).encode())
+            except Exception:
+                traceback.print_exc()
             finally:
                 os._exit(0)
         os.close(end)
 
     def wrong_members(self) -> dict[Member, str]:
         """Wait for the canary's end; return the findings, or raise the canary's LoadError."""
-        if self._text is None:
-            with os.fdopen(self._answer, "rb") as answer:
-                self._text = answer.read()
-            os.waitpid(self._pid, 0)
+        self.wait()
         if not self._text:
-            raise LoadError("canary", "internal", "the canary's process ended without an answer")
+            raise LoadError("canary", "internal", f"the canary's process ended without an answer{self._ending}")
         wrong, refused = json.loads(self._text)
         if refused:
             raise LoadError(*refused)
         return {(struct, member): why for struct, member, why in wrong}
+
+    def wait(self) -> None:
+        """Wait for the canary's end: a canary that ends with the loader would leave its folder."""
+        if self._text is not None:
+            return
+        with os.fdopen(self._answer, "rb") as answer:
+            self._text = answer.read()
+        status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        how = f" (it was killed by {signal.Signals(-status).name})" if status < 0 else ""
+        self._ending = how + loader_output.crash(loader_output.take(self._output))[1]
+
+
+def _end_with(loader: int) -> None:
+    """Let the kernel kill this process when the loader ends. Source: PR_SET_PDEATHSIG(2const)."""
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != loader:  # ended before
+        os._exit(1)
 
 
 def _answer(members: Iterable[Member], header: Text, canary: Text, host: Host) -> tuple[list[object], list[object]]:

@@ -123,6 +123,7 @@ class _Check:
             bounds=metric.buckets,
             budget=metric.series or manifest.SERIES_BUDGET,
             idle_seconds=metric.idle_seconds or manifest.IDLE_SECONDS,
+            schema=metric.native.schema if metric.native else None,
         )
 
     def keys_of_maps(self, metric: Metric) -> list[_Layout]:

@@ -51,11 +51,18 @@ class CountMapOfTest:
         """Delete nothing: the key has no control group."""
 
 
-def metric(kind: str = "counter", *, budget: int = 1000, idle: float = 3600.0, labels: bool = True) -> ResolvedMetric:
-    """Return a metric with the label `name`, or with none."""
+def metric(
+    kind: str = "counter",
+    *,
+    budget: int = 1000,
+    idle: float = 3600.0,
+    labels: bool = True,
+    schema: int | None = None,
+) -> ResolvedMetric:
+    """Return a metric with the label `name`, or with none; a histogram with `schema` is native too."""
     of = (ResolvedLabel("name", "name", "comm", {}),) if labels else ()
     value, bounds = ("value_ns", BOUNDS) if kind == "histogram" else (None, ())
-    return ResolvedMetric("probed_x_total", kind, "Help.", (), {}, of, value, 1e-9, bounds, budget, idle)  # type: ignore[arg-type]
+    return ResolvedMetric("probed_x_total", kind, "Help.", (), {}, of, value, 1e-9, bounds, budget, idle, schema)  # type: ignore[arg-type]
 
 
 def series_of_each(kind: str) -> int:
@@ -69,11 +76,15 @@ def table(of: ResolvedMetric, clock: Clock | None = None, decode: Decode | None 
 
 
 def table_in(
-    memory: Ledger, of: ResolvedMetric, clock: Clock | None = None, decode: Decode | None = None
+    memory: Ledger,
+    of: ResolvedMetric,
+    clock: Clock | None = None,
+    decode: Decode | None = None,
+    since: Callable[[], float] = lambda: 1.0,
 ) -> SeriesTable:
     """Return the metric's table in a ledger that earlier tables may have used."""
     columns: list[tuple[Field, Decode]] = [(FIELDS[1], decode or decoder(label)) for label in of.labels]
-    return SeriesTable(of, columns, memory, clock or Clock())
+    return SeriesTable(of, columns, memory, clock or Clock(), since)
 
 
 @contextmanager

@@ -45,6 +45,20 @@ def test_an_absent_key_has_its_default() -> None:
     assert list(wanted.probes) == ["process", "syscalls"]
 
 
+@pytest.mark.parametrize(
+    "user", ["probed", "Probed", "j.doe", "host1$", "EXAMPLE\\\\probed", "probed@example.org", "_p", "é"]
+)
+def test_the_exporters_user_may_have_any_name_that_systemd_takes(user: str) -> None:
+    wanted = parse(f'probe_directories: [probes]\nprobes: {{process: }}\nexporter: {{user: "{user}"}}')
+    assert wanted.exporter.user == user.replace("\\\\", "\\")
+
+
+@pytest.mark.parametrize("user", ["", "1000", ".", "..", "-p", " p", "p ", "a:b", "a/b", "a\\n", "p" * 258])
+def test_a_name_that_no_user_can_have_is_refused(user: str) -> None:
+    with pytest.raises(DeclarationError, match="expected a user's name"):
+        parse(f'probe_directories: [probes]\nprobes: {{process: }}\nexporter: {{user: "{user}"}}')
+
+
 def test_probe_directories_are_relative_to_the_file() -> None:
     wanted = parse("probe_directories: [probes, ../lib/probes, /opt/probes]\nprobes: {process: }")
     assert wanted.directories == ("/etc/probed/probes", "/etc/lib/probes", "/opt/probes")
@@ -66,6 +80,38 @@ def test_overrides_change_ring_buckets_and_labels() -> None:
     assert lifetime.buckets == (1.0, 10.0)
     assert list(lifetime.labels) == ["unit", "program"]
     assert lifetime.labels["program"].field == "comm"
+
+
+LIFETIME = "probed_process_lifetime_seconds"
+
+
+@pytest.mark.parametrize(
+    ("site_form", "changes", "buckets", "schema"),
+    [
+        ("both", "{}", 16, 3),
+        ("classic", "{}", 16, None),
+        ("native", "{}", 0, 3),
+        ("native", "{histogram_form: both}", 16, 3),
+        ("native", "{histogram_form: classic}", 16, None),
+        ("both", "{histogram_form: native, native: {factor: 1.01}}", 0, 7),
+        ("native", "{buckets: [1]}", 0, 3),
+        ("classic", "{buckets: [1], native: {factor: 2}}", 1, None),
+    ],
+)
+def test_a_site_chooses_the_form_of_histograms(site_form: str, changes: str, buckets: int, schema: int | None) -> None:
+    text = f"probe_directories: [p]\nprobes: {{process: {{metrics: {{{LIFETIME}: {changes}}}}}}}\n"
+    wanted = parse(f"{text}histogram_form: {site_form}\n")
+    metric = override(shipped("process"), wanted.probes["process"], wanted.defaults, wanted.source).metrics[LIFETIME]
+    assert (len(metric.buckets), metric.native.schema if metric.native else None) == (buckets, schema)
+
+
+def test_a_histogram_with_one_form_has_it_whatever_the_site_s_form() -> None:
+    text = (ROOT / "tests/soak/probes/ends/ends.yaml").read_text()
+    probe = declaration.parse(text, "ends.yaml", "ends")
+    for form in ("native", "classic"):
+        wanted = parse(f"probe_directories: [p]\nprobes: {{ends: }}\nhistogram_form: {form}\n")
+        changed = override(probe, wanted.probes["ends"], wanted.defaults, wanted.source)
+        assert changed.metrics["probed_ends_seconds"].buckets == probe.metrics["probed_ends_seconds"].buckets
 
 
 def test_a_key_without_override_stays() -> None:

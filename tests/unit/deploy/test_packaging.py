@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -192,6 +193,25 @@ def test_the_unit_wants_the_network_that_it_is_ordered_after() -> None:
 def test_restarts_after_failures_stay_below_the_start_limit() -> None:
     assert (setting("StartLimitIntervalSec"), setting("RestartSec")[-1]) == ("1min", "s")
     assert float(setting("RestartSec").rstrip("s")) * int(setting("StartLimitBurst")) > 60
+
+
+def test_the_launcher_takes_no_code_from_the_caller_s_home_or_variables(tmp_path: Path) -> None:
+    """`sudo` and `su` may keep HOME and PYTHONPATH of another user."""
+    launcher, ran = tmp_path / "probed", tmp_path / "ran"
+    text = (DEBIAN / "bin" / "probed").read_text()
+    flags = text.splitlines()[0].split()[1:]
+    launcher.write_text(text.replace('"/usr/share/probed"', repr(str(ROOT / "daemon"))))
+    packages = tmp_path / ".local/lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
+    packages.mkdir(parents=True)
+    for name in ("usercustomize", "sitecustomize", "argparse"):
+        (packages / f"{name}.py").write_text(f"open({str(ran)!r}, 'w')\n")
+    evil = {"HOME": str(tmp_path), "PYTHONPATH": str(packages), "PYTHONUSERBASE": str(tmp_path / ".local")}
+    done = subprocess.run(
+        [sys.executable, *flags, launcher, "version"], env={**os.environ, **evil}, cwd=packages,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == f"probed {__version__}\n"
+    assert not ran.exists()
 
 
 def test_the_unit_has_a_larger_share_of_a_busy_machine_than_other_services() -> None:

@@ -213,13 +213,21 @@ def test_a_probe_whose_descriptors_did_not_arrive_is_left_out(
         )
         is None
     )
-    assert "probe 'a' is left out until a restart: [Errno 24] Too many open files" in caplog.text
+    assert "probe 'a' is left out until a restart: Too many open files (EMFILE)" in caplog.text
+    assert "LimitNOFILE=" in caplog.text
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(received)
     assert values(both, "probed_probe_collect_failures_total") == {"a": 1, "b": 0}
     assert values(both, "probed_events_emitted_total") == {"a": 0, "b": 2}
+    assert values(both, "probed_probe_up") == {"a": 0, "b": 1}
+    assert both.left_out == 1
+    assert both.status is not None
+    left_out, served = both.status.probes
+    assert (left_out.reason, served.reason) == ("internal", "")
+    assert left_out.text.startswith("the exporter has it left out until a restart: Too many open files (EMFILE)")
     both.add(LoadedProbe("a", "3", None, 0, (), (), ()), {})
-    assert values(both, "probed_probe_collect_failures_total") == {"a": 2, "b": 0}
+    assert values(both, "probed_probe_up") == {"a": 1, "b": 1}
+    assert values(both, "probed_probe_collect_failures_total") == {"a": 3, "b": 0}
 
 
 def test_drains_and_collections_are_counted_with_their_seconds(both: Collector) -> None:

@@ -173,7 +173,7 @@ def ask_daemon(address: Address, web_config_file: str | None, client: HttpConfig
 
 def _line(path: Path) -> str | None:
     try:
-        return path.read_text().strip()
+        return path.read_text(errors="replace").strip()
     except OSError:
         return None
 
@@ -194,7 +194,7 @@ def find_headers(release: str, root: Path = Path("/")) -> str | None:
 
 def ask_compiler() -> Compiler:
     """Import BCC in a process of its own, and return the version."""
-    command = [sys.executable, "-P", "-m", "probed.loader.bcc_version"]
+    command = [sys.executable, "-P", "-s", "-m", "probed.loader.bcc_version"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=ASK_SECONDS, check=True)
         told = json.loads(done.stdout)
@@ -229,8 +229,8 @@ def find_mounts(root: Path = Path("/")) -> Mounts:
 def read_clocks(root: Path = Path("/")) -> Clocks:
     """Return the clock source of the programs, and the time of sleep."""
     source = _line(root / "sys/devices/system/clocksource/clocksource0/current_clocksource")
-    awake = time.monotonic_ns() - clock_offset("monotonic", root)
-    since_boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - clock_offset("boottime", root)
+    awake = time.monotonic_ns() - clock_offset("monotonic", str(root))
+    since_boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - clock_offset("boottime", str(root))
     return Clocks(source, (since_boot - awake) / 1e9)
 
 

@@ -16,9 +16,48 @@ from probed.exporter.arrays.ndarray import NDArray
 
 FamilyType = Literal["counter", "gauge", "histogram"]
 
+ZERO_THRESHOLD = 2.0**-128
+"""Width of a native histogram's zero bucket, as client_golang has it: only 0 is that small here.
+
+A threshold above 0 also tells an empty native histogram from a classic one.
+"""
+
 
 def _nothing() -> NDArray[Any]:
     return np.zeros(0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SparseBuckets:
+    """Buckets of native histograms that hold observations, by series, then by index.
+
+    Of each bucket the series, counted from 0, the index, and the count; all of shape (k,), counts of dtype uint64.
+    Bucket i of schema s holds the values above 2**((i - 1) / 2**s), up to and with 2**(i / 2**s).
+    """
+
+    series: NDArray[Any]
+    indexes: NDArray[Any]
+    counts: NDArray[Any]
+
+    def without(self, left_out: NDArray[Any]) -> SparseBuckets:
+        """Return the buckets of all series but some: `left_out`, shape (n,), dtype bool."""
+        stays = ~left_out[self.series]
+        return SparseBuckets(self.series[stays], self.indexes[stays], self.counts[stays])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NativeHistograms:
+    """The native form of a family's n histograms: `schemas` and `zeros` (values of 0) have shape (n,)."""
+
+    schemas: NDArray[Any]
+    zeros: NDArray[Any]
+    positive: SparseBuckets
+    negative: SparseBuckets
+
+    def without(self, left_out: NDArray[Any]) -> NativeHistograms:
+        """Return the histograms with some of them at 0: `left_out`, shape (n,), dtype bool."""
+        zeros = np.where(left_out, 0, self.zeros)
+        return NativeHistograms(self.schemas, zeros, self.positive.without(left_out), self.negative.without(left_out))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +71,9 @@ class Family:
     A counter or gauge has `values`, shape (n,), any integer dtype or float64.
     A histogram has `bounds`, its upper bounds in base units, ascending, > 0, without +Inf; `buckets`, shape
     (n, len(bounds) + 1), an integer dtype, each observation in one bucket only (not cumulative), the last one
-    the overflow; and `sums`, shape (n,), float64, base units.
+    the overflow; and `sums`, shape (n,), float64, base units. `native` has the same observations in the native form,
+    None for a classic histogram; a histogram that is only native has no bounds, so one bucket.
+    Counters and histograms may have `starts`, shape (n,): when each series began at 0, in seconds since the epoch.
     """
 
     name: str
@@ -44,6 +85,8 @@ class Family:
     bounds: tuple[float, ...] = ()
     buckets: NDArray[Any] = field(default_factory=_nothing)
     sums: NDArray[Any] = field(default_factory=_nothing)
+    native: NativeHistograms | None = None
+    starts: NDArray[Any] | None = None
 
     @property
     def sample_names(self) -> tuple[str, ...]:
@@ -56,3 +99,8 @@ class Family:
     def openmetrics_name(self) -> str:
         """Name of the family in OpenMetrics, where only a counter's sample has the suffix ``_total``."""
         return self.name.removesuffix("_total") if self.type == "counter" else self.name
+
+    @property
+    def created_name(self) -> str:
+        """Name of the samples with start timestamps in OpenMetrics."""
+        return f"{self.openmetrics_name}_created"

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Content negotiation: format by `Accept`, compression by `Accept-Encoding`.
 
-Pure functions of header values; `application` calls them. Rules: RFC 9110 sections 12.4 and 12.5, and the convention
-of Prometheus: text 0.0.4 is the default, and a client gets OpenMetrics only by naming the format.
+Pure functions of header values; `application` calls them. Rules: RFC 9110 sections 12.4 and 12.5, and the choices of
+Go's expfmt: text 0.0.4 is the default, and a client gets another format only by naming the format.
+Source: prometheus/common expfmt/encode.go, `NegotiateAccept`.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 GZIP_LEVEL = 1
 """The cheapest level: 194 kB become 24.5 kB in 0.4 ms; with level 6, 20.6 kB in 1.3 ms."""
@@ -19,44 +21,54 @@ _GZIP_WRAPPER = 16 + zlib.MAX_WBITS
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One exposition format; `content_type` is the header's value."""
+    """One exposition format: its syntax, and the value of the header `Content-Type`."""
 
-    openmetrics: bool
+    syntax: Literal["text", "openmetrics", "protobuf"]
     content_type: str
 
 
-TEXT = Format(False, "text/plain; version=0.0.4; charset=utf-8")
-OPENMETRICS = Format(True, "application/openmetrics-text; version=1.0.0; charset=utf-8")
-OPENMETRICS_0_0_1 = Format(True, "application/openmetrics-text; version=0.0.1; charset=utf-8")
+TEXT = Format("text", "text/plain; version=0.0.4; charset=utf-8")
+OPENMETRICS = Format("openmetrics", "application/openmetrics-text; version=1.0.0; charset=utf-8")
+OPENMETRICS_0_0_1 = Format("openmetrics", "application/openmetrics-text; version=0.0.1; charset=utf-8")
 """The draft that Prometheus requested until 2.36; equal for counters, gauges and histograms."""
+PROTOBUF = Format(
+    "protobuf", "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+)
 
-_OFFERED = {
-    ("application/openmetrics-text", "1.0.0"): OPENMETRICS,
-    ("application/openmetrics-text", ""): OPENMETRICS,
-    ("application/openmetrics-text", "0.0.1"): OPENMETRICS_0_0_1,
-    ("text/plain", "0.0.4"): TEXT,
-    ("text/plain", ""): TEXT,
-    ("text/*", ""): TEXT,
-    ("*/*", ""): TEXT,
-}
+_PROTOBUF_PARAMETERS = ("io.prometheus.client.MetricFamily", "delimited")
 
 
 def choose(accept: str) -> Format:
     """Choose the format for an `Accept` header (empty: none sent).
 
-    The highest q wins, on a tie OpenMetrics, then the first named. Unknown versions are ignored. Without a match the
-    result is text, as with prometheus_client's `choose_encoder`.
+    The highest q wins; on a tie an element without wildcard, then the first. Unknown versions and elements with an
+    invalid q or q=0 are ignored. Without a match the result is text.
     """
-    best, best_rank = TEXT, (0.0, False)
-    for media, parameters in _elements(accept):
-        offered = _OFFERED.get((media, parameters.get("version", "")))
-        if offered is None:
-            continue
-        quality = _quality(parameters)
-        rank = (quality, offered.openmetrics)
-        if quality > 0 and rank > best_rank:
-            best, best_rank = offered, rank
-    return best
+    elements = [(name, parameters) for name, parameters in _elements(accept) if _quality(parameters) > 0]
+    elements.sort(key=lambda element: (-_quality(element[1]), *_wildcards(element[0])))
+    offers = (_offered(media, parameters) for media, parameters in elements)
+    return next((offer for offer in offers if offer is not None), TEXT)
+
+
+def _wildcards(media: str) -> tuple[bool, bool]:
+    kind, _, subtype = media.partition("/")
+    return kind == "*", subtype == "*" or media == "*"
+
+
+def _offered(media: str, parameters: Mapping[str, str]) -> Format | None:
+    """Return the format that one element of `Accept` names, None for an unknown one."""
+    version = parameters.get("version", "")
+    match media:
+        case "application/vnd.google.protobuf":
+            named = (parameters.get("proto"), parameters.get("encoding"))
+            return PROTOBUF if named == _PROTOBUF_PARAMETERS else None
+        case "application/openmetrics-text":
+            return {"": OPENMETRICS_0_0_1, "0.0.1": OPENMETRICS_0_0_1, "1.0.0": OPENMETRICS}.get(version)
+        case "text/plain":
+            return TEXT if version in ("", "0.0.4") else None
+        case "*/*" | "*":
+            return TEXT
+    return None
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
@@ -83,7 +95,7 @@ def _elements(header: str) -> Iterator[tuple[str, dict[str, str]]]:
         yield name.strip().lower(), {key.strip().lower(): value.strip(' \t"') for key, _, value in pairs}
 
 
-def _quality(parameters: dict[str, str]) -> float:
+def _quality(parameters: Mapping[str, str]) -> float:
     """Return the weight of an element: 1 by default, 0 for an invalid weight."""
     try:
         quality = float(parameters.get("q", "1"))

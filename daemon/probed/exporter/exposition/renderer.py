@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,9 +50,14 @@ class Page:
         self._known: dict[_Key, _Prefixes] = {}
 
     def render(
-        self, families: Iterable[Family], *, openmetrics: bool = False, names: frozenset[str] | None = None
+        self,
+        families: Iterable[Family],
+        *,
+        openmetrics: bool = False,
+        created: bool = False,
+        names: frozenset[str] | None = None,
     ) -> bytes:
-        """Return the page, UTF-8; in OpenMetrics if requested.
+        """Return the page, UTF-8; in OpenMetrics if requested, and there with start timestamps if `created`.
 
         `names` restricts the page to samples of these names, like prometheus_client's `restricted_registry`; a
         family's name includes all samples. Families without remaining series are then left out. Raises
@@ -61,7 +67,9 @@ class Page:
             known: dict[_Key, _Prefixes] = {}
             # Encoded part by part, so the page's lines are never in memory together, and one wide character does not
             # widen all of them.
-            texts = (text for family in families for text in self._family(family, known, openmetrics, names))
+            head = partial(_head, openmetrics=openmetrics)
+            samples = partial(_samples, created=openmetrics and created)
+            texts = (text for family in families for text in self._family(family, known, head, samples, names))
             parts = [text.encode() for text in texts]
             self._known = known
         if openmetrics:
@@ -69,24 +77,29 @@ class Page:
         return b"".join(parts)
 
     def _family(
-        self, family: Family, known: dict[_Key, _Prefixes], openmetrics: bool, names: frozenset[str] | None
+        self,
+        family: Family,
+        known: dict[_Key, _Prefixes],
+        head: Callable[[Family], str],
+        samples: Callable[[Family, _Prefixes], Iterator[str]],
+        names: frozenset[str] | None,
     ) -> Iterator[str]:
         key = (family.name, family.type, family.label_names)
         before = self._known.get(key, {})
         own = {family.name, family.openmetrics_name}
-        if names is not None and names.isdisjoint(own.union(family.sample_names)):
+        if names is not None and names.isdisjoint({*own, *family.sample_names, family.created_name}):
             known[key] = before
             return
         known[key] = prefixes = _prefixes(family, before)
         if names is None:
-            yield _head(family, openmetrics)
-            yield from _samples(family, prefixes)
+            yield head(family)
+            yield from samples(family, prefixes)
             return
-        samples = "".join(_samples(family, prefixes))
+        lines = "".join(samples(family, prefixes))
         if names.isdisjoint(own):
-            samples = _only(samples, names)
-        if samples:
-            yield _head(family, openmetrics) + samples
+            lines = _only(lines, names)
+        if lines:
+            yield head(family) + lines
 
 
 def _prefixes(family: Family, before: _Prefixes) -> _Prefixes:
@@ -123,13 +136,25 @@ def _escape(value: str) -> str:
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
-def _samples(family: Family, prefixes: _Prefixes) -> Iterator[str]:
-    """Yield the lines of `SERIES_AT_ONCE` series at a time."""
+def _samples(family: Family, prefixes: _Prefixes, created: bool) -> Iterator[str]:
+    """Yield the lines of `SERIES_AT_ONCE` series at a time, with start timestamps if `created`."""
     lines = _histogram_lines if family.type == "histogram" else _lines
     every = list(prefixes.values())
     for start in range(0, len(every), SERIES_AT_ONCE):
         rows = slice(start, start + SERIES_AT_ONCE)
-        yield "".join(lines(family, rows, every[rows]))
+        of_series = lines(family, rows, every[rows])
+        yield "".join(_with_starts(family, rows, every[rows], of_series) if created else of_series)
+
+
+def _with_starts(family: Family, rows: slice, prefixes: list[_Prefix], of_series: list[str]) -> list[str]:
+    """Return the lines of each series and the line of the start, where there is one."""
+    if family.starts is None:
+        return of_series
+    skip = len(f"{family.name}_sum" if family.type == "histogram" else family.name)
+    return [
+        f"{lines}{family.created_name}{prefix.sample[skip:]}{_go_text(start)}\n" if start else lines
+        for lines, prefix, start in zip(of_series, prefixes, family.starts[rows].tolist(), strict=True)
+    ]
 
 
 def _lines(family: Family, rows: slice, prefixes: list[_Prefix]) -> list[str]:
@@ -144,8 +169,8 @@ def _histogram_lines(family: Family, rows: slice, prefixes: list[_Prefix]) -> li
     lines: list[str] = []
     for row, (total, (sample, head, tail, counted)) in enumerate(zip(sums, prefixes, strict=True)):
         texts = counts[row * len(bounds) : (row + 1) * len(bounds)]
-        lines += [f"{head}{bound}{tail}{text}\n" for bound, text in zip(bounds, texts, strict=True)]
-        lines.append(f"{counted}{texts[-1]}\n{sample}{total}\n")
+        of_buckets = "".join([f"{head}{bound}{tail}{text}\n" for bound, text in zip(bounds, texts, strict=True)])
+        lines.append(f"{of_buckets}{counted}{texts[-1]}\n{sample}{total}\n")
     return lines
 
 

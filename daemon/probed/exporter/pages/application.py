@@ -3,7 +3,7 @@
 
 The exporter's main creates an `Application` and passes it to a `server.Server`. Callables supply the content; several
 page threads call them concurrently. A request imports no module: the exporter may no longer be able to read Python's
-files. `renderer` and `landing_page` render the pages; `negotiation` chooses format and compression.
+files. `renderer`, `protobuf_page` and `landing_page` render the pages; `negotiation` chooses format and compression.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 
 from probed.exporter.exposition import negotiation
 from probed.exporter.exposition.family import Family
+from probed.exporter.exposition.protobuf_page import ProtobufPage
 from probed.exporter.exposition.renderer import Page
 from probed.exporter.http_server.messages import Peer, Request, Response, text
 from probed.exporter.pages.landing_page import CONTENT_SECURITY_POLICY, Landing, render
@@ -49,7 +50,8 @@ class Application:
         self._readiness = readiness
         self._landing = landing
         self._reload = reload
-        self._page = Page()
+        self._text_page = Page()
+        self._protobuf_page = ProtobufPage()
         self._routes: dict[str, tuple[tuple[str, ...], Callable[[Request], Response]]] = {
             "/": (_READ, self._landing_page),
             "/-/healthy": (_READ, self._healthy),
@@ -82,11 +84,16 @@ class Application:
 
     def _metrics(self, request: Request) -> Response:
         try:
-            names = _names(request.query)
+            names, created = _parameters(request.query)
         except ValueError as error:
             return text(400, f"cannot read the query string: {error}")
         chosen = negotiation.choose(request.headers.get("accept", ""))
-        body = self._page.render(self._scrape(_scraper(request)), openmetrics=chosen.openmetrics, names=names)
+        families = self._scrape(_scraper(request))
+        if chosen.syntax == "protobuf":
+            body = self._protobuf_page.render(families, names=names)
+        else:
+            openmetrics = chosen.syntax == "openmetrics"
+            body = self._text_page.render(families, openmetrics=openmetrics, created=created, names=names)
         vary = ("Vary", "Accept, Accept-Encoding")
         if not negotiation.accepts_gzip(request.headers.get("accept-encoding", "")):
             return Response(200, chosen.content_type, body, (vary,))
@@ -115,7 +122,11 @@ def _scraper(request: Request) -> Peer | None:
     return request.peer if request.method == "GET" and SCRAPER_HEADER in request.headers else None
 
 
-def _names(query: str) -> frozenset[str] | None:
-    """Return the parameters ``name[]``; None without any. Raises ValueError for too many parameters."""
-    names = parse_qs(query, max_num_fields=_MOST_PARAMETERS).get("name[]")
-    return None if names is None else frozenset(names)
+def _parameters(query: str) -> tuple[frozenset[str] | None, bool]:
+    """Return the parameters ``name[]`` (None without any), and whether ``created=1`` asks for start timestamps.
+
+    Raises ValueError for too many parameters.
+    """
+    parameters = parse_qs(query, max_num_fields=_MOST_PARAMETERS)
+    names = parameters.get("name[]")
+    return None if names is None else frozenset(names), parameters.get("created") == ["1"]

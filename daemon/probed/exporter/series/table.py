@@ -24,6 +24,7 @@ from probed.exporter.series.key_cache import Allowance, KeyCache
 from probed.exporter.series.label_sets import OTHER_TEXT, label_sets
 from probed.exporter.series.scrapers import UNATTENDED, Scrape
 from probed.exporter.series.shown_rows import ShownRows
+from probed.exporter.series.start_times import StartTimes
 from probed.exporter.series.values import Counts, Observations, Values
 from probed.ipc.manifest import Field, ResolvedMetric
 
@@ -42,7 +43,8 @@ SERIES_BESIDE_BOUNDS = 3
 class SeriesUsage:
     """How much of its budget a metric uses: series on the page, and events counted in `other`.
 
-    `series` and `budget` count as Prometheus does: a label set of a histogram is several series. `expired` are the
+    `series` and `budget` count as Prometheus does: a label set of a histogram with bounds is several series, one of a
+    histogram that is only native is one. `expired` are the
     events of series that have left the page.
     """
 
@@ -65,12 +67,14 @@ class SeriesTable:
         columns: Sequence[tuple[Field, Decoder]],
         ledger: Ledger,
         clock: Callable[[], float] = time.monotonic,
+        since: Callable[[], float] = time.time,
     ) -> None:
         """`columns` are, for each label in their order, the field of the label and its decoder.
 
         At most `metric.budget` series are shown, `other` among them; a series idle for more than
         `metric.idle_seconds` of `clock` leaves the page at the next scrape. A metric without labels always has one
-        series. The table goes on with the numbers of an earlier exporter in `ledger`.
+        series. The table goes on with the numbers of an earlier exporter in `ledger`. `since` gives a time before all
+        events of the batch and after those of earlier batches, in seconds since the epoch.
         """
         self._metric = metric
         self._fields = fields = tuple(field for field, _ in columns)
@@ -80,9 +84,12 @@ class SeriesTable:
         self._budget = Budget(ledger, metric.budget - 1 if fields else 1, other, idle_seconds, clock)
         if not fields and not len(self._budget):
             self._budget.take(())
+        self._shown = ShownRows(ledger, self._budget.first_waiting)
+        self._starts = StartTimes(ledger, self._budget.first_waiting, since)
         self._values = self._kept_values(ledger)
         self._expired = ledger.scalar()
-        self._shown = ShownRows(ledger, self._budget.first_waiting)
+        if not fields:
+            self._starts.of(np.array([FIRST]))
         most_keys = max(LEAST_KEYS, 8 * metric.budget)
         self._keys = KeyCache(words, self._rows_of, most_keys, self._budget.first_waiting, Allowance(clock))
 
@@ -90,10 +97,13 @@ class SeriesTable:
         """Return the numbers; rows whose label set could not be kept join `other`."""
         rows, metric = self._budget.first_waiting, self._metric
         values: Values = Observations(ledger, rows, metric) if metric.type == "histogram" else Counts(ledger, rows)
-        unnamed = [row for row in range(len(values)) if not self._budget.is_taken(row)]
-        had = values.merge(np.array(unnamed, np.intp), OTHER) if unnamed else 0
-        if had:
-            self._budget.overflow(had)
+        unnamed = np.array([row for row in range(len(values)) if not self._budget.is_taken(row)], np.intp)
+        if len(unnamed):
+            had = values.merge(unnamed, OTHER)
+            self._shown.clear(unnamed)
+            self._starts.clear(unnamed)
+            if had:
+                self._budget.overflow(had)
         return values
 
     @property
@@ -147,6 +157,7 @@ class SeriesTable:
         by_row = self._budget.count(counted)
         self._values.add(by_row, rows, events)
         self._shown.count(by_row)
+        self._starts.count(by_row)
         moves = self._budget.evict()
         if moves is not None:
             self._keys.move(moves)
@@ -174,7 +185,9 @@ class SeriesTable:
         held = self._shown.show(rows, scrape)
         for name in NUMBERS_BY_ROW & numbers.keys():
             numbers[name][held] = 0
-        return numbers
+        if numbers.get("native"):
+            numbers["native"] = numbers["native"].without(held)
+        return numbers | {"starts": self._starts.of(rows)}
 
     def _reassign_rows(self, scrape: Scrape) -> None:
         may_leave = self._shown.may_leave(scrape)
@@ -189,11 +202,12 @@ class SeriesTable:
         if len(reassignment.rows):
             self._expired.value += self._values.clear(reassignment.rows)
             self._shown.clear(reassignment.rows)
+            self._starts.clear(reassignment.rows)
 
     def usage(self) -> SeriesUsage:
         """Return the usage of the budget as of the last `family`."""
         budget, metric = self._budget, self._metric
-        each = len(metric.bounds) + SERIES_BESIDE_BOUNDS if metric.type == "histogram" else 1
+        each = len(metric.bounds) + SERIES_BESIDE_BOUNDS if metric.bounds else 1
         return SeriesUsage(metric.name, each * len(budget), each * metric.budget, budget.overflowed, self.expired)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from probed.exporter.arrays.ledger import MOST_COUNT, Ledger, require
 from probed.exporter.arrays.ndarray import NDArray
+from probed.exporter.histograms.native_buckets import NativeBuckets
 from probed.ipc.manifest import ResolvedMetric
 
 
@@ -67,6 +68,8 @@ class Counts:
 class Observations:
     """Buckets and sum of each row, at most `rows` rows.
 
+    Buckets are classic, and native too where the declaration asks for them.
+
     A sum is kept in units of the field: a float64 adds whole numbers exactly up to 2 to the 53rd (104 days in
     nanoseconds), in any order and for any merge of rows.
     """
@@ -82,6 +85,9 @@ class Observations:
         taken_over = self._numbers.read()
         require(bool((taken_over[:, :-1] <= MOST_COUNT).all()), "a bucket is out of range")
         require(bool(np.isfinite(_sums(taken_over)).all()), "a histogram's sum is no number")
+        self._native = None
+        if metric.schema is not None:
+            self._native = NativeBuckets(ledger, rows, metric.schema, metric.factor)
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -95,22 +101,33 @@ class Observations:
         buckets = np.bincount(bucket_of_row, minlength=size * slots).astype(np.uint64)
         numbers[:, :-1] += buckets.reshape(size, slots)
         _sums(numbers)[:] += np.bincount(rows, values, size)
+        if self._native:
+            self._native.add(rows, values, size)
 
     def merge(self, rows: NDArray[Any], into: int) -> int:  # noqa: D102
         numbers = self._numbers.write(max(into, int(rows.max(initial=-1))) + 1)
         numbers[into, :-1] += numbers[rows, :-1].sum(axis=0)
         _sums(numbers)[into] += _sums(numbers)[rows].sum()
+        if self._native:
+            self._native.merge(rows, into)
         return self.clear(rows)
 
     def clear(self, rows: NDArray[Any]) -> int:  # noqa: D102
         numbers = self._numbers.write(int(rows.max(initial=-1)) + 1)
         had = int(numbers[rows, :-1].sum())
         numbers[rows] = 0
+        if self._native:
+            self._native.clear(rows)
         return had
 
     def of(self, rows: NDArray[Any]) -> dict[str, Any]:  # noqa: D102
         numbers = _rows_of(self._numbers.read(), rows)
-        return {"bounds": self._shown_bounds, "buckets": numbers[:, :-1], "sums": _sums(numbers) * self._factor}
+        return {
+            "bounds": self._shown_bounds,
+            "buckets": numbers[:, :-1],
+            "sums": _sums(numbers) * self._factor,
+            "native": self._native.of(rows) if self._native else None,
+        }
 
 
 def _sums(numbers: NDArray[Any]) -> NDArray[Any]:

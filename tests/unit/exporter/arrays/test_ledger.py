@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 
 from probed.exporter.arrays.ledger import MOST, Ledger
 from probed.exporter.bpf.map_deltas import MapDeltas
+from probed.exporter.exposition.family import Family
+from probed.exporter.histograms import native_buckets
 from probed.exporter.series.label_store import ROOM, LabelStore
 from support.unit.clock import Clock
 from support.unit.series_tables import events, metric, observed, shown, state, table_in
@@ -132,19 +134,27 @@ def test_kernel_counts_go_on_from_what_was_read(fd: int) -> None:
 # Death at every line.
 
 
+def native(family: Family) -> Any:
+    """Return schema, zero count and buckets of each series."""
+    of = family.native
+    assert of is not None
+    buckets = [each.tolist() for each in (of.positive.series, of.positive.indexes, of.positive.counts)]
+    return of.schemas.tolist(), of.zeros.tolist(), buckets
+
+
 class Probe:
     """Two tables and a position, counted and committed as a probe does it."""
 
     def __init__(self, fd: int, clock: Clock) -> None:
         self.ledger = Ledger(fd, "a")
         self.position = self.ledger.scalar()
-        self.tables = [
-            table_in(self.ledger, metric(kind, budget=4, idle=100), clock) for kind in ("counter", "histogram")
-        ]
+        metrics = metric(budget=4, idle=100), metric("histogram", budget=4, idle=100, schema=8)
+        self.tables = [table_in(self.ledger, each, clock) for each in metrics]
 
     def add(self, names: list[str]) -> None:
         for table in self.tables:
-            table.add_events(events([(name, len(name)) for name in names]))
+            # Values apart, and few buckets a row: the resolution of a row is halved.
+            table.add_events(events([(name, 3**number) for number, name in enumerate(names)]))
         self.position.value += len(names)
         self.ledger.commit()
 
@@ -156,7 +166,8 @@ class Probe:
     def page(self) -> Any:
         """Return all shown numbers, without committing the changes made by `family`."""
         counter, histogram = (table.family() for table in self.tables)
-        return self.position.value, shown(counter), observed(histogram), [table.expired for table in self.tables]
+        numbers = shown(counter), observed(histogram), native(histogram)
+        return self.position.value, *numbers, [table.expired for table in self.tables]
 
 
 def content(fd: int) -> list[tuple[int, bytes]]:
@@ -213,7 +224,10 @@ def after_death(parts: list[tuple[int, bytes]], now: float) -> Any:
         ([], 200),  # everything is idle
     ],
 )
-def test_a_death_at_any_line_leaves_all_of_a_step_or_nothing(fd: int, names: list[str], seconds: int) -> None:
+def test_a_death_at_any_line_leaves_all_of_a_step_or_nothing(
+    fd: int, names: list[str], seconds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(native_buckets, "MOST_BUCKETS", 3)
     clock = Clock()
     probe = Probe(fd, clock)
     probe.add(["a", "b", "c"])

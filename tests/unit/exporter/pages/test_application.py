@@ -6,12 +6,14 @@ from __future__ import annotations
 import gzip
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from probed.exporter.exposition.family import Family
-from probed.exporter.exposition.negotiation import OPENMETRICS, TEXT
+from probed.exporter.exposition.negotiation import OPENMETRICS, PROTOBUF, TEXT
+from probed.exporter.exposition.protobuf_page import ProtobufPage
 from probed.exporter.exposition.renderer import Page
 from probed.exporter.http_server.messages import Peer, Request, Response
 from probed.exporter.pages.application import Application
@@ -69,6 +71,22 @@ def test_only_a_client_that_asks_gets_openmetrics(client: Client) -> None:
     answer = client.ask("/metrics", accept="application/openmetrics-text;version=1.0.0")
     assert answer.content_type == OPENMETRICS.content_type
     assert answer.body == Page().render([FORKS, EXECS], openmetrics=True)
+
+
+def test_only_a_client_that_asks_gets_protobuf(client: Client) -> None:
+    accept = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+    answer = client.ask("/metrics", query="name[]=probed_forks_total", accept=f"text/plain;q=0.5,{accept}")
+    assert answer.content_type == PROTOBUF.content_type
+    assert answer.body == ProtobufPage().render([FORKS])
+    packed = client.ask("/metrics", **{"accept": accept, "accept-encoding": "gzip"})
+    assert gzip.decompress(packed.body) == ProtobufPage().render([FORKS, EXECS])
+
+
+@pytest.mark.parametrize(("query", "created"), [("created=1", True), ("created=0", False), ("created", False)])
+def test_openmetrics_has_start_timestamps_when_the_query_asks(client: Client, query: str, created: bool) -> None:
+    client.families = [replace(FORKS, starts=np.array([1.5]))]
+    answer = client.ask("/metrics", query=query, accept="application/openmetrics-text;version=1.0.0")
+    assert (b"probed_forks_created 1.5\n" in answer.body) == created
 
 
 def test_only_a_client_that_asks_gets_gzip(client: Client) -> None:

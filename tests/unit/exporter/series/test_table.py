@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import ceil, log2
 from typing import cast
 
 import numpy as np
@@ -18,6 +19,7 @@ from probed.exporter.bpf.cgroup_keys import KnownCgroups
 from probed.exporter.bpf.map_reader import CountMap
 from probed.exporter.bpf.map_source import MapSource
 from probed.exporter.decoders import decoder
+from probed.exporter.exposition.family import Family
 from probed.exporter.series import budget as budget_module
 from probed.exporter.series import table as series_module
 from probed.exporter.series.budget import FACTOR, WINDOW_SECONDS
@@ -77,13 +79,36 @@ def buckets_of(values: list[int]) -> list[int]:
     return [buckets[bucket] for bucket in range(len(BOUNDS) + 1)]
 
 
+SCHEMA = 3
+ZERO_INDEX = -(10**6)
+"""The zero bucket among the indexes."""
+
+
+def native_of(family: Family) -> dict[str, Counter[int]]:
+    """Return the counts of native buckets by name and index."""
+    native = family.native
+    assert native is not None
+    counts = [Counter({ZERO_INDEX: int(zeros)} if zeros else {}) for zeros in native.zeros]
+    for series, index, count in zip(
+        native.positive.series, native.positive.indexes, native.positive.counts, strict=True
+    ):
+        counts[series][int(index)] = int(count)
+    assert set(native.schemas.tolist()) <= {SCHEMA}
+    return {labels[0]: each for labels, each in zip(family.labels, counts, strict=True)}
+
+
+def native_buckets_of(values: list[int]) -> Counter[int]:
+    return Counter(ZERO_INDEX if value == 0 else ceil(log2(value * 1e-9) * 2**SCHEMA) for value in values)
+
+
 @pytest.mark.parametrize("kind", ["counter", "histogram"])
 @settings(max_examples=300)
 @given(budget=st.integers(1, 6), steps=steps)
 def test_tables_agree_with_counting_event_by_event(kind: str, budget: int, steps: list[object]) -> None:
     with little_memory():
         clock = Clock()
-        series = table(metric(kind, budget=budget, idle=IDLE), clock, dropping)
+        schema = SCHEMA if kind == "histogram" else None
+        series = table(metric(kind, budget=budget, idle=IDLE, schema=schema), clock, dropping)
         waiting = max(WAITING, 4 * (budget - 1))
         reference = Reference(clock, rows=budget - 1, waiting=waiting, idle=IDLE, window=WINDOW_SECONDS, factor=FACTOR)
         for step in [*steps, 0.0]:
@@ -101,6 +126,7 @@ def test_tables_agree_with_counting_event_by_event(kind: str, budget: int, steps
                 }
                 for name, (_, total) in observed(family).items():
                     assert total == sum(page[name,]) * 1e-9
+                assert native_of(family) == {labels[0]: native_buckets_of(values) for labels, values in page.items()}
             each = series_of_each(kind)
             assert series.usage() == SeriesUsage(
                 "probed_x_total", each * len(page), each * budget, reference.overflowed, reference.expired
