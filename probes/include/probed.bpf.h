@@ -9,6 +9,7 @@
  *   CPUS	the number of possible CPUs of this kernel
  *   PROCESSES	the size of maps with an entry for each living process: the kernel's limit of threads, within bounds
  *   PROBED_HAS_IA32	if the kernel runs 32-bit x86 programs
+ *   PROBED_IN_KPROBES	if programs run in kprobes, because the kernel preempts those of raw tracepoints
  *   PROBED_HAS_name	for helpers that some kernels lack; listed in loader/pipeline.py
  * and one #define for each __NR_name and __NR_ia32_name that the source uses.
  */
@@ -35,7 +36,7 @@
  * READ in one instruction, for pointers with a type that the verifier knows: arguments of the tracepoint, and pointers
  * that LOAD returned. Members of 4 or 8 bytes. BCC would turn a plain access into a call, but leaves assembly alone.
  */
-#define LOAD(pointer, member)                                                      \
+#define LOAD_TYPED(pointer, member)                                                \
 	({                                                                         \
 		u64 value_;                                                        \
 		if (sizeof((pointer)->member) == 8)                                \
@@ -44,6 +45,12 @@
 			LOAD_AT(u32, value_, pointer, OFFSET_OF(pointer, member)); \
 		(__typeof__((pointer)->member))value_;                             \
 	})
+/* In a kprobe the verifier does not know the types of the arguments. */
+#ifdef PROBED_IN_KPROBES
+#define LOAD(pointer, member) READ(pointer, member)
+#else
+#define LOAD(pointer, member) LOAD_TYPED(pointer, member)
+#endif
 #define LOAD_AT(type, value, pointer, offset) \
 	asm volatile("%0 = *(" #type " *)(%1 + %2)" : "=r"(value) : "r"(pointer), "i"(offset))
 #define OFFSET_OF(pointer, member) __builtin_offsetof(__typeof__(*(pointer)), member)
@@ -54,7 +61,7 @@
  */
 #ifdef PROBED_HAS_GET_CURRENT_TASK_BTF
 #define current_task()		      bpf_get_current_task_btf()
-#define LOAD_OF_TASK(pointer, member) LOAD(pointer, member)
+#define LOAD_OF_TASK(pointer, member) LOAD_TYPED(pointer, member)
 #else
 #define current_task()		      ((struct task_struct *)bpf_get_current_task())
 #define LOAD_OF_TASK(pointer, member) READ(pointer, member)
@@ -560,7 +567,7 @@ static __always_inline u32 syscall_of(struct pt_regs *regs)
 /* The current task's registers of user space. */
 #ifdef PROBED_HAS_TASK_PT_REGS
 #define current_registers()		((struct pt_regs *)bpf_task_pt_regs(current_task()))
-#define LOAD_OF_REGISTERS(regs, member) LOAD(regs, member)
+#define LOAD_OF_REGISTERS(regs, member) LOAD_TYPED(regs, member)
 #else
 /* Before Linux 5.15: at the top of a stack of four pages. arch/x86/include/asm/processor.h: task_pt_regs() */
 #define current_registers()		((struct pt_regs *)(READ(current_task(), stack) + 16384) - 1)

@@ -81,8 +81,8 @@ def test_a_storm_of_one_label_set_on_each_cpu_costs_the_ring_a_record_in_a_thous
 ) -> None:
     opener = install("fail_opens")
     before = daemon.scrape()
-    command = (str(opener), "openat", "ENOENT", str(OPENS))
-    running = [subprocess.Popen(("taskset", "-c", str(cpu), *command), cwd=tmp_path) for cpu in os.sched_getaffinity(0)]
+    command: list[str] = [str(opener), "openat", "ENOENT", str(OPENS)]
+    running = [subprocess.Popen(["taskset", "-c", str(cpu), *command], cwd=tmp_path) for cpu in os.sched_getaffinity(0)]
     assert [process.wait() for process in running] == [0] * len(running)
     after = daemon.scrape()
     assert after.total(FAILURES, comm=opener.name, errno="ENOENT") == OPENS * len(running)

@@ -34,7 +34,7 @@ from probed.config.scalars import (
 from probed.errors import DeclarationError, Problem
 from probed.ipc.manifest import MetricType
 from probed.schema import strict_yaml
-from probed.schema.rules import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, Line
+from probed.schema.rules import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, Line, repeated
 from probed.schema.structure import Fault, Given, Key, Source, attempt
 
 SUFFIXES_OF_OTHER_TYPES = ("_total", "_count", "_sum", "_bucket")
@@ -162,9 +162,8 @@ class Metric:
                 ("when",),
                 "maps hold sums, not events to choose from; remove 'when', or 'maps' to count events",
             )
-        for index, name in enumerate(self.maps):
-            if name in self.maps[:index]:
-                yield ("maps", index), f"map '{name}' is there twice, and its counts would be added twice; remove one"
+        for index, name in repeated(self.maps):
+            yield ("maps", index), f"map '{name}' is there twice, and its counts would be added twice; remove one"
 
     def _counter_faults(self) -> Iterator[Fault]:
         if not self.name.endswith("_total"):

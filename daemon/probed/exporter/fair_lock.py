@@ -32,8 +32,9 @@ class FairLock:
             self._served += 1
             self._changed.notify_all()
 
-    def locked(self) -> bool:
-        """Say whether a thread has the lock."""
+    @property
+    def is_locked(self) -> bool:
+        """Whether a thread has the lock."""
         return self._next > self._served
 
     def pause(self) -> None:

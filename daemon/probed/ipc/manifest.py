@@ -137,6 +137,11 @@ def hook_name(tracepoint: str) -> str:
     return f"probed_{tracepoint}"
 
 
+def switch_name(tracepoint: str) -> str:
+    """Return the name under which the supervisor holds a tracepoint's empty program, beside a hook in a kprobe."""
+    return f"{tracepoint}.switch"
+
+
 @dataclass(frozen=True, slots=True)
 class ChainSlot:
     """Where a program belongs: a slot of the array behind the hook of a raw tracepoint."""

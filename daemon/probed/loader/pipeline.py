@@ -25,8 +25,11 @@ from probed.ipc.manifest import (
     Record,
     ResolvedMetric,
     hook_name,
+    switch_name,
 )
+from probed.linux import bpf
 from probed.linux.fdinfo import map_memory
+from probed.loader import preemption
 from probed.loader.btf.reader import Btf
 from probed.loader.compiler import Module, compile_text
 from probed.loader.headers.c_names import MAX_NAME, long_name, programs
@@ -57,13 +60,17 @@ HELPERS = ("get_current_task_btf", "task_pt_regs")
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """Facts on the machine: types, raw tracepoints, possible CPUs, architecture."""
+    """Facts on the machine: types, raw tracepoints, possible CPUs, architecture, most threads.
+
+    `uses_kprobes` says whether programs run in kprobes where they can.
+    """
 
     btf: Btf
     raw_tracepoints: frozenset[str]
     cpus: int
     machine: str
     threads: int
+    uses_kprobes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +124,8 @@ def defines(host: Host, ring_bytes: int = 0, slots: int = 0) -> dict[str, str]:
         f"__TARGET_ARCH_{'arm64' if host.machine == 'aarch64' else 'x86'}": "1",
     }
     macros |= {f"PROBED_HAS_{name.upper()}": "1" for name in HELPERS if host.btf.has_function(f"bpf_{name}")}
+    if host.uses_kprobes:
+        macros["PROBED_IN_KPROBES"] = "1"
     if ring_bytes:
         macros["RING_PAGES"] = str(ring_bytes // PAGE)
     if slots:
@@ -230,16 +239,34 @@ def hook(checked: CompiledProbe, host: Host, chains: Chains) -> Iterator[tuple[s
     for tracepoint in dict.fromkeys(place.tracepoint for place in checked.places):
         if not chains.is_hooked(tracepoint):
             name, module = hook_name(tracepoint), checked.module
-            program = module.load_program(name, host.btf.tracepoint_type(tracepoint))
             array = chains.array(checked.probe.name, tracepoint)
-            yield tracepoint, array, module.attach(name, program, tracepoint), program
+            function = preemption.iterator(tracepoint) if chains.is_in_kprobe(tracepoint) else ""
+            program = module.load_program(name, _type(tracepoint, host, chains))
+            link = module.attach(name, program, tracepoint, function)
+            if function:
+                yield switch_name(tracepoint), *_attach_switch(module, tracepoint, host)
+            yield tracepoint, array, link, program
             chains.hooked(tracepoint)
 
 
-def load(checked: CompiledProbe, host: Host) -> tuple[LoadedProbe, list[int]]:
+def _attach_switch(module: Module, tracepoint: str, host: Host) -> tuple[int, int, int]:
+    """Attach an empty program, which makes the kernel call the tracepoint; return array, link and program.
+
+    The array stays empty. Each hook has its own, because systemd keeps only one fd of a file.
+    """
+    program = preemption.load_empty(host.btf.tracepoint_type(tracepoint))
+    return bpf.program_array(1), module.attach("switch", program, tracepoint), program
+
+
+def _type(tracepoint: str, host: Host, chains: Chains) -> int | None:
+    """Return the BTF type of a tracepoint; None if its programs run in a kprobe."""
+    return None if chains.is_in_kprobe(tracepoint) else host.btf.tracepoint_type(tracepoint)
+
+
+def load(checked: CompiledProbe, host: Host, chains: Chains) -> tuple[LoadedProbe, list[int]]:
     """Load a compiled probe; return the description, and the fds in the order of `fd_names`. Raises LoadError."""
     probe, module = checked.probe, checked.module
-    types = {place.program: host.btf.tracepoint_type(place.tracepoint) for place in checked.places}
+    types = {place.program: _type(place.tracepoint, host, chains) for place in checked.places}
     loaded = {name: module.load_program(name, its) for name, its in types.items()}
     fds = {FdName("stats"): _needed(module, STATS, probe.name)}
     if checked.event is not None:

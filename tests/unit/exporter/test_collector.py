@@ -37,11 +37,11 @@ class Fake:
         self.cgroup_room = None
         self.is_filling = False
         self.forgets = 0
+        self.broken_retire = False
+        self.retires = 0
         self.overflowing = False
         self.readings = 0
         self.in_pause: Callable[[], None] = lambda: None
-        self.broken_retire = False
-        self.retires = 0
 
     def forget_keys(self) -> None:
         self.forgets += 1
@@ -146,7 +146,7 @@ def test_entries_are_deleted_and_the_tree_is_walked_without_the_lock(
     locked = []
 
     def note_lock() -> None:
-        locked.append(both._lock.locked())
+        locked.append(both._lock.is_locked)
 
     monkeypatch.setattr(type(both._cgroups), "wants_walk", True)
     monkeypatch.setattr(both._cgroups, "read_tree", note_lock)
@@ -259,6 +259,27 @@ def test_unaccounted_events_are_logged_once_a_probe(both: Collector, caplog: pyt
     assert line.startswith("probe 'a': its programs submitted 7 events fewer or more than its ring has records")
 
 
+def test_a_probe_with_spoiled_counts_begins_anew_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Spoiled(Fake):
+        def __init__(self, loaded: LoadedProbe, fds: dict[FdName, int], *_: Any) -> None:
+            require(not os.fstat(fds[FdName("state")]).st_size, "a number is out of range")
+            super().__init__(loaded)
+
+    monkeypatch.setattr(collection, "RunningProbe", Spoiled)
+    with open("/proc/self/statm") as statm:  # noqa: PTH123 (the open file is what is handed over)
+        collector = Collector(Build("1", "3", "", "6"), Process(1.0), 1, statm.fileno(), Clock(step=3.0))
+        state = os.memfd_create("state")
+        os.write(state, b"spoiled")
+        collector.add(LoadedProbe("a", "1", None, 0, (), (), (FdName("state"),)), {FdName("state"): state})
+        os.close(state)
+        assert [each.name for each in collector.totals()] == ["a"]
+    assert caplog.messages == [
+        "probe 'a': an earlier exporter left spoiled counts (a number is out of range): they begin anew at 0"
+    ]
+
+
 def test_a_drain_that_finds_many_events_beside_a_full_ring_reads_the_maps(both: Collector) -> None:
     both.drain()
     assert both._probes["a"].readings == 0  # type: ignore[attr-defined]
@@ -298,24 +319,3 @@ def test_a_probe_that_leaves_between_two_batches_is_not_drained(both: Collector)
     both.drain()
     removing.join()
     assert (a.drains, b.drains, b.closed) == (1, 0, True)  # type: ignore[attr-defined]
-
-
-def test_a_probe_with_spoiled_counts_begins_anew_and_says_so(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    class Spoiled(Fake):
-        def __init__(self, loaded: LoadedProbe, fds: dict[FdName, int], *_: Any) -> None:
-            require(not os.fstat(fds[FdName("state")]).st_size, "a number is out of range")
-            super().__init__(loaded)
-
-    monkeypatch.setattr(collection, "RunningProbe", Spoiled)
-    with open("/proc/self/statm") as statm:  # noqa: PTH123 (the open file is what is handed over)
-        collector = Collector(Build("1", "3", "", "6"), Process(1.0), 1, statm.fileno(), Clock(step=3.0))
-        state = os.memfd_create("state")
-        os.write(state, b"spoiled")
-        collector.add(LoadedProbe("a", "1", None, 0, (), (), (FdName("state"),)), {FdName("state"): state})
-        os.close(state)
-        assert [each.name for each in collector.totals()] == ["a"]
-    assert caplog.messages == [
-        "probe 'a': an earlier exporter left spoiled counts (a number is out of range): they begin anew at 0"
-    ]

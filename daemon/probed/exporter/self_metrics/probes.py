@@ -25,10 +25,10 @@ class ProbeStats:
     (0: no ring), `ring_records` the number of records taken out, `ring_fill_bytes` the bytes found by the last drain,
     `ring_fill_max_bytes` the most of the last five minutes. `unaccounted` is the difference between the events counted
     by the programs and those that were found. `notes_lost` counts notes for later events that a full map refused; the
-    events are delivered. `start_time` is the start of the counters in seconds since the epoch (0: unknown).
-    `map_bytes` is the kernel memory of ring and maps (0: unknown). `usages` has one element for each metric.
-    `programs`, `hooks` (before the programs) and `hashes` (hash maps) are as the kernel reports them. `missed` has the
-    runs that the kernel skipped, by program.
+    events are delivered. `start_time` is the start of the counters in seconds since the epoch (0: unknown). `map_bytes`
+    is the kernel memory of ring and maps (0: unknown). `usages` has one element for each metric. `programs`, `hooks`
+    (before the programs) and `hashes` (hash maps) are as the kernel reports them. `missed` has the runs that the kernel
+    skipped, by program.
     """
 
     name: str
