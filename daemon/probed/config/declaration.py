@@ -29,6 +29,7 @@ from probed.config.scalars import (
     RawTracepoint,
     RingSize,
     SeriesBudget,
+    Slots,
 )
 from probed.errors import DeclarationError, Problem
 from probed.ipc.manifest import MetricType
@@ -56,6 +57,9 @@ class RingOptions:
 
     at: Given[Key]
     bytes: Annotated[RingSize, "The size: a power of two from 4 KiB to 1 GiB, such as 1 MiB."]
+    slots: Annotated[
+        Slots, "Label sets that each CPU counts by itself, for a 'struct event' that begins with WEIGHT; 0: none."
+    ] = 0
 
 
 @dataclass(frozen=True, slots=True)
