@@ -17,6 +17,8 @@ from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from probed.exporter.exposition.family import Family, NativeHistograms, SparseBuckets
+from probed.exporter.exposition.protobuf_page import ProtobufPage
+from probed.exporter.exposition.renderer import Page
 
 SCHEMA = 3
 """The resolution of the shipped histograms, and of each series here: none has more than 160 buckets."""
@@ -25,6 +27,8 @@ LEAST_LIFETIME = 1e-4
 """Begin of the first bucket for the spread: the shortest lives take a tenth of a millisecond."""
 
 Labels = tuple[str, ...]
+
+Families = list[Family]
 
 
 def families(page: str) -> list[Family]:
@@ -76,6 +80,30 @@ def native_only(page: Iterable[Family]) -> list[Family]:
         replace(each, bounds=(), buckets=each.buckets.sum(axis=1, keepdims=True)) if each.native else each
         for each in with_native(page)
     ]
+
+
+def series(page: Families, format_name: str) -> int:
+    """Count the series that Prometheus stores; of protobuf, a native histogram is one, whatever else it has."""
+    return sum(len(each.labels) * _series_of_a_label_set(each, format_name) for each in page)
+
+
+def _series_of_a_label_set(family: Family, format_name: str) -> int:
+    native = family.native is not None and format_name == "protobuf"
+    return len(family.bounds) + 3 if family.type == "histogram" and not native else 1
+
+
+def _as_declared(page: Families) -> Families:
+    return page
+
+
+VARIANTS: tuple[tuple[str, str, Callable[[Families], Families], Callable[[Families], bytes]], ...] = (
+    ("text", "classic", _as_declared, Page().render),
+    ("text", "native only", native_only, Page().render),
+    ("protobuf", "classic", _as_declared, ProtobufPage().render),
+    ("protobuf", "both", with_native, ProtobufPage().render),
+    ("protobuf", "native only", native_only, ProtobufPage().render),
+)
+"""Format, form of the histograms, and how the families and their page are made."""
 
 
 def _native(family: Family) -> NativeHistograms:

@@ -69,7 +69,7 @@ def scraped(folder: Path, configuration: dict[str, object]) -> Iterator[Scraped]
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
-    """The shipped probes, and the probe whose values the test decides."""
+    """The shipped probes, and the probe that observes the test's values."""
     probes = {**SHIPPED, "observed": None}
     with scraped(tmp_path_factory.mktemp("both"), site(probes, [PROBES, OWN_PROBES])) as running:
         yield running

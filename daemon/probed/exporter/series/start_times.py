@@ -19,7 +19,10 @@ from probed.exporter.arrays.ndarray import NDArray
 
 
 class StartTimes:
-    """Starts of at most `rows` rows; `since` gives the start of a row that begins now, in seconds since the epoch."""
+    """Starts of at most `rows` rows.
+
+    `since` gives the start of a row that begins now, in seconds since the epoch.
+    """
 
     def __init__(self, ledger: Ledger, rows: int, since: Callable[[], float]) -> None:
         self._bits = ledger.array(rows, 1)  # 0: the row has not begun

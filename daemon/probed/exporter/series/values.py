@@ -64,7 +64,7 @@ class Counts:
 
 
 class Observations:
-    """Buckets and sum of each row, at most `rows` rows, in the classic form, and in the native form where declared.
+    """Buckets and sum of each row, at most `rows` rows; native buckets too where declared.
 
     A sum is kept in units of the field: a float64 adds whole numbers exactly up to 2 to the 53rd (104 days in
     nanoseconds), in any order and for any merge of rows.

@@ -19,7 +19,7 @@ from support.unit.page_families import Reference, families, from_protobuf, nativ
 
 
 def _lifetimes(*comms: str, start: float = 0.0, schema: int = 3) -> Family:
-    """Return a histogram; each series has 7 values, of which native buckets hold 2 in [0.5, 1], 1 in [8, 16] …"""
+    """Return a histogram with 7 values in each series: 1 in the zero bucket, 1 negative, 5 positive."""
     count = len(comms)
     indexes = np.array([0, 3, 4, 40] * count)
     return Family(
