@@ -10,9 +10,10 @@ CONFIG ?= config/probed.yaml
 # Packages of the daemon, all from the distribution; PyPI's bcc is another project.
 RUN_PACKAGES := python3-venv python3-setuptools python3-wheel python3-bcrypt python3-bpfcc python3-h11 python3-numpy \
 	python3-prometheus-client python3-seccomp python3-systemd python3-yaml
-# Packages of the tests: a compiler for the workloads, tools for privileges, systems, containers and kernels to boot,
-# readers of man pages and completions.
-TEST_PACKAGES := gcc libc6-dev mmdebstrap openssl util-linux libcap2-bin e2fsprogs qemu-system-x86 runc man-db zsh
+# Packages of the tests: a compiler for the workloads, tools for privileges and containers, readers of man pages and
+# completions; and tools for systems and kernels to boot.
+TEST_PACKAGES := gcc libc6-dev openssl util-linux libcap2-bin runc man-db zsh
+SYSTEM_PACKAGES := mmdebstrap e2fsprogs qemu-system-x86
 # Unpacked beside the virtual environment, because an installation would start the services.
 UNPACKED := prometheus prometheus-alertmanager
 empty :=
@@ -27,12 +28,13 @@ DEB := build/probed_$(VERSION)_all.deb
 DEB_SOURCES := config daemon packaging probes
 DEB_PACKAGES := build-essential debhelper dh-python dpkg-dev lintian
 
-.PHONY: help run test test-all check bench fuzz soak schema docs deb release dashboards pictures fleet clean
+.PHONY: help run test test-all test-on check bench fuzz soak schema docs deb release dashboards pictures fleet clean
 
 help:
 	@echo 'make run         start the daemon in the foreground, with CONFIG=$(CONFIG)'
 	@echo 'make test        unit tests, and kernel and system tests that are neither slow nor in guests'
 	@echo 'make test-all    all tests that this machine can run, as in CI'
+	@echo 'make test-on     unit and kernel tests in another Debian on this kernel, SUITE=trixie; GOAL=test-all as in CI'
 	@echo 'make check       format, lint, types and spelling'
 	@echo 'make deb         the Debian package, below build/'
 	@echo 'make release     compare the versions, date the changelog, print the tag command'
@@ -50,17 +52,30 @@ run: $(VENV)/run
 # booted systems, which mostly wait, and the guests, which have kernels of their own. Storms load every daemon of the
 # machine, so they follow alone. See tests/conftest.py.
 PYTEST = PATH="$$PATH$(UNPACKED_PATH)" $(VENV)/bin/pytest
-EXCLUSIVE := tests/kernel tests/faults tests/system
+FOLDERS := unit kernel faults system
+TESTED = $(addprefix tests/,$(FOLDERS))
+EXCLUSIVE = $(filter-out tests/unit,$(TESTED))
 WORKERS := $(shell expr $$(nproc) + 2)
 
 test: $(VENV)/test
-	$(PYTEST) --numprocesses $(WORKERS) -m 'not storm and not slow and not guest' $(ARGS)
+	$(PYTEST) --numprocesses $(WORKERS) -m 'not storm and not slow and not guest' $(TESTED) $(ARGS)
 	$(PYTEST) -m 'storm and not slow' $(EXCLUSIVE) $(ARGS)
 
 test-all: $(VENV)/test
-	$(PYTEST) --numprocesses $(WORKERS) -m 'not storm' $(ARGS)
+	$(PYTEST) --numprocesses $(WORKERS) -m 'not storm' $(TESTED) $(ARGS)
 	$(PYTEST) -m storm $(EXCLUSIVE) $(ARGS)
 	@echo 'left out: make bench, make soak (an hour), make fuzz, make fleet; skipped tests are listed above'
+
+# Unit and kernel tests in a tree of another Debian suite, as root: on this kernel, with the suite's own libraries. The tree
+# and its virtual environment stay in .cache.
+test-on: SUITE := trixie
+test-on: GOAL := test
+test-on: FOLDERS := unit kernel faults
+test-on:
+	@$(call install,mmdebstrap util-linux)
+	PYTHONPATH=tests $(PYTHON) -m support.system.other_suite $(SUITE) \
+		'$(RUN_PACKAGES) $(TEST_PACKAGES) $(DEB_PACKAGES) $(UNPACKED) ca-certificates git make' \
+		make $(GOAL) FOLDERS='$(FOLDERS)' SYSTEM_PACKAGES=
 
 check: $(VENV)/test
 	$(VENV)/bin/ruff format --check daemon tests deploy packaging
@@ -89,10 +104,11 @@ fuzz: $(VENV)/test
 soak: $(VENV)/test
 	PYTHONPATH=tests:daemon nice $(VENV)/bin/python -m soak $(ARGS)
 
-# Writes the JSON schemas for editors, from the daemon's own definitions.
+# Writes the JSON schemas for editors, and lists in the documents, from the daemon's own definitions.
 schema: $(VENV)/run
 	$(VENV)/bin/python -m probed.commands.json_schemas config/schema
 	$(VENV)/bin/python -m probed.commands.decoder_docs probes/README.md packaging/man/probed-probe.5
+	$(VENV)/bin/python -m probed.commands.option_docs packaging/man/probed.8
 
 # Writes docs/metrics.md, every metric, from the probes' YAML and the tables of self metrics.
 docs: $(VENV)/run
@@ -141,7 +157,7 @@ $(VENV)/run: pyproject.toml Makefile
 	@touch $@
 
 $(VENV)/test: $(VENV)/run
-	@$(call install,$(TEST_PACKAGES) $(DEB_PACKAGES))
+	@$(call install,$(TEST_PACKAGES) $(SYSTEM_PACKAGES) $(DEB_PACKAGES))
 	$(VENV)/bin/pip install --quiet $(TEST_WHEELS)
 	@$(foreach package,$(UNPACKED),$(call unpack,$(package)) &&) true
 	@touch $@

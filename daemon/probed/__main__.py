@@ -9,16 +9,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from functools import partial
 from typing import Any, TypeVar
 
 from probed import __version__, log, terminal
 from probed.errors import ProbedError
 from probed.ipc.loader_messages import Files
-from probed.schema.rules import one_line
 from probed.webconfig.listen_address import parse_address
-from probed.webconfig.options import WebOptions, parse_max_requests, parse_telemetry_path
+from probed.webconfig.options import web_flags
 
 T = TypeVar("T")
 
@@ -50,76 +48,68 @@ class _Parser(argparse.ArgumentParser):
         (terminal.complain if file is sys.stderr else terminal.show)(message.removesuffix("\n"))
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """Make the parser of the command line, with a parser for each command."""
     parser = _Parser("probed", description="Counts short-lived processes and other events that samplers of /proc miss.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     common = _Parser(add_help=False)
     common.add_argument(
         "--config.file", dest="config_file", default=DEFAULT_CONFIG, metavar="FILE",
-        help="the site configuration (default: %(default)s)",
+        help="The site configuration (default: %(default)s).",
     )  # fmt: skip
     common.add_argument(
         "--kernel.btf", dest="btf", default=VMLINUX_BTF, metavar="FILE",
-        help="the running kernel's types (default: %(default)s)",
+        help="The running kernel's types (default: %(default)s).",
     )  # fmt: skip
-    _add_run(commands.add_parser("run", parents=[common], help="run the daemon in the foreground"))
-    check = commands.add_parser(
-        "check", parents=[common], help="check a site configuration or probes, without running them"
-    )
+    command = partial(_add_command, commands)
+    _add_run(command("run", "Run the daemon in the foreground.", [common]))
+    check = command("check", "Check a site configuration or probes, without running them.", [common])
     check.add_argument(
-        "paths", nargs="*", metavar="PATH", help="probe folders, probe declarations, site configurations"
+        "paths", nargs="*", metavar="PATH", help="Probe folders, probe declarations, site configurations."
     )
-    check.add_argument("--host", action="store_true", help="also try to load and attach here (needs privilege)")
+    check.add_argument("--host", action="store_true", help="Also try to load and attach here (needs privilege).")
     daemon = _Parser(add_help=False)
     daemon.add_argument(
         "--web.listen-address", dest="address", type=_checked(parse_address), metavar="HOST:PORT",
-        help="address of the daemon (default: web.listen_addresses of the site configuration)",
+        help="Address of the daemon (default: web.listen_addresses of the site configuration).",
     )  # fmt: skip
     daemon.add_argument(
         "--http.config.file", dest="http_config_file", metavar="FILE",
-        help="client certificate and password for the daemon, in the file format of promtool and amtool",
+        help="Client certificate and password for the daemon, in the file format of promtool and amtool.",
     )  # fmt: skip
-    listing = commands.add_parser("list", parents=[common, daemon], help="list probes, attach points and metrics")
-    listing.add_argument("--live", action="store_true", help="list the running daemon's programs and their cost")
-    doctor = commands.add_parser("doctor", parents=[common, daemon], help="report on machine, configuration and daemon")
-    doctor.add_argument("--json", dest="as_json", action="store_true", help="as JSON, for programs")
-    commands.add_parser("version", help="print the version")
+    listing = command("list", "List probes, attach points and metrics.", [common, daemon])
+    listing.add_argument("--live", action="store_true", help="List the running daemon's programs and their cost.")
+    doctor = command("doctor", "Report on machine, configuration and daemon.", [common, daemon])
+    doctor.add_argument("--json", dest="as_json", action="store_true", help="As JSON, for programs.")
+    command("version", "Print the version.")
     return parser
 
 
+def _add_command(
+    commands: argparse._SubParsersAction[_Parser], name: str, text: str, parents: Sequence[_Parser] = ()
+) -> _Parser:
+    return commands.add_parser(name, help=text, description=text, parents=list(parents))
+
+
 def _add_run(run: argparse.ArgumentParser) -> None:
-    run.add_argument(
-        "--web.listen-address", dest="web_listen_addresses", action="append", type=_checked(parse_address),
-        metavar="HOST:PORT",
-        help="listen address, repeatable (default: web.listen_addresses of the site configuration)",
-    )  # fmt: skip
+    for name, flag in web_flags().items():
+        value: dict[str, Any] = {"action": "store_true", "default": None}
+        if flag.parse is not None:
+            action = "append" if flag.repeatable else "store"
+            value = {"action": action, "type": _checked(flag.parse), "metavar": flag.metavar}
+        run.add_argument(flag.name, dest=f"web_{name}", help=flag.help, **value)
     run.add_argument(
         "--web.systemd-socket", dest="systemd_socket", action="store_true",
-        help="serve on the sockets of a systemd .socket unit, instead of any listen address",
+        help="Serve on the sockets of probed.socket, held by systemd, instead of addresses.",
     )  # fmt: skip
     run.add_argument(
-        "--web.telemetry-path",
-        dest="web_telemetry_path",
-        type=_checked(parse_telemetry_path),
-        metavar="PATH",
-        help="path of the metrics page",
-    )
-    run.add_argument(
-        "--web.config.file", dest="web_config_file", metavar="FILE", type=_checked(one_line),
-        help="TLS, passwords and headers, in the dialect of Prometheus' exporters (config/web.yaml shows all keys)",
+        "--log.level", dest="log_level", choices=log.LEVELS, metavar="LEVEL",
+        help="The lowest level in the log: %(choices)s.",
     )  # fmt: skip
     run.add_argument(
-        "--web.max-requests", dest="web_max_requests", metavar="N",
-        type=_checked(lambda text: parse_max_requests(int(text))),
-        help="limit of requests that are being answered or wait for an answer; the others get status 503 "
-        f"(default: {WebOptions().max_requests})",
+        "--log.format", dest="log_format", choices=log.FORMATS, metavar="FORMAT",
+        help="Format of log lines: logfmt for people, json for programs.",
     )  # fmt: skip
-    run.add_argument(
-        "--web.enable-lifecycle", dest="web_enable_lifecycle", action="store_true", default=None,
-        help="read the configuration again on POST /-/reload",
-    )  # fmt: skip
-    run.add_argument("--log.level", dest="log_level", choices=log.LEVELS, help="least severe level of logged messages")
-    run.add_argument("--log.format", dest="log_format", choices=log.FORMATS, help="format of log lines")
 
 
 def _run(flags: argparse.Namespace) -> int:
@@ -129,7 +119,7 @@ def _run(flags: argparse.Namespace) -> int:
     from probed.supervisor.systemd.notify import Notifier, sender
 
     settle()
-    web = {field.name: getattr(flags, f"web_{field.name}") for field in fields(WebOptions)}
+    web = {name: getattr(flags, f"web_{name}") for name in web_flags()}
     web = {name: tuple(value) if isinstance(value, list) else value for name, value in web.items() if value is not None}
     options = Options(Files(flags.config_file, flags.btf), flags.systemd_socket, web, flags.log_level, flags.log_format)
     try:
@@ -170,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str] | None) -> int:
-    flags = _parser().parse_args(arguments)
+    flags = command_parser().parse_args(arguments)
     command = {"run": _run, "check": _check, "list": _list, "doctor": _doctor, "version": _version}[flags.command]
     try:
         return command(flags)

@@ -14,7 +14,9 @@ import time
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 
+from probed.journal import JournalSocket
 from probed.log_limiter import LogLimiter
+from probed.terminal import printable
 
 FORMATS = ("logfmt", "json")
 LEVELS = ("debug", "info", "warning", "error")
@@ -57,7 +59,7 @@ class Logfmt(logging.Formatter):
         line = " ".join(f"{name}={_quoted(value)}" for name, value in pairs.items())
         if record.exc_info:
             rest += self.formatException(record.exc_info).split("\n")
-        return "\n  ".join([line, *rest])
+        return "\n  ".join([line, *map(printable, rest)])
 
 
 class Json(logging.Formatter):
@@ -74,7 +76,12 @@ class Json(logging.Formatter):
         entry |= {name.lower(): value for name, value in fields(record).items()}
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, default=str)
+        return json.dumps({name: _encodable(value) for name, value in entry.items()}, default=str)
+
+
+def _encodable(value: object) -> object:
+    """Return a text with lone surrogates escaped, which UTF-8 cannot encode; other values as they are."""
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
 def _time(record: logging.LogRecord) -> str:
@@ -88,24 +95,18 @@ def _quoted(value: str) -> str:
 
 
 class Journal(logging.Handler):
-    """Sends records with fields to the journal; `send` is `systemd.journal.send`."""
+    """Sends records with fields to the journal; `send` is `JournalSocket.send`."""
 
-    def __init__(self, send: Callable[..., object]) -> None:
+    def __init__(self, send: Callable[[Mapping[str, object]], None]) -> None:
         super().__init__()
         self._send = send
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send one line. Source: systemd.journal-fields(7)."""
         try:
-            fields = {name: _encodable(value) for name, value in journal_fields(record).items()}
-            self._send(_encodable(self.format(record)), **fields)
+            self._send({"MESSAGE": self.format(record)} | journal_fields(record))
         except OSError:
             self.handleError(record)
-
-
-def _encodable(value: object) -> object:
-    """Return a text with lone surrogates escaped, which UTF-8 cannot encode; other values as they are."""
-    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
 def journal_fields(record: logging.LogRecord) -> dict[str, object]:
@@ -126,31 +127,25 @@ def journal_fields(record: logging.LogRecord) -> dict[str, object]:
 
 def start(process: str, level: str, form: str) -> None:
     """Set up the log of this process; each process's main calls it once."""
-    send = _journal() if form == "logfmt" else None
-    handler: logging.Handler
-    if send is None:
+    handler = _journal() if form == "logfmt" else None
+    if handler is None:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(Json() if form == "json" else Logfmt())
-    else:
-        handler = Journal(send)
-        handler.setFormatter(logging.Formatter())
-        # At any level: this opens the socket, and the exporter's filter forbids a later open.
-        handler.handle(logging.LogRecord(process, logging.INFO, __file__, 0, "process %d begins", (os.getpid(),), None))
     handler.addFilter(LogLimiter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
-def _journal() -> Callable[..., object] | None:
-    """Return `systemd.journal.send`; None without python3-systemd, or where standard error is no journal."""
+def _journal() -> logging.Handler | None:
+    """Return a handler if standard error is the journal and the journal can be reached, else None."""
     status = os.fstat(sys.stderr.fileno())
     if not is_journal(os.environ, status.st_dev, status.st_ino):
         return None
     try:
-        from systemd import journal
-    except ImportError:
+        handler = Journal(JournalSocket().send)
+    except OSError:  # a container has the stream, and not the socket
         return None
-    send: Callable[..., object] = journal.send
-    return send
+    handler.setFormatter(logging.Formatter())
+    return handler
 
 
 def is_journal(environment: Mapping[str, str], device: int, inode: int) -> bool:

@@ -95,7 +95,7 @@ static __always_inline void count_note_lost(void)
 }
 
 /*
- * A slot of NAME_recent, a BPF_PERCPU_ARRAY beside the hash NAME with a key of one u64. A slot counts a key that occurs
+ * A slot of NAME_recent, a BPF_PERCPU_ARRAY beside the hash NAME with a key of 8 bytes. A slot counts a key that occurs
  * many times in a row, at a tenth of the cost of a look-up in the hash. The exporter reads the hash, then the slots,
  * word by word, while programs run. So a program inserts each key into the hash before a slot, and stops a slot before
  * adding the count to the hash. Example: probes/open_failures.

@@ -2,7 +2,7 @@
 #include "probed.bpf.h"
 
 /* The native table has some 470 calls; calls_elsewhere counts numbers from NATIVE on. */
-#define NATIVE 1024
+#define NATIVE 512
 
 #define ENOSYS 38 /* include/uapi/asm-generic/errno.h */
 
@@ -11,33 +11,74 @@ struct failure {
 	u32 errno;
 };
 
+/* Calls at their return. Only on_return writes here, so a plain ++ of a preempted program loses nothing. */
 BPF_PERCPU_ARRAY(calls, u64, NATIVE);
-/* Calls through the 32-bit table (some 470 more) and numbers without a system call. */
-BPF_PERCPU_HASH(calls_elsewhere, u32, u64, 2048);
+/*
+ * Calls through the 32-bit table (some 470 more), numbers without a system call, and the calls of on_signal and
+ * on_exit. All CPUs share the entries of this map and of `failures`: the size does not grow with the number of CPUs.
+ */
+BPF_HASH(calls_elsewhere, u32, u64, 2048);
 /* A busy machine has some hundreds of pairs; 470 calls with a dozen errnos each would fit. */
-BPF_PERCPU_HASH(failures, struct failure, u64, 8192);
+BPF_HASH(failures, struct failure, u64, 8192);
 
-static __always_inline void count_call(u32 syscall)
+/* The last few pairs of each CPU; only on_return writes here. */
+#define RECENT 16
+BPF_PERCPU_ARRAY(failures_recent, struct recent_count, RECENT);
+
+static __always_inline void count_call_elsewhere(u32 syscall)
 {
-	u64 zero = 0, *count = calls.lookup(&syscall);
+	u64 zero = 0, *count = calls_elsewhere.lookup_or_try_init(&syscall, &zero);
 
-	if (!count)
-		count = calls_elsewhere.lookup_or_try_init(&syscall, &zero);
 	if (count)
-		++*count;
+		lock_xadd(count, 1);
 	else
 		count_map_full();
 }
 
-static __always_inline void count_failure(u32 syscall, u32 errno)
+static __always_inline void count_call(u32 syscall)
 {
-	struct failure failure = {.syscall = syscall, .errno = errno};
-	u64 zero = 0, *count = failures.lookup_or_try_init(&failure, &zero);
+	u64 *count = calls.lookup(&syscall);
 
 	if (count)
 		++*count;
 	else
+		count_call_elsewhere(syscall);
+}
+
+/* Counts a failure in the map itself: a preempted on_return may be changing a slot of this CPU. */
+static __always_inline void count_failure_elsewhere(struct failure failure)
+{
+	u64 zero = 0, *count = failures.lookup_or_try_init(&failure, &zero);
+
+	if (count)
+		lock_xadd(count, 1);
+	else
 		count_map_full();
+}
+
+static __always_inline void count_failure(struct failure failure)
+{
+	u64 zero = 0, key = (u64)failure.errno << 32 | failure.syscall, *count;
+	u32 place = recent_slot(key, RECENT);
+	struct recent_count *slot = failures_recent.lookup(&place);
+	struct failure former;
+
+	if (!slot)
+		return;
+	if (!is_recent(slot, key)) {
+		if (!failures.lookup_or_try_init(&failure, &zero)) {
+			count_map_full();
+			return;
+		}
+		former.syscall = slot->key;
+		former.errno = slot->key >> 32;
+		stop_recent(slot);
+		count = failures.lookup(&former);
+		if (count)
+			lock_xadd(count, slot->count);
+		start_recent(slot, key);
+	}
+	++slot->count;
 }
 
 static __always_inline bool ends_tasks(u32 syscall)
@@ -70,6 +111,7 @@ static __always_inline void count_numberless(u32 errno)
 PROGRAM(on_return)
 {
 	u32 syscall = returning_syscall(ctx), errno = returned_errno(ctx);
+	struct failure failure;
 
 	if (syscall == (u32)-1) {
 		count_numberless(errno);
@@ -82,8 +124,11 @@ PROGRAM(on_return)
 	if (is_restart(errno) && errno != ERESTART_RESTARTBLOCK)
 		return 0;
 	count_call(syscall);
-	if (errno && errno != ERESTART_RESTARTBLOCK)
-		count_failure(syscall, errno);
+	if (errno && errno != ERESTART_RESTARTBLOCK) {
+		failure.syscall = syscall;
+		failure.errno = errno;
+		count_failure(failure);
+	}
 	return 0;
 }
 
@@ -91,12 +136,13 @@ PROGRAM(on_return)
 PROGRAM(on_signal)
 {
 	u32 syscall = current_syscall();
+	struct failure failure = {.syscall = syscall, .errno = EINTR};
 
 	if (syscall == (u32)-1 || !ends_call(ctx))
 		return 0;
 	if ((u32)-LOAD_OF_REGISTERS(current_registers(), ax) != ERESTART_RESTARTBLOCK)
-		count_call(syscall);
-	count_failure(syscall, EINTR);
+		count_call_elsewhere(syscall);
+	count_failure_elsewhere(failure);
 	return 0;
 }
 
@@ -106,6 +152,6 @@ PROGRAM(on_exit)
 	u32 syscall = current_syscall();
 
 	if (ends_tasks(syscall))
-		count_call(syscall);
+		count_call_elsewhere(syscall);
 	return 0;
 }

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from bench import drain, hooks, idle, machine, memory, parsing, rate, scraping, starting, targets
+from bench import drain, hooks, idle, machine, memory, parsing, peer, rate, scale, scraping, starting, targets
 from bench.figures import Figure, table
 from bench.setup import Setup
 
@@ -27,7 +27,11 @@ MEASUREMENTS: Final[dict[str, Callable[[Setup], list[Figure]]]] = {
     "starting": starting.measure,
     "scraping": scraping.measure,
     "parsing": parsing.measure,
+    "scale": scale.measure,
 }
+
+PEER: Final = "peer"
+"""Measurement of a bench with --peer."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -38,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     others = machine.attachments()
     if others:
         print(f"{others} BPF programs of others are attached: what traced calls cost will be wrong", file=sys.stderr)
-    figures = _measure(options.only or list(MEASUREMENTS), options.short)
+    figures = _measure(options.only or list(MEASUREMENTS), options.short, options.peer)
     everything = [figure for found in figures.values() for figure in found]
     print("\nTargets\n" + targets.table(everything))
     facts = {**machine.facts(), "attachments_of_others": others, "short": options.short}
@@ -53,19 +57,24 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--short", action="store_true", help="show in a minute that it works; its figures are worthless"
     )
     parser.add_argument("--only", action="append", choices=MEASUREMENTS, help="this measurement only; may be repeated")
+    parser.add_argument("--peer", type=Path, help="measure another exporter too, in turn: see tests/bench/peer.py")
     parser.add_argument("--json", type=Path, default=Path("bench.json"), help="the file to write (%(default)s)")
     return parser.parse_args(arguments)
 
 
-def _measure(names: Sequence[str], short: bool) -> dict[str, list[Figure]]:
+def _measure(names: Sequence[str], short: bool, peer_file: Path | None) -> dict[str, list[Figure]]:
     figures = {}
+    measurements = MEASUREMENTS
+    if peer_file is not None:
+        measurements = {**MEASUREMENTS, PEER: peer.measure}
+        names = [*names, PEER]
     with tempfile.TemporaryDirectory(prefix="probed-bench-") as folder:
         Path(folder).chmod(0o755)  # workloads also run as an unprivileged user
-        setup = Setup(Path(folder), short)
+        setup = Setup(Path(folder), short, peer.read(peer_file) if peer_file else None)
         setup.compile()
         for name in names:
             start = time.monotonic()
-            figures[name] = MEASUREMENTS[name](setup)
+            figures[name] = measurements[name](setup)
             print(f"\n{name} ({time.monotonic() - start:.0f} s)\n{table(figures[name])}", flush=True)
     return figures
 

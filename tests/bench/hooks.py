@@ -14,6 +14,7 @@ from functools import partial
 from typing import Final
 
 from bench.figures import Figure, difference, least, middle
+from bench.peer import Peer
 from bench.setup import HERE, Setup
 from support.running_daemon import SHIPPED, environment
 
@@ -76,7 +77,18 @@ def _variants(setup: Setup) -> Variants:
     }
     variants |= {f"probe {name}": partial(_running, setup, these) for name, these in probes.items()}
     variants[UNLABELLED] = partial(_running, setup, {"cgroups": None, "no_unit": None})
-    return variants | {"all probes": partial(_running, setup, SHIPPED)}
+    variants["all probes"] = partial(_running, setup, SHIPPED)
+    if setup.peer is not None:
+        variants |= {
+            f"{setup.peer.name}, {name}": partial(_peer, setup.peer, name) for name in setup.peer.configurations
+        }
+    return variants
+
+
+@contextmanager
+def _peer(peer: Peer, configuration: str) -> Iterator[None]:
+    with peer.running(configuration):
+        yield
 
 
 @contextmanager

@@ -42,6 +42,6 @@ def _fold(name: str) -> list[str | None]:
     """Return the name after the default rules of every label."""
     found = []
     for rules in fold_defaults.RULES.values():
-        resolved = [ResolvedFoldRule(rule.match, rule.replace) for rule in rules]
+        resolved = [ResolvedFoldRule(rule.match, rule.replace, rule.parts) for rule in rules]
         found.append(folded(lambda value: bytes(value).decode(), resolved)(name.encode()))
     return found

@@ -6,13 +6,16 @@ from __future__ import annotations
 import compileall
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from support import workload_programs
 from support.running_daemon import PROBES, ROOT, SHIPPED, Daemon, site
+
+if TYPE_CHECKING:
+    from bench.peer import Peer
 
 HERE: Final = Path(__file__).parent
 STORM: Final = {"cgroups": None, "storm": None}
@@ -21,10 +24,11 @@ STORM: Final = {"cgroups": None, "storm": None}
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """Take a temporary `folder`; with `short` each measurement only shows that it works."""
+    """Take a temporary `folder`; with `short` each measurement only shows that it works; `peer` is optional."""
 
     folder: Path
     short: bool
+    peer: Peer | None = None
 
     def rounds(self, many: int) -> int:
         """Return the number of rounds: two in a short bench."""
@@ -55,9 +59,9 @@ class Setup:
         """Return the command that runs a workload."""
         return [str(self.folder / program), *map(str, arguments)]
 
-    def daemon(self, probes: Mapping[str, Any] = SHIPPED, **more: Any) -> Daemon:
-        """Start a daemon with these probes, without waiting for readiness."""
-        return Daemon(self.folder, site(probes, (PROBES, HERE / "probes"), **more))
+    def daemon(self, probes: Mapping[str, Any] = SHIPPED, under: Sequence[str] = (), **more: Any) -> Daemon:
+        """Start a daemon with these probes, without waiting for readiness; `under` as of Daemon."""
+        return Daemon(self.folder, site(probes, (PROBES, HERE / "probes"), **more), under=under)
 
 
 def processes(daemon: Daemon) -> dict[str, int]:

@@ -28,7 +28,7 @@ PAGE_CACHE: Final = "1"
 
 def measure(setup: Setup) -> list[Figure]:
     """Return the time until every probe is on the page, the CPU time of each process, and the floor."""
-    warm = [_start(setup) | _floor(setup) for _ in range(setup.rounds(WARM))]
+    warm = [start(setup) | _floor(setup) for _ in range(setup.rounds(WARM))]
     figures = [middle(f"start, {name}", "ms", [each[name] * 1e3 for each in warm]) for name in warm[0]]
     if setup.short:
         return figures
@@ -36,11 +36,12 @@ def measure(setup: Setup) -> list[Figure]:
     for _ in range(COLD):
         os.sync()
         Path("/proc/sys/vm/drop_caches").write_text(PAGE_CACHE)
-        cold.append(_start(setup)["first good scrape"] * 1e3)
+        cold.append(start(setup)["first good scrape"] * 1e3)
     return [*figures, middle("start, first good scrape, cold page cache", "ms", cold)]
 
 
-def _start(setup: Setup) -> dict[str, float]:
+def start(setup: Setup) -> dict[str, float]:
+    """Start a daemon; return the seconds until the first good scrape, and the CPU time of each process."""
     path = setup.folder / "notify"
     begin = time.monotonic()
     with _notified(path) as news, Daemon(setup.folder, site(), NOTIFY_SOCKET=str(path)) as daemon:

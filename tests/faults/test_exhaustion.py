@@ -10,13 +10,18 @@ from contextlib import ExitStack, suppress
 from http.client import HTTPException
 from pathlib import Path
 
+import pytest
+
 from support.faulty_daemon import EXECS, SUCCESSFUL, FastDaemon, StartFast, few_files, open_files, ours, spawn
+from support.hostile_daemon import UNIT
 from support.resource_limits import UNLIMITED, limited
-from support.running_daemon import until
+from support.running_daemon import SHIPPED, Daemon, site, until
 from support.workload_programs import Install
 
+UNREADY = b"no probe is up; the landing page and the log say why\n"
 LARGER = {"ring": {"bytes": "1 MiB"}}
 COLLECT_FAILURES = "probed_probe_collect_failures_total"
+UP = "probed_probe_up"
 
 
 def another_exporter(daemon: FastDaemon, dead: int) -> None:
@@ -114,18 +119,44 @@ def test_no_descriptor_in_the_exporter_for_another_probe(start_fast: StartFast, 
     with few_files(exporter, open_files(exporter) + 2):
         daemon.configure(ours("process", "misfit"))
         daemon.hang_up()
-        line = daemon.wait_for_log("probe 'misfit' is left out until a restart: [Errno 24] Too many open files")
+        line = daemon.wait_for_log("probe 'misfit' is left out until a restart: Too many open files (EMFILE)")
         assert "LimitNOFILE=" in line
         spawn(spawner, 101, program)
     page = daemon.scrape()
     assert (daemon.exporter, page.total(EXECS, comm=program.name)) == (exporter, 101)
     assert page.value(COLLECT_FAILURES, probe="misfit") > 0
+    assert (page.value(UP, probe="misfit"), page.value(UP, probe="process")) == (0, 1)
+    assert "LimitNOFILE=" in daemon.get("/")[1].decode()
     daemon.kill_exporter()
     another_exporter(daemon, exporter)
     page = daemon.scrape()
     assert ("probed_events_emitted_total", frozenset({("probe", "misfit")})) in page
-    assert page.value(COLLECT_FAILURES, probe="misfit") == 0
+    assert (page.value(COLLECT_FAILURES, probe="misfit"), page.value(UP, probe="misfit")) == (0, 1)
     assert page.total(EXECS, comm=program.name) == 101
+
+
+def test_no_memory_file_may_grow(tmp_path: Path) -> None:
+    """A hard limit of file sizes that only CAP_SYS_RESOURCE could raise."""
+    with Daemon(tmp_path, site({"process": None}), (), ("prlimit", "--fsize=1048576:1048576", *UNIT)) as daemon:
+        until(
+            lambda: "probe 'process' is left out until a restart: File too large (EFBIG)" in daemon.log(), "it says so"
+        )
+        assert "raise LimitFSIZE= of the unit, ulimit -f" in daemon.log()
+        until(lambda: daemon.get("/-/ready") == (503, UNREADY), "it is not ready")
+        assert daemon.scrape().value(UP, probe="process") == 0
+        assert "LimitFSIZE=" in daemon.get("/")[1].decode()
+
+
+@pytest.mark.parametrize("files", [36, 48])
+def test_few_files_at_the_start(tmp_path: Path, files: int) -> None:
+    """A hard limit of open files: the page tells which probes are served."""
+    with Daemon(tmp_path, site(), (), ("prlimit", f"--nofile={files}:{files}", *UNIT)) as daemon:
+        until(lambda: "LimitNOFILE=" in daemon.log() and "of 4 probes up" in daemon.log(), "it says so")
+        page = daemon.scrape()
+        up = {probe for probe in SHIPPED if page.value(UP, probe=probe)}
+        assert up < SHIPPED.keys()
+        assert {probe for probe in SHIPPED if page.value("probed_probe_start_time_seconds", probe=probe)} == up
+        assert daemon.get("/-/ready")[0] == (200 if up else 503)
 
 
 def test_more_clients_than_descriptors(start_fast: StartFast, install: Install) -> None:

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -35,9 +37,15 @@ def assert_it_recovers(daemon: FastDaemon) -> None:
     until(lambda: daemon.scrape().value("probed_ring_bytes", probe="misfit") == 1 << 20, "it is tried again")
 
 
-def test_a_disk_that_is_full(start_fast: StartFast, install: Install, tmp_path: Path) -> None:
-    small = tmp_path / "small"
-    small.mkdir()
+@pytest.fixture
+def small() -> Iterator[Path]:
+    """A folder that the loader's user can reach, unlike pytest's."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_a_disk_that_is_full(start_fast: StartFast, install: Install, small: Path) -> None:
     daemon = start_fast(ours("process", "misfit"), *SMALL, TMPDIR=str(small))
     # One page is left: enough to create a file, too little for the compiler's headers.
     inside(daemon, 'yes | head -c 1044480 >"$1"', str(small / "fill"))

@@ -25,6 +25,10 @@ def counting(start_fast: StartFast, install: Install) -> tuple[FastDaemon, Path,
     return daemon, spawner, program
 
 
+def children_of(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def assert_recovered(daemon: FastDaemon, probe: str, ring_bytes: int) -> None:
     """Assert that the supervisor loads the newer version without another request."""
     until(lambda: daemon.scrape().value("probed_ring_bytes", probe=probe) == ring_bytes, "it is tried again")
@@ -44,6 +48,39 @@ def test_a_loader_that_is_killed(counting: tuple[FastDaemon, Path, Path]) -> Non
     assert page.total(EXECS, comm=program.name) == 101 + 103
     assert daemon.failures("misfit") == {"internal": 1}
     assert_recovered(daemon, "misfit", 1 << 20)
+
+
+def test_a_loader_that_crashes_in_the_compiler(counting: tuple[FastDaemon, Path, Path]) -> None:
+    daemon, spawner, program = counting
+    daemon.configure(ours("process", "crashing", misfit=LARGER))
+    page = daemon.reload()
+    line = daemon.wait_for_log("probe 'crashing': the loader ended while it worked on this probe")
+    assert "it was killed by SIGABRT" in line
+    assert "reason=compile" in line
+    assert "crashing.bpf.c:7: current parser token 'pragma'" in daemon.log()
+    assert "LLVM ERROR" in daemon.log()
+    assert (page.value("probed_probe_up", probe="misfit"), page.value("probed_probe_up", probe="crashing")) == (1, 0)
+    spawn(spawner, 103, program)
+    assert daemon.scrape().total(EXECS, comm=program.name) == 101 + 103
+
+
+def test_a_killed_loader_leaves_neither_canary_nor_folder(start_fast: StartFast, tmp_path: Path) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    daemon = start_fast(ours("misfit"), TMPDIR=str(temporary))
+    daemon.configure(ours(misfit=LARGER))
+    daemon.hang_up()
+    until(lambda: list(temporary.iterdir()), "the loader compiles")
+    loader = daemon.loader
+    os.kill(loader, signal.SIGSTOP)
+    canaries = children_of(loader)
+    os.kill(loader, signal.SIGKILL)
+    daemon.wait_for_log("it was killed by SIGKILL")
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in canaries), "the canary is gone")
+    for folder in temporary.iterdir():
+        os.utime(folder, (0, 0))
+    assert_recovered(daemon, "misfit", 1 << 20)
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_loader_that_hangs(counting: tuple[FastDaemon, Path, Path]) -> None:

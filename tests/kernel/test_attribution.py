@@ -14,6 +14,7 @@ import pytest
 from support.cgroup2 import Cgroups, run_in, start_in
 from support.kernel_fixtures import OWN_PROBES, Install, Start
 from support.running_daemon import PROBES, Daemon, site, until
+from support.workload_programs import fresh_letters
 
 EXECS = "probed_process_execs_total"
 LIFETIMES = "probed_process_lifetime_seconds_count"
@@ -44,13 +45,22 @@ CONTAINERS = {
     "CRI-O, cgroupfs": (f"kubepods/burstable/pod{POD}/crio-{{id}}", "cri:{short}"),
 }
 
-UNITS = {
-    "a service": ("system.slice/test-{short}.service", "test-{short}.service"),
-    "below a service": ("system.slice/test-{short}.service/workers/3", "test-{short}.service"),
-    "a scope": ("system.slice/test-{short}.scope", "test-{short}.scope"),
-    "a user's manager": (USER + "/init.scope", "user@1000.service/init.scope"),
-    "a user's service": (USER + "/app.slice/test-{short}.service", "user@1000.service/test-{short}.service"),
+MADE_AT_RANDOM = {
+    "Podman, health check": ("system.slice/{id}-{other:.16}.service", "podman:{short}"),
+    "Buildah": ("system.slice/crun-buildah-buildah4071829356.scope", "crun-buildah-buildah*.scope"),
+    "BuildKit": ("system.slice/system.slice:docker:q{id:.24}", "buildkit:*"),
+    "any": ("system.slice/job-{id:.32}.service", "job-*.service"),
 }
+
+UNITS = {
+    "a service": ("system.slice/test-{letters}.service", "test-{letters}.service"),
+    "below a service": ("system.slice/test-{letters}.service/workers/3", "test-{letters}.service"),
+    "a scope": ("system.slice/test-{letters}.scope", "test-{letters}.scope"),
+    "a user's manager": (USER + "/init.scope", "user@1000.service/init.scope"),
+    "a user's service": (USER + "/app.slice/test-{letters}.service", "user@1000.service/test-{letters}.service"),
+}
+
+NAMES = CONTAINERS | MADE_AT_RANDOM | UNITS
 
 
 @pytest.fixture
@@ -62,11 +72,12 @@ def cgroups() -> Iterator[Cgroups]:
 def fresh(texts: tuple[str, str]) -> tuple[str, str]:
     """Return path and label with fresh ids."""
     number = secrets.token_hex(32)
-    path, label = (text.format(id=number, short=number[:12], other=secrets.token_hex(32)) for text in texts)
+    names = {"id": number, "short": number[:12], "other": secrets.token_hex(32), "letters": fresh_letters()}
+    path, label = (text.format(**names) for text in texts)
     return path, label
 
 
-@pytest.mark.parametrize("texts", [*CONTAINERS.values(), *UNITS.values()], ids=[*CONTAINERS, *UNITS])
+@pytest.mark.parametrize("texts", NAMES.values(), ids=NAMES)
 def test_a_removed_cgroup_has_its_name(
     daemon: Daemon, install: Install, cgroups: Cgroups, texts: tuple[str, str]
 ) -> None:

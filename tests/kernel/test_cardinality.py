@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import secrets
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,6 +13,7 @@ import pytest
 from support.cgroup2 import Cgroups
 from support.kernel_fixtures import Install, Start
 from support.running_daemon import SHIPPED, Daemon, Page, site, status_of
+from support.workload_programs import fresh_letters
 
 EXECS = "probed_process_execs_total"
 LIFETIMES = "probed_process_lifetime_seconds_count"
@@ -73,7 +73,7 @@ def nothing_lost(page: Page) -> bool:
 
 def test_100003_names_in_5000_cgroups_twice(start: Start, install: Install, cgroups: Cgroups, tmp_path: Path) -> None:
     # Fold rules drop all other processes, so sums over all series, `other` included, are exact.
-    tag, watched = secrets.token_hex(4), install("exits")
+    tag, watched = fresh_letters(), install("exits")
     others = [{"match": f"(?!{tag}|{watched.name}).*", "drop": True}]
     daemon = start(site(fold={"comm": others}))
     group = cgroups.make(f"probed-test-{tag}")

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from support.cgroup2 import Cgroups
 from support.kernel_fixtures import Start
 from support.running_daemon import Page
+from support.workload_programs import fresh_letters
 
 GROUPS, OPENS = 10_007, 3
 """More control groups than the map of opens has room for."""
@@ -53,7 +53,7 @@ def assert_nothing_is_missing(page: Page, unit: str, groups: int) -> None:
 
 
 def test_a_burst_of_short_lived_cgroups_is_counted_and_named_without_a_scrape(start: Start) -> None:
-    unit = f"test-{secrets.token_hex(6)}.service"
+    unit = f"test-{fresh_letters()}.service"
     with Cgroups() as cgroups:
         parent = cgroups.make(f"system.slice/{unit}")
         daemon = start()
@@ -65,7 +65,7 @@ def test_a_burst_of_short_lived_cgroups_is_counted_and_named_without_a_scrape(st
 
 
 def test_short_lived_cgroups_have_names_beside_thousands_of_living_ones(start: Start) -> None:
-    unit = f"test-{secrets.token_hex(6)}.service"
+    unit = f"test-{fresh_letters()}.service"
     with Cgroups() as cgroups:
         parent = cgroups.make(f"system.slice/{unit}")
         for number in range(LIVING):

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import secrets
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import pytest
 from support.cgroup2 import Cgroups
 from support.kernel_fixtures import OWN_PROBES, Install, Start
 from support.running_daemon import PROBES, Daemon, site, until
+from support.workload_programs import fresh_letters
 
 TASKS = "probed_residents_tasks"
 BY_CGROUP = "probed_residents_cgroup_tasks"
@@ -64,7 +64,7 @@ class Family:
 def families(*children: int) -> Iterator[dict[str, Family]]:
     """Yield families in fresh control groups by the label `unit`; remove the groups afterwards."""
     with Cgroups() as cgroups:
-        units = [f"test-{secrets.token_hex(6)}.service" for _ in children]
+        units = [f"test-{fresh_letters()}.service" for _ in children]
         groups = [cgroups.make(f"system.slice/{unit}") for unit in units]
         made = {unit: Family(group, count) for unit, group, count in zip(units, groups, children, strict=True)}
         try:

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from support.kernel_fixtures import Install, Start
-from support.running_daemon import Daemon, Page
+from support.running_daemon import SHIPPED, Daemon, Page, site
 
 LIFETIME = "probed_process_lifetime_seconds"
+SHIFTED = ("unshare", "--time", "--monotonic", "-7", "--boottime", "86411", "--")
+"""Runs a command in a time namespace with a boot a day ago."""
 BOUNDS = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60, 300, 3600)
 """Buckets of probes/process/process.yaml."""
 
@@ -75,6 +77,21 @@ def test_a_process_older_than_the_daemon_has_lived_since_its_creation(start: Sta
     count, seconds = count_and_sum(daemon.scrape(), comm=program.name, exit="ok")
     assert count == 1
     assert before_end - after_creation <= seconds <= after_end - before_creation
+
+
+def test_a_time_namespace_shifts_no_lifetime(tmp_path: Path, install: Install) -> None:
+    shifted, plain = install("lives"), install("lives")
+    with Daemon(tmp_path, site(), under=SHIFTED) as daemon:
+        daemon.wait_until_ready()
+        begin = time.monotonic()
+        subprocess.run([*SHIFTED, shifted, "30"], check=True)
+        subprocess.run([plain, "30"], check=True)
+        elapsed = time.monotonic() - begin
+        page = daemon.scrape()
+    assert page.by("probe", "probed_probe_up") == dict.fromkeys(SHIPPED, 1)
+    for program in (shifted, plain):
+        assert count_and_sum(page, comm=program.name)[0] == 1
+        assert lived(page, 0.03, elapsed, comm=program.name, exit="ok") == 1
 
 
 def test_a_process_that_never_execs_has_lived_since_its_creation(

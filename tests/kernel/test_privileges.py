@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from support.kernel_fixtures import Install, Start
-from support.running_daemon import PATIENCE, Daemon, mapped_files, proportional_bytes, status_of, until
+from support.running_daemon import (
+    PATIENCE,
+    PROBES,
+    Daemon,
+    mapped_files,
+    proportional_bytes,
+    site,
+    status_of,
+    until,
+)
 
 
 def test_the_exporter_has_no_capability(daemon: Daemon) -> None:
@@ -31,11 +40,47 @@ def test_the_exporter_is_another_user(daemon: Daemon) -> None:
     assert "0" not in status["Groups"].split()
 
 
+def test_the_exporters_user_may_have_an_odd_name(tmp_path: Path) -> None:
+    name, uid = "EXAMPLE\\j.Doe$", "64321"
+    users = tmp_path / "passwd"
+    users.write_text(f"{Path('/etc/passwd').read_text()}{name}:x:{uid}:{uid}::/:/bin/false\n")
+    own_users = ("unshare", "--mount", "sh", "-ec", f'mount --bind "{users}" /etc/passwd; exec "$@"', "sh")
+    with Daemon(tmp_path, site({"cgroups": None}, exporter={"user": name}), under=own_users) as daemon:
+        daemon.wait_until_ready()
+        assert status_of(daemon.exporter)["Uid"].split() == [uid] * 4
+
+
 def test_the_supervisor_keeps_no_more_than_it_needs(daemon: Daemon) -> None:
     sys_admin = 1 << 21
     status = status_of(daemon.supervisor)
     assert not int(status["CapEff"], 16) & sys_admin
     assert not int(status["CapBnd"], 16) & sys_admin
+
+
+THIEF_YAML = """\
+description: Reads a file of root.
+programs:
+  on_exit: {raw_tracepoint: sched_process_exit}
+ring: {bytes: 4 KiB}
+metrics:
+  probed_thefts_total: {type: counter, help: Thefts.}
+"""
+
+
+def test_a_source_includes_no_file_of_root(start: Start, tmp_path: Path) -> None:
+    """The compiler would show the file's first words as unknown types, and the landing page shows its errors."""
+    private, folder = tmp_path / "private", tmp_path / "probes" / "thief"
+    private.write_text("hunter2 swordfish\n")
+    private.chmod(0o600)
+    folder.mkdir(parents=True)
+    (folder / "thief.yaml").write_text(THIEF_YAML)
+    (folder / "thief.bpf.c").write_text(f'#include "{private}"\n#include "probed.bpf.h"\n')
+    daemon = start(site({"process": None, "thief": None}, [PROBES, folder.parent]))
+    page = daemon.get("/")[1].decode()
+    assert str(private.name) in page
+    assert "hunter2" not in page + daemon.log()
+    assert daemon.scrape().value("probed_probe_up", probe="thief") == 0
+    assert daemon.scrape().value("probed_probe_up", probe="process") == 1
 
 
 def test_only_supervisor_and_exporter_remain(daemon: Daemon) -> None:

@@ -7,13 +7,8 @@ import subprocess
 from pathlib import Path
 
 from support.kernel_fixtures import Install
+from support.possible_cpus import under
 from support.running_daemon import Daemon, site
-
-ON_A_LARGE_MACHINE = (
-    "unshare", "--mount", "--propagation", "private", "sh", "-ec",
-    'mount --bind "$0" /sys/devices/system/cpu/possible; exec "$@"',
-)  # fmt: skip
-"""Prefix of a daemon that reads the possible CPUs from a file; the path of the file follows."""
 
 RECORD_BYTES = 8 + 72
 """Header and event of the probe `process` in its ring."""
@@ -22,9 +17,7 @@ SPAWNS = 5003
 
 
 def test_programs_wake_the_exporter_above_a_quarter_of_the_ring_only(tmp_path: Path, install: Install) -> None:
-    possible = tmp_path / "possible"
-    possible.write_text("0-255\n")
-    with Daemon(tmp_path, site({"process": {}}), under=(*ON_A_LARGE_MACHINE, str(possible))) as daemon:
+    with Daemon(tmp_path, site({"process": {}}), under=under(tmp_path, 256)) as daemon:
         daemon.wait_until_ready()
         before = daemon.scrape()
         subprocess.run([install("spawn"), str(SPAWNS), install("exits")], check=True, stdout=subprocess.DEVNULL)

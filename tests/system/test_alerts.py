@@ -22,6 +22,7 @@ from support.monitoring.prometheus_server import Prometheus, need
 from support.running_daemon import until
 from support.system.machine import OUT, Machine, Service
 from support.system.netns import loopback
+from support.workload_programs import fresh_letters
 
 STORM: Final = "ShortLivedProcessStorm"
 EXHAUSTED: Final = "FileDescriptorsExhausted"
@@ -104,7 +105,7 @@ def script(machine: Machine, name: str, text: str) -> Path:
 
 def start(machine: Machine, *arguments: str | Path) -> str:
     """Start a command as a new unit, and return the unit's name."""
-    unit = f"alerts-{secrets.token_hex(4)}.service"
+    unit = f"alerts-{fresh_letters()}.service"
     machine.run("systemd-run", "--quiet", "--collect", "--unit", unit, *arguments)
     return unit
 

@@ -135,20 +135,17 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The server of each job, and each daemon's last exact page."""
+    """The server of each job, each daemon's last exact page, and the time of each job's last page."""
 
     servers: Mapping[str, Prometheus]
     pages: Mapping[str, Page]
+    ends: Mapping[str, float]
     cases: Mapping[str, Work]
 
-    def last_scrape(self, job: str) -> float:
-        """Return the time of the job's last sample."""
-        return self.servers[job].value(f'timestamp(up{{job="{job}"}})')
-
     def increase(self, job: str, metric: str, label: str, texts: set[str]) -> float:
-        """Return the summed increase of the series with one of these texts, up to the last sample."""
+        """Return the summed increase of the series with one of these texts, up to the last page."""
         selector = f'{metric}{{job="{job}", {label}=~"{"|".join(sorted(texts))}"}}'
-        found = self.servers[job].query(f"sum(increase({selector}[{RANGE}]))", time=f"{self.last_scrape(job):.3f}")
+        found = self.servers[job].query(f"sum(increase({selector}[{RANGE}]))", time=f"{self.ends[job]:.3f}")
         return found[0].value if found else 0.0
 
 
@@ -183,11 +180,22 @@ def configuration(jobs: tuple[str, ...], daemons: Mapping[str, Daemon]) -> dict[
     }
 
 
-def settle(seen: Seen) -> None:
-    """Wait until each job has enough scrapes after now."""
-    now = next(iter(seen.servers.values())).value("time()")
-    ends = {job: now + SETTLED * interval for job, interval in INTERVALS.items()}
-    until(lambda: all(seen.last_scrape(job) > end for job, end in ends.items()), "every job is over", PATIENCE)
+def settled(servers: Mapping[str, Prometheus]) -> dict[str, float]:
+    """Wait until each job has enough scrapes after now; return the time of each job's last page.
+
+    A scrape that failed leaves no sample of a page, and so is not the last.
+    """
+    now = next(iter(servers.values())).value("time()")
+    ends: dict[str, float] = {}
+
+    def over() -> bool:
+        ends.update(
+            {job: server.value(f'timestamp(probed_build_info{{job="{job}"}})') for job, server in servers.items()}
+        )
+        return all(end > now + SETTLED * INTERVALS[job] for job, end in ends.items())
+
+    until(over, "every job is over", PATIENCE)
+    return ends
 
 
 @pytest.fixture(scope="module")
@@ -212,8 +220,8 @@ def seen(tmp_path_factory: pytest.TempPathFactory, install: Install) -> Iterator
         cgroups.make("system.slice")
         workload = Workload(install, cgroups, make(folder / "work"))
         workload.run()
-        settle(Seen(servers, {}, workload.cases))
-        yield Seen(servers, {name: daemon.scrape() for name, daemon in daemons.items()}, workload.cases)
+        ends = settled(servers)
+        yield Seen(servers, {name: daemon.scrape() for name, daemon in daemons.items()}, ends, workload.cases)
 
 
 def make(folder: Path) -> Path:

@@ -182,6 +182,14 @@ def test_missed_runs_are_on_the_page(guest: Guest) -> None:
     assert not any(missed) or guest.seen["release"].startswith("7.")
 
 
+def test_the_limits_of_the_unit_hold_and_are_not_reached(guest: Guest) -> None:
+    limits = guest.seen["limits"]
+    assert (limits["cpu.weight"], limits["memory.max"], limits["pids.max"]) == ("1000", str(512 << 20), "64")
+    for resource in ("memory", "pids"):
+        reached = dict(line.split() for line in limits[f"{resource}.events"].splitlines())
+        assert reached["max"] == "0"
+
+
 def test_stop_and_purge_leave_no_trace(guest: Guest) -> None:
     assert guest.seen["missed after stop"] == {}
     assert guest.seen["files before"] == guest.seen["files after"] == []

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from support.cgroup2 import Cgroups, run_in
 from support.running_daemon import SHIPPED, status_of
 from support.system.container import Container
 from support.system.rootfs import rootfs
-from support.workload_programs import compile_workloads, install
+from support.workload_programs import compile_workloads, fresh_letters, install
 
 EXECS = "probed_process_execs_total"
 TWO_CAPABILITIES = 1 << 38 | 1 << 39  # CAP_PERFMON and CAP_BPF, linux/capability.h
@@ -23,7 +22,7 @@ TWO_CAPABILITIES = 1 << 38 | 1 << 39  # CAP_PERFMON and CAP_BPF, linux/capabilit
 def group() -> Iterator[Path]:
     """A unit's control group, older than the container."""
     with Cgroups() as cgroups:
-        yield cgroups.make(f"system.slice/older-{secrets.token_hex(4)}.service")
+        yield cgroups.make(f"system.slice/older-{fresh_letters()}.service")
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +67,7 @@ def test_a_unit_of_the_host_older_than_the_container_is_named(
 
 def test_a_unit_of_the_host_that_comes_later_is_named(container: Container, program: Callable[[], Path]) -> None:
     with Cgroups() as cgroups:
-        later, started = cgroups.make(f"system.slice/later-{secrets.token_hex(4)}.service"), program()
+        later, started = cgroups.make(f"system.slice/later-{fresh_letters()}.service"), program()
         run_in(later, started)
         assert container.scrape().by("unit", EXECS, comm=started.name) == {later.name: 1}
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,8 @@ import pytest
 from support.running_daemon import SHIPPED, until
 from support.system.machine import Machine
 from support.system.package import Installed, build, exists
-from support.system.rootfs import rootfs
+from support.system.rootfs import rootfs, suite
+from support.workload_programs import fresh_letters
 
 CONFIGURATION = "/etc/probed/probed.yaml"
 EXECS = "probed_process_execs_total"
@@ -57,6 +57,9 @@ metrics:
       comm: {field: comm, decoder: comm}
 """
 
+SUITES = tuple(dict.fromkeys((suite(), "trixie")))
+"""This machine's Debian, and the newest stable one."""
+
 NOTES = (
     "/etc/.pwd.lock", "/etc/group-", "/etc/gshadow-", "/etc/passwd-", "/etc/shadow-",
     "/tmp/", "/var/cache/apt/", "/var/lib/apt/", "/var/lib/dpkg/", "/var/lib/systemd/", "/var/log/", "/var/tmp/",
@@ -77,10 +80,10 @@ def fresh(tmp_path: Path) -> Iterator[Machine]:
         yield booted.wait_until_up()
 
 
-@pytest.fixture(scope="module")
-def probed(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
-    """The installed service, in a machine for the tests of this file."""
-    with Machine(rootfs(), tmp_path_factory.mktemp("package")) as booted:
+@pytest.fixture(scope="module", params=SUITES)
+def probed(request: pytest.FixtureRequest, deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
+    """The installed service, in a machine of each suite for the tests of this file."""
+    with Machine(rootfs(request.param), tmp_path_factory.mktemp("package")) as booted:
         yield Installed(booted.wait_until_up(), deb).wait_until_ready()
 
 
@@ -122,7 +125,7 @@ def test_every_user_can_run_the_command(probed: Installed) -> None:
 
 def test_101_processes_of_a_unit_are_101(probed: Installed) -> None:
     machine = probed.machine
-    unit, spawner, program = f"test-{secrets.token_hex(4)}.service", machine.install("spawn"), machine.install("exits")
+    unit, spawner, program = f"test-{fresh_letters()}.service", machine.install("spawn"), machine.install("exits")
     assert machine.transient("--unit", unit, spawner, "101", program) == "0 101\n"
     page = probed.scrape()
     assert page.by("parent", EXECS, comm=program.name) == {spawner.name: 101}

@@ -23,7 +23,8 @@ COMMANDS = [["list", "--config.file", str(CONFIGURATION)], ["version"], ["--help
         ("\x1b[31mred\x07\r", "\\x1b[31mred\\x07\\r"),
         ("\x9b1m\x7f", "\\x9b1m\\x7f"),
         ("\u202eright to left\u2028", "\\u202eright to left\\u2028"),
-        ("caf\udce9", "caf\\udce9"),
+        ("caf\udce9", "caf\\xe9"),
+        ("\ud800", "\\ud800"),
     ],
 )
 def test_characters_that_do_not_print_are_shown_as_escapes(text: str, printed: str) -> None:

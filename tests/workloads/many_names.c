@@ -23,7 +23,8 @@ static const char *program, *prefix;
 
 static void name_of(unsigned long number, char name[16])
 {
-	snprintf(name, 16, "%s%06lu", prefix, number);
+	if (snprintf(name, 16, "%s%06lu", prefix, number) >= 16)
+		errx(1, "%s%06lu is no comm: more than 15 characters", prefix, number);
 }
 
 static void start(int cgroup, unsigned long number)

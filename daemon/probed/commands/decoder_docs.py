@@ -7,20 +7,15 @@ that begin and end with the markers. `make schema` runs it; a test says when a t
 
 from __future__ import annotations
 
-import re
 import sys
-import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from probed.commands.generated_text import renewed, roff_lines
 from probed.config.decoders import DECODERS
 
-BEGIN: Final = "decoders: made by make schema"
-END: Final = "end of the decoders"
-
-WIDTH: Final = 120
-"""Most characters in a line of a man page's source."""
+SUBJECT: Final = "decoders"
 
 
 def markdown() -> Iterator[str]:
@@ -39,26 +34,14 @@ def man() -> Iterator[str]:
         yield f".B {name}"
         argument = f" With `{decoder.argument}`." if decoder.argument else ""
         text = f"{decoder.field[0].upper()}{decoder.field[1:]}: {decoder.makes}.{argument}"
-        yield from textwrap.wrap(_roff(text), WIDTH, break_long_words=False, break_on_hyphens=False)
-
-
-def _roff(text: str) -> str:
-    escaped = text.replace("\\", r"\(rs").replace("-", r"\-")
-    return re.sub("`([^`]*)`", r"\\fB\1\\fR", escaped)
-
-
-def renewed(text: str, lines: Iterator[str]) -> str:
-    """Return a document with these lines between its two markers."""
-    before, begin, rest = re.split(f"^(.*{BEGIN}.*\n)", text, maxsplit=1, flags=re.MULTILINE)
-    _, end, after = re.split(f"^(.*{END}.*\n)", rest, maxsplit=1, flags=re.MULTILINE)
-    return "".join([before, begin, *(f"{line}\n" for line in lines), end, after])
+        yield from roff_lines(text)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Renew the tables in the files that the arguments name: Markdown, else a man page."""
     for name in arguments:
         path = Path(name)
-        path.write_text(renewed(path.read_text(), markdown() if path.suffix == ".md" else man()))
+        path.write_text(renewed(path.read_text(), SUBJECT, markdown() if path.suffix == ".md" else man()))
     return 0
 
 

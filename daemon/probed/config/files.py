@@ -12,12 +12,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from probed.config import declaration, site
+from probed.config import declaration, permissions, site
 from probed.config.declaration import Probe
 from probed.config.overrides import SiteDefaults, check_folded, override, with_defaults
 from probed.config.site import Site
 from probed.errors import DeclarationError, HostError, Problem
-from probed.ipc.loader_messages import LoadRequest, Text
+from probed.ipc.channel import MAX_BODY, encoded
+from probed.ipc.loader_messages import LoadRequest, Text, Wanted
 from probed.schema import structure
 from probed.schema.suggestions import did_you_mean
 
@@ -62,18 +63,18 @@ def read_site(path: str) -> tuple[Site, Text]:
 def declared_probes(configuration: Site, site_text: Text, btf: str) -> dict[str, DeclaredProbe]:
     """Read every probe of the site, by name. Raises DeclarationError with all problems of all files."""
     shared = _Shared.find(_directories(configuration), site_text, btf)
-    problems: list[Problem] = []
+    problems = _replaceable(site_text, shared.header, shared.canary)
     read_probes: list[Probe] = []
     declared: dict[str, DeclaredProbe] = {}
     for name, overrides in configuration.probes.items():
         try:
             probe, text, source = _read_probe(_folder(configuration, name), name)
             read_probes.append(probe)
+            problems += _replaceable(text, source)
             probe = override(probe, overrides, configuration.defaults, configuration.source)
+            declared[name] = shared.declare(probe, text, source)
         except DeclarationError as error:
             problems += error.problems
-        else:
-            declared[name] = shared.declare(probe, text, source)
     if len(read_probes) == len(configuration.probes):
         with_added = [*read_probes, *(each.probe for each in declared.values())]
         problems += check_folded(configuration.defaults, with_added, configuration.source)
@@ -81,6 +82,11 @@ def declared_probes(configuration: Site, site_text: Text, btf: str) -> dict[str,
     if problems:
         raise DeclarationError(sorted(set(problems)))
     return declared
+
+
+def _replaceable(*texts: Text) -> list[Problem]:
+    """Return a problem for each file that any user could replace."""
+    return [Problem(each.path, 0, "", why) for each in texts if (why := permissions.why_replaceable(each.path))]
 
 
 def standalone_probe(folder: Path, btf: str) -> DeclaredProbe:
@@ -122,8 +128,10 @@ class _Shared:
         return cls(site_text, _first(places, HEADER), _first(places, CANARY), btf)
 
     def declare(self, probe: Probe, text: Text, source: Text) -> DeclaredProbe:
+        """Make the request for one probe. Raises DeclarationError for files too large for a message."""
         fingerprint = self._fingerprint(probe, source)
         request = LoadRequest(probe.name, text, self.site, source, self.header, self.canary, self.btf, fingerprint)
+        _check_size(Wanted(probe.description, request))
         return DeclaredProbe(probe, request)
 
     def _fingerprint(self, probe: Probe, source: Text) -> str:
@@ -132,7 +140,22 @@ class _Shared:
         A comment in the YAML does not change the digest; a comment in C does.
         """
         parts = [json.dumps(structure.to_data(probe)), source.text, self.header.text, self.btf]
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()
+
+
+def _check_size(wanted: Wanted) -> None:
+    """Refuse files that one message to the loader cannot hold; the largest file has the problem."""
+    size = len(encoded(wanted))
+    if size <= MAX_BODY:
+        return
+    request = wanted.request
+    own = [request.source, request.declaration, *([request.site] if request.site is not None else [])]
+    largest = max(own, key=lambda each: len(each.text))
+    text = (
+        f"is too large: with the probe's other files {size >> 10} KiB go to the loader, {MAX_BODY >> 10} KiB are the "
+        "most; shorten it; types of the kernel need neither vmlinux.h nor a copy"
+    )
+    raise DeclarationError([Problem(largest.path, 0, "", text)])
 
 
 def _first(places: Iterable[Path], name: str) -> Text:

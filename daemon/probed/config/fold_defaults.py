@@ -4,6 +4,9 @@
 `override` appends the rules to those of the site and the declaration. A comment names the program that makes the names.
 Instances of templates stay (``getty@tty1.service``, ``user@1000.service``), because a configuration bounds their
 number; instances with a counter are folded.
+
+Programs without a rule of their own get the last rule of `unit`, by the form of the name: a long random or counted part
+becomes ``*``. The rules before are the exceptions.
 """
 
 from __future__ import annotations
@@ -44,6 +47,24 @@ _MANAGER: Final = r"(user@[0-9]+\.service/)?"
 _UUID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _RANDOM: Final = "(?:[0-9]+|[0-9a-f]{8,})"
 
+_UNCHANGED: Final = r"\g<0>"
+
+_RANDOM_PART: Final = (
+    # Begins behind a dash, dot, colon, slash or underscore, which systemd may have escaped, or behind the kubelet's
+    # "pod"; not behind user@.
+    r"(?i)(?:(?<![0-9a-z@])|(?<=\\x2d)|(?<=pod))(?:"
+    # A UUID: 8, 4, 4, 4 and 12 hex digits.
+    r"[0-9a-f]{8}[-_\\][-_\\x0-9a-f]{27,39}?"
+    # Hex digits: 8 or more, of which one is no letter.
+    r"|(?=[a-f]*[0-9])[0-9a-f]{8,}"
+    # Letters and digits: 20 or more, three digits or more, of which one precedes a letter.
+    r"|(?=[a-z]*[0-9][a-z]*[0-9][a-z]*[0-9])(?=[0-9a-z]*[0-9][a-z])[0-9a-z]{20,}"
+    r")(?![0-9a-z])"
+    # A counter, date or process id: 6 decimal digits or more at the end of a part. Ports and years have fewer.
+    r"|(?<![0-9@])[0-9]{6,}(?![0-9a-z])"
+)
+"""Matches each part of a name that a program made at random or counted."""
+
 _UNIT: Final = (
     # Sessions of logind, by number, with a c before it where audit gave none. systemd src/login/logind-session.c.
     FoldRule(_MANAGER + r"session-c?[0-9]+\.scope", r"\1session-*.scope"),
@@ -54,7 +75,7 @@ _UNIT: Final = (
     ),
     # A connection of a socket with Accept=yes (systemd-coredump@N-PID-UID, sshd@N-ADDRESS:PORT-ADDRESS:PORT).
     # systemd src/core/socket.c, instance_from_socket().
-    FoldRule(_MANAGER + r"([^/@]+)@[0-9]+-[0-9a-f.:_]+-[0-9a-f.:_-]+\.service", r"\1\2@*.service"),
+    FoldRule(_MANAGER + rf"([^/@]+)@(?!{_UUID})[0-9]+-[0-9a-f.:_]+-[0-9a-f.:_-]+\.service", r"\1\2@*.service"),
     # Services that dbus-broker starts for a bus name, by its own connection and number. dbus-broker src/launch.
     FoldRule(_MANAGER + r"dbus-:[0-9.]+-([^/@]+)@[0-9]+\.service", r"\1dbus-:*-\2@*.service"),
     # Applications that a desktop starts. https://systemd.io/DESKTOP_ENVIRONMENTS/
@@ -67,6 +88,18 @@ _UNIT: Final = (
     FoldRule(_MANAGER + r"(podman|podman-pause)-[0-9a-f]+\.scope", r"\1\2-*.scope"),
     # Virtual machines, which libvirt numbers anew at each start. libvirt src/util/virsystemd.c.
     FoldRule(r"machine-qemu\\x2d[0-9]+\\x2d(.*)\.scope", r"machine-qemu\\x2d*\\x2d\1.scope"),
+    # BuildKit's containers: one for each step of a build.
+    FoldRule(_MANAGER + "buildkit:.*", r"\1buildkit:*"),
+    # Exceptions from the last rule: other containers, which have a series each.
+    FoldRule(_MANAGER + "[a-z]+:[^/]+", _UNCHANGED),
+    # Instances of templates: systemd-fsck@dev-disk-by\x2duuid-….service, systemd-cryptsetup@luks\x2d….service, beesd@….
+    FoldRule(_MANAGER + "[^/@]+@[^/]+", _UNCHANGED),
+    # Mounts and swap space, named after their device or folder: dev-disk-by\x2duuid-….swap.
+    FoldRule(r".*\.(?:mount|swap)", _UNCHANGED),
+    # Users by uid; virtual machines of Proxmox, whose numbers the administrator chooses.
+    FoldRule(r"user-[0-9]+\.slice|[0-9]+\.scope", _UNCHANGED),
+    # Every other random or counted part: see _RANDOM_PART.
+    FoldRule(_RANDOM_PART, "*", parts=True),
 )
 
 RULES: Final[Mapping[str, tuple[FoldRule, ...]]] = {"comm": _COMM, "parent": _COMM, "unit": _UNIT}

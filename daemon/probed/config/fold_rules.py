@@ -80,14 +80,19 @@ Replacement = Annotated[str, Rule(_replacement)]
 class FoldRule:
     """A rule for the texts that a regular expression matches."""
 
-    match: Annotated[Regex, "A regular expression (Python's) that matches the whole text."]
+    match: Annotated[
+        Regex, "A regular expression (Python's) that matches the whole text; with 'parts', each match in it."
+    ]
     replace: Annotated[Replacement | None, "The new text; '\\1' is the match of the first group."] = None
     drop: Annotated[bool, "true: events with this text are not counted."] = False
+    parts: Annotated[bool, "true: each part that matches is replaced, and the rest of the text stays."] = False
 
     def check(self) -> Iterator[Fault]:
         """Yield a rule with both or neither of `replace` and `drop`, and unknown groups in `replace`."""
         if self.drop == (self.replace is not None):
             yield (), "a rule needs one of 'replace: TEXT' and 'drop: true'"
+        elif self.drop and self.parts:
+            yield ("parts",), "'drop: true' leaves no text with other parts; remove one of both"
         if self.replace is not None:
             try:
                 re.compile(self.match).sub(self.replace, "")

@@ -27,7 +27,17 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["logfmt", "json"]
 
 
-UserName = Annotated[str, pattern("[a-z_][a-z0-9_-]{0,31}", "a user's name")]
+UserName = Annotated[
+    str,
+    pattern(
+        r"(?![0-9]+$|\.{1,2}$|[- ])[^\x00-\x1f\x7f:/]{0,255}[^\x00-\x20\x7f:/]",
+        "a user's name (no number, no ':' or '/', no '-' or blank before)",
+    ),
+]
+"""As systemd accepts users that others made: adduser, Samba and directories permit dots, capitals, '$' and '@'.
+
+Source: https://systemd.io/USER_NAMES, relaxed mode.
+"""
 
 
 @dataclass(frozen=True, slots=True)

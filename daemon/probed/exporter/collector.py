@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The collector: all running probes and the state of the daemon, from which a scrape is made.
 
-`drain_loop` and the HTTP threads call it; one lock keeps them apart.
+`drain_loop` and the HTTP threads call it; one lock keeps them apart. Walks of the cgroup tree and deletions from kernel
+maps take long where thousands of cgroups live, and run without the lock.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
+from probed.exporter.arrays.ledger import SpoiledState
 from probed.exporter.bpf.reading_schedule import ReadingSchedule
 from probed.exporter.cgroup.attribution import Attribution, attribute
 from probed.exporter.cgroup.tree import CgroupTree
@@ -29,8 +31,9 @@ from probed.exporter.self_metrics.daemon import Build, DaemonStats, WorkStats
 from probed.exporter.self_metrics.probes import ProbeSnapshot, ProbeStats
 from probed.exporter.self_metrics.process import Process
 from probed.exporter.series.scrapers import FIRST_SECONDS, Scrape, ScraperConnection, Scrapers
-from probed.ipc.exporter_messages import Status
+from probed.ipc.exporter_messages import ProbeStatus, Status
 from probed.ipc.manifest import FdName, LoadedProbe
+from probed.linux.os_errors import why_not
 from probed.log_limiter import REPEATABLE
 
 LOG = logging.getLogger("exporter")
@@ -58,13 +61,14 @@ class Collector:
         self._cpus = cpus
         self._supervisor_statm = supervisor_statm
         self._lock = threading.Lock()
+        self._deleting = threading.Lock()  # held while entries are deleted, and while fds are closed
         self._cgroups = CgroupTree()
         self._lookups = Lookups(clock=clock)
-        self._context = Context(self._attribution, self._lookups, self._cgroups.live_ids, self._cgroups.removed)
+        self._context = Context(self._attribution, self._lookups, self._cgroups.removed, self._cgroups.doubt)
         self._schedule = ReadingSchedule()
         self._probes: dict[str, RunningProbe] = {}
         self._numbers: dict[str, ProbeStats] = {}
-        self._left_out = set[str]()
+        self._left_out = dict[str, str]()
         self._undrained = set[str]()
         self._warned = set[str]()
         self._failures: Counter[str] = Counter()
@@ -73,13 +77,33 @@ class Collector:
         self._scrapers = Scrapers(clock, FIRST_SECONDS)
         self.is_held_up = False
         """Whether the last drain of a ring ended early, at a record that its program had not submitted."""
-        self.status: Status | None = None
+        self._status: Status | None = None
+
+    @property
+    def status(self) -> Status | None:
+        """The supervisor's last status; a probe that this process left out is not up, and the text says why."""
+        if self._status is None or not self._left_out:
+            return self._status
+        return replace(self._status, probes=tuple(map(self._as_served, self._status.probes)))
+
+    @status.setter
+    def status(self, status: Status) -> None:
+        self._status = status
+
+    def _as_served(self, probe: ProbeStatus) -> ProbeStatus:
+        why = self._left_out.get(probe.name) if probe.up else None
+        return replace(probe, up=False, reason="internal", text=why) if why else probe
+
+    @property
+    def left_out(self) -> int:
+        """Number of probes that this process left out."""
+        return len(self._left_out)
 
     def add(self, loaded: LoadedProbe, fds: Mapping[FdName, int]) -> int | None:
         """Run a probe, instead of an older one of this name; return the fd of the ring, None without one.
 
         `fds` are by the names of `LoadedProbe.fd_names`. Where some are missing, since the process may open no more
-        files, or cannot be mapped, the probe is left out, and every scrape counts as a failed collection.
+        files, or cannot be mapped, the probe is left out: not up, and every scrape counts as a failed collection.
         """
         try:
             probe = self._running(loaded, fds)
@@ -89,8 +113,9 @@ class Collector:
         self.remove(loaded.name)
         with self._lock:
             self._probes[loaded.name] = probe
-            if loaded.name == ANNOUNCES_CGROUPS:
-                self._cgroups.walk()  # control groups made before the announcements began
+        if loaded.name == ANNOUNCES_CGROUPS:
+            self._walk_cgroups()  # control groups made before the announcements began
+            self._cgroups.hears_all = True
         return probe.ring_fd
 
     def _running(self, loaded: LoadedProbe, fds: Mapping[FdName, int]) -> RunningProbe:
@@ -98,26 +123,35 @@ class Collector:
         if missing:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         hear = self._cgroups.hear if loaded.name == ANNOUNCES_CGROUPS else None
+        try:
+            return RunningProbe(loaded, fds, self._cpus, self._context, hear)
+        except SpoiledState as error:
+            text = "probe '%s': an earlier exporter left spoiled counts (%s): they begin anew at 0"
+            LOG.error(text, loaded.name, error, extra={"PROBE": loaded.name})
+        os.ftruncate(fds[FdName("state")], 0)
         return RunningProbe(loaded, fds, self._cpus, self._context, hear)
 
     def _leave_out(self, name: str, fds: Mapping[FdName, int], error: OSError) -> None:
         for fd in fds.values():
             os.close(fd)
         self.remove(name)
+        why = f"left out until a restart: {why_not(error)}"
         with self._lock:
-            self._left_out.add(name)
-        text = "probe '%s' is left out until a restart: %s; see LimitNOFILE= and the limits of memory of the unit"
-        LOG.error(text, name, error, extra={"PROBE": name})
+            self._left_out[name] = f"the exporter has it {why}"
+        LOG.error("probe '%s' is %s", name, why, extra={"PROBE": name})
 
     def remove(self, name: str) -> None:
         """Drop a probe and its series, if there is one of this name."""
         with self._lock:
-            self._left_out.discard(name)
+            self._left_out.pop(name, None)
             probe = self._probes.pop(name, None)
             self._numbers.pop(name, None)
             self._warned.discard(name)
             if probe is not None:
-                probe.close()
+                if name == ANNOUNCES_CGROUPS:
+                    self._cgroups.hears_all = False
+                with self._deleting:
+                    probe.close()
         if probe is not None:
             del probe
             gc.collect()  # reference cycles keep ring and counters mapped
@@ -128,12 +162,14 @@ class Collector:
             self._drain()
             if self._schedule.is_due_at_once(self._cgroups.announced, self._cgroup_rooms()):
                 self._read_maps()
+        self._retire()
 
     def keep_up(self) -> None:
-        """Read the maps if due without scrapes; called with each heartbeat.
+        """Read the maps, and walk the cgroup tree, if due without scrapes; called with each heartbeat.
 
         Waiting announcements are drained first, to be counted.
         """
+        self.walk_cgroups_if_due()
         with self._lock:
             announcing = self._probes.get(ANNOUNCES_CGROUPS)
             if announcing is not None and announcing.fill:
@@ -141,6 +177,30 @@ class Collector:
             filling = any(probe.is_filling for probe in self._probes.values())
             if self._schedule.is_due_at_beat(self._cgroups.announced, announcing is not None, filling):
                 self._read_maps()
+        self._retire()
+
+    def walk_cgroups_if_due(self) -> None:
+        """Walk the cgroup tree if a walk may find missing paths or removed cgroups."""
+        if self._cgroups.wants_walk:
+            self._walk_cgroups()
+
+    def _walk_cgroups(self) -> None:
+        with self._lock:
+            walk = self._cgroups.begin_walk()
+        found = self._cgroups.read_tree()
+        with self._lock:
+            self._cgroups.end_walk(walk, found)
+
+    def _retire(self) -> None:
+        """Delete the counted entries of removed control groups, without the lock.
+
+        Programs and other threads change nothing of these entries. A probe that goes waits with closing its fds.
+        """
+        with self._deleting:
+            failed = [name for name, probe in list(self._probes.items()) if not self._try(probe, probe.retire)]
+        if failed:
+            with self._lock:
+                self._failures.update(failed)
 
     def _cgroup_rooms(self) -> list[int]:
         return [room for probe in self._probes.values() if (room := probe.cgroup_room) is not None]
@@ -214,11 +274,13 @@ class Collector:
 
         `scraper` is the connection of a scraper, None for another client.
         """
+        self.walk_cgroups_if_due()
         with self._lock:
             families = self._collect_all(self._drain(), self._scrapers.scrape(scraper))
-            self._failures.update(self._left_out)
+            self._failures.update(self._left_out.keys())
             numbers = list(self._numbers.values())
             work, unknown = self._work, self._cgroups.unknown
+        self._retire()
         status = self.status
         build = replace(self._build, bcc=status.bcc_version if status else "")
         memory = self._supervisor_memory()
@@ -253,20 +315,31 @@ class Collector:
             families, self._numbers[probe.loaded.name] = probe.collect(fill, scrape)
 
         if self._attempt(probe, take):
+            self._note_losses(self._numbers[probe.loaded.name])
             self._warn_unaccounted(self._numbers[probe.loaded.name])
         return families
 
     def _attempt(self, probe: RunningProbe, step: Callable[[], None], done: str = "collected") -> bool:
         """Take a step of one probe's drain or collection; return whether it succeeded. Counts and logs a failure."""
-        name = probe.loaded.name
+        succeeded = self._try(probe, step, done)
+        if not succeeded:
+            self._failures[probe.loaded.name] += 1
+        return succeeded
+
+    @staticmethod
+    def _try(probe: RunningProbe, step: Callable[[], None], done: str = "collected") -> bool:
         try:
             step()
         except Exception as error:  # the border around one probe's drain and collection
-            self._failures[name] += 1
-            text = f"probe '{name}': cannot be {done}: {type(error).__name__}: {error}"
+            text = f"probe '{probe.loaded.name}': cannot be {done}: {type(error).__name__}: {error}"
             LOG.error("%s", text, exc_info=True, extra=REPEATABLE)
             return False
         return True
+
+    def _note_losses(self, numbers: ProbeStats) -> None:
+        """Walk the cgroup tree later if announcements were lost."""
+        if numbers.name == ANNOUNCES_CGROUPS:
+            self._cgroups.note_lost(sum(numbers.lost.values()))
 
     def _warn_unaccounted(self, numbers: ProbeStats) -> None:
         """Log once that a probe has unaccounted events; the metric has the number."""
@@ -290,6 +363,7 @@ class Collector:
             for probe in self._probes.values():
                 with suppress(OSError):  # the next scrape fails too, and logs the error
                     numbers.append(probe.loss_summary())
+                    self._note_losses(numbers[-1])
         return numbers
 
     def _supervisor_memory(self) -> int:

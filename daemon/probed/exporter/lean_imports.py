@@ -16,6 +16,8 @@ from types import ModuleType
 from typing import Final
 
 PARTS: Final = (
+    # urllib.parse checks hosts of URLs with ipaddress; the exporter reads no URL but a request target.
+    "ipaddress",
     "numpy.random", "numpy.fft", "numpy.polynomial", "numpy.ma", "numpy.ctypeslib",
     "numpy.lib.npyio", "numpy.lib.nanfunctions", "numpy.lib.arraypad", "numpy.core.einsumfunc",
     # Docstrings of the parts in C.

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from probed.exporter.arrays.dtypes import dtype
-from probed.exporter.arrays.ledger import Ledger
+from probed.exporter.arrays.ledger import Ledger, require
 from probed.exporter.arrays.ndarray import NDArray
 from probed.exporter.bpf.cgroup_keys import KnownCgroups
 from probed.exporter.bpf.gauge_source import GaugeSource
@@ -60,7 +60,7 @@ class RunningProbe:
         context: Context,
         hear: Callable[[NDArray[Any]], None] | None = None,
     ) -> None:
-        """`fds` by the names of `LoadedProbe.fd_names`; they stay open until `close`. Raises OSError.
+        """`fds` by the names of `LoadedProbe.fd_names`; they stay open until `close`. Raises OSError, SpoiledState.
 
         `context` is for the decoders; `hear` gets every batch of events before the count.
         """
@@ -94,6 +94,7 @@ class RunningProbe:
             for place in loaded.places
         }
         self._hashes = [HashMap(name.of, fd, cpus) for name, fd in fds.items() if name.kind == "hash"]
+        self._ledger.trim()
 
     def _source(self, layout: Map, cpus: int) -> MapSource:
         counts = CountMap(self._fds[FdName("map", layout.name)], layout, cpus)
@@ -109,15 +110,23 @@ class RunningProbe:
         return GaugeSource(content, layout, self._known_cgroups())
 
     def _known_cgroups(self) -> KnownCgroups:
-        return KnownCgroups(self._context.live_cgroups, self._context.removed_cgroups)
+        return KnownCgroups(self._context.removed_cgroups, self._context.doubt_cgroups)
 
     def _take_over(self, ring: Ring) -> None:
-        """Go on from the last commit: an earlier exporter may have died before it released counted records."""
+        """Go on from the last commit: an earlier exporter may have died before it released counted records.
+
+        Raises SpoiledState.
+        """
+        require(not ring.was_spoiled, "the ring's consumer position lies outside of the ring")
         if self._ledger.commits:
-            ring.skip_to(self._position.value)
+            position, corrupt = self._position.value, self._corrupt.value
+            records = self._delivered.value + self._discarded.value + corrupt
+            require(ring.is_plausible(position, records, corrupt), "position and counts of the ring do not agree")
+            ring.skip_to(position)
         else:
             self._delivered.value = ring.records  # by an exporter without this memory
         ring.take_over_losses(self._delivered.value, self._discarded.value, self._corrupt.value)
+        ring.skip_unless_whole()
 
     def _table(self, metric: ResolvedMetric) -> SeriesTable:
         counted = self._read_ns if metric.maps else self._drained_ns
@@ -219,10 +228,7 @@ class RunningProbe:
             source.read()
 
     def count_maps(self) -> None:
-        """Count the increments and take over the values that `read_maps` found; delete the entries that may go.
-
-        Raises OSError.
-        """
+        """Count the increments and take over the values that `read_maps` found."""
         risen = {name: source.take() for name, source in self._sources.items()}
         for metric, table in self._tables:
             if metric.maps:
@@ -231,6 +237,14 @@ class RunningProbe:
             gauge.set(self._gauge_sources[name].values(str(metric.value)) for name in metric.maps)
         self._read_ns.value = self._reading_ns
         self._commit()
+        for source in self._all_sources():
+            source.settle()
+
+    def retire(self) -> None:
+        """Delete the entries of removed control groups that have been counted. Raises OSError.
+
+        `collector` calls it without its lock, but never beside `close`.
+        """
         for source in self._all_sources():
             source.retire()
 
@@ -285,6 +299,7 @@ class RunningProbe:
             unaccounted=self._unaccounted(),
             notes_lost=self._read_stats().get(STAT_NOTE_LOST, 0),
             start_time=self.loaded.start_time,
+            map_bytes=self.loaded.map_bytes,
             usages=self._usages(),
             missed={place.program: self._missed(place, hooks) for place in self.loaded.places},
             hooks=hooks,

@@ -1,17 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The system calls that a serving exporter may make: a seccomp filter, by libseccomp.
+"""The system calls that a serving exporter may make: a seccomp filter, by libseccomp, and Landlock.
 
-`main` calls `confine` when everything is open and no thread runs yet. Any other call fails with EPERM, and the kernel
-logs comm and number of the call ("audit: type=1326"). The filter does not kill: calls of use to an intruder are refused
-either way, while another version of a library, which tries a call and falls back, goes on counting.
+`main` calls `confine` when everything is open and no thread runs yet. Any other call fails with ENOSYS, on which
+C libraries fall back to an older call, and the kernel logs comm and number of the call ("audit: type=1326"). The filter
+does not kill: an intruder gains nothing from a refused call, and another version of a library goes on counting.
 
 The exporter can start no program and no process, open no socket, no file for writing and no file as code, look into no
-other process, and do no more with BPF than read the maps of its descriptors and delete from them.
+other process, and do no more with BPF than read the maps of its descriptors and delete from them. Sockets and files
+that the supervisor opened and the exporter shares stay as they are:
+
+- No connection leaves from them: a listening socket connects with MSG_FASTOPEN, a datagram socket sends to any address.
+  So sendto has no address, and sendmsg, of which a filter does not see the address, is refused.
+- No descriptor leaves: that takes sendmsg too.
+- No signal leaves: F_SETOWN and O_ASYNC (also FIOASYNC, FIOSETOWN and SIOCSPGRP) would make the kernel send any signal
+  to any process of the same user, the supervisor for instance.
+- A listening socket goes on listening: shutdown is for writing alone.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import mmap
 import os
 import socket
@@ -22,16 +31,15 @@ from typing import Any, Final
 import seccomp
 
 from probed.errors import HostError
-from probed.linux import bpf
+from probed.linux import bpf, landlock
 
 Arguments = tuple[Any, ...]
 
 FREELY: Final = (
     # Descriptors that are open, the clients among them.
-    "read", "readv", "pread64", "write", "writev", "pwrite64", "close", "fcntl", "lseek", "fstat", "dup", "flock",
-    "accept4", "getpeername", "getsockname", "getsockopt", "listen", "recvfrom", "recvmsg", "sendto",
-    "sendmsg", "shutdown", "poll", "ppoll", "select", "pselect6", "epoll_create1", "epoll_ctl", "epoll_wait",
-    "epoll_pwait", "eventfd2", "pipe2",
+    "read", "readv", "pread64", "write", "writev", "pwrite64", "close", "lseek", "fstat", "dup", "flock",
+    "accept4", "getpeername", "getsockname", "getsockopt", "recvfrom", "recvmsg", "poll", "ppoll", "select", "pselect6",
+    "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "eventfd2", "pipe2",
     # Files and folders, by name: control groups, /proc, tables of names.
     "newfstatat", "stat", "statx", "access", "faccessat", "faccessat2", "readlink", "readlinkat", "getdents64",
     # Memory, threads and clocks of Python and the C library.
@@ -50,8 +58,13 @@ TERMINAL_OR_NOT, BLOCKING, CLOSE_ON_EXEC = 0x5401, 0x5421, 0x5451
 
 PR_SET_NAME, PR_SET_VMA = 15, 0x53564D41
 
+FCNTL_COMMANDS: Final = (fcntl.F_DUPFD, fcntl.F_DUPFD_CLOEXEC, fcntl.F_GETFD, fcntl.F_SETFD, fcntl.F_GETFL)
+
+MSG_FASTOPEN: Final = 0x20000000
+"""Linux include/linux/socket.h."""
+
 BPF_COMMANDS: Final = (
-    bpf.BPF_MAP_LOOKUP_ELEM, bpf.BPF_MAP_DELETE_ELEM, bpf.BPF_OBJ_GET_INFO_BY_FD, bpf.BPF_MAP_LOOKUP_BATCH,
+    bpf.BPF_MAP_LOOKUP_ELEM, bpf.BPF_MAP_DELETE_BATCH, bpf.BPF_OBJ_GET_INFO_BY_FD, bpf.BPF_MAP_LOOKUP_BATCH,
 )  # fmt: skip
 WRITING: Final = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
@@ -75,6 +88,10 @@ def _sometimes() -> Iterable[tuple[str, Arguments]]:
     yield "prlimit64", (_equal(0, 0), _equal(2, 0))
     for request in (TERMINAL_OR_NOT, BLOCKING, CLOSE_ON_EXEC):
         yield "ioctl", (_equal(1, request),)
+    for command in FCNTL_COMMANDS:
+        yield "fcntl", (_equal(1, command),)
+    yield "sendto", (_without(3, MSG_FASTOPEN), _equal(4, 0))
+    yield "shutdown", (_equal(1, socket.SHUT_WR),)
     yield "setsockopt", (_equal(1, socket.IPPROTO_TCP), _equal(2, socket.TCP_NODELAY))
     for option in (PR_SET_NAME, PR_SET_VMA):
         yield "prctl", (_equal(0, option),)
@@ -83,12 +100,16 @@ def _sometimes() -> Iterable[tuple[str, Arguments]]:
 
 
 def confine() -> None:
-    """Install the filter in this process, for good. Raises HostError when the kernel has no seccomp filters."""
+    """Install the filter in this process, for good, and give up rights with Landlock where the kernel has it.
+
+    Raises HostError when the kernel has no seccomp filters.
+    """
     try:
+        landlock.restrict()
         _without_clone3().load()
         _listed().load()
     except (OSError, RuntimeError) as error:  # RuntimeError: libseccomp's own "Library error"
-        raise HostError(f"the exporter cannot give up system calls: {error}") from error
+        raise HostError(f"the exporter cannot give up rights: {error}") from error
 
 
 def _without_clone3() -> seccomp.SyscallFilter:
@@ -102,7 +123,7 @@ def _without_clone3() -> seccomp.SyscallFilter:
 
 
 def _listed() -> seccomp.SyscallFilter:
-    rules = seccomp.SyscallFilter(seccomp.ERRNO(errno.EPERM))
+    rules = seccomp.SyscallFilter(seccomp.ERRNO(errno.ENOSYS))
     with suppress(RuntimeError):  # a container's own filter may hide the kernel's logging
         rules.set_attr(seccomp.Attr.CTL_LOG, 1)
     for name in (*FREELY, "clone3"):

@@ -24,6 +24,7 @@ Received = TypeVar("Received")
 MAX_FDS = 253
 """Linux include/net/scm.h: SCM_MAX_FD."""
 MAX_BYTES = 1 << 20
+MAX_BODY = MAX_BYTES // 4
 
 
 class Closed(Exception):
@@ -53,6 +54,8 @@ class Channel(Generic[Sent, Received]):
         """`receives` lists the dataclasses of the other side's messages."""
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MAX_BYTES)
         self._socket = end
+        self.most_bytes = MAX_BYTES
+        """Most bytes of a message that `receive` takes."""
         self._kinds = {each.__name__: each for each in receives}
 
     @classmethod
@@ -67,12 +70,15 @@ class Channel(Generic[Sent, Received]):
 
     def send(self, message: Sent, fds: Sequence[int] = ()) -> None:
         """Send one message. Raises Closed when the other side has gone, ValueError past the limits."""
-        kind = type(message).__name__
-        body = json.dumps({"kind": kind, "data": structure.to_data(message)}, separators=(",", ":")).encode()
-        if len(body) > MAX_BYTES // 4 or len(fds) > MAX_FDS:
+        body = encoded(message)
+        if len(body) > MAX_BODY or len(fds) > MAX_FDS:
+            kind = type(message).__name__
             raise ValueError(f"message {kind} has {len(body)} bytes and {len(fds)} fds: too large to send")
         try:
-            socket.send_fds(self._socket, [body], list(fds))
+            if fds:
+                socket.send_fds(self._socket, [body], list(fds))
+            else:
+                self._socket.send(body)  # the exporter's filter refuses sendmsg(2)
         except (BrokenPipeError, ConnectionResetError) as error:
             raise Closed from error
 
@@ -103,7 +109,7 @@ class Channel(Generic[Sent, Received]):
         """Take a packet and its fds, closed on exec: `socket.recv_fds` of Python 3.11 ignores its flags."""
         fds = array("i")
         room = socket.CMSG_SPACE(MAX_FDS * fds.itemsize)
-        body, ancillary, flags, _ = self._socket.recvmsg(MAX_BYTES, room, socket.MSG_CMSG_CLOEXEC)
+        body, ancillary, flags, _ = self._socket.recvmsg(self.most_bytes, room, socket.MSG_CMSG_CLOEXEC)
         for level, kind, data in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
@@ -128,6 +134,12 @@ class Channel(Generic[Sent, Received]):
     def close(self) -> None:
         """Close this end."""
         self._socket.close()
+
+
+def encoded(message: object) -> bytes:
+    """Return a message as JSON."""
+    packet = {"kind": type(message).__name__, "data": structure.to_data(message)}
+    return json.dumps(packet, separators=(",", ":")).encode()
 
 
 def close_all(fds: Sequence[int]) -> None:

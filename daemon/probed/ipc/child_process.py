@@ -6,7 +6,6 @@ The owner of a child decides on start and end: `loader_process`, `supervisor.exp
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import subprocess
@@ -25,35 +24,29 @@ def _inherited() -> dict[str, str]:
     return {name: text for name, text in os.environ.items() if name not in SYSTEMD_S}
 
 
-def why_not(error: OSError) -> str:
-    """Return cause and remedy of a failed start or descriptor, as the end of a sentence."""
-    name = errno.errorcode.get(error.errno or 0, "")
-    remedy = {
-        errno.EAGAIN: "too many processes run: see TasksMax= of the unit, pids.max of its control group, ulimit -u",
-        errno.EMFILE: "too many files are open here: raise LimitNOFILE= of the unit, ulimit -n",
-        errno.ENOMEM: "memory is short",
-    }.get(error.errno or 0, "")
-    return f"{error.strerror} ({name})" + (f"; {remedy}" if remedy else "")
-
-
 class Child(Generic[Sent, Received]):
     """A child process, the channel to the child, and a pidfd that turns readable at the child's end."""
 
     def __init__(
-        self, module: str, receives: Sequence[type[Received]], environment: Mapping[str, str] | None = None
+        self,
+        module: str,
+        receives: Sequence[type[Received]],
+        environment: Mapping[str, str] | None = None,
+        stderr: int | None = None,
     ) -> None:
-        """Start ``python -m module FD`` with additional variables. Raises OSError.
+        """Start ``python -m module FD`` with additional variables, without packages of a home folder. Raises OSError.
 
-        `receives` are the dataclasses that the child may send.
+        `receives` are the dataclasses that the child may send; `stderr` replaces this process's standard error.
         """
         with ExitStack() as undo:
             self.channel, theirs = Channel[Sent, Received].pair(receives)
             undo.callback(self.channel.close)
             with theirs:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", module, str(theirs.fileno())],
+                    [sys.executable, "-P", "-s", "-m", module, str(theirs.fileno())],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
+                    stderr=stderr,
                     env={**_inherited(), **(environment or {})},
                 )
             undo.callback(self._process.wait)

@@ -115,12 +115,13 @@ class Pulse(Message):
     """Sign of life: the exporter's drain loop and HTTP server move.
 
     `informed`: the exporter has a Status, so a scrape is true; `series` counts the series on the page,
-    `lost` the lost events, both of all probes.
+    `lost` the lost events, both of all probes; `left_out` the probes that the exporter cannot serve.
     """
 
     informed: bool
     series: int
     lost: int
+    left_out: int = 0
 
 
 @dataclass(eq=False, repr=False)

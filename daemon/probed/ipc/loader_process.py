@@ -9,13 +9,15 @@ from __future__ import annotations
 import errno
 import os
 import select
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from probed.errors import HostError, LoadError, Reason
+from probed.ipc import loader_output
 from probed.ipc.channel import Closed, Packet, Starved
-from probed.ipc.child_process import Child, why_not
+from probed.ipc.child_process import Child
 from probed.ipc.loader_messages import (
     FROM_LOADER,
     AllWanted,
@@ -40,6 +42,7 @@ from probed.ipc.loader_messages import (
 )
 from probed.ipc.manifest import FdName, LoadedProbe
 from probed.ipc.message import Message
+from probed.linux.os_errors import why_not
 from probed.webconfig.settings import WebSummary
 
 SECONDS_A_PROBE = 30.0
@@ -125,7 +128,12 @@ class LoaderProcess:
 
     def _start(self) -> None:
         try:
-            self._child: Child[ToLoader, FromLoader] = Child("probed.loader", FROM_LOADER)
+            self._output = loader_output.create()
+            try:
+                self._child: Child[ToLoader, FromLoader] = Child("probed.loader", FROM_LOADER, stderr=self._output)
+            except OSError:
+                os.close(self._output)
+                raise
         except OSError as error:
             self.done = True
             raise HostError(f"no loader can be started: {why_not(error)}") from error
@@ -241,10 +249,12 @@ class LoaderProcess:
     def _died(self, reason: Reason, text: str) -> Event:
         """Fail the probe that the loader worked on, and load the others with a new loader."""
         how = self._child.reap(REAP_SECONDS)
-        text = f"{text} (it {how})" if how else text
+        cause, output = loader_output.crash(loader_output.take(self._output))
+        reason = cause if reason == "internal" else reason
+        text = (f"{text} (it {how})" if how else text) + output
         if self._work.reading is not None or not self._work.requests:
             self.done = True
-            why = text if reason == "timeout" else how or "with status 0"
+            why = text if reason == "timeout" else (how or "with status 0") + output
             place = f"{self._work.reading.path}: " if isinstance(self._work.reading, ReadWebConfig) else ""
             return Refused(f"{place}the loader ended before it had read the files: {why}")
         name = self._trying or self._work.requests[0].name
@@ -257,8 +267,11 @@ class LoaderProcess:
         return Result(name, LoadError(name, reason, text))
 
     def _finish(self) -> None:
+        """Wait for the loader's end, and pass on what it wrote to standard error."""
         self.done = True
         self._child.reap(REAP_SECONDS)
+        if output := loader_output.take(self._output):
+            sys.stderr.write(output)
 
     def abort(self) -> None:
         """Kill the loader."""

@@ -65,10 +65,14 @@ class Map:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedFoldRule:
-    """Replaces a text that `match`, a regular expression, matches whole by `replace`; None drops the series."""
+    """Replaces a text that `match`, a regular expression, matches whole by `replace`; None drops the series.
+
+    With `parts` the rule replaces every match in the text, and applies if there is one.
+    """
 
     match: str
     replace: str | None
+    parts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +162,7 @@ class LoadedProbe:
     `ring_bytes` is 0 for a probe without a ring; `event` is then None.
     Its fds travel beside it, in the order of `fd_names`. It runs once its programs are in their
     `places`; `start_time`, seconds since the epoch, is a moment before that, from which its counters count.
+    `map_bytes` is the kernel memory of its ring and maps.
     """
 
     name: str
@@ -169,3 +174,4 @@ class LoadedProbe:
     fd_names: tuple[FdName, ...]
     places: tuple[ChainSlot, ...] = ()
     start_time: float = 0.0
+    map_bytes: int = 0

@@ -25,6 +25,7 @@ BPF_PROG_GET_FD_BY_ID = 13
 BPF_OBJ_GET_INFO_BY_FD = 15
 BPF_RAW_TRACEPOINT_OPEN = 17
 BPF_MAP_LOOKUP_BATCH = 24
+BPF_MAP_DELETE_BATCH = 27
 BPF_MAP_TYPE_ARRAY = 2
 BPF_MAP_TYPE_PROG_ARRAY = 3
 BPF_PROG_TYPE_TRACING = 26
@@ -101,6 +102,22 @@ def lookup_batch(fd: int, position: BatchPosition, keys: int, values: int, count
             raise
         ended = True
     return int(_BATCH.unpack_from(attribute)[4]), ended
+
+
+def delete_batch(fd: int, keys: int, key_size: int, count: int) -> None:
+    """Delete `count` keys of a hash map that lie one behind another; a missing key is no error.
+
+    The kernel stops at a missing key, and returns how many keys came before that one. Source:
+    generic_map_delete_batch() in Linux kernel/bpf/syscall.c.
+    """
+    done = 0
+    while done < count:
+        attribute = _attribute(_BATCH, 0, 0, keys + done * key_size, 0, count - done, fd, 0, 0)
+        try:
+            bpf(BPF_MAP_DELETE_BATCH, attribute)
+            return
+        except FileNotFoundError:
+            done += int(_BATCH.unpack_from(attribute)[4]) + 1
 
 
 def object_info(fd: int, layout: struct.Struct) -> tuple[Any, ...]:

@@ -25,3 +25,12 @@ def identity(fd: int) -> str:
             return f"{kind}:{fields[kind]}"
     status = os.fstat(fd)
     return f"file:{status.st_dev}:{status.st_ino}"
+
+
+def map_memory(fd: int) -> int:
+    """Return the bytes of kernel memory that a BPF map takes. Raises OSError.
+
+    The kernel estimates before Linux 6.4 (commit 90a5527d7686, "bpf: add new map ops ->map_mem_usage").
+    """
+    with open(f"/proc/self/fdinfo/{fd}") as file:
+        return int(parse(file.read())["memlock"])

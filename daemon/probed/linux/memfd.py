@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sealed memory files: every process with the descriptor can read the content, none can change it.
+"""Memory files. Every process with the descriptor can read a sealed one, none can change its content.
 
 Source: memfd_create(2), fcntl(2) on F_ADD_SEALS.
 """
@@ -32,7 +32,12 @@ def is_sealed(fd: int, name: str) -> bool:
         seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
     except OSError:  # EINVAL: no memfd
         return False
-    return seals & SEALS == SEALS and os.readlink(f"/proc/self/fd/{fd}") == f"/memfd:{name} (deleted)"
+    return seals & SEALS == SEALS and is_called(fd, name)
+
+
+def is_called(fd: int, name: str) -> bool:
+    """Say whether a descriptor is a memory file called `name`. Raises OSError for a closed descriptor."""
+    return os.readlink(f"/proc/self/fd/{fd}") == f"/memfd:{name} (deleted)"
 
 
 def read(fd: int) -> bytes:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Privileges of each process: two capabilities for the loader, none for the exporter where the kernel allows.
 
+Under a root supervisor both are other users, the loader once it has read the files.
+
 Each process calls it once, after the imports and before any input from outside.
 """
 
@@ -28,6 +30,9 @@ LOADER = frozenset({CAP_BPF, CAP_PERFMON})
 SUPERVISOR = LOADER | {CAP_DAC_READ_SEARCH, CAP_KILL, CAP_SETGID, CAP_SETUID, CAP_SETPCAP}
 """As root the supervisor starts the exporter as another user, kills it, and reads the site's files."""
 
+
+OVERFLOW_ID = 65534
+"""User and group without a name that own nothing. Source: Linux Documentation/admin-guide/sysctl/kernel.rst."""
 
 NAMES = {CAP_BPF: "CAP_BPF", CAP_PERFMON: "CAP_PERFMON", CAP_SYS_ADMIN: "CAP_SYS_ADMIN"}
 """Capabilities that matter for loading."""
@@ -97,6 +102,30 @@ def exporter_user(wanted: str | None) -> pwd.struct_passwd:
         f"no such user: {' or '.join(names)}; create it (useradd --system probed) or set exporter.user "
         "in the site configuration"
     )
+
+
+def leave_root() -> None:
+    """Become an ordinary user with the same capabilities, if this process is root; root's files are out of reach then.
+
+    Raises OSError.
+    """
+    if not is_root():
+        return
+    try:
+        user = exporter_user(None)
+        uid, gid = user.pw_uid, user.pw_gid
+    except HostError:
+        uid = gid = OVERFLOW_ID
+    syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
+    _become(uid, gid)
+    _, allowed, inheritable = syscalls.capget()
+    syscalls.capset(allowed, allowed, inheritable)
+
+
+def _become(uid: int, gid: int) -> None:
+    os.setgroups([])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
 
 
 def keep_only(capabilities: frozenset[int]) -> None:
@@ -176,8 +205,6 @@ def become(user: pwd.struct_passwd | None, keep: frozenset[int] = frozenset()) -
     if user is not None:
         if keep:
             syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
-        os.setgroups([])
-        os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
-        os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
+        _become(user.pw_uid, user.pw_gid)
     syscalls.capset(_mask(keep), _mask(keep), 0)
     syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)

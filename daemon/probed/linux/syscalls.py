@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""prctl(2), capget(2), capset(2) and malloc_trim(3), which Python's library does not have.
+"""prctl(2), capget(2), capset(2), malloc_trim(3) and syscall(2), which Python's library does not have.
 
 Each is a short function that raises OSError with errno. `linux.bpf` has bpf(2); `privilege` decides on capabilities.
 """
@@ -11,6 +11,7 @@ import os
 from contextlib import suppress
 from functools import cache
 
+PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_KEEPCAPS = 8
 PR_CAPBSET_READ = 23
@@ -38,6 +39,7 @@ class _CapData(ctypes.Structure):
 def _libc() -> ctypes.CDLL:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl.argtypes = (ctypes.c_int,) + 4 * (ctypes.c_ulong,)
+    libc.syscall.restype = ctypes.c_long
     libc.capget.argtypes = libc.capset.argtypes = (ctypes.POINTER(_CapHeader), ctypes.POINTER(_CapData))
     return libc
 
@@ -54,6 +56,11 @@ def trim_heap() -> None:
     """Call malloc_trim(3), which glibc has: other C libraries give memory back by themselves."""
     with suppress(AttributeError):
         _libc().malloc_trim(0)
+
+
+def syscall(number: int, *arguments: int | None) -> int:
+    """Make a system call for which the C library has no function; None is a null pointer."""
+    return checked(_libc().syscall(*map(ctypes.c_long, (number, *(each or 0 for each in arguments)))))
 
 
 def prctl(option: int, argument: int = 0, argument3: int = 0) -> int:

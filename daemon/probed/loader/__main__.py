@@ -68,10 +68,9 @@ class LoadBatch:
 class LoadSession:
     """Work on one batch; gathers the machine's facts and the canary's findings once."""
 
-    def __init__(self, channel: SupervisorChannel, batch: LoadBatch, root: Path = Path("/")) -> None:
+    def __init__(self, channel: SupervisorChannel, batch: LoadBatch, btf: Btf, root: Path = Path("/")) -> None:
         """Read the machine's facts. Raises HostError."""
         requests = batch.requests
-        btf = Btf.read(Path(requests[0].btf))
         machine = os.uname().machine
         self._host = pipeline.Host(btf, btf.raw_tracepoints(), possible_cpus(root), machine, max_threads(root))
         self._channel = channel
@@ -94,6 +93,11 @@ class LoadSession:
         for tracepoint, *hook in pipeline.hook(checked, self._host, self._chains):
             self._channel.send(HookAttached(tracepoint), hook)
         return loaded, fds if self._goal == "attach" else []
+
+    def end(self) -> None:
+        """Wait for the canary, for which no probe has waited if none compiled."""
+        if self._canary is not None:
+            self._canary.wait()
 
     def _members(self, request: LoadRequest) -> Iterable[canary.Member]:
         return offsets_used(self._host.btf, request.header.text + request.source.text)
@@ -155,9 +159,12 @@ def _serve(channel: SupervisorChannel) -> None:
         return
     bcc = compiler.import_bcc()
     channel.send(BccVersion(str(getattr(bcc, "__version__", "unknown"))))
+    btf = Btf.read(Path(batch.requests[0].btf))
+    privilege.leave_root()  # a source may include any file that this process may read
     privilege.keep_only(privilege.LOADER)
+    compiler.report_crashes(bcc)
     hide_kallsyms()
-    session = LoadSession(channel, batch)
+    session = LoadSession(channel, batch, btf)
     for request in batch.requests:
         channel.send(LoadBegun(request.name))
         try:
@@ -172,6 +179,7 @@ def _serve(channel: SupervisorChannel) -> None:
             channel.send(Failure(request.name, "internal", bounded(text), 0))
         else:
             channel.send(ProbeLoaded(loaded), fds)
+    session.end()
 
 
 def _failure(name: str, error: LoadError | DeclarationError) -> Failure:

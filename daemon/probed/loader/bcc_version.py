@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from probed.loader.compiler import import_bcc
 
 def libraries(maps: str) -> list[str]:
     """Return the file names of BCC's libraries, which contain the versions, from the text of /proc/PID/maps."""
-    files = re.findall(r"/\S*/(lib(?:bcc|bpf|LLVM|clang)\S*)$", maps, re.MULTILINE)
+    files = re.findall(r"/(lib(?:bcc|bpf|LLVM|clang)[^/\n]*)$", maps, re.MULTILINE)
     return sorted(set(files))
 
 
@@ -25,7 +26,7 @@ def main() -> int:
     """Print ``{"version": …, "libraries": […]}``, or ``{"error": …}``; return 0."""
     try:
         bcc = import_bcc()
-        maps = Path("/proc/self/maps").read_text()
+        maps = os.fsdecode(Path("/proc/self/maps").read_bytes())
         told = {"version": str(getattr(bcc, "__version__", "unknown")), "libraries": libraries(maps)}
     except HostError as error:
         told = {"error": str(error)}

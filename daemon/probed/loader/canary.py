@@ -10,13 +10,18 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import signal
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from probed.errors import LoadError
+from probed.ipc import loader_output
 from probed.ipc.loader_messages import Text
+from probed.linux import syscalls, time_namespace
+from probed.loader import stderr
 from probed.loader.compiler import Module, compile_text
 from probed.loader.headers.syscall_numbers import number_of
 from probed.loader.headers.types import types_for
@@ -34,12 +39,16 @@ SIGNAL_GROUP_EXIT = 4
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Facts on the child that need no kernel struct."""
+    """Facts on the child that need no kernel struct.
+
+    `start_ticks` counts from the boot as the time namespace shows it, `boottime_offset` nanoseconds before the host's.
+    """
 
     pid: int
     parent: int
     start_ticks: int
     ticks_per_second: int
+    boottime_offset: int
     syscall: int
 
 
@@ -49,27 +58,48 @@ class Watch:
     def __init__(self, members: Iterable[Member], header: Text, canary: Text, host: Host) -> None:
         """Start the canary, with the arguments of `wrong_members`."""
         self._text: bytes | None = None
+        self._ending = ""
         self._answer, end = os.pipe()
+        self._output = loader_output.create()
+        loader = os.getpid()
         self._pid = os.fork()
         if self._pid == 0:
+            _end_with(loader)
+            stderr.redirect(self._output)
             try:
                 os.write(end, json.dumps(_answer(members, header, canary, host)).encode())
+            except Exception:
+                traceback.print_exc()
             finally:
                 os._exit(0)
         os.close(end)
 
     def wrong_members(self) -> dict[Member, str]:
         """Wait for the canary's end; return the findings, or raise the canary's LoadError."""
-        if self._text is None:
-            with os.fdopen(self._answer, "rb") as answer:
-                self._text = answer.read()
-            os.waitpid(self._pid, 0)
+        self.wait()
         if not self._text:
-            raise LoadError("canary", "internal", "the canary's process ended without an answer")
+            raise LoadError("canary", "internal", f"the canary's process ended without an answer{self._ending}")
         wrong, refused = json.loads(self._text)
         if refused:
             raise LoadError(*refused)
         return {(struct, member): why for struct, member, why in wrong}
+
+    def wait(self) -> None:
+        """Wait for the canary's end: a canary that ends with the loader would leave its folder."""
+        if self._text is not None:
+            return
+        with os.fdopen(self._answer, "rb") as answer:
+            self._text = answer.read()
+        status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        how = f" (it was killed by {signal.Signals(-status).name})" if status < 0 else ""
+        self._ending = how + loader_output.crash(loader_output.take(self._output))[1]
+
+
+def _end_with(loader: int) -> None:
+    """Let the kernel kill this process when the loader ends. Source: PR_SET_PDEATHSIG(2const)."""
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != loader:  # ended before
+        os._exit(1)
 
 
 def _answer(members: Iterable[Member], header: Text, canary: Text, host: Host) -> tuple[list[object], list[object]]:
@@ -128,7 +158,8 @@ def _watch_child(module: Module) -> tuple[Known, Any, Any]:
 def _known(pid: int) -> Known:
     after_comm = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     ticks = int(after_comm[19])  # starttime, the 22nd field: proc(5)
-    return Known(pid, os.getpid(), ticks, os.sysconf("SC_CLK_TCK"), number_of("getppid"))
+    offset = time_namespace.clock_offset("boottime")
+    return Known(pid, os.getpid(), ticks, os.sysconf("SC_CLK_TCK"), offset, number_of("getppid"))
 
 
 def _call_findings(saw: Any, known: Known) -> Iterator[tuple[Member, str]]:
@@ -140,7 +171,7 @@ def _call_findings(saw: Any, known: Known) -> Iterator[tuple[Member, str]]:
     yield from _differs("task_struct", "group_leader", saw.leader_tgid, tgid, "the child is its own leader")
     if tgid == known.pid:  # else a PID namespace has other numbers
         yield from _differs("task_struct", "real_parent", saw.parent_tgid, known.parent, "getppid()")
-    ticks = saw.start_boottime * known.ticks_per_second // 10**9
+    ticks = (saw.start_boottime + known.boottime_offset) * known.ticks_per_second // 10**9
     yield from _differs("task_struct", "start_boottime", ticks, known.start_ticks, "/proc/PID/stat (in clock ticks)")
     yield from _differs("task_struct", "thread_info", saw.ia32, 0, "the child makes 64-bit calls")
     yield from _differs("task_struct", "exit_code", saw.exit_code, 0, "the child still runs")

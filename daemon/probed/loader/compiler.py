@@ -11,18 +11,21 @@ import ctypes
 import errno
 import os
 import re
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
 from probed.errors import HostError, LoadError, Reason
+from probed.ipc.loader_output import c_mistakes
 from probed.ipc.manifest import COUNT, Field, FieldType, Map, MapKind, Record
 from probed.linux import bpf
 from probed.loader import eperm
 from probed.loader.eperm import EpermFacts
 from probed.loader.headers import tree
+from probed.loader.private_folder import private_folder
+from probed.loader.stderr import captured_stderr
 
 _TYPES: Mapping[str, FieldType] = {
     "c": "char", "b": "s8", "B": "u8", "?": "u8", "h": "s16", "H": "u16", "i": "s32", "I": "u32",
@@ -43,8 +46,6 @@ _NO_MAP_TO_READ = "it is neither an array nor a hash"
 
 LOG_BYTES = 1 << 20
 """Most bytes of the verifier's log on a refused program."""
-
-_ERROR = re.compile(r"^(\S+):(\d+):\d+: (?:fatal )?error: (.*)$", re.MULTILINE)
 
 
 def import_bcc() -> ModuleType:
@@ -73,20 +74,14 @@ def import_bcc() -> ModuleType:
     return module
 
 
-@contextmanager
-def captured_stderr() -> Iterator[list[str]]:
-    """Capture file descriptor 2; at the end the list holds the text."""
-    texts: list[str] = []
-    saved = os.dup(2)
-    with os.fdopen(os.memfd_create("stderr"), "rb+") as memory:
-        os.dup2(memory.fileno(), 2)
-        try:
-            yield texts
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            memory.seek(0)
-            texts.append(memory.read().decode(errors="replace"))
+def report_crashes(bcc: ModuleType) -> None:
+    """Let LLVM write the line at which clang works to standard error, before a crash ends the process.
+
+    LLVM takes over the signals that end a process: SIGINT is ignored again. Without effect where BCC hides LLVM.
+    """
+    with suppress(AttributeError):
+        bcc.lib.LLVMEnablePrettyStackTrace()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class Module:
@@ -240,14 +235,20 @@ def _compile(probe: str, text: str, types: str, defines: Mapping[str, str], debu
         raise LoadError(
             probe, "compile",
             f"cannot write what the compiler is to read: {error}; some 100 kB are needed for a moment in a folder for "
-            "temporary files: make room there, or set TMPDIR to one that can be written to", error.errno or 0,
+            f"temporary files: {_remedy_for_files(error)}", error.errno or 0,
         ) from error  # fmt: skip
+
+
+def _remedy_for_files(error: OSError) -> str:
+    if error.errno == errno.EFBIG:
+        return "raise LimitFSIZE= of the unit, ulimit -f"
+    return "make room there, or set TMPDIR to one that can be written to"
 
 
 def _compile_in_a_tree(probe: str, text: str, types: str, defines: Mapping[str, str], debug: str) -> Any:
     bcc = import_bcc()
     flags = ["-Werror=implicit-function-declaration", "-Werror=int-conversion", debug]
-    with tempfile.TemporaryDirectory(prefix="probed-") as directory:
+    with private_folder() as directory:
         tree.write(directory, text, types, defines=defines)
         os.environ["BCC_KERNEL_SOURCE"] = directory
         with captured_stderr() as said:
@@ -259,7 +260,7 @@ def _compile_in_a_tree(probe: str, text: str, types: str, defines: Mapping[str, 
 
 
 def _compile_error(probe: str, said: str, error: Exception) -> LoadError:
-    mistakes = [f"{path}:{line}: {text}" for path, line, text in _ERROR.findall(said)]
+    mistakes = c_mistakes(said)
     if mistakes:
         return LoadError(probe, "compile", "the C does not compile:\n" + "\n".join(mistakes[:20]))
     refused = re.search(r"could not open bpf map: ([^,]+), error: (.*)", said)

@@ -17,12 +17,14 @@ from probed.config.overrides import SiteDefaults, override, with_defaults
 from probed.errors import DeclarationError, LoadError, Problem
 from probed.ipc.loader_messages import LoadRequest, Text
 from probed.ipc.manifest import ChainSlot, FdName, LoadedProbe, Map, Record, ResolvedMetric, hook_name
+from probed.linux.fdinfo import map_memory
 from probed.loader.btf.reader import Btf
 from probed.loader.compiler import Module, compile_text
-from probed.loader.headers.c_names import programs
+from probed.loader.headers.c_names import MAX_NAME, long_name, programs
 from probed.loader.headers.types import types_for
 from probed.loader.hook_chain import Chains
 from probed.loader.resolve import check_attach_points, check_programs, resolve
+from probed.terminal import printable
 
 PAGE = 4096
 
@@ -84,7 +86,16 @@ def source_text(request: LoadRequest, probe: Probe, entries: str) -> str:
 def header_and_source(header: Text, source: Text) -> list[str]:
     """Return the common C and a probe's own as one text, because BCC rewrites only the main file."""
     included = re.sub(r'^[ \t]*#[ \t]*include[ \t]+"probed\.bpf\.h"', "", source.text, flags=re.MULTILINE)
-    return [f'#line 1 "{header.path}"', header.text, f'#line 1 "{source.path}"', included]
+    return [line_directive(1, header.path), header.text, line_directive(1, source.path), included]
+
+
+def line_directive(number: int, path: str) -> str:
+    """Return the directive from which the compiler's errors have file and line.
+
+    Any byte may be in a path, so the file's name has escapes, and in C each backslash is two.
+    """
+    name = printable(path).replace("\n", r"\n").replace("\\", r"\\").replace('"', r"\"")
+    return f'#line {number} "{name}"'
 
 
 def defines(host: Host, ring_bytes: int = 0) -> dict[str, str]:
@@ -108,10 +119,10 @@ def _layout_of(probe: Probe) -> list[str]:
     constants = enum_constants(probe)
     lines = [f"struct {ENUMS} {{", "char probed_none[1];"]
     for name, (path, line) in constants.items():
-        lines += [f'#line {line} "{path}"', f"char value_{name}[1 + ({name})];"]
+        lines += [line_directive(line, path), f"char value_{name}[1 + ({name})];"]
     lines += ["};", f"BPF_ARRAY({ENUMS}, struct {ENUMS}, 1);"]
     if probe.ring is not None:
-        lines += [f'#line 1 "{probe.source.path}"', f"BPF_ARRAY({LAYOUT}, struct event, 1);"]
+        lines += [line_directive(1, probe.source.path), f"BPF_ARRAY({LAYOUT}, struct event, 1);"]
     return lines
 
 
@@ -121,6 +132,7 @@ def check(request: LoadRequest, host: Host, chains: Chains) -> CompiledProbe:
     Raises LoadError for the C and for tracepoints that this host lacks, DeclarationError for the YAML.
     """
     probe = declared(request)
+    _refuse_long_names(probe.name, request.source)
     functions = programs(request.source.text)
     places = _places(probe, functions, host, chains)
     text = source_text(request, probe, chains.text(probe.name, places))
@@ -140,6 +152,13 @@ def check(request: LoadRequest, host: Host, chains: Chains) -> CompiledProbe:
         raise LoadError(probe.name, "attach_point", "\n".join(map(str, nowhere)), errno.ENOENT)
     read = sorted({name for metric in metrics for name in metric.maps})
     return CompiledProbe(probe, request.fingerprint, module, places, event, tuple(maps[name] for name in read), metrics)
+
+
+def _refuse_long_names(probe: str, source: Text) -> None:
+    if found := long_name(source.text):
+        line, name = found
+        text = f"{source.path}:{line}: the name '{name[:40]}…' has {len(name)} characters; {MAX_NAME} are the most"
+        raise LoadError(probe, "compile", text)
 
 
 def _places(probe: Probe, functions: Sequence[str], host: Host, chains: Chains) -> tuple[ChainSlot, ...]:
@@ -176,11 +195,11 @@ def _maps(probe: str, module: Module, gauges: Set[str] = frozenset()) -> tuple[d
 
 
 def _owner(probe: str, name: str, owner: Map | None) -> Map:
-    if owner is None or not owner.kind.endswith("hash") or [each.type for each in owner.key.fields] != ["u64"]:
+    if owner is None or not owner.kind.endswith("hash") or owner.key.size != 8:
         raise LoadError(
             probe, "declaration",
             f"map '{name}' of struct recent_count stands beside no map of counts: it is called NAME{RECENT} after a "
-            "BPF_PERCPU_HASH(NAME, KEY, u64, …) whose KEY is one u64",
+            "BPF_HASH(NAME, KEY, u64, …) whose KEY has 8 bytes",
         )  # fmt: skip
     return owner
 
@@ -217,7 +236,8 @@ def load(checked: CompiledProbe, host: Host) -> tuple[LoadedProbe, list[int]]:
     read = {layout.name for layout in checked.maps}
     fds |= {FdName("hash", name): module.map_fd(name) for name in module.hash_names() if name not in read}
     fds |= {FdName("program", name): fd for name, fd in loaded.items()}
-    return describe(checked, tuple(fds)), list(fds.values())
+    memory = sum(map_memory(module.map_fd(name)) for name in module.map_names())
+    return replace(describe(checked, tuple(fds)), map_bytes=memory), list(fds.values())
 
 
 def describe(checked: CompiledProbe, fd_names: tuple[FdName, ...] = ()) -> LoadedProbe:

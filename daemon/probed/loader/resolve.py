@@ -151,7 +151,7 @@ class _Check:
 
     def label(self, name: str, label: Label, layouts: list[_Layout]) -> manifest.ResolvedLabel:
         field = self.label_field(label, layouts)
-        fold = tuple(manifest.ResolvedFoldRule(rule.match, rule.replace) for rule in label.fold)
+        fold = tuple(manifest.ResolvedFoldRule(rule.match, rule.replace, rule.parts) for rule in label.fold)
         return manifest.ResolvedLabel(name, label.field, label.decoder, self.table(label, field), label.texts, fold)
 
     def label_field(self, label: Label, layouts: list[_Layout]) -> Field | None:

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from probed.errors import DeclarationError, HostError
 from probed.ipc.channel import Closed, Packet, Starved, close_all
-from probed.ipc.child_process import Child, why_not
+from probed.ipc.child_process import Child
 from probed.ipc.exporter_messages import (
     FROM_EXPORTER,
     AddProbe,
@@ -38,6 +38,8 @@ from probed.ipc.exporter_messages import (
 from probed.ipc.loader_process import ProbeHandle
 from probed.ipc.manifest import FdName
 from probed.ipc.message import bounded
+from probed.linux.os_errors import why_not
+from probed.supervisor.exporter_limits import MOST_BYTES, ExporterLimits
 from probed.supervisor.hooks import Hooks
 
 LOG = logging.getLogger("supervisor")
@@ -49,8 +51,8 @@ STEADY = 60.0
 STOP_TIMEOUT = 10.0
 NEWBORN = 30.0
 """Seconds until the first sign of life: the exporter imports numpy, perhaps on an emulated machine."""
-TELL_TIMEOUT = 5.0
-"""Seconds after which an exporter that takes no message is stuck."""
+MOST_NUMBER = 1 << 62
+"""Bound of the numbers in a Pulse: JSON takes thousands of digits."""
 
 MAX_LOGGED = 1000
 """Most characters of a text from the exporter in the log."""
@@ -92,6 +94,7 @@ class ExporterProcess:
         self._backoff = FIRST_BACKOFF
         self._born = 0.0
         self._served = False
+        self._limits = ExporterLimits()
         self.child: Child[ToExporter, FromExporter] | None = None
         self.restart_at: float | None = None
         self.stuck_at: float | None = None
@@ -110,7 +113,8 @@ class ExporterProcess:
 
     def _launch(self, handles: Sequence[ProbeHandle], status: Status | None) -> None:
         self.child = Child("probed.exporter", FROM_EXPORTER, FRUGAL)
-        self.child.channel.set_timeout(TELL_TIMEOUT)
+        self.child.channel.most_bytes = MOST_BYTES
+        self._limits = ExporterLimits()
         self._born = time.monotonic()
         self._served = False
         self.stuck_at = self._born + max(NEWBORN, self._patience)
@@ -126,6 +130,8 @@ class ExporterProcess:
     def _tell(self, message: ToExporter, fds: Sequence[int] = ()) -> None:
         if self.child is None:
             return
+        begin = time.monotonic()
+        self.child.channel.set_timeout(self._limits.seconds_left())
         try:
             self.child.channel.send(message, fds)
         except (Closed, TimeoutError):
@@ -134,6 +140,8 @@ class ExporterProcess:
             if error.errno != errno.ETOOMANYREFS:
                 raise
             self.child.kill()  # fds that the exporter sent and nobody took count against this process's limit
+        finally:
+            self._limits.count_wait(time.monotonic() - begin)
 
     def add(self, handle: ProbeHandle) -> None:
         """Send a probe with ring, maps and counters, and the files of /proc for its programs, never the programs.
@@ -170,6 +178,7 @@ class ExporterProcess:
         """Take one message; return a sign of life. Raises HostError when the exporter cannot serve."""
         assert self.child is not None
         try:
+            self._limits.count_message()
             pulse = self._understood(self.child.channel.receive())
         except Closed:
             self.child.kill()  # an exporter without the channel is useless
@@ -187,7 +196,7 @@ class ExporterProcess:
             close_all(packet.fds)
             raise ValueError("a message with descriptors")
         match packet.message:
-            case Pulse() as pulse:
+            case Pulse(_, series, lost, left_out) as pulse if max(map(abs, (series, lost, left_out))) < MOST_NUMBER:
                 self._served = True
                 return pulse
             case CannotServe(text) if not self._served:
@@ -226,8 +235,8 @@ class ExporterProcess:
         self.restart_at = None
         if self.child is None:
             return ""
-        self._tell(Stop())
         deadline = time.monotonic() + STOP_TIMEOUT
+        self._tell(Stop())
         self._wait_for_last_words(deadline)
         how = self.child.reap(max(0.0, deadline - time.monotonic()))
         self.child = None

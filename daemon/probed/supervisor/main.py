@@ -15,11 +15,11 @@ import time
 from probed import log
 from probed.errors import ConfigurationError, HostError, LoadError
 from probed.ipc import manifest
-from probed.ipc.child_process import why_not
 from probed.ipc.exporter_messages import Start, Status
 from probed.ipc.loader_messages import Refused
 from probed.ipc.loader_process import HookHandle, LoaderProcess, ProbeHandle, Result, SiteRead, wait
 from probed.linux import privilege
+from probed.linux.os_errors import why_not
 from probed.log import MessageId
 from probed.supervisor import listeners
 from probed.supervisor.exporter_process import ExporterProcess

@@ -96,6 +96,13 @@ def statuses() -> list[str]:
     return [Path(f"/proc/{pid}/status").read_text() for pid in pids]
 
 
+def limits() -> dict[str, str]:
+    """Return limits and usage of the service's control group; files that this kernel lacks are left out."""
+    group = Path("/sys/fs/cgroup" + call("systemctl", "show", "--value", "--property=ControlGroup", "probed").strip())
+    names = ("cpu.weight", "memory.max", "memory.peak", "memory.events", "pids.max", "pids.peak", "pids.events")
+    return {name: (group / name).read_text().strip() for name in names if (group / name).exists()}
+
+
 def get(path: str) -> str:
     """Scrape the service, once the service answers."""
     return call("curl", "-sSf", "--retry", "100", "--retry-delay", "1", "--retry-all-errors", PAGE + path)
@@ -122,6 +129,7 @@ def look(seen: dict[str, Any]) -> None:
     unit = ("systemd-run", "--quiet", "--collect", "--wait", "--pipe", "--unit=known.service")
     seen["workload"] = call(*unit, "--working-directory=/var/tmp", "/bin/bash", "-e", "/out/workload.sh")
     seen["after"] = get("/metrics")
+    seen["limits"] = limits()
     seen["check"] = check()
     seen["missed"] = missed_runs()
     call("systemctl", "stop", "probed")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds the Debian tree for system tests once, in .cache/rootfs of the project.
+"""Builds Debian trees for tests once, in .cache/rootfs of the project.
 
-The folder's name is a digest of its inputs, so a changed list of packages makes a new tree. Tests never write into it.
+The folder's name has a digest of its inputs, so a changed list of packages makes a new tree. Tests never write into it.
 """
 
 from __future__ import annotations
@@ -11,34 +11,41 @@ import hashlib
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 HARNESS: Final = Path(__file__).parents[2] / "system" / "harness"
 CACHE: Final = Path(__file__).parents[3] / ".cache" / "rootfs"
+DIGEST: Final = 12
+"""Digits of a digest."""
 
 
 def suite() -> str:
-    """Return the Debian suite of this machine, for which apt has the sources."""
+    """Return the Debian suite of this machine."""
     return platform.freedesktop_os_release()["VERSION_CODENAME"]
 
 
-def rootfs(cache: Path = CACHE) -> Path:
-    """Return the tree, built in half a minute if missing. Raises CalledProcessError."""
-    wanted = cache / f"{suite()}-{_digest()}"
+def rootfs(of: str = "", packages: Sequence[str] = (), cache: Path = CACHE) -> Path:
+    """Return a suite's tree with these packages added, built in half a minute if missing.
+
+    Raises CalledProcessError.
+    """
+    of = of or suite()
+    kind = f"{of}-more" if packages else of
+    wanted = cache / f"{kind}-{_digest(packages)}"
     cache.mkdir(parents=True, exist_ok=True)
-    with _locked(cache / "lock"):
+    with _locked(cache / f"{kind}.lock"):
         if not wanted.is_dir():
-            _remove_others(cache)
-            _build(wanted)
+            _remove_others(cache, kind)
+            _build(of, packages, wanted)
     return wanted
 
 
-def _digest() -> str:
-    parts = (HARNESS / name for name in ("build-rootfs", "packages"))
-    return hashlib.sha256(b"".join(part.read_bytes() for part in parts)).hexdigest()[:12]
+def _digest(packages: Sequence[str]) -> str:
+    parts = [*((HARNESS / name).read_bytes() for name in ("build-rootfs", "packages")), *map(str.encode, packages)]
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:DIGEST]
 
 
 @contextmanager
@@ -49,15 +56,15 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _remove_others(cache: Path) -> None:
-    """Remove trees of other lists and of interrupted builds."""
-    for entry in cache.iterdir():
-        if entry.is_dir():
-            shutil.rmtree(entry)
+def _remove_others(cache: Path, kind: str) -> None:
+    """Remove trees of this kind with other lists, and of interrupted builds."""
+    for entry in cache.glob(f"{kind}-{'[0-9a-f]' * DIGEST}*"):
+        shutil.rmtree(entry)
 
 
-def _build(wanted: Path) -> None:
+def _build(of: str, packages: Sequence[str], wanted: Path) -> None:
     """Build beside the final path and rename, so that an existing tree is complete."""
     unfinished = wanted.with_suffix(".unfinished")
-    subprocess.run([HARNESS / "build-rootfs", suite(), unfinished], check=True, stdin=subprocess.DEVNULL)
+    build: list[str | Path] = [HARNESS / "build-rootfs", of, unfinished, *packages]
+    subprocess.run(build, check=True, stdin=subprocess.DEVNULL)
     unfinished.rename(wanted)

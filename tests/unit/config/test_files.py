@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files to requests for the loader: found and missing files, and changes of the fingerprint."""
 
+import json
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,9 @@ import pytest
 from probed.config import files
 from probed.config.files import DeclaredProbe
 from probed.errors import DeclarationError
+from probed.ipc.loader_messages import LoadRequest
+from probed.schema import structure
+from probed.schema.structure import Source
 
 PROBE = """\
 description: A probe.
@@ -136,6 +141,16 @@ def test_all_problems_of_all_files_come_at_once(site: Path) -> None:
     assert "did you mean 'counter'" in lines[1]
 
 
+@pytest.mark.parametrize(
+    "file", ["probed.yaml", "probes/one/one.yaml", "probes/two/two.bpf.c", "probes/include/probed.bpf.h"]
+)
+def test_a_file_to_which_every_user_may_write_is_refused(site: Path, file: str) -> None:
+    (site / file).chmod(0o666)
+    assert problems(site) == [
+        f"{site / file}: every user may write to {site / file}, and so run code in the kernel: chmod o-w {site / file}"
+    ]
+
+
 def test_two_probes_must_not_share_a_metric(site: Path) -> None:
     (site / "probes/two/two.yaml").write_text(PROBE.replace("NAME", "one"))
     assert any("probed_one_total" in line for line in problems(site))
@@ -144,3 +159,27 @@ def test_two_probes_must_not_share_a_metric(site: Path) -> None:
 def test_a_missing_configuration_says_how_to_name_another(tmp_path: Path) -> None:
     with pytest.raises(DeclarationError, match=r"cannot be read: No such file or directory; .*--config\.file"):
         files.read_site(str(tmp_path / "none.yaml"))
+
+
+def test_a_folder_whose_name_is_not_utf_8_has_requests(site: Path) -> None:
+    odd = site.with_name(os.fsdecode(b"caf\xe9"))
+    site.rename(odd)
+    request = read(odd)["one"].request
+    assert request.source.path == str(odd / "probes/one/one.bpf.c")
+    assert structure.build(LoadRequest, json.loads(json.dumps(structure.to_data(request))), Source("x")) == request
+
+
+def test_a_path_of_the_kernels_types_may_be_no_utf_8(site: Path) -> None:
+    odd = os.fsdecode(b"/caf\xe9")
+    probes = files.declared_probes(*files.read_site(str(site / "probed.yaml")), btf=odd)
+    assert probes["one"].request.fingerprint != read(site)["one"].request.fingerprint
+
+
+@pytest.mark.parametrize("name", ["one.bpf.c", "one.yaml"])
+def test_files_that_no_message_holds_are_refused_at_the_largest(site: Path, name: str) -> None:
+    path = site / "probes/one" / name
+    comment = "// comment\n" if name.endswith("c") else "# comment\n"
+    path.write_text(path.read_text() + comment * 30_000)
+    (problem,) = problems(site)
+    assert problem.startswith(f"{path}: is too large: with the probe's other files")
+    assert "256 KiB are the most" in problem

@@ -31,11 +31,16 @@ def test_a_rule_replaces_or_drops() -> None:
     assert rule(match="a.*", replace="a") == FoldRule("a.*", "a")
     assert rule(match="a", replace="") == FoldRule("a", "")
     assert rule(match="a", drop=True) == FoldRule("a", drop=True)
+    assert rule(match="a", replace="b", parts=True) == FoldRule("a", "b", parts=True)
 
 
 @pytest.mark.parametrize("keys", [{}, {"drop": False}, {"drop": True, "replace": "x"}])
 def test_a_rule_says_one_thing(keys: dict[str, object]) -> None:
     assert "needs one of 'replace: TEXT' and 'drop: true'" in problem(match="a", **keys)
+
+
+def test_a_rule_that_drops_has_no_parts() -> None:
+    assert "'drop: true' leaves no text" in problem(match="a", drop=True, parts=True)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +123,7 @@ def test_other_replacements_are_refused(replace: str, words: str) -> None:
 @pytest.mark.parametrize("label", sorted(fold_defaults.RULES))
 def test_the_default_rules_are_rules(label: str) -> None:
     for each in fold_defaults.RULES[label]:
-        assert rule(match=each.match, replace=each.replace) == each
+        assert rule(match=each.match, replace=each.replace, parts=each.parts) == each
 
 
 @given(st.text(alphabet=r"ab()[]*+?{}|\.,1^$:<>P=!-", max_size=20))

@@ -45,6 +45,20 @@ def test_an_absent_key_has_its_default() -> None:
     assert list(wanted.probes) == ["process", "syscalls"]
 
 
+@pytest.mark.parametrize(
+    "user", ["probed", "Probed", "j.doe", "host1$", "EXAMPLE\\\\probed", "probed@example.org", "_p", "é"]
+)
+def test_the_exporters_user_may_have_any_name_that_systemd_takes(user: str) -> None:
+    wanted = parse(f'probe_directories: [probes]\nprobes: {{process: }}\nexporter: {{user: "{user}"}}')
+    assert wanted.exporter.user == user.replace("\\\\", "\\")
+
+
+@pytest.mark.parametrize("user", ["", "1000", ".", "..", "-p", " p", "p ", "a:b", "a/b", "a\\n", "p" * 258])
+def test_a_name_that_no_user_can_have_is_refused(user: str) -> None:
+    with pytest.raises(DeclarationError, match="expected a user's name"):
+        parse(f'probe_directories: [probes]\nprobes: {{process: }}\nexporter: {{user: "{user}"}}')
+
+
 def test_probe_directories_are_relative_to_the_file() -> None:
     wanted = parse("probe_directories: [probes, ../lib/probes, /opt/probes]\nprobes: {process: }")
     assert wanted.directories == ("/etc/probed/probes", "/etc/lib/probes", "/opt/probes")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shlex
 import shutil
@@ -17,6 +18,7 @@ import seccomp
 import yaml
 
 from probed.webconfig.listen_address import parse_address
+from support.containerd_seccomp import DENIED, NEW_NAMESPACES
 from support.kubernetes_manifests import BASE, KUBERNETES, VARIANTS, Manifest, build, one
 from support.running_daemon import ROOT, run_to_its_end
 
@@ -176,13 +178,28 @@ def test_the_configuration_is_one(base: list[Manifest], tmp_path: Path) -> None:
 def test_the_seccomp_profile_names_calls_that_there_are_and_lets_bpf_through() -> None:
     profile = json.loads((KUBERNETES / "localhost-seccomp" / "probed.json").read_text())
     assert profile["defaultAction"] == "SCMP_ACT_ERRNO"
-    (rule,) = profile["syscalls"]
+    rule, *_ = profile["syscalls"]
     native = seccomp.Arch()
     assert [name for name in rule["names"] if seccomp.resolve_syscall(native, name) < 0] == []
     assert rule["names"] == sorted(set(rule["names"]))
-    refused = {"mount", "ptrace", "init_module", "kexec_load", "open_by_handle_at", "reboot", "swapon"}
-    assert {"bpf", "capset", "execve"} <= set(rule["names"])
-    assert not refused & set(rule["names"])
+    assert {"bpf", "capset", "execve", "seccomp", "landlock_restrict_self"} <= set(rule["names"])
+
+
+def test_the_seccomp_profile_allows_nothing_that_the_runtime_s_default_denies() -> None:
+    profile = json.loads((KUBERNETES / "localhost-seccomp" / "probed.json").read_text())
+    allowed = {name: rule for rule in profile["syscalls"] for name in rule["names"]}
+    assert not DENIED & allowed.keys()
+    assert {"userfaultfd", "keyctl", "setns", "unshare"} <= DENIED
+    assert not {"ptrace", "personality"} & allowed.keys()
+    (flags,) = allowed["clone"]["args"]
+    assert flags == {"index": 0, "value": NEW_NAMESPACES, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}
+    assert (allowed["clone3"]["action"], allowed["clone3"]["errnoRet"]) == ("SCMP_ACT_ERRNO", errno.ENOSYS)
+    assert [name for name, rule in allowed.items() if rule["action"] == "SCMP_ACT_ERRNO"] == ["clone3"]
+
+
+def test_the_list_of_denied_calls_names_calls_that_there_are() -> None:
+    native = seccomp.Arch()
+    assert [name for name in DENIED if seccomp.resolve_syscall(native, name) < 0] == []
 
 
 def test_the_image_starts_the_launcher_with_two_capabilities() -> None:

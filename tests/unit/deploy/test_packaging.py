@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from support.running_daemon import ROOT
 
 PACKAGING = ROOT / "packaging"
 DEBIAN = PACKAGING / "debian"
+PROGRAM = Path(sys.executable).parent / "probed"
 PAGES = sorted((PACKAGING / "man").iterdir())
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z.-]*[a-z]")
 
@@ -27,7 +31,7 @@ ONLY_TO_BUILD = {"python3-venv", "python3-setuptools", "python3-wheel"}
 
 def commands() -> Mapping[str, argparse.ArgumentParser]:
     """Return the parser of each command."""
-    actions = __main__._parser()._actions
+    actions = __main__.command_parser()._actions
     return next(action.choices for action in actions if isinstance(action, argparse._SubParsersAction))
 
 
@@ -116,7 +120,7 @@ def completed(*words: str) -> set[str]:
     script = '. "$1"; compopt() { COMPREPLY=(FILES); }; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _probed; \
         printf "%s\\n" "${COMPREPLY[@]}"'
     done = subprocess.run(
-        ["bash", "-uec", script, "bash", PACKAGING / "completion" / "probed", "probed", *words],
+        ["bash", "-uec", script, "bash", PACKAGING / "completion" / "probed", PROGRAM, *words],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     assert done.stderr == ""
@@ -189,3 +193,33 @@ def test_the_unit_wants_the_network_that_it_is_ordered_after() -> None:
 def test_restarts_after_failures_stay_below_the_start_limit() -> None:
     assert (setting("StartLimitIntervalSec"), setting("RestartSec")[-1]) == ("1min", "s")
     assert float(setting("RestartSec").rstrip("s")) * int(setting("StartLimitBurst")) > 60
+
+
+def test_the_launcher_takes_no_code_from_the_caller_s_home_or_variables(tmp_path: Path) -> None:
+    """`sudo` and `su` may keep HOME and PYTHONPATH of another user."""
+    launcher, ran = tmp_path / "probed", tmp_path / "ran"
+    text = (DEBIAN / "bin" / "probed").read_text()
+    flags = text.splitlines()[0].split()[1:]
+    launcher.write_text(text.replace('"/usr/share/probed"', repr(str(ROOT / "daemon"))))
+    packages = tmp_path / ".local/lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
+    packages.mkdir(parents=True)
+    for name in ("usercustomize", "sitecustomize", "argparse"):
+        (packages / f"{name}.py").write_text(f"open({str(ran)!r}, 'w')\n")
+    evil = {"HOME": str(tmp_path), "PYTHONPATH": str(packages), "PYTHONUSERBASE": str(tmp_path / ".local")}
+    done = subprocess.run(
+        [sys.executable, *flags, launcher, "version"], env={**os.environ, **evil}, cwd=packages,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == f"probed {__version__}\n"
+    assert not ran.exists()
+
+
+def test_the_unit_has_a_larger_share_of_a_busy_machine_than_other_services() -> None:
+    default_weight, default_nice = 100, 0
+    assert int(setting("CPUWeight")) > default_weight
+    assert int(setting("Nice")) < default_nice
+
+
+def test_the_unit_bounds_memory_and_tasks() -> None:
+    assert setting("MemoryMax") == "512M"
+    assert int(setting("TasksMax")) == 64

@@ -2,6 +2,7 @@
 """All probes together: a failed collection costs only the families of one probe."""
 
 import os
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from probed.errors import REASONS
 from probed.exporter import collector as collection
+from probed.exporter.arrays.ledger import require
 from probed.exporter.collector import Collector
 from probed.exporter.self_metrics.daemon import Build
 from probed.exporter.self_metrics.probes import ProbeStats
@@ -33,7 +35,10 @@ class Fake:
         self.fill = 0
         self.unaccounted = 0
         self.cgroup_room = None
+        self.is_filling = False
         self.forgets = 0
+        self.broken_retire = False
+        self.retires = 0
 
     def forget_keys(self) -> None:
         self.forgets += 1
@@ -54,6 +59,11 @@ class Fake:
 
     def count_maps(self) -> None:
         pass
+
+    def retire(self) -> None:
+        if self.broken_retire:
+            raise OSError(9, "Bad file descriptor")
+        self.retires += 1
 
     def collect(self, *_: Any) -> tuple[list[Any], ProbeStats]:
         if self.broken:
@@ -121,6 +131,47 @@ def test_a_probe_that_cannot_be_drained_costs_only_its_own_drain(
     assert values(both, "probed_events_emitted_total") == {"a": 1, "b": 3}
 
 
+def test_entries_are_deleted_and_the_tree_is_walked_without_the_lock(
+    both: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = []
+
+    def note_lock() -> None:
+        locked.append(both._lock.locked())
+
+    monkeypatch.setattr(type(both._cgroups), "wants_walk", True)
+    monkeypatch.setattr(both._cgroups, "read_tree", note_lock)
+    monkeypatch.setattr(both._probes["a"], "retire", note_lock)
+    both.scrape()
+    both.keep_up()
+    assert locked == [False] * 4
+
+
+def test_a_probe_that_goes_waits_for_deletions_before_its_files_are_closed(both: Collector) -> None:
+    probe = both._probes["a"]
+    with both._deleting:
+        gone = threading.Thread(target=both.remove, args=("a",))
+        gone.start()
+        gone.join(0.1)
+        assert not probe.closed  # type: ignore[attr-defined]
+    gone.join()
+    assert probe.closed  # type: ignore[attr-defined]
+
+
+def test_a_failed_deletion_counts_as_a_failed_collection(both: Collector) -> None:
+    both._probes["a"].broken_retire = True  # type: ignore[attr-defined]
+    both.drain()
+    assert values(both, "probed_probe_collect_failures_total") == {"a": 2, "b": 0}
+
+
+def test_announcements_are_trusted_while_their_probe_runs(both: Collector) -> None:
+    assert not both._cgroups.hears_all
+    both.add(LoadedProbe("cgroups", "1", None, 0, (), (), ()), {})
+    assert both._cgroups.hears_all
+    both.remove("cgroups")
+    assert not both._cgroups.hears_all
+
+
 def test_a_collection_is_held_up_while_one_of_its_rings_is(both: Collector) -> None:
     both.drain()
     assert not both.is_held_up
@@ -162,13 +213,21 @@ def test_a_probe_whose_descriptors_did_not_arrive_is_left_out(
         )
         is None
     )
-    assert "probe 'a' is left out until a restart: [Errno 24] Too many open files" in caplog.text
+    assert "probe 'a' is left out until a restart: Too many open files (EMFILE)" in caplog.text
+    assert "LimitNOFILE=" in caplog.text
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(received)
     assert values(both, "probed_probe_collect_failures_total") == {"a": 1, "b": 0}
     assert values(both, "probed_events_emitted_total") == {"a": 0, "b": 2}
+    assert values(both, "probed_probe_up") == {"a": 0, "b": 1}
+    assert both.left_out == 1
+    assert both.status is not None
+    left_out, served = both.status.probes
+    assert (left_out.reason, served.reason) == ("internal", "")
+    assert left_out.text.startswith("the exporter has it left out until a restart: Too many open files (EMFILE)")
     both.add(LoadedProbe("a", "3", None, 0, (), (), ()), {})
-    assert values(both, "probed_probe_collect_failures_total") == {"a": 2, "b": 0}
+    assert values(both, "probed_probe_up") == {"a": 1, "b": 1}
+    assert values(both, "probed_probe_collect_failures_total") == {"a": 3, "b": 0}
 
 
 def test_drains_and_collections_are_counted_with_their_seconds(both: Collector) -> None:
@@ -189,3 +248,24 @@ def test_unaccounted_events_are_logged_once_a_probe(both: Collector, caplog: pyt
     assert values(both, "probed_events_unaccounted") == {"a": 11, "b": 0}
     (line,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert line.startswith("probe 'a': its programs submitted 7 events fewer or more than its ring has records")
+
+
+def test_a_probe_with_spoiled_counts_begins_anew_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Spoiled(Fake):
+        def __init__(self, loaded: LoadedProbe, fds: dict[FdName, int], *_: Any) -> None:
+            require(not os.fstat(fds[FdName("state")]).st_size, "a number is out of range")
+            super().__init__(loaded)
+
+    monkeypatch.setattr(collection, "RunningProbe", Spoiled)
+    with open("/proc/self/statm") as statm:  # noqa: PTH123 (the open file is what is handed over)
+        collector = Collector(Build("1", "3", "", "6"), Process(1.0), 1, statm.fileno(), Clock(step=3.0))
+        state = os.memfd_create("state")
+        os.write(state, b"spoiled")
+        collector.add(LoadedProbe("a", "1", None, 0, (), (), (FdName("state"),)), {FdName("state"): state})
+        os.close(state)
+        assert [each.name for each in collector.totals()] == ["a"]
+    assert caplog.messages == [
+        "probe 'a': an earlier exporter left spoiled counts (a number is out of range): they begin anew at 0"
+    ]

@@ -102,7 +102,7 @@ class PlayedProbe:
         self._kernel, self._hear = host.kernel, hear
         self.loaded = loaded
         self.execs, self.opens = counter("execs", context, host.clock), counter("opens", context, host.clock)
-        known = KnownCgroups(context.live_cgroups, context.removed_cgroups)
+        known = KnownCgroups(context.removed_cgroups, context.doubt_cgroups)
         self._source = MapSource(host.kernel, LAYOUT, ledger(), known)  # type: ignore[arg-type]
         self.cgroup_room = None if hear else self._source.cgroup_room
 
@@ -132,7 +132,10 @@ class PlayedProbe:
     def count_maps(self) -> None:
         if not self._hear:
             self.opens.add_counts([self._source.take()])
-            self._source.retire()
+            self._source.settle()
+
+    def retire(self) -> None:
+        self._source.retire()
 
     def forget_keys(self) -> None:
         self.execs.forget_keys()
@@ -167,6 +170,7 @@ class Host:
 
     def pages(self) -> dict[str, dict[str, int]]:
         """Return the values of both metrics by unit, from a scrape."""
+        self.collector.walk_cgroups_if_due()
         self.collector.drain()
         self.collector._read_maps()
         families = self.collector._collect(self.collector._probes["work"], 0, UNATTENDED)
@@ -241,3 +245,48 @@ def test_an_idle_host_has_no_reading_but_its_scrapes(host: Host, monkeypatch: py
     for _ in range(DAY // BEAT_SECONDS):
         host.collector.keep_up()
     assert host.collector._work.drains == 0
+
+
+def test_scrapes_beside_5000_living_control_groups_walk_no_tree(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The map stays more than half full, and each scrape asks which of its control groups are removed."""
+    host.add(ANNOUNCES_CGROUPS, "work")
+    for number in range(1_000_000_007, 1_000_000_007 + 5003):
+        host.kernel.announce(number, MADE)
+        host.kernel.work(number)
+        if len(host.kernel.announced) >= MARK:
+            host.collector.drain()
+    monkeypatch.setattr(host.cgroups, "read_tree", lambda: pytest.fail("there is no reason for a walk"))
+    for _ in range(5):
+        host.clock.now += WALK_SECONDS
+        host.collector.keep_up()
+        assert sum(host.pages()["opens"].values()) == 5003 * OPENS
+    assert (len(host.kernel.opens), host.kernel.lost) == (5003, 0)
+
+
+def test_8000_entries_of_removed_control_groups_are_deleted_in_few_calls(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deletions = []
+    delete = host.kernel.delete
+
+    def note_deletion(keys: NDArray[Any]) -> None:
+        deletions.append(len(keys))
+        delete(keys)
+
+    monkeypatch.setattr(host.kernel, "delete", note_deletion)
+    host.add(ANNOUNCES_CGROUPS, "work")
+    numbers = range(1_000_000_007, 1_000_000_007 + 8009)
+    for number in numbers:
+        host.kernel.announce(number, MADE)
+        host.kernel.work(number)
+        if len(host.kernel.announced) >= MARK:
+            host.collector.drain()
+    for number in numbers:
+        host.kernel.announce(number, REMOVED)
+        if len(host.kernel.announced) >= MARK:
+            host.collector.drain()
+    host.pages()
+    host.pages()
+    # A call for each reading: those are due after every 1,024 announcements, and with each of the two pages.
+    assert sum(deletions) == 8009
+    assert len(deletions) <= 8009 // 1000 + 2

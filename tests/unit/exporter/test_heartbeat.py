@@ -35,6 +35,7 @@ class Sums:
 
     def __init__(self) -> None:
         self.status: Status | None = None
+        self.left_out = 5
 
     def loss_summary(self) -> list[ProbeStats]:
         return [numbers("a", ring_full=3), numbers("b", ring_full=4, map_full=5)]
@@ -79,7 +80,7 @@ def test_the_first_beat_is_due_at_once_and_the_next_after_its_time(beating: Beat
 
 def test_a_beat_tells_the_sums_of_all_probes(beating: Beating) -> None:
     beating.heartbeat.send()
-    assert beating.heard() == Pulse(informed=False, series=36, lost=12)
+    assert beating.heard() == Pulse(informed=False, series=36, lost=12, left_out=5)
 
 
 def test_a_beat_tells_that_a_scrape_would_tell_the_truth(beating: Beating) -> None:

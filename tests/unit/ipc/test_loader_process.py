@@ -49,10 +49,11 @@ class Played:
 
     all: list[Played]
 
-    def __init__(self, _: str, receives: tuple[type[FromLoader], ...]) -> None:
+    def __init__(self, _: str, receives: tuple[type[FromLoader], ...], stderr: int) -> None:
         self.channel, end = Channel[ToLoader, FromLoader].pair(receives)
         self.theirs = Channel[FromLoader, ToLoader](end, TO_LOADER)
         self.killed = False
+        self._stderr = stderr
         self.all.append(self)
 
     def kill(self) -> None:
@@ -61,6 +62,10 @@ class Played:
     def reap(self, _: float) -> str:
         self.channel.close()
         return "was killed by SIGKILL" if self.killed else "exited with status 1"
+
+    def writes(self, text: str) -> None:
+        """Write to the loader's standard error."""
+        os.write(self._stderr, text.encode())
 
     def dies(self) -> None:
         self.theirs.close()
@@ -172,6 +177,32 @@ def test_a_loader_that_dies_costs_the_probe_it_tried(play: Callable[[], Played])
     assert "exited with status 1" in str(blamed.outcome)
     assert play() is not first
     assert play().heard() == [request("c"), EndOfRequests("attach")]
+
+
+def test_a_loader_that_crashes_in_the_compiler_tells_at_which_line(play: Callable[[], Played]) -> None:
+    run = LoaderProcess()
+    run.load([request("a")], "attach", {})
+    play().writes("LLVM ERROR: \x1b[31mno\nStack dump:\n0.\ta.bpf.c:9:2: current parser token 'pragma'\n")
+    play().dies()
+    blamed = run.step()
+    assert isinstance(blamed, Result)
+    assert isinstance(blamed.outcome, LoadError)
+    assert blamed.outcome.reason == "compile"
+    assert blamed.outcome.text == (
+        "the loader ended while it worked on this probe (it exited with status 1); the compiler was at:\n"
+        "a.bpf.c:9: current parser token 'pragma'; its last lines:\nLLVM ERROR: \\x1b[31mno"
+    )
+
+
+def test_what_a_living_loader_writes_is_passed_on(
+    play: Callable[[], Played], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = LoaderProcess()
+    run.load([request("a")], "attach", {})
+    play().writes("a traceback\n")
+    play().says(Failure("a", "internal", "why", 0))
+    run.step()
+    assert capsys.readouterr().err == "a traceback\n"
 
 
 def test_a_loader_that_hangs_is_killed_and_costs_the_probe_it_tried(

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import signal
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from probed.errors import LoadError
 from probed.ipc.loader_messages import Text
 from probed.loader import canary
+from support.running_daemon import until
 
 NONE = Text("", "")
 
@@ -41,3 +44,28 @@ def test_its_death_is_an_error_and_no_clean_bill(monkeypatch: pytest.MonkeyPatch
     for _ in range(2):
         with pytest.raises(LoadError, match="ended without an answer"):
             watching.wrong_members()
+
+
+def test_its_crash_has_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(*_: object) -> None:
+        os.write(2, b"LLVM ERROR: out of registers\n")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(LoadError, match=r"killed by SIGKILL\); its last lines:\nLLVM ERROR: out of registers"):
+        watch(monkeypatch, crash).wrong_members()
+
+
+def test_a_killed_loader_takes_its_canary_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    loader = os.fork()
+    if loader == 0:
+        os.close(reader)
+        watch(monkeypatch, lambda *_: signal.pause())  # the canary holds the pipe's other end
+        signal.pause()
+    os.close(writer)
+    children = Path(f"/proc/{loader}/task/{loader}/children")
+    until(children.read_text, "there is a canary")
+    os.kill(loader, signal.SIGKILL)
+    os.waitpid(loader, 0)
+    assert os.read(reader, 1) == b""
+    os.close(reader)

@@ -96,11 +96,11 @@ def test_constants_become_numbers_and_units_factors() -> None:
 
 
 def test_budgets_rules_and_texts_go_to_the_manifest() -> None:
-    rules = "[{match: a, replace: b}, {match: c, drop: true}]"
+    rules = "[{match: a, replace: b, parts: true}, {match: c, drop: true}]"
     label = f"{{field: comm, decoder: map, texts: {{bash: shell}}, fold: {rules}}}"
     text = TEXT.replace("{field: comm, decoder: comm}", label).replace("help: Ages.", "help: Ages.\n    series: 7")
     age, calls = resolve.resolve(parse(text), EVENT, MAPS, ENUMS)
-    fold = (manifest.ResolvedFoldRule("a", "b"), manifest.ResolvedFoldRule("c", None))
+    fold = (manifest.ResolvedFoldRule("a", "b", parts=True), manifest.ResolvedFoldRule("c", None))
     assert age.labels[0] == manifest.ResolvedLabel("comm", "comm", "map", {}, {"bash": "shell"}, fold)
     assert (age.budget, age.idle_seconds) == (7, 3600.0)
     assert (calls.budget, calls.idle_seconds) == (1000, 3600.0)

@@ -16,7 +16,8 @@ from probed.errors import HostError
 from probed.ipc import manifest
 from probed.ipc.channel import Channel
 from probed.ipc.exporter_messages import FROM_EXPORTER, TO_EXPORTER, CannotServe, FromExporter, Pulse, Start, ToExporter
-from probed.supervisor import exporter_process
+from probed.supervisor import exporter_limits, exporter_process
+from probed.supervisor.exporter_limits import MOST_BYTES, MOST_MESSAGES
 from probed.supervisor.exporter_process import FIRST_BACKOFF, MAX_LOGGED, ExporterProcess
 from probed.supervisor.hooks import Hooks
 from probed.supervisor.systemd.fdstore import Store
@@ -82,6 +83,60 @@ def test_an_exporter_that_sends_descriptors_is_ended_and_they_are_closed(make: M
         assert one.heard() is None
         assert played.killed
         assert reader.recv(1) == b""
+
+
+@pytest.mark.parametrize("number", [1 << 62, -(1 << 62), 10**4000])
+def test_a_number_without_bound_ends_the_exporter(make: Make, played: Played, number: int) -> None:
+    one = make()
+    one.launch([], None)
+    played.theirs.send(Pulse(informed=True, series=3, lost=number))
+    assert one.heard() is None
+    assert played.killed
+
+
+def test_an_exporter_that_floods_the_supervisor_is_ended(
+    make: Make, played: Played, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = make()
+    one.launch([], None)
+    for _ in range(MOST_MESSAGES):
+        played.theirs.send(Pulse(informed=True, series=3, lost=0))
+        assert one.heard() is not None
+    assert not played.killed
+    played.theirs.send(Pulse(informed=True, series=3, lost=0))
+    assert one.heard() is None
+    assert played.killed
+    assert "more than 600 messages in 60 s" in caplog.text
+
+
+def test_the_limits_of_another_exporter_begin_anew(make: Make, played: Played) -> None:
+    one = make()
+    for _ in range(2):
+        one.launch([], None)
+        for _ in range(MOST_MESSAGES):
+            played.theirs.send(Pulse(informed=True, series=3, lost=0))
+            assert one.heard() is not None
+
+
+def test_a_message_larger_than_any_of_the_exporter_ends_it(make: Make, played: Played) -> None:
+    one = make()
+    one.launch([], None)
+    played.theirs.send(CannotServe("x" * MOST_BYTES))
+    assert one.heard() is None
+    assert played.killed
+
+
+def test_an_exporter_that_takes_no_message_is_ended(
+    make: Make, played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporter_limits, "MOST_SECONDS", 0.05)
+    one = make()
+    one.launch([], None)
+    while not played.killed:
+        one.tell_reloaded("x" * 10_000)
+    played.killed = False
+    one.tell_reloaded("x")
+    assert played.killed
 
 
 def test_an_exporter_that_has_served_cannot_end_the_supervisor(make: Make, played: Played) -> None:

@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from probed.client.http_client import Answer, fetch, find_endpoint
@@ -28,6 +28,8 @@ from probed.errors import DeclarationError, HostError, LoadError
 from probed.ipc.loader_messages import LoadRequest
 from probed.ipc.loader_process import ProbeHandle, load_all
 from probed.linux import lockdown, mountinfo, privilege
+from probed.linux.cpus import possible_cpus
+from probed.linux.time_namespace import clock_offset
 from probed.loader.btf.reader import Btf
 from probed.webconfig.listen_address import Address
 
@@ -94,10 +96,14 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class Loads:
-    """Results of loading: by probe the reason and text of a failure, or None. `error` concerns all probes."""
+    """Results of loading: by probe the reason and text of a failure, or None. `error` concerns all probes.
+
+    `map_bytes` has the kernel memory of ring and maps by loaded probe.
+    """
 
     failures: Mapping[str, tuple[str, str] | None]
     error: str = ""
+    map_bytes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +126,7 @@ class HostFacts:
     memlock: int
     maps_for_bpf_only: bool | None
     clocks: Clocks
+    possible_cpus: int | None
     configuration: Configuration
     loads: Loads | None
     answer: Answer | None
@@ -149,6 +156,7 @@ def gather(
         memlock=resource.getrlimit(resource.RLIMIT_MEMLOCK)[0],
         maps_for_bpf_only=privilege.maps_are_for_bpf_only() if may_load else None,
         clocks=read_clocks(root),
+        possible_cpus=count_cpus(root),
         configuration=configuration,
         loads=try_to_load(requests) if may_load and requests else None,
         answer=ask_daemon(address, configuration.web_config_file, client) if address else None,
@@ -165,7 +173,7 @@ def ask_daemon(address: Address, web_config_file: str | None, client: HttpConfig
 
 def _line(path: Path) -> str | None:
     try:
-        return path.read_text().strip()
+        return path.read_text(errors="replace").strip()
     except OSError:
         return None
 
@@ -186,7 +194,7 @@ def find_headers(release: str, root: Path = Path("/")) -> str | None:
 
 def ask_compiler() -> Compiler:
     """Import BCC in a process of its own, and return the version."""
-    command = [sys.executable, "-P", "-m", "probed.loader.bcc_version"]
+    command = [sys.executable, "-P", "-s", "-m", "probed.loader.bcc_version"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=ASK_SECONDS, check=True)
         told = json.loads(done.stdout)
@@ -221,8 +229,17 @@ def find_mounts(root: Path = Path("/")) -> Mounts:
 def read_clocks(root: Path = Path("/")) -> Clocks:
     """Return the clock source of the programs, and the time of sleep."""
     source = _line(root / "sys/devices/system/clocksource/clocksource0/current_clocksource")
-    awake = time.monotonic()
-    return Clocks(source, time.clock_gettime(time.CLOCK_BOOTTIME) - awake)
+    awake = time.monotonic_ns() - clock_offset("monotonic", str(root))
+    since_boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - clock_offset("boottime", str(root))
+    return Clocks(source, (since_boot - awake) / 1e9)
+
+
+def count_cpus(root: Path = Path("/")) -> int | None:
+    """Return the number of possible CPUs."""
+    try:
+        return possible_cpus(root)
+    except (OSError, ValueError):
+        return None
 
 
 def read_configuration(path: str, btf: str) -> tuple[Configuration, list[LoadRequest]]:
@@ -245,13 +262,15 @@ def _programs(declared: DeclaredProbe) -> dict[str, str]:
 
 def try_to_load(requests: list[LoadRequest]) -> Loads:
     """Load and attach every probe for a moment, as `probed check --host` does."""
-    failures: dict[str, tuple[str, str] | None] = {}
     try:
-        for name, outcome in load_all(requests, "verify").items():
-            failures[name] = _failure(outcome)
+        outcomes = load_all(requests, "verify")
     except HostError as error:
-        return Loads(failures, str(error))
-    return Loads(failures)
+        return Loads({}, str(error))
+    handles = [outcome for outcome in outcomes.values() if isinstance(outcome, ProbeHandle)]
+    return Loads(
+        {name: _failure(outcome) for name, outcome in outcomes.items()},
+        map_bytes={handle.loaded.name: handle.loaded.map_bytes for handle in handles},
+    )
 
 
 def _failure(outcome: ProbeHandle | LoadError) -> tuple[str, str] | None:

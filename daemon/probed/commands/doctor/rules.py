@@ -14,6 +14,9 @@ from probed.config import base_units
 SLOW_CLOCKS = ("hpet", "acpi_pm", "refined-jiffies", "jiffies", "pit")
 """Clock sources whose reading takes a microsecond or more, or has a resolution of milliseconds."""
 
+MUCH_MAP_MEMORY = 256 << 20
+"""Bytes of kernel memory above which maps deserve a warning: half of MemoryMax= in the unit."""
+
 LONGEST_QUOTE = 200
 """Characters of an answer that the report quotes."""
 
@@ -213,6 +216,27 @@ def _loading(facts: HostFacts) -> Found:
     return "ok", f"{len(facts.loads.failures)} probes tried", ""
 
 
+def _map_memory(facts: HostFacts) -> Found:
+    sizes = facts.loads.map_bytes if facts.loads else {}
+    if not sizes:
+        return "ok", "not tried", ""
+    total = sum(sizes.values())
+    shown = ", ".join(f"{name} {_megabytes(size)}" for name, size in sizes.items())
+    cpus = "an unknown number of" if facts.possible_cpus is None else str(facts.possible_cpus)
+    value = f"{_megabytes(total)} of kernel memory with {cpus} possible CPUs: {shown}"
+    if total > MUCH_MAP_MEMORY:
+        return (
+            "warning",
+            f"{value}; the unit has MemoryMax=512M for all of probed",
+            "smaller rings (ring.bytes), a lower kernel.threads-max, or a larger MemoryMax=",
+        )
+    return "ok", value, ""
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
 def _probe(facts: HostFacts, name: str, programs: Mapping[str, str]) -> ProbeCheck:
     known = facts.types.raw_tracepoints
     attachments = tuple(
@@ -250,5 +274,6 @@ _RULES: Mapping[str, Callable[[HostFacts], Found]] = {
     "configuration": _configuration,
     "daemon": _daemon,
     "loading": _loading,
+    "map_memory": _map_memory,
 }
 """Rules in the order of the report."""

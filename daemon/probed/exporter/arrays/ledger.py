@@ -6,6 +6,9 @@ exporter writes to the inactive copy; `commit` activates all writes with one sto
 finds the last commit, at whichever instruction this one was killed: a batch's counts together with the position in the
 ring up to which they reach.
 
+The supervisor trusts nothing in this memory, and the next exporter checks what it takes over: an exporter that a client
+has taken over can write anything here. The owner of a number raises SpoiledState for one that no exporter commits.
+
 `probe` commits; the modules of `series` and `map_deltas` keep numbers here. The memory is shared and stores of one
 process arrive in order, so a store before a kill is there after the kill.
 """
@@ -29,9 +32,25 @@ SLOTS = 1 << 12
 CHUNK = 1 << 26
 """Bytes mapped at a time; every mapping costs a descriptor."""
 
+MOST = 1 << 62
+"""Bound of every scalar: sums of two stay below 2 to the 64th."""
+
+MOST_COUNT = 1 << 53
+"""Bound of every count of events, up to which a float64 is exact: 28 years of ten million a second."""
+
 _WORD = 8
 _IDENTITY_WORDS = 12
 _HEAD_WORDS = _IDENTITY_WORDS + 1  # and the commits so far: the lowest bit says which root is active
+
+
+class SpoiledState(Exception):
+    """The memory has numbers that no exporter commits: an intruder wrote them. The state must begin anew."""
+
+
+def require(sound: bool, fault: str) -> None:
+    """Raise SpoiledState with a fault, the end of a sentence, unless taken-over numbers are sound."""
+    if not sound:
+        raise SpoiledState(fault)
 
 
 class Ledger:
@@ -42,7 +61,7 @@ class Ledger:
     """
 
     def __init__(self, fd: int, identity: str) -> None:
-        """Map the memory; clear memory of another identity. Raises OSError.
+        """Map the memory; clear memory of another identity. Raises OSError, SpoiledState.
 
         `identity` has 94 bytes at most.
         """
@@ -56,6 +75,7 @@ class Ledger:
         self._head[:_IDENTITY_WORDS] = np.frombuffer(mark, np.uint64)
         self._roots = self._words(2 * SLOTS).reshape(2, SLOTS)
         self._slots = 0
+        require(self.commits <= MOST, "the number of commits is out of range")
         self.root: NDArray[Any] = self._roots[self.commits & 1].copy()
         self.written: set[int] = set()
 
@@ -80,16 +100,27 @@ class Ledger:
         return self._slots - 1
 
     def scalar(self) -> Scalar:
-        """Return the next scalar. The next exporter must ask for the same scalars and arrays in the same order."""
-        return Scalar(self.root, self._slot())
+        """Return the next scalar. Raises SpoiledState.
+
+        The next exporter must ask for the same scalars and arrays in the same order.
+        """
+        scalar = Scalar(self.root, self._slot())
+        require(scalar.value <= MOST, "a number is out of range")
+        return scalar
 
     def array(self, rows: int, columns: int) -> Array:
-        """Return the next array of at most `rows` rows. Raises OSError."""
-        return Array(self, self._slot(), self._words(2 * rows * columns).reshape(2, rows, columns))
+        """Return the next array of at most `rows` rows. Raises OSError, SpoiledState."""
+        array = Array(self, self._slot(), self._words(2 * rows * columns).reshape(2, rows, columns))
+        require(len(array) <= rows, "an array has too many rows")
+        return array
 
     def blob(self, size: int) -> NDArray[Any]:
         """Return the next `size` bytes, shape (size,), dtype uint8, in one copy: a commit makes them reachable."""
         return self._words(-(-size // _WORD)).view(np.uint8)
+
+    def trim(self) -> None:
+        """Give back memory behind the last array: none of it is in use. Raises OSError."""
+        os.ftruncate(self._fd, self._end)
 
     def commit(self) -> None:
         """Activate all writes since the last commit."""

@@ -22,13 +22,13 @@ CGROUP = "cgroup"
 
 @dataclass(frozen=True, slots=True)
 class KnownCgroups:
-    """Gives ids of control groups.
+    """Tells which control groups are removed.
 
-    `live_ids` gives all that exist, None when called too soon after the last time; `removed` those known to be removed.
+    `removed` gives the ids known to be removed; `doubt` takes ids of which some may be removed, for a later answer.
     """
 
-    live_ids: Callable[[], Set[int] | None]
     removed: Callable[[], Set[int]]
+    doubt: Callable[[Set[int]], None]
 
 
 class CgroupKeys:
@@ -51,13 +51,12 @@ class CgroupKeys:
     def are_removed(self, cgroups: NDArray[Any]) -> NDArray[Any]:
         """Say of each id whether its control group was removed, shape (n,), dtype bool.
 
-        Where more than half of the map would stay taken, the tree of control groups is walked, if that is permitted.
+        Where more than half of the map would stay taken, all remaining ids are doubted.
         """
         removed: NDArray[Any] = np.isin(cgroups, _array(self._cgroups.removed()))
-        if len(cgroups) - removed.sum() <= self._entries // 2:
-            return removed
-        living = self._cgroups.live_ids()
-        return removed if living is None else removed | ~np.isin(cgroups, _array(living))
+        if len(cgroups) - removed.sum() > self._entries // 2:
+            self._cgroups.doubt(set(cgroups[~removed].tolist()))
+        return removed
 
 
 def _array(numbers: Set[int]) -> NDArray[Any]:

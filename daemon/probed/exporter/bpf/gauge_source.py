@@ -32,7 +32,7 @@ class ValueMap(Protocol):
 
 
 class GaugeSource:
-    """One map. Its owner calls `read`, then `values` of each gauge, then `retire`."""
+    """One map. Its owner calls `read`, then `values` of each gauge, then `settle` and `retire`."""
 
     def __init__(self, content: ValueMap, layout: Map, cgroups: KnownCgroups) -> None:
         self._content = content
@@ -40,7 +40,7 @@ class GaugeSource:
         self._types = {field.name: field.type for field in layout.value.fields}
         self._cgroup_keys = CgroupKeys(layout, cgroups)
         self._entries = 0
-        self._retiring = np.zeros(0)
+        self._retiring = self._settled = np.zeros(0)
 
     def read(self) -> None:
         """Read the map. Raises OSError."""
@@ -92,6 +92,12 @@ class GaugeSource:
             return None
         return HashUsage(self._layout.name, self._entries, self._layout.entries)
 
+    def settle(self) -> None:
+        """Note that the gauges have the values of the last reading: `retire` may delete entries."""
+        self._settled = self._retiring
+
     def retire(self) -> None:
-        """Delete the entries at zero of control groups that were removed before the map was read. Raises OSError."""
-        self._content.delete(self._retiring)
+        """Delete the entries at zero of control groups that were removed before a settled reading. Raises OSError."""
+        keys, self._settled = self._settled, self._settled[:0]
+        if len(keys):
+            self._content.delete(keys)

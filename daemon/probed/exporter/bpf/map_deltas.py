@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from probed.exporter.arrays.key_index import KeyIndex
-from probed.exporter.arrays.ledger import Ledger
+from probed.exporter.arrays.ledger import MOST_COUNT, Ledger, require
 from probed.exporter.arrays.ndarray import NDArray
 
 
@@ -21,10 +21,11 @@ class MapDeltas:
     """The last counts by key of `words` 64-bit words, at least one; at most `most` keys."""
 
     def __init__(self, ledger: Ledger, words: int, most: int) -> None:
-        """Go on from the last reading of an earlier exporter."""
+        """Go on from the last reading of an earlier exporter. Raises SpoiledState."""
         self._index = KeyIndex(words)
         self._most = most
         self._last = ledger.array(most, words + 1)  # words and count of each key, in the index's order
+        require(bool((self._last.read()[:, -1] <= MOST_COUNT).all()), "the last count of a map's key is out of range")
         self._index.add(self._last.read()[:, :-1].T)
 
     def since(self, keys: NDArray[Any], counts: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

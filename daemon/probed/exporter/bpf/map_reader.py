@@ -70,8 +70,8 @@ class Entries:
 
     def delete(self, keys: NDArray[Any]) -> None:
         """Delete entries, shape (n,), dtype of the key; missing entries are no error. Raises OSError."""
-        for at in range(len(keys)):
-            bpf.delete(self._fd, keys[at:].ctypes.data)
+        keys = np.ascontiguousarray(keys)
+        bpf.delete_batch(self._fd, keys.ctypes.data, self._key_size, len(keys))
 
 
 class CountMap:

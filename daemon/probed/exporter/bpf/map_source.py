@@ -3,8 +3,8 @@
 
 `probe` owns one for each map of counts. Where a map's key has a member `cgroup`, entries would only ever be added. So
 when the map is more than a quarter full, the exporter deletes the entries of control groups that were announced as
-removed; when the map is more than half full, the exporter walks the tree to find further removed ones. Their counts
-stay counted. Counts in slots beside the map (`recent_counts`) are added to the map's own.
+removed; when the map would stay more than half full, the exporter looks for further removed ones in the tree. Their
+counts stay counted. Counts in slots beside the map (`recent_counts`) are added to the map's own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from probed.ipc.manifest import Map
 
 
 class MapSource:
-    """One map. The owner calls `read`, `take` and, after the increments have been committed, `retire`."""
+    """One map. The owner calls `read`, `take` and, once the increments are committed, `settle` and `retire`."""
 
     def __init__(
         self,
@@ -40,17 +40,18 @@ class MapSource:
         self._layout = layout
         self._increments = MapDeltas(ledger, words_of(layout.key.fields), layout.entries)
         self._cgroup_keys = CgroupKeys(layout, cgroups)
-        self._key = layout.key.fields[0].name
-        self._keys = np.zeros(0)
+        self._keys = self._settled = np.zeros(0)
         self._found = (np.zeros(0), np.zeros(0))
 
     def read(self) -> None:
         """Read the map. Raises OSError."""
         # Before the reading, which then includes all counts of these control groups.
-        self._keys = self._keys_of_removed()
+        removed = self._keys_of_removed()
         records, counts = self._counts.read()
+        # Others were deleted since the last reading.
+        self._keys = removed[np.isin(removed[CGROUP], records[CGROUP])] if len(removed) else removed
         if self._recent is not None:
-            counts = _with_recent(records[self._key], counts, *self._recent.read())
+            counts = _with_recent(records.view(np.uint64), counts, *self._recent.read())
         self._found = records, counts
 
     @property
@@ -86,9 +87,18 @@ class MapSource:
             return None
         return HashUsage(self._layout.name, self._counts.entries, self._layout.entries)
 
+    def settle(self) -> None:
+        """Note that the increments of the last reading are committed: `retire` may delete entries."""
+        self._settled = self._keys
+
     def retire(self) -> None:
-        """Delete the entries of control groups that were removed before the map was read. Raises OSError."""
-        self._counts.delete(self._keys)
+        """Delete the entries of control groups that were removed before a settled reading. Raises OSError.
+
+        Another thread may read the map meanwhile: nothing changes these entries any more.
+        """
+        keys, self._settled = self._settled, self._settled[:0]
+        if len(keys):
+            self._counts.delete(keys)
 
 
 def _with_recent(there: NDArray[Any], counts: NDArray[Any], keys: NDArray[Any], more: NDArray[Any]) -> NDArray[Any]:

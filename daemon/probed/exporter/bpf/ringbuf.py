@@ -26,7 +26,8 @@ class Ring:
     """One ring of fixed-size events.
 
     Positions are in bytes since the ring was made. `discarded` and `corrupt` count skipped records. `highest_fill` is
-    the most bytes that waited before a release; its reader sets it back to 0.
+    the most bytes that waited before a release; its reader sets it back to 0. `was_spoiled`: the consumer page had a
+    position outside of the ring, which an intruder wrote, as every exporter can; the ring begins anew at its end.
     """
 
     def __init__(self, consumer: mmap.mmap, producer: mmap.mmap, size: int, event: Record) -> None:
@@ -37,7 +38,11 @@ class Ring:
         self._consumer = np.frombuffer(consumer, np.uint64, 1)
         self._producer = np.frombuffer(producer, np.uint64, 1)
         self._data = np.frombuffer(producer, np.uint8, 2 * size, mmap.PAGESIZE)
-        self._position = self._next = int(self._consumer[0])
+        consumed, produced = int(self._consumer[0]), int(self._producer[0])
+        self.was_spoiled = not produced - size <= consumed <= produced
+        if self.was_spoiled:  # the kernel would find no room for ever
+            self._consumer[0] = consumed = produced
+        self._position = self._next = consumed
         self._padding = 0
         self.discarded = 0
         self.corrupt = 0
@@ -140,6 +145,23 @@ class Ring:
         """Leave out the records before a position: another reader had taken them."""
         self._next = max(position, self._position)
         self.release()
+
+    def is_plausible(self, position: int, records: int, corrupt: int) -> bool:
+        """Say whether an earlier reader can have been at a position after so many records, with corrupt ones."""
+        gap = position - records * self.stride
+        return 0 <= position - self._position <= self.fill and -corrupt * self.stride <= gap < self.stride
+
+    def skip_unless_whole(self) -> None:
+        """Skip everything that waits as corrupt, unless it is whole records of the event's length, busy ones included.
+
+        At a position within a record, a byte of the event could pass for the busy bit, for ever.
+        """
+        waiting = self.fill
+        lengths = self._whole(waiting, waiting)[LENGTH] & ~np.uint32(BUSY | DISCARDED)
+        self._next = self._position
+        if waiting % self.stride or (lengths != self._event_bytes).any():
+            self._skip_corruption()
+            self.release()
 
     def take_over_losses(self, delivered: int, discarded: int, corrupt: int) -> None:
         """Go on with the sums of an earlier reader at the present position."""

@@ -7,8 +7,8 @@ the kernel's tracepoint cgroup_mkdir and in the mounted tree; names that are not
 From the root downwards the first of these decides, since names further below were given from inside:
 
 - A container, whichever way its runtime named it: ``docker:``, ``podman:``, ``cri:`` (containerd's and CRI-O's through
-  the CRI), ``containerd:`` (nerdctl's) or ``container:`` (an id alone) and the first 12 digits of the id; ``lxc:`` and
-  the name. A container's monitor process (conmon, lxc-start) counts to the container.
+  the CRI), ``containerd:`` (nerdctl's), ``buildkit:`` or ``container:`` (an id alone) and the first 12 digits of the
+  id; ``lxc:`` and the name. A container's monitor process (conmon, lxc-start) and health checks count to the container.
 - A systemd unit other than a slice, with all cgroups below: a unit with Delegate= may make any. Only in a service a
   container still counts, where a runtime with the cgroupfs driver runs as a service. The exception is Podman's
   ``--cgroups=split`` (Quadlet): there the unit is the container, and the unit's name outlives the id.
@@ -23,10 +23,12 @@ Bytes that do not print become ``%XX``, and ``%`` becomes ``%25``: no unit's nam
 backslashes of systemd's own escapes (``a\x2db.service``) stay as systemctl shows them.
 
 Sources: https://systemd.io/CGROUP_DELEGATION and systemd's src/basic/cgroup-util.c (cg_path_get_unit, cg_unescape);
-https://docs.docker.com/engine/containers/runmetrics (``docker-ID.scope``, ``docker/ID``); Podman's libpod
-(``libpod-ID``, ``libpod-conmon-ID.scope``, ``libpod-payload-ID``; issue 16589 for Quadlet); containerd's issue 4900
-and pull request 290 of containerd/cri (``cri-containerd-ID.scope``, ``SLICE:cri-containerd:ID``); CRI-O's
-internal/config/cgmgr (``crio-ID``, ``crio-conmon-ID``); Kubernetes' pkg/kubelet/cm/cgroup_manager_linux.go
+https://docs.docker.com/engine/containers/runmetrics (``docker-ID.scope``, ``docker/ID``);
+Podman's libpod (``libpod-ID``, ``libpod-conmon-ID.scope``, ``libpod-payload-ID``; issue 16589 for Quadlet;
+healthcheck_linux.go for ``ID-RANDOM.service``); BuildKit's identity/randomid.go (25 digits of base 36) and
+executor/oci/spec.go (``SLICE:docker:ID``, ``/docker/buildkit/ID``); containerd's issue 4900 and pull request 290 of
+containerd/cri (``cri-containerd-ID.scope``, ``SLICE:cri-containerd:ID``); CRI-O's internal/config/cgmgr (``crio-ID``,
+``crio-conmon-ID``); Kubernetes' pkg/kubelet/cm/cgroup_manager_linux.go
 (``kubepods-burstable-podUID.slice`` with ``_`` for ``-``, ``kubepods/burstable/podUID``); lxc.container.conf(5)
 (``lxc.payload.NAME``, ``lxc.monitor.NAME``) and Proxmox (``lxc/NAME``, ``lxc.monitor/NAME``).
 """
@@ -48,13 +50,20 @@ class Attribution:
 
 _ID = "([0-9a-f]{12})[0-9a-f]{52}"
 _BARE_ID = re.compile(_ID)
+_BUILD_ID = "([0-9a-z]{12})[0-9a-z]{13}"
+_BARE_BUILD_ID = re.compile(_BUILD_ID)
 _CONTAINERS = (
     ("docker", re.compile(rf"docker-{_ID}\.scope")),
+    ("docker", re.compile(rf"[^:]+:docker:{_ID}")),
     ("podman", re.compile(rf"libpod-(?:conmon-)?{_ID}(?:\.scope)?")),
+    # A health check, which systemd runs beside the container.
+    ("podman", re.compile(rf"{_ID}(?:-startup)?(?:-[0-9a-f]{{1,16}})?\.service")),
     ("cri", re.compile(rf"(?:cri-containerd|crio|crio-conmon)-{_ID}(?:\.scope)?")),
     # A kubelet with the systemd driver and a containerd with the cgroupfs driver: runc's "slice:prefix:id" as a name.
     ("cri", re.compile(rf"[^:]+:cri-containerd:{_ID}")),
     ("containerd", re.compile(rf"nerdctl-{_ID}\.scope")),
+    # BuildKit within dockerd, which always uses the cgroupfs driver: runc's "slice:prefix:id" as a name.
+    ("buildkit", re.compile(rf"[^:]+:docker:{_BUILD_ID}")),
 )
 """Names of containers' cgroups by runtime."""
 
@@ -112,6 +121,8 @@ def _container(names: list[str], at: int) -> str:
     parent = names[at - 1] if at else ""
     if parent in _LXC_PARENTS:
         return f"lxc:{_printable(name)}"
+    if parent == "buildkit" and (found := _BARE_BUILD_ID.fullmatch(name)):
+        return f"buildkit:{found[1]}"
     found = _BARE_ID.fullmatch(name)
     if not found or parent == "libpod_parent":  # there a bare id is a pod's, with its containers below
         return ""

@@ -30,14 +30,14 @@ from probed.ipc.manifest import ResolvedLabel
 class Context:
     """The host as decoders and map sources see it.
 
-    `cgroups` gives the attribution of a cgroup id, `live_cgroups` all ids (None when called too soon after the last
-    time), `removed_cgroups` the ids known to be removed. `lookups` has the host's other names.
+    `cgroups` gives the attribution of a cgroup id, `removed_cgroups` the ids known to be removed; `doubt_cgroups` takes
+    ids of which some may be removed. `lookups` has the host's other names.
     """
 
     cgroups: AttributionOf
     lookups: Lookups = field(default_factory=Lookups)
-    live_cgroups: Callable[[], Set[int] | None] = lambda: None
     removed_cgroups: Callable[[], Set[int]] = frozenset
+    doubt_cgroups: Callable[[Set[int]], None] = lambda _: None
 
 
 _PLAIN: Mapping[str, Decoder] = {

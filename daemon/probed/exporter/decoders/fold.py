@@ -17,17 +17,21 @@ Decoder = Callable[[int | bytes], str | None]
 
 
 def folded(decode: Decoder, rules: Sequence[ResolvedFoldRule]) -> Decoder:
-    """Return a decoder that applies the first rule with a match of the whole text."""
+    """Return a decoder that applies the first rule with a match: of the whole text, or of a part."""
     if not rules:
         return decode
-    compiled = [(re.compile(rule.match).fullmatch, rule.replace) for rule in rules]
+    compiled = [(re.compile(rule.match), rule.replace, rule.parts) for rule in rules]
 
     def fold(value: int | bytes) -> str | None:
         name = decode(value)
         if name is None:
             return None
-        for fullmatch, replace in compiled:
-            if found := fullmatch(name):
+        for pattern, replace, parts in compiled:
+            if parts:
+                text, count = pattern.subn(replace or "", name)
+                if count:
+                    return text
+            elif found := pattern.fullmatch(name):
                 return found.expand(replace) if replace and "\\" in replace else replace
         return name
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from probed.ipc.exporter_messages import ProbeStatus
+from probed.terminal import printable
 
 STYLE = """
 :root { color-scheme: light dark; }
@@ -57,7 +58,7 @@ def render(landing: Landing) -> bytes:
 
 
 def _escape(text: str) -> str:
-    return text.translate(_ESCAPES)
+    return printable(text).translate(_ESCAPES)
 
 
 def _readiness(unready: str) -> str:

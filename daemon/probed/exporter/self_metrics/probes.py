@@ -25,7 +25,8 @@ class ProbeStats:
     (0: no ring), `ring_fill_bytes` the bytes found by the last drain, `ring_fill_max_bytes` the most of the last five
     minutes. `unaccounted` is the difference between the events counted by the programs and the records of the ring.
     `notes_lost` counts notes for later events that a full map refused; the events are delivered. `start_time` is the
-    start of the counters in seconds since the epoch (0: unknown). `usages` has one element for each metric.
+    start of the counters in seconds since the epoch (0: unknown). `map_bytes` is the kernel memory of ring and maps
+    (0: unknown). `usages` has one element for each metric.
     `programs`, `hooks` (before the programs) and `hashes` (hash maps) are as the kernel reports them. `missed` has the
     runs that the kernel skipped, by program.
     """
@@ -41,6 +42,7 @@ class ProbeStats:
     unaccounted: int = 0
     notes_lost: int = 0
     start_time: float = 0.0
+    map_bytes: int = 0
     usages: Sequence[SeriesUsage] = ()
     missed: Mapping[str, int] = field(default_factory=dict)
     programs: Sequence[ProgramStats] = ()
@@ -151,6 +153,11 @@ METRICS: tuple[SelfMetric[ProbeSnapshot], ...] = (
         "probed_probe_missed_runs_total", "counter", ("probe", "program"), "runs",
         "Runs of the probe's program that the kernel skipped, since the hook was already running on that CPU.",
         "a hook that fires while a program runs on the same CPU", _missed_runs,
+    ),
+    SelfMetric(
+        "probed_probe_map_memory_bytes", "gauge", ("probe",), "bytes",
+        "Kernel memory of the probe's ring and maps in bytes.", "a load of the probe",
+        _by_probe(lambda probe: probe.map_bytes or None),
     ),
     SelfMetric(
         "probed_ring_bytes", "gauge", ("probe",), "bytes",

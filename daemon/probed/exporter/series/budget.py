@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from probed.exporter.arrays.ledger import Ledger
+from probed.exporter.arrays.ledger import Ledger, require
 from probed.exporter.arrays.ndarray import NDArray, grown
 from probed.exporter.series.heavy_hitters import HeavyHitters
 from probed.exporter.series.label_sets import Labels
@@ -73,7 +73,7 @@ class Budget:
     def __init__(
         self, ledger: Ledger, rows: int, other: Labels, idle_seconds: float, clock: Callable[[], float]
     ) -> None:
-        """Take over the rows of an earlier exporter; its waiting label sets begin anew."""
+        """Take over the rows of an earlier exporter; its waiting label sets begin anew. Raises SpoiledState."""
         self.first_waiting = FIRST + rows
         self._overflowed = ledger.scalar()
         self._store = LabelStore(ledger, self.first_waiting)
@@ -82,7 +82,7 @@ class Budget:
         self._clock = clock
         self._window_began = clock()
         self._waiting = HeavyHitters(max(LEAST_WAITING, 4 * rows))
-        self._row_of = {labels: row for row, labels in self._store if row >= FIRST}
+        self._row_of = self._taken_over(other)
         self._labels: list[Labels | None] = [None] * (max(self._row_of.values(), default=FIRST - 1) + 1)
         for labels, row in self._row_of.items():
             self._labels[row] = labels
@@ -94,6 +94,16 @@ class Budget:
         self._seen[self._free] = np.inf
         self._window = np.zeros(len(self._labels), np.int64)
         self._activity = np.zeros(len(self._labels), np.int64)
+
+    def _taken_over(self, other: Labels) -> dict[Labels, int]:
+        """Return the rows of an earlier exporter by label set: one row a label set, none that equals `other`'s."""
+        stored = [(labels, row) for row, labels in self._store]
+        row_of = dict(stored)
+        require(len(row_of) == len(stored), "two rows have one label set")
+        require(all(len(labels) == len(other) for labels in row_of), "a label set has another number of labels")
+        require(not other or other not in row_of, "a row has the label set of the overflow")
+        require(all(row >= FIRST for row in row_of.values()), "a row without a label set of its own has one")
+        return row_of
 
     @property
     def overflowed(self) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from probed.exporter.arrays.ledger import Ledger
+from probed.exporter.arrays.ledger import Ledger, require
 from probed.exporter.series.label_sets import Labels
 
 ROOM = 1 << 10
@@ -25,23 +25,28 @@ class LabelStore:
     """The label sets of at most `rows` rows."""
 
     def __init__(self, ledger: Ledger, rows: int) -> None:
-        """Find the label sets of an earlier exporter."""
+        """Find the label sets of an earlier exporter. Raises SpoiledState."""
         self._offsets = ledger.array(rows, 1)  # 0: none; else the offset of the record in the log, plus 1
         self._log = ledger.scalar()
         self._used = ledger.scalar()
         self._logs = (ledger.blob(rows * ROOM), ledger.blob(rows * ROOM))
+        require(self._log.value < len(self._logs), "the log of label sets is not one of the two")
+        require(self._used.value <= len(self._logs[0]), "the log of label sets is too long")
         self._ledger = ledger
         self._tidied_at = -1
 
     def __iter__(self) -> Iterator[tuple[int, Labels]]:
-        """Yield each row with its label set, without rows that have none."""
+        """Yield each row with its label set, without rows that have none. Raises SpoiledState."""
         offsets = self._offsets.read()[:, 0]
         for row in offsets.nonzero()[0].tolist():
-            yield row, tuple(json.loads(self._record(int(offsets[row]) - 1)[_LENGTH:]))
+            yield row, _label_set(self._record(int(offsets[row]) - 1)[_LENGTH:])
 
     def _record(self, at: int) -> bytes:
-        log = self._logs[self._log.value]
+        """Return the record at an offset, its length first. Raises SpoiledState."""
+        log = self._logs[self._log.value][: self._used.value]
+        require(at + _LENGTH <= len(log), "a label set lies outside of its log")
         length = int.from_bytes(log[at : at + _LENGTH].tobytes(), "little")
+        require(at + _LENGTH + length <= len(log), "a label set is longer than its log")
         return log[at : at + _LENGTH + length].tobytes()
 
     def set(self, row: int, labels: Labels) -> None:
@@ -76,3 +81,14 @@ class LabelStore:
         self._used.value = 0
         for row, record in kept.items():
             offsets[row] = self._append(record)
+
+
+def _label_set(body: bytes) -> Labels:
+    """Read a label set. Raises SpoiledState for other data, and for texts that no page can have."""
+    try:
+        texts = json.loads(body)
+        sound = isinstance(texts, list) and all(isinstance(text, str) and text.encode() is not None for text in texts)
+    except (ValueError, RecursionError):  # no JSON, not UTF-8, a lone surrogate; a thousand lists in lists
+        sound = False
+    require(sound, "a label set is none")
+    return tuple(texts)

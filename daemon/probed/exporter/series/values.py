@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from probed.exporter.arrays.ledger import Ledger
+from probed.exporter.arrays.ledger import MOST_COUNT, Ledger, require
 from probed.exporter.arrays.ndarray import NDArray
 from probed.exporter.histograms.native_buckets import NativeBuckets
 from probed.ipc.manifest import ResolvedMetric
@@ -40,7 +40,9 @@ class Counts:
     """Events of each row, at most `rows` rows."""
 
     def __init__(self, ledger: Ledger, rows: int) -> None:
+        """Take over the numbers of an earlier exporter. Raises SpoiledState."""
         self._counts = ledger.array(rows, 1)
+        require(bool((self._counts.read() <= MOST_COUNT).all()), "a count is out of range")
 
     def __len__(self) -> int:
         return len(self._counts)
@@ -64,19 +66,25 @@ class Counts:
 
 
 class Observations:
-    """Buckets and sum of each row, at most `rows` rows; native buckets too where declared.
+    """Buckets and sum of each row, at most `rows` rows.
+
+    Buckets are classic, and native too where the declaration asks for them.
 
     A sum is kept in units of the field: a float64 adds whole numbers exactly up to 2 to the 53rd (104 days in
     nanoseconds), in any order and for any merge of rows.
     """
 
     def __init__(self, ledger: Ledger, rows: int, metric: ResolvedMetric) -> None:
+        """Take over the numbers of an earlier exporter. Raises SpoiledState."""
         self._value = str(metric.value)
         self._factor = metric.factor
         self._shown_bounds = metric.bounds
         # A whole number of the field's units is in a bucket when it is at most the bound.
         self._bounds = np.array([round(bound / metric.factor) for bound in metric.bounds], np.int64)
         self._numbers = ledger.array(rows, len(metric.bounds) + 2)  # the buckets, and the bits of the sum
+        taken_over = self._numbers.read()
+        require(bool((taken_over[:, :-1] <= MOST_COUNT).all()), "a bucket is out of range")
+        require(bool(np.isfinite(_sums(taken_over)).all()), "a histogram's sum is no number")
         self._native = None
         if metric.schema is not None:
             self._native = NativeBuckets(ledger, rows, metric.schema, metric.factor)

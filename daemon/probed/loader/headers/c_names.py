@@ -18,8 +18,9 @@ _INCLUDE = re.compile(r"^[ \t]*#[ \t]*include\b[^\n<]*(?:<([^>\n]*)>)?.*$", re.M
 _ATTRIBUTE = re.compile(r"__attribute__\s*\(\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)\)")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _TAG = re.compile(r"\b(struct|union|enum)\s+([A-Za-z_]\w*)\s*([{;]?)")
-_TYPEDEF = re.compile(r"\btypedef\b(?:[^;{}]|\{[^{}]*\})*?\b(\w+)\s*(?:\[\w*\]\s*)?;")
-_ENUM = re.compile(r"\benum\b[^{};()]*\{([^}]*)\}")
+# Neither passes its own keyword: else each of many would be followed to the end of the source.
+_TYPEDEF = re.compile(r"\btypedef\b(?:(?!\btypedef\b)[^;{}]|\{[^{}]*\})*?\b(\w+)\s*(?:\[\w*\]\s*)?;")
+_ENUM = re.compile(r"\benum\b(?:(?!\benum\b)[^{};()])*\{([^{}]*)\}")
 _DEFINE = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(\w+)", re.MULTILINE)
 
 _BEFORE_TYPE = r"(?<!\.)(?<!->)"
@@ -28,6 +29,11 @@ _SCALAR = r"(?:(?:__)?[us](?:8|16|32|64)|\w+_t|bool|char|short|int|long|signed|u
 _DECLARED = re.compile(rf"\b(?:{_SCALAR}|(?:struct|union|enum)\s+\w+)\b[\s*]*\b([A-Za-z_]\w*)")
 _MACRO_ARGUMENT = re.compile(r"\b[A-Z][A-Z0-9_]*\(\s*([A-Za-z_]\w*)\s*[,)]")
 
+
+MAX_NAME = 1024
+"""Characters of a name in C: clang compares a longer one that it does not know with all others for minutes."""
+
+_LONG_NAME = re.compile(rf"\b\w{{{MAX_NAME + 1},}}")
 
 _PROGRAM = re.compile(r"\bPROGRAM\(\s*(\w+)\s*\)")
 
@@ -82,6 +88,13 @@ def find_names(source: str) -> CNames:
 def programs(source: str) -> list[str]:
     """Find the programs that a C source begins with ``PROGRAM(name)``, in order."""
     return list(dict.fromkeys(_PROGRAM.findall(_NOISE.sub(_blank, source))))
+
+
+def long_name(source: str) -> tuple[int, str] | None:
+    """Return line and name of the first name with more than `MAX_NAME` characters outside comments and literals."""
+    text = _NOISE.sub(lambda noise: _blank(noise) + "\n" * noise[0].count("\n"), source)
+    found = _LONG_NAME.search(text)
+    return (text.count("\n", 0, found.start()) + 1, found[0]) if found else None
 
 
 def _blank(noise: re.Match[str]) -> str:

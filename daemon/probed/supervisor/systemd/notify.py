@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 
 from probed.ipc.exporter_messages import ProbeStatus, Pulse
+from probed.linux.time_namespace import clock_offset
 from probed.log_limiter import REPEATABLE
 from probed.supervisor.systemd.fdstore import Send
 
@@ -81,9 +82,12 @@ class Notifier:
             self.status(text)
 
     def reloading(self) -> None:
-        """Send RELOADING=1; the next heartbeat with `settled` ends the reload with READY=1."""
+        """Send RELOADING=1; the next heartbeat with `settled` ends the reload with READY=1.
+
+        systemd ignores a time before its own request, so the time is the host's.
+        """
         self._ready = False
-        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        now = (time.clock_gettime_ns(time.CLOCK_MONOTONIC) - clock_offset("monotonic")) // 1000
         self._said = "reloading"
         self._send(f"RELOADING=1\nMONOTONIC_USEC={now}\nSTATUS=reloading")
 
@@ -94,7 +98,8 @@ class Notifier:
 
 def status_line(probes: Sequence[ProbeStatus], pulse: Pulse) -> str:
     """Return the status line, such as ``3 probes up, 14 series, 0 lost``."""
-    return f"{_states(probes)}, {pulse.series} series, {pulse.lost} lost"
+    left_out = f", {pulse.left_out} left out by the exporter" if pulse.left_out else ""
+    return f"{_states(probes)}{left_out}, {pulse.series} series, {pulse.lost} lost"
 
 
 def _states(probes: Sequence[ProbeStatus]) -> str:

@@ -52,10 +52,11 @@ WELL = HostFacts(
     memlock=8 << 20,
     maps_for_bpf_only=False,
     clocks=Clocks("tsc", 0.0),
+    possible_cpus=256,
     configuration=Configuration(
         "/etc/probed/probed.yaml", "", {"process": {"on_exec": "sched_process_exec"}}, Address("127.0.0.1", 9788)
     ),
-    loads=Loads({"process": None}),
+    loads=Loads({"process": None}, map_bytes={"process": 5_300_000}),
     answer=Answer(200, "ready\n"),
 )
 """A machine without any deficiency."""
@@ -85,6 +86,9 @@ FAULTS: dict[str, tuple[str, str, str, HostFacts]] = {
     "a daemon that is not ready": ("daemon", "failure", "journalctl", replace(WELL, answer=Answer(503, "no probe"))),
     "a daemon with a password": ("daemon", "warning", "password", replace(WELL, answer=Answer(401, ""))),
     "something else": ("daemon", "warning", "TLS", replace(WELL, answer=Answer(0, "BadStatusLine"))),
+    "large maps": (
+        "map_memory", "warning", "ring.bytes", replace(WELL, loads=Loads({"process": None}, "", {"process": 300 << 20}))
+    ),
     "nothing loads": ("loading", "failure", "no BTF", replace(WELL, loads=Loads({}, "no BTF"))),
 }  # fmt: skip
 
@@ -104,6 +108,12 @@ def test_a_machine_on_which_nothing_is_amiss_is_ok() -> None:
     assert (report.status, {each.status for each in report.checks}) == ("ok", {"ok"})
     assert [each.remedy for each in report.checks if each.remedy] == []
     assert render(report).endswith(": all is well")
+
+
+def test_the_memory_of_the_maps_is_told_by_probe_with_the_number_of_cpus() -> None:
+    both = replace(WELL, loads=Loads({}, map_bytes={"process": 5_300_000, "syscalls": 1_200_000}))
+    value = check(diagnose(both), "map_memory").value
+    assert value == "6.5 MB of kernel memory with 256 possible CPUs: process 5.3 MB, syscalls 1.2 MB"
 
 
 @pytest.mark.parametrize(("name", "status", "remedy", "of"), FAULTS.values(), ids=FAULTS)
@@ -127,7 +137,7 @@ def test_the_names_of_the_checks_stay() -> None:
     assert [each.name for each in diagnose(WELL).checks] == [
         "kernel", "btf", "headers", "bcc", "python", "capabilities", "lockdown", "perf_event_paranoid",
         "unprivileged_bpf_disabled", "bpf_stats_enabled", "bpf_jit_enable", "cgroups", "memlock", "map_access", "clock",
-        "configuration", "daemon", "loading",
+        "configuration", "daemon", "loading", "map_memory",
     ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed.exporter.arrays.ledger import Ledger
+from probed.exporter.arrays.ledger import MOST, Ledger
 from probed.exporter.bpf.map_deltas import MapDeltas
 from probed.exporter.exposition.family import Family
 from probed.exporter.histograms import native_buckets
@@ -33,13 +33,13 @@ def fd() -> Iterator[int]:
 def test_what_was_written_counts_from_the_commit_on(fd: int) -> None:
     ledger = Ledger(fd, "a")
     number, array = ledger.scalar(), ledger.array(7, 2)
-    number.value = 2**64 - 1
+    number.value = MOST
     array.write(3)[2] = (5, 6)
     again = Ledger(fd, "a")
     assert (again.scalar().value, len(again.array(7, 2))) == (0, 0)
     ledger.commit()
     again = Ledger(fd, "a")
-    assert again.scalar().value == 2**64 - 1
+    assert again.scalar().value == MOST
     assert again.array(7, 2).read().tolist() == [[0, 0], [0, 0], [5, 6]]
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,7 @@ class Kernel:
         self.keys = np.zeros(2 * ENTRIES, dtype(KEY))
         self.values = np.zeros((2 * ENTRIES, cpus), dtype(VALUE))
         self.removed = set[int]()
-        self.living: set[int] | None = None
-        self.walks = 0
+        self.doubted = set[int]()
 
     def read(self) -> int:
         for at, (number, values) in enumerate(self.content.items()):
@@ -45,18 +45,18 @@ class Kernel:
         for (number,) in keys.tolist():
             del self.content[number]
 
-    def walk(self) -> set[int] | None:
-        self.walks += 1
-        return self.living
+    def doubt(self, numbers: Set[int]) -> None:
+        self.doubted |= numbers
 
 
 def source(kernel: Kernel, of: Map | None = None) -> GaugeSource:
-    return GaugeSource(kernel, of or layout(), KnownCgroups(kernel.walk, lambda: kernel.removed))
+    return GaugeSource(kernel, of or layout(), KnownCgroups(lambda: kernel.removed, kernel.doubt))
 
 
 def read(of: GaugeSource, member: str = "used") -> dict[int, int]:
     of.read()
     keys, values = of.values(member)
+    of.settle()
     of.retire()
     return dict(zip(keys["cgroup"].tolist(), values.tolist(), strict=True))
 
@@ -104,18 +104,20 @@ def test_an_entry_at_zero_of_a_living_control_group_stays() -> None:
     kernel.content = {7: [(0, 0)]}
     levels = source(kernel)
     assert [read(levels) for _ in range(3)] == [{7: 0}] * 3
-    assert kernel.walks == 0
+    assert kernel.doubted == set()
 
 
-def test_the_tree_is_walked_for_a_map_that_is_more_than_half_full() -> None:
+def test_the_control_groups_of_a_map_that_is_more_than_half_full_are_doubted() -> None:
     kernel = Kernel()
     kernel.content = {number: [(0, 0)] for number in range(5)}
-    kernel.living = {0, 3}
     levels = source(kernel)
     read(levels)
     assert (levels.cgroup_room, levels.is_filling) == (ENTRIES, True)
     read(levels)
-    assert (sorted(kernel.content), kernel.walks) == ([0, 3], 1)
+    assert kernel.doubted == set(range(5))
+    kernel.removed = {1, 2, 4}
+    read(levels)
+    assert sorted(kernel.content) == [0, 3]
 
 
 def test_a_map_without_control_groups_keeps_its_entries() -> None:
@@ -128,5 +130,6 @@ def test_a_map_without_control_groups_keeps_its_entries() -> None:
     for _ in range(2):
         levels.read()
         assert levels.values("used")[1].tolist() == [0]
+        levels.settle()
         levels.retire()
     assert (levels.cgroup_room, levels.is_filling, list(kernel.content)) == (None, False, [7])

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any, cast
 
 import numpy as np
@@ -29,7 +30,8 @@ class CgroupCounts:
         self.content: dict[int, int] = {}
         self.living: set[int] | None = set()
         self.announced: set[int] = set()
-        self.asked = 0
+        self.gone: set[int] = set()
+        self.doubted: set[int] = set()
         self.last_keys = np.zeros(0, dtype(KEY))
 
     def read(self) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -40,21 +42,27 @@ class CgroupCounts:
         for number in keys["cgroup"].tolist():
             self.content.pop(number, None)
 
-    def walk(self) -> set[int] | None:
-        self.asked += 1
-        return self.living
+    def walk(self) -> None:
+        """Find the removed ones of the doubted, as a CgroupTree between two scrapes."""
+        if self.living is not None:
+            self.gone = self.doubted - self.living
+        self.doubted = set()
 
     def removed(self) -> set[int]:
-        return self.announced
+        return self.announced | self.gone
+
+    def doubt(self, numbers: Set[int]) -> None:
+        self.doubted |= numbers
 
 
 def source_of(kernel: CgroupCounts) -> MapSource:
-    return MapSource(cast(CountMap, kernel), LAYOUT, ledger(), KnownCgroups(kernel.walk, kernel.removed))
+    return MapSource(cast(CountMap, kernel), LAYOUT, ledger(), KnownCgroups(kernel.removed, kernel.doubt))
 
 
 def scrape(source: MapSource) -> int:
     source.read()
     _, by = source.take()
+    source.settle()
     source.retire()
     return int(by.sum())
 
@@ -83,6 +91,7 @@ def test_nothing_is_lost_when_control_groups_come_and_go(
         kernel.living = set(alive) if walkable else None
         kernel.announced = set(range(made)) - set(alive) if announced else set()
         counted += scrape(source)
+        kernel.walk()
     assert counted == done
 
 
@@ -91,7 +100,7 @@ def test_a_map_that_is_half_empty_is_left_alone() -> None:
     kernel.content = dict.fromkeys(range(ENTRIES // 2), 1)
     source = source_of(kernel)
     assert [scrape(source), scrape(source)] == [4, 0]
-    assert (len(kernel.content), kernel.asked) == (4, 0)
+    assert (len(kernel.content), kernel.doubted) == (4, set())
 
 
 def test_entries_of_the_gone_leave_a_map_that_fills() -> None:
@@ -101,7 +110,9 @@ def test_entries_of_the_gone_leave_a_map_that_fills() -> None:
     source = source_of(kernel)
     assert scrape(source) == 8
     kernel.content[7] += 6  # before the removal
-    assert scrape(source) == 6
+    assert (scrape(source), len(kernel.content)) == (6, 8)
+    kernel.walk()
+    assert scrape(source) == 0
     assert sorted(kernel.content) == [3, 5]
 
 
@@ -110,9 +121,26 @@ def test_one_that_came_after_the_last_reading_stays() -> None:
     kernel.content = dict.fromkeys(range(5), 1)
     source = source_of(kernel)
     scrape(source)
-    kernel.content[77] = 1  # made after the walk
+    kernel.content[77] = 1
     assert scrape(source) == 1
+    assert 77 not in kernel.doubted
+    kernel.walk()
+    assert scrape(source) == 0
     assert sorted(kernel.content) == [77]
+
+
+def test_entries_leave_only_after_the_commit_of_their_counts() -> None:
+    kernel = CgroupCounts()
+    kernel.content = dict.fromkeys(range(3), 7)
+    kernel.announced = {0, 2}
+    source = source_of(kernel)
+    scrape(source)
+    source.read()  # as another thread, before this thread deletes
+    source.retire()
+    assert sorted(kernel.content) == [0, 1, 2]
+    source.settle()
+    source.retire()
+    assert sorted(kernel.content) == [1]
 
 
 def test_entries_of_the_announced_as_removed_leave_without_a_walk_when_a_quarter_is_taken() -> None:
@@ -121,7 +149,7 @@ def test_entries_of_the_announced_as_removed_leave_without_a_walk_when_a_quarter
     kernel.announced = {0, 2}
     source = source_of(kernel)
     assert [scrape(source), scrape(source)] == [21, 0]
-    assert (list(kernel.content), kernel.asked) == ([1], 0)
+    assert (list(kernel.content), kernel.doubted) == ([1], set())
 
 
 def test_a_removed_one_that_is_still_to_be_read_is_read_before_it_leaves() -> None:

@@ -7,7 +7,7 @@ The program is that of probes/open_failures, store by store, on two CPUs.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from random import Random
 from typing import Any, cast
 
@@ -20,7 +20,7 @@ from probed.exporter.arrays.dtypes import dtype
 from probed.exporter.bpf.cgroup_keys import KnownCgroups
 from probed.exporter.bpf.map_source import MapSource
 from probed.exporter.bpf.recent_counts import SLOT, RecentCounts
-from probed.ipc.manifest import Field, FieldType, Map, Record
+from probed.ipc.manifest import Field, Map, Record
 from probed.loader import pipeline
 from probed.loader.compiler import Module
 from support.unit.series_tables import ledger
@@ -41,6 +41,7 @@ class Programs:
         self.done = Counter[int]()
         self.refused = 0
         self.living: set[int] = set()
+        self.doubted: set[int] = set()
         self.last_keys = np.zeros(0, dtype(KEY))
         self._turn = turn
         self._slots = [dict.fromkeys(SLOT.names or (), 0) for _ in range(CPUS)]
@@ -91,8 +92,11 @@ class Programs:
         for key in keys["cgroup"].tolist():
             self.hash.pop(key, None)
 
-    def walk(self) -> set[int]:
-        return self.living
+    def removed(self) -> set[int]:
+        return self.doubted - self.living
+
+    def doubt(self, numbers: Set[int]) -> None:
+        self.doubted |= numbers
 
 
 class Hash:
@@ -124,9 +128,9 @@ class Machine:
         self._running: list[Steps] = [iter(()) for _ in range(CPUS)]
         self.kernel = Programs(self.turn)
         self.kernel.living = {1}
-        self.source = MapSource(
-            Hash(self.kernel), LAYOUT, ledger(), KnownCgroups(self.kernel.walk, set), RecentCounts(Slots(self.kernel))  # type: ignore[arg-type]
-        )  # fmt: skip
+        known = KnownCgroups(self.kernel.removed, self.kernel.doubt)
+        recent = RecentCounts(Slots(self.kernel))  # type: ignore[arg-type]
+        self.source = MapSource(Hash(self.kernel), LAYOUT, ledger(), known, recent)  # type: ignore[arg-type]
         self.counted = Counter[int]()
 
     def turn(self) -> None:
@@ -155,6 +159,7 @@ class Machine:
         self.source.read()
         records, by = self.source.take()
         self.counted.update(dict(zip(records["cgroup"].tolist(), by.tolist(), strict=True)))
+        self.source.settle()
         self.source.retire()
         assert self.counted <= self.kernel.done
 
@@ -190,8 +195,8 @@ def test_a_key_that_came_after_the_hash_was_read_waits_for_the_next_time() -> No
 class Compiled:
     """As the loader's Module: a hash of counts with keys of a type, and slots under a name."""
 
-    def __init__(self, key: FieldType, slots: str) -> None:
-        self._hash = Map("opens", "percpu_hash", Record(8, (Field("cgroup", key, 0, 1),)), ENTRIES)
+    def __init__(self, key: Record, slots: str) -> None:
+        self._hash = Map("opens", "hash", key, ENTRIES)
         self._slots = slots
 
     def map_names(self) -> list[str]:
@@ -204,12 +209,44 @@ class Compiled:
         return 8 if name == self._slots else 0
 
 
-def test_slots_belong_to_the_hash_whose_name_they_have() -> None:
-    maps, _ = pipeline._maps("p", cast(Module, Compiled("u64", "opens_recent")))
+TWO_HALVES = Record(8, (Field("syscall", "u32", 0, 1), Field("errno", "u32", 4, 1)))
+HALF_A_WORD = Record(4, (Field("cgroup", "u32", 0, 1),))
+
+
+@pytest.mark.parametrize("key", [KEY, TWO_HALVES])
+def test_slots_belong_to_the_hash_whose_name_they_have(key: Record) -> None:
+    maps, _ = pipeline._maps("p", cast(Module, Compiled(key, "opens_recent")))
     assert maps["opens"].recent == 8
 
 
-@pytest.mark.parametrize(("key", "slots"), [("u64", "others_recent"), ("u64", "recent"), ("u32", "opens_recent")])
-def test_slots_that_belong_to_no_hash_are_refused(key: FieldType, slots: str) -> None:
+@pytest.mark.parametrize(("key", "slots"), [(KEY, "others_recent"), (KEY, "recent"), (HALF_A_WORD, "opens_recent")])
+def test_slots_that_belong_to_no_hash_are_refused(key: Record, slots: str) -> None:
     with pytest.raises(LoadError, match=f"map '{slots}' of struct recent_count stands beside no map of counts"):
         pipeline._maps("p", cast(Module, Compiled(key, slots)))
+
+
+def test_counts_of_a_key_of_two_members_are_added_to_its_entry() -> None:
+    records = np.array([(59, 2), (2, 13), (257, 2)], dtype(TWO_HALVES))
+    recent = np.array([2 << 32 | 257, 13 << 32 | 2, 2 << 32 | 257], np.uint64)
+    slots = np.zeros(3, SLOT)
+    slots["key"], slots["count"] = recent, (7, 11, 13)
+
+    class Counts:
+        last_keys = records[:0]
+        entries = 3
+
+        def read(self) -> tuple[NDArray[Any], NDArray[Any]]:
+            return records, np.array([1, 2, 3], np.uint64)
+
+    class Held:
+        values = slots
+
+        def read(self) -> int:
+            return 3
+
+    known = KnownCgroups(set, lambda _: None)
+    layout = Map("failures", "hash", TWO_HALVES, 8, recent=3)
+    source = MapSource(Counts(), layout, ledger(), known, RecentCounts(Held()))  # type: ignore[arg-type]
+    source.read()
+    found, by = source.take()
+    assert dict(zip(found.tolist(), by.tolist(), strict=True)) == {(59, 2): 1, (2, 13): 13, (257, 2): 23}

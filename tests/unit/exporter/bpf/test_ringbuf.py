@@ -176,6 +176,81 @@ def test_a_new_reader_goes_on_with_the_sums_after_corruption() -> None:
     assert (new.records, new.corrupt) == (old.records, old.corrupt) == (1 + old.corrupt + 1, old.corrupt)
 
 
+@pytest.mark.parametrize("consumed", [7 * STRIDE + 8, 2**64 - 1, 3 * STRIDE + 2**63])
+def test_a_consumer_position_behind_the_producer_s_begins_anew_at_the_end(consumed: int) -> None:
+    """To the kernel the ring would be full for ever."""
+    kernel = Producer()
+    for number in range(7):
+        kernel.submit(number)
+    kernel.consumer[:8] = consumed.to_bytes(8, "little")
+    ring = kernel.ring()
+    assert (ring.was_spoiled, ring.fill, kernel.consumed) == (True, 0, 7 * STRIDE)
+    kernel.submit(7)
+    assert drain(ring) == [7]
+
+
+def test_a_consumer_position_further_back_than_the_ring_is_long_begins_anew_at_the_end() -> None:
+    kernel = Producer(start=3 * SIZE)
+    kernel.consumer[:8] = (2 * SIZE - 8).to_bytes(8, "little")
+    assert (kernel.ring().was_spoiled, kernel.consumed) == (True, 3 * SIZE)
+
+
+@pytest.mark.parametrize("back", [0, STRIDE, SIZE])
+def test_a_consumer_position_within_the_ring_stays(back: int) -> None:
+    kernel = Producer(start=3 * SIZE)
+    kernel.consumer[:8] = (3 * SIZE - back).to_bytes(8, "little")
+    assert (kernel.ring().was_spoiled, kernel.consumed) == (False, 3 * SIZE - back)
+
+
+@pytest.mark.parametrize(
+    ("position", "records", "corrupt", "plausible"),
+    [
+        (10 * STRIDE, 10, 0, True),
+        (12 * STRIDE, 12, 0, True),
+        (10 * STRIDE + 8, 10, 0, True),  # the first reader of this memory rounds down
+        (10 * STRIDE + 48, 12, 1, True),  # a corrupt record may be shorter
+        (9 * STRIDE, 9, 0, False),
+        (13 * STRIDE, 13, 0, False),
+        (12 * STRIDE, 11, 0, False),
+        (10 * STRIDE + 48, 12, 0, False),
+        (12 * STRIDE, 0, 0, False),
+        (12 * STRIDE, 1 << 60, 0, False),
+    ],
+)
+def test_a_committed_position_is_plausible_within_the_waiting_records_and_after_as_many_records(
+    position: int, records: int, corrupt: int, plausible: bool
+) -> None:
+    kernel = Producer(start=10 * STRIDE)
+    ring = kernel.ring()
+    kernel.submit(1)
+    kernel.submit(2)
+    assert ring.is_plausible(position, records, corrupt) == plausible
+
+
+def test_a_reader_in_the_middle_of_a_record_skips_to_the_end() -> None:
+    """The byte of an event there passes for the busy bit."""
+    kernel = Producer()
+    kernel.submit(BUSY | EVENT.size)
+    kernel.submit(2)
+    kernel.consumer[:8] = (8).to_bytes(8, "little")
+    ring = kernel.ring()
+    ring.skip_unless_whole()
+    assert (ring.fill, ring.corrupt, kernel.consumed) == (0, 2, 2 * STRIDE)
+    kernel.submit(3)
+    assert drain(ring) == [3]
+
+
+def test_whole_records_and_busy_ones_wait_for_the_next_reader() -> None:
+    kernel = Producer()
+    kernel.submit(1)
+    busy = kernel.submit(2, BUSY)
+    kernel.submit(3, DISCARDED)
+    ring = kernel.ring()
+    ring.skip_unless_whole()
+    kernel.finish(busy)
+    assert (drain(ring), ring.discarded, ring.corrupt) == ([1, 2], 1, 0)
+
+
 def test_events_that_wrap_around_the_end_are_whole() -> None:
     kernel = Producer(start=SIZE - 2 * STRIDE)
     ring = kernel.ring()

@@ -11,6 +11,7 @@ from probed.exporter.cgroup.attribution import Attribution, attribute
 
 ID = "0123456789abcdef" * 4
 OTHER = "fedcba9876543210" * 4
+BUILD = "q5w0zn3k81ab9c7e4t2y6u0pd"
 UID = "0b7632a2-a56e-4278-987a-22de18008dbe"
 POD_SLICE = "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod0b7632a2_a56e_4278_987a_22de18008dbe.slice"
 KIND = f"/kubelet.slice{POD_SLICE.replace('/kube', '/kubelet-kube')}/cri-containerd-{ID}.scope"
@@ -61,6 +62,7 @@ PLAIN = [
     ("/apps/web/worker1", "/apps/web"),
     ("/openrc.sshd", "/openrc.sshd"),
     ("/docker/buildkit/0123456789abcdef0123456789", "/docker/buildkit"),
+    ("/docker/buildkit", "/docker/buildkit"),
     ("/.service", "/.service"),
     ("/a b.service", "/a b.service"),
 ]
@@ -88,6 +90,15 @@ CONTAINERS = [
     (f"/k8s.io/{ID}", "container:0123456789ab"),
     (f"/system.slice/nerdctl-{ID}.scope", "containerd:0123456789ab"),
     (f"/system.slice/crio-conmon-{ID}.scope", "cri:0123456789ab"),
+    (f"/system.slice/{ID}-2b41f9aa01c3d5e7.service", "podman:0123456789ab"),
+    (f"/system.slice/{ID}-startup-2b41f9aa01c3d5e.service", "podman:0123456789ab"),
+    (f"/system.slice/{ID}.service", "podman:0123456789ab"),
+    (f"{MANAGER}/app.slice/{ID}-2b41f9aa01c3d5e7.service", "user@1000.service/podman:0123456789ab"),
+    (f"/system.slice/system.slice:docker:{BUILD}", "buildkit:q5w0zn3k81ab"),
+    (f"/system.slice/docker.service/system.slice:docker:{BUILD}", "buildkit:q5w0zn3k81ab"),
+    (f"/docker/buildkit/{BUILD}", "buildkit:q5w0zn3k81ab"),
+    (f"/buildkit/{BUILD}", "buildkit:q5w0zn3k81ab"),
+    (f"/system.slice/system.slice:docker:{ID}", "docker:0123456789ab"),
     ("/lxc.payload.web", "lxc:web"),
     ("/lxc.payload.web/system.slice/nginx.service", "lxc:web"),
     (f"/lxc.payload.web/docker/{ID}", "lxc:web"),

@@ -72,18 +72,37 @@ def test_an_unknown_id_is_no_path_and_is_counted(host: Path) -> None:
     assert known.unknown == 1
 
 
-def test_a_miss_walks_the_tree_again_but_seldom(host: Path, clock: Clock) -> None:
+def walk(known: CgroupTree) -> None:
+    known.end_walk(known.begin_walk(), known.read_tree())
+
+
+def test_a_miss_wants_a_walk_but_seldom(host: Path, clock: Clock) -> None:
     known = CgroupTree(host, clock)
     (host / "sys/fs/cgroup/late.service").mkdir()
     number = number_of(host, "/late.service")
-    assert known.path(number) is None
+    assert (known.path(number), known.wants_walk) == (None, False)
     clock.now = WALK_SECONDS
-    assert known.path(number) == "/late.service"
+    assert known.wants_walk
+    walk(known)
+    assert (known.path(number), known.wants_walk) == ("/late.service", False)
     (host / "sys/fs/cgroup/later.service").mkdir()
-    assert known.path(number_of(host, "/later.service")) is None
+    assert (known.path(number_of(host, "/later.service")), known.wants_walk) == (None, False)
 
 
-def test_a_path_that_was_cut_is_left_to_the_tree(host: Path) -> None:
+def test_a_path_that_was_cut_is_that_of_an_ancestor_until_a_walk(host: Path, clock: Clock) -> None:
+    path = "/a.service/" + "/".join(["x" * 200] * 3)
+    known = CgroupTree(host, clock)
+    (host / f"sys/fs/cgroup{path}").mkdir(parents=True)
+    number = number_of(host, path)
+    known.hear(announcements((MADE, number, path[:495] + "x")))
+    assert known.path(number) == "/a.service/" + "/".join(["x" * 200] * 2)
+    clock.now = WALK_SECONDS
+    assert known.wants_walk
+    walk(known)
+    assert (known.path(number), known.found_missed()) == (path, True)
+
+
+def test_a_path_that_was_cut_before_its_second_name_is_left_to_the_tree(host: Path) -> None:
     known = CgroupTree(host)
     known.hear(announcements((MADE, 77, "/" + 495 * "x")))
     assert known.path(77) is None
@@ -137,10 +156,8 @@ def test_a_walk_marks_as_removed_what_is_not_in_the_tree(
     monkeypatch.setattr(cgroups, "MOST_REMOVED", 7)
     known = CgroupTree(host, clock)
     known.hear(announcements(*((MADE, number, f"/{number}") for number in range(1000, 1101))))
-    clock.now += WALK_SECONDS
-    living = known.live_ids()
-    assert living is not None
-    assert (len(living), len(known), len(known.removed())) == (5, 5 + 7, 7)
+    walk(known)
+    assert (len(known), len(known.removed())) == (5 + 7, 7)
     assert number_of(host, "/system.slice/nginx.service") not in known.removed()
 
 
@@ -163,20 +180,95 @@ def test_a_missed_id_is_looked_for_with_the_next_permitted_walk(host: Path, cloc
     number = number_of(host, "/late.service")
     assert (known.path(number), known.found_missed()) == (None, False)
     clock.now = WALK_SECONDS
+    walk(known)
     assert [known.found_missed(), known.found_missed()] == [True, False]
     assert known.path(number) == "/late.service"
 
 
-def test_an_id_that_a_walk_does_not_find_is_not_looked_for_again(
-    host: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_id_that_a_walk_does_not_find_wants_no_other_walk(host: Path, clock: Clock) -> None:
     known = CgroupTree(host, clock)
     assert known.path(10**9) is None
     clock.now = WALK_SECONDS
-    assert not known.found_missed()
+    assert known.wants_walk
+    walk(known)
     clock.now = 2 * WALK_SECONDS
-    monkeypatch.setattr(known, "walk", lambda: pytest.fail("there is no reason for a walk"))
-    assert not known.found_missed()
+    assert (known.wants_walk, known.found_missed()) == (False, False)
+
+
+def test_an_id_that_is_missed_during_a_walk_wants_the_next_one(host: Path, clock: Clock) -> None:
+    known = CgroupTree(host, clock)
+    begun, found = known.begin_walk(), known.read_tree()
+    assert known.path(10**9) is None
+    known.end_walk(begun, found)
+    clock.now = WALK_SECONDS
+    assert known.wants_walk
+
+
+def test_announcements_heard_during_a_walk_win(host: Path) -> None:
+    known = CgroupTree(host)
+    nginx = number_of(host, "/system.slice/nginx.service")
+    begun, found = known.begin_walk(), known.read_tree()
+    known.hear(announcements((MADE, 77, "/new.service"), (REMOVED, nginx, "/system.slice/nginx.service")))
+    known.end_walk(begun, found)
+    assert known.path(77) == "/new.service"
+    assert known.removed() == {nginx}
+
+
+def test_of_two_walks_the_later_one_counts(host: Path) -> None:
+    known = CgroupTree(host)
+    first, found = known.begin_walk(), known.read_tree()
+    (host / "sys/fs/cgroup/late.service").mkdir()
+    walk(known)
+    known.end_walk(first, found)
+    assert known.path(number_of(host, "/late.service")) == "/late.service"
+
+
+def test_doubted_ids_that_a_walk_misses_are_removed(host: Path, clock: Clock) -> None:
+    known = CgroupTree(host, clock)
+    nginx = number_of(host, "/system.slice/nginx.service")
+    known.doubt({nginx, 10**9})
+    assert (known.wants_walk, known.removed()) == (False, set())
+    clock.now = WALK_SECONDS
+    assert known.wants_walk
+    walk(known)
+    assert (known.removed(), known.wants_walk) == ({10**9}, False)
+
+
+def test_walks_for_doubted_ids_that_all_live_become_rare(host: Path, clock: Clock) -> None:
+    """5,000 living cgroups fill a map of 8,192 for ever: no walk makes room."""
+    known = CgroupTree(host, clock)
+    walks = []
+    for scrape in range(480):
+        clock.now = 15.0 * scrape
+        known.doubt({number_of(host, "/system.slice/nginx.service")})
+        if known.wants_walk:
+            walk(known)
+            walks.append(scrape)
+    assert len(walks) <= 16  # two hours: 20, 40, ... 600 s
+
+
+def test_where_everything_is_announced_living_ids_are_not_doubted(host: Path, clock: Clock) -> None:
+    known = CgroupTree(host, clock)
+    known.hears_all = True
+    known.doubt({number_of(host, "/system.slice/nginx.service")})
+    clock.now = 1e6
+    assert not known.wants_walk
+    known.doubt({10**9})
+    assert known.wants_walk
+
+
+def test_a_lost_announcement_wants_a_walk(host: Path, clock: Clock) -> None:
+    known = CgroupTree(host, clock)
+    known.hears_all = True
+    clock.now = WALK_SECONDS
+    known.note_lost(0)
+    assert not known.wants_walk
+    known.note_lost(3)
+    assert known.wants_walk
+    walk(known)
+    clock.now *= 2
+    known.note_lost(3)
+    assert not known.wants_walk
 
 
 def test_an_announcement_that_comes_late_is_an_answer_too(host: Path) -> None:
@@ -202,12 +294,6 @@ def test_a_tree_that_cannot_be_read_for_want_of_descriptors_is_not_an_empty_one(
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     monkeypatch.setattr(os, "scandir", fail)
-    clock.now += WALK_SECONDS
-    assert tree.live_ids() is None
-    assert tree.path(number) == "/system.slice/nginx.service"
+    walk(tree)
+    assert (tree.path(number), tree.removed()) == ("/system.slice/nginx.service", set())
     assert "Too many open files" in caplog.text
-    monkeypatch.undo()
-    clock.now += WALK_SECONDS
-    living = tree.live_ids()
-    assert living is not None
-    assert number in living

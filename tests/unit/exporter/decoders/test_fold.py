@@ -13,6 +13,7 @@ from probed.exporter.decoders.fold import folded
 from probed.ipc.manifest import ResolvedFoldRule, ResolvedLabel
 
 HEX = "0123456789abcdef" * 2
+ESCAPED = "01234567\\x2d89ab\\x2dcdef\\x2d0123\\x2d456789abcdef"
 UUID = "01234567-89ab-cdef-0123-456789abcdef"
 
 UNTOUCHED = [
@@ -42,6 +43,32 @@ UNTOUCHED = [
     "podman:0123456789ab",
     "lxc:session-1.scope",
     "irq/none",
+    r"user@1000.service/podman:0123456789ab",
+    "user-1234567.slice",
+    "user@1234567.service",
+    "user@1234567.service/app.service",
+    "103.scope",
+    "1000017.scope",
+    "postgresql@15-main.service",
+    "redis-server_16379.service",
+    "php8.2-fpm.service",
+    "backup-2026.service",
+    "web-1.service",
+    "snapd.seeded.service",
+    "NetworkManager-wait-online.service",
+    "kubernetescontrollermanager01.service",
+    "systemd-networkd-wait-online@enp0s31f6.service",
+    "ifup@enx001122334455.service",
+    "wpa_supplicant@wlx00c0ca123456.service",
+    f"systemd-cryptsetup@luks\\x2d{ESCAPED}.service",
+    f"systemd-fsck@dev-disk-by\\x2duuid-{ESCAPED}.service",
+    f"beesd@{UUID}.service",
+    f"ceph-{UUID}@osd.3.service",
+    f"dev-disk-by\\x2duuid-{ESCAPED}.swap",
+    "accessibility-defaced-facade.service",
+    "facade-deadbeef.service",
+    "/apps/web",
+    "/openrc.sshd",
     "md_raid1",
     "loop",
     "loopback0",
@@ -112,11 +139,37 @@ UNITS = [
     ("podman-1234.scope", "podman-*.scope"),
     ("podman-pause-9141885347830502205.scope", "podman-pause-*.scope"),
 ]
+RANDOM = [
+    ("crun-buildah-buildah2310284519.scope", "crun-buildah-buildah*.scope"),
+    (f"crun-{HEX}{HEX}.scope", "crun-*.scope"),
+    (f"{UUID}.web.scope", "*.web.scope"),
+    (f"{UUID.upper()}.web.scope", "*.web.scope"),
+    (f"job_{UUID.replace('-', '_')}_2.service", "job_*_2.service"),
+    (f"machine-debian\\x2d{HEX[:16]}.scope", "machine-debian\\x2d*.scope"),
+    (f"machine-{ESCAPED}.scope", "machine-*.scope"),
+    (f"vm-{UUID}-{HEX}.service", "vm-*-*.service"),
+    ("deploy-3f2a1b9c.service", "deploy-*.service"),
+    ("task-01ARZ3NDEKTSV4RRFFQ69G5FAV.service", "task-*.service"),
+    ("build-q5w0zn3k81ab9c7e4t2y6u0pd.scope", "build-*.scope"),
+    ("backup-20261129.service", "backup-*.service"),
+    ("report-20261129-235959.service", "report-*-*.service"),
+    ("job1234567.service", "job*.service"),
+]
+"""Names with a random or counted part, of programs that no rule knows."""
+PATHS = [
+    ("buildkit:q5w0zn3k81ab", "buildkit:*"),
+    (f"/garden/{UUID}", "/garden/*"),
+    (f"/ecs/{HEX}", "/ecs/*"),
+    (
+        "kubepods-burstable-pod01234567_89ab_cdef_0123_456789abcdef.slice",
+        "kubepods-burstable-pod*.slice",
+    ),
+]
 MACHINES = [(r"machine-qemu\x2d12\x2dweb.scope", r"machine-qemu\x2d*\x2dweb.scope")]
 
 
 def by_default(label: str, name: str) -> str | None:
-    rules = [ResolvedFoldRule(rule.match, rule.replace) for rule in fold_defaults.RULES[label]]
+    rules = [ResolvedFoldRule(rule.match, rule.replace, rule.parts) for rule in fold_defaults.RULES[label]]
     return folded(lambda value: bytes(value).decode(), rules)(name.encode())
 
 
@@ -126,14 +179,14 @@ def test_kernel_threads_are_told_apart_by_what_they_do(label: str, name: str, te
     assert by_default(label, name) == text
 
 
-@pytest.mark.parametrize(("name", "text"), UNITS)
+@pytest.mark.parametrize(("name", "text"), [*UNITS, *RANDOM])
 def test_units_that_somebody_numbers_are_one(name: str, text: str) -> None:
     assert by_default("unit", name) == text
     assert by_default("unit", f"user@1000.service/{name}") == f"user@1000.service/{text}"
 
 
-@pytest.mark.parametrize(("name", "text"), MACHINES)
-def test_virtual_machines_keep_their_name_and_lose_their_number(name: str, text: str) -> None:
+@pytest.mark.parametrize(("name", "text"), [*MACHINES, *PATHS])
+def test_virtual_machines_and_paths_keep_their_name_and_lose_their_number(name: str, text: str) -> None:
     assert by_default("unit", name) == text
 
 
@@ -146,14 +199,24 @@ def test_other_names_stay(label: str, name: str) -> None:
 
 @pytest.mark.parametrize("label", ["comm", "unit"])
 def test_every_default_rule_is_tested(label: str) -> None:
-    names = [name for name, _ in (COMMS if label == "comm" else [*UNITS, *MACHINES])]
+    names = [*UNTOUCHED, *(name for name, _ in (COMMS if label == "comm" else [*UNITS, *MACHINES, *RANDOM, *PATHS]))]
     for rule in fold_defaults.RULES[label]:
-        assert any(re.fullmatch(rule.match, name) for name in names), rule.match
+        matches = re.search if rule.parts else re.fullmatch
+        assert any(matches(rule.match, name) for name in names), rule.match
 
 
 @pytest.mark.parametrize("label", ["comm", "unit"])
 @pytest.mark.parametrize(
-    "name", ["a@1-" + "1-" * 2000, "app-" + "a-1" * 2000, "run-r" + "0" * 5000, "irq/" + "1" * 5000]
+    "name",
+    [
+        "a1" * 4000,
+        "ab1-" * 2000,
+        "0123456-" * 2000,
+        "a@1-" + "1-" * 2000,
+        "app-" + "a-1" * 2000,
+        "run-r" + "0" * 5000,
+        "irq/" + "1" * 5000,
+    ],
 )
 def test_the_default_rules_come_to_an_end_on_long_names(label: str, name: str) -> None:
     assert by_default(label, name)
@@ -172,6 +235,12 @@ def test_the_first_rule_that_matches_the_whole_text_counts() -> None:
     assert [fold(name) for name in (b"a", b"ab", b"ba")] == ["first", "<ab>", "ba"]
 
 
+def test_a_rule_for_parts_replaces_each_of_them() -> None:
+    rules = (ResolvedFoldRule("x.*", "x"), ResolvedFoldRule("<([0-9]+)>", r"\1", parts=True))
+    fold = folded(lambda value: bytes(value).decode(), rules)
+    assert [fold(name) for name in (b"x<1>", b"a<1>b<22>", b"a<b>")] == ["x", "a1b22", "a<b>"]
+
+
 def test_what_a_rule_drops_has_no_text() -> None:
     fold = decoder(
         ResolvedLabel("comm", "comm", "comm", {}, {}, (ResolvedFoldRule("sh", None), ResolvedFoldRule(".*", "other")))
@@ -185,7 +254,7 @@ def test_a_group_that_took_no_part_is_empty() -> None:
 
 @given(st.binary(max_size=16))
 def test_any_name_becomes_text_that_prints(name: bytes) -> None:
-    rules = tuple(ResolvedFoldRule(rule.match, rule.replace) for rule in fold_defaults.RULES["comm"])
+    rules = tuple(ResolvedFoldRule(rule.match, rule.replace, rule.parts) for rule in fold_defaults.RULES["comm"])
     made = decoder(ResolvedLabel("comm", "comm", "comm", {}, {}, (*rules, ResolvedFoldRule(r"(.{0,3}).*", r"\1"))))(
         name
     )

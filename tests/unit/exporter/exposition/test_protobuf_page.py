@@ -19,7 +19,7 @@ from support.unit.page_families import Reference, families, from_protobuf, nativ
 
 
 def _lifetimes(*comms: str, start: float = 0.0, schema: int = 3) -> Family:
-    """Return a histogram with 7 values in each series: 1 in the zero bucket, 1 negative, 5 positive."""
+    """Return a histogram with 7 values in each series."""
     count = len(comms)
     indexes = np.array([0, 3, 4, 40] * count)
     return Family(
@@ -125,7 +125,7 @@ def test_a_family_without_series_is_left_out() -> None:
     assert ProtobufPage().render([_execs(), _lifetimes()]) == b""
 
 
-@pytest.mark.parametrize("count", [511, 512, 513, 1100])
+@pytest.mark.parametrize("count", [127, 128, 129, 300])
 def test_a_large_family_is_encoded_in_parts(count: int) -> None:
     comms = [f"c{number}" for number in range(count)]
     (message,) = parse(ProtobufPage().render([_lifetimes(*comms)]))

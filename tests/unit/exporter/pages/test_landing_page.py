@@ -75,6 +75,11 @@ def test_no_text_can_become_markup() -> None:
     assert reader.cells[4] == evil
 
 
+def test_a_path_that_is_not_utf_8_is_shown_with_escapes() -> None:
+    odd = ProbeStatus("a", "", False, "compile", "/mnt/caf\udce9/a.bpf.c:3: no", {})
+    assert "/mnt/caf\\xe9/a.bpf.c:3: no" in " ".join(_read(odd).cells)
+
+
 def test_without_probes_the_page_says_so() -> None:
     assert _read().cells[4:] == ["No probe is configured."]
 

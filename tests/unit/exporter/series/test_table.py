@@ -260,7 +260,7 @@ class CountMaps:
         self._maps = [CountMapOfTest() for _ in range(maps)]
         layout = Map("names", "percpu_hash", Record(28, FIELDS[1:2]), 1 << 14)
         self._sources = [
-            MapSource(cast(CountMap, each), layout, ledger(), KnownCgroups(lambda: None, set)) for each in self._maps
+            MapSource(cast(CountMap, each), layout, ledger(), KnownCgroups(set, lambda _: None)) for each in self._maps
         ]
 
     def scrape(self, series: SeriesTable, *contents: dict[str, int]) -> None:

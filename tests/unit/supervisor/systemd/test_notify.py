@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Notifications to systemd and their times; a list stands for systemd."""
 
+import time
 from collections.abc import Sequence
 
 import pytest
 
 from probed.errors import REASONS
 from probed.ipc.exporter_messages import ProbeStatus, Pulse
+from probed.supervisor.systemd import notify
 from probed.supervisor.systemd.fdstore import Send
 from probed.supervisor.systemd.notify import WATCHDOG, Notifier, sender, status_line, watchdog_seconds
 
@@ -42,6 +44,12 @@ def test_the_status_line_says_what_an_operator_asks_first(probes: list[ProbeStat
     assert status_line(probes, QUIET) == line
 
 
+def test_the_status_line_counts_the_probes_that_the_exporter_left_out() -> None:
+    assert status_line([], Pulse(informed=True, series=1, lost=0, left_out=2)) == (
+        "no probe is wanted, 2 left out by the exporter, 1 series, 0 lost"
+    )
+
+
 def test_it_is_ready_once_and_only_when_it_is_settled() -> None:
     said: list[str] = []
     notices = Notifier(recorder(said))
@@ -63,6 +71,14 @@ def test_a_reload_says_when_it_began_and_ends_in_being_ready() -> None:
     reloading = dict(line.split("=") for line in said[2].splitlines())
     assert (reloading["RELOADING"], reloading["MONOTONIC_USEC"].isdigit()) == ("1", True)
     assert said[3:] == ["WATCHDOG=1", "WATCHDOG=1", "READY=1\nSTATUS=c"]
+
+
+def test_a_reload_in_a_time_namespace_has_the_hosts_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(notify, "clock_offset", {"monotonic": -86_400 * 10**9}.get)
+    monkeypatch.setattr(time, "clock_gettime_ns", lambda _: 7_001)
+    Notifier(recorder(said)).reloading()
+    assert f"MONOTONIC_USEC={86_400 * 10**6 + 7}\n" in said[0]
 
 
 def test_without_systemd_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Another exporter, measured in turn with probed in the same run.
+
+`make bench ARGS='--peer FILE'` names a YAML file with the peer's name, the URL of its metrics, and one command for each
+configuration; `all` is compared with all shipped probes:
+
+    name: ebpf_exporter
+    url: http://127.0.0.1:9435/metrics
+    configurations:
+      syscalls: [ebpf_exporter, --config.dir=examples, --config.names=syscalls]
+      all: [ebpf_exporter, --config.dir=mine, --config.names=syscalls,open_failures,exec]
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.error import URLError
+
+import yaml
+
+from bench import starting
+from bench.figures import Figure, middle
+from bench.setup import Setup, cpu_seconds, processes
+from support.running_daemon import PATIENCE, proportional_bytes
+
+ROUNDS: Final = 8
+SCRAPES: Final = 15
+IDLE_SECONDS: Final = 15.0
+POLL_SECONDS: Final = 0.01
+MB: Final = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another exporter: the URL of its metrics, and a command by configuration."""
+
+    name: str
+    url: str
+    configurations: Mapping[str, Sequence[str]]
+
+    @contextmanager
+    def running(self, configuration: str) -> Iterator[tuple[int, float]]:
+        """Run a configuration; yield the process id, and the seconds from the command to the first page."""
+        begin = time.monotonic()
+        with subprocess.Popen(self.configurations[configuration], stdout=subprocess.DEVNULL) as process:
+            try:
+                self._wait(process)
+                yield process.pid, time.monotonic() - begin
+            finally:
+                process.terminate()
+
+    def scrape(self) -> bytes:
+        """Return a page. Raises URLError, OSError."""
+        with urllib.request.urlopen(self.url, timeout=PATIENCE) as answer:
+            page: bytes = answer.read()
+        return page
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+        end = time.monotonic() + PATIENCE
+        while process.poll() is None and time.monotonic() < end:
+            try:
+                self.scrape()
+            except (URLError, OSError):
+                time.sleep(POLL_SECONDS)
+            else:
+                return
+        raise ChildProcessError(f"{self.name}: no page at {self.url}; exit status {process.poll()}")
+
+
+def read(path: Path) -> Peer:
+    """Read a peer's file. Raises OSError, TypeError for missing or unknown keys."""
+    return Peer(**yaml.safe_load(path.read_text()))
+
+
+def measure(setup: Setup) -> list[Figure]:
+    """Return start, memory, scrape and idle cost of probed and of the peer, measured in turn."""
+    peer = setup.peer
+    assert peer is not None
+    found: dict[tuple[str, str], list[float]] = {}
+    for _ in range(setup.rounds(ROUNDS)):
+        for who, values in (("probed", _ours(setup)), (peer.name, _theirs(setup, peer))):
+            for (about, unit), value in values.items():
+                found.setdefault((f"{about}, {who}", unit), []).append(value)
+    return [middle(about, unit, values) for (about, unit), values in sorted(found.items())]
+
+
+Values = dict[tuple[str, str], float]
+
+
+def _ours(setup: Setup) -> Values:
+    start = starting.start(setup)["first good scrape"]
+    with setup.daemon() as daemon:
+        daemon.wait_until_ready()
+        pids = processes(daemon).values()
+        return {("start to first good scrape", "ms"): start * 1e3} | _running(
+            setup, pids, lambda: daemon.get("/metrics")[1]
+        )
+
+
+def _theirs(setup: Setup, peer: Peer) -> Values:
+    with peer.running("all") as (pid, start):
+        return {("start to first good scrape", "ms"): start * 1e3} | _running(setup, [pid], peer.scrape)
+
+
+def _running(setup: Setup, pids: Collection[int], scrape: Callable[[], bytes]) -> Values:
+    page = scrape()
+    series = sum(not line.startswith(b"#") for line in page.splitlines())
+    begin = time.perf_counter()
+    for _ in range(SCRAPES):
+        scrape()
+    took = time.perf_counter() - begin
+    memory = {
+        ("memory, PSS", "MB"): sum(map(proportional_bytes, pids)) / MB,
+        ("memory, RSS of all processes", "MB"): sum(map(_resident_bytes, pids)) / MB,
+    }
+    spent, idle = sum(map(cpu_seconds, pids)), setup.seconds(IDLE_SECONDS)
+    time.sleep(idle)
+    spent = sum(map(cpu_seconds, pids)) - spent
+    return memory | {
+        ("scrape, for 1,000 series", "ms"): took / SCRAPES / series * 1e6,
+        ("idle", "% of a core"): 100 * spent / idle,
+    }
+
+
+def _resident_bytes(pid: int) -> int:
+    """Return VmRSS. Source: proc_pid_status(5)."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmRSS:"))
