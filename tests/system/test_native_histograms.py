@@ -10,6 +10,8 @@ from __future__ import annotations
 import bisect
 import math
 import os
+import re
+import signal
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -20,10 +22,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import yaml
 
 from support.kernel_fixtures import OWN_PROBES
 from support.monitoring.prometheus_server import NativeSample, Prometheus, prometheus
-from support.running_daemon import PROBES, SHIPPED, Daemon, site, until
+from support.running_daemon import PROBES, ROOT, SHIPPED, Daemon, site, until
 from support.workload_programs import Install
 
 KNOWN = 20_011
@@ -40,10 +43,11 @@ QUANTILES = (0.01, 0.25, 0.5, 0.9, 0.99, 0.999)
 
 @dataclass(frozen=True, slots=True)
 class Scraped:
-    """A daemon, and the Prometheus servers that scrape it."""
+    """A daemon, the servers that scrape its native histograms, and one that scrapes the text."""
 
     daemon: Daemon
     servers: Sequence[Prometheus]
+    classic: Prometheus
 
     def wait_for(self, count: int, expression: str) -> None:
         """Wait until all servers have so many observations."""
@@ -64,7 +68,8 @@ def scraped(folder: Path, configuration: dict[str, object]) -> Iterator[Scraped]
             ).wait_until_scraped()
             for number, program in enumerate(SERVERS)
         ]
-        yield Scraped(daemon, servers)
+        classic = running.enter_context(prometheus(folder / "classic", {"scrape_configs": [job]}))
+        yield Scraped(daemon, servers, classic.wait_until_scraped())
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +173,41 @@ def test_prometheus_has_every_known_lifetime(both: Scraped, install: Install) ->
             found = server.value(f"histogram_quantile({q}, {series})")
             assert least[rank] / FACTOR <= found <= most[rank] * FACTOR
     running.communicate()
+
+
+def rules_of_lifetimes() -> dict[str, str]:
+    """Return the recording rules that read lifetimes, over ten minutes instead of one or five."""
+    document = yaml.safe_load((ROOT / "deploy/prometheus/rules/probed-recording.yml").read_text())
+    rules = {rule["record"]: rule["expr"] for group in document["groups"] for rule in group["rules"]}
+    return {
+        name: re.sub(r"\[[15]m\]", "[10m]", expression) for name, expression in rules.items() if LIFETIME in expression
+    }
+
+
+@pytest.mark.parametrize("rule", rules_of_lifetimes())
+def test_a_rule_has_the_same_series_from_either_form(both: Scraped, install: Install, rule: str) -> None:
+    """Rates of the same lifetimes differ only by the times of the scrapes."""
+    program = install("lives")
+    killed = [subprocess.Popen([program, "100000"]) for _ in range(101)]
+    for process in killed:
+        process.kill()
+    assert [process.wait() for process in killed] == [-signal.SIGKILL] * 101
+    ended = f'{LIFETIME}{{comm="{program.name}", exit="signal"}}'
+    both.wait_for(101, ended)
+    count = f'{LIFETIME}_count{{comm="{program.name}", exit="signal"}}'
+    until(lambda: both.classic.value(count) == 101, "the text scrape has all ends")
+    own = "unit" if rule.startswith("unit:") else "comm"
+    units = {sample.labels["unit"] for sample in both.classic.query(count)}
+    wanted = units if own == "unit" else {program.name}
+    servers = (both.classic, *both.servers)
+    found = [
+        {sample.labels["unit"]: sample.value for sample in server.query(rules_of_lifetimes()[rule])
+         if sample.labels[own] in wanted}
+        for server in servers
+    ]  # fmt: skip
+    assert found[0].keys() == units
+    for each in found[1:]:
+        assert each == pytest.approx(found[0], rel=0.2)
 
 
 def test_a_text_scrape_has_the_classic_form(both: Scraped, install: Install) -> None:
