@@ -162,6 +162,7 @@ def _serve(channel: SupervisorChannel) -> None:
     channel.send(BccVersion(str(getattr(bcc, "__version__", "unknown"))))
     btf = Btf.read(Path(batch.requests[0].btf))
     privilege.leave_root()  # a source may include any file that this process may read
+    os.chdir("/")  # BCC leaves this folder for each probe, and comes back: an ordinary user may have no way back
     privilege.keep_only(privilege.LOADER)
     compiler.report_crashes(bcc)
     hide_kallsyms()
