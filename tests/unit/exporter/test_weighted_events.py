@@ -262,11 +262,11 @@ class Machine:
 
 
 @pytest.mark.parametrize("deadly", [False, True])
-@pytest.mark.parametrize("seed", range(31))
+@pytest.mark.parametrize("seed", range(13))
 def test_whatever_happens_between_two_words_every_event_counts_once(seed: int, deadly: bool) -> None:
     random = Random(seed)
     machine = Machine(random, deadly)
-    for _ in range(120):
+    for _ in range(80):
         for _ in range(random.choice((1, 5, 25))):
             machine.turn()
         machine.scrape()
