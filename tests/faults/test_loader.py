@@ -78,7 +78,7 @@ def test_a_killed_loader_leaves_neither_canary_nor_folder(start_fast: StartFast,
     daemon = start_fast(ours("misfit"), TMPDIR=str(temporary))
     daemon.configure(ours(misfit=LARGER))
     daemon.hang_up()
-    until(lambda: list(temporary.iterdir()), "the loader compiles")
+    until(lambda: list(temporary.glob("probed-headers-*")), "the loader compiles")
     loader = daemon.loader
     os.kill(loader, signal.SIGSTOP)
     canaries = children_of(loader)
