@@ -60,6 +60,7 @@ class Scraped:
 def scraped(folder: Path, configuration: dict[str, object]) -> Iterator[Scraped]:
     with ExitStack() as running:
         daemon = running.enter_context(Daemon(folder, configuration)).wait_until_ready()
+        until(lambda: daemon.scrape().by("probe", "probed_probe_up").get("observed") == 1, "the test's probe is up")
         targets = [{"targets": [f"127.0.0.1:{daemon.port}"]}]
         job = {"job_name": "probed", "scrape_interval": "1s", "static_configs": targets}
         servers = [
