@@ -5,9 +5,11 @@
  * The loader puts this text in front of the probe's C, so both are one source for BCC. BCC rewrites map functions only
  * there, and not inside macros: hence the functions below. The loader also defines
  *   RING_PAGES	pages of the ring, if the declaration has a ring
+ *   SLOTS	label sets that each CPU counts by itself, if the declaration's ring has slots
  *   CPUS	the number of possible CPUs of this kernel
  *   PROCESSES	the size of maps with an entry for each living process: the kernel's limit of threads, within bounds
  *   PROBED_HAS_IA32	if the kernel runs 32-bit x86 programs
+ *   PROBED_IN_KPROBES	if programs run in kprobes, because the kernel preempts those of raw tracepoints
  *   PROBED_HAS_name	for helpers that some kernels lack; listed in loader/pipeline.py
  * and one #define for each __NR_name and __NR_ia32_name that the source uses.
  */
@@ -34,7 +36,7 @@
  * READ in one instruction, for pointers with a type that the verifier knows: arguments of the tracepoint, and pointers
  * that LOAD returned. Members of 4 or 8 bytes. BCC would turn a plain access into a call, but leaves assembly alone.
  */
-#define LOAD(pointer, member)                                                      \
+#define LOAD_TYPED(pointer, member)                                                \
 	({                                                                         \
 		u64 value_;                                                        \
 		if (sizeof((pointer)->member) == 8)                                \
@@ -43,6 +45,12 @@
 			LOAD_AT(u32, value_, pointer, OFFSET_OF(pointer, member)); \
 		(__typeof__((pointer)->member))value_;                             \
 	})
+/* In a kprobe the verifier does not know the types of the arguments. */
+#ifdef PROBED_IN_KPROBES
+#define LOAD(pointer, member) READ(pointer, member)
+#else
+#define LOAD(pointer, member) LOAD_TYPED(pointer, member)
+#endif
 #define LOAD_AT(type, value, pointer, offset) \
 	asm volatile("%0 = *(" #type " *)(%1 + %2)" : "=r"(value) : "r"(pointer), "i"(offset))
 #define OFFSET_OF(pointer, member) __builtin_offsetof(__typeof__(*(pointer)), member)
@@ -53,7 +61,7 @@
  */
 #ifdef PROBED_HAS_GET_CURRENT_TASK_BTF
 #define current_task()		      bpf_get_current_task_btf()
-#define LOAD_OF_TASK(pointer, member) LOAD(pointer, member)
+#define LOAD_OF_TASK(pointer, member) LOAD_TYPED(pointer, member)
 #else
 #define current_task()		      ((struct task_struct *)bpf_get_current_task())
 #define LOAD_OF_TASK(pointer, member) READ(pointer, member)
@@ -63,12 +71,22 @@
 #define READ_ARRAY(destination, pointer, member) \
 	bpf_probe_read_kernel(&(destination), sizeof(destination), &(pointer)->member)
 
-enum probed_stat { STAT_SENT, STAT_RING_FULL, STAT_MAP_FULL, STAT_NOTE_LOST, STATS };
+/* The exporter reads the counters in this order; STAT_KEPT to STAT_BEGUN are two each: see overflow_label_set(). */
+enum probed_stat {
+	STAT_SENT,
+	STAT_RING_FULL,
+	STAT_MAP_FULL,
+	STAT_NOTE_LOST,
+	STAT_KEPT,
+	STAT_LEFT = STAT_KEPT + 2,
+	STAT_BEGUN = STAT_LEFT + 2,
+	STATS = STAT_BEGUN + 2
+};
 
 /*
- * Four counters per CPU for the probe's sum of events. Programs count STAT_SENT between reservation and submission,
- * and the exporter compares the count with the ring. The addition is atomic, because a preempted program may share the
- * CPU's counter with another program of the probe.
+ * Counters per CPU for the probe's sum of events. Programs count STAT_SENT between reservation and submission, and the
+ * exporter compares the count with the ring. The addition is atomic, because a preempted program may share the CPU's
+ * counter with another program of the probe.
  */
 BPF_PERCPU_ARRAY(probed_stats, u64, STATS);
 
@@ -134,6 +152,7 @@ static __always_inline u32 recent_slot(u64 key, u32 slots)
 #ifdef RING_PAGES
 BPF_RINGBUF_OUTPUT(events, RING_PAGES);
 
+#ifndef SLOTS
 /* Returns room for one event, or NULL and counts the loss if the ring is full. Submit every reserved event. */
 static __always_inline void *reserve_event(u64 size)
 {
@@ -143,6 +162,7 @@ static __always_inline void *reserve_event(u64 size)
 		probed_count(STAT_RING_FULL);
 	return event;
 }
+#endif
 
 /*
  * Returns the bytes in the ring, records before submission included. BCC 0.26 has no method for the helper
@@ -177,8 +197,289 @@ static __always_inline void submit_event_of(void *event, u64 size)
 	events.ringbuf_submit(event, wake);
 }
 
+#ifndef SLOTS
 /* Submits a complete event; takes a pointer to the struct. */
 #define submit_event(event) submit_event_of(event, sizeof(*(event)))
+#else
+/*
+ * Events with a weight: one record of the ring stands for many events of one label set. WEIGHT begins such a struct
+ * event, and the other members are the label set; a program makes the event in its own memory, zeroed, and calls
+ *   count_event(&event)		for an event that only counts
+ *   observe_event(&event, member)	for an event with a value, in a u64 member
+ * Example: probes/process.
+ *
+ * count_event() adds to a slot of this CPU, which holds one label set. When another label set takes the slot, a record
+ * with the sum goes into the ring. A scrape reads the slots, so a storm of one label set sends no record at all. Where
+ * the ring is full, the slot keeps its label set, and the newcomer counts in a hash by label set. Only a full hash
+ * loses an event.
+ *
+ * The exporter counts every event once, although it reads slots and records: `slot_total` numbers the events of a slot,
+ * and a record covers the last `weight` numbers up to its own. A record without a slot has the number -1.
+ */
+#define WEIGHT                  \
+	u64 weight, slot_total; \
+	s64 slot
+#define WEIGHT_WORDS 3
+#define LABEL_WORDS  16 /* longer events do not compile */
+#define NO_SLOT	     -1
+
+struct label_set {
+	u64 words[LABEL_WORDS];
+};
+
+/* The exporter reads a slot word by word; the label set is valid while `started` equals `stopped`. */
+struct event_slot {
+	u64 started;
+	u64 slot;
+	u64 before; /* events of the label sets before this one */
+	u64 total;  /* all events of the slot */
+	struct label_set labels;
+	u64 stopped;
+	u64 taken; /* 1 while a program uses the slot */
+};
+
+BPF_PERCPU_ARRAY(event_slots, struct event_slot, SLOTS);
+
+#define REGISTER_NUMBERS                                                                           \
+	".set number_of_r0, 0\n.set number_of_r1, 1\n.set number_of_r2, 2\n.set number_of_r3, 3\n" \
+	".set number_of_r4, 4\n.set number_of_r5, 5\n.set number_of_r6, 6\n.set number_of_r7, 7\n" \
+	".set number_of_r8, 8\n.set number_of_r9, 9\n"
+
+/*
+ * Puts 1 into *place and returns the former value, as one step for this CPU. Kernels that preempt such programs have
+ * BPF_XCHG (Linux 5.12, commit 5ffa25502b5a; bpf_task_pt_regs() came later). Before, a program can only be interrupted
+ * by one that ends first, and a load and a store suffice. LLVM 14 makes no BPF_XCHG for BCC, and its assembler knows no
+ * name for the instruction: the text writes the number, with the registers that LLVM chose.
+ */
+static __always_inline u64 set_to_1(u64 *place)
+{
+	u64 value = 1;
+
+#ifdef PROBED_HAS_TASK_PT_REGS
+	asm volatile(REGISTER_NUMBERS ".quad 0xe1000000db + (number_of_%1 << 8) + (number_of_%0 << 12)"
+		     : "+r"(value)
+		     : "r"(place)
+		     : "memory");
+#else
+	value = *(volatile u64 *)place;
+	WRITE(*place, 1);
+#endif
+	return value;
+}
+
+/* Takes a slot for this program; false if another program on this CPU has the slot, interrupted or preempted. */
+static __always_inline bool take_slot(struct event_slot *slot)
+{
+	return !set_to_1(&slot->taken);
+}
+
+static __always_inline void leave_slot(struct event_slot *slot)
+{
+	WRITE(slot->taken, 0);
+}
+
+/* The slot of a label set: every bit of every word counts. */
+static __always_inline u32 slot_of(const u64 *labels, u64 words)
+{
+	u64 hash = 0;
+
+#pragma unroll
+	for (u64 i = 0; i < words; i++)
+		hash += (labels[i] ^ labels[i] >> 32) * (0x9e3779b97f4a7c15UL * (2 * i + 1));
+	return hash >> 48 & (SLOTS - 1);
+}
+
+static __always_inline void copy_words(u64 *to, const u64 *from, u64 words)
+{
+#pragma unroll
+	for (u64 i = 0; i < words; i++)
+		WRITE(to[i], from[i]);
+}
+
+static __always_inline bool holds(const struct event_slot *slot, const u64 *labels, u64 words)
+{
+	u64 difference = slot->total == slot->before;
+
+#pragma unroll
+	for (u64 i = 0; i < words; i++)
+		difference |= slot->labels.words[i] ^ labels[i];
+	return !difference;
+}
+
+/* Sends a record for `weight` events of a label set; false if the ring is full. */
+static __always_inline bool send_label_set(const u64 *labels, u64 words, u64 weight, u64 slot_total, s64 slot)
+{
+	u64 size = (WEIGHT_WORDS + words) * 8, *record = events.ringbuf_reserve(size);
+
+	if (!record)
+		return false;
+	record[0] = weight;
+	record[1] = slot_total;
+	record[2] = slot;
+	copy_words(record + WEIGHT_WORDS, labels, words);
+	submit_event_of(record, size);
+	return true;
+}
+
+/* Gives the slot to another label set; false if the ring has no room for the former one. */
+static __always_inline bool replace_label_set(struct event_slot *slot, u32 place, const u64 *labels, u64 words)
+{
+	u64 weight = slot->total - slot->before;
+
+	if (weight && !send_label_set(slot->labels.words, words, weight, slot->total, slot->slot))
+		return false;
+	WRITE(slot->stopped, slot->stopped + 1);
+	WRITE(slot->slot, bpf_get_smp_processor_id() * SLOTS + place);
+	WRITE(slot->before, slot->total);
+	copy_words(slot->labels.words, labels, words);
+	WRITE(slot->started, slot->stopped);
+	return true;
+}
+
+/* Counts an event in a slot; false if other programs have the slots, or if the ring is full. */
+static __always_inline bool count_in_slot(const u64 *labels, u64 words)
+{
+	u32 place = slot_of(labels, words);
+	struct event_slot *slot = event_slots.lookup(&place);
+	bool counted;
+
+	if (!slot)
+		return false;
+	if (!take_slot(slot)) {
+		place ^= 1;
+		slot = event_slots.lookup(&place);
+		if (!slot || !take_slot(slot))
+			return false;
+	}
+	counted = holds(slot, labels, words) || replace_label_set(slot, place, labels, words);
+	if (counted)
+		WRITE(slot->total, slot->total + 1);
+	leave_slot(slot);
+	return counted;
+}
+
+/* Counts and sums by label set, for events without room in the ring. */
+#define OVERFLOW_LABEL_SETS 4096
+
+struct overflow {
+	u64 count;
+	u64 remainder; /* of observed values: their sum, less `count` times the rounded value in the label set */
+	u64 observed;  /* offset of the observed member in the event; 0 for none */
+};
+
+/*
+ * Two hashes take turns: programs add to one, and the exporter empties the other. The exporter sets `overflow_turn`,
+ * which it maps, and waits until no program adds to the former hash. Programs tell so by STAT_BEGUN, and then STAT_KEPT
+ * or STAT_LEFT, of each hash; a program that finds another turn after STAT_BEGUN begins anew.
+ */
+BPF_HASH(overflow_0, struct label_set, struct overflow, OVERFLOW_LABEL_SETS);
+BPF_HASH(overflow_1, struct label_set, struct overflow, OVERFLOW_LABEL_SETS);
+BPF_F_TABLE("array", u32, u64, overflow_turn, 1, 1U << 10); /* BPF_F_MMAPABLE */
+
+static __always_inline struct overflow *overflow_of(u64 turn, struct label_set *labels, u64 observed)
+{
+	struct overflow none = {.observed = observed};
+
+	if (turn)
+		return overflow_1.lookup_or_try_init(labels, &none);
+	return overflow_0.lookup_or_try_init(labels, &none);
+}
+
+/* Counts an event in the hash whose turn it is; false if the turn changed meanwhile. */
+static __always_inline bool count_in_turn(volatile u64 *turn, struct label_set *labels, u64 observed, u64 remainder)
+{
+	u64 now = *turn & 1;
+	struct overflow *sums;
+
+	probed_count(STAT_BEGUN + now);
+	if (now != (*turn & 1)) {
+		probed_count(STAT_LEFT + now);
+		return false;
+	}
+	sums = overflow_of(now, labels, observed);
+	if (!sums) {
+		probed_count(STAT_RING_FULL);
+		probed_count(STAT_LEFT + now);
+		return true;
+	}
+	lock_xadd(&sums->count, 1);
+	lock_xadd(&sums->remainder, remainder);
+	probed_count(STAT_KEPT + now);
+	return true;
+}
+
+static __always_inline void count_overflow(struct label_set *labels, u64 observed, u64 remainder)
+{
+	u32 zero = 0;
+	u64 *turn = overflow_turn.lookup(&zero);
+
+	if (turn && !count_in_turn(turn, labels, observed, remainder) &&
+	    !count_in_turn(turn, labels, observed, remainder))
+		probed_count(STAT_RING_FULL);
+}
+
+static __always_inline void count_event_of(const void *event, u64 size)
+{
+	const u64 *labels = (const u64 *)event + WEIGHT_WORDS, words = size / 8 - WEIGHT_WORDS;
+	struct label_set key = {};
+
+	if (count_in_slot(labels, words) || send_label_set(labels, words, 1, 1, NO_SLOT))
+		return;
+	copy_words(key.words, labels, words);
+	count_overflow(&key, 0, 0);
+}
+
+/* The least value with the same highest six binary digits: within 3 % of the value. */
+static __always_inline u64 rounded_value(u64 value)
+{
+	u32 low = 0;
+
+#pragma unroll
+	for (u32 digits = 32; digits; digits /= 2)
+		if (value >> low >> 6 >> (digits - 1))
+			low += digits;
+	return value >> low << low;
+}
+
+/*
+ * Without room in the ring, events of a label set with values within 3 % count as one entry with their exact sum. So
+ * the exporter may put such an event into a neighbour of its bucket, and only if a bound of a bucket lies between the
+ * values.
+ */
+static __always_inline void observe_event_of(const void *event, u64 size, u64 observed)
+{
+	const u64 *labels = (const u64 *)event + WEIGHT_WORDS, words = size / 8 - WEIGHT_WORDS;
+	u64 word = observed / 8 - WEIGHT_WORDS, rounded = 0;
+	struct label_set key = {};
+
+	if (send_label_set(labels, words, 1, 1, NO_SLOT))
+		return;
+	copy_words(key.words, labels, words);
+	rounded = rounded_value(labels[word]);
+	key.words[word] = rounded;
+	count_overflow(&key, observed, labels[word] - rounded);
+}
+
+#define CHECK_EVENT(event)                                                                                  \
+	_Static_assert(sizeof(*(event)) % 8 == 0 && sizeof(*(event)) <= (WEIGHT_WORDS + LABEL_WORDS) * 8 && \
+			       __builtin_offsetof(__typeof__(*(event)), slot) == 16,                        \
+		       "struct event begins with WEIGHT and has 16 words of 8 bytes more at most")
+
+/* Counts an event; takes a pointer to the struct. */
+#define count_event(event)                               \
+	({                                               \
+		CHECK_EVENT(event);                      \
+		count_event_of(event, sizeof(*(event))); \
+	})
+
+/* Sends an event with a value in a u64 member of the struct. */
+#define observe_event(event, member)                                                                         \
+	({                                                                                                   \
+		CHECK_EVENT(event);                                                                          \
+		_Static_assert(sizeof((event)->member) == 8, "the observed member is a u64");                \
+		observe_event_of(event, sizeof(*(event)), __builtin_offsetof(__typeof__(*(event)), member)); \
+	})
+#endif
 #endif
 
 /*
@@ -267,7 +568,7 @@ static __always_inline u32 syscall_of(struct pt_regs *regs)
 /* The current task's registers of user space. */
 #ifdef PROBED_HAS_TASK_PT_REGS
 #define current_registers()		((struct pt_regs *)bpf_task_pt_regs(current_task()))
-#define LOAD_OF_REGISTERS(regs, member) LOAD(regs, member)
+#define LOAD_OF_REGISTERS(regs, member) LOAD_TYPED(regs, member)
 #else
 /* Before Linux 5.15: at the top of a stack of four pages. arch/x86/include/asm/processor.h: task_pt_regs() */
 #define current_registers()		((struct pt_regs *)(READ(current_task(), stack) + 16384) - 1)

@@ -2,6 +2,7 @@
 #include "probed.bpf.h"
 
 struct event {
+	WEIGHT;
 	u64 cgroup;
 	char comm[16];
 	char thread_comm[16];
@@ -84,18 +85,15 @@ static __always_inline void count_interrupted_open(struct opener opener)
 		count_map_full();
 }
 
-static __always_inline void send_failure(struct opener opener, u32 errno)
+static __always_inline void count_failure(struct opener opener, u32 errno)
 {
-	struct event *event = reserve_event(sizeof(*event));
+	struct event event = {};
 
-	if (!event)
-		return;
-	event->cgroup = opener.cgroup;
-	current_comm(event->comm);
-	current_thread_comm(event->thread_comm);
-	event->errno = errno;
-	event->pad = 0;
-	submit_event(event);
+	event.cgroup = opener.cgroup;
+	current_comm(event.comm);
+	current_thread_comm(event.thread_comm);
+	event.errno = errno;
+	count_event(&event);
 }
 
 /* raw tracepoint sys_exit(struct pt_regs *regs, long ret): an interrupted call may restart */
@@ -112,7 +110,7 @@ PROGRAM(on_return)
 	opener.cgroup = current_cgroup();
 	count_open(opener);
 	if (errno)
-		send_failure(opener, errno);
+		count_failure(opener, errno);
 	return 0;
 }
 
@@ -125,6 +123,6 @@ PROGRAM(on_signal)
 		return 0;
 	opener.cgroup = current_cgroup();
 	count_interrupted_open(opener);
-	send_failure(opener, EINTR);
+	count_failure(opener, EINTR);
 	return 0;
 }

@@ -7,6 +7,7 @@ enum kind { KIND_FORK, KIND_FORK_FAILURE, KIND_THREAD, KIND_EXEC, KIND_EXEC_FAIL
 enum exit_kind { EXIT_OK, EXIT_ERROR, EXIT_SIGNAL, EXIT_CORE };
 
 struct event {
+	WEIGHT;
 	u64 cgroup;
 	u64 lifetime_ns; /* KIND_EXIT */
 	char comm[16];
@@ -26,27 +27,15 @@ BPF_HASH(last_exec, u32, u64, PROCESSES);
  */
 BPF_HASH(ended, u32, u64, PROCESSES / 4);
 
-static __always_inline struct event *reserve(u8 kind)
-{
-	struct event *event = reserve_event(sizeof(*event));
-
-	if (!event)
-		return NULL;
-	__builtin_memset(event, 0, sizeof(*event));
-	event->kind = kind;
-	event->cgroup = current_cgroup();
-	return event;
-}
-
 /* raw tracepoint sched_process_fork(struct task_struct *parent, struct task_struct *child) */
 PROGRAM(on_fork)
 {
 	struct task_struct *child = (struct task_struct *)ctx->args[1];
-	struct event *event;
+	struct event event = {};
 
-	event = reserve(READ(child, pid) == READ(child, tgid) ? KIND_FORK : KIND_THREAD);
-	if (event)
-		submit_event(event);
+	event.kind = READ(child, pid) == READ(child, tgid) ? KIND_FORK : KIND_THREAD;
+	event.cgroup = current_cgroup();
+	count_event(&event);
 	return 0;
 }
 
@@ -55,19 +44,18 @@ PROGRAM(on_exec)
 {
 	struct task_struct *task = (struct task_struct *)ctx->args[0];
 	struct task_struct *parent = READ(task, real_parent);
-	struct event *event;
+	struct event event = {};
 	u32 tgid = READ(task, tgid);
 	u64 now = bpf_ktime_get_boot_ns();
 
 	if (last_exec.update(&tgid, &now))
 		count_note_lost();
-	event = reserve(KIND_EXEC);
-	if (!event)
-		return 0;
-	READ_ARRAY(event->comm, task, comm);
+	event.kind = KIND_EXEC;
+	event.cgroup = current_cgroup();
+	READ_ARRAY(event.comm, task, comm);
 	parent = READ(parent, group_leader);
-	READ_ARRAY(event->parent, parent, comm);
-	submit_event(event);
+	READ_ARRAY(event.parent, parent, comm);
+	count_event(&event);
 	return 0;
 }
 
@@ -89,20 +77,19 @@ static __always_inline bool is_exec(u32 syscall)
 PROGRAM(on_return)
 {
 	u32 errno = returned_errno(ctx), syscall;
-	struct event *event;
+	struct event event = {};
 
 	if (!errno || is_restart(errno))
 		return 0;
 	syscall = returning_syscall(ctx);
 	if (!is_exec(syscall) && !makes_tasks(syscall))
 		return 0;
-	event = reserve(is_exec(syscall) ? KIND_EXEC_FAILURE : KIND_FORK_FAILURE);
-	if (!event)
-		return 0;
-	current_comm(event->comm);
-	current_thread_comm(event->thread_comm);
-	event->errno = errno;
-	submit_event(event);
+	event.kind = is_exec(syscall) ? KIND_EXEC_FAILURE : KIND_FORK_FAILURE;
+	event.cgroup = current_cgroup();
+	current_comm(event.comm);
+	current_thread_comm(event.thread_comm);
+	event.errno = errno;
+	count_event(&event);
 	return 0;
 }
 
@@ -173,7 +160,7 @@ PROGRAM(on_exit)
 	struct task_struct *task = (struct task_struct *)ctx->args[0];
 	struct signal_struct *signal = READ(task, signal);
 	struct task_struct *leader = READ(task, group_leader);
-	struct event *event;
+	struct event event = {};
 	u64 start, beginning;
 	u32 tgid;
 	int status;
@@ -185,15 +172,14 @@ PROGRAM(on_exit)
 	if (READ(signal, nr_threads) > 1 ? !first_to_note_end(tgid, start) : end_was_noted(tgid, start))
 		return 0;
 	beginning = take_beginning(tgid, start);
-	event = reserve(KIND_EXIT);
-	if (!event)
-		return 0;
-	event->lifetime_ns = bpf_ktime_get_boot_ns() - beginning;
 	status = wait_status(leader, signal);
-	event->exit = exit_kind(status);
-	event->signal = status & 0x7f;
-	READ_ARRAY(event->comm, leader, comm);
-	submit_event(event);
+	event.kind = KIND_EXIT;
+	event.cgroup = current_cgroup();
+	event.lifetime_ns = bpf_ktime_get_boot_ns() - beginning;
+	event.exit = exit_kind(status);
+	event.signal = status & 0x7f;
+	READ_ARRAY(event.comm, leader, comm);
+	observe_event(&event, lifetime_ns);
 	return 0;
 }
 

@@ -37,19 +37,19 @@ KILLS = 200
 LONGEST = 0.9
 """Most seconds of an exporter's life; it is up after some 0.4 s, later under load."""
 
-ROOMY = {
+NARROW = {
     "cgroups": {},
-    "process": {"ring": {"bytes": "64 MiB"}},
-    "open_failures": {"ring": {"bytes": "512 MiB"}},
+    "process": {"ring": {"bytes": "4 KiB"}},
+    "open_failures": {"ring": {"bytes": "4 KiB"}},
     "syscalls": {},
 }
-"""Rings with room for all events between two exporters."""
+"""Rings that are full at once, so that most events count in slots and overflow maps."""
 
 
 def load(folder: Path, hooks: Hooks) -> list[ProbeHandle]:
     """Load the probes, as the supervisor does."""
     configuration = folder / "probed.yaml"
-    configuration.write_text(yaml.safe_dump(site(ROOMY)))
+    configuration.write_text(yaml.safe_dump(site(NARROW)))
     loading = LoaderProcess()
     loading.read(Files(str(configuration), "/sys/kernel/btf/vmlinux"))
     held = []
@@ -66,7 +66,7 @@ def load(folder: Path, hooks: Hooks) -> list[ProbeHandle]:
                 pass
             case other:
                 pytest.fail(str(other))
-    assert len(held) == len(ROOMY)
+    assert len(held) == len(NARROW)
     return held
 
 
@@ -79,7 +79,7 @@ class Life:
         self._hooks = Hooks(Store(None), {})
         self._exporting = ExporterProcess(start, [self._listener], PATIENCE, self._hooks, lambda: None)
         self._held = load(folder, self._hooks)
-        probes = tuple(ProbeStatus(name, "", True, "", "", {}) for name in ROOMY)
+        probes = tuple(ProbeStatus(name, "", True, "", "", {}) for name in NARROW)
         self._status = Status(probes, "", True, 0.0, 0)
 
     def born(self) -> None:
@@ -94,7 +94,7 @@ class Life:
     def has_all(self) -> bool:
         """Return whether the exporter has received every probe."""
         page = self.scrape()
-        return all(("probed_events_emitted_total", frozenset({("probe", name)})) in page for name in ROOMY)
+        return all(("probed_events_emitted_total", frozenset({("probe", name)})) in page for name in NARROW)
 
     def scrape(self, timeout: float = PATIENCE) -> Page:
         port = self._listener.getsockname()[1]
@@ -172,7 +172,24 @@ def test_sigkill_at_any_instant_loses_nothing_and_doubles_nothing(install: Insta
         assert page.total("probed_open_failures_total", comm=opener.name, errno="ENOENT") == 200_003 * opens.rounds
         assert page.total("probed_process_execs_total", comm=program.name) == 1_009 * spawns.rounds
         assert page.total("probed_process_lifetime_seconds_count", comm=program.name) == 1_009 * spawns.rounds
-        for probe in ROOMY:
+        for probe in NARROW:
+            assert (page.lost(probe), page.emitted(probe)) == (0, page.accounted(probe)), probe
+
+
+def test_a_storm_before_the_first_exporter_is_all_counted(install: Install, tmp_path: Path) -> None:
+    program, opener = install("exits"), install("fail_opens")
+    life = Life(tmp_path)
+    with ExitStack() as stack:
+        stack.callback(life.end)
+        subprocess.run([install("spawn"), "5003", program], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([opener, "openat", "ENOENT", "200003"], cwd=tmp_path, check=True)
+        life.born()
+        until(life.has_all, "the exporter has all probes")
+        page = life.scrape()
+        assert page.total("probed_open_failures_total", comm=opener.name, errno="ENOENT") == 200_003
+        assert page.total("probed_process_execs_total", comm=program.name) == 5_003
+        assert page.by("exit", "probed_process_lifetime_seconds_count", comm=program.name) == {"ok": 5_003}
+        for probe in NARROW:
             assert (page.lost(probe), page.emitted(probe)) == (0, page.accounted(probe)), probe
 
 
@@ -183,7 +200,7 @@ def test_a_loader_that_is_killed_at_a_reload_costs_no_event(start: Start, instal
     """The loader loads a new version of one probe; the others, and the older version after a failure, run on."""
     program, opener = install("exits"), install("fail_opens")
     instants = random.Random(1_000_003)
-    daemon = start(site(ROOMY))
+    daemon = start(site(NARROW))
     killed = 0
     with ExitStack() as stack:
         spawns = Load([str(install("spawn")), "1009", str(program)], tmp_path)
@@ -192,14 +209,14 @@ def test_a_loader_that_is_killed_at_a_reload_costs_no_event(start: Start, instal
         stack.callback(opens.stop)
         for number in range(RELOADS):
             changed = {"metrics": {"probed_cgroups_made_total": {"series": 100 + number}}}
-            daemon.configure(site({**ROOMY, "cgroups": changed}))
+            daemon.configure(site({**NARROW, "cgroups": changed}))
             daemon.process.send_signal(signal.SIGHUP)
             threading.Event().wait(instants.uniform(0, 1.0))
             for pid in [pid for pid, line in daemon.children().items() if "probed.loader" in line]:
                 os.kill(pid, signal.SIGKILL)
                 killed += 1
     assert killed > RELOADS / 3
-    until(lambda: all(daemon.scrape().value("probed_probe_up", probe=probe) for probe in ROOMY), "all probes are up")
+    until(lambda: all(daemon.scrape().value("probed_probe_up", probe=probe) for probe in NARROW), "all probes are up")
     page = daemon.scrape()
     assert page.total("probed_open_failures_total", comm=opener.name, errno="ENOENT") == 200_003 * opens.rounds
     assert page.total("probed_process_execs_total", comm=program.name) == 1_009 * spawns.rounds
@@ -229,4 +246,4 @@ def test_counters_go_on_when_the_exporter_is_killed(start: Start, install: Insta
         starts = page.by("probe", "probed_probe_start_time_seconds")
         assert starts == before.by("probe", "probed_probe_start_time_seconds")
         assert page.value("process_start_time_seconds") < min(starts.values())
-        assert [page.value("probed_events_unaccounted", probe=probe) for probe in ROOMY] == [0, 0, 0, 0]
+        assert [page.value("probed_events_unaccounted", probe=probe) for probe in NARROW] == [0, 0, 0, 0]

@@ -32,7 +32,7 @@ class HostileChild(Child[Any, Any]):
 
 
 class HostileDaemon(Daemon):
-    """A daemon whose exporter attacks when a client asks for it."""
+    """A daemon with an exporter that attacks on request."""
 
     module: ClassVar[str] = "support.hostile_daemon"
 

@@ -65,6 +65,11 @@ def kill_supervisor(service: Service) -> None:
     service.kill(service.supervisor, signal.SIGKILL)
 
 
+def terminate_supervisor(service: Service) -> None:
+    """Send the signal of a stop that systemd did not order."""
+    service.kill(service.supervisor, signal.SIGTERM)
+
+
 def restart(service: Service) -> None:
     service.machine.run("systemctl", "restart", "--no-block", service.unit)
 
@@ -101,7 +106,7 @@ def has_another_supervisor(service: Service, dead: int) -> bool:
 
 def test_counters_go_on_over_a_restart(machine: Machine, service: Service) -> None:
     spawner, program = machine.install("spawn"), machine.install("exits")
-    for times, end in enumerate((None, restart, kill_supervisor), 1):
+    for times, end in enumerate((None, restart, kill_supervisor, terminate_supervisor), 1):
         if end is not None:
             pid = service.supervisor
             end(service)

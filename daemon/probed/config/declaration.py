@@ -29,11 +29,12 @@ from probed.config.scalars import (
     RawTracepoint,
     RingSize,
     SeriesBudget,
+    Slots,
 )
 from probed.errors import DeclarationError, Problem
 from probed.ipc.manifest import MetricType
 from probed.schema import strict_yaml
-from probed.schema.rules import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, Line
+from probed.schema.rules import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, Line, repeated
 from probed.schema.structure import Fault, Given, Key, Source, attempt
 
 SUFFIXES_OF_OTHER_TYPES = ("_total", "_count", "_sum", "_bucket")
@@ -56,6 +57,9 @@ class RingOptions:
 
     at: Given[Key]
     bytes: Annotated[RingSize, "The size: a power of two from 4 KiB to 1 GiB, such as 1 MiB."]
+    slots: Annotated[
+        Slots, "Label sets that each CPU counts by itself, for a 'struct event' that begins with WEIGHT; 0: none."
+    ] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +162,8 @@ class Metric:
                 ("when",),
                 "maps hold sums, not events to choose from; remove 'when', or 'maps' to count events",
             )
-        for index, name in enumerate(self.maps):
-            if name in self.maps[:index]:
-                yield ("maps", index), f"map '{name}' is there twice, and its counts would be added twice; remove one"
+        for index, name in repeated(self.maps):
+            yield ("maps", index), f"map '{name}' is there twice, and its counts would be added twice; remove one"
 
     def _counter_faults(self) -> Iterator[Fault]:
         if not self.name.endswith("_total"):

@@ -19,7 +19,7 @@ from probed.config.histograms import HistogramForm, NativeOptions
 from probed.config.scalars import IdleSeconds, LabelName, SeriesBudget
 from probed.errors import DeclarationError, Problem
 from probed.ipc.manifest import IDLE_SECONDS, SERIES_BUDGET
-from probed.schema.rules import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING
+from probed.schema.rules import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, repeated
 from probed.schema.structure import Fault, Given, Key, Source
 from probed.schema.suggestions import did_you_mean
 
@@ -53,9 +53,9 @@ class MetricOverrides:
     def check(self) -> Iterator[Fault]:
         """Yield the faults that need no declaration."""
         yield from bucket_faults(self.buckets)
-        for index, label in enumerate(self.drop_labels):
-            if label in self.drop_labels[:index]:
-                yield ("drop_labels", index), f"label '{label}' is there twice; remove one"
+        for index, label in repeated(self.drop_labels):
+            yield ("drop_labels", index), f"label '{label}' is there twice; remove one"
+        for label in self.drop_labels:
             if label in self.rename_labels:
                 yield (
                     ("rename_labels", label),
@@ -164,7 +164,9 @@ def check_folded(defaults: SiteDefaults, probes: Iterable[Probe], source: Source
 
 
 def _resized(declared: RingOptions | None, wanted: RingOptions | None) -> RingOptions | None:
-    return dataclasses.replace(declared, bytes=wanted.bytes) if declared and wanted else declared
+    if declared is None or wanted is None:
+        return declared
+    return dataclasses.replace(declared, bytes=wanted.bytes, slots=wanted.slots or declared.slots)
 
 
 def _changed(metric: Metric, changes: MetricOverrides) -> Metric:

@@ -9,33 +9,60 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from probed.linux.privilege import user_name
 
 
 def why_replaceable(path: str) -> str:
-    """Return how any user could replace a file, and the remedy, as the end of a sentence; "" if none can.
+    """Return how any user could replace a file, with the remedy; "" if none can.
 
-    The file and each folder above count. A sticky folder such as /tmp is harmless where the next part of the path
-    belongs to root or to this process's user: others cannot replace that part. Nor can they on a read-only mount.
+    The text is the end of a sentence. The file, each folder above and each link on the way count. A sticky folder such
+    as /tmp is harmless where the next part of the path belongs to root or to this process's user: others cannot replace
+    that part. Nor can they on a read-only mount.
     """
-    in_sticky: Path | None = None
-    resolved = Path(path).resolve()
-    for part in (*reversed(resolved.parents), resolved):
-        try:
-            status = part.stat()
-        except OSError:  # a pipe, such as /dev/stdin
-            return ""
-        if in_sticky and status.st_uid not in (0, os.geteuid()):
-            owner = user_name(status.st_uid)
-            return f"every user may add files to {in_sticky}, and '{owner}' added {part}: move it to a folder of root"
-        in_sticky = None
-        if status.st_mode & stat.S_IWOTH and not _is_read_only(part):
-            if not (stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX):
-                return f"every user may write to {part}, and so run code in the kernel: chmod o-w {part}"
-            in_sticky = part
+    try:
+        return next(filter(None, map(_why, _parts(path))), "")
+    except OSError:  # a pipe, such as /dev/stdin
+        return ""
+
+
+def _parts(path: str) -> Iterator[Path]:
+    """Yield the folders, links and files by which the kernel finds a file."""
+    here = Path("/")
+    yield here
+    names = list(reversed(Path(path).absolute().parts[1:]))
+    while names:
+        part = Path(os.path.normpath(here / names.pop()))
+        yield part
+        if part.is_symlink():
+            target = part.readlink()
+            names += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+            here = Path("/") if target.is_absolute() else here
+        else:
+            here = part
+
+
+def _why(part: Path) -> str:
+    status = part.lstat()
+    folder = part.parent
+    if _is_open(folder) and status.st_uid not in (0, os.geteuid()):
+        owner = user_name(status.st_uid)
+        return f"every user may add files to {folder}, and '{owner}' added {part}: move it to a folder of root"
+    if _is_open(part) and not _is_sticky(status):
+        return f"every user may write to {part}, and so run code in the kernel: chmod o-w {part}"
     return ""
+
+
+def _is_open(path: Path) -> bool:
+    """Say whether every user may write to a file, or add files to a folder."""
+    mode = path.lstat().st_mode
+    return bool(mode & stat.S_IWOTH) and not stat.S_ISLNK(mode) and not _is_read_only(path)
+
+
+def _is_sticky(status: os.stat_result) -> bool:
+    return stat.S_ISDIR(status.st_mode) and bool(status.st_mode & stat.S_ISVTX)
 
 
 def _is_read_only(path: Path) -> bool:

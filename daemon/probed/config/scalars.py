@@ -18,6 +18,8 @@ from probed.schema.structure import Rule, pattern
 MIN_RING_BYTES: Final = 4 << 10
 MAX_RING_BYTES: Final = 1 << 30
 MAX_SERIES: Final = 100_000
+MIN_SLOTS: Final = 2
+MAX_SLOTS: Final = 256
 
 OWN_METRIC_PREFIXES: Final = (
     "probed_build_",
@@ -88,6 +90,12 @@ def _ring_size(number: int) -> int:
     )
 
 
+def _slots(number: int) -> int:
+    if number and not (MIN_SLOTS <= number <= MAX_SLOTS and number.bit_count() == 1):
+        raise ValueError(f"expected a power of two from {MIN_SLOTS} to {MAX_SLOTS}, or 0, found {number}")
+    return number
+
+
 def _budget(series: int) -> int:
     if not 1 <= series <= MAX_SERIES:
         raise ValueError(f"expected 1 to {MAX_SERIES} series, found {series}")
@@ -117,6 +125,7 @@ LabelName = Annotated[
     pattern("[a-z_][a-z0-9_]*", "a label's name (lower-case letters, digits and '_')"),
     Rule(_not_reserved, {"not": {"pattern": f"^(__.*|{'|'.join(_RESERVED_LABELS)})$"}}),
 ]
+Slots = Annotated[int, Rule(_slots, {"enum": [0, *(1 << n for n in range(1, MAX_SLOTS.bit_length()))]})]
 SeriesBudget = Annotated[int, Rule(_budget, {"minimum": 1, "maximum": MAX_SERIES})]
 IdleSeconds = Annotated[float, Rule(_idle, {"minimum": 1})]
 RingSize = Annotated[

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The collector: all running probes and the state of the daemon, from which a scrape is made.
 
-`drain_loop` and the HTTP threads call it; one lock keeps them apart. Walks of the cgroup tree and deletions from kernel
-maps take long where thousands of cgroups live, and run without the lock.
+`drain_loop` and the HTTP threads call it; one lock keeps them apart. A drain gives up the lock between two batches, so
+a scrape waits for one batch of a long drain. Walks of the cgroup tree and deletions from kernel maps take long where
+thousands of cgroups live, and run without the lock.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from dataclasses import replace
 
@@ -25,6 +26,7 @@ from probed.exporter.cgroup.tree import CgroupTree
 from probed.exporter.decoders import Context
 from probed.exporter.decoders.lookup import Lookups
 from probed.exporter.exposition.family import Family
+from probed.exporter.fair_lock import FairLock
 from probed.exporter.probe import RunningProbe
 from probed.exporter.self_metrics import tables
 from probed.exporter.self_metrics.daemon import Build, DaemonStats, WorkStats
@@ -60,7 +62,7 @@ class Collector:
         self._process = process
         self._cpus = cpus
         self._supervisor_statm = supervisor_statm
-        self._lock = threading.Lock()
+        self._lock = FairLock()
         self._deleting = threading.Lock()  # held while entries are deleted, and while fds are closed
         self._cgroups = CgroupTree()
         self._lookups = Lookups(clock=clock)
@@ -69,7 +71,6 @@ class Collector:
         self._probes: dict[str, RunningProbe] = {}
         self._numbers: dict[str, ProbeStats] = {}
         self._left_out = dict[str, str]()
-        self._undrained = set[str]()
         self._warned = set[str]()
         self._failures: Counter[str] = Counter()
         self._clock = clock
@@ -160,7 +161,8 @@ class Collector:
         """Count the waiting events of every ring; read the maps too when many control groups were announced."""
         with self._lock:
             self._drain()
-            if self._schedule.is_due_at_once(self._cgroups.announced, self._cgroup_rooms()):
+            due = self._schedule.is_due_at_once(self._cgroups.announced, self._cgroup_rooms())
+            if due or self._is_overflowing():
                 self._read_maps()
         self._retire()
 
@@ -202,29 +204,41 @@ class Collector:
             with self._lock:
                 self._failures.update(failed)
 
+    def _is_overflowing(self) -> bool:
+        """Say whether a probe has many events beside its full ring. A probe that fails costs only its own answer."""
+        found = False
+
+        def look() -> None:
+            nonlocal found
+            found |= probe.is_overflowing()
+
+        for probe in self._probes.values():
+            self._attempt(probe, look, "drained")
+        return found
+
     def _cgroup_rooms(self) -> list[int]:
         return [room for probe in self._probes.values() if (room := probe.cgroup_room) is not None]
 
-    def _drain(self) -> dict[str, int]:
-        """Drain every ring; return by probe how many bytes waited there. A probe that fails costs only its own drain.
+    def _drain(self) -> tuple[dict[str, int], set[str]]:
+        """Drain every ring; return by probe how many bytes waited there, and the names of failed probes.
 
         A cgroup is announced before an event can have its id. So the announcements are taken after the ends of the
-        other rings were read, and before their events.
+        other rings were read, and before their events. The lock is given up between batches: probes may come and go.
         """
-        begin = self._clock()
-        self._undrained.clear()
-        found = {name: self._find_waiting(probe) for name, probe in self._probes.items()}
-        reached = [self._hear_announcements()]
-        others = [name for name in self._probes if name != ANNOUNCES_CGROUPS and name not in self._undrained]
-        reached += [self._drain_one(self._probes[name], found[name][1]) for name in others]
+        begin, failed = self._clock(), set[str]()
+        found = {name: self._find_waiting(probe, failed) for name, probe in self._probes.items()}
+        reached = [self._hear_announcements(failed, self._lock.pause)]
+        for name, (probe, _, end) in found.items():
+            if name != ANNOUNCES_CGROUPS and name not in failed and self._probes.get(name) is probe:
+                reached.append(self._drain_one(probe, end, failed, self._lock.pause))
         self.is_held_up = not all(reached)
         work = self._work
         seconds = work.drain_seconds + self._clock() - begin
         self._work = replace(work, drains=work.drains + 1, drain_seconds=seconds)
-        return {name: fill for name, (fill, _) in found.items()}
+        return {name: fill for name, (_, fill, _) in found.items()}, failed
 
-    def _find_waiting(self, probe: RunningProbe) -> tuple[int, int]:
-        """Return how many bytes wait in a probe's ring, and up to which record a drain would come now."""
+    def _find_waiting(self, probe: RunningProbe, failed: set[str]) -> tuple[RunningProbe, int, int]:
+        """Return the probe, how many bytes wait in its ring, and up to which record a drain would come now."""
         found = 0, 0
 
         def look() -> None:
@@ -232,42 +246,62 @@ class Collector:
             found = probe.fill, probe.waiting()
 
         if not self._attempt(probe, look, "drained"):
-            self._undrained.add(probe.loaded.name)
-        return found
+            failed.add(probe.loaded.name)
+        return probe, *found
 
-    def _drain_one(self, probe: RunningProbe, end: int) -> bool:
+    def _drain_one(
+        self, probe: RunningProbe, end: int, failed: set[str], pause: Callable[[], None] | None = None
+    ) -> bool:
         """Drain one probe up to a record; return False if the drain ended early."""
         reached = True
 
         def drain() -> None:
             nonlocal reached
-            reached = probe.drain(end)
+            reached = probe.drain(end, pause)
 
         if not self._attempt(probe, drain, "drained"):
-            self._undrained.add(probe.loaded.name)
+            failed.add(probe.loaded.name)
         return reached
 
-    def _hear_announcements(self) -> bool:
+    def _hear_announcements(self, failed: set[str], pause: Callable[[], None] | None = None) -> bool:
         """Take the announcements that wait; return False if that ended early."""
         announcing = self._probes.get(ANNOUNCES_CGROUPS)
-        reached = announcing is None or self._drain_one(announcing, self._find_waiting(announcing)[1])
+        reached = True
+        if announcing is not None:
+            _, _, end = self._find_waiting(announcing, failed)
+            reached = self._drain_one(announcing, end, failed, pause)
         if any([self._cgroups.found_missed(), self._lookups.found_missed()]):
             for probe in self._probes.values():
                 probe.forget_keys()
         return reached
 
-    def _read_maps(self) -> set[str]:
-        """Read and count the maps of all probes; return the names of failed probes.
+    def _read_maps(self, left_out: Set[str] = frozenset()) -> set[str]:
+        """Read and count the maps of all probes but some; return the names of those and of failed probes.
 
         A cgroup is announced before an entry can have its id. So the announcements are taken between reading and
         counting.
         """
-        failed = {name for name, probe in self._probes.items() if not self._attempt(probe, probe.read_maps)}
-        self._hear_announcements()
-        read = [probe for name, probe in self._probes.items() if name not in failed]
-        failed.update(probe.loaded.name for probe in read if not self._attempt(probe, probe.count_maps))
+        failed = set(left_out)
+        for name, probe in self._probes.items():
+            if name not in failed and not self._attempt(probe, probe.read_maps):
+                failed.add(name)
+        self._hear_announcements(failed)
+        for name, probe in self._probes.items():
+            if name not in failed and not self._count_maps(probe):
+                failed.add(name)
         self._schedule.begin(self._cgroups.announced)
         return failed
+
+    def _count_maps(self, probe: RunningProbe) -> bool:
+        reached = True
+
+        def count() -> None:
+            nonlocal reached
+            reached = probe.count_maps()
+
+        succeeded = self._attempt(probe, count)
+        self.is_held_up |= not reached
+        return succeeded
 
     def scrape(self, scraper: ScraperConnection | None = None) -> list[Family]:
         """Return every present family, those of the probes first.
@@ -276,7 +310,8 @@ class Collector:
         """
         self.walk_cgroups_if_due()
         with self._lock:
-            families = self._collect_all(self._drain(), self._scrapers.scrape(scraper))
+            fill, undrained = self._drain()
+            families = self._collect_all(fill, undrained, self._scrapers.scrape(scraper))
             self._failures.update(self._left_out.keys())
             numbers = list(self._numbers.values())
             work, unknown = self._work, self._cgroups.unknown
@@ -288,12 +323,13 @@ class Collector:
         probes = ProbeSnapshot(status.probes if status else (), numbers, self._failures)
         return families + tables.families(daemon, probes) + self._process.families()
 
-    def _collect_all(self, fill: Mapping[str, int], scrape: Scrape) -> list[Family]:
+    def _collect_all(self, fill: Mapping[str, int], undrained: Set[str], scrape: Scrape) -> list[Family]:
         begin = self._clock()
-        failed = self._read_maps()
-        failed |= self._undrained
-        collected = [probe for name, probe in self._probes.items() if name not in failed]
-        families = [family for probe in collected for family in self._collect(probe, fill[probe.loaded.name], scrape)]
+        failed = self._read_maps(undrained)
+        collected = {name: probe for name, probe in self._probes.items() if name not in failed}
+        families = [
+            family for name, probe in collected.items() for family in self._collect(probe, fill.get(name, 0), scrape)
+        ]
         work = self._work
         seconds = work.collection_seconds + self._clock() - begin
         self._work = replace(work, collections=work.collections + 1, collection_seconds=seconds)

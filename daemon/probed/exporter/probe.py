@@ -20,6 +20,7 @@ from probed.exporter.bpf.gauge_source import GaugeSource
 from probed.exporter.bpf.map_reader import CountMap, Entries
 from probed.exporter.bpf.map_source import MapSource
 from probed.exporter.bpf.map_usage import HashMap, HashUsage
+from probed.exporter.bpf.overflow import OverflowStats
 from probed.exporter.bpf.program_stats import ProgramInfo, ProgramStats, read_all
 from probed.exporter.bpf.recent_counts import RecentCounts
 from probed.exporter.bpf.ringbuf import Ring
@@ -31,6 +32,8 @@ from probed.exporter.self_metrics.sliding_maximum import SlidingMaximum
 from probed.exporter.series.gauges import GaugeTable
 from probed.exporter.series.scrapers import Scrape
 from probed.exporter.series.table import SeriesTable, SeriesUsage
+from probed.exporter.series.weights import Weights
+from probed.exporter.weighted_events import WeightedEvents
 from probed.ipc.manifest import ChainSlot, FdName, Field, LoadedProbe, Map, Record, ResolvedMetric, hook_name
 
 BATCH = 1 << 13
@@ -42,7 +45,8 @@ NANOSECONDS = 1_000_000_000
 MORE_ENTRIES = 64
 """Entries that a small map of gauges may have more while it is read than it has at a time, beside an eighth."""
 
-STAT_SENT, STAT_RING_FULL, STAT_MAP_FULL, STAT_NOTE_LOST, STATS = range(5)
+STAT_SENT, STAT_RING_FULL, STAT_MAP_FULL, STAT_NOTE_LOST = range(4)
+STAT_KEPT, STAT_LEFT, STAT_BEGUN, STATS = range(4, 12, 2)
 """enum probed_stat of probes/include/probed.bpf.h."""
 
 
@@ -73,12 +77,18 @@ class RunningProbe:
         self._ring = Ring.map(fds[FdName("ring")], loaded.ring_bytes, loaded.event) if loaded.event else None
         self._highest_fill = SlidingMaximum()
         self._position, self._delivered, self._discarded, self._corrupt = (self._ledger.scalar() for _ in range(4))
+        self._records = self._ledger.scalar()
         self._drained_ns, self._read_ns = self._ledger.scalar(), self._ledger.scalar()
         self._looked_ns = self._reading_ns = 0
         if not self._ledger.commits:
             self._drained_ns.value = self._read_ns.value = int(loaded.start_time * NANOSECONDS)
         if self._ring:
             self._take_over(self._ring)
+        self._weighted = (
+            WeightedEvents.of(loaded, fds, cpus, self._ledger, self._overflow_stats) if loaded.slots else None
+        )
+        self._end = 0
+        self._is_closed = False
         gauges = {name for metric in loaded.metrics if metric.type == "gauge" for name in metric.maps}
         counted = [layout for layout in loaded.maps if layout.name not in gauges]
         self._sources = {layout.name: self._source(layout, cpus) for layout in counted}
@@ -120,12 +130,12 @@ class RunningProbe:
         require(not ring.was_spoiled, "the ring's consumer position lies outside of the ring")
         if self._ledger.commits:
             position, corrupt = self._position.value, self._corrupt.value
-            records = self._delivered.value + self._discarded.value + corrupt
+            records = self._records.value + self._discarded.value + corrupt
             require(ring.is_plausible(position, records, corrupt), "position and counts of the ring do not agree")
             ring.skip_to(position)
         else:
-            self._delivered.value = ring.records  # by an exporter without this memory
-        ring.take_over_losses(self._delivered.value, self._discarded.value, self._corrupt.value)
+            self._delivered.value = self._records.value = ring.records  # by an exporter without this memory
+        ring.take_over_losses(self._records.value, self._discarded.value, self._corrupt.value)
         ring.skip_unless_whole()
 
     def _table(self, metric: ResolvedMetric) -> SeriesTable:
@@ -159,29 +169,38 @@ class RunningProbe:
         self._looked_ns = time.time_ns()
         return self._ring.end if self._ring else 0
 
-    def drain(self, end: int) -> bool:
+    def drain(self, end: int, pause: Callable[[], None] | None = None) -> bool:
         """Count the ring's records up to `end`, as `waiting` returned it; return False if the drain ended before `end`.
 
         A drain ends early at a record that a program has reserved and not yet submitted. Later records wait for the
-        next drain: a busy ring would deliver a few events at a time for ever.
+        next drain: a busy ring would deliver a few events at a time for ever. In a `pause` between two batches another
+        thread may drain the probe further, or close it.
         """
         ring = self._ring
         while ring is not None and ring.records < end:
-            events = ring.batch(min(BATCH, end - ring.records))
+            records = ring.batch(min(BATCH, end - ring.records))
             if self._hear is not None:
-                self._hear(events)
-            for metric, table in self._tables:
-                if not metric.maps:
-                    table.add_events(events)
-            self._delivered.value += len(events)
+                self._hear(records)
+            self._records.value += len(records)
+            self._count(records, self._weighted.weigh(records) if self._weighted else None)
             self._commit()
             if not ring.release():
                 break
+            if pause is not None and ring.records < end:
+                pause()
+                if self._is_closed:
+                    return True
         self._sample_fill()
         reached = ring is None or ring.records >= end
         if reached:
             self._drained_ns.value = self._looked_ns
         return reached
+
+    def _count(self, events: NDArray[Any], weights: Weights | None) -> None:
+        for metric, table in self._tables:
+            if not metric.maps:
+                table.add_events(events, weights)
+        self._delivered.value += len(events) if weights is None else int(weights.times.sum())
 
     def _sample_fill(self) -> None:
         """Take over the ring's highest fill, which only grows between two releases."""
@@ -199,8 +218,13 @@ class RunningProbe:
     @property
     def cgroup_room(self) -> int | None:
         """Control groups that fit into the smallest map by control group; None without such a map."""
-        rooms = [room for source in self._all_sources() if (room := source.cgroup_room) is not None]
-        return min(rooms, default=None)
+        rooms = [source.cgroup_room for source in self._all_sources()]
+        rooms.append(self._weighted.cgroup_room if self._weighted else None)
+        return min((room for room in rooms if room is not None), default=None)
+
+    def is_overflowing(self) -> bool:
+        """Say whether many events wait beside the full ring, to be read. Raises OSError."""
+        return self._weighted is not None and self._weighted.are_many_waiting()
 
     @property
     def is_filling(self) -> bool:
@@ -222,13 +246,23 @@ class RunningProbe:
             table.forget_keys()
 
     def read_maps(self) -> None:
-        """Read the kernel's maps. Raises OSError."""
+        """Read the kernel's maps, and then where the ring ends. Raises OSError."""
         self._reading_ns = time.time_ns()
+        if self._weighted:
+            self._weighted.read()
         for source in self._all_sources():
             source.read()
+        self._end = self.waiting()
 
-    def count_maps(self) -> None:
-        """Count the increments and take over the values that `read_maps` found."""
+    def count_maps(self) -> bool:
+        """Count the increments and take over the values that `read_maps` found.
+
+        Drains the ring up to the end that `read_maps` found; returns False if the drain ended early. Raises OSError.
+        """
+        are_drained = self.drain(self._end)
+        if self._weighted:
+            for events, weights in self._weighted.take(are_drained):
+                self._count(events, weights)
         risen = {name: source.take() for name, source in self._sources.items()}
         for metric, table in self._tables:
             if metric.maps:
@@ -239,6 +273,9 @@ class RunningProbe:
         self._commit()
         for source in self._all_sources():
             source.settle()
+        if self._weighted and self._weighted.retire():
+            self._commit()
+        return are_drained
 
     def retire(self) -> None:
         """Delete the entries of removed control groups that have been counted. Raises OSError.
@@ -271,8 +308,14 @@ class RunningProbe:
         keys, counts = self._stats.read()
         return dict(zip(keys["key"].tolist(), counts.tolist(), strict=True))
 
+    def _overflow_stats(self) -> OverflowStats:
+        stats = self._read_stats()
+        begun, kept, left = ((stats[stat], stats[stat + 1]) for stat in (STAT_BEGUN, STAT_KEPT, STAT_LEFT))
+        return OverflowStats(begun, kept, left)
+
     def _unaccounted(self) -> int:
-        return self._ring.unaccounted(lambda: self._read_stats().get(STAT_SENT, 0)) if self._ring else 0
+        records = self._ring.unaccounted(lambda: self._read_stats().get(STAT_SENT, 0)) if self._ring else 0
+        return records + (self._weighted.unaccounted if self._weighted else 0)
 
     def _lost(self) -> dict[str, int]:
         stats = self._read_stats()
@@ -288,12 +331,12 @@ class RunningProbe:
         hooks = read_all(self._hooks.values())
         return ProbeStats(
             name=self.loaded.name,
-            # Read after the drain: records reserved up to there, and records without room.
-            emitted=(ring.records if ring else 0) + lost["ring_full"] + lost["map_full"],
+            emitted=self._delivered.value + self._undelivered_records() + lost["ring_full"] + lost["map_full"],
             delivered=self._delivered.value,
             discarded=ring.discarded if ring else 0,
             lost=lost,
             ring_bytes=self.loaded.ring_bytes,
+            ring_records=ring.records if ring else 0,
             ring_fill_bytes=fill,
             ring_fill_max_bytes=self._highest_fill.value(),
             unaccounted=self._unaccounted(),
@@ -305,6 +348,10 @@ class RunningProbe:
             hooks=hooks,
         )
 
+    def _undelivered_records(self) -> int:
+        """Return the records up to the position of the last drain that were not delivered: discarded or corrupt."""
+        return self._ring.records - self._records.value if self._ring else 0
+
     @staticmethod
     def _missed(place: ChainSlot, hooks: Sequence[ProgramStats]) -> int:
         """Return the skipped runs of a program, which are those of its hook."""
@@ -312,5 +359,6 @@ class RunningProbe:
 
     def close(self) -> None:
         """Close the probe's fds; the ring's mapping ends with this object."""
+        self._is_closed = True
         for fd in self._fds.values():
             os.close(fd)

@@ -7,9 +7,9 @@ The supervisor's loop waits for `fileno` and calls `step`; `probed check` calls 
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import select
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -44,6 +44,8 @@ from probed.ipc.manifest import FdName, LoadedProbe
 from probed.ipc.message import Message
 from probed.linux.os_errors import why_not
 from probed.webconfig.settings import WebSummary
+
+LOG = logging.getLogger("loader")
 
 SECONDS_A_PROBE = 30.0
 """A compile takes 0.2 s here and 10 to 20 s in an emulated machine."""
@@ -267,11 +269,11 @@ class LoaderProcess:
         return Result(name, LoadError(name, reason, text))
 
     def _finish(self) -> None:
-        """Wait for the loader's end, and pass on what it wrote to standard error."""
+        """Wait for the loader's end, and log the rest of its standard error."""
         self.done = True
         self._child.reap(REAP_SECONDS)
         if output := loader_output.take(self._output):
-            sys.stderr.write(output)
+            LOG.warning("%s", output.rstrip())
 
     def abort(self) -> None:
         """Kill the loader."""

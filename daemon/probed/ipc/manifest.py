@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-VERSION = 10
+VERSION = 11
 
 SERIES_BUDGET = 1000
 """Series that a metric may have where neither site nor declaration says otherwise."""
@@ -41,6 +41,18 @@ class Record:
 
     size: int
     fields: tuple[Field, ...]
+
+
+WEIGHT_FIELDS = (Field("weight", "u64", 0, 1), Field("slot_total", "u64", 8, 1), Field("slot", "s64", 16, 1))
+"""Members that begin an event with a weight: the macro WEIGHT of probes/include/probed.bpf.h."""
+
+OVERFLOW_MAPS = ("overflow_0", "overflow_1")
+"""Hash maps of events with a weight that found the ring full."""
+
+
+def without_weight(event: Record) -> Record:
+    """Return the layout without the members of the weight, which no metric reads."""
+    return replace(event, fields=tuple(field for field in event.fields if field not in WEIGHT_FIELDS))
 
 
 COUNT = Record(8, (Field("value", "u64", 0, 1),))
@@ -125,6 +137,11 @@ def hook_name(tracepoint: str) -> str:
     return f"probed_{tracepoint}"
 
 
+def switch_name(tracepoint: str) -> str:
+    """Return the name under which the supervisor holds a tracepoint's empty program, beside a hook in a kprobe."""
+    return f"{tracepoint}.switch"
+
+
 @dataclass(frozen=True, slots=True)
 class ChainSlot:
     """Where a program belongs: a slot of the array behind the hook of a raw tracepoint."""
@@ -134,12 +151,13 @@ class ChainSlot:
     slot: int
 
 
-FdKind = Literal["ring", "stats", "state", "map", "recent", "hash", "program", "fdinfo", "hook"]
+FdKind = Literal["ring", "slots", "turn", "stats", "state", "map", "recent", "hash", "program", "fdinfo", "hook"]
 """Kinds of a probe's fds.
 
-`ring`, `stats`: the maps of these names; `state`: the supervisor's memory for the exporter's counts. Of a map: `map`
-and `recent`, its counts and its `struct recent_count`; `hash`, a hash map that no metric reads. `program`: a program;
-the exporter gets `fdinfo` instead, the program's file in /proc, and `hook`, such a file for the hook of a tracepoint.
+`ring`, `slots`, `turn`, `stats`: the maps of the probe's events; `state`: the supervisor's memory for the exporter's
+counts. Of a map: `map` and `recent`, its counts and its `struct recent_count`; `hash`, a hash map that no metric reads.
+`program`: a program; the exporter gets `fdinfo` instead, the program's file in /proc, and `hook`, such a file for the
+hook of a tracepoint.
 """
 
 
@@ -159,7 +177,8 @@ class LoadedProbe:
     """One probe as it runs in the kernel.
 
     `fingerprint` says what it was made from (declaration with overrides, sources): equal means unchanged.
-    `ring_bytes` is 0 for a probe without a ring; `event` is then None.
+    `ring_bytes` is 0 for a probe without a ring; `event` is then None. `slots` are the label sets that each CPU counts
+    by itself; 0: the events have no weight.
     Its fds travel beside it, in the order of `fd_names`. It runs once its programs are in their
     `places`; `start_time`, seconds since the epoch, is a moment before that, from which its counters count.
     `map_bytes` is the kernel memory of its ring and maps.
@@ -175,3 +194,4 @@ class LoadedProbe:
     places: tuple[ChainSlot, ...] = ()
     start_time: float = 0.0
     map_bytes: int = 0
+    slots: int = 0

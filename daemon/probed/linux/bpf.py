@@ -26,10 +26,13 @@ BPF_OBJ_GET_INFO_BY_FD = 15
 BPF_RAW_TRACEPOINT_OPEN = 17
 BPF_MAP_LOOKUP_BATCH = 24
 BPF_MAP_DELETE_BATCH = 27
+BPF_LINK_CREATE = 28
 BPF_MAP_TYPE_ARRAY = 2
 BPF_MAP_TYPE_PROG_ARRAY = 3
+BPF_PROG_TYPE_KPROBE = 2
 BPF_PROG_TYPE_TRACING = 26
 BPF_TRACE_RAW_TP = 23
+BPF_TRACE_KPROBE_MULTI = 42
 _INSN_BYTES = 8
 
 _BPF_NUMBER = {"x86_64": 321, "aarch64": 280, "riscv64": 280}
@@ -42,6 +45,8 @@ _GET_FD = struct.Struct("=III")  # prog_id, next_id, open_flags
 _GET_INFO = struct.Struct("=IIQ")  # bpf_fd, info_len, info
 _RAW_TRACEPOINT = struct.Struct("=QI")  # name, prog_fd
 _PROG_LOAD = struct.Struct("=IIQQIIQII16sIIIIQIIQIII")  # prog_type to attach_btf_id, attach_prog_fd
+
+_KPROBE_LINK = struct.Struct("=IIIIIIQQQ")  # prog_fd, target_fd, attach_type, flags, kprobe_multi: flags to cookies
 
 Attribute = ctypes.Array[ctypes.c_char]
 """Bytes of union bpf_attr."""
@@ -162,12 +167,23 @@ def load_tracing_program(code: bytes, name: str, licence: bytes, tracepoint_type
 
     The verifier writes its log into `log`, as text that ends with a NUL; an empty `log` asks for none.
     """
+    return _load((BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP, tracepoint_type), code, name, licence, log)
+
+
+def load_kprobe_program(code: bytes, name: str, licence: bytes, log: bytearray) -> int:
+    """Load byte code for the beginning of a kernel function; return the fd. `log` as of `load_tracing_program`."""
+    return _load((BPF_PROG_TYPE_KPROBE, BPF_TRACE_KPROBE_MULTI, 0), code, name, licence, log)
+
+
+def _load(types: tuple[int, int, int], code: bytes, name: str, licence: bytes, log: bytearray) -> int:
+    """Load byte code; `types` are those of the program and the attachment, and the BTF type of the attach point."""
+    kind, attach_type, btf_type = types
     insns, terms = ctypes.create_string_buffer(code, len(code)), ctypes.create_string_buffer(licence)
     level, text = (1, ctypes.addressof((ctypes.c_char * len(log)).from_buffer(log))) if log else (0, 0)
     attribute = _attribute(
         _PROG_LOAD,
-        BPF_PROG_TYPE_TRACING, len(code) // _INSN_BYTES, ctypes.addressof(insns), ctypes.addressof(terms),
-        level, len(log), text, 0, 0, name.encode()[:15], 0, BPF_TRACE_RAW_TP, 0, 0, 0, 0, 0, 0, 0, tracepoint_type, 0,
+        kind, len(code) // _INSN_BYTES, ctypes.addressof(insns), ctypes.addressof(terms),
+        level, len(log), text, 0, 0, name.encode()[:15], 0, attach_type, 0, 0, 0, 0, 0, 0, 0, btf_type, 0,
     )  # fmt: skip
     return bpf(BPF_PROG_LOAD, attribute)
 
@@ -175,3 +191,14 @@ def load_tracing_program(code: bytes, name: str, licence: bytes, tracepoint_type
 def attach_tracing_program(program: int) -> int:
     """Attach a program to its raw tracepoint; return the attachment's fd."""
     return bpf(BPF_RAW_TRACEPOINT_OPEN, _attribute(_RAW_TRACEPOINT, 0, program))
+
+
+def attach_kprobe_program(program: int, function: str) -> int:
+    """Attach a program to the beginning of a kernel function, without a perf event; return the attachment's fd.
+
+    Source: Linux commit 0dcac2725406 ("bpf: Add multi kprobe link") (in v5.18).
+    """
+    symbol = ctypes.create_string_buffer(function.encode())
+    symbols = ctypes.c_uint64(ctypes.addressof(symbol))
+    attribute = _attribute(_KPROBE_LINK, program, 0, BPF_TRACE_KPROBE_MULTI, 0, 0, 1, ctypes.addressof(symbols), 0, 0)
+    return bpf(BPF_LINK_CREATE, attribute)

@@ -46,7 +46,7 @@ from probed.ipc.message import bounded
 from probed.linux import privilege
 from probed.linux.cpus import possible_cpus
 from probed.linux.threads import max_threads
-from probed.loader import canary, compiler, pipeline
+from probed.loader import canary, compiler, pipeline, preemption
 from probed.loader.btf.reader import Btf
 from probed.loader.headers.types import offsets_used
 from probed.loader.hide_kallsyms import hide_kallsyms
@@ -72,10 +72,11 @@ class LoadSession:
         """Read the machine's facts. Raises HostError."""
         requests = batch.requests
         machine = os.uname().machine
-        self._host = pipeline.Host(btf, btf.raw_tracepoints(), possible_cpus(root), machine, max_threads(root))
+        kprobes = batch.goal != "compile" and preemption.needs_kprobes(btf)
+        self._host = pipeline.Host(btf, btf.raw_tracepoints(), possible_cpus(root), machine, max_threads(root), kprobes)
         self._channel = channel
         self._goal = batch.goal
-        self._chains = Chains(batch.hooked)
+        self._chains = Chains(batch.hooked, lambda name: kprobes and preemption.fits_kprobe(btf, name))
         self._used = {each.name: frozenset(self._members(each)) for each in requests}
         self._canary = None if self._goal == "compile" else self._start_canary(requests[0])
 
@@ -89,7 +90,7 @@ class LoadSession:
         if self._canary is None:
             return pipeline.describe(checked), []
         canary.refuse(request.name, self._used[request.name], self._canary.wrong_members())
-        loaded, fds = pipeline.load(checked, self._host)
+        loaded, fds = pipeline.load(checked, self._host, self._chains)
         for tracepoint, *hook in pipeline.hook(checked, self._host, self._chains):
             self._channel.send(HookAttached(tracepoint), hook)
         return loaded, fds if self._goal == "attach" else []
@@ -160,7 +161,9 @@ def _serve(channel: SupervisorChannel) -> None:
     bcc = compiler.import_bcc()
     channel.send(BccVersion(str(getattr(bcc, "__version__", "unknown"))))
     btf = Btf.read(Path(batch.requests[0].btf))
+    os.chdir("/")  # BCC returns there after each compile, and the new user may not reach the starter's folder
     privilege.leave_root()  # a source may include any file that this process may read
+    os.chdir("/")  # BCC leaves this folder for each probe, and comes back: an ordinary user may have no way back
     privilege.keep_only(privilege.LOADER)
     compiler.report_crashes(bcc)
     hide_kallsyms()

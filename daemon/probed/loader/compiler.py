@@ -94,23 +94,30 @@ class Module:
         self._lib = lib
         self._compile_with_lines = with_lines
 
-    def load_program(self, name: str, tracepoint_type: int) -> int:
+    def load_program(self, name: str, tracepoint_type: int | None) -> int:
         """Pass one program through the verifier; return the fd. Raises LoadError with the line at fault.
 
-        `tracepoint_type` is the BTF type of the raw tracepoint. From it the verifier knows the types of the arguments,
-        and permits direct reads: `LOAD` of probed.bpf.h. BCC compiles this kind of program, but cannot load one.
+        `tracepoint_type` is the BTF type of the raw tracepoint, None for a program in a kprobe. From it the verifier
+        knows the types of the arguments, and permits direct reads: `LOAD` of probed.bpf.h. BCC compiles this kind of
+        program, but cannot load one.
         """
         module, encoded = self._bpf.module, name.encode()
         code = ctypes.string_at(
             self._lib.bpf_function_start(module, encoded), self._lib.bpf_function_size(module, encoded)
         )
         licence = self._lib.bpf_module_license(module)
+
+        def load(log: bytearray) -> int:
+            if tracepoint_type is None:
+                return bpf.load_kprobe_program(code, name, licence, log)
+            return bpf.load_tracing_program(code, name, licence, tracepoint_type, log)
+
         try:
-            return bpf.load_tracing_program(code, name, licence, tracepoint_type, bytearray())
+            return load(bytearray())
         except OSError:
             log = bytearray(LOG_BYTES)
         try:
-            return bpf.load_tracing_program(code, name, licence, tracepoint_type, log)
+            return load(log)
         except OSError as error:
             said = log.partition(b"\0")[0].decode(errors="replace")
             raise self._refused(name, self._with_lines(name, said), error.errno or 0) from error
@@ -132,10 +139,13 @@ class Module:
         locked = eperm.hidden_by_lockdown(log, EpermFacts.gather())
         return LoadError(self._probe, "lockdown" if locked else "verifier", f"{text}; {locked}" if locked else text)
 
-    def attach(self, program: str, fd: int, tracepoint: str) -> int:
-        """Attach a loaded program to a raw tracepoint; return the attachment's fd. Raises LoadError."""
+    def attach(self, program: str, fd: int, tracepoint: str, function: str = "") -> int:
+        """Attach a loaded program to a raw tracepoint; return the attachment's fd. Raises LoadError.
+
+        A program in a kprobe is attached to `function`, which the kernel calls at the tracepoint.
+        """
         try:
-            return bpf.attach_tracing_program(fd)
+            return bpf.attach_kprobe_program(fd, function) if function else bpf.attach_tracing_program(fd)
         except OSError as error:
             number = error.errno or 0
         reason: Reason = "attach_point"

@@ -9,16 +9,19 @@ nothing, so missing programs do not break the chain.
 
 The jumps are written in assembly: calls in C would take the compiler longer than many a probe's own program.
 
+Where the kernel preempts programs of raw tracepoints, the hook and the programs behind it run in a kprobe (see
+`preemption`). Their context is then the registers, from which each program's entry takes the tracepoint's arguments.
+
 `pipeline` makes C text and attaches hooks with this module. The supervisor owns the hooks, and fills and empties slots.
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from probed.errors import LoadError, Reason
-from probed.ipc.manifest import ChainSlot, hook_name
+from probed.ipc.manifest import ChainSlot, hook_name, switch_name
 from probed.linux import bpf
 from probed.loader import eperm
 from probed.loader.eperm import EpermFacts
@@ -35,14 +38,18 @@ TAIL_CALL = 12
 
 ARGUMENT = "struct bpf_raw_tracepoint_args *ctx"
 
+REGISTERS = (104, 96, 88, 72, 64)
+"""Offsets of si, dx, cx, r8 and r9 in struct pt_regs of x86-64: the arguments after a function's first one."""
+
 
 class Chains:
     """Arrays of programs by tracepoint, with or without a hook."""
 
-    def __init__(self, hooked: Mapping[str, int]) -> None:
-        """`hooked` has the arrays of the supervisor's hooks."""
+    def __init__(self, hooked: Mapping[str, int], wants_kprobe: Callable[[str], bool] = lambda _: False) -> None:
+        """`hooked` has the arrays of the supervisor's hooks; a new hook runs in a kprobe if `wants_kprobe` says so."""
         self._arrays = dict(hooked)
         self._hooked = set(hooked)
+        self._wants_kprobe = wants_kprobe
         self._promised: set[ChainSlot] = set()
 
     def find_place(self, probe: str, program: str, tracepoint: str) -> ChainSlot:
@@ -71,12 +78,20 @@ class Chains:
                 raise LoadError(probe, reason, text, error.errno or 0) from error
         return self._arrays[tracepoint]
 
+    def is_in_kprobe(self, tracepoint: str) -> bool:
+        """Say whether the programs of a tracepoint run in a kprobe: all programs of one array are of one type."""
+        if tracepoint in self._hooked:
+            return switch_name(tracepoint) in self._hooked
+        return self._wants_kprobe(tracepoint)
+
     def is_hooked(self, tracepoint: str) -> bool:
         """Say whether a tracepoint's hook is attached."""
         return tracepoint in self._hooked
 
     def hooked(self, tracepoint: str) -> None:
         """Note that a tracepoint's hook is attached."""
+        if self.is_in_kprobe(tracepoint):
+            self._hooked.add(switch_name(tracepoint))
         self._hooked.add(tracepoint)
 
     def text(self, probe: str, places: Iterable[ChainSlot]) -> str:
@@ -84,7 +99,8 @@ class Chains:
         functions: dict[str, str] = {}
         for place in places:
             array = self.array(probe, place.tracepoint)
-            functions[place.program] = entry(place.program) + _jumps(array, place.slot + 1)
+            begin = entry_in_kprobe if self.is_in_kprobe(place.tracepoint) else entry
+            functions[place.program] = begin(place.program) + _jumps(array, place.slot + 1)
             if not self.is_hooked(place.tracepoint):
                 functions[hook_name(place.tracepoint)] = _jumps(array, 0)
         return "".join(f"int {name}({ARGUMENT})\n{{\n{body}}}\n" for name, body in functions.items())
@@ -93,6 +109,13 @@ class Chains:
 def entry(program: str) -> str:
     """Return the C call of the function that ``PROGRAM(name)`` began."""
     return f"\tprogram_{program}(ctx);\n"
+
+
+def entry_in_kprobe(program: str) -> str:
+    """Return the C call of a program with the tracepoint's arguments, which are in the registers behind `ctx`."""
+    loads = "".join(f"\tLOAD_AT(u64, arguments[{at}], ctx, {offset});\n" for at, offset in enumerate(REGISTERS))
+    call = f"\tprogram_{program}((struct bpf_raw_tracepoint_args *)arguments);\n"
+    return f"\tu64 arguments[{len(REGISTERS)}];\n\n{loads}{call}"
 
 
 def standalone_entry(programs: Iterable[str]) -> str:

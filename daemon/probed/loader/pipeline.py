@@ -16,8 +16,20 @@ from probed.config.declaration import Probe, enum_constants
 from probed.config.overrides import SiteDefaults, override, with_defaults
 from probed.errors import DeclarationError, LoadError, Problem
 from probed.ipc.loader_messages import LoadRequest, Text
-from probed.ipc.manifest import ChainSlot, FdName, LoadedProbe, Map, Record, ResolvedMetric, hook_name
+from probed.ipc.manifest import (
+    OVERFLOW_MAPS,
+    ChainSlot,
+    FdName,
+    LoadedProbe,
+    Map,
+    Record,
+    ResolvedMetric,
+    hook_name,
+    switch_name,
+)
+from probed.linux import bpf
 from probed.linux.fdinfo import map_memory
+from probed.loader import preemption
 from probed.loader.btf.reader import Btf
 from probed.loader.compiler import Module, compile_text
 from probed.loader.headers.c_names import MAX_NAME, long_name, programs
@@ -32,7 +44,9 @@ LAYOUT = "probed_layout"
 ENUMS = "probed_enums"
 STATS = "probed_stats"
 RING = "events"
-OWN_MAPS = (LAYOUT, ENUMS, STATS, RING)
+SLOTS = "event_slots"
+TURN = "overflow_turn"
+OWN_MAPS = (LAYOUT, ENUMS, STATS, RING, SLOTS, TURN, *OVERFLOW_MAPS)
 
 RECENT = "_recent"
 """Suffix of a map of `struct recent_count`, after the name of the map of counts."""
@@ -46,13 +60,17 @@ HELPERS = ("get_current_task_btf", "task_pt_regs")
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """Facts on the machine: types, raw tracepoints, possible CPUs, architecture."""
+    """Facts on the machine: types, raw tracepoints, possible CPUs, architecture, most threads.
+
+    `uses_kprobes` says whether programs run in kprobes where they can.
+    """
 
     btf: Btf
     raw_tracepoints: frozenset[str]
     cpus: int
     machine: str
     threads: int
+    uses_kprobes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +116,7 @@ def line_directive(number: int, path: str) -> str:
     return f'#line {number} "{name}"'
 
 
-def defines(host: Host, ring_bytes: int = 0) -> dict[str, str]:
+def defines(host: Host, ring_bytes: int = 0, slots: int = 0) -> dict[str, str]:
     """Return the macros that probed.bpf.h expects."""
     macros = {
         "CPUS": f"{host.cpus}UL",
@@ -106,8 +124,12 @@ def defines(host: Host, ring_bytes: int = 0) -> dict[str, str]:
         f"__TARGET_ARCH_{'arm64' if host.machine == 'aarch64' else 'x86'}": "1",
     }
     macros |= {f"PROBED_HAS_{name.upper()}": "1" for name in HELPERS if host.btf.has_function(f"bpf_{name}")}
+    if host.uses_kprobes:
+        macros["PROBED_IN_KPROBES"] = "1"
     if ring_bytes:
         macros["RING_PAGES"] = str(ring_bytes // PAGE)
+    if slots:
+        macros["SLOTS"] = str(slots)
     return macros
 
 
@@ -136,7 +158,7 @@ def check(request: LoadRequest, host: Host, chains: Chains) -> CompiledProbe:
     functions = programs(request.source.text)
     places = _places(probe, functions, host, chains)
     text = source_text(request, probe, chains.text(probe.name, places))
-    macros = defines(host, probe.ring.bytes if probe.ring is not None else 0)
+    macros = defines(host, probe.ring.bytes, probe.ring.slots) if probe.ring is not None else defines(host)
     module = compile_text(probe.name, text, types_for(host.btf, text), macros)
     event = module.record(LAYOUT) if probe.ring is not None else None
     maps, unfit = _maps(probe.name, module, _maps_of_gauges(probe))
@@ -217,20 +239,40 @@ def hook(checked: CompiledProbe, host: Host, chains: Chains) -> Iterator[tuple[s
     for tracepoint in dict.fromkeys(place.tracepoint for place in checked.places):
         if not chains.is_hooked(tracepoint):
             name, module = hook_name(tracepoint), checked.module
-            program = module.load_program(name, host.btf.tracepoint_type(tracepoint))
             array = chains.array(checked.probe.name, tracepoint)
-            yield tracepoint, array, module.attach(name, program, tracepoint), program
+            function = preemption.iterator(tracepoint) if chains.is_in_kprobe(tracepoint) else ""
+            program = module.load_program(name, _type(tracepoint, host, chains))
+            link = module.attach(name, program, tracepoint, function)
+            if function:
+                yield switch_name(tracepoint), *_attach_switch(module, tracepoint, host)
+            yield tracepoint, array, link, program
             chains.hooked(tracepoint)
 
 
-def load(checked: CompiledProbe, host: Host) -> tuple[LoadedProbe, list[int]]:
+def _attach_switch(module: Module, tracepoint: str, host: Host) -> tuple[int, int, int]:
+    """Attach an empty program, which makes the kernel call the tracepoint; return array, link and program.
+
+    The array stays empty. Each hook has its own, because systemd keeps only one fd of a file.
+    """
+    program = preemption.load_empty(host.btf.tracepoint_type(tracepoint))
+    return bpf.program_array(1), module.attach("switch", program, tracepoint), program
+
+
+def _type(tracepoint: str, host: Host, chains: Chains) -> int | None:
+    """Return the BTF type of a tracepoint; None if its programs run in a kprobe."""
+    return None if chains.is_in_kprobe(tracepoint) else host.btf.tracepoint_type(tracepoint)
+
+
+def load(checked: CompiledProbe, host: Host, chains: Chains) -> tuple[LoadedProbe, list[int]]:
     """Load a compiled probe; return the description, and the fds in the order of `fd_names`. Raises LoadError."""
     probe, module = checked.probe, checked.module
-    types = {place.program: host.btf.tracepoint_type(place.tracepoint) for place in checked.places}
+    types = {place.program: _type(place.tracepoint, host, chains) for place in checked.places}
     loaded = {name: module.load_program(name, its) for name, its in types.items()}
     fds = {FdName("stats"): _needed(module, STATS, probe.name)}
     if checked.event is not None:
         fds[FdName("ring")] = _needed(module, RING, probe.name)
+    if probe.ring is not None and probe.ring.slots:
+        fds |= {FdName("slots"): _needed(module, SLOTS, probe.name), FdName("turn"): _needed(module, TURN, probe.name)}
     fds |= {FdName("map", layout.name): module.map_fd(layout.name) for layout in checked.maps}
     fds |= {FdName("recent", each.name): module.map_fd(each.name + RECENT) for each in checked.maps if each.recent}
     read = {layout.name for layout in checked.maps}
@@ -252,6 +294,7 @@ def describe(checked: CompiledProbe, fd_names: tuple[FdName, ...] = ()) -> Loade
         metrics=checked.metrics,
         fd_names=fd_names,
         places=checked.places,
+        slots=ring.slots if ring is not None else 0,
     )
 
 

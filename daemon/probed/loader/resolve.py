@@ -15,7 +15,7 @@ from probed.config.declaration import Label, Metric, Probe
 from probed.config.decoders import DECODERS
 from probed.errors import DeclarationError, Problem
 from probed.ipc import manifest
-from probed.ipc.manifest import Field, FieldType, Map, Record
+from probed.ipc.manifest import WEIGHT_FIELDS, Field, FieldType, Map, Record, without_weight
 from probed.schema.structure import Key
 from probed.schema.suggestions import did_you_mean, near
 
@@ -41,6 +41,9 @@ def resolve(
     metrics = tuple(check.metric(metric) for metric in probe.metrics.values())
     if probe.ring and record is None:
         check.problem(probe.ring.at, "the C has no 'struct event' for the ring to carry; define it, or remove the ring")
+    if probe.ring and probe.ring.slots and record and record.fields[: len(WEIGHT_FIELDS)] != WEIGHT_FIELDS:
+        text = "the C's 'struct event' does not begin with 'WEIGHT;'; add it and call count_event(), or remove 'slots'"
+        check.problem((*probe.ring.at, "slots"), text)
     if check.problems:
         raise DeclarationError(sorted(check.problems))
     return metrics
@@ -99,7 +102,7 @@ class _Check:
         unfit: Mapping[str, str],
     ) -> None:
         self.probe = probe
-        self.event = [_Layout("'struct event'", record)] if record else []
+        self.event = [_Layout("'struct event'", without_weight(record))] if record else []
         self.maps = maps
         self.enums = enums
         self.unfit = unfit

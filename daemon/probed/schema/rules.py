@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules of several documents: one line of text, and lists and mappings with at least one entry."""
+"""Rules of several documents: one line of text, entries of lists and mappings, names given twice."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from typing import Annotated, Any, Final
 
 from probed.schema.structure import Rule
@@ -22,6 +22,15 @@ def _not_empty(value: Collection[Any]) -> Collection[Any]:
     if not value:
         raise ValueError("expected at least one entry, found none")
     return value
+
+
+def repeated(names: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Yield index and name of each name that has come before."""
+    seen = set[str]()
+    for index, name in enumerate(names):
+        if name in seen:
+            yield index, name
+        seen.add(name)
 
 
 NOT_EMPTY_LIST: Final = Rule(_not_empty, {"minItems": 1})

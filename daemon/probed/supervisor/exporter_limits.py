@@ -51,6 +51,6 @@ class ExporterLimits:
         self._waited += seconds
 
     def seconds_left(self) -> float:
-        """Return how long the supervisor may still wait in this period, in seconds, never 0: that is no wait at all."""
+        """Return how many seconds the supervisor may still wait in this period, never 0."""
         self._look_at_clock()
         return max(0.01, MOST_SECONDS - self._waited)

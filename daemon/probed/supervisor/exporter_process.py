@@ -65,7 +65,7 @@ FRUGAL = {
 }
 """One heap for the few threads, and no threads of numpy for linear algebra: 6 MB less after a storm of events."""
 
-EXPORTER_FDS = frozenset({"ring", "stats", "map", "recent", "hash", "state"})
+EXPORTER_FDS = frozenset({"ring", "slots", "turn", "stats", "map", "recent", "hash", "state"})
 """Kinds of a probe's fds that the exporter gets."""
 
 

@@ -46,6 +46,19 @@ def test_the_file_behind_a_link_counts(file: Path, tmp_path: Path) -> None:
     assert f"chmod o-w {file}" in why_replaceable(str(link))
 
 
+@pytest.mark.parametrize("relative", [True, False])
+def test_a_link_that_every_user_could_replace_counts(file: Path, tmp_path: Path, relative: bool) -> None:
+    folder = tmp_path / "links"
+    folder.mkdir()
+    link = folder / "link"
+    link.symlink_to(Path("..") / file.parents[1].relative_to(tmp_path) if relative else file.parents[1])
+    through = str(link / "mine" / "mine.bpf.c")
+    assert Path(through).samefile(file)
+    assert why_replaceable(through) == ""
+    folder.chmod(0o777)
+    assert why_replaceable(through).startswith(f"every user may write to {folder}, ")
+
+
 def test_in_a_sticky_folder_the_owner_of_the_next_part_counts(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = file.parents[1]
     folder.chmod(0o1777)

@@ -195,6 +195,13 @@ def test_restarts_after_failures_stay_below_the_start_limit() -> None:
     assert float(setting("RestartSec").rstrip("s")) * int(setting("StartLimitBurst")) > 60
 
 
+def test_the_unit_restarts_after_any_end_and_lets_the_exporter_confine_itself() -> None:
+    lines = (PACKAGING / "systemd" / "probed.service").read_text().splitlines()
+    assert "Restart=always" in lines
+    allowed = {call for line in lines if line.startswith("SystemCallFilter=") for call in line.split("=")[1].split()}
+    assert {"seccomp", "landlock_create_ruleset", "landlock_restrict_self"} <= allowed
+
+
 def test_the_launcher_takes_no_code_from_the_caller_s_home_or_variables(tmp_path: Path) -> None:
     """`sudo` and `su` may keep HOME and PYTHONPATH of another user."""
     launcher, ran = tmp_path / "probed", tmp_path / "ran"

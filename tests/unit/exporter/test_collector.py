@@ -3,7 +3,7 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -39,6 +39,9 @@ class Fake:
         self.forgets = 0
         self.broken_retire = False
         self.retires = 0
+        self.overflowing = False
+        self.readings = 0
+        self.in_pause: Callable[[], None] = lambda: None
 
     def forget_keys(self) -> None:
         self.forgets += 1
@@ -48,17 +51,23 @@ class Fake:
             raise ValueError("a spoiled position")
         return 0
 
-    def drain(self, _: int) -> bool:
+    def drain(self, _: int, pause: Callable[[], None] | None = None) -> bool:
         if self.broken_drain == "drain":
             raise IndexError("a spoiled record")
         self.drains += 1
+        if pause is not None:
+            self.in_pause()
+            pause()
         return not self.held_up
 
-    def read_maps(self) -> None:
-        pass
+    def is_overflowing(self) -> bool:
+        return self.overflowing
 
-    def count_maps(self) -> None:
-        pass
+    def read_maps(self) -> None:
+        self.readings += 1
+
+    def count_maps(self) -> bool:
+        return not self.held_up
 
     def retire(self) -> None:
         if self.broken_retire:
@@ -137,7 +146,7 @@ def test_entries_are_deleted_and_the_tree_is_walked_without_the_lock(
     locked = []
 
     def note_lock() -> None:
-        locked.append(both._lock.locked())
+        locked.append(both._lock.is_locked)
 
     monkeypatch.setattr(type(both._cgroups), "wants_walk", True)
     monkeypatch.setattr(both._cgroups, "read_tree", note_lock)
@@ -269,3 +278,44 @@ def test_a_probe_with_spoiled_counts_begins_anew_and_says_so(
     assert caplog.messages == [
         "probe 'a': an earlier exporter left spoiled counts (a number is out of range): they begin anew at 0"
     ]
+
+
+def test_a_drain_that_finds_many_events_beside_a_full_ring_reads_the_maps(both: Collector) -> None:
+    both.drain()
+    assert both._probes["a"].readings == 0  # type: ignore[attr-defined]
+    both._probes["a"].overflowing = True  # type: ignore[attr-defined]
+    both.drain()
+    assert [both._probes[name].readings for name in "ab"] == [1, 1]  # type: ignore[attr-defined]
+
+
+def test_a_scrape_begins_between_two_batches_of_a_drain(both: Collector) -> None:
+    a, b = (both._probes[name] for name in "ab")
+    scraping = threading.Thread(target=both.scrape)
+    drains_of_a = list[int]()
+
+    def begin() -> None:
+        a.in_pause = lambda: None  # type: ignore[attr-defined]
+        scraping.start()
+        while both._lock._next < 2:
+            pass
+
+    a.in_pause = begin  # type: ignore[attr-defined]
+    b.in_pause = lambda: drains_of_a.append(a.drains)  # type: ignore[attr-defined]
+    both.drain()
+    scraping.join()
+    assert drains_of_a == [2, 2]
+
+
+def test_a_probe_that_leaves_between_two_batches_is_not_drained(both: Collector) -> None:
+    a, b = (both._probes[name] for name in "ab")
+    removing = threading.Thread(target=both.remove, args=("b",))
+
+    def begin() -> None:
+        removing.start()
+        while both._lock._next < 2:
+            pass
+
+    a.in_pause = begin  # type: ignore[attr-defined]
+    both.drain()
+    removing.join()
+    assert (a.drains, b.drains, b.closed) == (1, 0, True)  # type: ignore[attr-defined]

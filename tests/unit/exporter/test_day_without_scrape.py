@@ -117,22 +117,27 @@ class PlayedProbe:
     def waiting(self) -> int:
         return len(self._kernel.announced if self._hear else self._kernel.execs)
 
-    def drain(self, end: int) -> None:
+    def drain(self, end: int, _: object = None) -> bool:
         if self._hear:
             taken, self._kernel.announced = self._kernel.announced[:end], self._kernel.announced[end:]
             self._hear(announcements(taken))
         else:
             events, self._kernel.execs = self._kernel.execs[:end], self._kernel.execs[end:]
             self.execs.add_events(np.array([(number,) for number in events], dtype(KEY)))
+        return True
+
+    def is_overflowing(self) -> bool:
+        return False
 
     def read_maps(self) -> None:
         if not self._hear:
             self._source.read()
 
-    def count_maps(self) -> None:
+    def count_maps(self) -> bool:
         if not self._hear:
             self.opens.add_counts([self._source.take()])
             self._source.settle()
+        return True
 
     def retire(self) -> None:
         self._source.retire()

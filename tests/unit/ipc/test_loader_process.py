@@ -194,15 +194,13 @@ def test_a_loader_that_crashes_in_the_compiler_tells_at_which_line(play: Callabl
     )
 
 
-def test_what_a_living_loader_writes_is_passed_on(
-    play: Callable[[], Played], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_a_living_loader_writes_is_logged(play: Callable[[], Played], caplog: pytest.LogCaptureFixture) -> None:
     run = LoaderProcess()
     run.load([request("a")], "attach", {})
     play().writes("a traceback\n")
     play().says(Failure("a", "internal", "why", 0))
     run.step()
-    assert capsys.readouterr().err == "a traceback\n"
+    assert caplog.messages == ["a traceback"]
 
 
 def test_a_loader_that_hangs_is_killed_and_costs_the_probe_it_tried(

@@ -76,3 +76,25 @@ def test_programs_are_found_where_they_are_no_comment() -> None:
     source = "/* PROGRAM(on_a) */\nPROGRAM(on_b)\n{\n}\n// PROGRAM(on_c)\nPROGRAM( on_d ) {}\n"
     assert programs(source) == ["on_b", "on_d"]
     assert [line for line in standalone_entry(["on_b"]).splitlines() if "program_" in line] == ["\tprogram_on_b(ctx);"]
+
+
+def test_programs_in_a_kprobe_take_the_arguments_from_the_registers(arrays: dict[int, set[int]]) -> None:
+    chains = Chains({}, {"sys_exit"}.__contains__)
+    places = [chains.find_place("a", "on_x", "sys_exit"), chains.find_place("a", "on_y", "sys_enter")]
+    assert [chains.is_in_kprobe(place.tracepoint) for place in places] == [True, False]
+    text = chains.text("a", places)
+    in_kprobe = text[text.index("int on_x(") : text.index("int probed_sys_exit(")]
+    offsets = [int(found) for found in re.findall(r"LOAD_AT\(u64, arguments\[\d\], ctx, (\d+)\)", in_kprobe)]
+    assert offsets == [104, 96, 88, 72, 64]  # si, dx, cx, r8, r9
+    assert "program_on_x((struct bpf_raw_tracepoint_args *)arguments);" in in_kprobe
+    assert "\tprogram_on_y(ctx);" in text
+
+
+def test_programs_behind_a_hook_are_of_the_hook_s_type(arrays: dict[int, set[int]]) -> None:
+    """A supervisor holds hooks of an earlier loader."""
+    arrays[3] = set()
+    assert not Chains({"sys_exit": 3}, {"sys_exit"}.__contains__).is_in_kprobe("sys_exit")
+    assert Chains({"sys_exit": 3, "sys_exit.switch": 4}).is_in_kprobe("sys_exit")
+    chains = Chains({}, {"sys_exit"}.__contains__)
+    chains.hooked("sys_exit")
+    assert chains.is_in_kprobe("sys_exit")

@@ -235,3 +235,28 @@ def test_an_attach_point_that_the_host_lacks_comes_with_near_names() -> None:
         "starts/starts.yaml:3: programs.on_exec.raw_tracepoint: this kernel has no raw tracepoint "
         "'sched_process_exec'; near names: sched_process_exit, sched_process_fork"
     )
+
+
+WEIGHTED = TEXT.replace("{bytes: 1 MiB}", "{bytes: 1 MiB, slots: 16}")
+
+
+def with_weight(event: Record) -> Record:
+    moved = tuple(Field(each.name, each.type, each.offset + 24, each.count) for each in event.fields)
+    return Record(24 + event.size, manifest.WEIGHT_FIELDS + moved)
+
+
+def test_slots_need_an_event_with_a_weight() -> None:
+    assert resolve.resolve(parse(WEIGHTED), with_weight(EVENT), MAPS, ENUMS) == resolve.resolve(
+        parse(), EVENT, MAPS, ENUMS
+    )
+    (problem,) = problems(parse(WEIGHTED))
+    assert problem == (
+        "starts/starts.yaml:4: ring.slots: the C's 'struct event' does not begin with 'WEIGHT;'; "
+        "add it and call count_event(), or remove 'slots'"
+    )
+
+
+def test_the_weight_of_an_event_is_no_field_of_a_metric() -> None:
+    text = WEIGHTED.replace("value: age_ns", "value: weight_ns")
+    (problem,) = problems(parse(text), with_weight(EVENT))
+    assert "field 'weight_ns' is not in 'struct event' (fields: age_ns, comm, kind, how)" in problem

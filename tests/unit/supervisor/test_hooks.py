@@ -112,6 +112,15 @@ def test_a_hook_goes_with_the_last_probe_behind_it(arrays: Arrays) -> None:
             os.fstat(fd)
 
 
+def test_a_switch_goes_with_the_hook_in_a_kprobe(arrays: Arrays) -> None:
+    fds = [os.memfd_create("hook") for _ in range(6)]
+    chain = Hooks(Kept([HookHandle("sys_exit.switch", *fds[:3]), HookHandle("sys_exit", *fds[3:])]), {})
+    chain.keep_only([held(ChainSlot("on_x", "sys_exit", 3))])
+    assert chain.arrays() == {"sys_exit.switch": fds[0], "sys_exit": fds[3]}
+    chain.keep_only([])
+    assert chain.arrays() == {}
+
+
 def test_a_hook_rests_with_systemd_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[tuple[str, list[int]]] = []
     store = Store(lambda status, *, fds=(): said.append((status.splitlines()[-2], list(fds))))

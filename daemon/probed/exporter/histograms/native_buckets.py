@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from probed.exporter.arrays.key_index import KeyIndex
-from probed.exporter.arrays.ledger import Ledger
+from probed.exporter.arrays.ledger import MOST_COUNT, Ledger, require
 from probed.exporter.arrays.ndarray import NDArray
 from probed.exporter.exposition.family import NativeHistograms, SparseBuckets
 from probed.exporter.histograms.exponential_buckets import coarser, indexes, values_of
@@ -39,31 +39,35 @@ class NativeBuckets:
     """The cells of at most `rows` rows, for observations in units of `unit` base units."""
 
     def __init__(self, ledger: Ledger, rows: int, schema: int, unit: float) -> None:
-        """Take over the cells of an earlier exporter."""
+        """Take over the cells of an earlier exporter. Raises SpoiledState."""
         self._schema = schema
         self._unit = unit
         self._halvings = ledger.array(rows, 1)
         self._keys = ledger.array(rows * (MOST_BUCKETS + 1), 1)
         self._counts = ledger.array(rows * (MOST_BUCKETS + 1), 1)
+        require(bool((self._halvings.read() <= schema - LEAST_SCHEMA).all()), "a resolution is out of range")
+        require(bool((self._keys.read() >> np.uint64(_ROW_SHIFT) < rows).all()), "a native bucket has no row")
+        require(len(self._keys.read()) == len(self._counts.read()), "native buckets and their counts do not agree")
+        require(bool((self._counts.read() <= MOST_COUNT).all()), "a native bucket is out of range")
         self._index = KeyIndex(1)
         self._index.add(self._keys.read().T)
         self._order: NDArray[Any] | None = None
 
-    def add(self, rows: NDArray[Any], observed: NDArray[Any], size: int) -> None:
-        """Count observations, dtype int64, in rows below `size`; both of shape (n,)."""
+    def add(self, rows: NDArray[Any], observed: NDArray[Any], size: int, times: NDArray[Any] | None = None) -> None:
+        """Count observations, dtype int64, in rows below `size`, each once or `times`; all of shape (n,)."""
         halvings = self._halvings.write(size)[:size, 0].astype(np.int64)
         keys = _coarser_keys(self._keys_of(rows, observed), halvings[rows])
         cells = self._index.find(keys.view(np.uint64)[np.newaxis])
         if (cells < 0).any():
             new = np.unique(keys[cells < 0])
             if self._is_full(new):
-                counts = np.append(self._all_counts(), np.ones_like(keys))
+                counts = np.append(self._all_counts(), np.ones_like(keys) if times is None else times)
                 self._rewrite(*_summed(np.append(self._all_keys(), keys), counts))
                 return
             self._append(new)
             cells = self._index.find(keys.view(np.uint64)[np.newaxis])
         used = len(self._index)
-        self._counts.write(used)[:, 0] += np.bincount(cells, minlength=used).astype(np.uint64)
+        self._counts.write(used)[:, 0] += np.bincount(cells, times, used).astype(np.uint64)
 
     def _keys_of(self, rows: NDArray[Any], observed: NDArray[Any]) -> NDArray[Any]:
         values = values_of(np.abs(observed), self._unit)

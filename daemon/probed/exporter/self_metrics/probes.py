@@ -22,13 +22,13 @@ class ProbeStats:
     """Numbers of one probe since its load, in events: emitted = delivered + lost + discarded.
 
     `lost` is by reason, one of `LOSS_REASONS`; a missing reason means 0. `ring_bytes` is the capacity of the ring
-    (0: no ring), `ring_fill_bytes` the bytes found by the last drain, `ring_fill_max_bytes` the most of the last five
-    minutes. `unaccounted` is the difference between the events counted by the programs and the records of the ring.
-    `notes_lost` counts notes for later events that a full map refused; the events are delivered. `start_time` is the
-    start of the counters in seconds since the epoch (0: unknown). `map_bytes` is the kernel memory of ring and maps
-    (0: unknown). `usages` has one element for each metric.
-    `programs`, `hooks` (before the programs) and `hashes` (hash maps) are as the kernel reports them. `missed` has the
-    runs that the kernel skipped, by program.
+    (0: no ring), `ring_records` the number of records taken out, `ring_fill_bytes` the bytes found by the last drain,
+    `ring_fill_max_bytes` the most of the last five minutes. `unaccounted` is the difference between the events counted
+    by the programs and those that were found. `notes_lost` counts notes for later events that a full map refused; the
+    events are delivered. `start_time` is the start of the counters in seconds since the epoch (0: unknown). `map_bytes`
+    is the kernel memory of ring and maps (0: unknown). `usages` has one element for each metric. `programs`, `hooks`
+    (before the programs) and `hashes` (hash maps) are as the kernel reports them. `missed` has the runs that the kernel
+    skipped, by program.
     """
 
     name: str
@@ -37,6 +37,7 @@ class ProbeStats:
     discarded: int = 0
     lost: Mapping[str, int] = field(default_factory=dict)
     ring_bytes: int = 0
+    ring_records: int = 0
     ring_fill_bytes: int = 0
     ring_fill_max_bytes: int = 0
     unaccounted: int = 0
@@ -101,7 +102,7 @@ def _missed_runs(probes: ProbeSnapshot) -> Samples:
 METRICS: tuple[SelfMetric[ProbeSnapshot], ...] = (
     SelfMetric(
         "probed_probe_up", "gauge", ("probe",), "0 or 1",
-        "Whether the probe is loaded and attached.", "a load, a failed load, a reload", _up,
+        "Whether the probe is loaded, attached and served.", "a load, a failed load, a reload", _up,
     ),
     SelfMetric(
         "probed_probe_load_failures_total", "counter", ("probe", "reason"), "attempts",
@@ -163,6 +164,12 @@ METRICS: tuple[SelfMetric[ProbeSnapshot], ...] = (
         "probed_ring_bytes", "gauge", ("probe",), "bytes",
         "Capacity of the probe's ring buffer in bytes.", "a load of the probe",
         _by_probe(lambda probe: probe.ring_bytes or None),
+    ),
+    SelfMetric(
+        "probed_ring_records_total", "counter", ("probe",), "records",
+        "Records that the exporter took out of the probe's ring buffer; one record can stand for many events.",
+        "each drain",
+        _by_probe(lambda probe: probe.ring_records if probe.ring_bytes else None),
     ),
     SelfMetric(
         "probed_ring_fill_bytes", "gauge", ("probe",), "bytes",

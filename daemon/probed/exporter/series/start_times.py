@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from probed.exporter.arrays.ledger import Ledger
+from probed.exporter.arrays.ledger import Ledger, require
 from probed.exporter.arrays.ndarray import NDArray
 
 
@@ -26,6 +26,7 @@ class StartTimes:
 
     def __init__(self, ledger: Ledger, rows: int, since: Callable[[], float]) -> None:
         self._bits = ledger.array(rows, 1)  # 0: the row has not begun
+        require(bool(np.isfinite(self._bits.read().view(np.float64)).all()), "the start of a series is no time")
         self._since = since
 
     def count(self, counted: NDArray[Any]) -> None:

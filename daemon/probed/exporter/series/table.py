@@ -26,6 +26,7 @@ from probed.exporter.series.scrapers import UNATTENDED, Scrape
 from probed.exporter.series.shown_rows import ShownRows
 from probed.exporter.series.start_times import StartTimes
 from probed.exporter.series.values import Counts, Observations, Values
+from probed.exporter.series.weights import Weights
 from probed.ipc.manifest import Field, ResolvedMetric
 
 LEAST_KEYS = 1 << 12
@@ -118,16 +119,18 @@ class SeriesTable:
     def _rows_of(self, keys: NDArray[Any]) -> list[int]:
         return self._budget.rows_of(label_sets(keys, self._fields, self._decoders))
 
-    def add_events(self, events: NDArray[Any]) -> None:
-        """Count a batch, shape (n,), dtype of the ring's records."""
+    def add_events(self, events: NDArray[Any], weights: Weights | None = None) -> None:
+        """Count a batch, shape (n,), with the members that the metric needs; without weights each event once."""
         for name, value in self._metric.when.items():
-            events = events[events[name] == value]
+            chosen = events[name] == value
+            events, weights = events[chosen], None if weights is None else weights.where(chosen)
         if not len(events):
             return
         if self._fields:
-            self._count(self._keys.rows(key_words(events, self._fields)), events)
+            times = None if weights is None else weights.times
+            self._count(self._keys.rows(key_words(events, self._fields), times), events, weights)
         else:
-            self._count(np.full(len(events), FIRST, np.intp), events)
+            self._count(np.full(len(events), FIRST, np.intp), events, weights)
 
     def add_counts(self, parts: Iterable[tuple[NDArray[Any], NDArray[Any]]]) -> None:
         """Count the increments of kernel maps: of each the keys, shape (n,), and the increments, shape (n,), int64.
@@ -140,12 +143,13 @@ class SeriesTable:
             return
         if self._fields:
             keys = np.concatenate([key_words(part, self._fields) for part in records], axis=1)
-            self._count(self._keys.rows(keys, by), keys, by)
+            self._count(self._keys.rows(keys, by), keys, Weights(by))
         else:
-            self._count(np.full(len(by), FIRST, np.intp), by, by)
+            self._count(np.full(len(by), FIRST, np.intp), by, Weights(by))
 
-    def _count(self, rows: NDArray[Any], events: NDArray[Any], times: NDArray[Any] | None = None) -> None:
-        """Count each event in a row, `rows` shape (n,), so many `times`, shape (n,), dtype int64 (None: once)."""
+    def _count(self, rows: NDArray[Any], events: NDArray[Any], weights: Weights | None) -> None:
+        """Count each event in a row, `rows` shape (n,)."""
+        times = None if weights is None else weights.times
         counted = _by_row(rows, times)
         moves = self._budget.assign_rows(counted)
         if moves is not None:
@@ -155,7 +159,7 @@ class SeriesTable:
         first_waiting = self._budget.first_waiting
         rows = rows if len(counted) <= first_waiting else np.where(rows < first_waiting, rows, OTHER)
         by_row = self._budget.count(counted)
-        self._values.add(by_row, rows, events)
+        self._values.add(by_row, rows, events, weights)
         self._shown.count(by_row)
         self._starts.count(by_row)
         moves = self._budget.evict()

@@ -14,6 +14,7 @@ import numpy as np
 from probed.exporter.arrays.ledger import MOST_COUNT, Ledger, require
 from probed.exporter.arrays.ndarray import NDArray
 from probed.exporter.histograms.native_buckets import NativeBuckets
+from probed.exporter.series.weights import Weights
 from probed.ipc.manifest import ResolvedMetric
 
 
@@ -23,7 +24,9 @@ class Values(Protocol):
     def __len__(self) -> int:
         """Return the number of rows."""
 
-    def add(self, counted: NDArray[Any], rows: NDArray[Any], events: NDArray[Any]) -> None:
+    def add(
+        self, counted: NDArray[Any], rows: NDArray[Any], events: NDArray[Any], weights: Weights | None = None
+    ) -> None:
         """Count a batch: `counted` by row, shape (rows,), and of each event its row, shape (n,)."""
 
     def merge(self, rows: NDArray[Any], into: int) -> int:
@@ -47,7 +50,9 @@ class Counts:
     def __len__(self) -> int:
         return len(self._counts)
 
-    def add(self, counted: NDArray[Any], rows: NDArray[Any], events: NDArray[Any]) -> None:  # noqa: D102
+    def add(  # noqa: D102
+        self, counted: NDArray[Any], rows: NDArray[Any], events: NDArray[Any], weights: Weights | None = None
+    ) -> None:
         self._counts.write(len(counted))[: len(counted), 0] += counted.astype(np.uint64)
 
     def merge(self, rows: NDArray[Any], into: int) -> int:  # noqa: D102
@@ -92,17 +97,24 @@ class Observations:
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def add(self, counted: NDArray[Any], rows: NDArray[Any], events: NDArray[Any]) -> None:  # noqa: D102
+    def add(  # noqa: D102
+        self, counted: NDArray[Any], rows: NDArray[Any], events: NDArray[Any], weights: Weights | None = None
+    ) -> None:
         size = len(counted)
         numbers = self._numbers.write(size)[:size]
         slots = numbers.shape[1] - 1
-        values = events[self._value].astype(np.int64)
+        values = sums = events[self._value].astype(np.int64)
+        times = None
+        if weights is not None:
+            times, remainders = weights.times, weights.remainders_of(events, self._value)
+            sums = values * times + remainders
+            values = values + remainders // times  # the mean of the exact values
         bucket_of_row = rows * slots + np.searchsorted(self._bounds, values)
-        buckets = np.bincount(bucket_of_row, minlength=size * slots).astype(np.uint64)
+        buckets = np.bincount(bucket_of_row, times, size * slots).astype(np.uint64)
         numbers[:, :-1] += buckets.reshape(size, slots)
-        _sums(numbers)[:] += np.bincount(rows, values, size)
+        _sums(numbers)[:] += np.bincount(rows, sums, size)
         if self._native:
-            self._native.add(rows, values, size)
+            self._native.add(rows, values, size, times)
 
     def merge(self, rows: NDArray[Any], into: int) -> int:  # noqa: D102
         numbers = self._numbers.write(max(into, int(rows.max(initial=-1))) + 1)

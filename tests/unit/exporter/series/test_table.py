@@ -24,6 +24,7 @@ from probed.exporter.series import budget as budget_module
 from probed.exporter.series import table as series_module
 from probed.exporter.series.budget import FACTOR, WINDOW_SECONDS
 from probed.exporter.series.table import SeriesTable, SeriesUsage
+from probed.exporter.series.weights import Weights
 from probed.ipc.manifest import Field, Map, Record, ResolvedLabel, ResolvedMetric
 from support.unit.clock import Clock
 from support.unit.series_reference import Reference
@@ -196,6 +197,46 @@ def test_several_labels_and_a_condition_agree_with_counting_event_by_event(
         series.add_events(array)
     family = series.family()
     assert dict(zip(family.labels, family.values.tolist(), strict=True)) == exact
+
+
+weighted = st.lists(st.tuples(names, st.integers(0, 2**20), st.integers(1, 2**20)), max_size=20)
+
+
+@settings(max_examples=60)
+@given(kind=st.sampled_from(["counter", "histogram"]), batch=weighted)
+def test_an_event_with_a_weight_counts_as_so_many_events(kind: str, batch: list[tuple[bytes, int, int]]) -> None:
+    series = table(metric(kind, budget=4))
+    series.add_events(events(each[:2] for each in batch), Weights(np.array([each[2] for each in batch], np.int64)))
+    family = series.family()
+    if kind == "counter":
+        assert sum(shown(family).values()) == sum(times for _, _, times in batch)
+        return
+    found = observed(family).values()
+    assert sum(sum(buckets) for buckets, _ in found) == sum(times for _, _, times in batch)
+    assert sum(total for _, total in found) == pytest.approx(sum(value * times for _, value, times in batch) * 1e-9)
+
+
+def test_the_keys_with_the_greatest_weights_have_the_rows() -> None:
+    series = table(metric(budget=3))
+    names = ["a", "b", "c", "d"]
+    series.add_events(events(names), Weights(np.array([1, 1_000_003, 2, 97], np.int64)))
+    assert shown(series.family()) == {"b": 1_000_003, "d": 97, "other": 3}
+
+
+def test_a_remainder_belongs_to_the_observed_member_alone() -> None:
+    """Three values of about 992 ns: the mean decides on the bucket, and the sum is exact."""
+    batch, times = events([("a", 992), ("b", 992)]), np.array([3, 3], np.int64)
+    remainders = np.array([3 * 10, 3 * 10], np.int64)
+    of_value, of_another = (dtype_offset(name) for name in ("value_ns", "kind"))
+    series = table(metric("histogram"))
+    series.add_events(batch, Weights(times, np.array([of_value, of_another]), remainders))
+    found = observed(series.family())
+    assert {name: buckets for name, (buckets, _) in found.items()} == {"a": [0, 0, 3], "b": [0, 3, 0]}
+    assert [found[name][1] for name in "ab"] == pytest.approx([3 * 1002e-9, 3 * 992e-9])
+
+
+def dtype_offset(name: str) -> int:
+    return next(field.offset for field in FIELDS if field.name == name)
 
 
 def test_a_value_equal_to_the_bound_is_in_the_bucket() -> None:

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights of events: how many events of the kernel each of a batch stands for.
+
+`weighted_events` makes them, `table` and `values` count by them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from probed.exporter.arrays.ndarray import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """`times` of each event, shape (n,), dtype int64.
+
+    An entry of an overflow map has one rounded value for all its events, in the member at `observed`, an offset in the
+    events' dtype; `remainders` is the sum of its exact values, less `times` the rounded one. Both shape (n,), int64.
+    """
+
+    times: NDArray[Any]
+    observed: NDArray[Any] | None = None
+    remainders: NDArray[Any] | None = None
+
+    def where(self, chosen: NDArray[Any]) -> Weights:
+        """Return the weights of some events, `chosen` shape (n,), dtype bool."""
+        observed = None if self.observed is None else self.observed[chosen]
+        return Weights(self.times[chosen], observed, None if self.remainders is None else self.remainders[chosen])
+
+    def remainders_of(self, events: NDArray[Any], member: str) -> NDArray[Any]:
+        """Return the remainder of a member's sum for each event, shape (n,), dtype int64."""
+        if self.observed is None or self.remainders is None:
+            return np.zeros(len(events), np.int64)
+        assert events.dtype.fields is not None
+        return np.where(self.observed == events.dtype.fields[member][1], self.remainders, 0)
