@@ -132,7 +132,8 @@ def test_an_answer_without_end_is_given_up_at_the_deadline(monkeypatch: pytest.M
     chunk = b"x" if head else b"HTTP/1.1 100 Continue\r\n\r\n"
     with answering(endless(head, chunk)) as (address, _):
         answer = fetch(address, "/metrics", Endpoint())
-    assert answer == Answer(0, "TimeoutError: no whole answer within 0.2 s")
+    by_python = "HTTPException: got more than 100 interim responses"  # since 3.14
+    assert answer in (Answer(0, "TimeoutError: no whole answer within 0.2 s"), Answer(0, by_python))
 
 
 def test_a_password_is_not_sent_to_the_socket_of_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
