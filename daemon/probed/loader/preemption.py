@@ -62,8 +62,15 @@ def load_empty(tracepoint_type: int) -> int:
 
 
 def needs_kprobes(btf: Btf) -> bool:
-    """Say, by trying, whether the kernel preempts programs of raw tracepoints, and runs programs in kprobes."""
-    return _preempts(btf) and _has_kprobes()
+    """Say, by trying, whether the kernel preempts programs of raw tracepoints, and runs programs in kprobes.
+
+    Where the kernel or its security policy refuses the trial, programs stay on raw tracepoints, and each probe's own
+    load tells the reason of a refusal.
+    """
+    try:
+        return _preempts(btf) and _has_kprobes()
+    except OSError:
+        return False
 
 
 def fits_kprobe(btf: Btf, tracepoint: str) -> bool:
@@ -73,18 +80,16 @@ def fits_kprobe(btf: Btf, tracepoint: str) -> bool:
 
 
 def _preempts(btf: Btf) -> bool:
+    """Say whether a program finds that it may be preempted. Raises OSError, also where the verifier refuses COUNT."""
     variables = btf.find(Kind.VAR, COUNT)
     if not variables or TRACEPOINT not in btf.raw_tracepoints():
         return False
     with ExitStack() as fds:
         array = bpf.create_map(bpf.BPF_MAP_TYPE_ARRAY, 4, 8, 1)
         fds.callback(os.close, array)
-        try:
-            program = bpf.load_tracing_program(
-                _reader(variables[0], array), "preempt_count", LICENCE, btf.tracepoint_type(TRACEPOINT), bytearray()
-            )
-        except OSError:  # the verifier knows no such variable: a kernel of another kind
-            return False
+        program = bpf.load_tracing_program(
+            _reader(variables[0], array), "preempt_count", LICENCE, btf.tracepoint_type(TRACEPOINT), bytearray()
+        )
         fds.callback(os.close, program)
         link = bpf.attach_tracing_program(program)
         os.getppid()
@@ -115,14 +120,10 @@ def _reader(variable: int, array: int) -> bytes:
 
 
 def _has_kprobes() -> bool:
-    try:
-        program = bpf.load_kprobe_program(EMPTY, "kprobe", LICENCE, bytearray())
-    except OSError:
-        return False
+    """Attach a program to a kprobe; return True. Raises OSError where the kernel cannot."""
+    program = bpf.load_kprobe_program(EMPTY, "kprobe", LICENCE, bytearray())
     try:
         os.close(bpf.attach_kprobe_program(program, iterator(TRACEPOINT)))
-    except OSError:
-        return False
     finally:
         os.close(program)
     return True
