@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from probed.exporter.arrays.dtypes import dtype
-from probed.exporter.arrays.ledger import Ledger
+from probed.exporter.arrays.ledger import Ledger, require
 from probed.exporter.arrays.ndarray import NDArray
 from probed.exporter.bpf.map_reader import Entries
 from probed.ipc.manifest import Field, Map, Record
@@ -61,7 +61,7 @@ class Overflow:
     def __init__(
         self, maps: tuple[Entries, Entries], turn: NDArray[Any], read_stats: Callable[[], OverflowStats], ledger: Ledger
     ) -> None:
-        """Go on where an earlier exporter ended: `turn`, shape (1,), is as programs see it."""
+        """Go on where an earlier exporter ended: `turn`, shape (1,), is as programs see it. Raises SpoiledState."""
         self._maps = maps
         self._turn = turn
         self._read_stats = read_stats
@@ -69,6 +69,7 @@ class Overflow:
         self._counted = (ledger.scalar(), ledger.scalar())
         self._counted_map = ledger.scalar()  # a map that was counted and is to be emptied, plus one; 0: none
         self._found: tuple[int, int] | None = None
+        require(self._counted_map.value <= len(maps), "the map to be emptied is not one of the two")
 
     def waiting(self) -> int:
         """Return how many events wait in the maps. Raises OSError."""
