@@ -70,7 +70,6 @@ class Overflow:
         self._counted_map = ledger.scalar()  # a map that was counted and is to be emptied, plus one; 0: none
         require(self._counted_map.value <= len(maps), "there is no such overflow map")
         self._found: tuple[int, int] | None = None
-        require(self._counted_map.value <= len(maps), "the map to be emptied is not one of the two")
 
     def waiting(self) -> int:
         """Return how many events wait in the maps. Raises OSError."""
