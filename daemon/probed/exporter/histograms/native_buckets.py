@@ -49,6 +49,7 @@ class NativeBuckets:
         require(bool((self._keys.read() >> np.uint64(_ROW_SHIFT) < rows).all()), "a native bucket has no row")
         require(len(self._keys.read()) == len(self._counts.read()), "native buckets and their counts do not agree")
         require(bool((self._counts.read() <= MOST_COUNT).all()), "a native bucket is out of range")
+        require(len(np.unique(self._keys.read())) == len(self._keys), "a native bucket is there twice")
         self._index = KeyIndex(1)
         self._index.add(self._keys.read().T)
         self._order: NDArray[Any] | None = None
@@ -109,6 +110,12 @@ class NativeBuckets:
         self._index.clear()
         self._index.add(keys.view(np.uint64)[np.newaxis])
         self._order = None
+
+    def observations(self, rows: int) -> NDArray[Any]:
+        """Return the observations of each of so many rows, shape (rows,)."""
+        sums = np.zeros(rows, np.int64)
+        np.add.at(sums, self._all_keys() >> _ROW_SHIFT, self._all_counts())
+        return sums
 
     def merge(self, rows: NDArray[Any], into: int) -> None:
         """Move the cells of some rows to another row, at the least resolution of all of them."""
