@@ -304,6 +304,23 @@ def test_a_full_ring_and_no_exporter_lose_nothing() -> None:
     assert (machine.exporter.counted.total(), machine.kernel.lost) == (10_007, 0)
 
 
+def test_an_exporter_without_the_numbers_of_earlier_ones_begins_with_the_slots_and_maps_as_they_are() -> None:
+    machine = Machine(Random(1), deadly=False)
+    machine.is_busy = False
+    for number in range(1_009):
+        for _ in machine.kernel.count(0, number % 5):
+            pass
+    machine.scrape()
+    os.ftruncate(machine.memory, 0)
+    for number in range(1_009):
+        for _ in machine.kernel.count(0, number % 5):
+            pass
+    machine.exporter = machine._born()
+    for _ in range(3):
+        machine.scrape()
+    assert 1_009 <= machine.exporter.counted.total() < 2 * 1_009
+
+
 def test_events_that_no_record_has_are_unaccounted() -> None:
     machine = Machine(Random(1), deadly=False)
     machine.is_busy = False

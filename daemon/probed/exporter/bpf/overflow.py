@@ -65,7 +65,7 @@ class Overflow:
         self._maps = maps
         self._turn = turn
         self._read_stats = read_stats
-        self._is_new = not ledger.commits
+        self._without_past = set[int]() if ledger.commits else {0, 1}  # maps whose earlier counts are unknown
         self._counted = (ledger.scalar(), ledger.scalar())
         self._counted_map = ledger.scalar()  # a map that was counted and is to be emptied, plus one; 0: none
         require(self._counted_map.value <= len(maps), "there is no such overflow map")
@@ -105,8 +105,10 @@ class Overflow:
         lacking = kept - self._counted[index].value - int(sums["count"].sum())
         self._counted[index].value = kept
         self._counted_map.value = index + 1
-        was_new, self._is_new = self._is_new, False
-        return keys, sums, 0 if was_new else lacking
+        if index in self._without_past:
+            self._without_past.discard(index)
+            lacking = 0
+        return keys, sums, lacking
 
     def retire(self) -> bool:
         """Delete the entries of the map that was counted; say whether there was one. Raises OSError.
