@@ -266,6 +266,7 @@ static __always_inline u64 set_to_1(u64 *place)
 #endif
 	return value;
 }
+
 /* Takes a slot for this program; false if another program on this CPU has the slot, interrupted or preempted. */
 static __always_inline bool take_slot(struct event_slot *slot)
 {

@@ -65,7 +65,7 @@ def test_a_ring_of_one_page_with_a_reader_loses_nothing_on_overcommitted_cpus(
     opens = (str(opener), "openat", "ENOENT", "20011")
     renamed_opens = (str(install("takes_turns")), "20011", str(NAMES), "turn")
     spawns = (str(install("spawn")), "503", str(program))
-    commands = [opens] * 12 + [renamed_opens] * 8 + [spawns] * 4
+    commands: list[tuple[str, ...]] = [opens] * 12 + [renamed_opens] * 8 + [spawns] * 4
     running = [subprocess.Popen(each, cwd=tmp_path, stdout=subprocess.DEVNULL) for each in commands]
     while any(process.poll() is None for process in running):
         assert_nothing_lost(daemon.scrape())

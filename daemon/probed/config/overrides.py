@@ -164,7 +164,9 @@ def check_folded(defaults: SiteDefaults, probes: Iterable[Probe], source: Source
 
 
 def _resized(declared: RingOptions | None, wanted: RingOptions | None) -> RingOptions | None:
-    return dataclasses.replace(declared, bytes=wanted.bytes) if declared and wanted else declared
+    if declared is None or wanted is None:
+        return declared
+    return dataclasses.replace(declared, bytes=wanted.bytes, slots=wanted.slots or declared.slots)
 
 
 def _changed(metric: Metric, changes: MetricOverrides) -> Metric:

@@ -251,7 +251,7 @@ def test_slots_need_an_event_with_a_weight() -> None:
     )
     (problem,) = problems(parse(WEIGHTED))
     assert problem == (
-        "starts/starts.yaml:4: the C's 'struct event' does not begin with 'WEIGHT;'; "
+        "starts/starts.yaml:4: ring.slots: the C's 'struct event' does not begin with 'WEIGHT;'; "
         "add it and call count_event(), or remove 'slots'"
     )
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from probed.exporter.arrays.ndarray import NDArray
 
-VERSION = 4
+VERSION = 5
 """The version of the memory's layout. The exporter clears memory of another version."""
 
 SLOTS = 1 << 12

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from probed.exporter.arrays.dtypes import dtype
-from probed.exporter.arrays.ledger import Ledger
+from probed.exporter.arrays.ledger import Ledger, require
 from probed.exporter.arrays.ndarray import NDArray
 from probed.exporter.bpf.map_reader import Entries
 from probed.ipc.manifest import Field, Map, Record
@@ -61,13 +61,14 @@ class Overflow:
     def __init__(
         self, maps: tuple[Entries, Entries], turn: NDArray[Any], read_stats: Callable[[], OverflowStats], ledger: Ledger
     ) -> None:
-        """Go on where an earlier exporter ended: `turn`, shape (1,), is as programs see it."""
+        """Go on where an earlier exporter ended: `turn`, shape (1,), is as programs see it. Raises SpoiledState."""
         self._maps = maps
         self._turn = turn
         self._read_stats = read_stats
-        self._is_new = not ledger.commits
+        self._without_past = set[int]() if ledger.commits else {0, 1}  # maps whose earlier counts are unknown
         self._counted = (ledger.scalar(), ledger.scalar())
         self._counted_map = ledger.scalar()  # a map that was counted and is to be emptied, plus one; 0: none
+        require(self._counted_map.value <= len(maps), "there is no such overflow map")
         self._found: tuple[int, int] | None = None
 
     def waiting(self) -> int:
@@ -104,8 +105,10 @@ class Overflow:
         lacking = kept - self._counted[index].value - int(sums["count"].sum())
         self._counted[index].value = kept
         self._counted_map.value = index + 1
-        was_new, self._is_new = self._is_new, False
-        return keys, sums, 0 if was_new else lacking
+        if index in self._without_past:
+            self._without_past.discard(index)
+            lacking = 0
+        return keys, sums, lacking
 
     def retire(self) -> bool:
         """Delete the entries of the map that was counted; say whether there was one. Raises OSError.

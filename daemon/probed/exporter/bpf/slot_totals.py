@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from probed.exporter.arrays.ledger import Ledger
+from probed.exporter.arrays.ledger import MOST_COUNT, Ledger, require
 from probed.exporter.arrays.ndarray import NDArray
 
 
@@ -20,9 +20,10 @@ class SlotTotals:
     """The number of the last counted event of each of so many slots."""
 
     def __init__(self, ledger: Ledger, slots: int) -> None:
-        """Go on with the numbers of an earlier exporter."""
+        """Go on with the numbers of an earlier exporter. Raises SpoiledState."""
         self._room = slots + 1  # and records without a slot, whose number is -1
         self._counted = ledger.array(self._room, 1)
+        require(bool((self._counted.read() <= MOST_COUNT).all()), "the number of a slot's event is out of range")
 
     def _numbers(self) -> NDArray[Any]:
         return self._counted.write(self._room)[:, 0].view(np.int64)
