@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Events with a weight are neither lost nor counted twice, at any step of a program and at any death of the exporter.
+"""Events with a weight count once, at any step of a program and any death of the exporter.
 
 The programs are those of probes/include/probed.bpf.h, store by store, on two CPUs and with a small ring.
 """
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from probed.exporter.arrays.dtypes import dtype
 from probed.exporter.arrays.ledger import Ledger
-from probed.exporter.bpf.event_slots import EventSlots, slot_dtype
-from probed.exporter.bpf.overflow import SUMS, Overflow, OverflowStats
-from probed.exporter.bpf.slot_totals import SlotTotals
-from probed.exporter.weighted_events import WeightedEvents
+from probed.exporter.weights.event_slots import EventSlots, slot_dtype
+from probed.exporter.weights.overflow import SUMS, Overflow, OverflowStats
+from probed.exporter.weights.slot_totals import SlotTotals
+from probed.exporter.weights.weighted_events import WeightedEvents
 from probed.ipc.manifest import Field, Record
 
 CPUS, SLOTS, LABEL_SETS, RING_RECORDS, MAP_ENTRIES = 2, 2, 7, 3, 4
