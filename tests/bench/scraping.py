@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import gzip
 import time
 from itertools import product
 from typing import Final
@@ -13,7 +12,11 @@ from bench.setup import STORM, Setup, cpu_seconds
 from support.running_daemon import Daemon
 
 SERIES: Final = (250, 2_500, 25_000)
-FORMATS: Final = {"text": "text/plain;version=0.0.4", "OpenMetrics": "application/openmetrics-text;version=1.0.0"}
+FORMATS: Final = {
+    "text": "text/plain;version=0.0.4",
+    "OpenMetrics": "application/openmetrics-text;version=1.0.0",
+    "protobuf": "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited",
+}
 ENCODINGS: Final = ("identity", "gzip")
 ROUNDS: Final = 15
 
@@ -25,13 +28,13 @@ def measure(setup: Setup) -> list[Figure]:
         with setup.daemon(STORM, series={"budget": 2 * series}) as daemon:
             daemon.wait_until_ready()
             setup.run("storm", 2 * series, 1_000_000, series)
-            daemon.scrape()
+            lines = len(daemon.scrape())
             for name, encoding in product(FORMATS, ENCODINGS):
-                figures += _scrape(setup, daemon, name, encoding)
+                figures += _scrape(setup, daemon, lines, name, encoding)
     return figures
 
 
-def _scrape(setup: Setup, daemon: Daemon, name: str, encoding: str) -> list[Figure]:
+def _scrape(setup: Setup, daemon: Daemon, lines: int, name: str, encoding: str) -> list[Figure]:
     headers = {"Accept": FORMATS[name], "Accept-Encoding": encoding}
     times, spent, body = [], [], b""
     for _ in range(setup.rounds(ROUNDS)):
@@ -40,7 +43,5 @@ def _scrape(setup: Setup, daemon: Daemon, name: str, encoding: str) -> list[Figu
         times.append((time.perf_counter() - start) * 1e3)
         spent.append((cpu_seconds(daemon.exporter) - before) * 1e3)
         assert status == 200, body
-    page = gzip.decompress(body) if encoding == "gzip" else body
-    lines = sum(not line.startswith(b"#") for line in page.splitlines())
     about = f"scrape of {lines:,} series, {name}, {encoding}"
     return [middle(about, "ms", times), middle(f"{about}, CPU", "ms", spent), one(f"{about}, size", "bytes", len(body))]

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -64,13 +66,19 @@ def test_a_loader_that_crashes_in_the_compiler(counting: tuple[FastDaemon, Path,
     assert daemon.scrape().total(EXECS, comm=program.name) == 101 + 103
 
 
-def test_a_killed_loader_leaves_neither_canary_nor_folder(start_fast: StartFast, tmp_path: Path) -> None:
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A folder for temporary files of any user, as /tmp; users cannot reach pytest's."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o1777)
+        yield Path(folder)
+
+
+def test_a_killed_loader_leaves_neither_canary_nor_folder(start_fast: StartFast, temporary: Path) -> None:
     daemon = start_fast(ours("misfit"), TMPDIR=str(temporary))
     daemon.configure(ours(misfit=LARGER))
     daemon.hang_up()
-    until(lambda: list(temporary.iterdir()), "the loader compiles")
+    until(lambda: list(temporary.glob("probed-headers-*")), "the loader compiles")
     loader = daemon.loader
     os.kill(loader, signal.SIGSTOP)
     canaries = children_of(loader)

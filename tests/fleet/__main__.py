@@ -103,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif flags.command == "pages":
         recordings = {name: Recording.load(name) for name in KINDS}
         _say("make fleet: pages", report.pages(recordings), flags.write)
+        _say("make fleet: formats", report.in_formats(recordings), flags.write)
     elif flags.command == "rules":
         _say("make fleet: rules", _rules(flags.hosts, flags.seconds), flags.write)
     else:

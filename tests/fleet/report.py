@@ -7,14 +7,21 @@ Pure: `__main__` passes the data, and puts the text between the two marks of the
 from __future__ import annotations
 
 import gzip
+import time
 from collections.abc import Callable, Mapping, Sequence
 
+from fleet import formats
 from fleet.pages import Recording
 from fleet.recorded import Cut
 from fleet.simulation import Measured, Query, slope
+from probed.exporter.exposition.family import Family
+from probed.exporter.exposition.negotiation import compress
 
 REAL_INTERVAL = 15
 """The recommended scrape interval in seconds, assumed by the extrapolation."""
+
+RENDERED = 15
+"""Times that a page is rendered for its CPU time."""
 
 Row = Sequence[object]
 
@@ -47,6 +54,33 @@ def pages(recordings: Mapping[str, Recording]) -> str:
     for what, keep in less.items():
         rows.append([what, *(f"{sum(map(keep, recording.samples)):,}" for recording in recordings.values())])
     return table(["one scrape", *names], rows)
+
+
+def in_formats(recordings: Mapping[str, Recording]) -> str:
+    """Compare one scrape of each recording by format and form of the histograms."""
+    rows: list[Row] = []
+    made = {name: formats.families(recording.at(0).decode()) for name, recording in recordings.items()}
+    for format_name, form, convert, render in formats.VARIANTS:
+        pages = [convert(families) for families in made.values()]
+        bodies = [render(page) for page in pages]
+        about = f"{format_name}, {form}"
+        rows += [
+            [f"{about}: series", *(f"{formats.series(page, format_name):,}" for page in pages)],
+            [f"{about}: bytes", *(f"{len(body):,}" for body in bodies)],
+            [f"{about}: bytes with gzip", *(f"{len(compress(body)):,}" for body in bodies)],
+            [f"{about}: CPU time, ms", *(f"{_cpu_ms(render, page):.1f}" for page in pages)],
+        ]
+    return table(["one scrape", *made], rows)
+
+
+def _cpu_ms(render: Callable[[list[Family]], bytes], page: list[Family]) -> float:
+    """Return the least CPU time of rendering and compressing a page, after the first time."""
+    times = []
+    for _ in range(RENDERED):
+        begin = time.process_time()
+        compress(render(page))
+        times.append(time.process_time() - begin)
+    return min(times) * 1e3
 
 
 def _mega(value: float) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Probes and configuration in a folder whose name is not UTF-8 and has blanks, quotes and backslashes."""
+"""Probes and configuration in a folder with a name of other bytes than UTF-8, of blanks, quotes and backslashes."""
 
 from __future__ import annotations
 

@@ -12,9 +12,11 @@ from support.kernel_fixtures import Install, Start
 from support.running_daemon import (
     PATIENCE,
     PROBES,
+    SHIPPED,
     Daemon,
     mapped_files,
     proportional_bytes,
+    run_to_its_end,
     site,
     status_of,
     until,
@@ -55,6 +57,14 @@ def test_the_supervisor_keeps_no_more_than_it_needs(daemon: Daemon) -> None:
     status = status_of(daemon.supervisor)
     assert not int(status["CapEff"], 16) & sys_admin
     assert not int(status["CapBnd"], 16) & sys_admin
+
+
+def test_root_may_start_in_a_folder_that_the_compilers_user_cannot_reach(tmp_path: Path) -> None:
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    status, text = run_to_its_end("check", str(PROBES), under=("env", f"--chdir={private}"))
+    assert status == 0, text
+    assert all(f"{name}: " in text for name in SHIPPED)
 
 
 THIEF_YAML = """\

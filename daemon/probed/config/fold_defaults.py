@@ -47,7 +47,18 @@ _MANAGER: Final = r"(user@[0-9]+\.service/)?"
 _UUID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _RANDOM: Final = "(?:[0-9]+|[0-9a-f]{8,})"
 
-_UNCHANGED: Final = r"\g<0>"
+_KEPT: Final = "|".join(
+    (
+        # Containers, and instances of templates, which a configuration bounds: systemd-cryptsetup@luks\x2d….service,
+        # systemd-fsck@dev-disk-by\x2duuid-….service, beesd@….service, ceph-…@osd.3.service.
+        _MANAGER + "(?:[a-z]+:|[^/@]+@)[^/]+",
+        # Mounts and swap space, named after their device or folder: dev-disk-by\x2duuid-….swap.
+        r".*\.(?:mount|swap)",
+        # Users by uid; virtual machines of Proxmox, whose numbers the administrator chooses.
+        r"user-[0-9]+\.slice",
+        r"[0-9]+\.scope",
+    )
+)
 
 _RANDOM_PART: Final = (
     # Begins behind a dash, dot, colon, slash or underscore, which systemd may have escaped, or behind the kubelet's
@@ -90,14 +101,8 @@ _UNIT: Final = (
     FoldRule(r"machine-qemu\\x2d[0-9]+\\x2d(.*)\.scope", r"machine-qemu\\x2d*\\x2d\1.scope"),
     # BuildKit's containers: one for each step of a build.
     FoldRule(_MANAGER + "buildkit:.*", r"\1buildkit:*"),
-    # Exceptions from the last rule: other containers, which have a series each.
-    FoldRule(_MANAGER + "[a-z]+:[^/]+", _UNCHANGED),
-    # Instances of templates: systemd-fsck@dev-disk-by\x2duuid-….service, systemd-cryptsetup@luks\x2d….service, beesd@….
-    FoldRule(_MANAGER + "[^/@]+@[^/]+", _UNCHANGED),
-    # Mounts and swap space, named after their device or folder: dev-disk-by\x2duuid-….swap.
-    FoldRule(r".*\.(?:mount|swap)", _UNCHANGED),
-    # Users by uid; virtual machines of Proxmox, whose numbers the administrator chooses.
-    FoldRule(r"user-[0-9]+\.slice|[0-9]+\.scope", _UNCHANGED),
+    # The exceptions from the last rule.
+    FoldRule(_KEPT, r"\g<0>"),
     # Every other random or counted part: see _RANDOM_PART.
     FoldRule(_RANDOM_PART, "*", parts=True),
 )

@@ -51,16 +51,18 @@ def c_mistakes(output: str) -> list[str]:
 def crash(output: str) -> tuple[Reason, str]:
     """Return the reason of a crash, and the end of the sentence that reports it.
 
-    The text has the place where the compiler was, and the last lines. `compile` if the compiler worked on the C, or had
-    reported mistakes: some versions of BCC crash on those.
+    The text has the mistakes that the compiler had reported, because some versions of BCC crash on those; without any,
+    the place where the compiler was, and the last lines.
     """
     found = _STACK_DUMP.search(output)
     text, dump = (output[: found.start()], output[found.start() :]) if found else (output, "")
     mistakes = c_mistakes(text)
     places = [f"{place}: {work}" if place else work for place, work in _AT.findall(dump)]
-    last = mistakes or text.strip().splitlines()[-MAX_LINES:]
+    if mistakes:
+        return "compile", _lines("the compiler had reported", mistakes)
+    last = text.strip().splitlines()[-MAX_LINES:]
     ending = _lines("the compiler was at", places) + _lines("its last lines", last)
-    return "compile" if mistakes or places else "internal", ending
+    return "compile" if places else "internal", ending
 
 
 def _lines(title: str, lines: list[str]) -> str:

@@ -161,6 +161,7 @@ def _serve(channel: SupervisorChannel) -> None:
     bcc = compiler.import_bcc()
     channel.send(BccVersion(str(getattr(bcc, "__version__", "unknown"))))
     btf = Btf.read(Path(batch.requests[0].btf))
+    os.chdir("/")  # BCC returns there after each compile, and the new user may not reach the starter's folder
     privilege.leave_root()  # a source may include any file that this process may read
     os.chdir("/")  # BCC leaves this folder for each probe, and comes back: an ordinary user may have no way back
     privilege.keep_only(privilege.LOADER)

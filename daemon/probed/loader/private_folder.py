@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Folders for the compiler's headers, of which a killed loader leaves none for long: the next loader removes them.
 
-The owner holds a lock on its folder, which ends with the owner, in whichever PID namespace. The supervisor could remove
-nothing from the folder of another user, as which the loader may compile.
+The owner holds a lock on the folder; the kernel drops the lock when the owner ends, in any PID namespace. The
+supervisor cannot clean up, because without CAP_DAC_OVERRIDE it removes nothing from a folder of the loader's user.
 """
 
 from __future__ import annotations

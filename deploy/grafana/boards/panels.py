@@ -109,8 +109,12 @@ def coloured(panel: timeseries.Panel, colours: Mapping[str, str]) -> timeseries.
     return panel
 
 
-def lifetimes(title: str, text: str, expr: str, cells: str) -> heatmap.Panel:
-    """Return a heat map of a histogram in seconds: `expr` returns rates by `le`, in the unit `cells`."""
+def lifetimes(title: str, text: str, queries: tuple[str, str], cells: str) -> heatmap.Panel:
+    """Return a heat map of a histogram in seconds, in the unit `cells`: rates by `le`, or of native histograms."""
+    targets = [
+        prometheus.Dataquery().expr(query).range().format(PromQueryFormat.HEATMAP).legend_format("{{le}}").ref_id(name)
+        for name, query in zip("AB", queries, strict=True)
+    ]
     return (
         heatmap.Panel()
         .title(title)
@@ -119,14 +123,7 @@ def lifetimes(title: str, text: str, expr: str, cells: str) -> heatmap.Panel:
         .height(9)
         .unit(cells)
         .max_data_points(120)
-        .with_target(
-            prometheus.Dataquery()
-            .expr(expr)
-            .range()
-            .format(PromQueryFormat.HEATMAP)
-            .legend_format("{{le}}")
-            .ref_id("A")
-        )
+        .targets(list(targets))
         .calculate(False)
         .scale_distribution(common.ScaleDistributionConfig().type(common_model.ScaleDistribution.LINEAR))
         .y_axis(heatmap.YAxisConfig().unit("s").axis_placement(common_model.AxisPlacement.LEFT))

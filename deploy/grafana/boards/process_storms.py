@@ -112,7 +112,7 @@ def _how_long_and_how() -> list[Panel]:
             "How long processes live",
             "Ends of processes a second, by lifetime since the last exec. A storm of short-lived processes is a bright "
             "band at the bottom.",
-            promql.rate(promql.LIFETIMES, "le"), "cps",
+            (promql.rate(promql.LIFETIMES, "le"), promql.rate(promql.NATIVE_LIFETIMES)), "cps",
         ).span(9),
         coloured(
             narrow(stacked(graph(
@@ -147,14 +147,9 @@ def _programs() -> list[Panel]:
         graph(
             "Median lifetime, by program",
             "Median lifetime of the ten programs with the most ends in the time range, estimated within a bucket.",
-            "s", {"{{comm}}": _median_lifetimes()}, axis="lifetime",
+            "s", {"{{comm}}": promql.median_lifetimes(10)}, axis="lifetime",
         ),
     ]  # fmt: skip
-
-
-def _median_lifetimes() -> str:
-    ranking = f"topk(10, sum by (comm) (rate({promql.ENDS}[$__range] @ end())))"
-    return f"histogram_quantile(0.5, {promql.rate(promql.LIFETIMES, 'comm, le')}) and on (comm) {ranking}"
 
 
 def _failures() -> list[Panel]:

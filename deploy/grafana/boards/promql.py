@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The queries of the dashboards as text, on plain metrics, without recording rules.
 
-`$job`, `$instance` and `$unit` are variables of `frame`; `$__rate_interval` and `$__range` are variables of Grafana.
+Queries of lifetimes work with classic and with native histograms: where there are no series of the one form, the other
+half of the query has the values. `$job`, `$instance` and `$unit` are variables of `frame`; `$__rate_interval` and
+`$__range` are variables of Grafana.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ EXEC_FAILURES = f"probed_process_exec_failures_total{{{UNIT}}}"
 ENDS = f"probed_process_lifetime_seconds_count{{{UNIT}}}"
 KILLED = f'probed_process_lifetime_seconds_count{{{UNIT}, exit=~"signal|core"}}'
 LIFETIMES = f"probed_process_lifetime_seconds_bucket{{{UNIT}}}"
+NATIVE_LIFETIMES = f"probed_process_lifetime_seconds{{{UNIT}}}"
 # Prometheus 3 writes the bound as 1.0; Prometheus 2 keeps the text of the page.
 UNDER_A_SECOND = f'probed_process_lifetime_seconds_bucket{{{UNIT}, le=~"1(\\\\.0)?"}}'
 OPENS = f"probed_opens_total{{{HOST}}}"
@@ -25,15 +28,33 @@ OUT_OF_DESCRIPTORS = f'probed_open_failures_total{{{UNIT}, errno=~"EMFILE|ENFILE
 CALLS = f"probed_syscalls_total{{{HOST}}}"
 CALL_FAILURES = f"probed_syscall_failures_total{{{HOST}}}"
 
+_COUNT = "histogram_count({0})"
+_NATIVE = {
+    ENDS: (NATIVE_LIFETIMES, _COUNT),
+    KILLED: (f'probed_process_lifetime_seconds{{{UNIT}, exit=~"signal|core"}}', _COUNT),
+    # The comparison drops NaN, the fraction of no ends.
+    UNDER_A_SECOND: (NATIVE_LIFETIMES, f"(histogram_fraction(-Inf, 1, {{0}}) * {_COUNT} >= 0)"),
+}
+"""For series of classic histograms the native histograms, and the function of their rate with the same values."""
+
 
 def rate(series: str, by: str = "") -> str:
     """Return the sum of the rates of these series, by these labels."""
-    return f"sum{_by(by)} (rate({series}[$__rate_interval]))"
+    return f"sum{_by(by)} ({_each('rate', series, '[$__rate_interval]')})"
+
+
+def _each(function: str, series: str, window: str) -> str:
+    """Return rate or increase of each of these series, from classic or native histograms."""
+    classic = f"{function}({series}{window})"
+    if series not in _NATIVE:
+        return classic
+    native, of_rate = _NATIVE[series]
+    return f"{classic} or ignoring (le) {of_rate.format(f'{function}({native}{window})')}"
 
 
 def top(count: int, series: str, by: str) -> str:
     """Return `rate` for the label sets with the highest rates over the time range, the same sets at every point."""
-    ranking = f"sum by ({by}) (rate({series}[$__range] @ end()))"
+    ranking = f"sum by ({by}) ({_each('rate', series, '[$__range] @ end()')})"
     return f"{rate(series, by)} and topk({count}, {ranking})"
 
 
@@ -44,7 +65,7 @@ def top_now(count: int, series: str, by: str) -> str:
 
 def rise(series: str, by: str = "") -> str:
     """Return the increase of these series over the time range; for instant queries only."""
-    return f"sum{_by(by)} (increase({series}[$__range]))"
+    return f"sum{_by(by)} ({_each('increase', series, '[$__range]')})"
 
 
 def rise_of_top(count: int, series: str, by: str) -> str:
@@ -65,6 +86,14 @@ def against_usual(series: str) -> str:
 def median(series: str, by: str = "") -> str:
     """Return the median of `rate` over the time range."""
     return f"quantile_over_time(0.5, ({rate(series, by)})[$__range:] @ end())"
+
+
+def median_lifetimes(count: int) -> str:
+    """Return the median lifetime of the programs with the most ends over the time range."""
+    ranking = f"topk({count}, sum by (comm) ({_each('rate', ENDS, '[$__range] @ end()')}))"
+    classic = f"histogram_quantile(0.5, {rate(LIFETIMES, 'comm, le')})"
+    native = f"histogram_quantile(0.5, {rate(NATIVE_LIFETIMES, 'comm')})"
+    return f"({classic} or {native}) and on (comm) {ranking}"
 
 
 def or_zero(query: str, probe: str) -> str:

@@ -51,6 +51,16 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class NativeSample:
+    """One native histogram at one time: labels, count, sum, and the count of each bucket by lower and upper bound."""
+
+    labels: Mapping[str, str]
+    count: float
+    sum: float
+    buckets: Mapping[tuple[float, float], float]
+
+
+@dataclass(frozen=True, slots=True)
 class Prometheus:
     """A running Prometheus with its URL, its folder and its process."""
 
@@ -74,6 +84,18 @@ class Prometheus:
         if data["resultType"] == "scalar":
             return [Sample({}, float(data["result"][1]))]
         return [Sample(series["metric"], float(series["value"][1])) for series in data["result"]]
+
+    def native(self, expression: str) -> list[NativeSample]:
+        """Evaluate an expression now; return its native histograms.
+
+        Source: https://prometheus.io/docs/prometheus/latest/querying/api/#native-histograms
+        """
+        samples = []
+        for series in self.ask("query", query=expression)["result"]:
+            _, histogram = series["histogram"]
+            buckets = {(float(low), float(high)): float(n) for _, low, high, n in histogram.get("buckets", ())}
+            samples.append(NativeSample(series["metric"], float(histogram["count"]), float(histogram["sum"]), buckets))
+        return samples
 
     def value(self, expression: str) -> float:
         """Evaluate an expression with at most one series; return 0 without one."""
@@ -127,18 +149,20 @@ def prometheus(
     arguments: Sequence[str] = (),
     under: Sequence[str] = (),
     fetch: Fetch = fetch,
+    *,
+    program: str = "prometheus",
 ) -> Iterator[Prometheus]:
     """Run a Prometheus with its files in `folder`; yield the server once ready.
 
     Relative paths in `configuration` begin at `folder`. `under` is a prefix of the command line that enters a network
     namespace, and `fetch` gets pages from there.
     """
-    need("prometheus")
+    need(program)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "prometheus.yml").write_text(yaml.safe_dump(dict(configuration), sort_keys=False))
     port = free_port()
     own = (
-        "prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=data",
+        program, "--config.file=prometheus.yml", "--storage.tsdb.path=data",
         f"--web.listen-address=127.0.0.1:{port}",
     )  # fmt: skip
     with running([*under, *own, *arguments], folder, "prometheus.log") as process:

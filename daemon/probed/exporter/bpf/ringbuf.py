@@ -147,9 +147,12 @@ class Ring:
         self.release()
 
     def is_plausible(self, position: int, records: int, corrupt: int) -> bool:
-        """Say whether an earlier reader can have been at a position after so many records, with corrupt ones."""
+        """Say whether an earlier reader can have been at a position after so many records, with corrupt ones.
+
+        An error while a batch was counted leaves up to a ring of records out of the count.
+        """
         gap = position - records * self.stride
-        return 0 <= position - self._position <= self.fill and -corrupt * self.stride <= gap < self.stride
+        return 0 <= position - self._position <= self.fill and -corrupt * self.stride <= gap < self.stride + self._size
 
     def skip_unless_whole(self) -> None:
         """Skip everything that waits as corrupt, unless it is whole records of the event's length, busy ones included.

@@ -2,8 +2,8 @@
 """The page in Protocol Buffers: one delimited `io.prometheus.client.MetricFamily` after the other.
 
 Prometheus asks for this format where native histograms are enabled. Like `renderer`, the page keeps the encoded labels
-of each series, and encodes only numbers anew: numpy encodes the numbers of `renderer.SERIES_AT_ONCE` series together. A
-test compares the page byte for byte with Google's library.
+of each series, and encodes only numbers anew: numpy encodes the numbers of `SERIES_AT_ONCE` series together. A test
+compares the page byte for byte with Google's library.
 Source: prometheus/client_model io/prometheus/client/metrics.proto.
 """
 
@@ -19,8 +19,10 @@ import numpy as np
 
 from probed.exporter.arrays.ndarray import NDArray
 from probed.exporter.exposition.family import ZERO_THRESHOLD, Family, NativeHistograms, SparseBuckets
-from probed.exporter.exposition.renderer import SERIES_AT_ONCE
 from probed.exporter.exposition.varints import encode, lengths, starts_of, varint, write, zigzag
+
+SERIES_AT_ONCE = 512
+"""Series encoded together: enough for numpy, and few enough for temporary arrays below a megabyte."""
 
 MOST_EMPTY = 2
 """Empty buckets inside a span, as client_golang has it; a wider gap begins a new span."""
@@ -55,15 +57,25 @@ _NEGATIVE, _POSITIVE = (9, 10), (12, 13)
 _COUNTER_START, _HISTOGRAM_START = 3, 15
 
 
-class _Prefix(NamedTuple):
-    """Encoded labels of a series, and the encoded start with the time that it encodes."""
+class _Encoded(NamedTuple):
+    """Encoded parts of one series that stay: before the numbers, and behind them the start timestamp.
 
-    labels: bytes
-    start: float
-    encoded_start: bytes
+    `head` has the labels; that of a counter or gauge also everything else before the eight bytes of the value.
+    """
+
+    head: bytes
+    start: bytes
 
 
-_Prefixes = dict[tuple[str, ...], _Prefix]
+class _Known(NamedTuple):
+    """The series of one family on the last page, their starts in seconds, and their encoded parts by labels."""
+
+    labels: list[tuple[str, ...]]
+    starts: list[float]
+    encoded: dict[tuple[str, ...], _Encoded]
+
+
+_NOTHING = _Known([], [], {})
 
 
 class ProtobufPage:
@@ -71,7 +83,7 @@ class ProtobufPage:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: dict[tuple[str, str, tuple[str, ...]], _Prefixes] = {}
+        self._known: dict[tuple[str, str, tuple[str, ...]], _Known] = {}
 
     def render(self, families: Iterable[Family], *, names: frozenset[str] | None = None) -> bytes:
         """Return the page, without families that have no series.
@@ -80,30 +92,42 @@ class ProtobufPage:
         UnicodeEncodeError when a label holds a lone surrogate.
         """
         with self._lock:
-            known: dict[tuple[str, str, tuple[str, ...]], _Prefixes] = {}
+            known: dict[tuple[str, str, tuple[str, ...]], _Known] = {}
             parts: list[bytes] = []
             for family in families:
                 key = (family.name, family.type, family.label_names)
-                before = self._known.get(key, {})
+                before = self._known.get(key, _NOTHING)
                 if names is not None and names.isdisjoint({family.openmetrics_name, family.name, *family.sample_names}):
                     known[key] = before
                     continue
-                known[key] = prefixes = _prefixes(family, before)
-                if prefixes:
-                    parts += _delimited(family, list(prefixes.values()))
+                known[key] = now = _encoded(family, before)
+                if now.labels:
+                    parts += _delimited(family, list(now.encoded.values()))
             self._known = known
         return b"".join(parts)
 
 
-def _prefixes(family: Family, before: _Prefixes) -> _Prefixes:
-    starts = family.starts.tolist() if family.starts is not None else [0.0] * len(family.labels)
-    prefixes: _Prefixes = {}
-    for labels, start in zip(family.labels, starts, strict=True):
-        prefix = before.get(labels)
-        if prefix is None or prefix.start != start:
-            prefix = _Prefix(prefix.labels if prefix else _labels(family, labels), start, _start(family, start))
-        prefixes[labels] = prefix
-    return prefixes
+def _encoded(family: Family, before: _Known) -> _Known:
+    """Return the encoded parts of a family's series, with those of the last page where nothing has changed."""
+    labels = list(family.labels)
+    starts = [0.0] * len(labels) if family.starts is None else family.starts.tolist()
+    if labels == before.labels and starts == before.starts:
+        return before
+    started = dict(zip(before.labels, before.starts, strict=True))
+    encoded = {
+        each: before.encoded[each] if started.get(each) == start else _parts(family, each, start)
+        for each, start in zip(labels, starts, strict=True)
+    }
+    return _Known(labels, starts, encoded)
+
+
+def _parts(family: Family, labels: tuple[str, ...], start: float) -> _Encoded:
+    encoded, encoded_start = _labels(family, labels), _start(family, start)
+    if family.type == "histogram":
+        return _Encoded(encoded, encoded_start)
+    value = _tag(_VALUE_FIELDS[family.type], _BYTES) + varint(9 + len(encoded_start)) + _VALUE
+    size = varint(len(encoded) + len(value) + 8 + len(encoded_start))
+    return _Encoded(_METRIC + size + encoded + value, encoded_start)
 
 
 def _labels(family: Family, labels: tuple[str, ...]) -> bytes:
@@ -122,34 +146,32 @@ def _start(family: Family, start: float) -> bytes:
     return _bytes_field(_HISTOGRAM_START if family.type == "histogram" else _COUNTER_START, timestamp)
 
 
-def _delimited(family: Family, prefixes: list[_Prefix]) -> list[bytes]:
+def _delimited(family: Family, series: list[_Encoded]) -> list[bytes]:
     head = _bytes_field(1, family.name.encode()) + _bytes_field(2, family.help.encode())
-    encoded = _histograms if family.type == "histogram" else _values
+    encode_rows = _histograms if family.type == "histogram" else _values
     parts = [b"", head, _varint_field(3, _TYPES[family.type])]
-    for start in range(0, len(prefixes), SERIES_AT_ONCE):
+    for start in range(0, len(series), SERIES_AT_ONCE):
         rows = slice(start, start + SERIES_AT_ONCE)
-        parts.append(b"".join(encoded(family, rows, prefixes[rows])))
+        parts.append(b"".join(encode_rows(family, rows, series[rows])))
     parts[0] = varint(sum(map(len, parts)))
     return parts
 
 
-def _values(family: Family, rows: slice, prefixes: list[_Prefix]) -> Iterator[bytes]:
-    """Encode counters or gauges: `Metric` with the labels and one value."""
+def _values(family: Family, rows: slice, series: list[_Encoded]) -> list[bytes]:
+    """Encode counters or gauges: each a `Metric` with the labels and one value."""
     values = family.values[rows].astype("<f8").tobytes()
-    field = _tag(_VALUE_FIELDS[family.type], _BYTES)
-    for row, (labels, _, start) in enumerate(prefixes):
-        value = field + varint(9 + len(start)) + _VALUE + values[8 * row : 8 * row + 8] + start
-        yield _METRIC + varint(len(labels) + len(value)) + labels + value
+    places = range(0, len(values), 8)
+    return [head + values[at : at + 8] + start for (head, start), at in zip(series, places, strict=True)]
 
 
-def _histograms(family: Family, rows: slice, prefixes: list[_Prefix]) -> Iterator[bytes]:
+def _histograms(family: Family, rows: slice, series: list[_Encoded]) -> Iterator[bytes]:
     """Encode histograms: `Metric` with the labels and the classic and native buckets."""
     buckets = family.buckets[rows].astype(np.uint64)
     counts, at = encode(buckets.sum(axis=1, dtype=np.uint64))
     sums = family.sums[rows].astype("<f8").tobytes()
     classic = _classic(family.bounds, np.cumsum(buckets[:, :-1], axis=1, dtype=np.uint64))
-    native = _native(family.native, rows, len(prefixes)) if family.native else [b""] * len(prefixes)
-    for row, (labels, _, start) in enumerate(prefixes):
+    native = _native(family.native, rows, len(series)) if family.native else [b""] * len(series)
+    for row, (labels, start) in enumerate(series):
         count = counts[at[row] : at[row + 1]]
         histogram = b"".join((_COUNT, count, _SUM, sums[8 * row : 8 * row + 8], classic[row], native[row], start))
         metric = labels + _HISTOGRAM + varint(len(histogram))

@@ -102,7 +102,7 @@ def _missed_runs(probes: ProbeSnapshot) -> Samples:
 METRICS: tuple[SelfMetric[ProbeSnapshot], ...] = (
     SelfMetric(
         "probed_probe_up", "gauge", ("probe",), "0 or 1",
-        "Whether the probe is loaded and attached.", "a load, a failed load, a reload", _up,
+        "Whether the probe is loaded, attached and served.", "a load, a failed load, a reload", _up,
     ),
     SelfMetric(
         "probed_probe_load_failures_total", "counter", ("probe", "reason"), "attempts",

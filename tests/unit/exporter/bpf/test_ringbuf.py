@@ -205,22 +205,23 @@ def test_a_consumer_position_within_the_ring_stays(back: int) -> None:
 @pytest.mark.parametrize(
     ("position", "records", "corrupt", "plausible"),
     [
-        (10 * STRIDE, 10, 0, True),
-        (12 * STRIDE, 12, 0, True),
-        (10 * STRIDE + 8, 10, 0, True),  # the first reader of this memory rounds down
-        (10 * STRIDE + 48, 12, 1, True),  # a corrupt record may be shorter
-        (9 * STRIDE, 9, 0, False),
-        (13 * STRIDE, 13, 0, False),
-        (12 * STRIDE, 11, 0, False),
-        (10 * STRIDE + 48, 12, 0, False),
-        (12 * STRIDE, 0, 0, False),
-        (12 * STRIDE, 1 << 60, 0, False),
+        (1000 * STRIDE, 1000, 0, True),
+        (1002 * STRIDE, 1002, 0, True),
+        (1000 * STRIDE + 8, 1000, 0, True),  # the first reader of this memory rounds down
+        (1000 * STRIDE + 48, 1002, 1, True),  # a corrupt record may be shorter
+        (1002 * STRIDE, 1002 - SIZE // STRIDE, 0, True),  # an error while a batch was counted
+        (999 * STRIDE, 999, 0, False),
+        (1003 * STRIDE, 1003, 0, False),
+        (1000 * STRIDE + 48, 1002, 0, False),
+        (1002 * STRIDE, 1001 - SIZE // STRIDE, 0, False),
+        (1002 * STRIDE, 0, 0, False),
+        (1002 * STRIDE, 1 << 60, 0, False),
     ],
 )
 def test_a_committed_position_is_plausible_within_the_waiting_records_and_after_as_many_records(
     position: int, records: int, corrupt: int, plausible: bool
 ) -> None:
-    kernel = Producer(start=10 * STRIDE)
+    kernel = Producer(start=1000 * STRIDE)
     ring = kernel.ring()
     kernel.submit(1)
     kernel.submit(2)
