@@ -119,6 +119,6 @@ class Overflow:
         if index < 0:
             return False
         content = self._maps[index]
-        content.delete(content.keys[: content.read()].copy())
+        content.delete(content.keys[: content.read()])  # no copy, which would lose the bytes between two members
         self._counted_map.value = 0
         return True
