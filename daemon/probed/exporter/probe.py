@@ -20,7 +20,6 @@ from probed.exporter.bpf.gauge_source import GaugeSource
 from probed.exporter.bpf.map_reader import CountMap, Entries
 from probed.exporter.bpf.map_source import MapSource
 from probed.exporter.bpf.map_usage import HashMap, HashUsage
-from probed.exporter.bpf.overflow import OverflowStats
 from probed.exporter.bpf.program_stats import ProgramInfo, ProgramStats, read_all
 from probed.exporter.bpf.recent_counts import RecentCounts
 from probed.exporter.bpf.ringbuf import Ring
@@ -33,7 +32,8 @@ from probed.exporter.series.gauges import GaugeTable
 from probed.exporter.series.scrapers import Scrape
 from probed.exporter.series.table import SeriesTable, SeriesUsage
 from probed.exporter.series.weights import Weights
-from probed.exporter.weighted_events import WeightedEvents
+from probed.exporter.weights.overflow import OverflowStats
+from probed.exporter.weights.weighted_events import WeightedEvents
 from probed.ipc.manifest import ChainSlot, FdName, Field, LoadedProbe, Map, Record, ResolvedMetric, hook_name
 
 BATCH = 1 << 13
