@@ -23,13 +23,13 @@ from support.running_daemon import ROOT, SHIPPED
 def test_every_shipped_program_and_hook_loads_as_a_kprobe() -> None:
     btf = Btf.read()
     host = pipeline.Host(btf, btf.raw_tracepoints(), os.cpu_count() or 1, os.uname().machine, max_threads(), True)
-    chains = Chains({}, lambda name: preemption.fits_kprobe(btf, name))
+    chains = Chains({}, lambda name: preemption.kprobe_point(btf, name))
     site, text = files.read_site(str(ROOT / "config" / "probed.yaml"))
     loaded = set()
     for name, declared in files.declared_probes(site, text, str(VMLINUX)).items():
         checked = pipeline.check(declared.request, host, chains)
         for place in checked.places:
-            assert chains.is_in_kprobe(place.tracepoint)
+            assert chains.kprobe(place.tracepoint)
             os.close(checked.module.load_program(place.program, None))
             if not chains.is_hooked(place.tracepoint):
                 os.close(checked.module.load_program(hook_name(place.tracepoint), None))

@@ -137,9 +137,9 @@ def hook_name(tracepoint: str) -> str:
     return f"probed_{tracepoint}"
 
 
-def switch_name(tracepoint: str) -> str:
-    """Return the name under which the supervisor holds a tracepoint's empty program, beside a hook in a kprobe."""
-    return f"{tracepoint}.switch"
+def switch_names(tracepoint: str) -> tuple[str, str]:
+    """Return the names under which the supervisor holds a tracepoint's empty programs, beside a hook in a kprobe."""
+    return f"{tracepoint}.switch", f"{tracepoint}.switch2"
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ class LoadSession:
         self._host = pipeline.Host(btf, btf.raw_tracepoints(), possible_cpus(root), machine, max_threads(root), kprobes)
         self._channel = channel
         self._goal = batch.goal
-        self._chains = Chains(batch.hooked, lambda name: kprobes and preemption.fits_kprobe(btf, name))
+        self._chains = Chains(batch.hooked, lambda name: preemption.kprobe_point(btf, name) if kprobes else None)
         self._used = {each.name: frozenset(self._members(each)) for each in requests}
         self._canary = None if self._goal == "compile" else self._start_canary(requests[0])
 

@@ -21,10 +21,11 @@ import errno
 from collections.abc import Callable, Iterable, Mapping
 
 from probed.errors import LoadError, Reason
-from probed.ipc.manifest import ChainSlot, hook_name, switch_name
+from probed.ipc.manifest import ChainSlot, hook_name, switch_names
 from probed.linux import bpf
 from probed.loader import eperm
 from probed.loader.eperm import EpermFacts
+from probed.loader.preemption import KprobePoint
 
 SLOTS = 32
 """Programs behind one hook: the kernel lets no more than 33 tail calls follow each other."""
@@ -38,18 +39,17 @@ TAIL_CALL = 12
 
 ARGUMENT = "struct bpf_raw_tracepoint_args *ctx"
 
-REGISTERS = (104, 96, 88, 72, 64)
-"""Offsets of si, dx, cx, r8 and r9 in struct pt_regs of x86-64: the arguments after a function's first one."""
-
 
 class Chains:
     """Arrays of programs by tracepoint, with or without a hook."""
 
-    def __init__(self, hooked: Mapping[str, int], wants_kprobe: Callable[[str], bool] = lambda _: False) -> None:
-        """`hooked` has the arrays of the supervisor's hooks; a new hook runs in a kprobe if `wants_kprobe` says so."""
+    def __init__(
+        self, hooked: Mapping[str, int], kprobe_of: Callable[[str], KprobePoint | None] = lambda _: None
+    ) -> None:
+        """`hooked` has the arrays of the supervisor's hooks; new hooks run in a kprobe where `kprobe_of` has one."""
         self._arrays = dict(hooked)
         self._hooked = set(hooked)
-        self._wants_kprobe = wants_kprobe
+        self._kprobe_of = kprobe_of
         self._promised: set[ChainSlot] = set()
 
     def find_place(self, probe: str, program: str, tracepoint: str) -> ChainSlot:
@@ -78,11 +78,11 @@ class Chains:
                 raise LoadError(probe, reason, text, error.errno or 0) from error
         return self._arrays[tracepoint]
 
-    def is_in_kprobe(self, tracepoint: str) -> bool:
-        """Say whether the programs of a tracepoint run in a kprobe: all programs of one array are of one type."""
-        if tracepoint in self._hooked:
-            return switch_name(tracepoint) in self._hooked
-        return self._wants_kprobe(tracepoint)
+    def kprobe(self, tracepoint: str) -> KprobePoint | None:
+        """Return where the programs of a tracepoint run in a kprobe: all programs of one array are of one type."""
+        if tracepoint in self._hooked and switch_names(tracepoint)[0] not in self._hooked:
+            return None
+        return self._kprobe_of(tracepoint)
 
     def is_hooked(self, tracepoint: str) -> bool:
         """Say whether a tracepoint's hook is attached."""
@@ -90,8 +90,8 @@ class Chains:
 
     def hooked(self, tracepoint: str) -> None:
         """Note that a tracepoint's hook is attached."""
-        if self.is_in_kprobe(tracepoint):
-            self._hooked.add(switch_name(tracepoint))
+        if self.kprobe(tracepoint):
+            self._hooked.update(switch_names(tracepoint))
         self._hooked.add(tracepoint)
 
     def text(self, probe: str, places: Iterable[ChainSlot]) -> str:
@@ -99,8 +99,9 @@ class Chains:
         functions: dict[str, str] = {}
         for place in places:
             array = self.array(probe, place.tracepoint)
-            begin = entry_in_kprobe if self.is_in_kprobe(place.tracepoint) else entry
-            functions[place.program] = begin(place.program) + _jumps(array, place.slot + 1)
+            kprobe = self.kprobe(place.tracepoint)
+            begin = entry_in_kprobe(place.program, kprobe) if kprobe else entry(place.program)
+            functions[place.program] = begin + _jumps(array, place.slot + 1)
             if not self.is_hooked(place.tracepoint):
                 functions[hook_name(place.tracepoint)] = _jumps(array, 0)
         return "".join(f"int {name}({ARGUMENT})\n{{\n{body}}}\n" for name, body in functions.items())
@@ -111,11 +112,11 @@ def entry(program: str) -> str:
     return f"\tprogram_{program}(ctx);\n"
 
 
-def entry_in_kprobe(program: str) -> str:
+def entry_in_kprobe(program: str, point: KprobePoint) -> str:
     """Return the C call of a program with the tracepoint's arguments, which are in the registers behind `ctx`."""
-    loads = "".join(f"\tLOAD_AT(u64, arguments[{at}], ctx, {offset});\n" for at, offset in enumerate(REGISTERS))
+    loads = "".join(f"\tLOAD_AT(u64, arguments[{at}], ctx, {offset});\n" for at, offset in enumerate(point.registers))
     call = f"\tprogram_{program}((struct bpf_raw_tracepoint_args *)arguments);\n"
-    return f"\tu64 arguments[{len(REGISTERS)}];\n\n{loads}{call}"
+    return f"\tu64 arguments[{len(point.registers)}];\n\n{loads}{call}"
 
 
 def standalone_entry(programs: Iterable[str]) -> str:
@@ -126,11 +127,12 @@ def standalone_entry(programs: Iterable[str]) -> str:
 def _jumps(array: int, first: int) -> str:
     """Return C that jumps to every slot from `first` on, and returns 0 where all are empty.
 
-    The jumps end the function, so they may use any register; a call preserves only r6 to r9.
-    Source: Linux Documentation/bpf/instruction-set.rst.
+    The function ends with the jumps and needs only their result afterwards, so they may use any register; a call
+    preserves only r6 to r9. Source: Linux Documentation/bpf/instruction-set.rst. The C has the return: after assembly
+    that exits, LLVM 21 puts a call of the kernel's function __bpf_trap, which BCC does not resolve.
     """
-    lines = ["r6 = %0", f".quad {array << 32 | R7_IS_A_MAP:#x}", ".quad 0"]
+    lines = ["r6 = %1", f".quad {array << 32 | R7_IS_A_MAP:#x}", ".quad 0"]
     for slot in range(first, SLOTS):
         lines += ["r1 = r6", "r2 = r7", f"r3 = {slot}", f"call {TAIL_CALL}"]
-    text = "".join(f'\t\t"{line}\\n"\n' for line in [*lines, "r0 = 0", "exit"])
-    return f'\tasm volatile(\n{text}\t\t: : "r"(ctx) : "memory");\n\t__builtin_unreachable();\n'
+    text = "".join(f'\t\t"{line}\\n"\n' for line in [*lines, "%0 = 0"])
+    return f'\tu64 nothing;\n\tasm volatile(\n{text}\t\t: "=r"(nothing) : "r"(ctx) : "memory");\n\treturn nothing;\n'

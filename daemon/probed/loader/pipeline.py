@@ -25,7 +25,7 @@ from probed.ipc.manifest import (
     Record,
     ResolvedMetric,
     hook_name,
-    switch_name,
+    switch_names,
 )
 from probed.linux import bpf
 from probed.linux.fdinfo import map_memory
@@ -240,11 +240,11 @@ def hook(checked: CompiledProbe, host: Host, chains: Chains) -> Iterator[tuple[s
         if not chains.is_hooked(tracepoint):
             name, module = hook_name(tracepoint), checked.module
             array = chains.array(checked.probe.name, tracepoint)
-            function = preemption.iterator(tracepoint) if chains.is_in_kprobe(tracepoint) else ""
+            kprobe = chains.kprobe(tracepoint)
             program = module.load_program(name, _type(tracepoint, host, chains))
-            link = module.attach(name, program, tracepoint, function)
-            if function:
-                yield switch_name(tracepoint), *_attach_switch(module, tracepoint, host)
+            link = module.attach(name, program, tracepoint, kprobe.function if kprobe else "")
+            for switch in switch_names(tracepoint)[: kprobe.switches if kprobe else 0]:
+                yield switch, *_attach_switch(module, tracepoint, host)
             yield tracepoint, array, link, program
             chains.hooked(tracepoint)
 
@@ -260,7 +260,7 @@ def _attach_switch(module: Module, tracepoint: str, host: Host) -> tuple[int, in
 
 def _type(tracepoint: str, host: Host, chains: Chains) -> int | None:
     """Return the BTF type of a tracepoint; None if its programs run in a kprobe."""
-    return None if chains.is_in_kprobe(tracepoint) else host.btf.tracepoint_type(tracepoint)
+    return None if chains.kprobe(tracepoint) else host.btf.tracepoint_type(tracepoint)
 
 
 def load(checked: CompiledProbe, host: Host, chains: Chains) -> tuple[LoadedProbe, list[int]]:

@@ -3,9 +3,9 @@
 
 The kernel skips a program that another task has entered on the same CPU. Where the kernel preempts programs of raw
 tracepoints (Linux 7.2), several runnable tasks on a CPU make it skip a fifth to a third of all runs. Programs of
-kprobes are not preempted. So the loader attaches an empty program to the raw tracepoint, which makes the kernel call
-the tracepoint, and the hook to the function that the kernel calls then, ``__traceiter_NAME``. `__main__` asks this
-module once a run. docs/decisions/0030-preemptible-tracepoints.md has the ways that were tried.
+kprobes are not preempted. So the loader attaches the hook to a function that the kernel calls at the tracepoint, and
+empty programs to the raw tracepoint, the switches, which make the kernel call the function. `__main__` asks this module
+once a run. docs/decisions/0030-preemptible-tracepoints.md has the ways that were tried.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import ctypes
 import os
 import struct
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 from probed.linux import bpf
 from probed.loader.btf.format import Kind
 from probed.loader.btf.reader import Btf
 
-TRACEPOINT = "sys_exit"
-"""Raw tracepoint of the trial: this process reaches it with any system call."""
+TRIALS = ("sys_exit", "sys_enter")
+"""Raw tracepoints of the trials: this process reaches them with any system call; one is called by a function."""
 
 COUNT = "__preempt_count"
 """The kernel's variable for each CPU: Linux arch/x86/include/asm/preempt.h."""
@@ -28,12 +29,15 @@ COUNT = "__preempt_count"
 PREEMPT_MASK = 0xFF
 """Linux include/linux/preempt.h: the part of the variable that counts preempt_disable()."""
 
-MOST_ARGUMENTS = 5
-"""Arguments of a tracepoint that are in registers, after the iterator's first one."""
+SYSCALL_EXIT = "trace_syscall_exit"
+
+REGISTERS = (112, 104, 96, 88, 72, 64)
+"""Offsets of di, si, dx, cx, r8 and r9 in struct pt_regs of x86-64: the arguments of a function."""
 
 LICENCE = b"GPL"
 
-_SEEN = 1 << 31
+SEEN = 1 << 30
+"""Bit that shows that a trial's program ran."""
 
 _THIS_CPU_PTR = 154
 """BPF_FUNC_this_cpu_ptr of Linux include/uapi/linux/bpf.h."""
@@ -48,12 +52,32 @@ EMPTY = _insn(0xB7) + _insn(0x95)
 """r0 = 0; exit."""
 
 
-def iterator(tracepoint: str) -> str:
-    """Return the function that the kernel calls at a tracepoint.
+@dataclass(frozen=True, slots=True)
+class KprobePoint:
+    """A function that the kernel calls at a raw tracepoint.
 
-    Its first argument is no argument of the tracepoint. Source: DEFINE_TRACE_FN() in Linux include/linux/tracepoint.h.
+    `registers` has the offset in struct pt_regs of each argument of the tracepoint, `switches` the number of programs
+    that the raw tracepoint must have.
     """
-    return f"__traceiter_{tracepoint}"
+
+    function: str
+    registers: tuple[int, ...]
+    switches: int
+
+
+def kprobe_point(btf: Btf, tracepoint: str) -> KprobePoint | None:
+    """Return where programs of a raw tracepoint can run in a kprobe; None if some arguments are in no register.
+
+    A tracepoint with two programs calls them through a function. With one, the kernel calls the program itself; but the
+    end of a system call has a function of its own around the tracepoint. Sources: tracepoint_update_call() in Linux
+    kernel/tracepoint.c, trace_syscall_exit() in kernel/entry/syscall-common.c.
+    """
+    if tracepoint == "sys_exit" and btf.has_function(SYSCALL_EXIT):
+        return KprobePoint(SYSCALL_EXIT, REGISTERS[:2], 1)
+    arguments = btf.tracepoint_arguments(tracepoint)
+    if arguments is None or arguments >= len(REGISTERS):
+        return None
+    return KprobePoint(f"__traceiter_{tracepoint}", REGISTERS[1:], 2)  # before the arguments comes a pointer
 
 
 def load_empty(tracepoint_type: int) -> int:
@@ -62,67 +86,95 @@ def load_empty(tracepoint_type: int) -> int:
 
 
 def needs_kprobes(btf: Btf) -> bool:
-    """Say, by trying, whether the kernel preempts programs of raw tracepoints, and runs programs in kprobes."""
-    return _preempts(btf) and _has_kprobes()
+    """Say, by trying, whether the kernel preempts programs of raw tracepoints, and runs programs in kprobes.
 
-
-def fits_kprobe(btf: Btf, tracepoint: str) -> bool:
-    """Say whether registers hold all arguments of a raw tracepoint, so that its programs can run in a kprobe."""
-    arguments = btf.tracepoint_arguments(tracepoint)
-    return arguments is not None and arguments <= MOST_ARGUMENTS
+    Where the kernel or its security policy refuses the trial, programs stay on raw tracepoints, and each probe's own
+    load tells the reason of a refusal.
+    """
+    try:
+        return _preempts(btf) and _runs_kprobes(btf)
+    except OSError:
+        return False
 
 
 def _preempts(btf: Btf) -> bool:
+    """Say whether a program finds that it may be preempted. Raises OSError, also where the verifier refuses COUNT."""
     variables = btf.find(Kind.VAR, COUNT)
-    if not variables or TRACEPOINT not in btf.raw_tracepoints():
+    if not variables or not btf.raw_tracepoints().issuperset(TRIALS):
         return False
     with ExitStack() as fds:
-        array = bpf.create_map(bpf.BPF_MAP_TYPE_ARRAY, 4, 8, 1)
-        fds.callback(os.close, array)
-        try:
-            program = bpf.load_tracing_program(
-                _reader(variables[0], array), "preempt_count", LICENCE, btf.tracepoint_type(TRACEPOINT), bytearray()
-            )
-        except OSError:  # the verifier knows no such variable: a kernel of another kind
-            return False
+        array = _array(fds)
+        program = _tracing(_store(array, _preempt_count(variables[0])), btf, TRIALS[0])
         fds.callback(os.close, program)
-        link = bpf.attach_tracing_program(program)
+        fds.callback(os.close, bpf.attach_tracing_program(program))
         os.getppid()
-        os.close(link)
-        key, found = ctypes.c_uint32(), ctypes.c_uint64()
-        bpf.lookup(array, ctypes.addressof(key), ctypes.addressof(found))
-    return bool(found.value) and not found.value & PREEMPT_MASK
+        seen = _value(array)
+    return bool(seen) and not seen & PREEMPT_MASK
 
 
-def _reader(variable: int, array: int) -> bytes:
-    """Return a program that stores this CPU's preempt count in the array's only entry, with a bit that says so."""
+def _runs_kprobes(btf: Btf) -> bool:
+    """Say whether programs in kprobes run. Raises OSError where the kernel has no such kprobes."""
+    points = {name: kprobe_point(btf, name) for name in TRIALS}
+    return all(point is not None and _runs(btf, name, point) for name, point in points.items())
+
+
+def _runs(btf: Btf, tracepoint: str, point: KprobePoint) -> bool:
+    """Say whether a program in a kprobe runs at a raw tracepoint that this process reaches. Raises OSError."""
+    with ExitStack() as fds:
+        array = _array(fds)
+        program = bpf.load_kprobe_program(_store(array, b""), "trial", LICENCE, bytearray())
+        fds.callback(os.close, program)
+        fds.callback(os.close, bpf.attach_kprobe_program(program, point.function))
+        for _ in range(point.switches):
+            switch = _tracing(EMPTY, btf, tracepoint)
+            fds.callback(os.close, switch)
+            fds.callback(os.close, bpf.attach_tracing_program(switch))
+        os.getppid()
+        return bool(_value(array))
+
+
+def _tracing(code: bytes, btf: Btf, tracepoint: str) -> int:
+    return bpf.load_tracing_program(code, "trial", LICENCE, btf.tracepoint_type(tracepoint), bytearray())
+
+
+def _array(fds: ExitStack) -> int:
+    """Create an array of one u64, which `fds` closes."""
+    array = bpf.create_map(bpf.BPF_MAP_TYPE_ARRAY, 4, 8, 1)
+    fds.callback(os.close, array)
+    return array
+
+
+def _value(array: int) -> int:
+    key, found = ctypes.c_uint32(), ctypes.c_uint64()
+    bpf.lookup(array, ctypes.addressof(key), ctypes.addressof(found))
+    return found.value
+
+
+def _preempt_count(variable: int) -> bytes:
+    """Return instructions that put this CPU's preempt count into r6."""
     return b"".join(
         (
             _insn(0x18, 0x31, 0, variable) + _insn(0),  # r1 = the variable, BPF_PSEUDO_BTF_ID
             _insn(0x85, number=_THIS_CPU_PTR),
             _insn(0x61, 0x06),  # r6 = *(u32 *)r0
+        )
+    )
+
+
+def _store(array: int, begin: bytes) -> bytes:
+    """Return a program that stores the end of r6 in the array's entry, with the bit `SEEN`; `begin` may set r6."""
+    return b"".join(
+        (
+            _insn(0xB7, 0x06),  # r6 = 0
+            begin,
             _insn(0x62, 0x0A, -4),  # *(u32 *)(r10 - 4) = 0
             _insn(0x18, 0x11, 0, array) + _insn(0),  # r1 = the array, BPF_PSEUDO_MAP_FD
             _insn(0xBF, 0xA2) + _insn(0x07, 0x02, 0, -4),  # r2 = r10 - 4
             _insn(0x85, number=1),  # BPF_FUNC_map_lookup_elem
             _insn(0x15, 0x00, 4),  # if r0 == 0 goto the end
             _insn(0x57, 0x06, 0, PREEMPT_MASK),
-            _insn(0xB7, 0x01, 0, _SEEN >> 1) + _insn(0x4F, 0x16),  # r6 |= the bit
+            _insn(0xB7, 0x01, 0, SEEN) + _insn(0x4F, 0x16),  # r6 |= SEEN
             _insn(0x7B, 0x60),  # *(u64 *)r0 = r6
             EMPTY,
         )
     )
-
-
-def _has_kprobes() -> bool:
-    try:
-        program = bpf.load_kprobe_program(EMPTY, "kprobe", LICENCE, bytearray())
-    except OSError:
-        return False
-    try:
-        os.close(bpf.attach_kprobe_program(program, iterator(TRACEPOINT)))
-    except OSError:
-        return False
-    finally:
-        os.close(program)
-    return True

@@ -2,8 +2,8 @@
 """Keeps the programs in the kernel and systemd's fd store consistent: every attach and detach changes both.
 
 A hook is a program attached to a raw tracepoint, with an array of programs to jump into (`loader.hook_chain`). A hook
-stays while a probe has a slot behind the hook. Beside a hook in a kprobe the supervisor holds another one, the switch:
-an empty program that makes the kernel call the tracepoint (`loader.preemption`).
+stays while a probe has a slot behind the hook. Beside a hook in a kprobe the supervisor holds one or two others, the
+switches: empty programs that make the kernel call the tracepoint (`loader.preemption`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from probed.ipc.loader_process import HookHandle, ProbeHandle
-from probed.ipc.manifest import ChainSlot, FdName, switch_name
+from probed.ipc.manifest import ChainSlot, FdName, switch_names
 from probed.linux import bpf
 from probed.linux.fdinfo import identity
 from probed.supervisor.systemd.fdstore import Store
@@ -69,7 +69,7 @@ class Hooks:
 
     def _detach_unused(self, handles: Iterable[ProbeHandle]) -> list[HookHandle]:
         used = {place.tracepoint for each in handles for place in each.loaded.places}
-        used |= {switch_name(tracepoint) for tracepoint in used}
+        used |= {name for tracepoint in used for name in switch_names(tracepoint)}
         unused = [hook for tracepoint, hook in self._hooks.items() if tracepoint not in used]
         for hook in unused:
             self._hooks.pop(hook.tracepoint).close()

@@ -12,6 +12,7 @@ from probed.linux import bpf
 from probed.loader import hook_chain
 from probed.loader.headers.c_names import programs
 from probed.loader.hook_chain import SLOTS, Chains, standalone_entry
+from probed.loader.preemption import KprobePoint
 
 
 @pytest.fixture
@@ -78,23 +79,30 @@ def test_programs_are_found_where_they_are_no_comment() -> None:
     assert [line for line in standalone_entry(["on_b"]).splitlines() if "program_" in line] == ["\tprogram_on_b(ctx);"]
 
 
+POINT = KprobePoint("trace_syscall_exit", (112, 104), 1)
+
+
+def in_kprobe(tracepoint: str) -> KprobePoint | None:
+    return POINT if tracepoint == "sys_exit" else None
+
+
 def test_programs_in_a_kprobe_take_the_arguments_from_the_registers(arrays: dict[int, set[int]]) -> None:
-    chains = Chains({}, {"sys_exit"}.__contains__)
+    chains = Chains({}, in_kprobe)
     places = [chains.find_place("a", "on_x", "sys_exit"), chains.find_place("a", "on_y", "sys_enter")]
-    assert [chains.is_in_kprobe(place.tracepoint) for place in places] == [True, False]
+    assert [chains.kprobe(place.tracepoint) for place in places] == [POINT, None]
     text = chains.text("a", places)
-    in_kprobe = text[text.index("int on_x(") : text.index("int probed_sys_exit(")]
-    offsets = [int(found) for found in re.findall(r"LOAD_AT\(u64, arguments\[\d\], ctx, (\d+)\)", in_kprobe)]
-    assert offsets == [104, 96, 88, 72, 64]  # si, dx, cx, r8, r9
-    assert "program_on_x((struct bpf_raw_tracepoint_args *)arguments);" in in_kprobe
+    entry = text[text.index("int on_x(") : text.index("int probed_sys_exit(")]
+    offsets = [int(found) for found in re.findall(r"LOAD_AT\(u64, arguments\[\d\], ctx, (\d+)\)", entry)]
+    assert offsets == [112, 104]
+    assert "program_on_x((struct bpf_raw_tracepoint_args *)arguments);" in entry
     assert "\tprogram_on_y(ctx);" in text
 
 
 def test_programs_behind_a_hook_are_of_the_hook_s_type(arrays: dict[int, set[int]]) -> None:
     """A supervisor holds hooks of an earlier loader."""
     arrays[3] = set()
-    assert not Chains({"sys_exit": 3}, {"sys_exit"}.__contains__).is_in_kprobe("sys_exit")
-    assert Chains({"sys_exit": 3, "sys_exit.switch": 4}).is_in_kprobe("sys_exit")
-    chains = Chains({}, {"sys_exit"}.__contains__)
+    assert Chains({"sys_exit": 3}, in_kprobe).kprobe("sys_exit") is None
+    assert Chains({"sys_exit": 3, "sys_exit.switch": 4}, in_kprobe).kprobe("sys_exit") == POINT
+    chains = Chains({}, in_kprobe)
     chains.hooked("sys_exit")
-    assert chains.is_in_kprobe("sys_exit")
+    assert chains.kprobe("sys_exit") == POINT

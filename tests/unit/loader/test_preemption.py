@@ -16,15 +16,17 @@ from probed.loader.btf.format import Kind
 from probed.loader.btf.reader import Btf
 from support.unit.btf_builder import BtfBuilder
 
-SEEN = 1 << 30
-"""The program's sign that it ran; the count is in the lower bits."""
+SEEN = preemption.SEEN
 
 
 class Kernel:
     """Gives a memory file for every descriptor, and shows the preempt count that a program saw."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, seen: int, refused: str = "") -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seen: int, refused: str = "", needed: int = 2) -> None:
+        """Without kprobes the programs of trials see `seen`. An iterator calls a kprobe if `needed` programs wait."""
         self._seen = seen
+        self._needed = needed
+        self._in_kprobe = False
         self._refused = refused
         self._open: list[int] = []
         self.functions: list[str] = []
@@ -36,34 +38,42 @@ class Kernel:
     def _give(self, name: str) -> int:
         if name == self._refused:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        if name == "create_map":
+            self._in_kprobe, self._switches = False, 0
+        self._switches += name == "attach_tracing_program"
         self._open.append(os.memfd_create(name))
         return self._open[-1]
 
     def _attach(self, _: int, function: str) -> int:
+        self._in_kprobe = True
         self.functions.append(function)
         return self._give("attach_kprobe_program")
 
     def _lookup(self, _fd: int, _key: int, value: int) -> None:
-        ctypes.c_uint64.from_address(value).value = self._seen
+        needed = self._needed if self.functions and self.functions[-1].startswith("__traceiter") else 1
+        ran = SEEN if self._switches >= needed else 0
+        ctypes.c_uint64.from_address(value).value = ran if self._in_kprobe else self._seen
 
     @property
     def left_open(self) -> list[int]:
         return [fd for fd in self._open if Path(f"/proc/self/fd/{fd}").exists()]
 
 
-def kernel_types(variable: str = "__preempt_count") -> Btf:
+def kernel_types(*functions: str, variable: str = "__preempt_count") -> Btf:
     builder = BtfBuilder()
     number = builder.integer("int", 4)
-    for name, arguments in {"sys_exit": 2, "crowded": 6}.items():
+    for name, arguments in {"sys_exit": 2, "sys_enter": 2, "crowded": 6}.items():
         builder.tracepoint(name, *([number] * arguments))
+    for name in functions:
+        builder.refer(Kind.FUNC, builder.prototype(number), name)
     builder.raw(variable, Kind.VAR, 0, number, 1)
     return Btf.parse(builder.build(), Path("vmlinux"))
 
 
 def test_programs_run_in_kprobes_where_the_kernel_preempts_raw_tracepoints(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = Kernel(monkeypatch, SEEN)
-    assert preemption.needs_kprobes(kernel_types())
-    assert kernel.functions == ["__traceiter_sys_exit"]
+    assert preemption.needs_kprobes(kernel_types("trace_syscall_exit"))
+    assert kernel.functions == ["trace_syscall_exit", "__traceiter_sys_enter"]
     assert kernel.left_open == []
 
 
@@ -73,7 +83,9 @@ def test_programs_run_in_kprobes_where_the_kernel_preempts_raw_tracepoints(monke
         (SEEN | 1, "", "__preempt_count"),  # programs are not preempted
         (0, "", "__preempt_count"),  # the program did not run
         (SEEN, "", "pcpu_hot"),  # a kernel without that variable
+        (SEEN, "create_map", "__preempt_count"),
         (SEEN, "load_tracing_program", "__preempt_count"),
+        (SEEN, "attach_tracing_program", "__preempt_count"),
         (SEEN, "load_kprobe_program", "__preempt_count"),  # a kernel without kprobes
         (SEEN, "attach_kprobe_program", "__preempt_count"),
     ],
@@ -86,6 +98,26 @@ def test_programs_stay_on_raw_tracepoints_elsewhere(
     assert kernel.left_open == []
 
 
-def test_tracepoints_with_all_arguments_in_registers_fit_a_kprobe() -> None:
-    fits = {name: preemption.fits_kprobe(kernel_types(), name) for name in ("sys_exit", "crowded", "nowhere")}
-    assert fits == {"sys_exit": True, "crowded": False, "nowhere": False}
+def test_programs_stay_on_raw_tracepoints_where_the_kernel_does_not_call_the_function(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kernel = Kernel(monkeypatch, SEEN, needed=3)
+    assert not preemption.needs_kprobes(kernel_types())
+    assert kernel.left_open == []
+
+
+def test_the_end_of_a_system_call_has_a_function_of_its_own() -> None:
+    point = preemption.kprobe_point(kernel_types("trace_syscall_exit"), "sys_exit")
+    assert point == preemption.KprobePoint("trace_syscall_exit", (112, 104), 1)  # di, si
+
+
+def test_other_tracepoints_have_a_function_with_a_pointer_before_the_arguments() -> None:
+    types = kernel_types()
+    for name in ("sys_exit", "sys_enter"):
+        point = preemption.kprobe_point(types, name)
+        assert point == preemption.KprobePoint(f"__traceiter_{name}", (104, 96, 88, 72, 64), 2)
+
+
+@pytest.mark.parametrize("name", ["crowded", "nowhere"])
+def test_a_tracepoint_with_more_arguments_than_registers_runs_in_no_kprobe(name: str) -> None:
+    assert preemption.kprobe_point(kernel_types(), name) is None

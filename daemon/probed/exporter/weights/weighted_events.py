@@ -56,7 +56,7 @@ class WeightedEvents:
         ledger: Ledger,
         read_stats: Callable[[], OverflowStats],
     ) -> WeightedEvents:
-        """Return the events of a loaded probe; goes on where an earlier exporter ended. Raises OSError."""
+        """Return the events of a loaded probe, from an earlier exporter's end on. Raises OSError, SpoiledState."""
         assert loaded.event is not None
         labels = _label_layout(loaded.event)
         slots = EventSlots.of(fds[FdName("slots")], loaded.slots, cpus, labels)
