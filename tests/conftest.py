@@ -50,6 +50,7 @@ STORM = {
         "test_survival",
         "test_units_of_systemd",
         "test_wake_ups",
+        "test_weights",
     ),
     *("test_cgroup_burst", "test_hostile_names", "test_cardinality"),
 }
@@ -66,6 +67,7 @@ SLOW = {
         "test_hostile_names",
         "test_soak",
         "test_survival",
+        "test_weights",
     ),
     *("test_exhaustion", "test_files", "test_loader"),
     *("test_alerts", "test_dashboards", "test_fleet", "test_kubernetes", "test_package"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Storms cost the ring almost nothing, and a full ring loses no event: no count, no exit kind, no sum of lifetimes."""
+"""Storms cost the ring almost nothing, and a full ring loses no event."""
 
 from __future__ import annotations
 

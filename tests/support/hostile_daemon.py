@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from probed.__main__ import main
 from probed.ipc.child_process import Child
 from probed.supervisor import exporter_process
-from support.running_daemon import Daemon, command_line, until
+from support.running_daemon import ROOT, Daemon, command_line, until
 
 CLONE = "faults.hostile_exporter"
 
@@ -35,6 +36,10 @@ class HostileDaemon(Daemon):
     """A daemon with an exporter that attacks on request."""
 
     module: ClassVar[str] = "support.hostile_daemon"
+
+    def __init__(self, folder: Path, configuration: Mapping[str, Any]) -> None:
+        path = f"{ROOT / 'daemon'}:{ROOT / 'tests'}"
+        super().__init__(folder, configuration, (), UNIT, PYTHONPATH=path)
 
     @property
     def exporter(self) -> int:

@@ -38,7 +38,11 @@ Every metric on the page `/metrics`. Labels come in the order of the page. Each 
 series as its budget allows; further label sets are counted where every label value is `other`
 (`probed_series_overflowed_total`). A site configuration may rename metrics and labels, fold label values, or drop them.
 
-Counters of a probe count from `probed_probe_start_time_seconds`, all others from `process_start_time_seconds`.
+Text pages show a histogram's classic buckets, Protocol Buffers the native ones too where the probe declares them.
+
+Counters of a probe count from `probed_probe_start_time_seconds`, all others from `process_start_time_seconds`. A
+series of a probe also has its own start timestamp, in Protocol Buffers and, with the parameter `created=1`, in
+OpenMetrics.
 """
 
 

@@ -3,7 +3,11 @@
 
 `drain_loop` and the HTTP threads call it; one lock keeps them apart. A drain gives up the lock between two batches, so
 a scrape waits for one batch of a long drain. Walks of the cgroup tree and deletions from kernel maps take long where
-thousands of cgroups live, and run without the lock.
+thousands of cgroups live, and run without the lock; a reading drains, and empties the maps of events without room, in
+one piece.
+
+A step of one probe that raises costs that probe's part of the drain or page. Its numbers then disagree with each other,
+so the probe is made anew on the same descriptors, from the last commit.
 """
 
 from __future__ import annotations
@@ -76,9 +80,13 @@ class Collector:
         self._clock = clock
         self._work = WorkStats()
         self._scrapers = Scrapers(clock, FIRST_SECONDS)
-        self.is_held_up = False
-        """Whether the last drain of a ring ended early, at a record that its program had not submitted."""
+        self._held_up = set[str]()
         self._status: Status | None = None
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether the last drain of a ring ended early, at a record that its program had not submitted."""
+        return bool(self._held_up)
 
     @property
     def status(self) -> Status | None:
@@ -127,7 +135,7 @@ class Collector:
         try:
             return RunningProbe(loaded, fds, self._cpus, self._context, hear)
         except SpoiledState as error:
-            text = "probe '%s': an earlier exporter left spoiled counts (%s): they begin anew at 0"
+            text = "probe '%s': an earlier exporter left spoiled counts (%s): counts of events begin anew at 0"
             LOG.error(text, loaded.name, error, extra={"PROBE": loaded.name})
         os.ftruncate(fds[FdName("state")], 0)
         return RunningProbe(loaded, fds, self._cpus, self._context, hear)
@@ -145,6 +153,7 @@ class Collector:
         """Drop a probe and its series, if there is one of this name."""
         with self._lock:
             self._left_out.pop(name, None)
+            self._held_up.discard(name)
             probe = self._probes.pop(name, None)
             self._numbers.pop(name, None)
             self._warned.discard(name)
@@ -227,11 +236,10 @@ class Collector:
         """
         begin, failed = self._clock(), set[str]()
         found = {name: self._find_waiting(probe, failed) for name, probe in self._probes.items()}
-        reached = [self._hear_announcements(failed, self._lock.pause)]
+        self._hear_announcements(failed, self._lock.pause)
         for name, (probe, _, end) in found.items():
             if name != ANNOUNCES_CGROUPS and name not in failed and self._probes.get(name) is probe:
-                reached.append(self._drain_one(probe, end, failed, self._lock.pause))
-        self.is_held_up = not all(reached)
+                self._drain_one(probe, end, failed, self._lock.pause)
         work = self._work
         seconds = work.drain_seconds + self._clock() - begin
         self._work = replace(work, drains=work.drains + 1, drain_seconds=seconds)
@@ -251,8 +259,7 @@ class Collector:
 
     def _drain_one(
         self, probe: RunningProbe, end: int, failed: set[str], pause: Callable[[], None] | None = None
-    ) -> bool:
-        """Drain one probe up to a record; return False if the drain ended early."""
+    ) -> None:
         reached = True
 
         def drain() -> None:
@@ -261,19 +268,17 @@ class Collector:
 
         if not self._attempt(probe, drain, "drained"):
             failed.add(probe.loaded.name)
-        return reached
+        self._note_reached(probe, reached)
 
-    def _hear_announcements(self, failed: set[str], pause: Callable[[], None] | None = None) -> bool:
-        """Take the announcements that wait; return False if that ended early."""
+    def _hear_announcements(self, failed: set[str], pause: Callable[[], None] | None = None) -> None:
+        """Take the announcements that wait."""
         announcing = self._probes.get(ANNOUNCES_CGROUPS)
-        reached = True
         if announcing is not None:
             _, _, end = self._find_waiting(announcing, failed)
-            reached = self._drain_one(announcing, end, failed, pause)
+            self._drain_one(announcing, end, failed, pause)
         if any([self._cgroups.found_missed(), self._lookups.found_missed()]):
             for probe in self._probes.values():
                 probe.forget_keys()
-        return reached
 
     def _read_maps(self, left_out: Set[str] = frozenset()) -> set[str]:
         """Read and count the maps of all probes but some; return the names of those and of failed probes.
@@ -300,8 +305,11 @@ class Collector:
             reached = probe.count_maps()
 
         succeeded = self._attempt(probe, count)
-        self.is_held_up |= not reached
+        self._note_reached(probe, reached)
         return succeeded
+
+    def _note_reached(self, probe: RunningProbe, reached: bool) -> None:
+        (self._held_up.discard if reached else self._held_up.add)(probe.loaded.name)
 
     def scrape(self, scraper: ScraperConnection | None = None) -> list[Family]:
         """Return every present family, those of the probes first.
@@ -360,7 +368,13 @@ class Collector:
         succeeded = self._try(probe, step, done)
         if not succeeded:
             self._failures[probe.loaded.name] += 1
+            self._try(probe, lambda: self._renew(probe), "made anew")
         return succeeded
+
+    def _renew(self, probe: RunningProbe) -> None:
+        """Go on from the last commit of a probe whose step failed: its uncommitted numbers may be of half a batch."""
+        self._probes[probe.loaded.name] = probe.renewed()
+        gc.collect()  # reference cycles keep the former ring and counters mapped
 
     @staticmethod
     def _try(probe: RunningProbe, step: Callable[[], None], done: str = "collected") -> bool:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A lock that threads get in the order of their requests, and that an owner can give up for a while.
+"""A lock that threads get in the order of their requests, with pauses.
 
-`collector` owns one. A thread that releases a `threading.Lock` and takes it again mostly gets it before any waiting
-thread.
+`collector` owns one. In a pause, the owner lets the waiting threads go first. A thread that releases a `threading.Lock`
+and takes it again mostly gets it before any waiting thread.
 """
 
 from __future__ import annotations

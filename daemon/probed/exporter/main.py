@@ -35,6 +35,7 @@ from probed.ipc.channel import Channel, Closed, Packet
 from probed.ipc.exporter_messages import (
     TO_EXPORTER,
     CannotServe,
+    Confined,
     FromExporter,
     NewWebSettings,
     ReloadEnded,
@@ -172,6 +173,7 @@ def main(fd: int) -> int:
         _give_up_privilege(start)
         exporter = Exporter(channel, start, statm, web, listeners)
         confine()
+        channel.send(Confined())
         channel.send(Stopped(exporter.serve()))
     except HostError as error:
         channel.send(CannotServe(str(error)))

@@ -20,7 +20,6 @@ from probed.exporter.bpf.gauge_source import GaugeSource
 from probed.exporter.bpf.map_reader import CountMap, Entries
 from probed.exporter.bpf.map_source import MapSource
 from probed.exporter.bpf.map_usage import HashMap, HashUsage
-from probed.exporter.bpf.overflow import OverflowStats
 from probed.exporter.bpf.program_stats import ProgramInfo, ProgramStats, read_all
 from probed.exporter.bpf.recent_counts import RecentCounts
 from probed.exporter.bpf.ringbuf import Ring
@@ -33,7 +32,8 @@ from probed.exporter.series.gauges import GaugeTable
 from probed.exporter.series.scrapers import Scrape
 from probed.exporter.series.table import SeriesTable, SeriesUsage
 from probed.exporter.series.weights import Weights
-from probed.exporter.weighted_events import WeightedEvents
+from probed.exporter.weights.overflow import OverflowStats
+from probed.exporter.weights.weighted_events import WeightedEvents
 from probed.ipc.manifest import ChainSlot, FdName, Field, LoadedProbe, Map, Record, ResolvedMetric, hook_name
 
 BATCH = 1 << 13
@@ -70,6 +70,7 @@ class RunningProbe:
         """
         self._context = context
         self._hear = hear
+        self._cpus = cpus
         self.loaded = loaded
         self._fds = fds
         self._stats = CountMap(fds[FdName("stats")], _STATS, cpus)
@@ -79,7 +80,8 @@ class RunningProbe:
         self._position, self._delivered, self._discarded, self._corrupt = (self._ledger.scalar() for _ in range(4))
         self._records = self._ledger.scalar()
         self._drained_ns, self._read_ns = self._ledger.scalar(), self._ledger.scalar()
-        self._looked_ns = self._reading_ns = 0
+        self._looks = dict[int, int]()  # times by the end of the ring found then
+        self._reading_ns = 0
         if not self._ledger.commits:
             self._drained_ns.value = self._read_ns.value = int(loaded.start_time * NANOSECONDS)
         if self._ring:
@@ -139,7 +141,7 @@ class RunningProbe:
         ring.skip_unless_whole()
 
     def _table(self, metric: ResolvedMetric) -> SeriesTable:
-        counted = self._read_ns if metric.maps else self._drained_ns
+        counted = self._read_ns if metric.maps or self.loaded.slots else self._drained_ns
         return SeriesTable(metric, self._columns(metric), self._ledger, since=lambda: counted.value / NANOSECONDS)
 
     def _gauge(self, metric: ResolvedMetric) -> GaugeTable:
@@ -166,8 +168,10 @@ class RunningProbe:
 
     def waiting(self) -> int:
         """Return the end of the waiting records, in records since the ring was made."""
-        self._looked_ns = time.time_ns()
-        return self._ring.end if self._ring else 0
+        looked = time.time_ns()
+        end = self._ring.end if self._ring else 0
+        self._looks.setdefault(end, looked)
+        return end
 
     def drain(self, end: int, pause: Callable[[], None] | None = None) -> bool:
         """Count the ring's records up to `end`, as `waiting` returned it; return False if the drain ended before `end`.
@@ -181,8 +185,8 @@ class RunningProbe:
             records = ring.batch(min(BATCH, end - ring.records))
             if self._hear is not None:
                 self._hear(records)
-            self._records.value += len(records)
             self._count(records, self._weighted.weigh(records) if self._weighted else None)
+            self._records.value += len(records)
             self._commit()
             if not ring.release():
                 break
@@ -193,10 +197,14 @@ class RunningProbe:
         self._sample_fill()
         reached = ring is None or ring.records >= end
         if reached:
-            self._drained_ns.value = self._looked_ns
+            self._drained_ns.value = max(self._drained_ns.value, self._looks.get(end, 0))
+            self._looks = {each: looked for each, looked in self._looks.items() if each > end}
         return reached
 
     def _count(self, events: NDArray[Any], weights: Weights | None) -> None:
+        if weights is not None and not weights.times.all():  # an earlier reading of the slot had some of the events
+            fresh = weights.times > 0
+            events, weights = events[fresh], weights.where(fresh)
         for metric, table in self._tables:
             if not metric.maps:
                 table.add_events(events, weights)
@@ -269,7 +277,8 @@ class RunningProbe:
                 table.add_counts(risen[name] for name in metric.maps)
         for metric, gauge in self._gauges:
             gauge.set(self._gauge_sources[name].values(str(metric.value)) for name in metric.maps)
-        self._read_ns.value = self._reading_ns
+        if are_drained:
+            self._read_ns.value = self._reading_ns
         self._commit()
         for source in self._all_sources():
             source.settle()
@@ -356,6 +365,11 @@ class RunningProbe:
     def _missed(place: ChainSlot, hooks: Sequence[ProgramStats]) -> int:
         """Return the skipped runs of a program, which are those of its hook."""
         return sum(hook.misses for hook in hooks if hook.tracepoint == place.tracepoint)
+
+    def renewed(self) -> RunningProbe:
+        """Return a probe on the same fds that goes on from the last commit. Raises OSError, SpoiledState."""
+        self._is_closed = True
+        return RunningProbe(self.loaded, self._fds, self._cpus, self._context, self._hear)
 
     def close(self) -> None:
         """Close the probe's fds; the ring's mapping ends with this object."""

@@ -2,8 +2,9 @@
 """Messages between supervisor and exporter, one dataclass per kind. Pure.
 
 The supervisor sends Start, an AddProbe per running probe, perhaps Status, and Serve; then further AddProbe,
-RemoveProbe, Status, NewWebSettings and ReloadEnded in any order; at last Stop. The exporter sends Pulse now and then,
-RequestReload when a client asks for a reload, CannotServe before it exits with an error, and Stopped after Stop.
+RemoveProbe, Status, NewWebSettings and ReloadEnded in any order; at last Stop. The exporter sends Confined before it
+serves, or CannotServe before it exits with an error; then Pulse now and then, RequestReload when a client asks for a
+reload, and Stopped after Stop.
 """
 
 from __future__ import annotations
@@ -130,8 +131,13 @@ class RequestReload(Message):
 
 
 @dataclass(eq=False, repr=False)
+class Confined(Message):
+    """Tells that the exporter has given up its rights: it serves next, and no CannotServe follows."""
+
+
+@dataclass(eq=False, repr=False)
 class CannotServe(Message):
-    """Explains why the exporter exits."""
+    """Explains why the exporter exits before it serves."""
 
     text: str
 
@@ -144,7 +150,7 @@ class Stopped(Message):
 
 
 ToExporter = Start | AddProbe | RemoveProbe | Status | Serve | NewWebSettings | ReloadEnded | Stop
-FromExporter = Pulse | RequestReload | CannotServe | Stopped
+FromExporter = Confined | Pulse | RequestReload | CannotServe | Stopped
 
 TO_EXPORTER: Final[tuple[type[ToExporter], ...]] = get_args(ToExporter)
 FROM_EXPORTER: Final[tuple[type[FromExporter], ...]] = get_args(FromExporter)

@@ -127,11 +127,12 @@ def standalone_entry(programs: Iterable[str]) -> str:
 def _jumps(array: int, first: int) -> str:
     """Return C that jumps to every slot from `first` on, and returns 0 where all are empty.
 
-    The jumps end the function, so they may use any register; a call preserves only r6 to r9.
-    Source: Linux Documentation/bpf/instruction-set.rst.
+    The function ends with the jumps and needs only their result afterwards, so they may use any register; a call
+    preserves only r6 to r9. Source: Linux Documentation/bpf/instruction-set.rst. The C has the return: after assembly
+    that exits, LLVM 21 puts a call of the kernel's function __bpf_trap, which BCC does not resolve.
     """
-    lines = ["r6 = %0", f".quad {array << 32 | R7_IS_A_MAP:#x}", ".quad 0"]
+    lines = ["r6 = %1", f".quad {array << 32 | R7_IS_A_MAP:#x}", ".quad 0"]
     for slot in range(first, SLOTS):
         lines += ["r1 = r6", "r2 = r7", f"r3 = {slot}", f"call {TAIL_CALL}"]
-    text = "".join(f'\t\t"{line}\\n"\n' for line in [*lines, "r0 = 0", "exit"])
-    return f'\tasm volatile(\n{text}\t\t: : "r"(ctx) : "memory");\n\t__builtin_unreachable();\n'
+    text = "".join(f'\t\t"{line}\\n"\n' for line in [*lines, "%0 = 0"])
+    return f'\tu64 nothing;\n\tasm volatile(\n{text}\t\t: "=r"(nothing) : "r"(ctx) : "memory");\n\treturn nothing;\n'

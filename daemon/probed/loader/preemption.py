@@ -89,20 +89,25 @@ def load_empty(tracepoint_type: int) -> int:
 
 
 def needs_kprobes(btf: Btf) -> bool:
-    """Say, by trying, whether the kernel preempts programs of raw tracepoints, and runs programs in kprobes."""
-    return _preempts(btf) and _runs_kprobes(btf)
+    """Say, by trying, whether the kernel preempts programs of raw tracepoints, and runs programs in kprobes.
+
+    Where the kernel or its security policy refuses the trial, programs stay on raw tracepoints, and each probe's own
+    load tells the reason of a refusal.
+    """
+    try:
+        return _preempts(btf) and _runs_kprobes(btf)
+    except OSError:
+        return False
 
 
 def _preempts(btf: Btf) -> bool:
+    """Say whether a program finds that it may be preempted. Raises OSError, also where the verifier refuses COUNT."""
     variables = btf.find(Kind.VAR, COUNT)
     if not variables or not btf.raw_tracepoints().issuperset(TRIALS):
         return False
     with ExitStack() as fds:
         array = _array(fds)
-        try:
-            program = _tracing(_store(array, _preempt_count(variables[0])), btf, TRIALS[0])
-        except OSError:  # the verifier knows no such variable: a kernel of another kind
-            return False
+        program = _tracing(_store(array, _preempt_count(variables[0])), btf, TRIALS[0])
         fds.callback(os.close, program)
         fds.callback(os.close, bpf.attach_tracing_program(program))
         os.getppid()
@@ -111,11 +116,9 @@ def _preempts(btf: Btf) -> bool:
 
 
 def _runs_kprobes(btf: Btf) -> bool:
+    """Say whether programs in kprobes run. Raises OSError where the kernel has no such kprobes."""
     points = {name: kprobe_point(btf, name) for name in TRIALS}
-    try:
-        return all(point is not None and _runs(btf, name, point) for name, point in points.items())
-    except OSError:  # a kernel without such kprobes
-        return False
+    return all(point is not None and _runs(btf, name, point) for name, point in points.items())
 
 
 def _runs(btf: Btf, tracepoint: str, point: KprobePoint) -> bool:

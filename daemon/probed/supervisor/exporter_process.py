@@ -22,6 +22,7 @@ from probed.ipc.exporter_messages import (
     FROM_EXPORTER,
     AddProbe,
     CannotServe,
+    Confined,
     FromExporter,
     NewWebSettings,
     Pulse,
@@ -93,7 +94,9 @@ class ExporterProcess:
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._backoff = FIRST_BACKOFF
         self._born = 0.0
-        self._served = False
+        self._is_confined = False
+        self.is_heard = True
+        """Whether to take further messages: none follows an invalid one."""
         self._limits = ExporterLimits()
         self.child: Child[ToExporter, FromExporter] | None = None
         self.restart_at: float | None = None
@@ -116,7 +119,7 @@ class ExporterProcess:
         self.child.channel.most_bytes = MOST_BYTES
         self._limits = ExporterLimits()
         self._born = time.monotonic()
-        self._served = False
+        self._is_confined, self.is_heard = False, True
         self.stuck_at = self._born + max(NEWBORN, self._patience)
         web = [self.web_fd] if self._start.web.config_file else []
         fds = [self._statm, *web, *(listener.fileno() for listener in self._listeners)]
@@ -186,6 +189,7 @@ class ExporterProcess:
         except (Starved, ValueError, DeclarationError) as error:
             LOG.error("the exporter sent no valid message (%s): killing it", bounded(str(error), MAX_LOGGED))
             self.child.kill()
+            self.is_heard = False
             return None
         if pulse is not None:
             self.stuck_at = time.monotonic() + self._patience
@@ -196,10 +200,14 @@ class ExporterProcess:
             close_all(packet.fds)
             raise ValueError("a message with descriptors")
         match packet.message:
-            case Pulse(_, series, lost, left_out) as pulse if max(map(abs, (series, lost, left_out))) < MOST_NUMBER:
-                self._served = True
+            case Pulse(_, series, lost, left_out) as pulse:
+                if max(map(abs, (series, lost, left_out))) >= MOST_NUMBER:
+                    raise ValueError("a number out of range")
                 return pulse
-            case CannotServe(text) if not self._served:
+            case Confined():
+                self._is_confined = True
+                return None
+            case CannotServe(text) if not self._is_confined:
                 raise HostError(bounded(text, MAX_LOGGED))
             case RequestReload() if self._start.web.enable_lifecycle:
                 LOG.info("reload requested by HTTP")

@@ -133,7 +133,8 @@ class Supervisor:
             child = self._exporter.child
             if child is not None:
                 selector.register(child.pidfd, selectors.EVENT_READ, self._on_exporter_end)
-                selector.register(child.channel, selectors.EVENT_READ, self._on_exporter_word)
+                if self._exporter.is_heard:
+                    selector.register(child.channel, selectors.EVENT_READ, self._on_exporter_word)
             ready = [key.data for key, _ in selector.select(self._timeout())]
         for act in sorted(ready, key=self._on_exporter_end.__eq__):  # the exporter's last messages come before its end
             act()

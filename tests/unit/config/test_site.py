@@ -12,7 +12,7 @@ from probed.config.fold_rules import FoldRule
 from probed.config.overrides import Overrides, Series, SiteDefaults, override, with_defaults
 from probed.config.site import Site
 from probed.errors import DeclarationError
-from probed.ipc.manifest import Field, Map, Record
+from probed.ipc.manifest import WEIGHT_FIELDS, Field, Map, Record
 from probed.loader.resolve import resolve
 from probed.webconfig.listen_address import Address
 from probed.webconfig.options import WebOptions
@@ -158,7 +158,8 @@ def test_an_added_label_that_the_c_has_no_field_for_is_said_at_the_site_s_line()
         "open_failures",
     )
     label = probe.metrics["probed_open_failures_total"].labels["pod"]
-    event = Record(8, (Field("cgroup", "u64", 0, 1), Field("errno", "u32", 8, 1), Field("comm", "char", 12, 16)))
+    fields = Field("cgroup", "u64", 24, 1), Field("errno", "u32", 32, 1), Field("comm", "char", 36, 16)
+    event = Record(56, (*WEIGHT_FIELDS, *fields))
     layout = Map("opens", "percpu_hash", Record(8, (Field("cgroup", "u64", 0, 1),)), 1)
     with pytest.raises(DeclarationError) as caught:
         resolve(probe, event, {"opens": layout}, {})

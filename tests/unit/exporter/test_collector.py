@@ -37,11 +37,16 @@ class Fake:
         self.cgroup_room = None
         self.is_filling = False
         self.forgets = 0
+        self.renewals = 0
         self.broken_retire = False
         self.retires = 0
         self.overflowing = False
         self.readings = 0
         self.in_pause: Callable[[], None] = lambda: None
+
+    def renewed(self) -> "Fake":
+        self.renewals += 1
+        return self
 
     def forget_keys(self) -> None:
         self.forgets += 1
@@ -134,6 +139,7 @@ def test_a_probe_that_cannot_be_drained_costs_only_its_own_drain(
     assert both._probes["a"].drains == 0  # type: ignore[attr-defined]
     assert both._probes["b"].drains == 1  # type: ignore[attr-defined]
     assert "probe 'a': cannot be drained: " in caplog.text
+    assert [both._probes[name].renewals for name in "ab"] == [1, 0]  # type: ignore[attr-defined]
     assert values(both, "probed_events_emitted_total") == {"a": 0, "b": 1}
     assert values(both, "probed_probe_collect_failures_total") == {"a": 3, "b": 0}
     both._probes["a"].broken_drain = ""  # type: ignore[attr-defined]
@@ -276,7 +282,8 @@ def test_a_probe_with_spoiled_counts_begins_anew_and_says_so(
         os.close(state)
         assert [each.name for each in collector.totals()] == ["a"]
     assert caplog.messages == [
-        "probe 'a': an earlier exporter left spoiled counts (a number is out of range): they begin anew at 0"
+        "probe 'a': an earlier exporter left spoiled counts (a number is out of range): counts of events "
+        "begin anew at 0"
     ]
 
 

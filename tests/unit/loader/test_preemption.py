@@ -83,7 +83,9 @@ def test_programs_run_in_kprobes_where_the_kernel_preempts_raw_tracepoints(monke
         (SEEN | 1, "", "__preempt_count"),  # programs are not preempted
         (0, "", "__preempt_count"),  # the program did not run
         (SEEN, "", "pcpu_hot"),  # a kernel without that variable
+        (SEEN, "create_map", "__preempt_count"),
         (SEEN, "load_tracing_program", "__preempt_count"),
+        (SEEN, "attach_tracing_program", "__preempt_count"),
         (SEEN, "load_kprobe_program", "__preempt_count"),  # a kernel without kprobes
         (SEEN, "attach_kprobe_program", "__preempt_count"),
     ],

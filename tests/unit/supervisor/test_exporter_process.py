@@ -15,7 +15,16 @@ import pytest
 from probed.errors import HostError
 from probed.ipc import manifest
 from probed.ipc.channel import Channel
-from probed.ipc.exporter_messages import FROM_EXPORTER, TO_EXPORTER, CannotServe, FromExporter, Pulse, Start, ToExporter
+from probed.ipc.exporter_messages import (
+    FROM_EXPORTER,
+    TO_EXPORTER,
+    CannotServe,
+    Confined,
+    FromExporter,
+    Pulse,
+    Start,
+    ToExporter,
+)
 from probed.supervisor import exporter_limits, exporter_process
 from probed.supervisor.exporter_limits import MOST_BYTES, MOST_MESSAGES
 from probed.supervisor.exporter_process import FIRST_BACKOFF, MAX_LOGGED, ExporterProcess
@@ -104,9 +113,13 @@ def test_an_exporter_that_floods_the_supervisor_is_ended(
         assert one.heard() is not None
     assert not played.killed
     played.theirs.send(Pulse(informed=True, series=3, lost=0))
+    assert one.is_heard
     assert one.heard() is None
     assert played.killed
     assert "more than 600 messages in 60 s" in caplog.text
+    assert not one.is_heard
+    one.launch([], None)
+    assert one.is_heard
 
 
 def test_the_limits_of_another_exporter_begin_anew(make: Make, played: Played) -> None:
@@ -139,11 +152,13 @@ def test_an_exporter_that_takes_no_message_is_ended(
     assert played.killed
 
 
-def test_an_exporter_that_has_served_cannot_end_the_supervisor(make: Make, played: Played) -> None:
+def test_an_exporter_that_serves_cannot_end_the_supervisor(make: Make, played: Played) -> None:
+    """Clients come after this message, so no intruder comes before."""
     one = make()
     one.launch([], None)
-    played.theirs.send(Pulse(informed=True, series=3, lost=0))
-    assert one.heard() is not None
+    played.theirs.send(Confined())
+    assert one.heard() is None
+    assert not played.killed
     played.theirs.send(CannotServe("port taken"))
     assert one.heard() is None
     assert played.killed

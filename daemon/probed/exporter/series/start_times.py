@@ -17,6 +17,9 @@ import numpy as np
 from probed.exporter.arrays.ledger import Ledger, require
 from probed.exporter.arrays.ndarray import NDArray
 
+LAST = float(1 << 40)
+"""Bound of every start, in seconds since the epoch: the year 36,812."""
+
 
 class StartTimes:
     """Starts of at most `rows` rows.
@@ -26,7 +29,8 @@ class StartTimes:
 
     def __init__(self, ledger: Ledger, rows: int, since: Callable[[], float]) -> None:
         self._bits = ledger.array(rows, 1)  # 0: the row has not begun
-        require(bool(np.isfinite(self._bits.read().view(np.float64)).all()), "the start of a series is no time")
+        starts = self._bits.read().view(np.float64)
+        require(bool(((starts >= 0) & (starts < LAST)).all()), "the start of a series is no time")
         self._since = since
 
     def count(self, counted: NDArray[Any]) -> None:

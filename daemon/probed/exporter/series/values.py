@@ -93,6 +93,9 @@ class Observations:
         self._native = None
         if metric.schema is not None:
             self._native = NativeBuckets(ledger, rows, metric.schema, metric.factor)
+            classic = np.zeros(rows, np.int64)
+            classic[: len(taken_over)] = taken_over[:, :-1].sum(axis=1)
+            require(np.array_equal(classic, self._native.observations(rows)), "classic and native buckets do not agree")
 
     def __len__(self) -> int:
         return len(self._numbers)

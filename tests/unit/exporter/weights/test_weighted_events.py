@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Events with a weight are neither lost nor counted twice, at any step of a program and at any death of the exporter.
+"""Events with a weight count once, at any step of a program and any death of the exporter.
 
 The programs are those of probes/include/probed.bpf.h, store by store, on two CPUs and with a small ring.
 """
@@ -18,14 +18,16 @@ from numpy.typing import NDArray
 
 from probed.exporter.arrays.dtypes import dtype
 from probed.exporter.arrays.ledger import Ledger
-from probed.exporter.bpf.event_slots import EventSlots, slot_dtype
-from probed.exporter.bpf.overflow import SUMS, Overflow, OverflowStats
-from probed.exporter.bpf.slot_totals import SlotTotals
-from probed.exporter.weighted_events import WeightedEvents
+from probed.exporter.weights.event_slots import EventSlots, slot_dtype
+from probed.exporter.weights.overflow import SUMS, Overflow, OverflowStats
+from probed.exporter.weights.slot_totals import SlotTotals
+from probed.exporter.weights.weighted_events import WeightedEvents
 from probed.ipc.manifest import Field, Record
 
 CPUS, SLOTS, LABEL_SETS, RING_RECORDS, MAP_ENTRIES = 2, 2, 7, 3, 4
-LABELS = Record(8, (Field("label", "u64", 0, 1),))
+LABELS = Record(16, (Field("label", "u64", 0, 1),))
+PADDING = b"\x5a" * 8
+"""Bytes of a key behind its members, as the kernel compares them."""
 RECORD = np.dtype([("weight", "<u8"), ("slot_total", "<u8"), ("slot", "<i8"), ("label", "<u8")])
 
 Steps = Iterator[None]
@@ -147,19 +149,20 @@ class MapEntries:
 
     def __init__(self, kernel: Kernel, index: int, may_die: Callable[[], None]) -> None:
         self._kernel, self._index, self._may_die = kernel, index, may_die
-        self.keys = np.zeros(MAP_ENTRIES, dtype(LABELS))
+        self.keys = np.frombuffer(bytearray((bytes(8) + PADDING) * MAP_ENTRIES), dtype(LABELS))
         self.values = np.zeros((MAP_ENTRIES, 1), dtype(SUMS))
 
     def read(self) -> int:
         content = self._kernel.maps[self._index]
         for at, label in enumerate(list(content)):
             self._kernel._between_words()
-            self.keys[at], self.values[at, 0] = label, (content[label], 0, 0)
+            self.keys["label"][at], self.values[at, 0] = label, (content[label], 0, 0)
         return len(content)
 
     def delete(self, keys: NDArray[Any]) -> None:
         for label in keys["label"].tolist():
             self._may_die()
+            assert keys.view(np.uint64)[1::2].tobytes() == PADDING * len(keys)
             del self._kernel.maps[self._index][label]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Events with a weight of one probe: in records of the ring, in slots, and in maps for events without room.
+"""Events with a weight of one probe: in the ring, in slots, and in overflow maps.
 
 `probe` owns one where the probe's `struct event` begins with WEIGHT (probes/include/probed.bpf.h). A reading takes
 slots and maps before the ring's end is read, and counts them after the ring was drained up to there.
@@ -15,10 +15,10 @@ import numpy as np
 
 from probed.exporter.arrays.ledger import Ledger
 from probed.exporter.arrays.ndarray import NDArray
-from probed.exporter.bpf.event_slots import EventSlots
-from probed.exporter.bpf.overflow import LABEL_SETS, Overflow, OverflowStats, map_entries, map_turn
-from probed.exporter.bpf.slot_totals import SlotTotals
 from probed.exporter.series.weights import Weights
+from probed.exporter.weights.event_slots import EventSlots
+from probed.exporter.weights.overflow import LABEL_SETS, Overflow, OverflowStats, map_entries, map_turn
+from probed.exporter.weights.slot_totals import SlotTotals
 from probed.ipc.manifest import OVERFLOW_MAPS, FdName, LoadedProbe, Record, without_weight
 
 WEIGHT_BYTES = 24
@@ -56,7 +56,7 @@ class WeightedEvents:
         ledger: Ledger,
         read_stats: Callable[[], OverflowStats],
     ) -> WeightedEvents:
-        """Return the events of a loaded probe; goes on where an earlier exporter ended. Raises OSError."""
+        """Return the events of a loaded probe, from an earlier exporter's end on. Raises OSError, SpoiledState."""
         assert loaded.event is not None
         labels = _label_layout(loaded.event)
         slots = EventSlots.of(fds[FdName("slots")], loaded.slots, cpus, labels)

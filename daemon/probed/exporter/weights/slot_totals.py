@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counts each event of a slot once, although both a reading of the slot and a later record of the ring have it.
+"""Counts each event of a slot once, from a reading of the slot or from a record.
 
 Programs number the events of each slot. A record covers the last `weight` numbers up to its `slot_total`, a slot those
 above `before` up to its `total`. Records of a slot come in order, so one number for each slot says which events were

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Events with a weight that found the ring full: two hash maps by label set, which take turns.
+"""Two hash maps for events with a weight that found the ring full.
 
-Programs add to the map whose turn it is. The exporter gives the turn to the other map, waits until no program adds to
-the former one, counts its entries and deletes them. `weighted_events` owns the object and calls `read`, `take`, and
-after the counts have been committed `retire`.
+The maps take turns. Programs add to the map whose turn it is. The exporter gives the turn to the other map, waits until
+no program adds to the former one, counts its entries and deletes them. `weighted_events` owns the object and calls
+`read`, `take`, and after the counts have been committed `retire`.
 
 Programs count in each map's STAT_BEGUN before they look at the turn a second time and add, and in STAT_KEPT or
 STAT_LEFT after it. So once both sums are equal after the turn has changed, no program adds to that map any more.
@@ -34,7 +34,7 @@ TRIES = 8
 
 
 class OverflowStats(NamedTuple):
-    """Events that programs began to add to a map, and those that they kept there or that left it, by map."""
+    """Additions by map: begun, kept in the map, and given up."""
 
     begun: tuple[int, int]
     kept: tuple[int, int]
@@ -119,6 +119,6 @@ class Overflow:
         if index < 0:
             return False
         content = self._maps[index]
-        content.delete(content.keys[: content.read()].copy())
+        content.delete(content.keys[: content.read()])  # no copy, which would lose the bytes between two members
         self._counted_map.value = 0
         return True
