@@ -165,7 +165,7 @@ def _preempt_count(variable: int) -> bytes:
 
 
 def _store(array: int, begin: bytes) -> bytes:
-    """Return a program that stores the end of r6 in the array's entry, with the bit `SEEN`; `begin` may set r6."""
+    """Return a program that stores r6's end and `SEEN` in the array's entry; `begin` may set r6."""
     return b"".join(
         (
             _insn(0xB7, 0x06),  # r6 = 0
