@@ -29,10 +29,12 @@ def test_every_shipped_program_and_hook_loads_as_a_kprobe() -> None:
     for name, declared in files.declared_probes(site, text, str(VMLINUX)).items():
         checked = pipeline.check(declared.request, host, chains)
         for place in checked.places:
-            assert chains.kprobe(place.tracepoint)
-            os.close(checked.module.load_program(place.program, None))
+            in_interrupts = place.tracepoint in preemption.IN_INTERRUPTS
+            assert (chains.kprobe(place.tracepoint) is None) == in_interrupts
+            its_type = btf.tracepoint_type(place.tracepoint) if in_interrupts else None
+            os.close(checked.module.load_program(place.program, its_type))
             if not chains.is_hooked(place.tracepoint):
-                os.close(checked.module.load_program(hook_name(place.tracepoint), None))
+                os.close(checked.module.load_program(hook_name(place.tracepoint), its_type))
                 chains.hooked(place.tracepoint)
             loaded.add((name, place.program))
     assert {name for name, _ in loaded} == set(SHIPPED)

@@ -31,6 +31,9 @@ PREEMPT_MASK = 0xFF
 
 SYSCALL_EXIT = "trace_syscall_exit"
 
+IN_INTERRUPTS = frozenset({"sched_process_free"})
+"""Raw tracepoints in interrupts, where nothing preempts a program, and where the kernel skips one of a kprobe."""
+
 REGISTERS = (112, 104, 96, 88, 72, 64)
 """Offsets of di, si, dx, cx, r8 and r9 in struct pt_regs of x86-64: the arguments of a function."""
 
@@ -66,7 +69,7 @@ class KprobePoint:
 
 
 def kprobe_point(btf: Btf, tracepoint: str) -> KprobePoint | None:
-    """Return where programs of a raw tracepoint can run in a kprobe; None if some arguments are in no register.
+    """Return where programs of a raw tracepoint run in a kprobe; None for interrupts and for too many arguments.
 
     A tracepoint with two programs calls them through a function. With one, the kernel calls the program itself; but the
     end of a system call has a function of its own around the tracepoint. Sources: tracepoint_update_call() in Linux
@@ -75,7 +78,7 @@ def kprobe_point(btf: Btf, tracepoint: str) -> KprobePoint | None:
     if tracepoint == "sys_exit" and btf.has_function(SYSCALL_EXIT):
         return KprobePoint(SYSCALL_EXIT, REGISTERS[:2], 1)
     arguments = btf.tracepoint_arguments(tracepoint)
-    if arguments is None or arguments >= len(REGISTERS):
+    if tracepoint in IN_INTERRUPTS or arguments is None or arguments >= len(REGISTERS):
         return None
     return KprobePoint(f"__traceiter_{tracepoint}", REGISTERS[1:], 2)  # before the arguments comes a pointer
 
@@ -162,7 +165,7 @@ def _preempt_count(variable: int) -> bytes:
 
 
 def _store(array: int, begin: bytes) -> bytes:
-    """Return a program that stores the end of r6 in the array's entry, with the bit `SEEN`; `begin` may set r6."""
+    """Return a program that stores r6's end and `SEEN` in the array's entry; `begin` may set r6."""
     return b"".join(
         (
             _insn(0xB7, 0x06),  # r6 = 0

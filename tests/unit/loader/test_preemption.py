@@ -62,7 +62,7 @@ class Kernel:
 def kernel_types(*functions: str, variable: str = "__preempt_count") -> Btf:
     builder = BtfBuilder()
     number = builder.integer("int", 4)
-    for name, arguments in {"sys_exit": 2, "sys_enter": 2, "crowded": 6}.items():
+    for name, arguments in {"sys_exit": 2, "sys_enter": 2, "crowded": 6, "sched_process_free": 1}.items():
         builder.tracepoint(name, *([number] * arguments))
     for name in functions:
         builder.refer(Kind.FUNC, builder.prototype(number), name)
@@ -118,6 +118,6 @@ def test_other_tracepoints_have_a_function_with_a_pointer_before_the_arguments()
         assert point == preemption.KprobePoint(f"__traceiter_{name}", (104, 96, 88, 72, 64), 2)
 
 
-@pytest.mark.parametrize("name", ["crowded", "nowhere"])
-def test_a_tracepoint_with_more_arguments_than_registers_runs_in_no_kprobe(name: str) -> None:
+@pytest.mark.parametrize("name", ["crowded", "nowhere", "sched_process_free"])
+def test_tracepoints_in_interrupts_or_with_more_arguments_than_registers_run_in_no_kprobe(name: str) -> None:
     assert preemption.kprobe_point(kernel_types(), name) is None
