@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A starter's state that the daemon inherits costs neither a probe nor an event, nor the way to stop the daemon."""
+"""A starter's state that the daemon inherits costs no probe and no event, and the daemon still stops."""
 
 from __future__ import annotations
 

@@ -372,7 +372,10 @@ class Collector:
         return succeeded
 
     def _renew(self, probe: RunningProbe) -> None:
-        """Go on from the last commit of a probe whose step failed: its uncommitted numbers may be of half a batch."""
+        """Go on from the last commit of a probe whose step failed.
+
+        Its uncommitted numbers may be of half a batch.
+        """
         self._probes[probe.loaded.name] = probe.renewed()
         gc.collect()  # reference cycles keep the former ring and counters mapped
 
