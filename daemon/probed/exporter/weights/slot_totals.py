@@ -45,8 +45,8 @@ class SlotTotals:
         missing for good: the second result is their number.
         """
         counted, at = self._numbers(), slots["slot"].astype(np.intp)
-        befores, totals = slots["before"].astype(np.int64), slots["total"].astype(np.int64)
-        missing = np.maximum(befores - counted[at], 0)
+        earlier, totals = slots["before"].astype(np.int64), slots["total"].astype(np.int64)
+        missing = np.maximum(earlier - counted[at], 0)
         if not are_drained:
             totals = np.where(missing > 0, 0, totals)
             missing[:] = 0
