@@ -40,6 +40,17 @@ def dtype(record: Record) -> np.dtype[np.void]:
     return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": record.size})
 
 
+def chosen(records: NDArray[Any], which: Any) -> NDArray[Any]:
+    """Return a copy of the records at an index array, mask or slice, shape (n,).
+
+    The copy has the bytes between members too, which numpy leaves unset in a copy of structured records. A key of a
+    kernel map without them is another key.
+    """
+    raw = records.view(f"V{records.dtype.itemsize}")
+    picked: NDArray[Any] = raw[which].copy().view(records.dtype)
+    return picked
+
+
 def ring_dtype(event: Record) -> np.dtype[np.void]:
     """Return the dtype of one record in the ring: ``length``, then the event's fields; itemsize is the stride."""
     stride = HEADER_BYTES + (event.size + 7) // 8 * 8

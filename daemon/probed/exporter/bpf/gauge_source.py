@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from probed.exporter.arrays.dtypes import chosen
 from probed.exporter.arrays.ndarray import NDArray
 from probed.exporter.bpf.cgroup_keys import CGROUP, CgroupKeys, KnownCgroups
 from probed.exporter.bpf.map_usage import HashUsage
@@ -48,7 +49,8 @@ class GaugeSource:
         removed = self._keys_of_removed()
         self._entries = self._content.read()
         keys = self._content.keys[: self._entries]
-        self._retiring = keys[np.isin(keys[CGROUP], removed) & self._are_zero()] if len(removed) else keys[:0].copy()
+        which = np.isin(keys[CGROUP], removed) & self._are_zero() if len(removed) else slice(0)
+        self._retiring = chosen(keys, which)
 
     def _keys_of_removed(self) -> NDArray[Any]:
         """Return the last reading's ids of removed control groups, shape (n,)."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from probed.exporter.arrays.dtypes import dtype
+from probed.exporter.arrays.dtypes import chosen, dtype
 from probed.exporter.arrays.ndarray import NDArray
 from probed.ipc.manifest import Map
 from probed.linux import bpf
@@ -84,7 +84,7 @@ class CountMap:
     @property
     def last_keys(self) -> NDArray[Any]:
         """All keys of the last reading, shape (n,), dtype of the key: a copy."""
-        return self._content.keys[: self.entries].copy()
+        return chosen(self._content.keys, slice(self.entries))
 
     def read(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return keys, shape (n,), dtype of the key, and counts, shape (n,), dtype uint64. Raises OSError."""

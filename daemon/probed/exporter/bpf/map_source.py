@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from probed.exporter.arrays.dtypes import key_words, words_of
+from probed.exporter.arrays.dtypes import chosen, key_words, words_of
 from probed.exporter.arrays.ledger import Ledger
 from probed.exporter.arrays.ndarray import NDArray
 from probed.exporter.bpf.cgroup_keys import CGROUP, CgroupKeys, KnownCgroups
@@ -69,10 +69,10 @@ class MapSource:
         keys = self._counts.last_keys
         if not self._cgroup_keys.is_filling(len(keys)):
             return keys[:0]
-        removed: NDArray[Any] = keys[self._cgroup_keys.are_removed(keys[CGROUP])]
+        removed: NDArray[Any] = chosen(keys, self._cgroup_keys.are_removed(keys[CGROUP]))
         if self._recent is not None and len(removed):
             # The rest of their counts would come into the map after the entry was deleted.
-            removed = removed[~np.isin(removed[CGROUP], self._recent.held())]
+            removed = chosen(removed, ~np.isin(removed[CGROUP], self._recent.held()))
         return removed
 
     def take(self) -> tuple[NDArray[Any], NDArray[Any]]:
