@@ -13,10 +13,14 @@ import pytest
 from support.running_daemon import ROOT, Daemon, site
 
 
+ROWS = 5_000
+"""Series budget of the session's daemon, which also counts the programs and units of the tests beside."""
+
+
 @pytest.fixture(scope="session")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """One daemon with the shipped probes as declared."""
-    with Daemon(tmp_path_factory.mktemp("daemon"), site()) as running:
+    """One daemon with the shipped probes as declared, and room for every series."""
+    with Daemon(tmp_path_factory.mktemp("daemon"), site(series={"budget": ROWS})) as running:
         yield running.wait_until_ready()
 
 
