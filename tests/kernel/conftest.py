@@ -12,7 +12,6 @@ import pytest
 
 from support.running_daemon import ROOT, Daemon, site
 
-
 ROWS = 5_000
 """Series budget of the session's daemon, which also counts the programs and units of the tests beside."""
 
