@@ -13,6 +13,9 @@ from probed.log import MessageId
 from support.running_daemon import ROOT, SHIPPED, until
 from support.system.machine import OUT, Machine, Service
 
+FLOOD = "100019"
+"""System call that the probe `flood` counts, whose events have no weight."""
+
 
 def fields(line: dict[str, str], *names: str) -> dict[str, str]:
     return {name: line.get(name, "") for name in names}
@@ -31,11 +34,17 @@ def test_start_and_reload_are_found_by_their_message_id(machine: Machine) -> Non
     assert service.stop() == ("success", "0")
 
 
-def test_a_probe_that_fails_is_found_with_its_name_reason_and_errno(machine: Machine) -> None:
-    probes, path = machine.out / "nowhere-probes", f"/etc/probed-{secrets.token_hex(4)}.yaml"
-    shutil.copytree(ROOT / "tests/kernel/probes/nowhere", probes / "nowhere")
+def configuration_with(machine: Machine, probe: str) -> str:
+    """Give the machine a probe of the kernel tests; return the path of a site with that probe and the shipped ones."""
+    probes, path = machine.out / f"{probe}-probes", f"/etc/probed-{secrets.token_hex(4)}.yaml"
+    shutil.copytree(ROOT / "tests/kernel/probes" / probe, probes / probe)
     directories = [str(OUT / "probed/probes"), str(OUT / probes.name)]
-    machine.write(path, yaml.safe_dump({"probe_directories": directories, "probes": {**SHIPPED, "nowhere": None}}))
+    machine.write(path, yaml.safe_dump({"probe_directories": directories, "probes": {**SHIPPED, probe: None}}))
+    return path
+
+
+def test_a_probe_that_fails_is_found_with_its_name_reason_and_errno(machine: Machine) -> None:
+    path = configuration_with(machine, "nowhere")
     service = Service(machine, 9831, {"Environment": f"CONFIG={path}"})
     assert service.show("StatusText").startswith("4 of 5 probes up (nowhere: attach_point), ")
     (failed, *_) = service.journal(MessageId.PROBE_FAILED)
@@ -46,18 +55,19 @@ def test_a_probe_that_fails_is_found_with_its_name_reason_and_errno(machine: Mac
 
 
 def test_lost_events_are_found_with_the_name_of_their_probe(machine: Machine) -> None:
-    service = Service(machine, 9832, {"WatchdogSec": "30s"})
+    path = configuration_with(machine, "flood")
+    service = Service(machine, 9832, {"WatchdogSec": "30s", "Environment": f"CONFIG={path}"})
     exporter = service.exporter
     service.kill(exporter, signal.SIGSTOP)
-    machine.run(machine.install("fail_opens"), "openat", "ENOENT", "200003")
+    machine.run(machine.install("calls"), FLOOD, "10007")
     service.kill(exporter, signal.SIGCONT)
     until(lambda: service.journal(MessageId.EVENTS_LOST), "the loss is in the journal")
     (lost, *_) = service.journal(MessageId.EVENTS_LOST)
     assert fields(lost, "PROBE", "PRIORITY", "PROCESS", "_TRANSPORT") == {
-        "PROBE": "open_failures", "PRIORITY": "4", "PROCESS": "exporter", "_TRANSPORT": "journal",
+        "PROBE": "flood", "PRIORITY": "4", "PROCESS": "exporter", "_TRANSPORT": "journal",
     }  # fmt: skip
     page = service.scrape()
-    assert f"{page.lost('open_failures'):.0f} in all" in lost["MESSAGE"]
+    assert f"{page.lost('flood'):.0f} in all" in lost["MESSAGE"]
     assert service.stop() == ("success", "0")
 
 
