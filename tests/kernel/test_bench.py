@@ -13,7 +13,7 @@ import yaml
 from bench.__main__ import MEASUREMENTS
 from support.running_daemon import ROOT, free_port
 
-PATIENCE = 180.0
+PATIENCE = 360.0
 
 
 PEER = """

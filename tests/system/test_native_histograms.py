@@ -208,11 +208,13 @@ def test_a_rule_has_the_same_series_from_either_form(both: Scraped, install: Ins
     units = {sample.labels["unit"] for sample in both.classic.query(count)}
     wanted = units if own == "unit" else {program.name}
     servers = (both.classic, *both.servers)
-    samples = {
-        both.classic: f"count_over_time({count}[10m])",
-        **{s: f"count_over_time({ended}[10m])" for s in both.servers},
-    }
-    until(lambda: all(server.value(text) >= SAMPLES for server, text in samples.items()), "there are enough samples")
+    forms = [count, *(ended for _ in both.servers)]
+
+    def samples() -> list[float]:
+        pairs = zip(servers, forms, strict=True)
+        return [server.value(f"count_over_time({series}[10m])") for server, series in pairs]
+
+    until(lambda: min(samples()) >= SAMPLES, "there are enough samples")
     found = [
         {sample.labels["unit"]: sample.value for sample in server.query(rules_of_lifetimes()[rule])
          if sample.labels[own] in wanted}
