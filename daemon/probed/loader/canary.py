@@ -137,17 +137,24 @@ def _compile(members: set[Member], header: Text, canary: Text, host: Host) -> Mo
 
 
 def _watch_child(module: Module) -> tuple[Known, Any, Any]:
-    """Let a child call getppid and exit; return the facts and the programs' observations."""
+    """Let a child call getppid and exit; return the facts and the programs' observations.
+
+    The child tells its own /proc/self/stat: where a former root hides processes (hidepid), others cannot read the file.
+    """
     family = module.table("family")
-    ready, start = os.pipe()
+    (ready, start), (answer, tell) = os.pipe(), os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(start)
+        os.write(tell, Path("/proc/self/stat").read_bytes())
+        os.close(tell)
         os.read(ready, 1)
         os.getppid()
         os._exit(EXIT_STATUS)
     os.close(ready)
-    known = _known(pid)
+    os.close(tell)
+    with os.fdopen(answer, "rb") as told:
+        known = _known(pid, told.read())
     family[ctypes.c_int(PARENT)] = ctypes.c_uint(known.parent)
     family[ctypes.c_int(CHILD)] = ctypes.c_uint(pid)
     os.close(start)
@@ -155,8 +162,8 @@ def _watch_child(module: Module) -> tuple[Known, Any, Any]:
     return known, module.table("in_call")[0], module.table("at_exit")[0]
 
 
-def _known(pid: int) -> Known:
-    after_comm = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+def _known(pid: int, stat: bytes) -> Known:
+    after_comm = stat.rpartition(b")")[2].split()
     ticks = int(after_comm[19])  # starttime, the 22nd field: proc(5)
     offset = time_namespace.clock_offset("boottime")
     return Known(pid, os.getpid(), ticks, os.sysconf("SC_CLK_TCK"), offset, number_of("getppid"))
