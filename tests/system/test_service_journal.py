@@ -35,7 +35,7 @@ def test_start_and_reload_are_found_by_their_message_id(machine: Machine) -> Non
 
 
 def configuration_with(machine: Machine, probe: str) -> str:
-    """Give the machine a probe of the kernel tests; return the path of a site with that probe and the shipped ones."""
+    """Give the machine a probe of the kernel tests; return the path of a site with all probes."""
     probes, path = machine.out / f"{probe}-probes", f"/etc/probed-{secrets.token_hex(4)}.yaml"
     shutil.copytree(ROOT / "tests/kernel/probes" / probe, probes / probe)
     directories = [str(OUT / "probed/probes"), str(OUT / probes.name)]
