@@ -92,21 +92,21 @@ class RunningProbe:
         self._end = 0
         self._is_closed = False
         gauges = {name for metric in loaded.metrics if metric.type == "gauge" for name in metric.maps}
-        counted = [layout for layout in loaded.maps if layout.name not in gauges]
-        self._sources = {layout.name: self._source(layout, cpus) for layout in counted}
-        held = [layout for layout in loaded.maps if layout.name in gauges]
-        self._gauge_sources = {layout.name: self._gauge_source(layout, cpus) for layout in held}
+        maps = {layout.name: layout for layout in loaded.maps}
+        self._sources = {name: self._source(layout, cpus) for name, layout in maps.items() if name not in gauges}
+        self._gauge_sources = {name: self._gauge_source(maps[name], cpus) for name in maps if name in gauges}
         self._tables = [(metric, self._table(metric)) for metric in loaded.metrics if metric.type != "gauge"]
         self._gauges = [(metric, self._gauge(metric)) for metric in loaded.metrics if metric.type == "gauge"]
-        self._programs = [
-            ProgramInfo(fds[FdName("fdinfo", place.program)], place.program, place) for place in loaded.places
-        ]
-        self._hooks = {
-            place.tracepoint: ProgramInfo(fds[FdName("hook", place.tracepoint)], hook_name(place.tracepoint), place)
-            for place in loaded.places
-        }
+        self._programs = [self._program(place) for place in loaded.places]
+        self._hooks = {place.tracepoint: self._hook(place) for place in loaded.places}
         self._hashes = [HashMap(name.of, fd, cpus) for name, fd in fds.items() if name.kind == "hash"]
         self._ledger.trim()
+
+    def _program(self, place: ChainSlot) -> ProgramInfo:
+        return ProgramInfo(self._fds[FdName("fdinfo", place.program)], place.program, place)
+
+    def _hook(self, place: ChainSlot) -> ProgramInfo:
+        return ProgramInfo(self._fds[FdName("hook", place.tracepoint)], hook_name(place.tracepoint), place)
 
     def _source(self, layout: Map, cpus: int) -> MapSource:
         counts = CountMap(self._fds[FdName("map", layout.name)], layout, cpus)
