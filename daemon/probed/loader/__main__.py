@@ -72,8 +72,11 @@ class LoadSession:
         """Read the machine's facts. Raises HostError."""
         requests = batch.requests
         machine = os.uname().machine
-        kprobes = batch.goal != "compile" and preemption.needs_kprobes(btf)
-        self._host = pipeline.Host(btf, btf.raw_tracepoints(), possible_cpus(root), machine, max_threads(root), kprobes)
+        tries = batch.goal != "compile"
+        kprobes, exchange = tries and preemption.needs_kprobes(btf), tries and preemption.has_exchange()
+        self._host = pipeline.Host(
+            btf, btf.raw_tracepoints(), possible_cpus(root), machine, max_threads(root), kprobes, exchange
+        )
         self._channel = channel
         self._goal = batch.goal
         self._chains = Chains(batch.hooked, lambda name: preemption.kprobe_point(btf, name) if kprobes else None)

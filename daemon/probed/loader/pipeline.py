@@ -62,7 +62,7 @@ HELPERS = ("get_current_task_btf", "task_pt_regs")
 class Host:
     """Facts on the machine: types, raw tracepoints, possible CPUs, architecture, most threads.
 
-    `uses_kprobes` says whether programs run in kprobes where they can.
+    `uses_kprobes` says whether programs run in kprobes where they can, `has_exchange` whether the kernel has BPF_XCHG.
     """
 
     btf: Btf
@@ -71,6 +71,7 @@ class Host:
     machine: str
     threads: int
     uses_kprobes: bool = False
+    has_exchange: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,8 @@ def defines(host: Host, ring_bytes: int = 0, slots: int = 0) -> dict[str, str]:
     macros |= {f"PROBED_HAS_{name.upper()}": "1" for name in HELPERS if host.btf.has_function(f"bpf_{name}")}
     if host.uses_kprobes:
         macros["PROBED_IN_KPROBES"] = "1"
+    if host.has_exchange:
+        macros["PROBED_HAS_EXCHANGE"] = "1"
     if ring_bytes:
         macros["RING_PAGES"] = str(ring_bytes // PAGE)
     if slots:
@@ -278,8 +281,16 @@ def load(checked: CompiledProbe, host: Host, chains: Chains) -> tuple[LoadedProb
     read = {layout.name for layout in checked.maps}
     fds |= {FdName("hash", name): module.map_fd(name) for name in module.hash_names() if name not in read}
     fds |= {FdName("program", name): fd for name, fd in loaded.items()}
-    memory = sum(map_memory(module.map_fd(name)) for name in module.map_names())
+    memory = _memory(module)
     return replace(describe(checked, tuple(fds)), map_bytes=memory), list(fds.values())
+
+
+def _memory(module: Module) -> int:
+    """Return the kernel memory of all maps, 0 where the kernel does not tell."""
+    try:
+        return sum(map_memory(module.map_fd(name)) for name in module.map_names())
+    except PermissionError:  # a former root before Linux 5.14 (commit 7bc3fa0172a4): the files are root's
+        return 0
 
 
 def describe(checked: CompiledProbe, fd_names: tuple[FdName, ...] = ()) -> LoadedProbe:

@@ -83,6 +83,16 @@ def kprobe_point(btf: Btf, tracepoint: str) -> KprobePoint | None:
     return KprobePoint(f"__traceiter_{tracepoint}", REGISTERS[1:], 2)  # before the arguments comes a pointer
 
 
+_EXCHANGE = b"".join(
+    (
+        _insn(0x7A, 0x0A, -8),  # *(u64 *)(r10 - 8) = 0
+        _insn(0xB7, 0x01, 0, 1),  # r1 = 1
+        _insn(0xDB, 0x1A, -8, 0xE1),  # r1 = xchg(r10 - 8, r1)
+        EMPTY,
+    )
+)
+
+
 def load_empty(tracepoint_type: int) -> int:
     """Load an empty program for a raw tracepoint; return the fd. Raises OSError."""
     return bpf.load_tracing_program(EMPTY, "probed_switch", LICENCE, tracepoint_type, bytearray())
@@ -98,6 +108,15 @@ def needs_kprobes(btf: Btf) -> bool:
         return _preempts(btf) and _runs_kprobes(btf)
     except OSError:
         return False
+
+
+def has_exchange() -> bool:
+    """Say, by trying, whether the kernel's verifier takes BPF_XCHG, which programs that can be preempted need."""
+    try:
+        os.close(bpf.load_kprobe_program(_EXCHANGE, "exchange", LICENCE, bytearray()))
+    except OSError:  # Linux before 5.12
+        return False
+    return True
 
 
 def _preempts(btf: Btf) -> bool:

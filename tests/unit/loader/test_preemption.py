@@ -29,6 +29,7 @@ class Kernel:
         self._in_kprobe = False
         self._refused = refused
         self._open: list[int] = []
+        self._in_kprobe, self._switches = False, 0
         self.functions: list[str] = []
         for name in ("create_map", "load_tracing_program", "attach_tracing_program", "load_kprobe_program"):
             monkeypatch.setattr(bpf, name, lambda *_, name=name: self._give(name))
@@ -75,6 +76,14 @@ def test_programs_run_in_kprobes_where_the_kernel_preempts_raw_tracepoints(monke
     assert preemption.needs_kprobes(kernel_types("trace_syscall_exit"))
     assert kernel.functions == ["trace_syscall_exit", "__traceiter_sys_enter"]
     assert kernel.left_open == []
+
+
+def test_the_verifier_decides_whether_programs_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = Kernel(monkeypatch, SEEN)
+    assert preemption.has_exchange()
+    assert kernel.left_open == []
+    Kernel(monkeypatch, SEEN, "load_kprobe_program")
+    assert not preemption.has_exchange()
 
 
 @pytest.mark.parametrize(
