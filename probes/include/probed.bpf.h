@@ -248,8 +248,8 @@ BPF_PERCPU_ARRAY(event_slots, struct event_slot, SLOTS);
 /*
  * Puts 1 into *place and returns the former value, as one step for this CPU. Kernels that preempt such programs have
  * BPF_XCHG (Linux 5.12, commit 5ffa25502b5a), which the loader tries. Before, a program can only be interrupted by one
- * that ends first, and a load and a store suffice. LLVM 14 makes no BPF_XCHG for BCC, and its assembler knows no name for
- * the instruction: the text writes the number, with the registers that LLVM chose.
+ * that ends first, and a load and a store suffice. LLVM 14 makes no BPF_XCHG for BCC, and its assembler knows no name
+ * for the instruction: the text writes the number, with the registers that LLVM chose.
  */
 static __always_inline u64 set_to_1(u64 *place)
 {
