@@ -20,7 +20,7 @@ from support.running_daemon import until
 OF_PROMETHEUS = 5
 """Series that Prometheus adds for each target, such as up."""
 
-PLAN = Plan(interval=1, seconds=8, rules=(), queries=queries(1))
+PLAN = Plan(interval=1, seconds=20, rules=(), queries=queries(1))
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_the_shipped_rules_record_less_than_is_scraped(tmp_path: Path) -> None:
     rules = [tmp_path / file.name for file in RULES.glob("*.yml")]
     for file in rules:
         file.write_text((RULES / file.name).read_text().replace("interval: 30s", "interval: 1s"))
-    made = recorded.run(len(KINDS), KINDS, Plan(interval=1, seconds=8, rules=tuple(rules), queries=()))
+    made = recorded.run(len(KINDS), KINDS, Plan(interval=1, seconds=20, rules=tuple(rules), queries=()))
     for kind in KINDS:
         assert 0 < made.of_units[kind] < made.recorded[kind] < made.scraped[kind]
     assert made.queries.keys() == {pair.name for pair in recorded.PAIRS}

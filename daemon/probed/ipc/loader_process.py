@@ -47,8 +47,8 @@ from probed.webconfig.settings import WebSummary
 
 LOG = logging.getLogger("loader")
 
-SECONDS_A_PROBE = 30.0
-"""A compile takes 0.2 s here and 10 to 20 s in an emulated machine."""
+SECONDS_A_PROBE = 60.0
+"""A compile takes 0.3 s here, and 10 to 40 s in an emulated machine beside other work."""
 
 REAP_SECONDS = 5.0
 
