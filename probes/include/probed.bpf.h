@@ -246,31 +246,24 @@ BPF_PERCPU_ARRAY(event_slots, struct event_slot, SLOTS);
 	".set number_of_r8, 8\n.set number_of_r9, 9\n"
 
 /*
- * Puts 1 into *place and returns the former value, as one step for this CPU. Kernels that preempt such programs have
- * BPF_XCHG (Linux 5.12, commit 5ffa25502b5a), which the loader tries. Before, a program can only be interrupted by one
- * that ends first, and a load and a store suffice. LLVM 14 makes no BPF_XCHG for BCC, and its assembler knows no name
- * for the instruction: the text writes the number, with the registers that LLVM chose.
+ * Takes a slot for this program; false if another program on this CPU has the slot, interrupted or preempted. One step
+ * by BPF_XCHG (Linux 5.12, commit 5ffa25502b5a), which the loader tries: before, no program takes a slot, and each
+ * event is a record. LLVM 14 makes no BPF_XCHG for BCC, and its assembler knows no name for the instruction: the text
+ * writes the number, with the registers that LLVM chose.
  */
-static __always_inline u64 set_to_1(u64 *place)
+static __always_inline bool take_slot(struct event_slot *slot)
 {
-	u64 value = 1;
-
 #ifdef PROBED_HAS_EXCHANGE
+	u64 *place = &slot->taken, value = 1;
+
 	asm volatile(REGISTER_NUMBERS ".quad 0xe1000000db + (number_of_%1 << 8) + (number_of_%0 << 12)"
 		     : "+r"(value)
 		     : "r"(place)
 		     : "memory");
+	return !value;
 #else
-	value = *(volatile u64 *)place;
-	WRITE(*place, 1);
+	return false;
 #endif
-	return value;
-}
-
-/* Takes a slot for this program; false if another program on this CPU has the slot, interrupted or preempted. */
-static __always_inline bool take_slot(struct event_slot *slot)
-{
-	return !set_to_1(&slot->taken);
 }
 
 static __always_inline void leave_slot(struct event_slot *slot)
