@@ -396,7 +396,8 @@ static __always_inline bool count_in_turn(volatile u64 *turn, struct label_set *
 		return true;
 	}
 	lock_xadd(&sums->count, 1);
-	lock_xadd(&sums->remainder, remainder);
+	if (remainder) /* LLVM makes an atomic OR of an addition of 0, which Linux before 5.12 refuses */
+		lock_xadd(&sums->remainder, remainder);
 	probed_count(STAT_KEPT + now);
 	return true;
 }
