@@ -13,6 +13,7 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from probed.exporter.exposition.family import Family
+from probed.exporter.exposition.protobuf_page import ProtobufPage
 from probed.exporter.exposition.renderer import Page
 from support.unit.page_families import Reference, families
 
@@ -136,12 +137,13 @@ def test_a_restricted_page_forgets_nothing_that_is_there() -> None:
     assert _remembered(page) == {("sh",), ("sh", "x")}
 
 
-def test_an_error_in_the_families_leaves_the_page_as_it_was() -> None:
+@pytest.mark.parametrize("kind", [Page, ProtobufPage])
+def test_an_error_in_the_families_leaves_the_page_as_it_was(kind: type[Page] | type[ProtobufPage]) -> None:
     def broken() -> Iterator[Family]:
         yield _execs("sh")
         raise OSError("no such map")
 
-    page = Page()
+    page = kind()
     before = page.render([_execs("sh")])
     with pytest.raises(OSError, match="no such map"):
         page.render(broken())
