@@ -6,8 +6,7 @@ a scrape waits for one batch of a long drain. Walks of the cgroup tree and delet
 thousands of cgroups live, and run without the lock; a reading drains, and empties the maps of events without room, in
 one piece.
 
-A step of one probe that raises costs that probe's part of the drain or page. Its numbers then disagree with each other,
-so the probe is made anew on the same descriptors, from the last commit.
+A step of one probe that raises costs that probe's part of the drain or page (`ProbeSteps`).
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ import logging
 import os
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from dataclasses import replace
@@ -32,15 +30,15 @@ from probed.exporter.decoders.lookup import Lookups
 from probed.exporter.exposition.family import Family
 from probed.exporter.fair_lock import FairLock
 from probed.exporter.probe import RunningProbe
+from probed.exporter.probe_steps import ProbeSteps
 from probed.exporter.self_metrics import tables
 from probed.exporter.self_metrics.daemon import Build, DaemonStats, WorkStats
 from probed.exporter.self_metrics.probes import ProbeSnapshot, ProbeStats
 from probed.exporter.self_metrics.process import Process
 from probed.exporter.series.scrapers import FIRST_SECONDS, Scrape, ScraperConnection, Scrapers
-from probed.ipc.exporter_messages import ProbeStatus, Status
+from probed.exporter.served_status import ServedStatus
 from probed.ipc.manifest import FdName, LoadedProbe
 from probed.linux.os_errors import why_not
-from probed.log_limiter import REPEATABLE
 
 LOG = logging.getLogger("exporter")
 
@@ -52,7 +50,7 @@ UNKNOWN = Attribution("unknown", "")
 
 
 class Collector:
-    """The running probes by name, and the supervisor's last `Status` (None before the first)."""
+    """The running probes by name, and the status that this process serves."""
 
     def __init__(
         self,
@@ -74,39 +72,18 @@ class Collector:
         self._schedule = ReadingSchedule()
         self._probes: dict[str, RunningProbe] = {}
         self._numbers: dict[str, ProbeStats] = {}
-        self._left_out = dict[str, str]()
         self._warned = set[str]()
-        self._failures: Counter[str] = Counter()
+        self._steps = ProbeSteps(self._probes)
         self._clock = clock
         self._work = WorkStats()
         self._scrapers = Scrapers(clock, FIRST_SECONDS)
         self._held_up = set[str]()
-        self._status: Status | None = None
+        self.status = ServedStatus()
 
     @property
     def is_held_up(self) -> bool:
         """Whether the last drain of a ring ended early, at a record that its program had not submitted."""
         return bool(self._held_up)
-
-    @property
-    def status(self) -> Status | None:
-        """The supervisor's last status; a probe that this process left out is not up, and the text says why."""
-        if self._status is None or not self._left_out:
-            return self._status
-        return replace(self._status, probes=tuple(map(self._as_served, self._status.probes)))
-
-    @status.setter
-    def status(self, status: Status) -> None:
-        self._status = status
-
-    def _as_served(self, probe: ProbeStatus) -> ProbeStatus:
-        why = self._left_out.get(probe.name) if probe.up else None
-        return replace(probe, up=False, reason="internal", text=why) if why else probe
-
-    @property
-    def left_out(self) -> int:
-        """Number of probes that this process left out."""
-        return len(self._left_out)
 
     def add(self, loaded: LoadedProbe, fds: Mapping[FdName, int]) -> int | None:
         """Run a probe, instead of an older one of this name; return the fd of the ring, None without one.
@@ -146,13 +123,13 @@ class Collector:
         self.remove(name)
         why = f"left out until a restart: {why_not(error)}"
         with self._lock:
-            self._left_out[name] = f"the exporter has it {why}"
+            self.status.leave_out(name, f"the exporter has it {why}")
         LOG.error("probe '%s' is %s", name, why, extra={"PROBE": name})
 
     def remove(self, name: str) -> None:
         """Drop a probe and its series, if there is one of this name."""
         with self._lock:
-            self._left_out.pop(name, None)
+            self.status.forget(name)
             self._held_up.discard(name)
             probe = self._probes.pop(name, None)
             self._numbers.pop(name, None)
@@ -208,10 +185,10 @@ class Collector:
         Programs and other threads change nothing of these entries. A probe that goes waits with closing its fds.
         """
         with self._deleting:
-            failed = [name for name, probe in list(self._probes.items()) if not self._try(probe, probe.retire)]
+            failed = [name for name, probe in list(self._probes.items()) if not self._steps.take(probe, probe.retire)]
         if failed:
             with self._lock:
-                self._failures.update(failed)
+                self._steps.count_failed(failed)
 
     def _is_overflowing(self) -> bool:
         """Say whether a probe has many events beside its full ring. A probe that fails costs only its own answer."""
@@ -222,7 +199,7 @@ class Collector:
             found |= probe.is_overflowing()
 
         for probe in self._probes.values():
-            self._attempt(probe, look, "drained")
+            self._steps.attempt(probe, look, "drained")
         return found
 
     def _cgroup_rooms(self) -> list[int]:
@@ -253,7 +230,7 @@ class Collector:
             nonlocal found
             found = probe.fill, probe.waiting()
 
-        if not self._attempt(probe, look, "drained"):
+        if not self._steps.attempt(probe, look, "drained"):
             failed.add(probe.loaded.name)
         return probe, *found
 
@@ -266,7 +243,7 @@ class Collector:
             nonlocal reached
             reached = probe.drain(end, pause)
 
-        if not self._attempt(probe, drain, "drained"):
+        if not self._steps.attempt(probe, drain, "drained"):
             failed.add(probe.loaded.name)
         self._note_reached(probe, reached)
 
@@ -288,7 +265,7 @@ class Collector:
         """
         failed = set(left_out)
         for name, probe in self._probes.items():
-            if name not in failed and not self._attempt(probe, probe.read_maps):
+            if name not in failed and not self._steps.attempt(probe, probe.read_maps):
                 failed.add(name)
         self._hear_announcements(failed)
         for name, probe in self._probes.items():
@@ -304,7 +281,7 @@ class Collector:
             nonlocal reached
             reached = probe.count_maps()
 
-        succeeded = self._attempt(probe, count)
+        succeeded = self._steps.attempt(probe, count)
         self._note_reached(probe, reached)
         return succeeded
 
@@ -320,15 +297,15 @@ class Collector:
         with self._lock:
             fill, undrained = self._drain()
             families = self._collect_all(fill, undrained, self._scrapers.scrape(scraper))
-            self._failures.update(self._left_out.keys())
+            self._steps.count_failed(self.status.left_out)
             numbers = list(self._numbers.values())
             work, unknown = self._work, self._cgroups.unknown
         self._retire()
-        status = self.status
+        status = self.status.current
         build = replace(self._build, bcc=status.bcc_version if status else "")
         memory = self._supervisor_memory()
         daemon = DaemonStats(build, status, work, memory, unknown)
-        probes = ProbeSnapshot(status.probes if status else (), numbers, self._failures)
+        probes = ProbeSnapshot(status.probes if status else (), numbers, self._steps.failures)
         return families + tables.families(daemon, probes) + self._process.families()
 
     def _collect_all(self, fill: Mapping[str, int], undrained: Set[str], scrape: Scrape) -> list[Family]:
@@ -358,36 +335,10 @@ class Collector:
             nonlocal families
             families, self._numbers[probe.loaded.name] = probe.collect(fill, scrape)
 
-        if self._attempt(probe, take):
+        if self._steps.attempt(probe, take):
             self._note_losses(self._numbers[probe.loaded.name])
             self._warn_unaccounted(self._numbers[probe.loaded.name])
         return families
-
-    def _attempt(self, probe: RunningProbe, step: Callable[[], None], done: str = "collected") -> bool:
-        """Take a step of one probe's drain or collection; return whether it succeeded. Counts and logs a failure."""
-        succeeded = self._try(probe, step, done)
-        if not succeeded:
-            self._failures[probe.loaded.name] += 1
-            self._try(probe, lambda: self._renew(probe), "made anew")
-        return succeeded
-
-    def _renew(self, probe: RunningProbe) -> None:
-        """Go on from the last commit of a probe whose step failed.
-
-        Its uncommitted numbers may be of half a batch.
-        """
-        self._probes[probe.loaded.name] = probe.renewed()
-        gc.collect()  # reference cycles keep the former ring and counters mapped
-
-    @staticmethod
-    def _try(probe: RunningProbe, step: Callable[[], None], done: str = "collected") -> bool:
-        try:
-            step()
-        except Exception as error:  # the border around one probe's drain and collection
-            text = f"probe '{probe.loaded.name}': cannot be {done}: {type(error).__name__}: {error}"
-            LOG.error("%s", text, exc_info=True, extra=REPEATABLE)
-            return False
-        return True
 
     def _note_losses(self, numbers: ProbeStats) -> None:
         """Walk the cgroup tree later if announcements were lost."""

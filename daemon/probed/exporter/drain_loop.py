@@ -124,7 +124,7 @@ class Loop:
                 self._forget_ring(name)
                 self._collector.remove(name)
             case Status() as status:
-                self._collector.status = status
+                self._collector.status.supervisor = status
                 self._heartbeat.send_now()
             case Serve():
                 self._may_serve = True

@@ -74,7 +74,8 @@ class Heartbeat:
         self._losses.tell(numbers)
         series = sum(usage.series for each in numbers for usage in each.usages)
         lost = sum(sum(each.lost.values()) for each in numbers)
-        self._channel.send(Pulse(self._collector.status is not None, series, lost, self._collector.left_out))
+        status = self._collector.status
+        self._channel.send(Pulse(status.supervisor is not None, series, lost, len(status.left_out)))
 
 
 class Losses:

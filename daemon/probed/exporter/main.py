@@ -107,7 +107,7 @@ class Exporter:
         """Return why a scrape would be incomplete, "" when ready."""
         if not self._loop.is_alive():
             return "the drain loop does not move"
-        status = self._collector.status
+        status = self._collector.status.current
         if status is None:
             return "the probes are not attached yet"
         if not any(probe.up for probe in status.probes):
@@ -116,7 +116,7 @@ class Exporter:
 
     def landing(self) -> Landing:
         """Return the content of the landing page."""
-        status = self._collector.status
+        status = self._collector.status.current
         return Landing(
             version=__version__,
             telemetry_path=self._start.web.telemetry_path,

@@ -101,7 +101,7 @@ def both(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
             both.add(LoadedProbe(name, "1", None, 0, (), (), ()), {})
         failures: dict[str, int] = dict.fromkeys(REASONS, 0)
         probes = tuple(ProbeStatus(name, "Text.", True, "", "", failures) for name in "ab")
-        both.status = Status(probes, "0.26", True, 1.0, 0)
+        both.status.supervisor = Status(probes, "0.26", True, 1.0, 0)
         yield both
 
 
@@ -235,9 +235,9 @@ def test_a_probe_whose_descriptors_did_not_arrive_is_left_out(
     assert values(both, "probed_probe_collect_failures_total") == {"a": 1, "b": 0}
     assert values(both, "probed_events_emitted_total") == {"a": 0, "b": 2}
     assert values(both, "probed_probe_up") == {"a": 0, "b": 1}
-    assert both.left_out == 1
-    assert both.status is not None
-    left_out, served = both.status.probes
+    assert both.status.left_out == ["a"]
+    assert both.status.current is not None
+    left_out, served = both.status.current.probes
     assert (left_out.reason, served.reason) == ("internal", "")
     assert left_out.text.startswith("the exporter has it left out until a restart: Too many open files (EMFILE)")
     both.add(LoadedProbe("a", "3", None, 0, (), (), ()), {})

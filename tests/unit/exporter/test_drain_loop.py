@@ -11,6 +11,7 @@ import pytest
 from probed.errors import DeclarationError
 from probed.exporter import drain_loop as loop
 from probed.exporter.drain_loop import Loop
+from probed.exporter.served_status import ServedStatus
 from probed.ipc.channel import Channel, Closed
 from probed.ipc.exporter_messages import (
     FROM_EXPORTER,
@@ -33,7 +34,7 @@ class Counting:
         self.drains = 0
         self.held_up_for = 0
         self.kept_up = 0
-        self.status: Status | None = None
+        self.status = ServedStatus()
         self.removed: list[str] = []
         self.may_go_on = threading.Event()
         self.may_go_on.set()
@@ -185,7 +186,7 @@ def test_status_and_removal_reach_the_collection(running: Running) -> None:
     running.supervisor.send(RemoveProbe("x"))
     running.supervisor.send(Stop())
     running.join()
-    assert (running.collector.status, running.collector.removed) == (status, ["x"])
+    assert (running.collector.status.supervisor, running.collector.removed) == (status, ["x"])
 
 
 def test_what_is_known_is_taken_before_pages_are_served() -> None:

@@ -9,6 +9,7 @@ import pytest
 from probed.exporter.heartbeat import LOOK_AGAIN, LOSS_PERIOD, Heartbeat, Losses
 from probed.exporter.self_metrics.probes import ProbeStats
 from probed.exporter.series.table import SeriesUsage
+from probed.exporter.served_status import ServedStatus
 from probed.ipc.channel import Channel
 from probed.ipc.exporter_messages import FROM_EXPORTER, TO_EXPORTER, FromExporter, Pulse, Status, ToExporter
 from support.unit.clock import Clock
@@ -34,8 +35,9 @@ class Sums:
     """Stands for the collection."""
 
     def __init__(self) -> None:
-        self.status: Status | None = None
-        self.left_out = 5
+        self.status = ServedStatus()
+        for name in "abcde":
+            self.status.leave_out(name, "Text.")
 
     def loss_summary(self) -> list[ProbeStats]:
         return [numbers("a", ring_full=3), numbers("b", ring_full=4, map_full=5)]
@@ -84,7 +86,7 @@ def test_a_beat_tells_the_sums_of_all_probes(beating: Beating) -> None:
 
 
 def test_a_beat_tells_that_a_scrape_would_tell_the_truth(beating: Beating) -> None:
-    beating.sums.status = Status((), "", True, 0.0, 0)
+    beating.sums.status.supervisor = Status((), "", True, 0.0, 0)
     beating.heartbeat.send()
     heard = beating.heard()
     assert heard is not None
