@@ -32,7 +32,7 @@ DEB_PACKAGES := build-essential debhelper dh-python dpkg-dev lintian
 
 help:
 	@echo 'make run         start the daemon in the foreground, with CONFIG=$(CONFIG)'
-	@echo 'make test        unit tests, and kernel and system tests that are neither slow nor in guests'
+	@echo 'make test        unit, kernel and system tests that are neither slow nor in guests'
 	@echo 'make test-all    all tests that this machine can run, as in CI'
 	@echo 'make test-on     unit and kernel tests in another Debian on this kernel, SUITE=trixie; GOAL=test-all as in CI'
 	@echo 'make check       format, lint, types and spelling'

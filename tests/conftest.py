@@ -70,10 +70,12 @@ SLOW = {
         "test_weights",
     ),
     *("test_exhaustion", "test_files", "test_loader"),
-    *("test_alerts", "test_dashboards", "test_fleet", "test_kubernetes", "test_package"),
+    *("test_alerts", "test_dashboards", "test_fleet", "test_kubernetes", "test_native_histograms", "test_package"),
     *("test_service_restarts", "test_service_watchdog", "test_service_journal", "test_units_of_systemd"),
 }
-"""Files outside of unit with tests that `make test` has no time for: most take more than half a minute."""
+"""Files outside of unit with tests that `make test` has no time for: most take more than half a minute.
+
+Unit tests with the mark `slow` are left out there too."""
 LEFT_OUT = pytest.StashKey[Counter[str]]()
 
 

@@ -76,6 +76,7 @@ def test_a_storm_names_unit_comm_and_parent(tmp_path: Path) -> None:
     verify(tmp_path, [machine], alerts=[{"eval_time": "15m", "alertname": SHORT, "exp_alerts": [expected]}])
 
 
+@pytest.mark.slow
 def test_a_storm_in_one_container_after_another_fires_names_the_parent_and_resolves(tmp_path: Path) -> None:
     machine = up(50).containers("date", "entrypoint.sh", minutes=20, per_second=307, total=50)
     expected = {
@@ -180,6 +181,7 @@ def test_a_program_that_fails_to_open_over_and_over_fires_and_resolves(tmp_path:
     verify(tmp_path, [machine], [fired(15), fired(30, alert), fired(60)])
 
 
+@pytest.mark.slow
 def test_a_system_call_run_away_fires_and_resolves(tmp_path: Path) -> None:
     day = 24 * 60
     rates = (lasting(day + 60, 50_000), lasting(40, 3e6), lasting(30, 50_000))
@@ -188,6 +190,7 @@ def test_a_system_call_run_away_fires_and_resolves(tmp_path: Path) -> None:
     verify(tmp_path, [machine], [fired(day + 70), fired(day + 90, alert), fired(day + 120)])
 
 
+@pytest.mark.slow
 def test_a_storm_fires_on_the_day_after_one(tmp_path: Path) -> None:
     first, second = 60, 60
     phases = (lasting(first, 300), lasting(14 * 60, 0), lasting(second, 300))
@@ -198,6 +201,7 @@ def test_a_storm_fires_on_the_day_after_one(tmp_path: Path) -> None:
 # Quiet histories.
 
 
+@pytest.mark.slow
 def test_an_idle_machine_is_quiet(tmp_path: Path) -> None:
     verify(tmp_path, [idle(up(12 * 60), 12)], [never(12 * 60)])
 
@@ -275,6 +279,7 @@ def test_log_rotation_is_quiet(tmp_path: Path) -> None:
     verify(tmp_path, [machine], [never(90)])
 
 
+@pytest.mark.slow
 def test_a_backup_that_is_a_units_usual_work_is_quiet(tmp_path: Path) -> None:
     usual = (lasting(6 * 60, 250), lasting(13 * 60, 0), lasting(60, 300))
     machine = up(21 * 60).storm("backup.service", "gzip", "find", *usual)

@@ -187,6 +187,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     yield Host(tmp_path, monkeypatch)
 
 
+@pytest.mark.slow
 def test_a_day_of_short_lived_control_groups_is_all_counted_and_named(host: Host) -> None:
     host.add(ANNOUNCES_CGROUPS, "work")
     fullest = 0
