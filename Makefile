@@ -41,7 +41,7 @@ help:
 	@echo 'make bench       cost of the daemon, as root'
 	@echo 'make soak        an hour of storms, reloads and restarts, as root'
 	@echo 'make fuzz        every parser, SECONDS=60 each'
-	@echo 'make fleet       Prometheus with the pages of a fleet, half an hour'
+	@echo 'make fleet       Prometheus with the pages of a fleet, an hour'
 	@echo 'make schema docs dashboards pictures    generated files'
 	@echo 'make clean       remove all generated files'
 
@@ -138,13 +138,14 @@ pictures: $(VENV)/test
 	PATH="$$PATH:$(CURDIR)/$(VENV)/prometheus/usr/bin" PYTHONPATH=daemon:tests:deploy/grafana \
 		$(VENV)/bin/python -m support.monitoring.draw_dashboards deploy/grafana/pictures
 
-# Serves fleets of hosts to a real Prometheus for half an hour, and writes the cost into deploy/fleet.md.
+# Serves fleets of hosts to a real Prometheus for an hour, and writes the cost into deploy/fleet.md.
 fleet: export PYTHONPATH := tests
 fleet: export PATH := $(PATH)$(UNPACKED_PATH)
 fleet: $(VENV)/test
 	$(VENV)/bin/python -m fleet pages --write
 	nice $(VENV)/bin/python -m fleet rules --write
 	nice $(VENV)/bin/python -m fleet run --write
+	nice $(VENV)/bin/python -m fleet run --native --write
 
 clean:
 	rm -rf $(VENV) .cache build daemon/*.egg-info

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make fleet`: play fleets of growing size to a Prometheus, and write its cost into deploy/fleet.md.
 
-    python -m fleet run [--hosts 25,50,100,200,400] [--seconds 240] [--interval 5] [--write]
+    python -m fleet run [--native] [--hosts 25,50,100,200,400] [--seconds 240] [--interval 5] [--write]
     python -m fleet rules [--hosts 99] [--seconds 240] [--write]
     python -m fleet pages [--write]
     python -m fleet record NAME URL
@@ -22,7 +22,7 @@ from pathlib import Path
 from fleet import recorded, report, simulation
 from fleet.pages import APART, KINDS, Recording, path
 from fleet.simulation import Measured, Plan, Query
-from fleet.targets import MIX, Targets
+from fleet.targets import CLASSIC, MIX, NATIVE, Targets
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "deploy" / "fleet.md"
@@ -30,18 +30,24 @@ RULES = ROOT / "deploy" / "prometheus" / "rules"
 FLEETS = (1_000, 100_000)
 
 
-def queries(interval: int) -> tuple[Query, ...]:
+NATIVE_ARGUMENTS = ("--enable-feature=native-histograms",)
+
+
+def queries(interval: int, *, native: bool = False) -> tuple[Query, ...]:
     """Return the queries, over a window of twelve scrapes: three minutes of the real interval."""
     window = f"[{12 * interval}s]"
     execs = f"rate(probed_process_execs_total{window})"
-    buckets = f"rate(probed_process_lifetime_seconds_bucket{window})"
+    if native:
+        lifetimes = f"sum by (comm) (rate(probed_process_lifetime_seconds{window}))"
+    else:
+        lifetimes = f"sum by (comm, le) (rate(probed_process_lifetime_seconds_bucket{window}))"
     return (
         Query("one host: its execs by unit, over the whole time",
               f'sum by (unit) (rate(probed_process_execs_total{{instance="host-00001"}}{window}))', True),
         Query("all hosts: top 10 by execs, now", f"topk(10, sum by (instance) ({execs}))", False),
         Query("all hosts: execs by parent, over the whole time", f"sum by (parent) ({execs})", True),
         Query("all hosts: median lifetime by comm, now",
-              f"histogram_quantile(0.5, sum by (comm, le) ({buckets}))", False),
+              f"histogram_quantile(0.5, {lifetimes})", False),
     )  # fmt: skip
 
 
@@ -53,10 +59,10 @@ def _record(name: str, url: str) -> None:
             path(name, number).write_bytes(gzip.compress(answer.read(), 9, mtime=0))
 
 
-def _run(hosts: Sequence[int], seconds: float, interval: int) -> str:
-    plan = Plan(interval, seconds, (), queries(interval))
+def _run(hosts: Sequence[int], seconds: float, interval: int, *, native: bool) -> str:
+    plan = Plan(interval, seconds, (), queries(interval, native=native), NATIVE_ARGUMENTS if native else ())
     measured: list[Measured] = []
-    with Targets(MIX, report.REAL_INTERVAL) as fleet:
+    with Targets(MIX, report.REAL_INTERVAL, NATIVE if native else CLASSIC) as fleet:
         for number in hosts:
             measured.append(simulation.run(number, fleet, plan))
             sys.stderr.write(f"{measured[-1]}\n")
@@ -84,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--hosts", type=lambda text: [int(each) for each in text.split(",")], default="25,50,100,200,400")
     run.add_argument("--seconds", type=float, default=240)
     run.add_argument("--interval", type=int, default=5)
+    run.add_argument("--native", action="store_true", help="protobuf pages with native histograms alone")
     rules = commands.add_parser("rules")
     rules.add_argument("--hosts", type=int, default=99)
     rules.add_argument("--seconds", type=float, default=240)
@@ -107,7 +114,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif flags.command == "rules":
         _say("make fleet: rules", _rules(flags.hosts, flags.seconds), flags.write)
     else:
-        _say("make fleet: growth", _run(flags.hosts, flags.seconds, flags.interval), flags.write)
+        mark = "make fleet: native growth" if flags.native else "make fleet: growth"
+        _say(mark, _run(flags.hosts, flags.seconds, flags.interval, native=flags.native), flags.write)
 
 
 if __name__ == "__main__":

@@ -82,6 +82,11 @@ def native_only(page: Iterable[Family]) -> list[Family]:
     ]
 
 
+def native_protobuf(page: bytes) -> bytes:
+    """Return the protobuf page of a text page, with native histograms alone."""
+    return ProtobufPage().render(native_only(families(page.decode())))
+
+
 def series(page: Families, format_name: str) -> int:
     """Count the series that Prometheus stores; of protobuf, a native histogram is one, whatever else it has."""
     return sum(len(each.labels) * _series_of_a_label_set(each, format_name) for each in page)

@@ -36,12 +36,13 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Settings of every step: `interval` between scrapes and duration of a step, both in seconds."""
+    """Settings of every step: `interval` between scrapes and duration of a step in seconds; Prometheus's arguments."""
 
     interval: int
     seconds: float
     rules: tuple[Path, ...]
     queries: tuple[Query, ...]
+    arguments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def run(hosts: int, fleet: Targets, plan: Plan) -> Measured:
     """Scrape a number of hosts for one step with a fresh Prometheus, and measure its cost."""
     with (
         tempfile.TemporaryDirectory(prefix="probed-fleet-") as folder,
-        prometheus(Path(folder), configuration(hosts, fleet.port, plan)) as server,
+        prometheus(Path(folder), configuration(hosts, fleet.port, plan), plan.arguments) as server,
     ):
         wait_until_up(server, hosts)
         begin = time.time()

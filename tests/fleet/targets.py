@@ -7,16 +7,17 @@ compresses each page once for all hosts, since Prometheus is to be measured, not
 
 from __future__ import annotations
 
-import gzip
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 
+from fleet.formats import native_protobuf
 from fleet.pages import Recording
+from probed.exporter.exposition.negotiation import PROTOBUF, TEXT, Format, compress
 
 MIX = ("busy", *["idle"] * 9)
 """Recordings of an ordinary fleet: one host in ten is busy."""
@@ -25,12 +26,20 @@ AHEAD = 61
 """Most scrapes by which one host is ahead of another, so that hosts show different pages."""
 
 
+Encoding = tuple[Format, Callable[[bytes], bytes]]
+"""A format, and a function that makes its page from a recorded text page."""
+
+CLASSIC: Encoding = (TEXT, bytes)
+NATIVE: Encoding = (PROTOBUF, native_protobuf)
+
+
 class Targets:
     """A fleet on a port of the loopback, as a context."""
 
-    def __init__(self, mix: Sequence[str], interval: float) -> None:
+    def __init__(self, mix: Sequence[str], interval: float, encoding: Encoding = CLASSIC) -> None:
         """Hosts show the recordings of `mix` in turn; `interval` seconds of their lives pass between two scrapes."""
         self._mix = mix
+        self._format, self._encode = encoding
         self._recordings = {name: Recording.load(name) for name in mix}
         self._interval = interval
         self._scrapes: Counter[int] = Counter()
@@ -56,16 +65,16 @@ class Targets:
         return self._page(self._mix[host % len(self._mix)], step + host % AHEAD)
 
     def _compressed(self, recording: str, step: int) -> bytes:
-        return gzip.compress(self._recordings[recording].at(step * self._interval), 6, mtime=0)
+        return compress(self._encode(self._recordings[recording].at(step * self._interval)))
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
-        scrape = self.scrape
+        scrape, content_type = self.scrape, self._format.content_type
 
         class Host(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 body = scrape(int(self.path.split("/")[2]))
                 self.send_response(200)
-                self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+                self.send_header("Content-Type", content_type)
                 self.send_header("Content-Encoding", "gzip")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()

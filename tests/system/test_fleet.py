@@ -9,18 +9,19 @@ from pathlib import Path
 import pytest
 
 from fleet import recorded, simulation
-from fleet.__main__ import RULES, queries
+from fleet.__main__ import NATIVE_ARGUMENTS, RULES, queries
+from fleet.formats import families, native_only, series
 from fleet.pages import KINDS, Recording
 from fleet.report import between
 from fleet.simulation import Plan
-from fleet.targets import MIX, Targets
+from fleet.targets import MIX, NATIVE, Targets
 from support.monitoring.prometheus_server import Prometheus, need, prometheus
 from support.running_daemon import until
 
 OF_PROMETHEUS = 5
 """Series that Prometheus adds for each target, such as up."""
 
-PLAN = Plan(interval=1, seconds=20, rules=(), queries=queries(1))
+PLAN = Plan(interval=1, seconds=7, rules=(), queries=queries(1))
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +55,16 @@ def test_a_step_measures_every_figure(fleet: Targets) -> None:
     assert measured.series == sum(map(scraped, range(10)))
     assert measured.query_seconds.keys() == {query.name for query in PLAN.queries}
     assert min(measured.resident_bytes, measured.disk_bytes, measured.samples_per_second) > 0
+
+
+def test_a_native_step_measures_every_figure_with_less_series() -> None:
+    need("prometheus")
+    plan = Plan(interval=1, seconds=7, rules=(), queries=queries(1, native=True), arguments=NATIVE_ARGUMENTS)
+    with Targets(MIX, 15, NATIVE) as native:
+        measured = simulation.run(10, native, plan)
+    pages = [native_only(families(Recording.load(kind).at(0).decode())) for kind in MIX]
+    assert measured.series == sum(series(page, "protobuf") + OF_PROMETHEUS for page in pages)
+    assert measured.query_seconds.keys() == {query.name for query in plan.queries}
 
 
 def test_the_shipped_rules_record_less_than_is_scraped(tmp_path: Path) -> None:
