@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """CPU time of the exporter for an event, from the ring to the tables, on rings in memory.
 
-Each event is the end of a process and goes into a histogram with three labels.
+Each event is the end of a process and goes into a histogram with three labels, classic and native as shipped.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ EVENT = Record(56, FIELDS)
 """struct event of probes/process."""
 
 BOUNDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60, 300, 3600)
+SCHEMA: Final = 3
 RING_BYTES: Final = 1 << 22
 WAITING: Final = (1, 16, 256, 4_096, 65_536)
 LABEL_SETS: Final = (1, 100, 1_000)
@@ -130,5 +131,6 @@ def _table(ledger: Ledger) -> SeriesTable:
         1e-9,
         BOUNDS,
         1_001,
+        schema=SCHEMA,
     )
     return SeriesTable(metric, [(CGROUP, integer), (COMM, text), (EXIT, integer)], ledger)
