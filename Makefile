@@ -12,7 +12,7 @@ RUN_PACKAGES := python3-venv python3-setuptools python3-wheel python3-bcrypt pyt
 	python3-prometheus-client python3-seccomp python3-systemd python3-yaml
 # Packages of the tests: a compiler for the workloads, tools for privileges and containers, readers of man pages and
 # completions; and tools for systems and kernels to boot.
-TEST_PACKAGES := gcc libc6-dev openssl util-linux libcap2-bin runc man-db zsh
+TEST_PACKAGES := gcc libc6-dev openssl util-linux libcap2-bin runc man-db tmux zsh
 SYSTEM_PACKAGES := mmdebstrap e2fsprogs qemu-system-x86
 # Unpacked beside the virtual environment, because an installation would start the services.
 UNPACKED := prometheus prometheus-alertmanager
@@ -132,8 +132,9 @@ $(DEB): $(shell find $(DEB_SOURCES) -type f -not -name '*.pyc') Makefile
 dashboards: $(VENV)/test
 	PYTHONPATH=deploy/grafana $(VENV)/bin/python -m boards deploy/grafana/dashboards
 
-# Draws the dashboards for their README, as root, in two minutes.
+# Draws the dashboards for their README, as root, in two minutes, and the screens of `probed top`.
 pictures: $(VENV)/test
+	PYTHONPATH=daemon:tests $(VENV)/bin/python -m support.top.draw_screens docs/pictures
 	@$(call install,python3-matplotlib)
 	PATH="$$PATH:$(CURDIR)/$(VENV)/prometheus/usr/bin" PYTHONPATH=daemon:tests:deploy/grafana \
 		$(VENV)/bin/python -m support.monitoring.draw_dashboards deploy/grafana/pictures

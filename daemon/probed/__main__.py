@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from probed import __version__, log, terminal
-from probed.errors import ProbedError
+from probed.commands.top.interval import parse_interval
+from probed.errors import HostError, ProbedError
 from probed.ipc.loader_messages import Files
 from probed.webconfig.listen_address import parse_address
 from probed.webconfig.options import web_flags
@@ -79,6 +80,7 @@ def command_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     listing = command("list", "List probes, attach points and metrics.", [common, daemon])
     listing.add_argument("--live", action="store_true", help="List the running daemon's programs and their cost.")
+    _add_top(command("top", "Show units, programs, failures and system calls by rate, full screen.", [common, daemon]))
     doctor = command("doctor", "Report on machine, configuration and daemon.", [common, daemon])
     doctor.add_argument("--json", dest="as_json", action="store_true", help="As JSON, for programs.")
     command("version", "Print the version.")
@@ -112,6 +114,16 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _add_top(top: argparse.ArgumentParser) -> None:
+    top.add_argument(
+        "--interval", type=_checked(parse_interval), default=0.5, metavar="TIME",
+        help="Time between two requests, such as 500ms or 2s (default: 500ms).",
+    )  # fmt: skip
+    top.add_argument("--unit", default="", metavar="GLOB", help="Show only units that match, such as 'user@*'.")
+    top.add_argument("--once", action="store_true", help="Print the rates between two pages, and exit.")
+    top.add_argument("--format", choices=("table", "json"), help="Format of --once (default: table).")
+
+
 def _run(flags: argparse.Namespace) -> int:
     from probed.supervisor.main import Supervisor
     from probed.supervisor.options import Options
@@ -136,11 +148,24 @@ def _check(flags: argparse.Namespace) -> int:
 
 
 def _list(flags: argparse.Namespace) -> int:
+    if flags.live:
+        from probed.client import metrics_page
+        from probed.commands import live_programs
+
+        return live_programs.run(metrics_page.find(flags.config_file, flags.address, flags.http_config_file))
     from probed.commands import listing
 
-    if flags.live:
-        return listing.run_live(flags.config_file, flags.address, flags.http_config_file)
     return listing.run(flags.config_file, flags.btf)
+
+
+def _top(flags: argparse.Namespace) -> int:
+    from probed.client import metrics_page
+    from probed.commands.top import command
+
+    if flags.format and not flags.once:
+        raise HostError("--format is the format of --once; add --once, or leave --format out")
+    options = command.TopOptions(flags.interval, flags.unit, flags.once, flags.format == "json")
+    return command.run(metrics_page.find(flags.config_file, flags.address, flags.http_config_file), options)
 
 
 def _doctor(flags: argparse.Namespace) -> int:
@@ -154,6 +179,11 @@ def _version(_: argparse.Namespace) -> int:
     return 0
 
 
+COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
+    "run": _run, "check": _check, "list": _list, "top": _top, "doctor": _doctor, "version": _version,
+}  # fmt: skip
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit status: 0, 1 for a printed error, 2 for wrong usage."""
     return terminal.run(lambda: _main(arguments))
@@ -161,9 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(arguments: Sequence[str] | None) -> int:
     flags = command_parser().parse_args(arguments)
-    command = {"run": _run, "check": _check, "list": _list, "doctor": _doctor, "version": _version}[flags.command]
     try:
-        return command(flags)
+        return COMMANDS[flags.command](flags)
     except ProbedError as error:
         terminal.complain(str(error) if "\n" in str(error) else f"probed: {error}")
         return 1

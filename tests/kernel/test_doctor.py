@@ -159,6 +159,8 @@ def test_doctor_sends_a_certificate_and_a_password_to_the_daemon(guarded: Guarde
     assert status == 0, text
     rows = [line.split() for line in text.splitlines() if " raw_tracepoint:" in line]
     assert {int(row[3]) for row in rows} == bpf_program_ids(guarded.supervisor)
+    status, text = run_to_its_end("top", "--once", "--interval", "100ms", *asking(guarded))
+    assert (status, "Probes down: none" in text) == (0, True), text
 
 
 @pytest.mark.parametrize(("tls", "password", "remedy"), [(True, "wrong", "basic_auth"), (False, "right", "tls_config")])

@@ -21,8 +21,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from probed.client.http_config import HttpConfiguration
+from probed.commands import live_programs
+from probed.commands.top.activity import activity
+from probed.commands.top.layout import PollStatus, Terminal, render
+from probed.commands.top.readings import PageParser
+from probed.commands.top.view import View
 from probed.config import declaration, site
-from probed.errors import DeclarationError
+from probed.errors import DeclarationError, HostError
 from probed.exporter.bpf.ringbuf import Ring
 from probed.exporter.cgroup.attribution import attribute
 from probed.exporter.exposition import negotiation
@@ -40,6 +45,7 @@ from probed.schema import strict_yaml as yamltext
 from probed.schema import structure as shape
 from probed.webconfig.file import WebConfiguration
 from probed.webconfig.settings import WebSettings
+from support.top.storm import storm
 
 ROOT = Path(__file__).parents[2]
 RING_BYTES = 4096
@@ -114,6 +120,18 @@ def test_web_configurations(written: str) -> None:
 def test_http_configurations(written: str) -> None:
     with suppress(DeclarationError):
         yamltext.parse(HttpConfiguration, written, "http.yaml")
+
+
+@some
+@given(mutated([storm(100.0)]))
+def test_pages_that_commands_read(written: str) -> None:
+    with suppress(HostError):
+        live_programs.parse(written)
+    with suppress(HostError):
+        reading = PageParser().parse(written, 0.0, 0.0)
+        found = activity(PageParser().parse(storm(1.0), 0.0, 1.0), reading)
+        lines = render(found, View(), PollStatus("", 1.0, ""), Terminal(80, 24))
+        assert all(span.text.isprintable() for line in lines for span in line)
 
 
 def packed(kind: type, data: Any) -> bytes:

@@ -17,6 +17,13 @@ ROOT = Path(probed.__file__).parent
 PURE = {
     "commands.doctor.report",
     "commands.doctor.rules",
+    "commands.top.activity",
+    "commands.top.cells",
+    "commands.top.interval",
+    "commands.top.layout",
+    "commands.top.readings",
+    "commands.top.tables",
+    "commands.top.view",
     "config.base_units",
     "config.declaration",
     "config.decoders",
@@ -92,8 +99,9 @@ ONLY = {
     "prometheus_client": "exporter",
     "h11": "exporter",
     "bcrypt": "exporter",
+    "curses": "commands",
 }
-"""Third-party packages and the one folder that imports them."""
+"""Packages and the one folder that imports them."""
 
 
 def modules() -> dict[str, set[str]]:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP client of `doctor` and `list --live` for a running daemon."""
+"""HTTP client of `doctor`, `list --live` and `top` for a running daemon."""

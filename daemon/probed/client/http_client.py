@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests a page from a running daemon, for `doctor` and `list --live`.
+"""Requests a page from a running daemon, for `doctor`, `list --live` and `top`.
 
 With TLS the daemon must present the certificate that the site's web configuration names; this needs neither an
 authority nor the right host name. Without such a certificate the usual verification applies. The client sends no
@@ -101,16 +101,16 @@ def _refuse() -> str:
     raise ValueError("the private key is encrypted, and probed asks for no password")
 
 
-def fetch(address: Address, path: str, endpoint: Endpoint) -> Answer | None:
-    """Request a page; return None where no process listens at the address."""
+def fetch(address: Address, path: str, endpoint: Endpoint, accept: str = "") -> Answer | None:
+    """Request a page in the format of the header `accept`; return None where no process listens at the address."""
     host = _LOOPBACK.get(address.host, address.host)
     connection = http.client.HTTPConnection(host, address.port, timeout=SECONDS)
     try:
         connection.connect()
         with _deadline(connection.sock):
             _verify(connection, endpoint, host)
-            headers = {"Authorization": endpoint.authorization} if endpoint.authorization else {}
-            connection.request("GET", path, headers=headers)
+            headers = {"Authorization": endpoint.authorization, "Accept": accept}
+            connection.request("GET", path, headers={name: value for name, value in headers.items() if value})
             response = connection.getresponse()
             return Answer(response.status, _body(response))
     except ConnectionRefusedError:
@@ -133,6 +133,7 @@ def _deadline(connected: socket.socket) -> Iterator[None]:
                 same.shutdown(socket.SHUT_RDWR)
 
         timer = threading.Timer(DEADLINE, end)
+        timer.daemon = True
         timer.start()
         try:
             yield

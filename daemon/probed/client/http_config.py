@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TLS and authentication of the client, in Prometheus' dialect, for `list --live` and `doctor`.
+"""TLS and authentication of the client, in Prometheus' dialect, for `list --live`, `doctor` and `top`.
 
 promtool and amtool take the same file with the same option, --http.config.file; this module knows the keys that a
 daemon can need. Secrets stand in files, because every user can read a command line. Source:

@@ -8,23 +8,20 @@ needs CAP_SYS_ADMIN. Source: BPF_PROG_GET_FD_BY_ID in Linux kernel/bpf/syscall.c
 from __future__ import annotations
 
 import os
-import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from probed.client.http_client import Endpoint, fetch
+from probed.client import metrics_page
+from probed.client.metrics_page import MetricsPage
 from probed.errors import HostError
 from probed.linux import bpf
 from probed.terminal import complain, show
-from probed.webconfig.listen_address import Address
 
 FAMILIES = ("probed_program_info", "probed_program_runs_total", "probed_program_run_seconds_total")
 COLUMNS = ("probe", "program", "attach", "id", "type", "instructions", "jited bytes", "runs", "seconds", "ns a run")
 LEFT = 3
 """Number of columns with text, which are aligned to the left."""
-LONGEST_QUOTE = 200
-"""Characters of an answer that an error quotes."""
 HOOK = "(hook)"
 """Shown as the probe of a hook, which runs the programs of several probes."""
 
@@ -32,8 +29,6 @@ TYPES = {2: "kprobe", 5: "tracepoint", 7: "perf_event", 17: "raw_tracepoint", 26
 """enum bpf_prog_type of Linux include/uapi/linux/bpf.h."""
 
 _INFO = struct.Struct("=II8sII")  # struct bpf_prog_info: type, id, tag, jited_prog_len, xlated_prog_len
-_SAMPLE = re.compile(r"^(\w+)\{(.*)\} (\S+)$")
-_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +55,9 @@ class Code:
     jited_bytes: int
 
 
-def run(address: Address, path: str, endpoint: Endpoint) -> int:
-    """Print the table; return 0. `path` is the metrics page. Raises HostError where no daemon answers."""
-    programs = parse(_page(address, path, endpoint))
+def run(page: MetricsPage) -> int:
+    """Print the table; return 0. Raises HostError where no daemon answers."""
+    programs = parse(metrics_page.request(page, FAMILIES))
     codes: dict[int, Code] = {}
     unknown = ""
     for program in programs:
@@ -76,31 +71,19 @@ def run(address: Address, path: str, endpoint: Endpoint) -> int:
     return 0
 
 
-def _page(address: Address, path: str, endpoint: Endpoint) -> str:
-    answer = fetch(address, f"{path}?{'&'.join(f'name[]={name}' for name in FAMILIES)}", endpoint)
-    if answer is None:
-        raise HostError(f"no daemon answers at {address}: start it, or name its address with --web.listen-address")
-    if answer.status == 401:
-        raise HostError(f"the daemon at {address} demands a password: name one in basic_auth of --http.config.file")
-    if answer.status != 200:
-        found = f"status {answer.status}" if answer.status else answer.text[:LONGEST_QUOTE]
-        raise HostError(
-            f"{address}{path} is no readable metrics page ({found}); where the daemon demands TLS or a client's "
-            "certificate, name them in tls_config of --http.config.file"
-        )
-    return answer.text
-
-
 def parse(page: str) -> list[LiveProgram]:
-    """Parse the programs of a metrics page in text format 0.0.4."""
-    samples = [
-        (found[1], dict(_LABEL.findall(found[2])), float(found[3]))
-        for found in map(_SAMPLE.match, page.split("\n"))
-        if found
-    ]
-    values = {(name, labels["program"]): value for name, labels, value in samples if name in FAMILIES[1:]}
-    infos = [labels for name, labels, _ in samples if name == FAMILIES[0]]
-    return [_program(labels, values) for labels in infos]
+    """Parse the programs of a metrics page in text format 0.0.4. Raises HostError."""
+    samples = [(metrics_page.parse_series(series), value) for series, value in metrics_page.samples(page)]
+    values = {
+        (series.name, dict(series.labels).get("program", "")): value
+        for series, value in samples
+        if series.name in FAMILIES[1:]
+    }
+    infos = [dict(series.labels) for series, _ in samples if series.name == FAMILIES[0]]
+    try:
+        return [_program(labels, values) for labels in infos]
+    except (KeyError, ValueError, OverflowError) as error:
+        raise HostError(f"the metrics page has a program without a usable label or number ({error})") from error
 
 
 def _program(labels: Mapping[str, str], values: Mapping[tuple[str, str], float]) -> LiveProgram:

@@ -40,9 +40,10 @@ series as its budget allows; further label sets are counted where every label va
 
 Text pages show a histogram's classic buckets, Protocol Buffers the native ones too where the probe declares them.
 
-Counters of a probe count from `probed_probe_start_time_seconds`, all others from `process_start_time_seconds`. A
-series of a probe also has its own start timestamp, in Protocol Buffers and, with the parameter `created=1`, in
-OpenMetrics.
+Counters of a probe, and of each probe's events and series, count from `probed_probe_start_time_seconds`, the other
+counters from `process_start_time_seconds` or a later start of the process that counts. Each series of a counter or
+histogram has a start timestamp, in Protocol Buffers and, with the parameter `created=1`, in OpenMetrics; only the runs
+of BPF programs have none.
 """
 
 

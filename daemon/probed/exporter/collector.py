@@ -304,8 +304,8 @@ class Collector:
         status = self.status.current
         build = replace(self._build, bcc=status.bcc_version if status else "")
         memory = self._supervisor_memory()
-        daemon = DaemonStats(build, status, work, memory, unknown)
-        probes = ProbeSnapshot(status.probes if status else (), numbers, self._steps.failures)
+        daemon = DaemonStats(build, status, work, memory, unknown, self._process.starts)
+        probes = ProbeSnapshot(status.probes if status else (), numbers, self._steps.failures, self._process.starts)
         return families + tables.families(daemon, probes) + self._process.families()
 
     def _collect_all(self, fill: Mapping[str, int], undrained: Set[str], scrape: Scrape) -> list[Family]:

@@ -68,7 +68,7 @@ class Exporter:
         build = Build(__version__, sys.version.split()[0], "", os.uname().release)
         self._start = start
         self._channel = channel
-        self._collector = Collector(build, Process(start.start_time), possible_cpus(), statm)
+        self._collector = Collector(build, Process(start.start_time, start.supervisor_start), possible_cpus(), statm)
         self._reloads = ReloadRequests(lambda: channel.send(RequestReload()))
         reload = self._reloads.reload if start.web.enable_lifecycle else None
         application = Application(start.web.telemetry_path, self.scrape, self.readiness, self.landing, reload)

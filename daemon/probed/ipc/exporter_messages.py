@@ -23,8 +23,9 @@ class Start:
     """The first message to the exporter; `version` counts the changes of all messages.
 
     With `change_user` the exporter becomes `user` (None: probed, else nobody). The exporter sends a Pulse every
-    `pulse_seconds`. The daemon's counters count from `start_time`, seconds since the epoch. Fds: the supervisor's
-    /proc/self/statm, the WebSettings in sealed memory where `web` names a configuration file, the listening sockets.
+    `pulse_seconds`. The daemon's counters count from `start_time`, counters of the supervisor from `supervisor_start`,
+    both in seconds since the epoch. Fds: the supervisor's /proc/self/statm, the WebSettings in sealed memory where
+    `web` names a configuration file, the listening sockets.
     """
 
     version: int
@@ -35,6 +36,7 @@ class Start:
     log_format: str
     pulse_seconds: float
     start_time: float = 0.0
+    supervisor_start: float = 0.0
 
 
 @dataclass(eq=False, repr=False)

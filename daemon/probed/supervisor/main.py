@@ -45,6 +45,7 @@ class Supervisor:
         Raises ConfigurationError and HostError.
         """
         self._options = options
+        self._supervisor_start = time.time()
         self._loader: LoaderProcess | None = LoaderProcess()
         reading = self._read_first(self._loader)
         self._settings = options.apply_to(reading.settings)
@@ -101,7 +102,7 @@ class Supervisor:
         settings = self._settings
         return Start(
             manifest.VERSION, settings.web, privilege.is_root(), settings.user, settings.log_level,
-            settings.log_format, watchdog_seconds() / 9, self._start_time,
+            settings.log_format, watchdog_seconds() / 9, self._start_time, self._supervisor_start,
         )  # fmt: skip
 
     def run(self) -> int:

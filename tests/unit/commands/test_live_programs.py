@@ -9,7 +9,9 @@ import socket
 
 import pytest
 
+from probed.client import metrics_page
 from probed.client.http_client import Answer, Endpoint
+from probed.client.metrics_page import MetricsPage
 from probed.commands import live_programs
 from probed.commands.live_programs import Code
 from probed.errors import HostError
@@ -21,7 +23,7 @@ from probed.exporter.self_metrics.probes import ProbeStats
 from probed.webconfig.listen_address import Address
 from support.unit.probe_stats import probes_of
 
-ADDRESS = Address("127.0.0.1", 9788)
+PAGE = MetricsPage(Address("127.0.0.1", 9788), "/metrics", Endpoint())
 EXEC = ProgramStats("on_exec", "sched_process_exec", 67, "59f4a931744dcdc6", 0, 0, 0)
 EXECS = ProgramStats("probed_sched_process_exec", "sched_process_exec", 71, "59f4a931744dcdc6", 1_009, 2_018_000, 0)
 RETURNS = ProgramStats("probed_sys_exit", "sys_exit", 73, "a0f4a931744dcdc6", 0, 0, 0)
@@ -36,7 +38,7 @@ def page(*hooks: ProgramStats) -> str:
 
 @pytest.fixture
 def answering(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_programs, "fetch", lambda *_: Answer(200, page(EXECS, RETURNS)))
+    monkeypatch.setattr(metrics_page, "fetch", lambda *_: Answer(200, page(EXECS, RETURNS)))
 
 
 def refuse(_: int) -> Code:
@@ -61,7 +63,7 @@ def test_the_table_has_everything(
     answering: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(live_programs, "code", lambda _: CODE)
-    assert live_programs.run(ADDRESS, "/metrics", Endpoint()) == 0
+    assert live_programs.run(PAGE) == 0
     said = capsys.readouterr()
     head, own, first, second = (line.split() for line in said.out.splitlines())
     assert head[:5] == ["probe", "program", "attach", "id", "type"]
@@ -75,7 +77,7 @@ def test_without_privilege_the_rest_is_shown_and_the_privilege_named(
     answering: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(live_programs, "code", refuse)
-    assert live_programs.run(ADDRESS, "/metrics", Endpoint()) == 0
+    assert live_programs.run(PAGE) == 0
     said = capsys.readouterr()
     assert said.out.splitlines()[2].split()[3:] == ["71", "-", "-", "-", "1009", "0.002018", "2000"]
     assert "Operation not permitted" in said.err
@@ -87,11 +89,17 @@ def test_a_note_names_the_sysctl_that_counts_runs() -> None:
     assert "sysctl kernel.bpf_stats_enabled=1" in note
 
 
+@pytest.mark.parametrize("labels", ['id="67"', 'probe="a",program="b",attach="c",id="x"'])
+def test_a_program_of_a_strange_page_is_an_error(labels: str) -> None:
+    with pytest.raises(HostError, match="without a usable label or number"):
+        live_programs.parse(f"probed_program_info{{{labels}}} 1")
+
+
 def test_a_daemon_that_does_not_run_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(HostError, match=r"no daemon answers at 127\.0\.0\.1:\d+.*--web\.listen-address"):
-        live_programs.run(Address("127.0.0.1", port), "/metrics", Endpoint())
+        live_programs.run(MetricsPage(Address("127.0.0.1", port), "/metrics", Endpoint()))
 
 
 @pytest.mark.parametrize(
@@ -99,6 +107,6 @@ def test_a_daemon_that_does_not_run_is_an_error() -> None:
     [(Answer(401, ""), "basic_auth"), (Answer(404, ""), "status 404"), (Answer(0, "BadStatusLine"), "BadStatus")],
 )
 def test_another_page_is_an_error(monkeypatch: pytest.MonkeyPatch, answer: Answer, said: str) -> None:
-    monkeypatch.setattr(live_programs, "fetch", lambda *_: answer)
+    monkeypatch.setattr(metrics_page, "fetch", lambda *_: answer)
     with pytest.raises(HostError, match=said):
-        live_programs.run(ADDRESS, "/metrics", Endpoint())
+        live_programs.run(PAGE)

@@ -58,11 +58,15 @@ _OVERLOADED = text(503, "too many requests; try again later", ("Retry-After", "1
 
 @dataclass(frozen=True, slots=True)
 class ServerStats:
-    """Counts of the server: responses by status, connections now, connections closed for lack of room."""
+    """Counts of the server: responses by status, connections now, connections closed for lack of room.
+
+    The counts began at 0 at `begun`, in seconds since the epoch (0: unknown).
+    """
 
     responses: Mapping[int, int]
     connections: int
     dropped: int
+    begun: float = 0.0
 
 
 class Server:
@@ -86,6 +90,7 @@ class Server:
         self._reactor = Reactor(sockets, self._make_connection, self._handle_request, most_connections())
         self._threads: list[threading.Thread] = []
         self._busy_since: dict[int, float] = {}
+        self._begun = time.time()
 
     def configure(self, settings: WebSettings) -> None:
         """Apply a web configuration to new connections; existing ones close after their next response.
@@ -98,7 +103,7 @@ class Server:
 
     def stats(self) -> ServerStats:
         """Return the server's counts of this moment."""
-        return ServerStats(dict(self._reactor.responses), len(self._reactor), self._reactor.dropped)
+        return ServerStats(dict(self._reactor.responses), len(self._reactor), self._reactor.dropped, self._begun)
 
     def start(self) -> None:
         """Start the threads. Raises RuntimeError when the process can have no more threads."""

@@ -7,9 +7,9 @@ Nothing here counts: the counters live where the events happen.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from probed.exporter.self_metrics.metric import Samples, SelfMetric
+from probed.exporter.self_metrics.metric import ProcessStarts, Samples, SelfMetric
 from probed.ipc.exporter_messages import Status, WebStatus
 
 _UNKNOWN = Status(probes=(), bcc_version="", reload_successful=False, reload_success_time=0.0, exporter_restarts=0)
@@ -45,6 +45,7 @@ class DaemonStats:
     work: WorkStats
     supervisor_resident_bytes: int
     unknown_cgroups: int = 0
+    starts: ProcessStarts = field(default_factory=ProcessStarts)
 
     @property
     def known_status(self) -> Status:
@@ -61,6 +62,14 @@ def _web(read: Callable[[WebStatus], float]) -> Callable[[DaemonStats], Samples 
     return lambda stats: None if (web := stats.known_status.web) is None else {(): read(web)}
 
 
+def _exporter_start(stats: DaemonStats, _: tuple[str, ...]) -> float:
+    return stats.starts.exporter
+
+
+def _supervisor_start(stats: DaemonStats, _: tuple[str, ...]) -> float:
+    return stats.starts.supervisor
+
+
 def _build_info(stats: DaemonStats) -> Samples:
     build = stats.build
     return {(build.version, build.python, build.bcc, build.kernel): 1}
@@ -74,22 +83,22 @@ METRICS: tuple[SelfMetric[DaemonStats], ...] = (
     SelfMetric(
         "probed_drains_total", "counter", (), "drains",
         "Drains of all rings, including those at a scrape.", "each fill mark and each scrape",
-        _single(lambda stats: stats.work.drains),
+        _single(lambda stats: stats.work.drains), _exporter_start,
     ),
     SelfMetric(
         "probed_drain_seconds_total", "counter", (), "seconds",
         "Time spent in drains in seconds.", "each drain",
-        _single(lambda stats: stats.work.drain_seconds),
+        _single(lambda stats: stats.work.drain_seconds), _exporter_start,
     ),
     SelfMetric(
         "probed_collections_total", "counter", (), "collections",
         "Collections of all probes, one at each scrape.", "each scrape",
-        _single(lambda stats: stats.work.collections),
+        _single(lambda stats: stats.work.collections), _exporter_start,
     ),
     SelfMetric(
         "probed_collection_seconds_total", "counter", (), "seconds",
         "Time spent in collections, after their drains, in seconds.", "each scrape",
-        _single(lambda stats: stats.work.collection_seconds),
+        _single(lambda stats: stats.work.collection_seconds), _exporter_start,
     ),
     SelfMetric(
         "probed_config_last_reload_successful", "gauge", (), "0 or 1",
@@ -117,7 +126,7 @@ METRICS: tuple[SelfMetric[DaemonStats], ...] = (
     SelfMetric(
         "probed_exporter_restarts_total", "counter", (), "restarts",
         "Exporter processes that ended unexpectedly and were restarted.", "the end of an exporter process",
-        _single(lambda stats: stats.known_status.exporter_restarts),
+        _single(lambda stats: stats.known_status.exporter_restarts), _supervisor_start,
     ),
     SelfMetric(
         "probed_supervisor_resident_memory_bytes", "gauge", (), "bytes",
@@ -128,6 +137,6 @@ METRICS: tuple[SelfMetric[DaemonStats], ...] = (
         "probed_unknown_cgroups_total", "counter", (), "label sets",
         "New label sets whose control group had no known name, neither announced nor in the tree.",
         "a new label set with `unit` = `unknown`",
-        _single(lambda stats: stats.unknown_cgroups),
+        _single(lambda stats: stats.unknown_cgroups), _exporter_start,
     ),
 )  # fmt: skip

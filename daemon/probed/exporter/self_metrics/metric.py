@@ -22,10 +22,19 @@ Samples = Mapping[tuple[str, ...], float]
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessStarts:
+    """Starts of the processes whose memory has counters, in seconds since the epoch (0: unknown)."""
+
+    exporter: float = 0.0
+    supervisor: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class SelfMetric(Generic[T]):
     """One self metric, read from a T. `unit` and `changes` (the occasion of a new value) are for the reference.
 
-    `read` returns None when the page has no such family.
+    `read` returns None when the page has no such family. A counter has `since`: the time at which the series with some
+    label values was 0, in seconds since the epoch (0: unknown).
     """
 
     name: str
@@ -35,13 +44,17 @@ class SelfMetric(Generic[T]):
     help: str
     changes: str
     read: Callable[[T], Samples | None]
+    since: Callable[[T, tuple[str, ...]], float] | None = None
 
     def family(self, source: T) -> Family | None:
         """Return the family of this moment, or None."""
         samples = self.read(source)
         if samples is None:
             return None
-        return Family(self.name, self.type, self.help, self.labels, list(samples), np.array(list(samples.values())))
+        since = self.since
+        starts = np.array([since(source, labels) for labels in samples], np.float64) if since else None
+        values = np.array(list(samples.values()))
+        return Family(self.name, self.type, self.help, self.labels, list(samples), values, starts=starts)
 
 
 def families(metrics: Iterable[SelfMetric[T]], source: T) -> list[Family]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from probed.errors import REASONS
 from probed.exporter.bpf.map_usage import HashUsage
 from probed.exporter.bpf.program_stats import ProgramStats
-from probed.exporter.self_metrics.metric import Samples, SelfMetric
+from probed.exporter.self_metrics.metric import ProcessStarts, Samples, SelfMetric
 from probed.exporter.series.table import SeriesUsage
 from probed.ipc.exporter_messages import ProbeStatus
 
@@ -58,6 +58,7 @@ class ProbeSnapshot:
     states: Sequence[ProbeStatus]
     running: Sequence[ProbeStats]
     collect_failures: Mapping[str, int] = field(default_factory=dict)
+    starts: ProcessStarts = field(default_factory=ProcessStarts)
 
     @property
     def stats(self) -> list[ProbeStats]:
@@ -77,6 +78,25 @@ def _by_probe(read: Callable[[ProbeStats], float | None]) -> Callable[[ProbeSnap
 def _by_metric(read: Callable[[SeriesUsage], float]) -> Callable[[ProbeSnapshot], Samples]:
     """Read a number of each metric of each probe."""
     return lambda probes: {(usage.metric_name,): read(usage) for probe in probes.stats for usage in probe.usages}
+
+
+def _probe_start(probes: ProbeSnapshot, labels: tuple[str, ...]) -> float:
+    """Return the start of the probe in the first label."""
+    return next((probe.start_time for probe in probes.running if probe.name == labels[0]), 0.0)
+
+
+def _metric_start(probes: ProbeSnapshot, labels: tuple[str, ...]) -> float:
+    """Return the start of the probe whose metric is the first label."""
+    names = ((probe.start_time, usage.metric_name) for probe in probes.running for usage in probe.usages)
+    return next((start for start, name in names if name == labels[0]), 0.0)
+
+
+def _exporter_start(probes: ProbeSnapshot, _: tuple[str, ...]) -> float:
+    return probes.starts.exporter
+
+
+def _supervisor_start(probes: ProbeSnapshot, _: tuple[str, ...]) -> float:
+    return probes.starts.supervisor
 
 
 def _up(probes: ProbeSnapshot) -> Samples:
@@ -106,32 +126,32 @@ METRICS: tuple[SelfMetric[ProbeSnapshot], ...] = (
     ),
     SelfMetric(
         "probed_probe_load_failures_total", "counter", ("probe", "reason"), "attempts",
-        "Failed attempts to load the probe, by reason.", "a failed load", _load_failures,
+        "Failed attempts to load the probe, by reason.", "a failed load", _load_failures, _supervisor_start,
     ),
     SelfMetric(
         "probed_probe_collect_failures_total", "counter", ("probe",), "failures",
         "Failed drains and collections of the probe, and scrapes without its metrics; the log says why.",
-        "an error while the exporter reads the probe's ring or maps", _collect_failures,
+        "an error while the exporter reads the probe's ring or maps", _collect_failures, _exporter_start,
     ),
     SelfMetric(
         "probed_events_emitted_total", "counter", ("probe",), "events",
         "Events of the probe's programs: delivered, lost and discarded.", "each drain",
-        _by_probe(lambda probe: probe.emitted),
+        _by_probe(lambda probe: probe.emitted), _probe_start,
     ),
     SelfMetric(
         "probed_events_delivered_total", "counter", ("probe",), "events",
         "Events that reached the probe's metrics.", "each drain",
-        _by_probe(lambda probe: probe.delivered),
+        _by_probe(lambda probe: probe.delivered), _probe_start,
     ),
     SelfMetric(
         "probed_events_lost_total", "counter", ("probe", "reason"), "events",
         "Events that are missing from the probe's metrics, by reason.", "a full ring, a full map, a corrupt record",
-        _lost,
+        _lost, _probe_start,
     ),
     SelfMetric(
         "probed_events_discarded_total", "counter", ("probe",), "events",
         "Events that the probe's programs discarded after reserving room in the ring.", "each drain",
-        _by_probe(lambda probe: probe.discarded),
+        _by_probe(lambda probe: probe.discarded), _probe_start,
     ),
     SelfMetric(
         "probed_events_unaccounted", "gauge", ("probe",), "events",
@@ -143,7 +163,7 @@ METRICS: tuple[SelfMetric[ProbeSnapshot], ...] = (
         "probed_notes_lost_total", "counter", ("probe",), "notes",
         "Notes for a later event that a full map refused; the event then lacks detail, or an end counts twice.",
         "more living processes than the map has entries",
-        _by_probe(lambda probe: probe.notes_lost),
+        _by_probe(lambda probe: probe.notes_lost), _probe_start,
     ),
     SelfMetric(
         "probed_probe_start_time_seconds", "gauge", ("probe",), "seconds since the epoch",
@@ -153,7 +173,7 @@ METRICS: tuple[SelfMetric[ProbeSnapshot], ...] = (
     SelfMetric(
         "probed_probe_missed_runs_total", "counter", ("probe", "program"), "runs",
         "Runs of the probe's program that the kernel skipped, since the hook was already running on that CPU.",
-        "a hook that fires while a program runs on the same CPU", _missed_runs,
+        "a hook that fires while a program runs on the same CPU", _missed_runs, _probe_start,
     ),
     SelfMetric(
         "probed_probe_map_memory_bytes", "gauge", ("probe",), "bytes",
@@ -169,7 +189,7 @@ METRICS: tuple[SelfMetric[ProbeSnapshot], ...] = (
         "probed_ring_records_total", "counter", ("probe",), "records",
         "Records that the exporter took out of the probe's ring buffer; one record can stand for many events.",
         "each drain",
-        _by_probe(lambda probe: probe.ring_records if probe.ring_bytes else None),
+        _by_probe(lambda probe: probe.ring_records if probe.ring_bytes else None), _probe_start,
     ),
     SelfMetric(
         "probed_ring_fill_bytes", "gauge", ("probe",), "bytes",
@@ -196,12 +216,12 @@ METRICS: tuple[SelfMetric[ProbeSnapshot], ...] = (
         "probed_series_overflowed_total", "counter", ("metric",), "events",
         "Events without a series of their own, counted where every label value is 'other'.",
         "an event of a label set above the budget",
-        _by_metric(lambda usage: usage.overflowed),
+        _by_metric(lambda usage: usage.overflowed), _metric_start,
     ),
     SelfMetric(
         "probed_series_expired_total", "counter", ("metric",), "events",
         "Events of series that have left the page, idle or replaced; the page no longer includes them.",
         "a series that leaves the page",
-        _by_metric(lambda usage: usage.expired),
+        _by_metric(lambda usage: usage.expired), _metric_start,
     ),
 )  # fmt: skip

@@ -13,9 +13,10 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import CollectorRegistry
 
 from probed.exporter.exposition.family import Family
-from probed.exporter.self_metrics.metric import Samples, SelfMetric, families
+from probed.exporter.self_metrics.metric import ProcessStarts, Samples, SelfMetric, families
 
 _START_TIME = "process_start_time_seconds"
+_OWN_START = "start of this process"
 
 Readings = Mapping[str, float]
 """The values of prometheus_client's ProcessCollector, by name."""
@@ -45,7 +46,7 @@ METRICS: tuple[SelfMetric[Readings], ...] = (
     SelfMetric(
         "process_cpu_seconds_total", "counter", (), "seconds",
         "CPU time of the exporter, user and system, in seconds.", "each scrape; a new exporter starts from 0",
-        _reading("process_cpu_seconds_total"),
+        _reading("process_cpu_seconds_total"), lambda readings, _: readings.get(_OWN_START, 0.0),
     ),
     SelfMetric(
         "process_open_fds", "gauge", (), "descriptors",
@@ -71,9 +72,13 @@ class Process:
     `stat` and `limits` are readable by all, and `fd` by the process itself (Linux fs/proc/fd.c, proc_fd_permission).
     """
 
-    def __init__(self, start_time: float, proc: str = "/proc") -> None:
-        """Read from the procfs at `proc`; the daemon's counters count from `start_time`."""
+    def __init__(self, start_time: float, supervisor_start: float = 0.0, proc: str = "/proc") -> None:
+        """Read from the procfs at `proc`; the daemon's counters count from `start_time`.
+
+        `supervisor_start` is the start of the supervisor that runs now.
+        """
         self._start_time = start_time
+        self.starts = ProcessStarts(time.time(), supervisor_start)
         self._registry = CollectorRegistry()
         _ProcessCollector(proc=proc, registry=self._registry)
 
@@ -81,7 +86,8 @@ class Process:
         """Return CPU time, memory, start time, open and allowed file descriptors of this moment."""
         samples = (sample for metric in self._registry.collect() for sample in metric.samples)
         readings = {sample.name: sample.value for sample in samples}
-        return families(METRICS, readings | {_START_TIME: self._start_time})
+        own = readings.get(_START_TIME, 0.0)
+        return families(METRICS, readings | {_START_TIME: self._start_time, _OWN_START: own})
 
 
 class _ProcessCollector(ProcessCollector):
