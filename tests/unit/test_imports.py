@@ -40,6 +40,8 @@ PURE = {
     "exporter.bpf.map_deltas",
     "exporter.bpf.reading_schedule",
     "exporter.cgroup.attribution",
+    "exporter.cgroup.bounded_names",
+    "exporter.cgroup.pod_names",
     "exporter.exposition.family",
     "exporter.exposition.negotiation",
     "exporter.exposition.protobuf_page",

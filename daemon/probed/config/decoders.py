@@ -23,12 +23,19 @@ DecoderName = Literal[
     "enum",
     "cgroup_unit",
     "pod_uid",
+    "namespace",
+    "pod",
+    "container",
+    "container_name",
     "uid",
     "ip",
     "block_device",
     "network_interface",
     "kernel_symbol",
 ]
+
+UnitDecoderName = Literal["pod_uid", "namespace", "pod", "container", "container_name"]
+"""Decoders that read the same field as `cgroup_unit`, and say more of its owner."""
 
 Reads = Literal["text", "integer", "u64", "address"]
 """char[N]; any integer; u64 alone, for a part of such a number is another number; u32 or char[16]."""
@@ -64,6 +71,20 @@ DECODERS: Final[Mapping[DecoderName, Decoder]] = {
         "`kernel` for kernel threads; `unknown` without a known path",
     ),
     "pod_uid": Decoder("u64", "`u64`, from `current_cgroup()`", "the uid of the Kubernetes pod, empty outside of pods"),
+    "namespace": Decoder(
+        "u64", "`u64`, from `current_cgroup()`", "the Kubernetes namespace of the pod, empty outside of pods"
+    ),
+    "pod": Decoder("u64", "`u64`, from `current_cgroup()`", "the name of the Kubernetes pod, empty outside of pods"),
+    "container": Decoder(
+        "u64",
+        "`u64`, from `current_cgroup()`",
+        "the name of the container in its Kubernetes pod, empty outside of pods and for the pod's sandbox",
+    ),
+    "container_name": Decoder(
+        "u64",
+        "`u64`, from `current_cgroup()`",
+        "the name that Docker or Podman gave the container, from `container_names` of the site; empty where unknown",
+    ),
     "uid": Decoder("integer", "an integer", "the user's name in `/etc/passwd`, or the number"),
     "ip": Decoder(
         "address",

@@ -107,5 +107,22 @@ _UNIT: Final = (
     FoldRule(_RANDOM_PART, "*", parts=True),
 )
 
+_SUFFIX: Final = "-[bcdfghjklmnpqrstvwxz2456789]{5}"
+"""Five letters and digits at random. Kubernetes apimachinery/pkg/util/rand (alphanums)."""
+
+_POD: Final = (
+    # Jobs of a CronJob by minute since 1970, of old by second, or with a date in their name; perhaps with an index.
+    # A Deployment's pods stay: the hash of a ReplicaSet has no digit below 4 (rand.SafeEncodeString).
+    # Kubernetes pkg/controller/cronjob/utils.go (getJobName), pkg/controller/job/indexed_job_utils.go.
+    FoldRule(rf"(.+?)-(?:[23][0-9]{{7}}|1[0-9]{{9}})(?:-[0-9]{{1,6}})?{_SUFFIX}", r"\1"),
+    # Jobs with a number, and the indices of a Job.
+    FoldRule(rf"(.+?)(?:-[0-9]{{1,6}})?-[0-9]{{1,6}}{_SUFFIX}", r"\1"),
+    # Jobs made by generateName.
+    FoldRule(rf"(.+?){_SUFFIX}{_SUFFIX}", r"\1"),
+)
+
 RULES: Final[Mapping[str, tuple[FoldRule, ...]]] = {"comm": _COMM, "parent": _COMM, "unit": _UNIT}
 """The rules of a label, by the name under which it is declared."""
+
+RULES_BY_DECODER: Final[Mapping[str, tuple[FoldRule, ...]]] = {"pod": _POD}
+"""The rules of labels that a site names as it likes, by decoder."""

@@ -14,6 +14,7 @@ from typing import Annotated
 
 from probed.config import fold_defaults
 from probed.config.declaration import Buckets, Label, Metric, Probe, RingOptions, bucket_faults
+from probed.config.decoders import UnitDecoderName
 from probed.config.fold_rules import FoldRules
 from probed.config.histograms import HistogramForm, NativeOptions
 from probed.config.scalars import IdleSeconds, LabelName, SeriesBudget
@@ -89,12 +90,13 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class SiteDefaults:
-    """A site's settings for all probes; `fold` has rules by declared label name."""
+    """A site's settings for all probes: `fold` has rules by declared label, `unit_labels` decoders by label name."""
 
     series: Series = dataclasses.field(default_factory=Series)
     fold: Mapping[str, FoldRules] = dataclasses.field(default_factory=dict)
     fold_defaults: bool = True
     histogram_form: HistogramForm = "both"
+    unit_labels: Mapping[str, UnitDecoderName] = dataclasses.field(default_factory=dict)
 
 
 def override(probe: Probe, overrides: Overrides, defaults: SiteDefaults, source: Source) -> Probe:
@@ -131,7 +133,7 @@ def _in_form(metric: Metric, form: HistogramForm) -> Metric:
 
 
 def with_defaults(probe: Probe, defaults: SiteDefaults) -> Probe:
-    """Apply the site's defaults: budgets, and each label's fold rules in the order of precedence."""
+    """Apply the site's defaults: budgets, labels beside `unit`, and each label's fold rules in order of precedence."""
     metrics = {name: _metric_with_defaults(metric, defaults) for name, metric in probe.metrics.items()}
     return dataclasses.replace(probe, metrics=metrics)
 
@@ -141,13 +143,23 @@ def _metric_with_defaults(metric: Metric, defaults: SiteDefaults) -> Metric:
         metric,
         series=metric.series or defaults.series.budget,
         idle_seconds=metric.idle_seconds or defaults.series.idle_seconds,
-        labels={name: _folded(label, defaults) for name, label in metric.labels.items()},
+        labels={name: _folded(label, defaults) for name, label in _with_unit_labels(metric, defaults).items()},
     )
+
+
+def _with_unit_labels(metric: Metric, defaults: SiteDefaults) -> dict[str, Label]:
+    """Return the labels, and the site's labels beside `unit` unless the metric has one of this name."""
+    unit = next((label for label in metric.labels.values() if label.decoder == "cgroup_unit"), None)
+    if unit is None:
+        return dict(metric.labels)
+    added = {name: Label((*unit.at[:-1], name), unit.field, decoder) for name, decoder in defaults.unit_labels.items()}
+    return dict(metric.labels) | {name: label for name, label in added.items() if name not in metric.labels}
 
 
 def _folded(label: Label, defaults: SiteDefaults) -> Label:
     name = str(label.at[-1])
-    shipped = fold_defaults.RULES.get(name, ()) if defaults.fold_defaults else ()
+    rules = fold_defaults.RULES.get(name) or fold_defaults.RULES_BY_DECODER.get(label.decoder, ())
+    shipped = rules if defaults.fold_defaults else ()
     return dataclasses.replace(label, fold=(*defaults.fold.get(name, ()), *label.fold, *shipped))
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Annotated, Literal
 
+from probed.config.decoders import UnitDecoderName
 from probed.config.fold_rules import FoldRules
 from probed.config.histograms import HistogramForm
 from probed.config.overrides import Overrides, Series, SiteDefaults
@@ -50,6 +51,21 @@ class ExporterOptions:
     ] = None
 
 
+Folder = Annotated[str, pattern(r"/[^\x00-\x1f\x7f]*", "an absolute path")]
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeFolders:
+    """State of container runtimes, from which the supervisor reads the names of containers."""
+
+    docker: Annotated[tuple[Folder, ...], "Data roots of Docker: /var/lib/docker.", NOT_EMPTY_LIST] = ()
+    podman: Annotated[
+        tuple[Folder, ...],
+        "Storages of Podman: /var/lib/containers/storage, and /run/containers/storage for short-lived containers.",
+        NOT_EMPTY_LIST,
+    ] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class LogOptions:
     """The log."""
@@ -83,17 +99,25 @@ class Site:
     fold_defaults: Annotated[
         bool, "Whether to fold numbered names of the kernel, systemd and desktops (kworker, session-*.scope)."
     ] = True
+    unit_labels: Annotated[
+        Mapping[LabelName, UnitDecoderName],
+        "Further labels of each metric with a label by cgroup_unit: label name to decoder.",
+        NOT_EMPTY_MAPPING,
+    ] = dataclasses.field(default_factory=dict)
     histogram_form: Annotated[
         HistogramForm, "The form of histograms that have both: classic buckets, native ones, or both."
     ] = "both"
     web: Annotated[WebOptions, "The HTTP server's options."] = dataclasses.field(default_factory=WebOptions)
     exporter: Annotated[ExporterOptions, "The exporter process."] = dataclasses.field(default_factory=ExporterOptions)
+    container_names: Annotated[
+        RuntimeFolders, "State of container runtimes, for the decoder container_name; by default none is read."
+    ] = dataclasses.field(default_factory=RuntimeFolders)
     log: Annotated[LogOptions, "The log."] = dataclasses.field(default_factory=LogOptions)
 
     @property
     def defaults(self) -> SiteDefaults:
         """The site's settings for all probes."""
-        return SiteDefaults(self.series, self.fold, self.fold_defaults, self.histogram_form)
+        return SiteDefaults(self.series, self.fold, self.fold_defaults, self.histogram_form, self.unit_labels)
 
     @property
     def directories(self) -> tuple[str, ...]:

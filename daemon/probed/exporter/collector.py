@@ -17,13 +17,13 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from contextlib import suppress
 from dataclasses import replace
 
 from probed.exporter.arrays.ledger import SpoiledState
 from probed.exporter.bpf.reading_schedule import ReadingSchedule
-from probed.exporter.cgroup.attribution import Attribution, attribute
+from probed.exporter.cgroup.owners import CgroupOwners
 from probed.exporter.cgroup.tree import CgroupTree
 from probed.exporter.decoders import Context
 from probed.exporter.decoders.lookup import Lookups
@@ -45,9 +45,6 @@ LOG = logging.getLogger("exporter")
 ANNOUNCES_CGROUPS = "cgroups"
 """The probe with announcements of control groups: the path of each cgroup id."""
 
-KERNEL = Attribution("kernel", "")
-UNKNOWN = Attribution("unknown", "")
-
 
 class Collector:
     """The running probes by name, and the status that this process serves."""
@@ -68,7 +65,15 @@ class Collector:
         self._deleting = threading.Lock()  # held while entries are deleted, and while fds are closed
         self._cgroups = CgroupTree()
         self._lookups = Lookups(clock=clock)
-        self._context = Context(self._attribution, self._lookups, self._cgroups.removed, self._cgroups.doubt)
+        self._owners = owners = CgroupOwners(self._cgroups, clock)
+        self._context = Context(
+            owners.attribution,
+            self._lookups,
+            self._cgroups.removed,
+            self._cgroups.doubt,
+            owners.watched_pod_names,
+            owners.container_name,
+        )
         self._schedule = ReadingSchedule()
         self._probes: dict[str, RunningProbe] = {}
         self._numbers: dict[str, ProbeStats] = {}
@@ -97,6 +102,7 @@ class Collector:
             self._leave_out(loaded.name, fds, error)
             return None
         self.remove(loaded.name)
+        self._list_pods_if_due()
         with self._lock:
             self._probes[loaded.name] = probe
         if loaded.name == ANNOUNCES_CGROUPS:
@@ -158,7 +164,9 @@ class Collector:
         Waiting announcements are drained first, to be counted.
         """
         self.walk_cgroups_if_due()
+        self._list_pods_if_due()
         with self._lock:
+            self._owners.hear()
             announcing = self._probes.get(ANNOUNCES_CGROUPS)
             if announcing is not None and announcing.fill:
                 self._drain()
@@ -178,6 +186,22 @@ class Collector:
         found = self._cgroups.read_tree()
         with self._lock:
             self._cgroups.end_walk(walk, found)
+
+    def _list_pods_if_due(self) -> None:
+        """List kubelet's log folders if a label shows names, and the kernel's notes on the folders do not suffice."""
+        logs = self._owners.kubelet_logs
+        with self._lock:
+            if not logs.wants_listing:
+                return
+            listing = logs.begin_listing()
+        found = logs.read(listing)
+        with self._lock:
+            logs.end_listing(listing, found)
+
+    def name_containers(self, names: Mapping[str, str], removed: Iterable[str]) -> None:
+        """Take over names of containers by id from the supervisor, and the ids of removed containers."""
+        with self._lock:
+            self._owners.name_containers(names, removed)
 
     def _retire(self) -> None:
         """Delete the counted entries of removed control groups, without the lock.
@@ -253,7 +277,8 @@ class Collector:
         if announcing is not None:
             _, _, end = self._find_waiting(announcing, failed)
             self._drain_one(announcing, end, failed, pause)
-        if any([self._cgroups.found_missed(), self._lookups.found_missed()]):
+        self._owners.hear()
+        if any([self._owners.found_missed(), self._lookups.found_missed()]):
             for probe in self._probes.values():
                 probe.forget_keys()
 
@@ -319,13 +344,6 @@ class Collector:
         seconds = work.collection_seconds + self._clock() - begin
         self._work = replace(work, collections=work.collections + 1, collection_seconds=seconds)
         return families
-
-    def _attribution(self, cgroup: int) -> Attribution:
-        """Return the owner of a cgroup id; called by decoders, under the lock."""
-        if cgroup == 0:
-            return KERNEL
-        path = self._cgroups.path(cgroup)
-        return attribute(path) if path is not None else UNKNOWN
 
     def _collect(self, probe: RunningProbe, fill: int, scrape: Scrape) -> list[Family]:
         """Return one probe's families and note its sums; a failure costs only this probe's families."""

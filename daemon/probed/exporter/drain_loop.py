@@ -25,6 +25,7 @@ from probed.ipc.channel import Channel, Packet, Starved
 from probed.ipc.exporter_messages import (
     AddProbe,
     FromExporter,
+    NameContainers,
     NewWebSettings,
     ReloadEnded,
     RemoveProbe,
@@ -126,6 +127,8 @@ class Loop:
             case Status() as status:
                 self._collector.status.supervisor = status
                 self._heartbeat.send_now()
+            case NameContainers(names, removed):
+                self._collector.name_containers(names, removed)
             case Serve():
                 self._may_serve = True
             case Stop():

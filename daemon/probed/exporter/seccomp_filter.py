@@ -42,6 +42,7 @@ FREELY: Final = (
     "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "eventfd2", "pipe2",
     # Files and folders, by name: control groups, /proc, tables of names.
     "newfstatat", "stat", "statx", "access", "faccessat", "faccessat2", "readlink", "readlinkat", "getdents64",
+    "inotify_init1", "inotify_add_watch",
     # Memory, threads and clocks of Python and the C library.
     "munmap", "mremap", "madvise", "brk", "msync", "mincore", "memfd_create", "ftruncate",
     "futex", "set_robust_list", "rseq", "set_tid_address", "gettid", "sched_yield", "sched_getaffinity", "exit",

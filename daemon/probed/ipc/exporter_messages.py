@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages between supervisor and exporter, one dataclass per kind. Pure.
 
-The supervisor sends Start, an AddProbe per running probe, perhaps Status, and Serve; then further AddProbe,
-RemoveProbe, Status, NewWebSettings and ReloadEnded in any order; at last Stop. The exporter sends Confined before it
-serves, or CannotServe before it exits with an error; then Pulse now and then, RequestReload when a client asks for a
-reload, and Stopped after Stop.
+The supervisor sends Start, the NameContainers so far, an AddProbe per running probe, perhaps Status, and Serve; then
+further AddProbe, RemoveProbe, Status, NewWebSettings, NameContainers and ReloadEnded in any order; at last Stop. The
+exporter sends Confined before it serves, or CannotServe before it exits with an error; then Pulse now and then,
+RequestReload when a client asks for a reload, and Stopped after Stop.
 """
 
 from __future__ import annotations
@@ -102,6 +102,14 @@ class NewWebSettings(Message):
 
 
 @dataclass(eq=False, repr=False)
+class NameContainers(Message):
+    """Has names of containers by id, and the ids of removed containers."""
+
+    names: Mapping[str, str]
+    removed: tuple[str, ...]
+
+
+@dataclass(eq=False, repr=False)
 class ReloadEnded(Message):
     """Answers RequestReload; `fault` is empty after a reload without a fault."""
 
@@ -151,7 +159,7 @@ class Stopped(Message):
     totals: str
 
 
-ToExporter = Start | AddProbe | RemoveProbe | Status | Serve | NewWebSettings | ReloadEnded | Stop
+ToExporter = Start | AddProbe | RemoveProbe | Status | Serve | NewWebSettings | NameContainers | ReloadEnded | Stop
 FromExporter = Confined | Pulse | RequestReload | CannotServe | Stopped
 
 TO_EXPORTER: Final[tuple[type[ToExporter], ...]] = get_args(ToExporter)

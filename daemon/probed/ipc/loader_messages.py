@@ -13,6 +13,7 @@ supervisor compared, even if the files change meanwhile.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -83,12 +84,16 @@ class EndOfRequests(Message):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings of the site configuration for the supervisor; the path in `web` can be opened."""
+    """Settings of the site configuration for the supervisor; the path in `web` can be opened.
+
+    `container_state` has the folders with names of containers, by runtime.
+    """
 
     web: WebOptions
     user: str | None
     log_level: str
     log_format: str
+    container_state: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,7 +154,8 @@ def _read_web(channel: SupervisorChannel, path: str) -> None:
 
 def _settings(configuration: Site) -> Settings:
     log = configuration.log
-    return Settings(configuration.web_options, configuration.exporter.user, log.level, log.format)
+    folders = {"docker": configuration.container_names.docker, "podman": configuration.container_names.podman}
+    return Settings(configuration.web_options, configuration.exporter.user, log.level, log.format, folders)
 
 
 def _serve(channel: SupervisorChannel) -> None:

@@ -24,6 +24,7 @@ from probed.ipc.exporter_messages import (
     CannotServe,
     Confined,
     FromExporter,
+    NameContainers,
     NewWebSettings,
     Pulse,
     ReloadEnded,
@@ -88,6 +89,7 @@ class ExporterProcess:
         self._start = start
         self._reload = reload
         self.web_fd = -1
+        self.known_containers: Callable[[], Sequence[NameContainers]] = tuple
         self._listeners = listeners
         self._patience = patience
         self._hooks = hooks
@@ -124,6 +126,8 @@ class ExporterProcess:
         web = [self.web_fd] if self._start.web.config_file else []
         fds = [self._statm, *web, *(listener.fileno() for listener in self._listeners)]
         self._tell(self._start, fds)
+        for names in self.known_containers():
+            self._tell(names)
         for each in handles:
             self.add(each)
         if status is not None:
@@ -172,6 +176,10 @@ class ExporterProcess:
         """Send newer web settings, also to each later exporter."""
         self.web_fd = fd
         self._tell(NewWebSettings(), [fd])
+
+    def name_containers(self, message: NameContainers) -> None:
+        """Send names of containers; a later exporter gets those of `known_containers`."""
+        self._tell(message)
 
     def tell_reloaded(self, fault: str) -> None:
         """Answer RequestReload: with the fault, or "" without one."""

@@ -22,6 +22,7 @@ from probed.linux import privilege
 from probed.linux.os_errors import why_not
 from probed.log import MessageId
 from probed.supervisor import listeners
+from probed.supervisor.container_names import ContainerNames
 from probed.supervisor.exporter_process import ExporterProcess
 from probed.supervisor.hooks import Hooks
 from probed.supervisor.options import Options
@@ -65,6 +66,7 @@ class Supervisor:
             self._start_message(), self._sockets, patience, self._hooks, self._reload_wanted
         )
         self._web = self._read_web()
+        self._containers = self._read_containers()
         privilege.keep_only(privilege.SUPERVISOR)
         self._reloads = Reloads(self._notices, self._exporter.tell_reloaded)
         self._reload_again = False
@@ -88,6 +90,16 @@ class Supervisor:
         web = WebConfigWatcher(path, self._exporter.tell_web)
         self._exporter.web_fd = web.fd
         return web
+
+    def _read_containers(self) -> ContainerNames | None:
+        folders = self._settings.container_state
+        if not any(folders.values()):
+            return None
+        containers = ContainerNames(
+            folders["docker"], folders["podman"], self._exporter.name_containers, time.monotonic()
+        )
+        self._exporter.known_containers = containers.messages
+        return containers
 
     def _listen(self, given: listen_fds.InheritedFds) -> list[socket.socket]:
         if self._options.systemd_socket:
@@ -145,7 +157,8 @@ class Supervisor:
         loader = self._loader.deadline if self._loader else None
         retry = None if loader else self._probes.next_retry()
         web = self._web.due() if self._web else None
-        moments = [loader, retry, web, self._exporter.restart_at, self._exporter.stuck_at]
+        containers = self._containers.due() if self._containers else None
+        moments = [loader, retry, web, containers, self._exporter.restart_at, self._exporter.stuck_at]
         due = [moment for moment in moments if moment is not None]
         return max(0.0, min(due) - time.monotonic()) if due else None
 
@@ -167,6 +180,8 @@ class Supervisor:
         now = time.monotonic()
         if self._web is not None and self._web.on_clock(now):
             self._web_was_read()
+        if self._containers is not None:
+            self._containers.on_clock(now)
         if self._loader is not None and self._loader.deadline <= now:
             self._on_loader()
         if self._exporter.stuck_at is not None and self._exporter.stuck_at <= now:
@@ -337,7 +352,8 @@ class Supervisor:
         if settings != self._settings:
             loader.abort()
             self._reloads.refuse(
-                "'web', 'exporter' and 'log' cannot change while probed runs: restart it, or put them back"
+                "'web', 'exporter', 'container_names' and 'log' cannot change while probed runs: restart it, or "
+                "put them back"
             )
             self._look_whether_done()
             return

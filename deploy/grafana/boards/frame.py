@@ -13,7 +13,8 @@ from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as model
 
-from boards.panels import Column, Panel, link_of, listing
+from boards import promql
+from boards.panels import OWNER, Column, Panel, link_of, listing
 
 TAG = "probed"
 RUNBOOK = "http://localhost:9090/consoles/probed-runbook.md"
@@ -32,8 +33,8 @@ SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 
 def alerts(names: Sequence[str], state: str = "firing") -> str:
-    """Return a selector of these alerts for the chosen instances and units, or without instance or unit."""
-    chosen = 'instance=~"$instance|", unit=~"$unit|"'
+    """Return a selector of these alerts for the chosen instances, units and pods, or without these labels."""
+    chosen = 'instance=~"$instance|", unit=~"$unit|", namespace=~"$namespace|", pod=~"$pod|"'
     return f'ALERTS{{alertname=~"{"|".join(names)}", alertstate=~"{state}", {chosen}}}'
 
 
@@ -43,7 +44,7 @@ def firing(names: Sequence[str]) -> str:
 
 
 def since(names: Sequence[str], span: int) -> Panel:
-    """Return a table of these alerts: name, unit, parent, program, state, and the start of the condition."""
+    """Return a table of these alerts: name, owner, parent, program, state, and the start of the condition."""
     # The value of ALERTS_FOR_STATE is the start of the condition. ALERTS_FOR_STATE has no label alertstate.
     began = f'ALERTS_FOR_STATE{{alertname=~"{"|".join(names)}"}}'
     held = alerts(names, "pending|firing")
@@ -52,7 +53,7 @@ def since(names: Sequence[str], span: int) -> Panel:
             "Alerts, since when",
             "Start of each alert's condition, pending alerts included. A storm of one container after another has a "
             "parent and no unit. Empty without alerts, or if Prometheus lacks the rules of deploy/prometheus.",
-            {"alertname": "Alert", "unit": "Unit", "parent": "Parent", "comm": "Program", "alertstate": "State"},
+            {"alertname": "Alert", **OWNER, "parent": "Parent", "comm": "Program", "alertstate": "State"},
             [
                 Column(
                     "Since",
@@ -67,7 +68,7 @@ def since(names: Sequence[str], span: int) -> Panel:
 
 
 _AGO = "dateTimeFromNow"
-_ALERT_LABELS = "alertname, unit, parent, comm, alertstate"
+_ALERT_LABELS = f"alertname, {promql.OWNER}, parent, comm, alertstate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +128,16 @@ def _variables() -> list[Builder[model.VariableModel]]:
         dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"),
         _choice("job", "label_values(probed_build_info, job)").hide(model.VariableHide.HIDE_VARIABLE),
         _choice("instance", 'label_values(probed_build_info{job=~"$job"}, instance)').label("Instance").all_value(".*"),
-        _choice("unit", _UNITS).label("Unit").all_value(".*"),
+        _choice("unit", _values("unit")).label("Unit").all_value(".*"),
+        _choice("namespace", _values("namespace")).label("Namespace").all_value(".*"),
+        _choice("pod", _values("pod")).label("Pod").all_value(".*"),
     ]
 
 
-_UNITS = (
-    'label_values({__name__=~"probed_process_forks_total|probed_open_failures_total",'
-    ' job=~"$job", instance=~"$instance"}, unit)'
-)
+def _values(label: str) -> str:
+    """Return the query for the values of a label; on hosts without pods a label of pods has none."""
+    metrics = '__name__=~"probed_process_forks_total|probed_open_failures_total"'
+    return f'label_values({{{metrics}, job=~"$job", instance=~"$instance"}}, {label})'
 
 
 def _choice(name: str, query: str) -> dashboard.QueryVariable:
@@ -184,7 +187,7 @@ class PrometheusAnnotation(model.AnnotationQuery):
         """Return the fields of the SDK's type and the texts of a mark."""
         return super().to_json() | {
             "titleFormat": "{{alertname}}",
-            "textFormat": "{{instance}} {{unit}} {{parent}} {{comm}}",
+            "textFormat": f"{{{{instance}}}} {promql.OWNER_LEGEND} {{{{parent}}}} {{{{comm}}}}",
         }
 
 

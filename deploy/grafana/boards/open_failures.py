@@ -8,6 +8,7 @@ from boards.frame import OPEN_ALERTS, Board, Row, firing, since
 from boards.panels import (
     ANY_IS_BAD,
     OTHER,
+    OWNER,
     TIMES,
     Column,
     Panel,
@@ -20,7 +21,7 @@ from boards.panels import (
     total,
 )
 
-CALLER = "unit, comm, errno"
+CALLER = f"{promql.OWNER}, comm, errno"
 
 ERRNOS = {
     "ENOENT": "blue", "EACCES": "orange", "EPERM": "dark-orange", "EMFILE": "red", "ENFILE": "dark-red",
@@ -91,7 +92,7 @@ def _errors_and_callers() -> list[Panel]:
             "Callers and errors, now",
             "Click a unit to select only this unit. "
             f"'{OTHER}' counts label sets past the metric's budget: many rare names.",
-            {"unit": "Unit", "comm": "Program", "errno": "Error"},
+            {**OWNER, "comm": "Program", "errno": "Error"},
             [
                 Column("Failures/s", promql.top_now(20, promql.OPEN_FAILURES, CALLER), "cps", bar=True),
                 Column("In the period", promql.rise_of_top(20, promql.OPEN_FAILURES, CALLER), "short"),
@@ -106,13 +107,13 @@ def _out_of_descriptors() -> list[Panel]:
             "Out of file descriptors",
             "Failures a second with EMFILE or ENFILE, by unit and program. The runbook has the remedy.",
             "cps",
-            {"{{unit}} {{comm}} {{errno}}": _running_out()},
+            {f"{promql.OWNER_LEGEND} {{{{comm}}}} {{{{errno}}}}": _running_out()},
             axis="failures a second",
         ), 9),
         listing(
             "Programs without descriptors",
             "All failures with EMFILE or ENFILE in the series on the page, also a single one.",
-            {"unit": "Unit", "comm": "Program", "errno": "Error"},
+            {**OWNER, "comm": "Program", "errno": "Error"},
             [Column("Failures", f"sum by ({CALLER}) ({promql.OUT_OF_DESCRIPTORS}) > 0", "short")],
         ).span(8),
         since(OPEN_ALERTS, span=7),
@@ -129,7 +130,7 @@ def _over_time() -> list[Panel]:
         graph(
             "Failures, by unit",
             "The ten units with most failures in the time range.",
-            "cps", {"{{unit}}": promql.top(10, promql.OPEN_FAILURES, "unit")}, axis="failures a second",
+            "cps", {promql.OWNER_LEGEND: promql.top(10, promql.OPEN_FAILURES, promql.OWNER)}, axis="failures a second",
         ),
         graph(
             "Failures, by program",

@@ -37,6 +37,9 @@ TIMES = "suffix:x"
 OTHER = "other"
 """Label value of events past a metric's budget (config/probed.yaml)."""
 
+OWNER = {"unit": "Unit", "namespace": "Namespace", "pod": "Pod", "container": "Container"}
+"""Columns of the owner of a process: label and heading. A column without values is not shown."""
+
 COLUMN_LETTERS = "ABCDEF"
 
 

@@ -8,6 +8,7 @@ from boards.frame import STORM_ALERTS, Board, Row, firing, since
 from boards.panels import (
     ANY_IS_BAD,
     OTHER,
+    OWNER,
     TIMES,
     Column,
     Panel,
@@ -21,7 +22,9 @@ from boards.panels import (
     total,
 )
 
-PROGRAM = "unit, parent, comm"
+PROGRAM = f"{promql.OWNER}, parent, comm"
+ENDED = f"{promql.OWNER}, comm, exit"
+FAILED = f"{promql.OWNER}, comm, errno"
 
 # An idle machine forks about 11 times a second, with spikes to 18; 100 a second is a loop.
 FORK_STEPS = ((None, "green"), (50, "orange"), (100, "red"))
@@ -85,13 +88,13 @@ def _units_and_programs() -> list[Panel]:
         graph(
             "Processes started, by unit",
             "The ten units that started most in the time range. Red marks show the periods in which alerts fired.",
-            "cps", {"{{unit}}": promql.top(10, promql.FORKS, "unit")}, axis="processes a second",
+            "cps", {promql.OWNER_LEGEND: promql.top(10, promql.FORKS, promql.OWNER)}, axis="processes a second",
         ),
         listing(
             "Started programs, now",
             "The parent's comm and the started program. Click a unit to select only this unit. "
             f"'{OTHER}' counts label sets past the metric's budget: many rare names.",
-            {"unit": "Unit", "parent": "Parent", "comm": "Program"},
+            {**OWNER, "parent": "Parent", "comm": "Program"},
             [
                 Column("Starts/s", promql.top_now(20, promql.EXECS, PROGRAM), "cps", bar=True),
                 Column("Live under 1 s", _short_lived_share(), "percentunit"),
@@ -102,8 +105,9 @@ def _units_and_programs() -> list[Panel]:
 
 def _short_lived_share() -> str:
     """Return the share of short lives for each row of the table; lifetimes have no parent."""
-    share = promql.share(promql.UNDER_A_SECOND, promql.ENDS, "unit, comm")
-    return f"0 * {promql.top_now(20, promql.EXECS, PROGRAM)} + on (unit, comm) group_left () ({share})"
+    program = f"{promql.OWNER}, comm"
+    share = promql.share(promql.UNDER_A_SECOND, promql.ENDS, program)
+    return f"0 * {promql.top_now(20, promql.EXECS, PROGRAM)} + on ({program}) group_left () ({share})"
 
 
 def _how_long_and_how() -> list[Panel]:
@@ -142,7 +146,7 @@ def _programs() -> list[Panel]:
         graph(
             "Live under a second, by unit",
             "Ends a second of processes with a life of a second or less, in the ten units with the most.",
-            "cps", {"{{unit}}": promql.top(10, promql.UNDER_A_SECOND, "unit")}, axis="ends a second",
+            "cps", {promql.OWNER_LEGEND: promql.top(10, promql.UNDER_A_SECOND, promql.OWNER)}, axis="ends a second",
         ),
         graph(
             "Median lifetime, by program",
@@ -157,20 +161,20 @@ def _failures() -> list[Panel]:
         listing(
             "Ended by a signal, now",
             "Programs that signals end. 'core' is a signal that dumps core by default, as SIGSEGV.",
-            {"unit": "Unit", "comm": "Program", "exit": "End"},
+            {**OWNER, "comm": "Program", "exit": "End"},
             [
-                Column("Ends/s", promql.top_now(20, promql.KILLED, "unit, comm, exit"), "cps", bar=True),
-                Column("In the period", promql.rise_of_top(20, promql.KILLED, "unit, comm, exit"), "short"),
+                Column("Ends/s", promql.top_now(20, promql.KILLED, ENDED), "cps", bar=True),
+                Column("In the period", promql.rise_of_top(20, promql.KILLED, ENDED), "short"),
             ],
         ),
         listing(
             "Failed execs, now",
             "Callers that fail to start a program: ENOENT is not found, EACCES not permitted. The metric names the "
             "caller, not the wanted program.",
-            {"unit": "Unit", "comm": "Caller", "errno": "Error"},
+            {**OWNER, "comm": "Caller", "errno": "Error"},
             [
-                Column("Failures/s", promql.top_now(20, promql.EXEC_FAILURES, "unit, comm, errno"), "cps", bar=True),
-                Column("In the period", promql.rise_of_top(20, promql.EXEC_FAILURES, "unit, comm, errno"), "short"),
+                Column("Failures/s", promql.top_now(20, promql.EXEC_FAILURES, FAILED), "cps", bar=True),
+                Column("In the period", promql.rise_of_top(20, promql.EXEC_FAILURES, FAILED), "short"),
             ],
         ),
     ]  # fmt: skip
@@ -182,16 +186,16 @@ def _limits() -> list[Panel]:
             "Failed forks, now",
             "Callers that fail to create a process or a thread: EAGAIN is a limit of processes (TasksMax=, ulimit -u), "
             "ENOMEM a lack of memory.",
-            {"unit": "Unit", "comm": "Caller", "errno": "Error"},
+            {**OWNER, "comm": "Caller", "errno": "Error"},
             [
-                Column("Failures/s", promql.top_now(20, promql.FORK_FAILURES, "unit, comm, errno"), "cps", bar=True),
-                Column("In the period", promql.rise_of_top(20, promql.FORK_FAILURES, "unit, comm, errno"), "short"),
+                Column("Failures/s", promql.top_now(20, promql.FORK_FAILURES, FAILED), "cps", bar=True),
+                Column("In the period", promql.rise_of_top(20, promql.FORK_FAILURES, FAILED), "short"),
             ],
         ),
         graph(
             "Threads created, by unit",
             "The ten units that created most threads in the time range, without the first thread of each process. "
             "Threads count towards the limits of processes.",
-            "cps", {"{{unit}}": promql.top(10, promql.THREADS, "unit")}, axis="threads a second",
+            "cps", {promql.OWNER_LEGEND: promql.top(10, promql.THREADS, promql.OWNER)}, axis="threads a second",
         ),
     ]  # fmt: skip

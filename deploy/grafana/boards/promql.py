@@ -2,14 +2,20 @@
 """The queries of the dashboards as text, on plain metrics, without recording rules.
 
 Queries of lifetimes work with classic and with native histograms: where there are no series of the one form, the other
-half of the query has the values. `$job`, `$instance` and `$unit` are variables of `frame`; `$__rate_interval` and
-`$__range` are variables of Grafana.
+half of the query has the values. `$job`, `$instance`, `$unit`, `$namespace` and `$pod` are variables of `frame`; series
+without pods pass while all namespaces and pods are chosen. `$__rate_interval` and `$__range` are variables of Grafana.
 """
 
 from __future__ import annotations
 
 HOST = 'job=~"$job", instance=~"$instance"'
-UNIT = f'{HOST}, unit=~"$unit"'
+UNIT = f'{HOST}, unit=~"$unit", namespace=~"$namespace", pod=~"$pod"'
+
+OWNER = "unit, namespace, pod, container"
+"""Labels of the owner of a process. Without pods a query has only the first."""
+
+OWNER_LEGEND = "{{unit}} {{namespace}} {{pod}} {{container}}"
+"""Legend of a series by OWNER; Grafana shows an absent label as nothing."""
 
 FORKS = f"probed_process_forks_total{{{UNIT}}}"
 FORK_FAILURES = f"probed_process_fork_failures_total{{{UNIT}}}"

@@ -101,11 +101,11 @@ def _units() -> list[Panel]:
         graph(
             "Processes started, by unit",
             "The ten units that started most in the time range. Often the same unit makes the calls.",
-            "cps", {"{{unit}}": promql.top(10, promql.FORKS, "unit")}, axis="processes a second",
+            "cps", {promql.OWNER_LEGEND: promql.top(10, promql.FORKS, promql.OWNER)}, axis="processes a second",
         ),
         graph(
             "Failed opens, by unit",
             "The ten units with most failed opens in the time range.",
-            "cps", {"{{unit}}": promql.top(10, promql.OPEN_FAILURES, "unit")}, axis="failures a second",
+            "cps", {promql.OWNER_LEGEND: promql.top(10, promql.OPEN_FAILURES, promql.OWNER)}, axis="failures a second",
         ),
     ]  # fmt: skip

@@ -23,6 +23,8 @@ RULES: Final = ROOT / "deploy" / "prometheus" / "rules"
 SCRAPES: Final = 4
 """A minute."""
 
+NONE: Final[Mapping[str, str]] = {}
+
 
 @dataclass(frozen=True, slots=True)
 class Phase:
@@ -89,24 +91,43 @@ class Machine:
         return self
 
     def processes(
-        self, unit: str, comm: str, parent: str, *phases: Phase, short: float = 1.0, end: str = "ok"
+        self,
+        unit: str,
+        comm: str,
+        parent: str,
+        *phases: Phase,
+        short: float = 1.0,
+        end: str = "ok",
+        beside: Mapping[str, str] = NONE,
     ) -> Machine:
-        """Add execs and as many ends of programs; `short` is the share that ends within a second."""
-        self.has("probed_process_execs_total", *phases, unit=unit, comm=comm, parent=parent)
-        self.has("probed_process_lifetime_seconds_count", *phases, unit=unit, comm=comm, exit=end)
-        self.has(
-            "probed_process_lifetime_seconds_bucket", *_scaled(phases, short), unit=unit, comm=comm, exit=end, le="1.0"
-        )
+        """Add execs and as many ends of programs; `short` is the share that ends within a second.
+
+        `beside` are further labels of the unit.
+        """
+        self.has("probed_process_execs_total", *phases, unit=unit, comm=comm, parent=parent, **beside)
+        ends = {"unit": unit, "comm": comm, "exit": end, **beside}
+        self.has("probed_process_lifetime_seconds_count", *phases, **ends)
+        self.has("probed_process_lifetime_seconds_bucket", *_scaled(phases, short), **ends, le="1.0")
         return self
 
-    def forks(self, unit: str, *phases: Phase) -> Machine:
+    def forks(self, unit: str, *phases: Phase, beside: Mapping[str, str] = NONE) -> Machine:
         """Add the forks of the unit."""
-        return self.has("probed_process_forks_total", *phases, unit=unit)
+        return self.has("probed_process_forks_total", *phases, unit=unit, **beside)
 
     def containers(
-        self, comm: str, parent: str, *, minutes: float, per_second: float, alive: float = 2, total: float = 60
+        self,
+        comm: str,
+        parent: str,
+        *,
+        minutes: float,
+        per_second: float,
+        alive: float = 2,
+        total: float = 60,
+        namespace: str = "",
     ) -> Machine:
         """Add one container after another, each `alive` for some seconds, in which a parent starts a program.
+
+        With a namespace each container is a pod of its own there.
 
         The first scrape after a container's start shows its series at 0, the second with all its events; the series
         stay idle until the end of `total` minutes.
@@ -120,12 +141,15 @@ class Machine:
                 rising,
                 lasting(total - (scrape + 2) / SCRAPES, 0),
             )
-            self.storm(f"docker:{number:012x}", comm, parent, *phases)
+            unit, beside = f"docker:{number:012x}", dict[str, str]()
+            if namespace:
+                unit, beside = "cri", {"namespace": namespace, "pod": f"job-{number:05x}", "container": "main"}
+            self.storm(unit, comm, parent, *phases, beside=beside)
         return self
 
-    def storm(self, unit: str, comm: str, parent: str, *phases: Phase) -> Machine:
+    def storm(self, unit: str, comm: str, parent: str, *phases: Phase, beside: Mapping[str, str] = NONE) -> Machine:
         """Add a parent that forks and execs one short-lived program over and over."""
-        return self.forks(unit, *phases).processes(unit, comm, parent, *phases)
+        return self.forks(unit, *phases, beside=beside).processes(unit, comm, parent, *phases, beside=beside)
 
 
 def _scaled(phases: Iterable[Phase], factor: float) -> list[Phase]:

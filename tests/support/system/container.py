@@ -3,14 +3,13 @@
 
 The image is made as by the Containerfile, on the tree of `rootfs`: the launcher with its file capabilities, and
 probed's sources at the package's paths. An overlay in a private mount namespace protects the tree. The container has
-the host's network, so that the test can scrape, and private namespaces else.
+the host's network, so that the test can scrape, and private namespaces else. Kubelet's folders are the test's own.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import secrets
 import shutil
 import subprocess
 import urllib.request
@@ -18,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
+from support.kubelet import Kubelet, new_id
 from support.kubernetes_manifests import BASE, KUBERNETES, Manifest, build, one
 from support.running_daemon import PATIENCE, ROOT, Page, free_port, tail, until
 
@@ -43,8 +43,8 @@ class Container:
     """A running container, stopped when the context ends."""
 
     def __init__(self, tree: Path, folder: Path) -> None:
-        """Start the container on the image's `tree`, with its files in `folder`."""
-        self.number = secrets.token_hex(32)
+        """Start the container on the image's `tree`, with its files in `folder`, as the container `probed` of a pod."""
+        self.number = new_id()
         self.port = free_port()
         self.log_file = folder / "log"
         self._folder = folder
@@ -52,7 +52,10 @@ class Container:
             (folder / name).mkdir()
         manifests = build(BASE)
         _fill(folder / "upper", tree, manifests)
-        spec = _spec(manifests, self.port, f"/kubepods/pod{_uid()}/{self.number}")
+        self.kubelet = Kubelet(folder)
+        self.kubelet.start()
+        self.pod = self.kubelet.add_pod("probed", "probed-x7x2p")
+        spec = _spec(manifests, self.port, f"/kubepods/pod{self.pod.uid}/{self.number}", folder)
         (folder / "config.json").write_text(json.dumps(spec))
         with self.log_file.open("wb") as log:
             self._process = subprocess.Popen(
@@ -78,6 +81,7 @@ class Container:
     def wait_until_ready(self) -> Container:
         """Wait until probed is ready; return the container."""
         until(self._is_ready, "probed in the container is ready", 2 * PATIENCE)
+        self.kubelet.link(self.pod, "probed", self.number)
         return self
 
     def _is_ready(self) -> bool:
@@ -110,10 +114,6 @@ class Container:
         return self._process.wait(PATIENCE)
 
 
-def _uid() -> str:
-    return "-".join(secrets.token_hex(length // 2) for length in (8, 4, 4, 4, 12))
-
-
 def _entrypoint() -> list[str]:
     found = re.search(r"^ENTRYPOINT (.*)$", CONTAINERFILE, re.MULTILINE)
     assert found
@@ -140,8 +140,10 @@ def _fill(upper: Path, tree: Path, manifests: list[Manifest]) -> None:
         (upper / "etc/probed" / name).write_text(text)
 
 
-def _spec(manifests: list[Manifest], port: int, group: str) -> dict[str, Any]:
+def _spec(manifests: list[Manifest], port: int, group: str, kubelet: Path) -> dict[str, Any]:
     """Return the OCI configuration of the pod as containerd makes one. Source: OCI runtime-spec, config-linux.md.
+
+    The folders of the host's /var/log are those below `kubelet`.
 
     An unprivileged user gets capabilities only as a bound: none is inheritable or ambient (containerd's CRI,
     CVE-2022-24769).
@@ -151,7 +153,7 @@ def _spec(manifests: list[Manifest], port: int, group: str) -> dict[str, Any]:
     security, user = container["securityContext"], pod["securityContext"]
     assert security["capabilities"]["drop"] == ["ALL"]
     capabilities = [f"CAP_{name}" for name in security["capabilities"]["add"]]
-    arguments = [each.replace("$(POD_IP):9788", f"127.0.0.1:{port}") for each in container["args"]]
+    arguments = [each.replace("=:9788", f"=127.0.0.1:{port}") for each in container["args"]]
     profile = json.loads((KUBERNETES / "localhost-seccomp" / "probed.json").read_text())
     return {
         "ociVersion": "1.0.2",
@@ -164,7 +166,7 @@ def _spec(manifests: list[Manifest], port: int, group: str) -> dict[str, Any]:
             "noNewPrivileges": not security["allowPrivilegeEscalation"],
         },
         "root": {"path": "rootfs", "readonly": security["readOnlyRootFilesystem"]},
-        "mounts": _mounts(pod, container),
+        "mounts": _mounts(pod, container, kubelet),
         "linux": {
             "namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "cgroup")],
             "cgroupsPath": group,
@@ -175,7 +177,7 @@ def _spec(manifests: list[Manifest], port: int, group: str) -> dict[str, Any]:
     }
 
 
-def _mounts(pod: dict[str, Any], container: dict[str, Any]) -> list[dict[str, Any]]:
+def _mounts(pod: dict[str, Any], container: dict[str, Any], kubelet: Path) -> list[dict[str, Any]]:
     none = ["nosuid", "noexec", "nodev"]
     mounts = [
         {"destination": "/proc", "type": "proc", "source": "proc", "options": none},
@@ -188,6 +190,8 @@ def _mounts(pod: dict[str, Any], container: dict[str, Any]) -> list[dict[str, An
         if "hostPath" in volume:
             options = ["rbind", "rprivate", "ro" if mount.get("readOnly") else "rw"]
             source, kind = volume["hostPath"]["path"], "bind"
+            if source.startswith("/var/log/"):
+                source = f"{kubelet}{source}"
         elif "emptyDir" in volume:
             options, source, kind = ["nosuid", "nodev", "mode=1777"], "tmpfs", "tmpfs"
         else:

@@ -37,8 +37,8 @@ WORKLOADS: Final = ("calls", "exits", "fail_opens", "lives", "spawn")
 class Machine:
     """A booted system; leaving the context kills all its processes."""
 
-    def __init__(self, tree: Path, folder: Path) -> None:
-        """Boot `tree`; `folder` has the shared files and the log."""
+    def __init__(self, tree: Path, folder: Path, *arguments: str) -> None:
+        """Boot `tree` with arguments for systemd; `folder` has the shared files and the log."""
         self.out = folder / "out"
         self.log_file = folder / "boot.log"
         self.out.mkdir()
@@ -47,7 +47,7 @@ class Machine:
         with self.log_file.open("wb") as log:
             self._boot = subprocess.Popen(
                 # The system ends with this process, however the process ends.
-                ["setpriv", "--pdeathsig", "TERM", HARNESS / "boot-systemd", tree, self.out],
+                ["setpriv", "--pdeathsig", "TERM", HARNESS / "boot-systemd", tree, self.out, *arguments],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 

@@ -120,9 +120,12 @@ def test_other_replacements_are_refused(replace: str, words: str) -> None:
     assert words in problem(match="(?P<name>a)(b)", replace=replace)
 
 
-@pytest.mark.parametrize("label", sorted(fold_defaults.RULES))
+DEFAULTS = dict(fold_defaults.RULES) | dict(fold_defaults.RULES_BY_DECODER)
+
+
+@pytest.mark.parametrize("label", sorted(DEFAULTS))
 def test_the_default_rules_are_rules(label: str) -> None:
-    for each in fold_defaults.RULES[label]:
+    for each in DEFAULTS[label]:
         assert rule(match=each.match, replace=each.replace, parts=each.parts) == each
 
 

@@ -9,8 +9,8 @@ import pytest
 from probed.config import declaration, site
 from probed.config.declaration import Probe
 from probed.config.fold_rules import FoldRule
-from probed.config.overrides import Overrides, Series, SiteDefaults, override, with_defaults
-from probed.config.site import Site
+from probed.config.overrides import Overrides, Series, SiteDefaults, check_folded, override, with_defaults
+from probed.config.site import RuntimeFolders, Site
 from probed.errors import DeclarationError
 from probed.ipc.manifest import WEIGHT_FIELDS, Field, Map, Record
 from probed.loader.resolve import resolve
@@ -57,6 +57,15 @@ def test_the_exporters_user_may_have_any_name_that_systemd_takes(user: str) -> N
 def test_a_name_that_no_user_can_have_is_refused(user: str) -> None:
     with pytest.raises(DeclarationError, match="expected a user's name"):
         parse(f'probe_directories: [probes]\nprobes: {{process: }}\nexporter: {{user: "{user}"}}')
+
+
+def test_folders_of_runtimes_are_absolute_and_none_by_default() -> None:
+    text = "probe_directories: [probes]\nprobes: {process: }\n"
+    assert parse(text).container_names == RuntimeFolders()
+    folders = parse(f"{text}container_names: {{docker: [/var/lib/docker]}}").container_names
+    assert folders == RuntimeFolders(docker=("/var/lib/docker",))
+    with pytest.raises(DeclarationError, match="expected an absolute path"):
+        parse(f"{text}container_names: {{podman: [storage]}}")
 
 
 def test_probe_directories_are_relative_to_the_file() -> None:
@@ -131,6 +140,40 @@ def test_a_renamed_label_is_still_found_in_its_declaration() -> None:
     probe = overridden("    metrics: {probed_process_execs_total: {rename_labels: {comm: program}}}\n", "process")
     label = probe.metrics["probed_process_execs_total"].labels["program"]
     assert probe.source.line(label.at) == shipped("process").source.lines[label.at]
+
+
+UNIT_LABELS = "unit_labels: {kubernetes_pod: pod, comm: namespace}\n"
+
+
+def test_a_site_adds_labels_to_every_metric_with_a_unit() -> None:
+    wanted = parse(
+        f"probe_directories: [p]\nprobes: {{process: , syscalls: }}\n{UNIT_LABELS}"
+        "fold: {comm: [{match: a, drop: true}]}\n"
+    )
+    process = with_defaults(shipped("process"), wanted.defaults)
+    forks, execs = (process.metrics[f"probed_process_{name}_total"].labels for name in ("forks", "execs"))
+    assert {name: (label.field, label.decoder) for name, label in forks.items()} == {
+        "unit": ("cgroup", "cgroup_unit"), "kubernetes_pod": ("cgroup", "pod"), "comm": ("cgroup", "namespace"),
+    }  # fmt: skip
+    assert list(execs) == ["unit", "comm", "parent", "kubernetes_pod"]
+    assert execs["comm"].decoder == "comm"
+    assert forks["comm"].fold[0].drop
+    assert [rule.replace for rule in forks["kubernetes_pod"].fold] == [r"\1"] * 3
+    syscalls = with_defaults(shipped("syscalls"), wanted.defaults)
+    assert all("kubernetes_pod" not in metric.labels for metric in syscalls.metrics.values())
+
+
+def test_a_metric_without_its_unit_has_no_label_beside_it() -> None:
+    text = "    metrics: {probed_process_forks_total: {drop_labels: [unit]}}\n" + UNIT_LABELS
+    assert overridden(text, "process").metrics["probed_process_forks_total"].labels == {}
+
+
+def test_a_folded_label_beside_unit_is_known() -> None:
+    wanted = parse(
+        f"probe_directories: [p]\nprobes: {{process: }}\n{UNIT_LABELS}"
+        "fold: {kubernetes_pod: [{match: a, drop: true}]}\n"
+    )
+    assert check_folded(wanted.defaults, [with_defaults(shipped("process"), wanted.defaults)], wanted.source) == []
 
 
 def test_a_site_adds_labels_of_fields_that_the_probe_has() -> None:

@@ -136,7 +136,7 @@ def test_the_pod_is_not_root_and_shares_no_namespace_of_the_host(base: list[Mani
 def test_nothing_of_the_host_can_be_written(base: list[Manifest], container: dict[str, Any]) -> None:
     volumes = one(base, "DaemonSet")["spec"]["template"]["spec"]["volumes"]
     of_host = {volume["name"]: volume["hostPath"]["path"] for volume in volumes if "hostPath" in volume}
-    assert sorted(of_host.values()) == ["/sys/fs/cgroup", "/sys/kernel/btf"]
+    assert sorted(of_host.values()) == ["/sys/fs/cgroup", "/sys/kernel/btf", "/var/log/containers", "/var/log/pods"]
     read_only = {mount["name"] for mount in container["volumeMounts"] if mount.get("readOnly")}
     assert of_host.keys() <= read_only
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
@@ -161,7 +161,7 @@ def test_everything_selects_the_pods(base: list[Manifest]) -> None:
 def test_everything_means_the_port_on_which_probed_listens(base: list[Manifest], container: dict[str, Any]) -> None:
     (port,) = container["ports"]
     (address,) = (each.partition("=")[2] for each in container["args"] if each.startswith("--web.listen-address="))
-    assert parse_address(address.replace("$(POD_IP)", "10.0.0.1")).port == port["containerPort"]
+    assert parse_address(address).port == port["containerPort"]
     (rule,) = one(base, "NetworkPolicy")["spec"]["ingress"]
     (endpoint,) = one(base, "PodMonitor")["spec"]["podMetricsEndpoints"]
     probes = {container[f"{kind}Probe"]["httpGet"]["port"] for kind in ("startup", "liveness", "readiness")}

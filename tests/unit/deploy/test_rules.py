@@ -76,6 +76,91 @@ def test_a_storm_names_unit_comm_and_parent(tmp_path: Path) -> None:
     verify(tmp_path, [machine], alerts=[{"eval_time": "15m", "alertname": SHORT, "exp_alerts": [expected]}])
 
 
+def test_a_storm_in_a_pod_names_namespace_pod_container_and_parent(tmp_path: Path) -> None:
+    pod = {"namespace": "shop", "pod": "billing-0", "container": "app"}
+    other = pod | {"container": "sidecar"}
+    machine = up().storm("cri", "date", "billing.sh", lasting(40, 300), beside=pod)
+    machine.storm("cri", "true", "other.sh", lasting(40, 20), beside=other)
+    expected = {
+        "exp_labels": {"severity": "critical", "instance": "web1:9788", "job": "probed", "unit": "cri"} | pod,
+        "exp_annotations": {
+            "summary": "pod shop/billing-0/app on web1:9788 spawns 300 short-lived processes a second",
+            "description": (
+                "Most are 'date', started by 'billing.sh': 300 a second. "
+                "In the pod shop/billing-0/app, 300 processes a second end within a second of their start."
+            ),
+            "runbook_url": "/consoles/probed-runbook.md#shortlivedprocessstorm",
+        },
+    }
+    verify(tmp_path, [machine], alerts=[{"eval_time": "15m", "alertname": SHORT, "exp_alerts": [expected]}])
+
+
+def test_a_storm_in_a_pod_whose_container_has_no_name_yet_names_the_pod(tmp_path: Path) -> None:
+    machine = up().storm(
+        "cri", "date", "billing.sh", lasting(40, 300), beside={"namespace": "shop", "pod": "billing-0"}
+    )
+    expected = {
+        "exp_labels": {
+            "severity": "warning", "instance": "web1:9788", "job": "probed", "unit": "cri", "namespace": "shop",
+            "pod": "billing-0",
+        },
+        "exp_annotations": {
+            "summary": "pod shop/billing-0 on web1:9788 starts 300 processes a second",
+            "description": (
+                "Most are 'date', started by 'billing.sh': 300 a second. "
+                "The pod shop/billing-0 usually starts far fewer."
+            ),
+            "runbook_url": "/consoles/probed-runbook.md#processstorm",
+        },
+    }  # fmt: skip
+    verify(tmp_path, [machine], alerts=[{"eval_time": "30m", "alertname": "ProcessStorm", "exp_alerts": [expected]}])
+
+
+@pytest.mark.slow
+def test_a_storm_in_one_pod_after_another_names_namespace_and_parent(tmp_path: Path) -> None:
+    machine = up(50).containers("date", "run.sh", minutes=20, per_second=307, total=50, namespace="ci")
+    expected = {
+        "exp_labels": {
+            "severity": "critical", "instance": "web1:9788", "job": "probed", "parent": "run.sh", "namespace": "ci"
+        },
+        "exp_annotations": {
+            "summary": (
+                "'run.sh' in ever new units of the namespace ci on web1:9788 spawns 307 short-lived processes a second"
+            ),
+            "description": (
+                "Most are 'date'. In containers or units that live for less than five minutes each, 307 processes a "
+                "second, started by 'run.sh', end within a second of their start."
+            ),
+            "runbook_url": "/consoles/probed-runbook.md#shortlivedprocessstorm",
+        },
+    }  # fmt: skip
+    verify(tmp_path, [machine], alerts=[{"eval_time": "15m", "alertname": SHORT, "exp_alerts": [expected]}])
+
+
+def test_storms_in_two_pods_are_two_alerts(tmp_path: Path) -> None:
+    machine = up()
+    for pod in ("a-0", "a-1"):
+        names = {"namespace": "shop", "pod": pod, "container": "app"}
+        machine.storm("cri", "date", "billing.sh", lasting(40, 300), beside=names)
+    storms = [{"alertname": SHORT, "pod": pod, "unit": "cri"} for pod in ("a-0", "a-1")]
+    verify(tmp_path, [machine], [fired(15, *storms)])
+
+
+@pytest.mark.parametrize(
+    ("alert", "metric", "errno", "per_second"),
+    [
+        ("ForkFailures", "probed_process_fork_failures_total", "EAGAIN", 0.1),
+        ("ExecFailures", "probed_process_exec_failures_total", "ENOENT", 1),
+        ("FileDescriptorsExhausted", "probed_open_failures_total", "EMFILE", 3),
+        ("OpenFailureStorm", "probed_open_failures_total", "ENOENT", 5000),
+    ],
+)
+def test_other_alerts_name_the_pod_too(tmp_path: Path, alert: str, metric: str, errno: str, per_second: float) -> None:
+    labels = {"unit": "cri", "namespace": "shop", "pod": "web-0", "container": "app", "comm": "worker"}
+    machine = up().has(metric, lasting(60, per_second), errno=errno, **labels)
+    verify(tmp_path, [machine], [fired(40, {"alertname": alert} | labels)])
+
+
 @pytest.mark.slow
 def test_a_storm_in_one_container_after_another_fires_names_the_parent_and_resolves(tmp_path: Path) -> None:
     machine = up(50).containers("date", "entrypoint.sh", minutes=20, per_second=307, total=50)

@@ -112,6 +112,7 @@ def test_it_cannot(statement: str) -> None:
         "os.dup(client.fileno())",
         "mmap.mmap(-1, 1 << 20)",
         "os.eventfd(0)",
+        "from probed.exporter.cgroup.inotify import Inotify; Inotify().add('/')",
     ],
 )
 def test_it_can(statement: str) -> None:

@@ -98,7 +98,7 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Played]]:
 def test_what_is_read_comes_as_one_event(play: Callable[[], Played]) -> None:
     run = LoaderProcess()
     run.read(Files("probed.yaml", "/btf"))
-    settings = Settings(WebOptions(max_requests=7), None, "info", "logfmt")
+    settings = Settings(WebOptions(max_requests=7), None, "info", "logfmt", {"docker": ("/var/lib/docker",)})
     play().says(settings)
     play().says(Wanted("A probe.", request("a")))
     play().says(AllWanted())

@@ -21,6 +21,7 @@ from probed.ipc.exporter_messages import (
     CannotServe,
     Confined,
     FromExporter,
+    NameContainers,
     Pulse,
     Start,
     ToExporter,
@@ -66,6 +67,16 @@ def played(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
 def make() -> Make:
     start = Start(manifest.VERSION, WebOptions(), False, None, "info", "logfmt", 10.0)
     return lambda: ExporterProcess(start, [], 30.0, Hooks(Store(None), {}), lambda: None)
+
+
+def test_a_new_exporter_learns_the_names_of_containers_before_it_serves(make: Make, played: Played) -> None:
+    one = make()
+    one.known_containers = lambda: [NameContainers({"a" * 64: "web"}, ())]
+    one.launch([], None)
+    kinds = [played.theirs.receive().message for _ in range(3)]
+    assert [type(kind).__name__ for kind in kinds] == ["Start", "NameContainers", "Serve"]
+    one.name_containers(NameContainers({}, ("a" * 64,)))
+    assert played.theirs.receive().message == NameContainers({}, ("a" * 64,))
 
 
 @pytest.mark.parametrize(

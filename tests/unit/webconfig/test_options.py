@@ -46,7 +46,7 @@ def test_web_options_go_through_json_unchanged() -> None:
 
 @pytest.mark.parametrize("name", [field.name for field in fields(WebOptions)])
 def test_the_command_line_precedes_the_site_configuration(name: str) -> None:
-    settings = Settings(WebOptions(), None, "info", "logfmt")
+    settings = Settings(WebOptions(), None, "info", "logfmt", {})
     value: Any = getattr(OTHER, name)
     web = Options(Files("", ""), web={name: value}).apply_to(settings).web
     assert {

@@ -42,15 +42,31 @@ from itertools import takewhile
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """The owner of a cgroup: text of the label `unit`, and the Kubernetes pod's uid (empty outside of pods)."""
+    """The owner of a cgroup: text of the label `unit`, and the Kubernetes pod's uid (empty outside of pods).
+
+    `container_id` has all digits of the container's id, empty for other owners and for containers of a user's manager.
+    """
 
     unit: str
     pod_uid: str
+    container_id: str = ""
 
 
-_ID = "([0-9a-f]{12})[0-9a-f]{52}"
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """The unit or container of a path ("" for none), the names that lead there, and the container's id."""
+
+    unit: str
+    depth: int
+    container_id: str = ""
+
+
+SHOWN_DIGITS = 12
+"""Digits of a container's id that `unit` shows, as the runtimes' own lists do."""
+
+_ID = "([0-9a-f]{64})"
 _BARE_ID = re.compile(_ID)
-_BUILD_ID = "([0-9a-z]{12})[0-9a-z]{13}"
+_BUILD_ID = "([0-9a-z]{25})"
 _BARE_BUILD_ID = re.compile(_BUILD_ID)
 _CONTAINERS = (
     ("docker", re.compile(rf"docker-{_ID}\.scope")),
@@ -83,51 +99,54 @@ _POD = re.compile(f"pod({_UID})")
 def attribute(path: str) -> Attribution:
     """Return the owner of the cgroup at `path`, which may be any text."""
     names = [name for name in path.split("/") if name]
-    owner, depth = _owner(names)
-    return Attribution(owner or _slice_or_path(names), _pod_uid(names[:depth]))
+    owner = _owner(names)
+    return Attribution(owner.unit or _slice_or_path(names), _pod_uid(names[: owner.depth]), owner.container_id)
 
 
-def _owner(names: list[str]) -> tuple[str, int]:
-    """Return the unit or container of a path ("" for none), and the number of names that lead there."""
+def _owner(names: list[str]) -> _Owner:
     for at, name in enumerate(names):
         if container := _container(names, at):
-            return container, at + 1
+            return container
         if _MANAGER.fullmatch(name):
-            inside, _ = _owner(names[at + 1 :])
-            return (f"{name}/{inside}" if inside else name), at
+            inside = _owner(names[at + 1 :]).unit
+            return _Owner(f"{name}/{inside}" if inside else name, at)
         if _UNIT.fullmatch(name):
             return _in_unit(names, at)
-    return "", len(names)
+    return _Owner("", len(names))
 
 
-def _in_unit(names: list[str], unit: int) -> tuple[str, int]:
+def _in_unit(names: list[str], unit: int) -> _Owner:
     """Return the container in a service, or the unit itself."""
     name = names[unit]
     if name.endswith(".service") and not name.startswith("systemd-nspawn@"):
         for at in range(unit + 1, len(names)):
             if container := _container(names, at):
-                return container, at + 1
-    return _unescaped(name), unit + 1
+                return container
+    return _Owner(_unescaped(name), unit + 1)
 
 
-def _container(names: list[str], at: int) -> str:
-    """Return the container with the name at this depth, "" for none."""
+def _container(names: list[str], at: int) -> _Owner | None:
+    """Return the container with the name at this depth, None for none."""
     name = names[at]
     for runtime, pattern in _CONTAINERS:
         if found := pattern.fullmatch(name):
-            return f"{runtime}:{found[1]}"
+            return _with_id(runtime, found[1], at)
     if found := _LXC.fullmatch(name):
-        return f"lxc:{_printable(found[1])}"
+        return _Owner(f"lxc:{_printable(found[1])}", at + 1)
     parent = names[at - 1] if at else ""
     if parent in _LXC_PARENTS:
-        return f"lxc:{_printable(name)}"
+        return _Owner(f"lxc:{_printable(name)}", at + 1)
     if parent == "buildkit" and (found := _BARE_BUILD_ID.fullmatch(name)):
-        return f"buildkit:{found[1]}"
+        return _with_id("buildkit", found[1], at)
     found = _BARE_ID.fullmatch(name)
     if not found or parent == "libpod_parent":  # there a bare id is a pod's, with its containers below
-        return ""
+        return None
     runtime = "docker" if parent == "docker" else "cri" if _pod_uid(names[:at]) else "container"
-    return f"{runtime}:{found[1]}"
+    return _with_id(runtime, found[1], at)
+
+
+def _with_id(runtime: str, container_id: str, at: int) -> _Owner:
+    return _Owner(f"{runtime}:{container_id[:SHOWN_DIGITS]}", at + 1, container_id)
 
 
 def _pod_uid(names: list[str]) -> str:

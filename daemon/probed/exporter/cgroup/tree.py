@@ -201,11 +201,15 @@ class CgroupTree:
 
         Return None for an id without a path: it counts in `unknown`, and the next walk looks for it.
         """
-        path = self._living.get(number) or self._removed.get(number)
+        path = self.known_path(number)
         if path is None:
             self.unknown += 1
             self._miss(number)
         return path
+
+    def known_path(self, number: int) -> str | None:
+        """Return the path of an id, None without one; the next walk does not look for it."""
+        return self._living.get(number) or self._removed.get(number)
 
     def _miss(self, number: int) -> None:
         if self._top is not None and len(self._missed) < MOST_REMOVED:

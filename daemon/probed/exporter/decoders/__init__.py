@@ -10,9 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 
+from probed.exporter.cgroup.pod_names import NAMELESS
 from probed.exporter.decoders.addresses import address
 from probed.exporter.decoders.block_devices import device_name, device_names
-from probed.exporter.decoders.cgroups import AttributionOf, pod_uid, unit
+from probed.exporter.decoders.cgroups import (
+    AttributionOf,
+    PodNamesOf,
+    container,
+    container_name,
+    namespace,
+    pod,
+    pod_uid,
+    unit,
+)
 from probed.exporter.decoders.char_arrays import mapped, text
 from probed.exporter.decoders.errnos import errno_name
 from probed.exporter.decoders.fold import Decoder, folded
@@ -31,13 +41,16 @@ class Context:
     """The host as decoders and map sources see it.
 
     `cgroups` gives the attribution of a cgroup id, `removed_cgroups` the ids known to be removed; `doubt_cgroups` takes
-    ids of which some may be removed. `lookups` has the host's other names.
+    ids of which some may be removed. Each label with names of pods calls `pod_names` once for the look-up by cgroup id;
+    `container_names` is the look-up of names that runtimes give. `lookups` has the host's other names.
     """
 
     cgroups: AttributionOf
     lookups: Lookups = field(default_factory=Lookups)
     removed_cgroups: Callable[[], Set[int]] = frozenset
     doubt_cgroups: Callable[[Set[int]], None] = lambda _: None
+    pod_names: Callable[[], PodNamesOf] = lambda: lambda _: NAMELESS
+    container_names: Callable[[int], str] = lambda _: ""
 
 
 _PLAIN: Mapping[str, Decoder] = {
@@ -61,6 +74,10 @@ _OF_LABEL: Mapping[str, Callable[[ResolvedLabel], Decoder]] = {
 _OF_HOST: Mapping[str, Callable[[Context], Decoder]] = {
     "cgroup_unit": lambda context: unit(context.cgroups),
     "pod_uid": lambda context: pod_uid(context.cgroups),
+    "namespace": lambda context: namespace(context.pod_names()),
+    "pod": lambda context: pod(context.pod_names()),
+    "container": lambda context: container(context.pod_names()),
+    "container_name": lambda context: container_name(context.container_names),
     "uid": lambda context: user_name(context.lookups.of(user_names)),
     "block_device": lambda context: device_name(context.lookups.of(device_names)),
     "network_interface": lambda context: interface_name(context.lookups.of(interface_names)),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed.exporter.cgroup.attribution import Attribution, attribute
+from probed.exporter.cgroup.attribution import attribute
 
 ID = "0123456789abcdef" * 4
 OTHER = "fedcba9876543210" * 4
@@ -155,12 +155,22 @@ ODD = [
 
 @pytest.mark.parametrize(("path", "unit"), [*UNITS, *SLICES, *PLAIN, *CONTAINERS, *PRETENDERS, *ODD])
 def test_a_cgroup_belongs_to_its_unit_or_container(path: str, unit: str) -> None:
-    assert attribute(path) == Attribution(unit, "")
+    found = attribute(path)
+    assert (found.unit, found.pod_uid) == (unit, "")
 
 
 @pytest.mark.parametrize(("path", "unit"), PODS)
 def test_a_cgroup_in_a_pod_has_its_uid(path: str, unit: str) -> None:
-    assert attribute(path) == Attribution(unit, UID)
+    found = attribute(path)
+    assert (found.unit, found.pod_uid) == (unit, UID)
+
+
+@pytest.mark.parametrize(("path", "unit"), [*CONTAINERS, *PODS, *PRETENDERS])
+def test_a_container_outside_of_users_managers_has_its_whole_id(path: str, unit: str) -> None:
+    whole = {"0123456789ab": ID, "q5w0zn3k81ab": BUILD}
+    runtime, colon, digits = unit.partition(":")
+    expected = whole.get(digits, "") if colon and "/" not in runtime else ""
+    assert attribute(path).container_id == expected
 
 
 def test_the_uid_of_a_static_pod_is_the_hash_that_the_kubelet_made() -> None:

@@ -168,8 +168,56 @@ PATHS = [
 MACHINES = [(r"machine-qemu\x2d12\x2dweb.scope", r"machine-qemu\x2d*\x2dweb.scope")]
 
 
+PODS = [
+    # CronJobs: by minute, with an index, by second as before Kubernetes 1.21; and a Job with a date.
+    ("backup-28391040-x7x2p", "backup"),
+    ("db-backup-29403040-zzzzz", "db-backup"),
+    ("backup-30000001-17-x7x2p", "backup"),
+    ("backup-1617235200-x7x2p", "backup"),
+    ("report-20261129-x7x2p", "report"),
+    # Indexed and numbered Jobs.
+    ("train-0-x7x2p", "train"),
+    ("train-99999-x7x2p", "train"),
+    ("migrate-42-7-x7x2p", "migrate"),
+    # Jobs with generateName.
+    ("build-x7x2p-4b9vw", "build"),
+    # Deployments, StatefulSets, DaemonSets, static pods, names of one's own.
+    ("web-7d4b9c6f5-x7x2p", "web-7d4b9c6f5-x7x2p"),
+    ("web-5978699494-x7x2p", "web-5978699494-x7x2p"),
+    ("web-2-7d4b9c6f5-x7x2p", "web-2-7d4b9c6f5-x7x2p"),
+    ("db-0", "db-0"),
+    ("node-exporter-x7x2p", "node-exporter-x7x2p"),
+    ("kube-apiserver-node1", "kube-apiserver-node1"),
+    ("backup-28391040", "backup-28391040"),
+    ("backup-28391040-proxy", "backup-28391040-proxy"),
+    ("", ""),
+]
+
+
+@pytest.mark.parametrize(("name", "text"), PODS)
+def test_pods_that_a_job_numbers_have_the_name_of_the_job(name: str, text: str) -> None:
+    assert by_default("pod", name) == text
+
+
+def test_every_default_rule_for_pods_is_tested() -> None:
+    for rule in fold_defaults.RULES_BY_DECODER["pod"]:
+        assert any(re.fullmatch(rule.match, name) for name, _ in PODS), rule.match
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_pods_of_a_deployment_keep_their_names(number: int) -> None:
+    """A ReplicaSet's hash is a 32-bit number in decimal, by SafeEncodeString; short ones are left out as rare."""
+    alphanumerics = "bcdfghjklmnpqrstvwxz2456789"
+    encoded = "".join(alphanumerics[ord(digit) % len(alphanumerics)] for digit in str(number).zfill(7))
+    name = f"web-{encoded}-x7x2p"
+    assert by_default("pod", name) == name
+
+
 def by_default(label: str, name: str) -> str | None:
-    rules = [ResolvedFoldRule(rule.match, rule.replace, rule.parts) for rule in fold_defaults.RULES[label]]
+    rules = [
+        ResolvedFoldRule(rule.match, rule.replace, rule.parts)
+        for rule in (fold_defaults.RULES.get(label) or fold_defaults.RULES_BY_DECODER[label])
+    ]
     return folded(lambda value: bytes(value).decode(), rules)(name.encode())
 
 
