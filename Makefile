@@ -7,12 +7,16 @@ PYTHON ?= /usr/bin/python3
 VENV := .venv
 CONFIG ?= config/probed.yaml
 
-# Packages of the daemon, all from the distribution; PyPI's bcc is another project.
-RUN_PACKAGES := python3-venv python3-setuptools python3-wheel python3-bcrypt python3-bpfcc python3-h11 python3-numpy \
-	python3-prometheus-client python3-seccomp python3-systemd python3-yaml
+# What loads probes: objects where their tools are installed, else BCC. PyPI's bcc is another project.
+CAN_BUILD := $(and $(shell PATH="$$PATH:/usr/sbin" && command -v clang && command -v bpftool),\
+	$(wildcard /usr/include/bpf/bpf_helpers.h))
+# Packages of the daemon, all from the distribution.
+RUN_PACKAGES := python3-venv python3-setuptools python3-wheel python3-bcrypt python3-h11 python3-numpy \
+	python3-prometheus-client python3-seccomp python3-systemd python3-yaml $(if $(CAN_BUILD),libbpf1,python3-bpfcc)
+OBJECT_PACKAGES := clang bpftool libbpf-dev
 # Packages of the tests: a compiler for the workloads, tools for privileges and containers, readers of man pages and
 # completions; and tools for systems and kernels to boot.
-TEST_PACKAGES := gcc libc6-dev openssl util-linux libcap2-bin runc man-db tmux zsh
+TEST_PACKAGES := python3-bpfcc $(OBJECT_PACKAGES) gcc libc6-dev openssl util-linux libcap2-bin runc man-db tmux zsh
 SYSTEM_PACKAGES := mmdebstrap e2fsprogs qemu-system-x86
 # Unpacked beside the virtual environment, because an installation would start the services.
 UNPACKED := prometheus prometheus-alertmanager
@@ -24,11 +28,11 @@ TEST_WHEELS := pytest pytest-xdist hypothesis jsonschema mypy ruff types-PyYAML 
 	grafana-foundation-sdk==1769699379!11.6.0 helm-python-sdk==0.2.2 protobuf types-protobuf
 # Sources and tools of the Debian package.
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' daemon/probed/__init__.py)
-DEB := build/probed_$(VERSION)_all.deb
+DEB := build/probed_$(VERSION)_$(shell dpkg --print-architecture).deb
 DEB_SOURCES := config daemon packaging probes
-DEB_PACKAGES := build-essential debhelper dh-python dpkg-dev lintian
+DEB_PACKAGES := build-essential debhelper dh-python dpkg-dev lintian $(OBJECT_PACKAGES)
 
-.PHONY: help run test test-all test-on check bench fuzz soak schema docs deb release dashboards pictures fleet clean
+.PHONY: help run test test-all test-on check bench fuzz soak objects schema docs deb release dashboards pictures fleet clean
 
 help:
 	@echo 'make run         start the daemon in the foreground, with CONFIG=$(CONFIG)'
@@ -42,10 +46,11 @@ help:
 	@echo 'make soak        an hour of storms, reloads and restarts, as root'
 	@echo 'make fuzz        every parser, SECONDS=60 each'
 	@echo 'make fleet       Prometheus with the pages of a fleet, an hour'
+	@echo 'make objects     the probes as objects, for machines without BCC'
 	@echo 'make schema docs dashboards pictures    generated files'
 	@echo 'make clean       remove all generated files'
 
-run: $(VENV)/run
+run: $(VENV)/run $(if $(CAN_BUILD),$(VENV)/objects)
 	$(VENV)/bin/probed run --config.file $(CONFIG) $(ARGS)
 
 # The tests of one kernel count its events exactly, and run one after another. Beside them run the unit tests, the tests of
@@ -104,6 +109,15 @@ fuzz: $(VENV)/test
 soak: $(VENV)/test
 	PYTHONPATH=tests:daemon nice $(VENV)/bin/python -m soak $(ARGS)
 
+# Compiles the probes into objects, beside the sources: NAME.ARCHITECTURE.bpf.o.
+objects: $(VENV)/run
+	@$(call install,$(OBJECT_PACKAGES))
+	$(VENV)/bin/probed build probes
+
+$(VENV)/objects: $(VENV)/run $(wildcard probes/*/*.c probes/*/*.h probes/*/*.yaml)
+	$(VENV)/bin/probed build probes
+	@touch $@
+
 # Writes the JSON schemas for editors, and lists in the documents, from the daemon's own definitions.
 schema: $(VENV)/run
 	$(VENV)/bin/python -m probed.commands.json_schemas config/schema
@@ -114,15 +128,15 @@ schema: $(VENV)/run
 docs: $(VENV)/run
 	$(VENV)/bin/python -m probed.commands.metric_reference probes docs/metrics.md
 
-# Builds build/probed_VERSION_all.deb from a copy of the tree, with Debian's tools only.
+# Builds build/probed_VERSION_ARCHITECTURE.deb from a copy of the tree, with Debian's tools only.
 deb: $(DEB)
 	@echo $(DEB)
 
-$(DEB): $(shell find $(DEB_SOURCES) -type f -not -name '*.pyc') Makefile
+$(DEB): $(shell find $(DEB_SOURCES) -type f -not -name '*.pyc' -not -name '*.bpf.o') Makefile
 	@$(call install,$(DEB_PACKAGES))
 	rm -rf build/deb
 	mkdir -p build/deb/probed
-	tar --exclude=__pycache__ --exclude='*.egg-info' -c $(DEB_SOURCES) | tar -x -C build/deb/probed
+	tar --exclude=__pycache__ --exclude='*.egg-info' --exclude='*.bpf.o' -c $(DEB_SOURCES) | tar -x -C build/deb/probed
 	mv build/deb/probed/packaging/debian build/deb/probed/debian
 	cd build/deb/probed && dpkg-buildpackage --build=binary --no-sign
 	lintian --fail-on error,warning --pedantic build/deb/*.changes

@@ -10,12 +10,12 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 from probed import __version__, log, terminal
 from probed.commands.top.interval import parse_interval
 from probed.errors import HostError, ProbedError
-from probed.ipc.loader_messages import Files
+from probed.ipc.loader_messages import Files, LoaderChoice
 from probed.webconfig.listen_address import parse_address
 from probed.webconfig.options import web_flags
 
@@ -62,13 +62,25 @@ def command_parser() -> argparse.ArgumentParser:
         "--kernel.btf", dest="btf", default=VMLINUX_BTF, metavar="FILE",
         help="The running kernel's types (default: %(default)s).",
     )  # fmt: skip
+    loading = _Parser(add_help=False)
+    loading.add_argument(
+        "--loader", choices=get_args(LoaderChoice),
+        help="Load probes from objects (core), from sources with BCC (bcc), or from objects where there are some "
+        "(auto); default: loader of the site configuration.",
+    )  # fmt: skip
     command = partial(_add_command, commands)
-    _add_run(command("run", "Run the daemon in the foreground.", [common]))
-    check = command("check", "Check a site configuration or probes, without running them.", [common])
+    _add_run(command("run", "Run the daemon in the foreground.", [common, loading]))
+    check = command("check", "Check a site configuration or probes, without running them.", [common, loading])
     check.add_argument(
         "paths", nargs="*", metavar="PATH", help="Probe folders, probe declarations, site configurations."
     )
     check.add_argument("--host", action="store_true", help="Also try to load and attach here (needs privilege).")
+    build = command("build", "Compile probes into objects (needs clang and bpftool).", [])
+    build.add_argument("folders", nargs="+", metavar="FOLDER", help="Probe folders, or folders of probe folders.")
+    build.add_argument(
+        "--kernel.btf", dest="btf", default=VMLINUX_BTF, metavar="FILE",
+        help="The kernel's types to compile against (default: %(default)s).",
+    )  # fmt: skip
     daemon = _Parser(add_help=False)
     daemon.add_argument(
         "--web.listen-address", dest="address", type=_checked(parse_address), metavar="HOST:PORT",
@@ -78,7 +90,7 @@ def command_parser() -> argparse.ArgumentParser:
         "--http.config.file", dest="http_config_file", metavar="FILE",
         help="Client certificate and password for the daemon, in the file format of promtool and amtool.",
     )  # fmt: skip
-    listing = command("list", "List probes, attach points and metrics.", [common, daemon])
+    listing = command("list", "List probes, attach points and metrics.", [common, loading, daemon])
     listing.add_argument("--live", action="store_true", help="List the running daemon's programs and their cost.")
     _add_top(command("top", "Show units, programs, failures and system calls by rate, full screen.", [common, daemon]))
     doctor = command("doctor", "Report on machine, configuration and daemon.", [common, daemon])
@@ -133,7 +145,9 @@ def _run(flags: argparse.Namespace) -> int:
     settle()
     web = {name: getattr(flags, f"web_{name}") for name in web_flags()}
     web = {name: tuple(value) if isinstance(value, list) else value for name, value in web.items() if value is not None}
-    options = Options(Files(flags.config_file, flags.btf), flags.systemd_socket, web, flags.log_level, flags.log_format)
+    options = Options(
+        Files(flags.config_file, flags.btf, flags.loader), flags.systemd_socket, web, flags.log_level, flags.log_format
+    )
     try:
         return Supervisor(options).run()
     except ProbedError as error:
@@ -144,7 +158,13 @@ def _run(flags: argparse.Namespace) -> int:
 def _check(flags: argparse.Namespace) -> int:
     from probed.commands import check
 
-    return check.run(flags.paths or [flags.config_file], flags.btf, flags.host)
+    return check.run(flags.paths or [flags.config_file], flags.btf, flags.host, flags.loader)
+
+
+def _build(flags: argparse.Namespace) -> int:
+    from probed.commands import build
+
+    return build.run(flags.folders, flags.btf)
 
 
 def _list(flags: argparse.Namespace) -> int:
@@ -155,7 +175,7 @@ def _list(flags: argparse.Namespace) -> int:
         return live_programs.run(metrics_page.find(flags.config_file, flags.address, flags.http_config_file))
     from probed.commands import listing
 
-    return listing.run(flags.config_file, flags.btf)
+    return listing.run(flags.config_file, flags.btf, flags.loader)
 
 
 def _top(flags: argparse.Namespace) -> int:
@@ -180,7 +200,7 @@ def _version(_: argparse.Namespace) -> int:
 
 
 COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
-    "run": _run, "check": _check, "list": _list, "top": _top, "doctor": _doctor, "version": _version,
+    "run": _run, "check": _check, "build": _build, "list": _list, "top": _top, "doctor": _doctor, "version": _version,
 }  # fmt: skip
 
 

@@ -8,6 +8,40 @@
  */
 #include "probed.bpf.h"
 
+#ifdef PROBED_CORE
+/* The object checks every member that the kernel has. */
+const volatile u64 canary_pidns_dev, canary_pidns_ino;
+#define PIDNS_DEV canary_pidns_dev
+#define PIDNS_INO canary_pidns_ino
+
+#undef READ
+#define READ(pointer, member)                                    \
+	({                                                       \
+		__typeof__((pointer)->member) value_ = 0;        \
+		if (bpf_core_field_exists((pointer)->member))    \
+			value_ = BPF_CORE_READ(pointer, member); \
+		value_;                                          \
+	})
+#define CHECK_task_struct_tgid
+#define CHECK_task_struct_pid
+#define CHECK_task_struct_comm
+#define CHECK_task_struct_start_boottime
+#define CHECK_task_struct_real_parent
+#define CHECK_task_struct_group_leader
+#define CHECK_task_struct_exit_code
+#define CHECK_task_struct_signal
+#define CHECK_signal_struct_live
+#define CHECK_signal_struct_nr_threads
+#define CHECK_signal_struct_flags
+#define CHECK_signal_struct_group_exit_code
+#ifdef __TARGET_ARCH_x86
+#define CHECK_task_struct_thread_info
+#define CHECK_pt_regs_orig_ax
+#else
+#define CHECK_pt_regs_syscallno
+#endif
+#endif
+
 struct saw {
 	u64 start_boottime;
 	u32 tgid;

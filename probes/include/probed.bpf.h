@@ -16,6 +16,14 @@
 #ifndef PROBED_BPF_H
 #define PROBED_BPF_H
 
+#ifdef PROBED_CORE
+#include "core.bpf.h"
+#else
+
+/*
+ * For BCC only, which rewrites map functions and plain accesses to kernel memory: hence functions, methods and
+ * assembly. core.bpf.h has the same names for clang and libbpf.
+ */
 #include <linux/types.h>
 
 /*
@@ -70,6 +78,82 @@
 /* READ for arrays: copies into `destination`, an array of the event. */
 #define READ_ARRAY(destination, pointer, member) \
 	bpf_probe_read_kernel(&(destination), sizeof(destination), &(pointer)->member)
+
+/* Copies a task's comm into 16 bytes of the event, aligned to 8. */
+static __always_inline void comm_of(struct task_struct *task, void *destination)
+{
+#ifdef PROBED_HAS_GET_CURRENT_TASK_BTF
+	u64 *halves = destination;
+
+	LOAD_AT(u64, halves[0], task, OFFSET_OF(task, comm));
+	LOAD_AT(u64, halves[1], task, OFFSET_OF(task, comm) + 8);
+#else
+	bpf_probe_read_kernel(destination, 16, &task->comm);
+#endif
+}
+
+/* The current task's registers of user space. */
+#ifdef PROBED_HAS_TASK_PT_REGS
+#define current_registers()		((struct pt_regs *)bpf_task_pt_regs(current_task()))
+#define LOAD_OF_REGISTERS(regs, member) LOAD_TYPED(regs, member)
+#else
+/* Before Linux 5.15: at the top of a stack of four pages. arch/x86/include/asm/processor.h: task_pt_regs() */
+#define current_registers()		((struct pt_regs *)(READ(current_task(), stack) + 16384) - 1)
+#define LOAD_OF_REGISTERS(regs, member) READ(regs, member)
+#endif
+
+#define REGISTER_NUMBERS                                                                           \
+	".set number_of_r0, 0\n.set number_of_r1, 1\n.set number_of_r2, 2\n.set number_of_r3, 3\n" \
+	".set number_of_r4, 4\n.set number_of_r5, 5\n.set number_of_r6, 6\n.set number_of_r7, 7\n" \
+	".set number_of_r8, 8\n.set number_of_r9, 9\n"
+
+/*
+ * Puts 1 into *taken; false if another program on this CPU has put 1. One step by BPF_XCHG (Linux 5.12, commit
+ * 5ffa25502b5a), which the loader tries: before, no program takes a slot, and each event is a record. LLVM 14 makes no
+ * BPF_XCHG for BCC, and its assembler knows no name for the instruction: the text writes the number, with the registers
+ * that LLVM chose.
+ */
+static __always_inline bool take(u64 *taken)
+{
+#ifdef PROBED_HAS_EXCHANGE
+	u64 value = 1;
+
+	asm volatile(REGISTER_NUMBERS ".quad 0xe1000000db + (number_of_%1 << 8) + (number_of_%0 << 12)"
+		     : "+r"(value)
+		     : "r"(taken)
+		     : "memory");
+	return !value;
+#else
+	return false;
+#endif
+}
+
+static __always_inline void give_back(u64 *taken)
+{
+	*(volatile u64 *)taken = 0;
+}
+
+/* One u64 that the exporter maps. The flag is BPF_F_MMAPABLE. */
+#define MAPPED_U64(name) BPF_F_TABLE("array", u32, u64, name, 1, 1U << 10)
+
+#ifdef RING_PAGES
+BPF_RINGBUF_OUTPUT(events, RING_PAGES);
+
+/*
+ * Returns the bytes in the ring, records before submission included. BCC 0.26 has no method for the helper
+ * bpf_ringbuf_query(), 134. BCC turns the method ringbuf_output() into a call of bpf_ringbuf_output() with the ring as
+ * first argument, and the macro redirects the call to the helper. Flag 0 is BPF_RB_AVAIL_DATA.
+ */
+static u64 (*ringbuf_query)(void *ring, u64 flags) = (void *)134;
+#define bpf_ringbuf_output(ring, data, size, flags) ringbuf_query(ring, flags)
+
+static __always_inline u64 waiting_bytes(void)
+{
+	return events.ringbuf_output(NULL, 0, 0);
+}
+#undef bpf_ringbuf_output
+#endif
+#endif
 
 /* The exporter reads the counters in this order; STAT_KEPT to STAT_BEGUN are two each: see overflow_label_set(). */
 enum probed_stat {
@@ -150,8 +234,6 @@ static __always_inline u32 recent_slot(u64 key, u32 slots)
 }
 
 #ifdef RING_PAGES
-BPF_RINGBUF_OUTPUT(events, RING_PAGES);
-
 #ifndef SLOTS
 /* Returns room for one event, or NULL and counts the loss if the ring is full. Submit every reserved event. */
 static __always_inline void *reserve_event(u64 size)
@@ -165,34 +247,24 @@ static __always_inline void *reserve_event(u64 size)
 #endif
 
 /*
- * Returns the bytes in the ring, records before submission included. BCC 0.26 has no method for the helper
- * bpf_ringbuf_query(), 134. BCC turns the method ringbuf_output() into a call of bpf_ringbuf_output() with the ring as
- * first argument, and the macro redirects the call to the helper. Flag 0 is BPF_RB_AVAIL_DATA.
- */
-static u64 (*ringbuf_query)(void *ring, u64 flags) = (void *)134;
-#define bpf_ringbuf_output(ring, data, size, flags) ringbuf_query(ring, flags)
-
-static __always_inline u64 waiting_bytes(void)
-{
-	return events.ringbuf_output(NULL, 0, 0);
-}
-#undef bpf_ringbuf_output
-
-/*
- * The fill mark. Each CPU asks the ring at every n-th of its own events, and wakes the exporter if a quarter of the
- * ring waits. n is a power of two, so that all CPUs together fill at most another quarter between two questions. Below
- * the mark, events wait for the next scrape.
+ * The fill mark. Each CPU asks the ring whenever its own events have filled another quarter of its share, and wakes the
+ * exporter if a quarter of the ring waits. So all CPUs together fill at most another quarter between two questions.
+ * Below the mark, events wait for the next scrape. The size of a ring is a power of two.
  */
 #define RING_BYTES	   (RING_PAGES * 4096UL)
 #define RECORD_BYTES(size) (((size) + 15UL) & ~7UL)
-#define ASK_EVENTS(size)   (RING_BYTES / RECORD_BYTES(size) / 4 / CPUS)
-#define ASK_MASK(size)	   (ASK_EVENTS(size) ? (1UL << (63 - __builtin_clzl(ASK_EVENTS(size)))) - 1 : 0)
+#define ASK_STEP(size)	   (RECORD_BYTES(size) * 4 * CPUS)
+
+static __always_inline bool asks_ring(u64 sent, u64 step)
+{
+	return ((sent * step) & (RING_BYTES - 1)) < step;
+}
 
 static __always_inline void submit_event_of(void *event, u64 size)
 {
 	u64 sent = probed_count(STAT_SENT), wake = BPF_RB_NO_WAKEUP;
 
-	if (!(sent & ASK_MASK(size)) && waiting_bytes() >= RING_BYTES / 4)
+	if (asks_ring(sent, ASK_STEP(size)) && waiting_bytes() >= RING_BYTES / 4)
 		wake = BPF_RB_FORCE_WAKEUP;
 	events.ringbuf_submit(event, wake);
 }
@@ -240,35 +312,15 @@ struct event_slot {
 
 BPF_PERCPU_ARRAY(event_slots, struct event_slot, SLOTS);
 
-#define REGISTER_NUMBERS                                                                           \
-	".set number_of_r0, 0\n.set number_of_r1, 1\n.set number_of_r2, 2\n.set number_of_r3, 3\n" \
-	".set number_of_r4, 4\n.set number_of_r5, 5\n.set number_of_r6, 6\n.set number_of_r7, 7\n" \
-	".set number_of_r8, 8\n.set number_of_r9, 9\n"
-
-/*
- * Takes a slot for this program; false if another program on this CPU has the slot, interrupted or preempted. One step
- * by BPF_XCHG (Linux 5.12, commit 5ffa25502b5a), which the loader tries: before, no program takes a slot, and each
- * event is a record. LLVM 14 makes no BPF_XCHG for BCC, and its assembler knows no name for the instruction: the text
- * writes the number, with the registers that LLVM chose.
- */
+/* Takes a slot for this program; false if another program on this CPU has the slot, interrupted or preempted. */
 static __always_inline bool take_slot(struct event_slot *slot)
 {
-#ifdef PROBED_HAS_EXCHANGE
-	u64 *place = &slot->taken, value = 1;
-
-	asm volatile(REGISTER_NUMBERS ".quad 0xe1000000db + (number_of_%1 << 8) + (number_of_%0 << 12)"
-		     : "+r"(value)
-		     : "r"(place)
-		     : "memory");
-	return !value;
-#else
-	return false;
-#endif
+	return take(&slot->taken);
 }
 
 static __always_inline void leave_slot(struct event_slot *slot)
 {
-	WRITE(slot->taken, 0);
+	give_back(&slot->taken);
 }
 
 /* The slot of a label set: every bit of every word counts. */
@@ -367,7 +419,7 @@ struct overflow {
  */
 BPF_HASH(overflow_0, struct label_set, struct overflow, OVERFLOW_LABEL_SETS);
 BPF_HASH(overflow_1, struct label_set, struct overflow, OVERFLOW_LABEL_SETS);
-BPF_F_TABLE("array", u32, u64, overflow_turn, 1, 1U << 10); /* BPF_F_MMAPABLE */
+MAPPED_U64(overflow_turn);
 
 static __always_inline struct overflow *overflow_of(u64 turn, struct label_set *labels, u64 observed)
 {
@@ -492,19 +544,6 @@ static __always_inline u64 current_cgroup(void)
 	return LOAD_OF_TASK(task, flags) & PF_KTHREAD ? 0 : LOAD_OF_TASK(node, id);
 }
 
-/* Copies a task's comm into 16 bytes of the event, aligned to 8. */
-static __always_inline void comm_of(struct task_struct *task, void *destination)
-{
-#ifdef PROBED_HAS_GET_CURRENT_TASK_BTF
-	u64 *halves = destination;
-
-	LOAD_AT(u64, halves[0], task, OFFSET_OF(task, comm));
-	LOAD_AT(u64, halves[1], task, OFFSET_OF(task, comm) + 8);
-#else
-	bpf_probe_read_kernel(destination, 16, &task->comm);
-#endif
-}
-
 /* The name of the current process, taken from the thread group leader, as in execs and lifetimes. */
 static __always_inline void current_comm(void *destination)
 {
@@ -558,16 +597,6 @@ static __always_inline u32 syscall_of(struct pt_regs *regs)
 
 	return number == (u32)-1 ? number : number | ia32_bit();
 }
-
-/* The current task's registers of user space. */
-#ifdef PROBED_HAS_TASK_PT_REGS
-#define current_registers()		((struct pt_regs *)bpf_task_pt_regs(current_task()))
-#define LOAD_OF_REGISTERS(regs, member) LOAD_TYPED(regs, member)
-#else
-/* Before Linux 5.15: at the top of a stack of four pages. arch/x86/include/asm/processor.h: task_pt_regs() */
-#define current_registers()		((struct pt_regs *)(READ(current_task(), stack) + 16384) - 1)
-#define LOAD_OF_REGISTERS(regs, member) READ(regs, member)
-#endif
 
 /* The number of the current task's system call, outside of sys_exit too. */
 static __always_inline u32 current_number(void)

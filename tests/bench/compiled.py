@@ -10,9 +10,7 @@ from pathlib import Path
 from probed.ipc.loader_messages import Text
 from probed.linux.threads import max_threads
 from probed.loader import pipeline
-from probed.loader.btf.reader import Btf
-from probed.loader.compiler import Module, compile_text
-from probed.loader.headers.types import types_for
+from probed.loader.compiler import BccModule, compile_text
 from probed.loader.hook_chain import standalone_entry
 from support.running_daemon import PROBES
 
@@ -20,13 +18,12 @@ BTF = Path("/sys/kernel/btf/vmlinux")
 HEADER = PROBES / "include" / "probed.bpf.h"
 
 
-def attach(source: Text, programs: Mapping[str, str], ring_bytes: int = 0) -> Module:
+def attach(source: Text, programs: Mapping[str, str], ring_bytes: int = 0) -> BccModule:
     """Compile a probe's C with a ring of `ring_bytes`, and attach each program to its raw tracepoint."""
-    btf = Btf.read(BTF)
-    host = pipeline.Host(btf, btf.raw_tracepoints(), os.cpu_count() or 1, os.uname().machine, max_threads())
+    host = pipeline.Host(BTF, os.cpu_count() or 1, os.uname().machine, max_threads())
     parts = [*pipeline.header_and_source(Text(str(HEADER), HEADER.read_text()), source), standalone_entry(programs)]
     text = "\n".join(parts) + "\n"
-    module = compile_text("bench", text, types_for(btf, text), pipeline.defines(host, ring_bytes))
+    module = compile_text("bench", text, host.btf, pipeline.defines(host, ring_bytes))
     for name, tracepoint in programs.items():
-        module.attach(name, module.load_program(name, btf.tracepoint_type(tracepoint)), tracepoint)
+        module.attach(name, module.load_program(name, tracepoint), tracepoint)
     return module

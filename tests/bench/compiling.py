@@ -16,7 +16,6 @@ from probed.config import files
 from probed.linux import privilege
 from probed.linux.threads import max_threads
 from probed.loader import compiler, pipeline
-from probed.loader.btf.reader import Btf
 from probed.loader.hide_kallsyms import hide_kallsyms
 from probed.loader.hook_chain import Chains
 
@@ -25,8 +24,8 @@ def main(config_file: str) -> None:
     """Compile as the loader does, without canary and without loading into the kernel."""
     configuration, text = files.read_site(config_file)
     declared = files.declared_probes(configuration, text, str(BTF))
-    btf = Btf.read(BTF)
-    host = pipeline.Host(btf, btf.raw_tracepoints(), os.cpu_count() or 1, os.uname().machine, max_threads())
+    host = pipeline.Host(BTF, os.cpu_count() or 1, os.uname().machine, max_threads())
+    assert host.raw_tracepoints
     begin = time.process_time()
     bcc = compiler.import_bcc()
     imported = time.process_time() - begin
@@ -43,7 +42,7 @@ def main(config_file: str) -> None:
     bcc.BPF = Timed  # type: ignore[attr-defined]
     chains = Chains({})
     for each in declared.values():
-        pipeline.check(each.request, host, chains)
+        pipeline.check(each.request, None, host, chains)
     os.write(1, f"{imported} {sum(compiles)}\n".encode())
     os._exit(0)
 

@@ -16,7 +16,7 @@ from typing import Final
 from bench.figures import Figure, difference, least, middle
 from bench.peer import Peer
 from bench.setup import HERE, Setup
-from support.running_daemon import SHIPPED, environment
+from support.running_daemon import SHIPPED, Daemon, environment, site
 
 CALLS: Final[Mapping[str, tuple[str, int]]] = {
     "getppid": ("ns", 20_000),
@@ -78,6 +78,9 @@ def _variants(setup: Setup) -> Variants:
     variants |= {f"probe {name}": partial(_running, setup, these) for name, these in probes.items()}
     variants[UNLABELLED] = partial(_running, setup, {"cgroups": None, "no_unit": None})
     variants["all probes"] = partial(_running, setup, SHIPPED)
+    for name in ("syscalls", "open_failures"):
+        variants[f"probe {name}, object"] = partial(_running_objects, setup, probes[name])
+    variants["all probes, objects"] = partial(_running_objects, setup, SHIPPED)
     if setup.peer is not None:
         variants |= {
             f"{setup.peer.name}, {name}": partial(_peer, setup.peer, name) for name in setup.peer.configurations
@@ -94,6 +97,13 @@ def _peer(peer: Peer, configuration: str) -> Iterator[None]:
 @contextmanager
 def _running(setup: Setup, probes: Mapping[str, object]) -> Iterator[None]:
     with setup.daemon(probes) as daemon:
+        daemon.wait_until_ready()
+        yield
+
+
+@contextmanager
+def _running_objects(setup: Setup, probes: Mapping[str, object]) -> Iterator[None]:
+    with Daemon(setup.folder, site(probes, [setup.objects()], loader="core")) as daemon:
         daemon.wait_until_ready()
         yield
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import compileall
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from support import workload_programs
-from support.running_daemon import PROBES, ROOT, SHIPPED, Daemon, site
+from support.running_daemon import PROBES, ROOT, SHIPPED, Daemon, command, environment, site
 
 if TYPE_CHECKING:
     from bench.peer import Peer
@@ -58,6 +59,18 @@ class Setup:
     def command(self, program: str, *arguments: object) -> list[str]:
         """Return the command that runs a workload."""
         return [str(self.folder / program), *map(str, arguments)]
+
+    def objects(self) -> Path:
+        """Return the shipped probes with objects, built at the first call."""
+        folder = self.folder / "probes"
+        if not folder.exists():
+            shutil.copytree(PROBES, folder)
+            subprocess.run(command("build", str(folder)), env=environment(), check=True, stdout=subprocess.DEVNULL)
+        return folder
+
+    def through_objects(self) -> dict[str, Any]:
+        """Return a site configuration with the shipped probes as objects."""
+        return site(directories=[self.objects()], loader="core")
 
     def daemon(self, probes: Mapping[str, Any] = SHIPPED, under: Sequence[str] = (), **more: Any) -> Daemon:
         """Start a daemon with these probes, without waiting for readiness; `under` as of Daemon."""

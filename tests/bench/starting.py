@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Time from the command to the first good scrape, by process, with a warm and a cold page cache.
+"""Time from the command to the first good scrape: by process, loader and page cache.
 
 The scrape waits for READY=1, since polling the daemon would take CPU time from its start.
 """
@@ -11,12 +11,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from bench.figures import Figure, middle
+import yaml
+
+from bench.figures import Figure, middle, one
 from bench.setup import Setup, cpu_seconds, ended_children_seconds
 from support.running_daemon import PATIENCE, SHIPPED, Daemon, environment, site
 
@@ -27,9 +29,20 @@ PAGE_CACHE: Final = "1"
 
 
 def measure(setup: Setup) -> list[Figure]:
-    """Return the time until every probe is on the page, the CPU time of each process, and the floor."""
-    warm = [start(setup) | _floor(setup) for _ in range(setup.rounds(WARM))]
+    """Return times until every probe is on the page, CPU times with the floor, and the loader's peak memory."""
+    through_objects = setup.through_objects()
+    warm, objects = [], []
+    for _ in range(setup.rounds(WARM)):
+        warm.append(start(setup) | _floor(setup))
+        objects.append(start(setup, through_objects))
     figures = [middle(f"start, {name}", "ms", [each[name] * 1e3 for each in warm]) for name in warm[0]]
+    figures += [
+        middle(f"start with objects, {name}", "ms", [each[name] * 1e3 for each in objects]) for name in objects[0]
+    ]
+    figures += [
+        one(f"peak memory of the loader{with_objects}", "MB", _peak(setup, configuration))
+        for with_objects, configuration in (("", site()), (" with objects", through_objects))
+    ]
     if setup.short:
         return figures
     cold = []
@@ -40,11 +53,11 @@ def measure(setup: Setup) -> list[Figure]:
     return [*figures, middle("start, first good scrape, cold page cache", "ms", cold)]
 
 
-def start(setup: Setup) -> dict[str, float]:
+def start(setup: Setup, configuration: Mapping[str, Any] | None = None) -> dict[str, float]:
     """Start a daemon; return the seconds until the first good scrape, and the CPU time of each process."""
     path = setup.folder / "notify"
     begin = time.monotonic()
-    with _notified(path) as news, Daemon(setup.folder, site(), NOTIFY_SOCKET=str(path)) as daemon:
+    with _notified(path) as news, Daemon(setup.folder, configuration or site(), NOTIFY_SOCKET=str(path)) as daemon:
         while b"READY=1" not in news.recv(4096):
             pass
         page = daemon.scrape()
@@ -56,6 +69,15 @@ def start(setup: Setup) -> dict[str, float]:
             "CPU of the loader": ended_children_seconds(daemon.supervisor),
             "CPU of the exporter": cpu_seconds(daemon.exporter),
         }
+
+
+def _peak(setup: Setup, configuration: Mapping[str, Any]) -> float:
+    """Return the loader's peak memory in MB."""
+    path = setup.folder / "peak.yaml"
+    path.write_text(yaml.safe_dump(dict(configuration)))
+    environ = environment(PYTHONPATH=os.pathsep.join(sys.path))
+    command = [sys.executable, "-m", "bench.loading", str(path)]
+    return int(subprocess.run(command, env=environ, check=True, stdout=subprocess.PIPE).stdout) / 1e6
 
 
 @contextmanager

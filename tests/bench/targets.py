@@ -31,6 +31,8 @@ TARGETS: Final = (
     Target("idle, no scrape", 0.006),
     Target("memory after start", 40),
     Target("start, first good scrape", 600),
+    Target("start with objects, first good scrape", 200),
+    Target("peak memory of the loader with objects", 30),
 )
 SCRAPE: Final = Target("scrape of 2,5", 2.5)
 """The page of some 2,500 series, the daemon's own included."""

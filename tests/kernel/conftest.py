@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One daemon for all tests that only count, and a copy of the project for tests as another user."""
+"""One daemon for all tests that only count; shipped probes as objects; a copy of the project."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.running_daemon import ROOT, Daemon, site
+from support.running_daemon import PROBES, ROOT, Daemon, run_to_its_end, site
 
 ROWS = 5_000
 """Series budget of the session's daemon, which also counts the programs and units of the tests beside."""
@@ -21,6 +21,18 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """One daemon with the shipped probes as declared, and room for every series."""
     with Daemon(tmp_path_factory.mktemp("daemon"), site(series={"budget": ROWS})) as running:
         yield running.wait_until_ready()
+
+
+@pytest.fixture(scope="session")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the shipped probes, with objects; skips the test without the tools."""
+    directory = tmp_path_factory.mktemp("objects") / "probes"
+    shutil.copytree(PROBES, directory, ignore=shutil.ignore_patterns("*.bpf.o"))
+    status, said = run_to_its_end("build", str(directory))
+    if "apt install" in said:
+        pytest.skip(f"no objects: {said.strip()}")
+    assert status == 0, said
+    return directory
 
 
 @pytest.fixture

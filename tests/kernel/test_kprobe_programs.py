@@ -7,34 +7,37 @@ Such kernels run in guests only: tests/system/test_kernels.py.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
 from probed.config import files
-from probed.ipc.manifest import hook_name
+from probed.ipc.manifest import LoaderName, hook_name
 from probed.linux.threads import max_threads
 from probed.loader import pipeline, preemption
-from probed.loader.btf.reader import VMLINUX, Btf
+from probed.loader.btf.reader import VMLINUX
 from probed.loader.hook_chain import Chains
-from support.running_daemon import ROOT, SHIPPED
+from support.running_daemon import SHIPPED
 
 
 @pytest.mark.filterwarnings("ignore:not a bytes object")  # BCC's way to take text
-def test_every_shipped_program_and_hook_loads_as_a_kprobe() -> None:
-    btf = Btf.read()
-    host = pipeline.Host(btf, btf.raw_tracepoints(), os.cpu_count() or 1, os.uname().machine, max_threads(), True)
-    chains = Chains({}, lambda name: preemption.kprobe_point(btf, name))
-    site, text = files.read_site(str(ROOT / "config" / "probed.yaml"))
+@pytest.mark.parametrize("loader", ["bcc", "core"])
+def test_every_shipped_program_and_hook_loads_as_a_kprobe(loader: LoaderName, objects: Path) -> None:
+    host = pipeline.Host(VMLINUX, os.cpu_count() or 1, os.uname().machine, max_threads())
+    host.uses_kprobes = True
+    chains = Chains({}, host.kprobe)
     loaded = set()
-    for name, declared in files.declared_probes(site, text, str(VMLINUX)).items():
-        checked = pipeline.check(declared.request, host, chains)
+    for name in SHIPPED:
+        request = files.standalone_probe(objects / name, str(VMLINUX), loader).request
+        assert bool(request.object) == (loader == "core")
+        content = pipeline.ObjectContent(Path(request.object.path).read_bytes()) if request.object else None
+        checked = pipeline.check(request, content, host, chains)
         for place in checked.places:
-            in_interrupts = place.tracepoint in preemption.IN_INTERRUPTS
-            assert (chains.kprobe(place.tracepoint) is None) == in_interrupts
-            its_type = btf.tracepoint_type(place.tracepoint) if in_interrupts else None
-            os.close(checked.module.load_program(place.program, its_type))
+            in_kprobe = place.tracepoint not in preemption.IN_INTERRUPTS
+            assert bool(chains.kprobe(place.tracepoint)) == in_kprobe
+            os.close(checked.module.load_program(place.program, place.tracepoint, in_kprobe))
             if not chains.is_hooked(place.tracepoint):
-                os.close(checked.module.load_program(hook_name(place.tracepoint), its_type))
+                os.close(checked.module.load_program(hook_name(place.tracepoint), place.tracepoint, in_kprobe))
                 chains.hooked(place.tracepoint)
             loaded.add((name, place.program))
     assert {name for name, _ in loaded} == set(SHIPPED)

@@ -107,8 +107,11 @@ def free_port() -> int:
 
 
 def site(probes: Mapping[str, Any] = SHIPPED, directories: Sequence[Path] = (PROBES,), **more: Any) -> dict[str, Any]:
-    """Return a site configuration as data, by default with the shipped probes as declared."""
-    return {"probe_directories": list(map(str, directories)), "probes": dict(probes), **more}
+    """Return a site configuration as data, by default with the shipped probes as declared, compiled by BCC.
+
+    So objects in the tree, which `make run` may have built, change no test.
+    """
+    return {"probe_directories": list(map(str, directories)), "loader": "bcc", "probes": dict(probes), **more}
 
 
 def environment(**more: str) -> dict[str, str]:

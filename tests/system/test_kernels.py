@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The package counts a known workload on Debian's kernels, without headers, with kernel.perf_event_paranoid=3.
+"""The package counts a known workload on Debian's kernels, by objects and by BCC, without headers.
+
+kernel.perf_event_paranoid is 3. The objects are the same files on all kernels.
 
 Counts are exact but for the runs that the kernel reports as left out: see probed_probe_missed_runs_total.
 """
@@ -33,6 +35,8 @@ FAILED_OPENS = {"ENOENT": 41, "ENOTDIR": 43}
 CALLS, LOOPS = 10_007, 3
 """Calls of each loop; several loops at once make Linux 7.2 preempt programs of raw tracepoints."""
 
+LOADERS = ("core", "bcc")
+
 TWO_CAPABILITIES = 1 << 38 | 1 << 39  # CAP_PERFMON, CAP_BPF
 CAP_BPF = 1 << 39
 
@@ -48,11 +52,12 @@ class Workload:
 
 
 @dataclass(frozen=True)
-class Guest:
-    """A guest's record, with the pages before and after the workload."""
+class Run:
+    """A workload with the wait statuses of its programs, and the pages before and after."""
 
     workload: Workload
-    seen: Mapping[str, Any]
+    loader: str
+    waited: Mapping[int, int]
     before: Page
     after: Page
 
@@ -67,6 +72,14 @@ class Guest:
     def assert_counted(self, expected: int, missed: float, name: str, **labels: str) -> None:
         """Assert that only missed runs are not counted."""
         assert expected - missed <= self.counted(name, **labels) <= expected, f"{missed:g} runs were left out"
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A guest's record, with a run by each loader."""
+
+    seen: Mapping[str, Any]
+    runs: Mapping[str, Run]
 
 
 def workload(folder: Path) -> Workload:
@@ -87,15 +100,22 @@ def boot(kernel: str, folder: Path, deb: Path, disks: Path) -> Guest:
     """Run a guest from power on to power off."""
     (folder / "bin").mkdir(parents=True)
     compile_workloads(folder / "bin", "spawn", "exits", "exit_kinds", "fail_opens", "calls")
-    known = workload(folder / "bin")
+    known = {loader: workload(folder / "bin") for loader in LOADERS}
     shutil.copy(deb, folder / "probed.deb")
     shutil.copy(ROOT / "tests/support/system/package_guest.py", folder / "guest.py")
     (folder / "guest.sh").write_text("exec /usr/bin/python3 /out/guest.py\n")
-    (folder / "workload.sh").write_text(known.script)
+    for loader, its in known.items():
+        (folder / f"workload-{loader}.sh").write_text(its.script)
     kernels.run(disks, folder, kernel, folder / "seen.json")
     seen = json.loads((folder / "seen.json").read_text())
     assert seen["end"] == "", f"{seen['end']}\n{seen['journal']}\n{seen['kernel']}"
-    return Guest(known, seen, Page.parse(seen["before"]), Page.parse(seen["after"]))
+    return Guest(seen, {loader: read_run(its, loader, seen[loader]) for loader, its in known.items()})
+
+
+def read_run(known: Workload, loader: str, seen: Mapping[str, str]) -> Run:
+    """Read what a guest has seen of one run."""
+    waited = {int(status): int(times) for status, times in map(str.split, seen["workload"].splitlines())}
+    return Run(known, loader, waited, Page.parse(seen["before"]), Page.parse(seen["after"]))
 
 
 @pytest.fixture(scope="module")
@@ -118,15 +138,25 @@ def guest(request: pytest.FixtureRequest, guests: Mapping[str, Future[Guest]]) -
     return guests[request.param].result()
 
 
+@pytest.fixture(params=LOADERS)
+def run(request: pytest.FixtureRequest, guest: Guest) -> Run:
+    """The run by one loader."""
+    return guest.runs[request.param]
+
+
 def test_the_guest_runs_debians_kernel(guest: Guest, request: pytest.FixtureRequest) -> None:
     assert guest.seen["release"].startswith(f"{request.node.callspec.params['guest']}.")
     assert guest.seen["paranoid"] == "3"
     assert guest.seen["headers"] == []
 
 
-def test_every_shipped_probe_is_up_with_two_capabilities(guest: Guest) -> None:
-    up = {probe: guest.after.value("probed_probe_up", probe=probe) for probe in SHIPPED}
-    assert up == dict.fromkeys(SHIPPED, 1)
+def test_every_shipped_probe_is_up_by_the_loader(run: Run) -> None:
+    for probe in SHIPPED:
+        assert run.after.value("probed_probe_up", probe=probe) == 1
+        assert run.after.value("probed_probe_info", probe=probe, loader=run.loader) == 1
+
+
+def test_two_capabilities_suffice(guest: Guest) -> None:
     supervisor, exporter = (dict(line.split(":\t") for line in text.splitlines()) for text in guest.seen["statuses"])
     assert int(supervisor["CapPrm"], 16) == TWO_CAPABILITIES
     # Before Linux 5.19 reading maps takes CAP_BPF.
@@ -135,55 +165,55 @@ def test_every_shipped_probe_is_up_with_two_capabilities(guest: Guest) -> None:
     assert ("so the exporter keeps that" in guest.seen["journal"]) == bool(kept)
 
 
-def test_check_loads_every_probe_for_root_too(guest: Guest) -> None:
+def test_check_loads_every_object_for_root_too(guest: Guest) -> None:
     assert guest.seen["check"].count("(attaches here)") == 13
+    assert guest.seen["check"].count("loader core, object /usr/share/probed/probes/") == 4
 
 
-def test_execs_are_counted_by_parent_and_unit(guest: Guest) -> None:
-    missed = guest.missed("process", "on_exec")
+def test_execs_are_counted_by_parent_and_unit(run: Run) -> None:
+    missed = run.missed("process", "on_exec")
     for name, (times, _) in SPAWNED.items():
-        labels = {"comm": guest.workload.programs[name], "parent": guest.workload.spawner, "unit": UNIT}
-        guest.assert_counted(times, missed, "probed_process_execs_total", **labels)
+        labels = {"comm": run.workload.programs[name], "parent": run.workload.spawner, "unit": UNIT}
+        run.assert_counted(times, missed, "probed_process_execs_total", **labels)
 
 
-def test_ends_are_counted_by_their_kind(guest: Guest) -> None:
+def test_ends_are_counted_by_their_kind(run: Run) -> None:
     ends = "probed_process_lifetime_seconds_count"
-    missed = guest.missed("process", "on_exit")
-    waited = {int(status): int(times) for status, times in map(str.split, guest.seen["workload"].splitlines())}
-    programs = guest.workload.programs
+    missed = run.missed("process", "on_exit")
+    programs = run.workload.programs
     for name, exit_kind, status in (("exits", "ok", 0), ("error", "error", 7 << 8), ("signal", "signal", 15)):
-        assert waited[status] == SPAWNED[name][0]
-        guest.assert_counted(waited[status], missed, ends, comm=programs[name], exit=exit_kind, unit=UNIT)
+        assert run.waited[status] == SPAWNED[name][0]
+        run.assert_counted(run.waited[status], missed, ends, comm=programs[name], exit=exit_kind, unit=UNIT)
     # Whether core is dumped depends on the machine; the wait status counts.
     for exit_kind, status in (("signal", 6), ("core", 6 | 0x80)):
-        guest.assert_counted(waited.get(status, 0), missed, ends, comm=programs["abort"], exit=exit_kind, unit=UNIT)
+        run.assert_counted(run.waited.get(status, 0), missed, ends, comm=programs["abort"], exit=exit_kind, unit=UNIT)
 
 
-def test_opens_that_fail_are_counted_by_errno(guest: Guest) -> None:
-    missed = guest.missed("open_failures", "on_return")
+def test_opens_that_fail_are_counted_by_errno(run: Run) -> None:
+    missed = run.missed("open_failures", "on_return")
     for errno, times in FAILED_OPENS.items():
-        labels = {"comm": guest.workload.opener, "errno": errno, "unit": UNIT}
-        guest.assert_counted(times, missed, "probed_open_failures_total", **labels)
+        labels = {"comm": run.workload.opener, "errno": errno, "unit": UNIT}
+        run.assert_counted(times, missed, "probed_open_failures_total", **labels)
 
 
-def test_system_calls_of_loops_that_share_a_cpu_are_counted(guest: Guest) -> None:
-    missed = guest.missed("syscalls", "on_return")
-    guest.assert_counted(LOOPS * CALLS, missed, "probed_syscalls_total", syscall="sched_get_priority_max")
+def test_system_calls_of_loops_that_share_a_cpu_are_counted(run: Run) -> None:
+    missed = run.missed("syscalls", "on_return")
+    run.assert_counted(LOOPS * CALLS, missed, "probed_syscalls_total", syscall="sched_get_priority_max")
 
 
-def test_less_than_a_thousandth_of_the_runs_is_left_out(guest: Guest) -> None:
-    assert guest.missed("syscalls", "on_return") < LOOPS * CALLS / 1000
+def test_less_than_a_thousandth_of_the_runs_is_left_out(run: Run) -> None:
+    assert run.missed("syscalls", "on_return") < LOOPS * CALLS / 1000
 
 
-def test_no_event_is_lost_on_the_way(guest: Guest) -> None:
+def test_no_event_is_lost_on_the_way(run: Run) -> None:
     for probe in SHIPPED:
-        assert guest.after.lost(probe) == 0
-        assert guest.after.emitted(probe) == guest.after.accounted(probe)
+        assert run.after.lost(probe) == 0
+        assert run.after.emitted(probe) == run.after.accounted(probe)
 
 
 def test_missed_runs_are_on_the_page(guest: Guest) -> None:
     """Kernels before 7.2 leave out nothing."""
-    missed = [value for (name, _), value in guest.after.items() if name == "probed_probe_missed_runs_total"]
+    missed = [value for (name, _), value in guest.runs["bcc"].after.items() if name == "probed_probe_missed_runs_total"]
     assert max(missed) <= max(guest.seen["missed"].values())  # of any hook, a moment later
     assert not any(missed) or guest.seen["release"].startswith("7.")
 

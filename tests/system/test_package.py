@@ -168,6 +168,51 @@ def test_stop_leaves_nothing_in_the_kernel(probed: Installed) -> None:
     probed.wait_until_ready()
 
 
+def without_bcc(machine: Machine) -> None:
+    """Remove BCC with LLVM and clang, as an administrator does who wants none of them."""
+    machine.run("apt-mark", "manual", "libbpf1")
+    machine.run("apt-get", "purge", "--yes", "--autoremove", "python3-bpfcc")
+    machine.write("/etc/apt/apt.conf.d/without-recommends", 'APT::Install-Recommends "false";\n')
+    assert (
+        machine.run("find", "/usr", "(", "-name", "libbcc*", "-o", "-name", "libLLVM*", "-o", "-name", "*clang*", ")")
+        == ""
+    )
+
+
+def test_without_bcc_counts_stay_exact_over_reload_restart_and_kill(fresh: Machine, deb: Path) -> None:
+    without_bcc(fresh)
+    probed = Installed(fresh, deb).wait_until_ready()
+    page, spawner, program = probed.scrape(), fresh.install("spawn"), fresh.install("exits")
+    assert {probe: page.value("probed_probe_info", probe=probe, loader="core") for probe in SHIPPED} == dict.fromkeys(
+        SHIPPED, 1
+    )
+    good = configuration(probed)
+    reload_with(probed, good.replace("fold_defaults: true", "fold_defaults: false"), successful=True)
+    fresh.transient(spawner, "101", program)
+    probed.restart()
+    fresh.transient(spawner, "103", program)
+    fresh.run("systemctl", "kill", "--kill-who=main", "--signal=KILL", probed.unit)
+    fresh.transient(spawner, "107", program)
+    until(lambda: probed.show("NRestarts") == "1" and probed.wait_until_ready(), "systemd has started probed again")
+    page = probed.scrape()
+    assert page.by("comm", EXECS, comm=program.name) == {program.name: 101 + 103 + 107}
+    assert page.by("exit", LIFETIMES, comm=program.name) == {"ok": 101 + 103 + 107}
+
+
+def test_without_bcc_a_probe_without_an_object_says_what_it_needs(fresh: Machine, deb: Path) -> None:
+    without_bcc(fresh)
+    probed = Installed(fresh, deb).wait_until_ready()
+    fresh.write("/etc/probed/probes.d/begun/begun.bpf.c", SITE_C)
+    fresh.write("/etc/probed/probes.d/begun/begun.yaml", SITE_YAML)
+    said = fresh.enter("probed", "check", "/etc/probed/probes.d").stderr
+    assert "apt install python3-bpfcc, or build objects elsewhere with 'probed build'" in said
+    reload_with(probed, configuration(probed).replace("\nprobes:\n", "\nprobes:\n  begun:\n"), successful=False)
+    page = probed.scrape()
+    up = {probe: page.value("probed_probe_up", probe=probe) for probe in (*SHIPPED, "begun")}
+    assert up == dict.fromkeys(SHIPPED, 1) | {"begun": 0}
+    assert "apt install python3-bpfcc" in probed.log_tail()
+
+
 def test_remove_ends_the_service_and_keeps_the_configuration(fresh: Machine, deb: Path) -> None:
     probed = Installed(fresh, deb).wait_until_ready()
     things = probed.in_kernel()

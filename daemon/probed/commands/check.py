@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
+from probed.commands import build
 from probed.config import declaration, files, site
 from probed.config.files import DeclaredProbe
 from probed.errors import DeclarationError, LoadError, Problem
+from probed.ipc.loader_messages import LoaderChoice
 from probed.ipc.loader_process import load_all
 from probed.ipc.manifest import COUNT, Field, LoadedProbe, Map
 from probed.terminal import complain, show
@@ -26,11 +30,11 @@ WEB_CONFIGURATION_KEYS = "^(tls_server_config|http_server_config|basic_auth_user
 """Keys that only a web configuration has."""
 
 
-def run(paths: Sequence[str], btf: str, host: bool) -> int:
+def run(paths: Sequence[str], btf: str, host: bool, loader: LoaderChoice | None = None) -> int:
     """Check every path and print the results; return 0 for no problem, else 1. Raises HostError."""
     wrong = 0
     for path in paths:
-        declared, problems = _read(Path(path), btf)
+        declared, problems = _read(Path(path), btf, loader)
         problems += declaration.check_together(each.probe for each in declared)
         wrong += _report(map(str, problems))
         wrong += _report(_compile(declared, host))
@@ -46,21 +50,21 @@ def _report(texts: Iterable[str]) -> int:
     return wrong
 
 
-def _read(path: Path, btf: str) -> tuple[list[DeclaredProbe], list[Problem]]:
+def _read(path: Path, btf: str, loader: LoaderChoice | None) -> tuple[list[DeclaredProbe], list[Problem]]:
     """Read a probe folder, a folder of probe folders, a declaration, a site or a web configuration."""
     if path.is_dir():
         folders = [path] if (path / f"{path.resolve().name}.yaml").exists() else sorted(_probe_folders(path))
-        return _probes(folders or [path], btf)
+        return _probes(folders or [path], btf, loader)
     try:
         text = files.read(str(path), "name a probe's folder, a declaration or a site configuration")
         if _is_declaration(path, text.text):
-            return _probes([path.parent], btf)
+            return _probes([path.parent], btf, loader)
         if re.search(WEB_CONFIGURATION_KEYS, text.text, re.MULTILINE):
             return [], list(_web_problems(str(path), text.text))
         configuration = site.parse(text.text, text.path)
         web_config = configuration.web_options.config_file
         web = _web_problems(web_config) if web_config else ()
-        return list(files.declared_probes(configuration, text, btf).values()), list(web)
+        return list(files.declared_probes(configuration, text, btf, loader).values()), list(web)
     except DeclarationError as error:
         return [], list(error.problems)
 
@@ -79,12 +83,14 @@ def _probe_folders(path: Path) -> Iterator[Path]:
     return (folder for folder in path.iterdir() if (folder / f"{folder.name}.yaml").exists())
 
 
-def _probes(folders: Iterable[Path], btf: str) -> tuple[list[DeclaredProbe], list[Problem]]:
+def _probes(
+    folders: Iterable[Path], btf: str, loader: LoaderChoice | None
+) -> tuple[list[DeclaredProbe], list[Problem]]:
     declared: list[DeclaredProbe] = []
     problems: list[Problem] = []
     for folder in folders:
         try:
-            declared.append(files.standalone_probe(folder, btf))
+            declared.append(files.standalone_probe(folder, btf, loader or "auto"))
         except DeclarationError as error:
             problems += error.problems
     return declared, problems
@@ -97,10 +103,31 @@ def _is_declaration(path: Path, text: str) -> bool:
 
 
 def _compile(declared: Sequence[DeclaredProbe], host: bool) -> Iterator[str]:
-    """Compile probes of the right structure in the loader: print the layouts, yield the errors."""
+    """Compile probes of the right structure: print the layouts, yield the errors."""
+    without_object = [each for each in declared if each.request.object is None and each.request.loader == "auto"]
+    if without_object and find_spec("bcc") is None and not build.missing_tools():
+        yield from _compile_with_clang(declared, host)
+    elif declared:
+        yield from _load(declared, host)
+
+
+def _compile_with_clang(declared: Sequence[DeclaredProbe], host: bool) -> Iterator[str]:
+    """Build objects for this check alone, as BCC is missing; then go on as `_load`."""
+    built: list[DeclaredProbe] = []
+    with build.workshop(declared[0].request.btf) as directory:
+        for each in declared:
+            try:
+                request = each.request if each.request.object else build.with_object(each, directory)
+                built.append(replace(each, request=request))
+            except build.BuildError as error:
+                yield f"probe '{each.request.name}': the C does not compile:\n{error}"
+        if built:
+            yield from _load(built, host)
+
+
+def _load(declared: Sequence[DeclaredProbe], host: bool) -> Iterator[str]:
+    """Compile or open probes in the loader: print the layouts, yield the errors."""
     by_name = {each.request.name: each for each in declared}
-    if not by_name:
-        return
     results = load_all([each.request for each in by_name.values()], "verify" if host else "compile")
     for name, result in results.items():
         if isinstance(result, LoadError):
@@ -112,6 +139,7 @@ def _compile(declared: Sequence[DeclaredProbe], host: bool) -> Iterator[str]:
 def _shown(declared: DeclaredProbe, loaded: LoadedProbe, host: bool) -> Iterator[str]:
     probe = declared.probe
     yield f"{probe.name}: {probe.description}"
+    yield f"  loader {loaded.loader}{_origin(declared)}"
     for name, program in probe.programs.items():
         yield f"  program {name} at raw tracepoint {program.raw_tracepoint}{' (attaches here)' if host else ''}"
     if loaded.event is not None:
@@ -126,6 +154,15 @@ def _shown(declared: DeclaredProbe, loaded: LoadedProbe, host: bool) -> Iterator
         buckets = f", {len(metric.bounds) + 1} buckets" if metric.bounds else ""
         native = f", native of schema {metric.schema}" if metric.schema is not None else ""
         yield f"  {metric.type} {metric.name}{f'{{{labels}}}' if labels else ''}{buckets}{native}"
+
+
+def _origin(declared: DeclaredProbe) -> str:
+    request = declared.request
+    if request.object is None:
+        return f": {request.unfit}" if request.unfit else ""
+    if Path(request.object.path).parent == Path(request.source.path).parent:
+        return f", object {request.object.path}"
+    return ", compiled with clang for this check, because BCC is not installed"
 
 
 def _map(layout: Map) -> Iterator[str]:

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from probed.config import files
 from probed.config.declaration import Metric
 from probed.config.files import DeclaredProbe
+from probed.ipc.loader_messages import LoaderChoice, LoadRequest
 from probed.terminal import show
 
 
-def run(config_file: str, btf: str) -> int:
+def run(config_file: str, btf: str, loader: LoaderChoice | None = None) -> int:
     """Print the probes of a site configuration; return 0. Raises DeclarationError."""
     configuration, text = files.read_site(config_file)
-    for declared in files.declared_probes(configuration, text, btf).values():
+    for declared in files.declared_probes(configuration, text, btf, loader).values():
         show("\n".join(_shown(declared)) + "\n")
     return 0
 
@@ -22,11 +23,21 @@ def run(config_file: str, btf: str) -> int:
 def _shown(declared: DeclaredProbe) -> Iterator[str]:
     probe = declared.probe
     yield f"{probe.name}: {probe.description}"
+    yield f"  {_loader(declared.request)}"
     for name, program in probe.programs.items():
         yield f"  {name} at raw tracepoint {program.raw_tracepoint}"
     for name, metric in probe.metrics.items():
         yield f"  {metric.type} {name}{_labels(metric)}"
         yield f"    {metric.help}"
+
+
+def _loader(request: LoadRequest) -> str:
+    """Say how the daemon would load a probe, and why not from its object."""
+    if request.object is not None:
+        return f"loader core, object {request.object.path}"
+    if request.loader == "core":
+        return f"loader core, no object{f': {request.unfit}' if request.unfit else ''}"
+    return f"loader bcc{f': {request.unfit}' if request.unfit else ''}"
 
 
 def _labels(metric: Metric) -> str:

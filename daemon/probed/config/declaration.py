@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from probed.config import base_units
@@ -255,8 +256,9 @@ class _Named:
     name: ProbeName
 
 
+@lru_cache(maxsize=64)
 def parse(text: str, path: str, name: str) -> Probe:
-    """Parse the declaration of the probe `name`, which is the name of folder and file.
+    """Parse the declaration of the probe `name`, which is the name of folder and file; the loader does so twice.
 
     `path` is the file as the user named it. Raises DeclarationError with every Problem of the first check.
     """

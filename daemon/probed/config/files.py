@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from probed.config import declaration, permissions, site
 from probed.config.declaration import Probe
+from probed.config.objects import CORE_HEADER, ObjectSources, find_object
 from probed.config.overrides import SiteDefaults, check_folded, override, with_defaults
 from probed.config.site import Site
 from probed.errors import DeclarationError, HostError, Problem
 from probed.ipc.channel import MAX_BODY, encoded
-from probed.ipc.loader_messages import LoadRequest, Text, Wanted
+from probed.ipc.loader_messages import LoaderChoice, LoadRequest, ObjectFile, Text, Wanted
 from probed.schema import structure
 from probed.schema.suggestions import did_you_mean
 
@@ -33,10 +35,11 @@ INSTALLED = (Path(__file__).parents[3] / "probes", Path("/usr/share/probed/probe
 
 @dataclass(frozen=True, slots=True)
 class DeclaredProbe:
-    """One probe: the declaration with the site's changes, and the request for the loader."""
+    """One probe: the declaration with the site's changes, the request for the loader, and the object's sources."""
 
     probe: Probe
     request: LoadRequest
+    sources: ObjectSources
 
 
 def read(path: str, remedy: str) -> Text:
@@ -60,19 +63,27 @@ def read_site(path: str) -> tuple[Site, Text]:
     return site.parse(text.text, path), text
 
 
-def declared_probes(configuration: Site, site_text: Text, btf: str) -> dict[str, DeclaredProbe]:
-    """Read every probe of the site, by name. Raises DeclarationError with all problems of all files."""
-    shared = _Shared.find(_directories(configuration), site_text, btf)
-    problems = _replaceable(site_text, shared.header, shared.canary)
+def declared_probes(
+    configuration: Site, site_text: Text, btf: str, loader: LoaderChoice | None = None
+) -> dict[str, DeclaredProbe]:
+    """Read every probe of the site, by name. Raises DeclarationError with all problems of all files.
+
+    `loader` replaces the site's choice.
+    """
+    shared = _Shared.find(_directories(configuration), site_text, btf, loader or configuration.loader)
+    problems = _replaceable(site_text, shared.header, shared.core_header, shared.canary)
     read_probes: list[Probe] = []
     declared: dict[str, DeclaredProbe] = {}
     for name, overrides in configuration.probes.items():
         try:
             probe, text, source = _read_probe(_folder(configuration, name), name)
             read_probes.append(probe)
+            sources = shared.sources(probe, source)
             problems += _replaceable(text, source)
             probe = override(probe, overrides, configuration.defaults, configuration.source)
-            declared[name] = shared.declare(probe, text, source)
+            declared[name] = shared.declare(probe, text, source, sources)
+            asked = declared[name].request
+            problems += _replaceable(*filter(None, (asked.object, asked.canary_object)))
         except DeclarationError as error:
             problems += error.problems
     if len(read_probes) == len(configuration.probes):
@@ -84,16 +95,22 @@ def declared_probes(configuration: Site, site_text: Text, btf: str) -> dict[str,
     return declared
 
 
-def _replaceable(*texts: Text) -> list[Problem]:
+def _replaceable(*texts: Text | ObjectFile) -> list[Problem]:
     """Return a problem for each file that any user could replace."""
     return [Problem(each.path, 0, "", why) for each in texts if (why := permissions.why_replaceable(each.path))]
 
 
-def standalone_probe(folder: Path, btf: str) -> DeclaredProbe:
+def standalone_probe(folder: Path, btf: str, loader: LoaderChoice = "auto") -> DeclaredProbe:
     """Read one probe folder without a site. Raises DeclarationError."""
-    shared = _Shared.find([folder.parent], None, btf)
-    probe, text, source = _read_probe(folder, folder.name)
-    return shared.declare(with_defaults(probe, SiteDefaults()), text, source)
+    shared = _Shared.find([folder.parent], None, btf, loader)
+    probe, text, source = _read_probe(folder, folder.resolve().name)
+    return shared.declare(with_defaults(probe, SiteDefaults()), text, source, shared.sources(probe, source))
+
+
+def canary_sources(directory: Path) -> ObjectSources:
+    """Return the sources of the canary's object in a probe directory. Raises DeclarationError."""
+    header, core_header, canary = (read(str(directory / name), "") for name in (HEADER, CORE_HEADER, CANARY))
+    return ObjectSources(header, core_header, canary)
 
 
 def _read_probe(folder: Path, name: str) -> tuple[Probe, Text, Text]:
@@ -119,23 +136,48 @@ class _Shared:
 
     site: Text | None
     header: Text
+    core_header: Text
     canary: Text
     btf: str
+    loader: LoaderChoice
 
     @classmethod
-    def find(cls, directories: Iterable[Path], site_text: Text | None, btf: str) -> _Shared:
+    def find(cls, directories: Iterable[Path], site_text: Text | None, btf: str, loader: LoaderChoice) -> _Shared:
         places = [*directories, *INSTALLED]
-        return cls(site_text, _first(places, HEADER), _first(places, CANARY), btf)
+        header, core_header, canary = (_first(places, name) for name in (HEADER, CORE_HEADER, CANARY))
+        return cls(site_text, header, core_header, canary, btf, loader)
 
-    def declare(self, probe: Probe, text: Text, source: Text) -> DeclaredProbe:
+    def sources(self, probe: Probe, source: Text) -> ObjectSources:
+        """Return the sources of a probe's object; a site's changes leave the object as it is."""
+        return ObjectSources.of_probe(probe, self.header, self.core_header, source)
+
+    def declare(self, probe: Probe, text: Text, source: Text, sources: ObjectSources) -> DeclaredProbe:
         """Make the request for one probe. Raises DeclarationError for files too large for a message."""
-        fingerprint = self._fingerprint(probe, source)
-        request = LoadRequest(probe.name, text, self.site, source, self.header, self.canary, self.btf, fingerprint)
+        found, canary, unfit = self._objects(probe, sources)
+        request = LoadRequest(
+            probe.name, text, self.site, source, self.header, self.canary, self.btf,
+            self._fingerprint(probe, source), found, canary, unfit, self.loader,
+        )  # fmt: skip
         _check_size(Wanted(probe.description, request))
-        return DeclaredProbe(probe, request)
+        return DeclaredProbe(probe, request, sources)
+
+    def _objects(self, probe: Probe, sources: ObjectSources) -> tuple[ObjectFile | None, ObjectFile | None, str]:
+        """Return the objects of probe and canary, or neither and why an object that exists is not used."""
+        if self.loader == "bcc":
+            return None, None, ""
+        machine = os.uname().machine
+        found, unfit = find_object(sources, machine)
+        unfit = unfit or (sources.why_unfit(probe) if found else "")
+        if found is None or unfit:
+            return None, None, unfit
+        own = ObjectSources(self.header, self.core_header, self.canary)
+        canary, unfit = find_object(own, machine)
+        if canary is None:
+            return None, None, unfit or f"{own.path(machine)}: is missing: without the canary's object none is used"
+        return found, canary, ""
 
     def _fingerprint(self, probe: Probe, source: Text) -> str:
-        """Return a digest of all inputs of the load.
+        """Return a digest of all inputs of the counts, whichever way the probe comes.
 
         A comment in the YAML does not change the digest; a comment in C does.
         """

@@ -11,6 +11,7 @@ import dataclasses
 import os.path
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import PurePath
 from typing import Annotated, Literal
 
@@ -19,6 +20,7 @@ from probed.config.fold_rules import FoldRules
 from probed.config.histograms import HistogramForm
 from probed.config.overrides import Overrides, Series, SiteDefaults
 from probed.config.scalars import LabelName, ProbeName
+from probed.ipc.loader_messages import LoaderChoice
 from probed.schema import strict_yaml
 from probed.schema.rules import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, Line
 from probed.schema.structure import Given, Source, pattern
@@ -99,6 +101,10 @@ class Site:
     fold_defaults: Annotated[
         bool, "Whether to fold numbered names of the kernel, systemd and desktops (kworker, session-*.scope)."
     ] = True
+    loader: Annotated[
+        LoaderChoice,
+        "How probes are loaded: core from objects, bcc from sources, auto from objects where there are some.",
+    ] = "auto"
     unit_labels: Annotated[
         Mapping[LabelName, UnitDecoderName],
         "Further labels of each metric with a label by cgroup_unit: label name to decoder.",
@@ -133,8 +139,9 @@ class Site:
         return dataclasses.replace(self.web, config_file=os.path.normpath(here / file) if file else None)
 
 
+@lru_cache(maxsize=64)
 def parse(text: str, path: str) -> Site:
-    """Parse the site configuration.
+    """Parse the site configuration; the loader does so for each probe.
 
     `path` is the file as the user named it. Raises DeclarationError with every Problem.
     """

@@ -94,21 +94,35 @@ class Collector:
         """Run a probe, instead of an older one of this name; return the fd of the ring, None without one.
 
         `fds` are by the names of `LoadedProbe.fd_names`. Where some are missing, since the process may open no more
-        files, or cannot be mapped, the probe is left out: not up, and every scrape counts as a failed collection.
+        files, or cannot be mapped, the probe is left out: not up, and every scrape counts as a failed collection. An
+        older version of equal fingerprint may have the same memory, and ends before.
         """
         try:
-            probe = self._running(loaded, fds)
+            probe = self._renewed(loaded, fds) or self._running(loaded, fds)
         except OSError as error:
             self._leave_out(loaded.name, fds, error)
             return None
-        self.remove(loaded.name)
         self._list_pods_if_due()
         with self._lock:
-            self._probes[loaded.name] = probe
+            if self._probes.get(loaded.name) is not probe:
+                self._drop(loaded.name)
+                self._probes[loaded.name] = probe
+        gc.collect()  # reference cycles keep ring and counters mapped
         if loaded.name == ANNOUNCES_CGROUPS:
             self._walk_cgroups()  # control groups made before the announcements began
             self._cgroups.hears_all = True
         return probe.ring_fd
+
+    def _renewed(self, loaded: LoadedProbe, fds: Mapping[FdName, int]) -> RunningProbe | None:
+        """Run a probe in place of an older version of equal fingerprint; None without one. Raises OSError."""
+        with self._lock:
+            older = self._probes.get(loaded.name)
+            if older is None or older.loaded.fingerprint != loaded.fingerprint:
+                return None
+            del older
+            self._drop(loaded.name)
+            self._probes[loaded.name] = probe = self._running(loaded, fds)
+            return probe
 
     def _running(self, loaded: LoadedProbe, fds: Mapping[FdName, int]) -> RunningProbe:
         missing = [name for name in loaded.fd_names if name not in fds]
@@ -135,19 +149,24 @@ class Collector:
     def remove(self, name: str) -> None:
         """Drop a probe and its series, if there is one of this name."""
         with self._lock:
-            self.status.forget(name)
-            self._held_up.discard(name)
-            probe = self._probes.pop(name, None)
-            self._numbers.pop(name, None)
-            self._warned.discard(name)
-            if probe is not None:
-                if name == ANNOUNCES_CGROUPS:
-                    self._cgroups.hears_all = False
-                with self._deleting:
-                    probe.close()
-        if probe is not None:
-            del probe
+            dropped = self._drop(name)
+        if dropped:
             gc.collect()  # reference cycles keep ring and counters mapped
+
+    def _drop(self, name: str) -> bool:
+        """Drop a probe and its series, with the lock; return whether there was one."""
+        self.status.forget(name)
+        self._held_up.discard(name)
+        probe = self._probes.pop(name, None)
+        self._numbers.pop(name, None)
+        self._warned.discard(name)
+        if probe is None:
+            return False
+        if name == ANNOUNCES_CGROUPS:
+            self._cgroups.hears_all = False
+        with self._deleting:
+            probe.close()
+        return True
 
     def drain(self) -> None:
         """Count the waiting events of every ring; read the maps too when many control groups were announced."""

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, get_args
+from typing import Final, Literal, get_args
 
-from probed.ipc.manifest import LoadedProbe
+from probed.ipc.manifest import LoadedProbe, LoaderName
 from probed.ipc.message import Message
 from probed.webconfig.options import WebOptions
 
@@ -55,7 +55,7 @@ class RemoveProbe(Message):
 
 @dataclass(frozen=True, slots=True)
 class ProbeStatus:
-    """State of one probe: `reason` and `text` are empty while the probe is up.
+    """State of one probe: `reason` and `text` are empty while the probe is up, `loader` while it is down.
 
     `failures` counts failed loads by reason since the supervisor started; every reason is present.
     """
@@ -66,6 +66,7 @@ class ProbeStatus:
     reason: str
     text: str
     failures: Mapping[str, int]
+    loader: LoaderName | Literal[""] = ""
 
 
 @dataclass(frozen=True, slots=True)

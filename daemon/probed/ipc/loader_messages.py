@@ -2,10 +2,11 @@
 """Messages between supervisor and loader, one dataclass per kind. Pure.
 
 The supervisor sends Files or ReadWebConfig where the loader is to read files; then a HookArray for each attached hook,
-LoadRequests and one EndOfRequests. The loader answers Files with Settings, a Wanted per probe and AllWanted, or with
-Refused; ReadWebConfig with WebConfigRead or Refused. After EndOfRequests come BccVersion and, per request in order,
-LoadBegun, a HookAttached per missing hook, and ProbeLoaded or Failure. A machine without the means to load any probe
-gets HostFailure instead.
+a RunningVersion for each probe that an object renews, LoadRequests and one EndOfRequests. The loader answers Files with
+Settings, a Wanted per probe and AllWanted, or with Refused; ReadWebConfig with WebConfigRead or Refused. After
+EndOfRequests come, per request, LoadBegun, a HookAttached per missing hook, and ProbeLoaded or Failure: first the
+requests with an object. BccVersion follows the LoadBegun of the first request for BCC. A machine without the means to
+load any probe gets HostFailure instead.
 
 The supervisor sends back the LoadRequests out of the Wanted messages: so the loader loads the same texts that the
 supervisor compared, even if the files change meanwhile.
@@ -35,12 +36,20 @@ class Text:
     text: str
 
 
+LoaderChoice = Literal["auto", "core", "bcc"]
+"""Ways to load probes: `core` from objects, `bcc` from sources, `auto` from objects where there are some."""
+
+
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Asks for the site configuration with the declarations; `btf` has the kernel's types."""
+    """Asks for the site configuration with the declarations; `btf` has the kernel's types.
+
+    `loader` replaces the site's choice.
+    """
 
     config_file: str
     btf: str
+    loader: LoaderChoice | None = None
 
 
 @dataclass(eq=False, repr=False)
@@ -58,11 +67,21 @@ class HookArray(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectFile:
+    """An object built from today's sources, and the SHA-256 of the file."""
+
+    path: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class LoadRequest:
     """Asks for one probe: the declaration, the site configuration with overrides, and the C.
 
-    `btf` is the file with the kernel's types. `fingerprint` covers every input of the result: equal fingerprints mean
-    no change.
+    `btf` is the file with the kernel's types. `fingerprint` covers every input of the counts: with equal fingerprints
+    and equal objects nothing has changed. With `object`, libbpf loads the probe and its canary from objects; without,
+    BCC compiles both. `unfit` says why an object that exists is not used. `loader` is the choice of site and command
+    line.
     """
 
     name: str
@@ -73,6 +92,17 @@ class LoadRequest:
     canary: Text
     btf: str
     fingerprint: str
+    object: ObjectFile | None = None
+    canary_object: ObjectFile | None = None
+    unfit: str = ""
+    loader: LoaderChoice = "auto"
+
+
+@dataclass(eq=False, repr=False)
+class RunningVersion(Message):
+    """A running probe whose maps and slots an object of the same sources takes over. Fds: as in `loaded.fd_names`."""
+
+    loaded: LoadedProbe
 
 
 @dataclass(eq=False, repr=False)
@@ -169,7 +199,7 @@ class HostFailure(Message):
     text: str
 
 
-ToLoader = Files | ReadWebConfig | HookArray | LoadRequest | EndOfRequests
+ToLoader = Files | ReadWebConfig | HookArray | RunningVersion | LoadRequest | EndOfRequests
 FromLoader = (
     Settings
     | Wanted

@@ -2,7 +2,7 @@
 """The loader's standard error: memory that outlives the loader, so that a crash has a reason.
 
 BCC, clang and libbpf write their errors there. `loader_process` makes the memory and reads the rest at the loader's
-end; within the loader `loader.stderr` takes the text of an error that the loader itself reports.
+end; within the loader `loader.errors.stderr` takes the text of an error that the loader itself reports.
 """
 
 from __future__ import annotations

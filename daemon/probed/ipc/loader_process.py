@@ -13,6 +13,7 @@ import select
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from probed.errors import HostError, LoadError, Reason
 from probed.ipc import loader_output
@@ -35,13 +36,15 @@ from probed.ipc.loader_messages import (
     ProbeLoaded,
     ReadWebConfig,
     Refused,
+    RunningVersion,
     Settings,
     ToLoader,
     Wanted,
     WebConfigRead,
 )
-from probed.ipc.manifest import FdName, LoadedProbe
+from probed.ipc.manifest import MAP_KINDS, FdName, LoadedProbe
 from probed.ipc.message import Message
+from probed.linux.fdinfo import identity
 from probed.linux.os_errors import why_not
 from probed.webconfig.settings import WebSummary
 
@@ -59,6 +62,11 @@ class ProbeHandle:
 
     loaded: LoadedProbe
     fds: dict[FdName, int]
+
+    def shares_maps(self, other: ProbeHandle) -> bool:
+        """Say whether both are versions of one probe with the same maps in the kernel."""
+        stats = FdName("stats")
+        return identity(self.fds[stats]) == identity(other.fds[stats])
 
     def close(self) -> None:
         """Close the fds: without copies elsewhere the kernel removes the probe."""
@@ -116,6 +124,7 @@ class _Work:
     requests: list[LoadRequest] = field(default_factory=list)
     goal: Goal = "attach"
     hooked: dict[str, int] = field(default_factory=dict)
+    running: dict[str, ProbeHandle] = field(default_factory=dict)
 
 
 class LoaderProcess:
@@ -156,14 +165,26 @@ class LoaderProcess:
         self._work.reading = files
         self._tell(files)
 
-    def load(self, requests: Sequence[LoadRequest], goal: Goal, hooked: Mapping[str, int]) -> None:
+    def load(
+        self,
+        requests: Sequence[LoadRequest],
+        goal: Goal,
+        hooked: Mapping[str, int],
+        running: Mapping[str, ProbeHandle] = MappingProxyType({}),
+    ) -> None:
         """Let the loader load probes: events are a Result per probe, and a HookHandle per missing hook before.
 
-        `hooked` has the arrays behind the attached hooks, by tracepoint. Without a request the loader is done.
+        `hooked` has the arrays behind the attached hooks, by tracepoint, `running` the probes that keep their maps and
+        slots. Without a request the loader is done.
         """
-        self._work.requests, self._work.goal, self._work.hooked = list(requests), goal, dict(hooked)
+        self._work.requests, self._work.goal = list(requests), goal
+        self._work.hooked, self._work.running = dict(hooked), dict(running)
         for tracepoint, array in hooked.items():
             self._tell(HookArray(tracepoint), [array])
+        for handle in running.values():
+            maps = tuple(name for name in handle.loaded.fd_names if name.kind in MAP_KINDS)
+            loaded = replace(handle.loaded, fd_names=maps)
+            self._tell(RunningVersion(loaded), [handle.fds[name] for name in maps])
         for request in requests:
             self._tell(request)
         self._tell(EndOfRequests(goal))
@@ -213,7 +234,7 @@ class LoaderProcess:
                 self._work.hooked[tracepoint] = array
                 return HookHandle(tracepoint, array, link, program)
             case ProbeLoaded(loaded):
-                return self._result(loaded.name, _held(loaded, packet.fds))
+                return self._result(loaded.name, _held(loaded, packet.fds, self._work.running.get(loaded.name)))
             case Failure(name, reason, text, errno):
                 return self._result(name, LoadError(name, reason, text, errno))
             case other:
@@ -263,7 +284,7 @@ class LoaderProcess:
         rest = [request for request in self._work.requests if request.name != name]
         if rest:
             self._start()
-            self.load(rest, self._work.goal, self._work.hooked)
+            self.load(rest, self._work.goal, self._work.hooked, self._work.running)
         else:
             self.done = True
         return Result(name, LoadError(name, reason, text))
@@ -282,18 +303,24 @@ class LoaderProcess:
             self._finish()
 
 
-def _held(loaded: LoadedProbe, received: Sequence[int]) -> ProbeHandle | LoadError:
-    """Return the handle of a probe, with a start time and memory for the exporter's counts."""
+def _held(loaded: LoadedProbe, received: Sequence[int], running: ProbeHandle | None = None) -> ProbeHandle | LoadError:
+    """Return the handle of a probe, with a start time and memory for the exporter's counts.
+
+    Both are those of the `running` version with the same maps.
+    """
     fds = dict(zip(loaded.fd_names, received, strict=False))
     if not fds:  # the goal was not to attach
         return ProbeHandle(loaded, fds)
+    handle = ProbeHandle(loaded, fds)
+    kept = running if running is not None and handle.shares_maps(running) else None
     try:
-        state = os.memfd_create("probed-state")
+        state = os.dup(kept.fds[FdName("state")]) if kept else os.memfd_create("probed-state")
     except OSError as error:
-        ProbeHandle(loaded, fds).close()
+        handle.close()
         text = f"there can be no memory for what it counts: {why_not(error)}"
         return LoadError(loaded.name, "internal", text, error.errno or 0)
-    counting = replace(loaded, fd_names=(*loaded.fd_names, FdName("state")), start_time=time.time())
+    start_time = kept.loaded.start_time if kept else time.time()
+    counting = replace(loaded, fd_names=(*loaded.fd_names, FdName("state")), start_time=start_time)
     return ProbeHandle(counting, fds | {FdName("state"): state})
 
 

@@ -23,6 +23,8 @@ IDLE_SECONDS = 3600.0
 FieldType = Literal["u8", "u16", "u32", "u64", "s8", "s16", "s32", "s64", "char"]
 MapKind = Literal["percpu_array", "percpu_hash", "array", "hash"]
 MetricType = Literal["counter", "gauge", "histogram"]
+LoaderName = Literal["bcc", "core"]
+"""How a probe was loaded: compiled by BCC, or from its object (CO-RE)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,10 @@ hook of a tracepoint.
 """
 
 
+MAP_KINDS = frozenset[FdKind]({"ring", "slots", "turn", "stats", "map", "recent", "hash"})
+"""Kinds of fds of a probe's maps."""
+
+
 @dataclass(frozen=True, slots=True)
 class FdName:
     """Name of one of a probe's fds; `of` is the map, program or tracepoint, where the kind has several."""
@@ -176,7 +182,8 @@ class FdName:
 class LoadedProbe:
     """One probe as it runs in the kernel.
 
-    `fingerprint` says what it was made from (declaration with overrides, sources): equal means unchanged.
+    `fingerprint` says what it was made from (declaration with overrides, sources): equal means that it counts the same.
+    `object` is the digest of the object that libbpf loaded, "" for a source that BCC compiled.
     `ring_bytes` is 0 for a probe without a ring; `event` is then None. `slots` are the label sets that each CPU counts
     by itself; 0: the events have no weight.
     Its fds travel beside it, in the order of `fd_names`. It runs once its programs are in their
@@ -193,5 +200,11 @@ class LoadedProbe:
     fd_names: tuple[FdName, ...]
     places: tuple[ChainSlot, ...] = ()
     start_time: float = 0.0
+    object: str = ""
     map_bytes: int = 0
     slots: int = 0
+
+    @property
+    def loader(self) -> LoaderName:
+        """The way in which it came."""
+        return "core" if self.object else "bcc"

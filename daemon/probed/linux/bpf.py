@@ -80,6 +80,11 @@ def lookup(fd: int, key: int, value: int) -> None:
     bpf(BPF_MAP_LOOKUP_ELEM, _attribute(_ELEMENT, fd, key, value, 0))
 
 
+def update(fd: int, key: int, value: int) -> None:
+    """Copy the value at the address `value` into the map."""
+    bpf(BPF_MAP_UPDATE_ELEM, _attribute(_ELEMENT, fd, key, value, 0))
+
+
 def delete(fd: int, key: int) -> None:
     """Delete one key, if the map has it."""
     with suppress(FileNotFoundError):
@@ -145,7 +150,7 @@ def program_array(slots: int) -> int:
 def put_program(array: int, slot: int, program: int) -> None:
     """Put the program behind an fd into a slot of an array of programs."""
     key, value = ctypes.c_uint32(slot), ctypes.c_uint32(program)
-    bpf(BPF_MAP_UPDATE_ELEM, _attribute(_ELEMENT, array, ctypes.addressof(key), ctypes.addressof(value), 0))
+    update(array, ctypes.addressof(key), ctypes.addressof(value))
 
 
 def take_program(array: int, slot: int) -> None:

@@ -11,11 +11,13 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from probed.config import files
+from probed.config.objects import content_digest
 from probed.config.site import Site
 from probed.errors import DeclarationError, HostError, LoadError
 from probed.ipc.channel import Channel, Closed
@@ -33,9 +35,11 @@ from probed.ipc.loader_messages import (
     HostFailure,
     LoadBegun,
     LoadRequest,
+    ObjectFile,
     ProbeLoaded,
     ReadWebConfig,
     Refused,
+    RunningVersion,
     Settings,
     ToLoader,
     Wanted,
@@ -47,10 +51,11 @@ from probed.linux import privilege
 from probed.linux.cpus import possible_cpus
 from probed.linux.threads import max_threads
 from probed.loader import canary, compiler, pipeline, preemption
-from probed.loader.btf.reader import Btf
+from probed.loader.headers.c_names import find_names
 from probed.loader.headers.types import offsets_used
 from probed.loader.hide_kallsyms import hide_kallsyms
 from probed.loader.hook_chain import Chains
+from probed.loader.module import Module
 
 Answer = tuple[LoadedProbe, list[int]]
 SupervisorChannel = Channel[FromLoader, ToLoader]
@@ -58,59 +63,140 @@ SupervisorChannel = Channel[FromLoader, ToLoader]
 
 @dataclass(frozen=True, slots=True)
 class LoadBatch:
-    """Requests of one run, with their goal; `hooked` has the arrays behind attached hooks, by tracepoint."""
+    """Requests of one run, with their goal.
+
+    `hooked` has the arrays behind attached hooks, by tracepoint; `running` the versions whose maps and slots the object
+    of the same probe takes over; `objects` the content of the requests' objects.
+    """
 
     requests: list[LoadRequest]
     hooked: dict[str, int]
+    running: dict[str, pipeline.Running]
+    objects: dict[ObjectFile, bytes | LoadError]
     goal: Goal
 
 
 class LoadSession:
     """Work on one batch; gathers the machine's facts and the canary's findings once."""
 
-    def __init__(self, channel: SupervisorChannel, batch: LoadBatch, btf: Btf, root: Path = Path("/")) -> None:
-        """Read the machine's facts. Raises HostError."""
-        requests = batch.requests
+    def __init__(self, channel: SupervisorChannel, batch: LoadBatch, root: Path = Path("/")) -> None:
+        """Read the machine's facts, while the loader has its first rights. Raises HostError."""
         machine = os.uname().machine
-        tries = batch.goal != "compile"
-        kprobes, exchange = tries and preemption.needs_kprobes(btf), tries and preemption.has_exchange()
-        self._host = pipeline.Host(
-            btf, btf.raw_tracepoints(), possible_cpus(root), machine, max_threads(root), kprobes, exchange
-        )
+        self._host = pipeline.Host(Path(batch.requests[0].btf), possible_cpus(root), machine, max_threads(root))
         self._channel = channel
         self._goal = batch.goal
-        self._chains = Chains(batch.hooked, lambda name: preemption.kprobe_point(btf, name) if kprobes else None)
-        self._used = {each.name: frozenset(self._members(each)) for each in requests}
-        self._canary = None if self._goal == "compile" else self._start_canary(requests[0])
+        self._requests = batch.requests
+        self._running = batch.running
+        self._objects = batch.objects
+        self._used: dict[str, frozenset[canary.Member]] = {}
+        self._object_canary: canary.Watch | None = None
+        self._source_canary: canary.Watch | None = None
+        self._is_bcc_ready = False
+        self._for_bcc = _for_bcc(self._requests)
+        if self._for_bcc or self._host.has_other_types:
+            self._host.read_types()
+        if batch.goal != "compile":
+            with self._host.kernel_types() as types:
+                self._host.uses_kprobes = preemption.needs_kprobes(types, lambda: self._host.btf)
+        makes_arrays = batch.goal != "compile" or bool(self._for_bcc)
+        self._chains = Chains(batch.hooked, self._host.kprobe, makes_arrays)
+        if self._for_bcc:
+            self._host.has_exchange = batch.goal != "compile" and preemption.has_exchange()
 
-    def _start_canary(self, any_request: LoadRequest) -> canary.Watch:
-        used = frozenset[canary.Member]().union(*self._used.values())
-        return canary.Watch(used, any_request.header, any_request.canary, self._host)
+    def begin(self) -> None:
+        """Start the canary of the objects."""
+        with_object = next((each for each in self._requests if each.object), None)
+        if with_object is not None and self._goal != "compile":
+            self._object_canary = canary.Watch(partial(self._open_canary, with_object))
+
+    @property
+    def requests(self) -> list[LoadRequest]:
+        """The requests, those with an object first: libbpf cannot open its files once BCC is ready."""
+        return sorted(self._requests, key=lambda each: each.object is None)
+
+    def _open_canary(self, request: LoadRequest) -> Module:
+        assert request.canary_object is not None
+        return canary.opened(_content(self._objects[request.canary_object]), self._host)
+
+    def _make_bcc_ready(self) -> None:
+        """Import BCC, and start a canary for the sources. Raises HostError."""
+        requests = self._for_bcc
+        bcc = compiler.import_bcc()
+        self._channel.send(BccVersion(str(getattr(bcc, "__version__", "unknown"))))
+        compiler.report_crashes(bcc)
+        hide_kallsyms()
+        if self._goal != "compile":
+            self._used = {each.name: frozenset(self._members(each)) for each in requests}
+            used, texts = frozenset[canary.Member]().union(*self._used.values()), requests[0]
+            make = partial(canary.compiled, used, texts.header, texts.canary, self._host)
+            self._source_canary = canary.Watch(make)
+        self._is_bcc_ready = True
 
     def answer(self, request: LoadRequest) -> Answer:
         """Go as far as the goal with one probe. Raises LoadError, DeclarationError, HostError."""
-        checked = pipeline.check(request, self._host, self._chains)
-        if self._canary is None:
+        checked = self._check(request)
+        watch = self._source_canary if request.object is None else self._object_canary
+        if watch is None:
             return pipeline.describe(checked), []
-        canary.refuse(request.name, self._used[request.name], self._canary.wrong_members())
-        loaded, fds = pipeline.load(checked, self._host, self._chains)
+        wrong = watch.wrong_members()
+        if wrong:
+            canary.refuse(request.name, self._uses(request), wrong)
+        loaded, fds = pipeline.load(checked, self._chains)
         for tracepoint, *hook in pipeline.hook(checked, self._host, self._chains):
             self._channel.send(HookAttached(tracepoint), hook)
         return loaded, fds if self._goal == "attach" else []
 
+    def _check(self, request: LoadRequest) -> pipeline.CompiledProbe:
+        if request.object is not None:
+            data, running = _content(self._objects[request.object]), self._running.get(request.name)
+            return pipeline.check(request, pipeline.ObjectContent(data, running), self._host, self._chains)
+        if request.loader == "core":
+            raise LoadError(request.name, "compile", request.unfit or _no_object(request))
+        if not self._is_bcc_ready:
+            self._make_bcc_ready()
+        return pipeline.check(request, None, self._host, self._chains)
+
     def end(self) -> None:
-        """Wait for the canary, for which no probe has waited if none compiled."""
-        if self._canary is not None:
-            self._canary.wait()
+        """Wait for the canaries, for which no probe has waited if none compiled."""
+        for each in (self._object_canary, self._source_canary):
+            if each is not None:
+                each.wait()
 
     def _members(self, request: LoadRequest) -> Iterable[canary.Member]:
         return offsets_used(self._host.btf, request.header.text + request.source.text)
+
+    def _uses(self, request: LoadRequest) -> Callable[[canary.Member], bool]:
+        """Return a function that tells whether a probe may read a struct's member."""
+        if request.object is None:
+            return self._used[request.name].__contains__
+        names = find_names(request.header.text + request.source.text).names
+        return names.issuperset
+
+
+def _for_bcc(requests: Iterable[LoadRequest]) -> list[LoadRequest]:
+    """Return the requests whose sources BCC compiles."""
+    return [each for each in requests if each.object is None and each.loader != "core"]
+
+
+def _content(read: bytes | LoadError) -> bytes:
+    if isinstance(read, LoadError):
+        raise read
+    return read
+
+
+def _no_object(request: LoadRequest) -> str:
+    return (
+        f"there is no object of it, and the loader 'core' takes no source: build one with "
+        f"'probed build {Path(request.source.path).parent}'"
+    )
 
 
 def _receive_batch(channel: SupervisorChannel) -> LoadBatch:
     """Receive messages up to EndOfRequests; answer those that ask for files."""
     requests: list[LoadRequest] = []
     hooked: dict[str, int] = {}
+    running: dict[str, pipeline.Running] = {}
+    objects: dict[ObjectFile, bytes | LoadError] = {}
     while True:
         packet = channel.receive()
         match packet.message:
@@ -120,16 +206,32 @@ def _receive_batch(channel: SupervisorChannel) -> LoadBatch:
                 _read_web(channel, path)
             case HookArray(tracepoint):
                 hooked[tracepoint] = packet.fds[0]
+            case RunningVersion(loaded):
+                running[loaded.name] = pipeline.Running(loaded, dict(zip(loaded.fd_names, packet.fds, strict=True)))
             case LoadRequest() as request:
                 requests.append(request)
+                for each in (request.object, request.canary_object):
+                    if each is not None and each not in objects:
+                        objects[each] = _read_object(request.name, each)
             case EndOfRequests(goal):
-                return LoadBatch(requests, hooked, goal)
+                return LoadBatch(requests, hooked, running, objects, goal)
+
+
+def _read_object(probe: str, file: ObjectFile) -> bytes | LoadError:
+    """Read an object; return the content or the error. The loader still has root's right to read it."""
+    try:
+        data = Path(file.path).read_bytes()
+    except OSError as error:
+        return LoadError(probe, "compile", f"{file.path}: cannot be read: {error.strerror}", error.errno or 0)
+    if content_digest(data) == file.digest:
+        return data
+    return LoadError(probe, "compile", f"{file.path}: has changed since it was chosen: reload probed")
 
 
 def _read(channel: SupervisorChannel, asked: Files) -> None:
     try:
         configuration, text = files.read_site(asked.config_file)
-        declared = files.declared_probes(configuration, text, asked.btf)
+        declared = files.declared_probes(configuration, text, asked.btf, asked.loader)
     except (DeclarationError, HostError) as error:
         channel.send(Refused(bounded(str(error))))
         return
@@ -162,23 +264,23 @@ def _serve(channel: SupervisorChannel) -> None:
     batch = _receive_batch(channel)
     if not batch.requests:
         return
-    bcc = compiler.import_bcc()
-    channel.send(BccVersion(str(getattr(bcc, "__version__", "unknown"))))
-    btf = Btf.read(Path(batch.requests[0].btf))
-    os.chdir("/")  # BCC returns there after each compile, and the new user may not reach the starter's folder
+    session = LoadSession(channel, batch)
     privilege.leave_root()  # a source may include any file that this process may read
     os.chdir("/")  # BCC leaves this folder for each probe, and comes back: an ordinary user may have no way back
     privilege.keep_only(privilege.LOADER)
-    compiler.report_crashes(bcc)
-    hide_kallsyms()
-    session = LoadSession(channel, batch, btf)
-    for request in batch.requests:
+    session.begin()
+    for request in session.requests:
         channel.send(LoadBegun(request.name))
         try:
             loaded, fds = session.answer(request)
         except (LoadError, DeclarationError) as error:
             channel.send(_failure(request.name, error))
-        except (HostError, Closed):
+        except HostError as error:
+            if error.reason != "compile" or not any(each.object for each in batch.requests):
+                raise
+            text = "; ".join(filter(None, (str(error), request.unfit)))
+            channel.send(Failure(request.name, error.reason, bounded(text), 0))
+        except Closed:
             raise
         except Exception as error:  # the border around one probe: any error costs this probe alone
             traceback.print_exc()

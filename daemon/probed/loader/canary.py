@@ -11,21 +11,24 @@ import ctypes
 import json
 import os
 import signal
+import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from probed.errors import LoadError
 from probed.ipc import loader_output
 from probed.ipc.loader_messages import Text
-from probed.linux import syscalls, time_namespace
-from probed.loader import stderr
-from probed.loader.compiler import Module, compile_text
+from probed.linux import bpf, syscalls, time_namespace
+from probed.loader.compiler import compile_text
+from probed.loader.core_module import CoreModule
+from probed.loader.errors import stderr
 from probed.loader.headers.syscall_numbers import number_of
-from probed.loader.headers.types import types_for
 from probed.loader.hook_chain import standalone_entry
+from probed.loader.module import Module
 from probed.loader.pipeline import Host, defines, header_and_source
 
 Member = tuple[str, str]
@@ -53,10 +56,10 @@ class Known:
 
 
 class Watch:
-    """A running canary, in its own process, while this process compiles the probes."""
+    """A running canary, in its own process, while this process loads the probes."""
 
-    def __init__(self, members: Iterable[Member], header: Text, canary: Text, host: Host) -> None:
-        """Start the canary, with the arguments of `wrong_members`."""
+    def __init__(self, make: Callable[[], Module]) -> None:
+        """Start the canary; its process calls `make` for the programs."""
         self._text: bytes | None = None
         self._ending = ""
         self._answer, end = os.pipe()
@@ -67,7 +70,7 @@ class Watch:
             _end_with(loader)
             stderr.redirect(self._output)
             try:
-                os.write(end, json.dumps(_answer(members, header, canary, host)).encode())
+                os.write(end, json.dumps(_findings(make)).encode())
             except Exception:
                 traceback.print_exc()
             finally:
@@ -102,38 +105,50 @@ def _end_with(loader: int) -> None:
         os._exit(1)
 
 
-def _answer(members: Iterable[Member], header: Text, canary: Text, host: Host) -> tuple[list[object], list[object]]:
+def _findings(make: Callable[[], Module]) -> tuple[list[object], list[object]]:
     """Return the wrong members, or the fields of the error."""
     try:
-        wrong = wrong_members(members, header, canary, host)
+        wrong = wrong_members(make())
     except LoadError as error:
         return [], [error.probe, error.reason, error.text, error.errno]
     return [[*member, why] for member, why in wrong.items()], []
 
 
-def wrong_members(members: Iterable[Member], header: Text, canary: Text, host: Host) -> dict[Member, str]:
+def wrong_members(module: Module) -> dict[Member, str]:
     """Return the members at another offset than BTF's, each with the value read and the true value.
 
-    Only `members` are checked, and only the members that the canary knows. Raises LoadError when the canary itself
-    cannot run.
+    A member that the module does not read counts as 0 here. Raises LoadError when the canary itself cannot run.
     """
-    wanted = set(members)
-    module = _compile(wanted, header, canary, host)
     for program, tracepoint in PROGRAMS.items():
-        module.attach(program, module.load_program(program, host.btf.tracepoint_type(tracepoint)), tracepoint)
+        module.attach(program, module.load_program(program, tracepoint), tracepoint)
     known, in_call, at_exit = _watch_child(module)
     if not in_call.helper_tgid or not at_exit.helper_tgid:
         raise LoadError("canary", "internal", "the canary's programs saw nothing of the child they were to watch")
     findings = [*_call_findings(in_call, known), *_exit_findings(at_exit)]
-    return {member: text for member, text in reversed(findings) if member in wanted}
+    return dict(reversed(findings))
 
 
-def _compile(members: set[Member], header: Text, canary: Text, host: Host) -> Module:
+def compiled(members: Iterable[Member], header: Text, canary: Text, host: Host) -> Module:
+    """Compile the canary with BCC; it reads those of `members` that it knows. Raises LoadError."""
     text = "\n".join([*header_and_source(header, canary), standalone_entry(PROGRAMS)]) + "\n"
-    namespace = Path("/proc/self/ns/pid").stat()
+    dev, ino = _pid_namespace()
     macros = defines(host) | {f"CHECK_{struct}_{member}": "1" for struct, member in members}
-    macros |= {"PIDNS_DEV": f"{namespace.st_dev}ULL", "PIDNS_INO": f"{namespace.st_ino}ULL"}
-    return compile_text("canary", text, types_for(host.btf, text), macros)
+    macros |= {"PIDNS_DEV": f"{dev}ULL", "PIDNS_INO": f"{ino}ULL"}
+    return compile_text("canary", text, host.btf, macros)
+
+
+def opened(data: bytes, host: Host) -> Module:
+    """Open the canary's object; it reads every member that the kernel has. Raises LoadError."""
+    module = CoreModule("canary", data, host.relocation_btf)
+    dev, ino = _pid_namespace()
+    module.prepare({"canary_pidns_dev": dev, "canary_pidns_ino": ino}, host.processes)
+    module.keep(PROGRAMS)
+    return module
+
+
+def _pid_namespace() -> tuple[int, int]:
+    namespace = Path("/proc/self/ns/pid").stat()
+    return namespace.st_dev, namespace.st_ino
 
 
 def _watch_child(module: Module) -> tuple[Known, Any, Any]:
@@ -141,7 +156,7 @@ def _watch_child(module: Module) -> tuple[Known, Any, Any]:
 
     The child tells its own /proc/self/stat: where a former root hides processes (hidepid), others cannot read the file.
     """
-    family = module.table("family")
+    family = module.map_fd("family")
     (ready, start), (answer, tell) = os.pipe(), os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -155,11 +170,28 @@ def _watch_child(module: Module) -> tuple[Known, Any, Any]:
     os.close(tell)
     with os.fdopen(answer, "rb") as told:
         known = _known(pid, told.read())
-    family[ctypes.c_int(PARENT)] = ctypes.c_uint(known.parent)
-    family[ctypes.c_int(CHILD)] = ctypes.c_uint(pid)
+    for index, tgid in ((PARENT, known.parent), (CHILD, pid)):
+        key, value = ctypes.c_uint32(index), ctypes.c_uint32(tgid)
+        bpf.update(family, ctypes.addressof(key), ctypes.addressof(value))
     os.close(start)
     os.waitpid(pid, 0)
-    return known, module.table("in_call")[0], module.table("at_exit")[0]
+    return known, _observation(module, "in_call"), _observation(module, "at_exit")
+
+
+def _observation(module: Module, name: str) -> Any:
+    """Return the only value of a map of ``struct saw``, with the struct's members as attributes."""
+    layout = module.record(name)
+    key, value = ctypes.c_uint32(0), ctypes.create_string_buffer(layout.size)
+    bpf.lookup(module.map_fd(name), ctypes.addressof(key), ctypes.addressof(value))
+    widths = {"u32": 4, "u64": 8}
+    return SimpleNamespace(
+        **{
+            each.name: value.raw[each.offset : each.offset + each.count].partition(b"\0")[0]
+            if each.type == "char"
+            else int.from_bytes(value.raw[each.offset : each.offset + widths[each.type]], sys.byteorder)
+            for each in layout.fields
+        }
+    )
 
 
 def _known(pid: int, stat: bytes) -> Known:
@@ -174,7 +206,7 @@ def _call_findings(saw: Any, known: Known) -> Iterator[tuple[Member, str]]:
     tgid, pid = saw.helper_tgid, saw.helper_pid
     yield from _differs("task_struct", "tgid", saw.tgid, tgid, "bpf_get_current_pid_tgid()")
     yield from _differs("task_struct", "pid", saw.pid, pid, "bpf_get_current_pid_tgid()")
-    yield from _differs("task_struct", "comm", bytes(saw.comm), bytes(saw.helper_comm), "bpf_get_current_comm()")
+    yield from _differs("task_struct", "comm", saw.comm, saw.helper_comm, "bpf_get_current_comm()")
     yield from _differs("task_struct", "group_leader", saw.leader_tgid, tgid, "the child is its own leader")
     if tgid == known.pid:  # else a PID namespace has other numbers
         yield from _differs("task_struct", "real_parent", saw.parent_tgid, known.parent, "getppid()")
@@ -207,8 +239,8 @@ def _differs(struct: str, member: str, read: object, true: object, source: str) 
         yield (struct, member), text
 
 
-def refuse(probe: str, used: Iterable[Member], wrong: Mapping[Member, str]) -> None:
+def refuse(probe: str, uses: Callable[[Member], bool], wrong: Mapping[Member, str]) -> None:
     """Raise LoadError when a probe uses a wrong member."""
-    texts = [wrong[member] for member in sorted(set(used)) if member in wrong]
+    texts = [wrong[member] for member in sorted(wrong) if uses(member)]
     if texts:
         raise LoadError(probe, "layout", "\n".join(texts))

@@ -17,15 +17,17 @@ from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
-from probed.errors import HostError, LoadError, Reason
+from probed.errors import HostError, LoadError
 from probed.ipc.loader_output import c_mistakes
 from probed.ipc.manifest import COUNT, Field, FieldType, Map, MapKind, Record
 from probed.linux import bpf
-from probed.loader import eperm
-from probed.loader.eperm import EpermFacts
+from probed.loader.btf.reader import Btf
+from probed.loader.errors import refusal
+from probed.loader.errors.stderr import captured_stderr
 from probed.loader.headers import tree
-from probed.loader.private_folder import private_folder
-from probed.loader.stderr import captured_stderr
+from probed.loader.headers.private_folder import private_folder
+from probed.loader.headers.types import types_for
+from probed.loader.module import HASHES, INDEX, MAP_KINDS, NO_MAP_TO_READ, not_flat
 
 _TYPES: Mapping[str, FieldType] = {
     "c": "char", "b": "s8", "B": "u8", "?": "u8", "h": "s16", "H": "u16", "i": "s32", "I": "u32",
@@ -33,16 +35,9 @@ _TYPES: Mapping[str, FieldType] = {
 }  # fmt: skip
 """ctypes type codes, as BCC makes them from the C struct."""
 
-_MAP_KINDS: Mapping[int, MapKind] = {1: "hash", 2: "array", 5: "percpu_hash", 6: "percpu_array"}
-"""enum bpf_map_type of Linux include/uapi/linux/bpf.h: those that hold counts and cannot lose them silently."""
-
-_HASHES = frozenset({1, 5, 9, 10})
-"""enum bpf_map_type: hash, per-CPU hash, and the LRU kinds of both."""
-
-_INDEX = Record(4, (Field("key", "u32", 0, 1),))
-"""The key of every array, which BCC calls an int."""
-
-_NO_MAP_TO_READ = "it is neither an array nor a hash"
+LAYOUT = "probed_layout"
+ENUMS = "probed_enums"
+"""Maps that show types of the C: the event, and a struct with an array for each constant."""
 
 LOG_BYTES = 1 << 20
 """Most bytes of the verifier's log on a refused program."""
@@ -54,8 +49,8 @@ def import_bcc() -> ModuleType:
         import bcc
     except ModuleNotFoundError as error:
         raise HostError(
-            f"BCC's Python module cannot be imported ({error}); install the distribution's package: "
-            "apt install python3-bpfcc",
+            f"BCC's Python module cannot be imported ({error}), and BCC compiles probes without an object: "
+            "apt install python3-bpfcc, or build objects elsewhere with 'probed build'",
             "compile",
         ) from error
     except Exception as error:  # a broken installation can raise anything
@@ -84,22 +79,22 @@ def report_crashes(bcc: ModuleType) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-class Module:
-    """One compiled C text. The maps exist; `load_program` loads the programs."""
+class BccModule:
+    """One C text that BCC compiled. The maps exist; `load_program` loads the programs."""
 
-    def __init__(self, probe: str, compiled: Any, lib: Any, with_lines: Callable[[], Any]) -> None:
-        """`with_lines` compiles the text again with the source line of each instruction."""
+    def __init__(self, probe: str, compiled: Any, lib: Any, btf: Btf, with_lines: Callable[[], Any]) -> None:
+        """`btf` has the raw tracepoints, `with_lines` compiles the text with the source line of each instruction."""
         self._probe = probe
+        self._btf = btf
         self._bpf = compiled
         self._lib = lib
         self._compile_with_lines = with_lines
 
-    def load_program(self, name: str, tracepoint_type: int | None) -> int:
+    def load_program(self, name: str, tracepoint: str, in_kprobe: bool = False) -> int:
         """Pass one program through the verifier; return the fd. Raises LoadError with the line at fault.
 
-        `tracepoint_type` is the BTF type of the raw tracepoint, None for a program in a kprobe. From it the verifier
-        knows the types of the arguments, and permits direct reads: `LOAD` of probed.bpf.h. BCC compiles this kind of
-        program, but cannot load one.
+        From the BTF type of the raw tracepoint the verifier knows the types of the arguments, and permits direct reads:
+        `LOAD` of probed.bpf.h. BCC compiles this kind of program, but cannot load one.
         """
         module, encoded = self._bpf.module, name.encode()
         code = ctypes.string_at(
@@ -108,9 +103,9 @@ class Module:
         licence = self._lib.bpf_module_license(module)
 
         def load(log: bytearray) -> int:
-            if tracepoint_type is None:
+            if in_kprobe:
                 return bpf.load_kprobe_program(code, name, licence, log)
-            return bpf.load_tracing_program(code, name, licence, tracepoint_type, log)
+            return bpf.load_tracing_program(code, name, licence, self._btf.tracepoint_type(tracepoint), log)
 
         try:
             return load(bytearray())
@@ -120,7 +115,8 @@ class Module:
             return load(log)
         except OSError as error:
             said = log.partition(b"\0")[0].decode(errors="replace")
-            raise self._refused(name, self._with_lines(name, said), error.errno or 0) from error
+            log_text = self._with_lines(name, said)
+            raise refusal.program_refused(self._probe, name, log_text, error.errno or 0) from error
 
     def _with_lines(self, name: str, log: str) -> str:
         """Return the verifier's log with source lines, which BCC can get, if both logs end with the same verdict."""
@@ -128,37 +124,14 @@ class Module:
 
         with captured_stderr() as said, suppress(Exception):
             self._compile_with_lines().load_func(name, bcc.BPF.RAW_TRACEPOINT)
-        return said[0] if _verdict(said[0]).startswith(_verdict(log)) else log
-
-    def _refused(self, name: str, log: str, number: int) -> LoadError:
-        if number == errno.EPERM and "processed" not in log:
-            reason, cause = eperm.explain_eperm("program", EpermFacts.gather())
-            text = f"the kernel does not let this process load program '{name}' (EPERM): {cause}"
-            return LoadError(self._probe, reason, text, errno.EPERM)
-        text = f"the kernel's verifier refuses program '{name}': {_verdict(log)}"
-        locked = eperm.hidden_by_lockdown(log, EpermFacts.gather())
-        return LoadError(self._probe, "lockdown" if locked else "verifier", f"{text}; {locked}" if locked else text)
+        return said[0] if refusal.verdict(said[0]).startswith(refusal.verdict(log)) else log
 
     def attach(self, program: str, fd: int, tracepoint: str, function: str = "") -> int:
         """Attach a loaded program to a raw tracepoint; return the attachment's fd. Raises LoadError.
 
         A program in a kprobe is attached to `function`, which the kernel calls at the tracepoint.
         """
-        try:
-            return bpf.attach_kprobe_program(fd, function) if function else bpf.attach_tracing_program(fd)
-        except OSError as error:
-            number = error.errno or 0
-        reason: Reason = "attach_point"
-        cause = f"{os.strerror(number)} ({errno.errorcode.get(number, number)})"
-        if number in (errno.EPERM, errno.EACCES):
-            reason, why = eperm.explain_eperm("attachment", EpermFacts.gather())
-            cause = f"{cause}; {why}"
-        raise LoadError(
-            self._probe,
-            reason,
-            f"cannot attach '{program}' to raw tracepoint '{tracepoint}': {cause}",
-            number,
-        )
+        return refusal.attach(self._probe, program, fd, tracepoint, function)
 
     def table(self, name: str) -> Any:
         """Return BCC's table object of a map."""
@@ -167,6 +140,15 @@ class Module:
     def map_fd(self, name: str) -> int:
         """Return a map's fd, -1 for no such map."""
         return int(self._lib.bpf_table_fd(self._bpf.module, name.encode()))
+
+    def event(self) -> Record:
+        """Return the layout of ``struct event``. Raises LoadError."""
+        return self.record(LAYOUT)
+
+    def constants(self) -> Mapping[str, int]:
+        """Return the values of the constants in `ENUMS`: the lengths of arrays, less one."""
+        fields = self.record(ENUMS).fields
+        return {field.name.removeprefix("value_"): field.count - 1 for field in fields if field.name != "probed_none"}
 
     def record(self, name: str) -> Record:
         """Return the layout of a map's value."""
@@ -182,13 +164,13 @@ class Module:
     def hash_names(self) -> list[str]:
         """Return the names of all hash maps, with any values."""
         kind_of, module = self._lib.bpf_table_type, self._bpf.module
-        return [name for name in self.map_names() if kind_of(module, name.encode()) in _HASHES]
+        return [name for name in self.map_names() if kind_of(module, name.encode()) in HASHES]
 
     def count_map(self, name: str) -> Map | str:
         """Return the description of a map of u64 counts, or why it is none, as the end of a sentence."""
         kind = self._map_kind(name)
         if kind is None:
-            return _NO_MAP_TO_READ
+            return NO_MAP_TO_READ
         value = self._value_type(name)
         if value != "unsigned long long":
             return f"its values are {value}, not u64"
@@ -198,7 +180,7 @@ class Module:
         """Return the description of a map of integers or flat structs, or why it is none, as `count_map` does."""
         kind = self._map_kind(name)
         if kind is None:
-            return _NO_MAP_TO_READ
+            return NO_MAP_TO_READ
         size = int(self._lib.bpf_table_leaf_size(self._bpf.module, name.encode()))
         if kind.startswith("percpu") and size % 8:
             return f"its values for each CPU have {size} bytes, no multiple of 8"
@@ -209,11 +191,11 @@ class Module:
             return error.text
 
     def _map_kind(self, name: str) -> MapKind | None:
-        return _MAP_KINDS.get(self._lib.bpf_table_type(self._bpf.module, name.encode()))
+        return MAP_KINDS.get(self._lib.bpf_table_type(self._bpf.module, name.encode()))
 
     def _map(self, name: str, kind: MapKind, value: Record) -> Map:
         entries = int(self._lib.bpf_table_max_entries(self._bpf.module, name.encode()))
-        key = _INDEX if kind.endswith("array") else _layout(self.table(name).Key, "key", self._probe, name)
+        key = INDEX if kind.endswith("array") else _layout(self.table(name).Key, "key", self._probe, name)
         return Map(name, kind, key, entries, value=value)
 
     def recent_slots(self, name: str) -> int:
@@ -228,14 +210,15 @@ class Module:
         return str(described.split(",")[0].strip('"['))
 
 
-def compile_text(probe: str, text: str, types: str, defines: Mapping[str, str]) -> Module:
-    """Compile C text against `types`, the kernel's types in the text, with the macros `defines`.
+def compile_text(probe: str, text: str, btf: Btf, defines: Mapping[str, str]) -> BccModule:
+    """Compile C text against the kernel's types that it names, with the macros `defines`.
 
     Raises LoadError with every mistake. BCC's header tree is private, and gone on return. Source lines of instructions
     take a tenth of the time, so only a program that the verifier refuses is compiled with them.
     """
+    types = types_for(btf, text)
     compiled = _compile(probe, text, types, defines, "-g0")
-    return Module(probe, compiled, import_bcc().lib, lambda: _compile(probe, text, types, defines, "-g"))
+    return BccModule(probe, compiled, import_bcc().lib, btf, lambda: _compile(probe, text, types, defines, "-g"))
 
 
 def _compile(probe: str, text: str, types: str, defines: Mapping[str, str], debug: str) -> Any:
@@ -275,29 +258,8 @@ def _compile_error(probe: str, said: str, error: Exception) -> LoadError:
         return LoadError(probe, "compile", "the C does not compile:\n" + "\n".join(mistakes[:20]))
     refused = re.search(r"could not open bpf map: ([^,]+), error: (.*)", said)
     if refused:
-        return _map_error(probe, refused[1], refused[2])
-    return LoadError(probe, "compile", f"BCC gave up: {error}\n{_last_lines(said)}")
-
-
-def _map_error(probe: str, name: str, cause: str) -> LoadError:
-    if "not permitted" in cause:
-        reason, why = eperm.explain_eperm("map", EpermFacts.gather())
-        return LoadError(probe, reason, f"cannot create map '{name}': {cause}; {why}", errno.EPERM)
-    return LoadError(probe, "map_create", f"cannot create map '{name}': {cause}; is there memory for its size?")
-
-
-def _verdict(log: str) -> str:
-    """Return the verifier's last sentence with the source line; the rest of the log is for kernel developers."""
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    ending = [n for n, line in enumerate(lines) if line.startswith("processed ")]
-    lines = lines[: ending[0]] if ending else lines
-    place = next((line.lstrip("; @") for line in reversed(lines) if line.startswith(";")), "")
-    verdict = lines[-1] if lines else "it gave no reason"
-    return f"{verdict} (at {place})" if place else verdict
-
-
-def _last_lines(text: str) -> str:
-    return "\n".join(text.strip().splitlines()[-10:])
+        return refusal.map_refused(probe, refused[1], refused[2])
+    return LoadError(probe, "compile", f"BCC gave up: {error}\n{refusal.last_lines(said)}")
 
 
 def _layout(ctype: Any, scalar: str, probe: str, name: str) -> Record:
@@ -315,9 +277,5 @@ def _field(member: str, ctype: Any, offset: int, probe: str, name: str) -> Field
     element, count = (ctype._type_, ctype._length_) if hasattr(ctype, "_length_") else (ctype, 1)
     code = getattr(element, "_type_", None)
     if not isinstance(code, str) or code not in _TYPES:
-        raise LoadError(
-            probe, "declaration",
-            f"member '{member}' of '{name}' is neither an integer nor an array of them: events and keys are flat "
-            "structs of u8 to u64, s8 to s64 and char[N]",
-        )  # fmt: skip
+        raise LoadError(probe, "declaration", not_flat(member, name))
     return Field(member, _TYPES[code], offset, count)

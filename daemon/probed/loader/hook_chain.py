@@ -23,8 +23,8 @@ from collections.abc import Callable, Iterable, Mapping
 from probed.errors import LoadError, Reason
 from probed.ipc.manifest import ChainSlot, hook_name, switch_names
 from probed.linux import bpf
-from probed.loader import eperm
-from probed.loader.eperm import EpermFacts
+from probed.loader.errors import eperm
+from probed.loader.errors.eperm import EpermFacts
 from probed.loader.preemption import KprobePoint
 
 SLOTS = 32
@@ -37,6 +37,9 @@ BPF_PSEUDO_MAP_FD. LLVM 14 cannot read its own word for that, ld_pseudo."""
 TAIL_CALL = 12
 """BPF_FUNC_tail_call of Linux include/uapi/linux/bpf.h."""
 
+NO_ARRAY = -1
+"""Stands for an array of programs where nothing will be loaded."""
+
 ARGUMENT = "struct bpf_raw_tracepoint_args *ctx"
 
 
@@ -44,12 +47,19 @@ class Chains:
     """Arrays of programs by tracepoint, with or without a hook."""
 
     def __init__(
-        self, hooked: Mapping[str, int], kprobe_of: Callable[[str], KprobePoint | None] = lambda _: None
+        self,
+        hooked: Mapping[str, int],
+        kprobe_of: Callable[[str], KprobePoint | None] = lambda _: None,
+        makes_arrays: bool = True,
     ) -> None:
-        """`hooked` has the arrays of the supervisor's hooks; new hooks run in a kprobe where `kprobe_of` has one."""
+        """`hooked` has the arrays of the supervisor's hooks; new hooks run in a kprobe where `kprobe_of` has one.
+
+        Without `makes_arrays` a check of objects needs no privilege: see `array`.
+        """
         self._arrays = dict(hooked)
         self._hooked = set(hooked)
         self._kprobe_of = kprobe_of
+        self._makes_arrays = makes_arrays
         self._promised: set[ChainSlot] = set()
 
     def find_place(self, probe: str, program: str, tracepoint: str) -> ChainSlot:
@@ -57,7 +67,7 @@ class Chains:
         array = self.array(probe, tracepoint)
         taken = {place.slot for place in self._promised if place.tracepoint == tracepoint}
         for slot in range(SLOTS):
-            if slot not in taken and not bpf.program_id(array, slot):
+            if slot not in taken and (array == NO_ARRAY or not bpf.program_id(array, slot)):
                 place = ChainSlot(program, tracepoint, slot)
                 self._promised.add(place)
                 return place
@@ -65,7 +75,9 @@ class Chains:
         raise LoadError(probe, "attach_point", text)
 
     def array(self, probe: str, tracepoint: str) -> int:
-        """Return the fd of a tracepoint's array of programs; create a missing one. Raises LoadError."""
+        """Return the fd of a tracepoint's array of programs, made if missing, or NO_ARRAY. Raises LoadError."""
+        if tracepoint not in self._arrays and not self._makes_arrays:
+            return NO_ARRAY
         if tracepoint not in self._arrays:
             try:
                 self._arrays[tracepoint] = bpf.program_array(SLOTS)

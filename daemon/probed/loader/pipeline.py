@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Takes one probe from texts to running programs: assemble, compile, check against the C, verify, attach.
+"""Takes one probe from texts or object to running programs: compile or open, check against the C, verify, attach.
 
 `__main__` calls it for each request. The order matters: no program is attached before every check has passed.
 """
@@ -7,9 +7,13 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
 
 from probed.config import declaration, site
 from probed.config.declaration import Probe, enum_constants
@@ -29,19 +33,18 @@ from probed.ipc.manifest import (
 )
 from probed.linux import bpf
 from probed.linux.fdinfo import map_memory
-from probed.loader import preemption
-from probed.loader.btf.reader import Btf
-from probed.loader.compiler import Module, compile_text
+from probed.loader import libbpf, preemption
+from probed.loader.btf.reader import VMLINUX, Btf
+from probed.loader.compiler import ENUMS, LAYOUT, compile_text
+from probed.loader.core_module import CoreModule, Tail
 from probed.loader.headers.c_names import MAX_NAME, long_name, programs
-from probed.loader.headers.types import types_for
 from probed.loader.hook_chain import Chains
+from probed.loader.module import Module
 from probed.loader.resolve import check_attach_points, check_programs, resolve
 from probed.terminal import printable
 
 PAGE = 4096
 
-LAYOUT = "probed_layout"
-ENUMS = "probed_enums"
 STATS = "probed_stats"
 RING = "events"
 SLOTS = "event_slots"
@@ -58,20 +61,63 @@ HELPERS = ("get_current_task_btf", "task_pt_regs")
 """Helpers that probed.bpf.h uses only where the kernel has them."""
 
 
-@dataclass(frozen=True, slots=True)
 class Host:
-    """Facts on the machine: types, raw tracepoints, possible CPUs, architecture, most threads.
+    """Facts on the machine: types, raw tracepoints, possible CPUs, architecture, limit of threads."""
 
-    `uses_kprobes` says whether programs run in kprobes where they can, `has_exchange` whether the kernel has BPF_XCHG.
-    """
+    def __init__(self, btf_path: Path, cpus: int, machine: str, threads: int) -> None:
+        """`btf_path` is the file with the kernel's types, which an object alone does not need parsed here.
 
-    btf: Btf
-    raw_tracepoints: frozenset[str]
-    cpus: int
-    machine: str
-    threads: int
-    uses_kprobes: bool = False
-    has_exchange: bool = False
+        `uses_kprobes` says whether programs run in kprobes where they can, `has_exchange` whether the kernel has
+        BPF_XCHG, for BCC.
+        """
+        self.btf_path = btf_path
+        self.uses_kprobes = False
+        self.has_exchange = False
+        self.cpus = cpus
+        self.machine = machine
+        self._threads = threads
+
+    @cached_property
+    def btf(self) -> Btf:
+        """The kernel's types. Raises HostError."""
+        return Btf.read(self.btf_path)
+
+    @cached_property
+    def raw_tracepoints(self) -> frozenset[str]:
+        """The names of the raw tracepoints. Raises HostError."""
+        return self.btf.raw_tracepoints()
+
+    @property
+    def has_other_types(self) -> bool:
+        """Whether the command line names other types than the kernel's own."""
+        return self.btf_path != VMLINUX
+
+    @cached_property
+    def relocation_btf(self) -> str | None:
+        """A path of other types for libbpf, else None: an open fd, since the loader gives up its rights."""
+        return f"/proc/self/fd/{os.open(self.btf_path, os.O_RDONLY)}" if self.has_other_types else None
+
+    def read_types(self) -> None:
+        """Read the types while the loader has the rights to. Raises HostError."""
+        _ = self.raw_tracepoints, self.relocation_btf
+
+    @property
+    def processes(self) -> int:
+        """The size of maps with an entry for each living process."""
+        return min(max(self._threads, LEAST_PROCESSES), MOST_PROCESSES)
+
+    @contextmanager
+    def kernel_types(self) -> Iterator[preemption.KernelType]:
+        """Let libbpf parse the running kernel's types for a while, unless this process has parsed them."""
+        if "btf" in self.__dict__ or not VMLINUX.exists():
+            yield lambda kind, name: next(iter(self.btf.find(kind, name)), 0)
+        else:
+            with libbpf.kernel_types() as types:
+                yield types
+
+    def kprobe(self, tracepoint: str) -> preemption.KprobePoint | None:
+        """Return the kprobe in which the programs of a tracepoint run, None for the raw tracepoint."""
+        return preemption.kprobe_point(self.btf, tracepoint) if self.uses_kprobes else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +131,32 @@ class CompiledProbe:
     event: Record | None
     maps: tuple[Map, ...]
     metrics: tuple[ResolvedMetric, ...]
+    object: str
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A running version of a probe, with the fds of its maps by name."""
+
+    loaded: LoadedProbe
+    fds: dict[FdName, int]
+
+    def maps(self) -> dict[str, int]:
+        """Return the maps by their names in the C."""
+        return {_map_name(name): fd for name, fd in self.fds.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectContent:
+    """Content of an object; its programs take over maps and slots of a `running` version."""
+
+    data: bytes
+    running: Running | None = None
+
+
+def _map_name(name: FdName) -> str:
+    own = {"stats": STATS, "ring": RING, "slots": SLOTS, "turn": TURN, "recent": name.of + RECENT}
+    return own.get(name.kind, name.of)
 
 
 def declared(request: LoadRequest) -> Probe:
@@ -121,7 +193,7 @@ def defines(host: Host, ring_bytes: int = 0, slots: int = 0) -> dict[str, str]:
     """Return the macros that probed.bpf.h expects."""
     macros = {
         "CPUS": f"{host.cpus}UL",
-        "PROCESSES": str(min(max(host.threads, LEAST_PROCESSES), MOST_PROCESSES)),
+        "PROCESSES": str(host.processes),
         f"__TARGET_ARCH_{'arm64' if host.machine == 'aarch64' else 'x86'}": "1",
     }
     macros |= {f"PROBED_HAS_{name.upper()}": "1" for name in HELPERS if host.btf.has_function(f"bpf_{name}")}
@@ -151,24 +223,27 @@ def _layout_of(probe: Probe) -> list[str]:
     return lines
 
 
-def check(request: LoadRequest, host: Host, chains: Chains) -> CompiledProbe:
-    """Compile a probe, and check the declaration against C and host.
+def check(request: LoadRequest, content: ObjectContent | None, host: Host, chains: Chains) -> CompiledProbe:
+    """Compile a probe, or open the content of its object, and check the declaration against C and host.
 
     Raises LoadError for the C and for tracepoints that this host lacks, DeclarationError for the YAML.
     """
     probe = declared(request)
     _refuse_long_names(probe.name, request.source)
     functions = programs(request.source.text)
-    places = _places(probe, functions, host, chains)
-    text = source_text(request, probe, chains.text(probe.name, places))
-    macros = defines(host, probe.ring.bytes, probe.ring.slots) if probe.ring is not None else defines(host)
-    module = compile_text(probe.name, text, types_for(host.btf, text), macros)
-    event = module.record(LAYOUT) if probe.ring is not None else None
+    module, places = (
+        _compile(request, probe, functions, host, chains)
+        if content is None
+        else _open(content, probe, functions, host, chains)
+    )
+    event = module.event() if probe.ring is not None else None
     maps, unfit = _maps(probe.name, module, _maps_of_gauges(probe))
     problems: list[Problem] = list(check_programs(probe, functions))
-    nowhere = check_attach_points(probe, host.raw_tracepoints)
+    hooked = {place.program for place in places}
+    missing = any(name in functions and name not in hooked for name in probe.programs)
+    nowhere = check_attach_points(probe, host.raw_tracepoints) if missing else []
     try:
-        metrics = resolve(probe, event, maps, _enums(module), unfit)
+        metrics = resolve(probe, event, maps, module.constants(), unfit)
     except DeclarationError as error:
         problems += error.problems
     if problems:
@@ -176,7 +251,9 @@ def check(request: LoadRequest, host: Host, chains: Chains) -> CompiledProbe:
     if nowhere:
         raise LoadError(probe.name, "attach_point", "\n".join(map(str, nowhere)), errno.ENOENT)
     read = sorted({name for metric in metrics for name in metric.maps})
-    return CompiledProbe(probe, request.fingerprint, module, places, event, tuple(maps[name] for name in read), metrics)
+    read_maps = tuple(maps[name] for name in read)
+    digest = request.object.digest if request.object else ""
+    return CompiledProbe(probe, request.fingerprint, module, places, event, read_maps, metrics, digest)
 
 
 def _refuse_long_names(probe: str, source: Text) -> None:
@@ -186,10 +263,46 @@ def _refuse_long_names(probe: str, source: Text) -> None:
         raise LoadError(probe, "compile", text)
 
 
-def _places(probe: Probe, functions: Sequence[str], host: Host, chains: Chains) -> tuple[ChainSlot, ...]:
+def _compile(
+    request: LoadRequest, probe: Probe, functions: Sequence[str], host: Host, chains: Chains
+) -> tuple[Module, tuple[ChainSlot, ...]]:
+    """Compile the source with BCC; return the module, and slots for its programs."""
+    places = _places(probe, functions, chains, lambda _, tracepoint: tracepoint in host.raw_tracepoints)
+    text = source_text(request, probe, chains.text(probe.name, places))
+    macros = defines(host, probe.ring.bytes, probe.ring.slots) if probe.ring is not None else defines(host)
+    return compile_text(probe.name, text, host.btf, macros), places
+
+
+def _open(
+    content: ObjectContent, probe: Probe, functions: Sequence[str], host: Host, chains: Chains
+) -> tuple[Module, tuple[ChainSlot, ...]]:
+    """Open the object; return the module, and slots for its programs: those of a running version, if there is one."""
+    module, running = CoreModule(probe.name, content.data, host.relocation_btf), content.running
+    ring_bytes = probe.ring.bytes if probe.ring is not None else 0
+    constants = {"probed_cpus": host.cpus} | ({"probed_ring_pages": ring_bytes // PAGE} if ring_bytes else {})
+    module.prepare(constants, host.processes, ring_bytes)
+    if running is None:
+        places = _places(probe, functions, chains, module.has_tracepoint)
+    else:
+        places = running.loaded.places
+        module.take_over(running.maps())
+    tails = {
+        each.program: Tail(
+            each.tracepoint, chains.array(probe.name, each.tracepoint), each.slot + 1,
+            chains.is_hooked(each.tracepoint), chains.kprobe(each.tracepoint),
+        )
+        for each in places
+    }  # fmt: skip
+    module.chain(tails)
+    return module, places
+
+
+def _places(
+    probe: Probe, functions: Sequence[str], chains: Chains, has_tracepoint: Callable[[str, str], bool]
+) -> tuple[ChainSlot, ...]:
     """Return a slot for each program of the C of which the host has the tracepoint."""
     wanted = {name: program.raw_tracepoint for name, program in probe.programs.items() if name in functions}
-    there = {name: tracepoint for name, tracepoint in wanted.items() if tracepoint in host.raw_tracepoints}
+    there = {name: tracepoint for name, tracepoint in wanted.items() if has_tracepoint(name, tracepoint)}
     return tuple(chains.find_place(probe.name, name, tracepoint) for name, tracepoint in there.items())
 
 
@@ -229,11 +342,6 @@ def _owner(probe: str, name: str, owner: Map | None) -> Map:
     return owner
 
 
-def _enums(module: Module) -> Mapping[str, int]:
-    fields = module.record(ENUMS).fields
-    return {field.name.removeprefix("value_"): field.count - 1 for field in fields if field.name != "probed_none"}
-
-
 def hook(checked: CompiledProbe, host: Host, chains: Chains) -> Iterator[tuple[str, int, int, int]]:
     """Attach the missing hooks of a probe; yield tracepoint, array, link and program of each.
 
@@ -244,7 +352,7 @@ def hook(checked: CompiledProbe, host: Host, chains: Chains) -> Iterator[tuple[s
             name, module = hook_name(tracepoint), checked.module
             array = chains.array(checked.probe.name, tracepoint)
             kprobe = chains.kprobe(tracepoint)
-            program = module.load_program(name, _type(tracepoint, host, chains))
+            program = module.load_program(name, tracepoint, bool(kprobe))
             link = module.attach(name, program, tracepoint, kprobe.function if kprobe else "")
             for switch in switch_names(tracepoint)[: kprobe.switches if kprobe else 0]:
                 yield switch, *_attach_switch(module, tracepoint, host)
@@ -261,16 +369,13 @@ def _attach_switch(module: Module, tracepoint: str, host: Host) -> tuple[int, in
     return bpf.program_array(1), module.attach("switch", program, tracepoint), program
 
 
-def _type(tracepoint: str, host: Host, chains: Chains) -> int | None:
-    """Return the BTF type of a tracepoint; None if its programs run in a kprobe."""
-    return None if chains.kprobe(tracepoint) else host.btf.tracepoint_type(tracepoint)
-
-
-def load(checked: CompiledProbe, host: Host, chains: Chains) -> tuple[LoadedProbe, list[int]]:
+def load(checked: CompiledProbe, chains: Chains) -> tuple[LoadedProbe, list[int]]:
     """Load a compiled probe; return the description, and the fds in the order of `fd_names`. Raises LoadError."""
     probe, module = checked.probe, checked.module
-    types = {place.program: _type(place.tracepoint, host, chains) for place in checked.places}
-    loaded = {name: module.load_program(name, its) for name, its in types.items()}
+    loaded = {
+        place.program: module.load_program(place.program, place.tracepoint, bool(chains.kprobe(place.tracepoint)))
+        for place in checked.places
+    }
     fds = {FdName("stats"): _needed(module, STATS, probe.name)}
     if checked.event is not None:
         fds[FdName("ring")] = _needed(module, RING, probe.name)
@@ -305,6 +410,7 @@ def describe(checked: CompiledProbe, fd_names: tuple[FdName, ...] = ()) -> Loade
         metrics=checked.metrics,
         fd_names=fd_names,
         places=checked.places,
+        object=checked.object,
         slots=ring.slots if ring is not None else 0,
     )
 

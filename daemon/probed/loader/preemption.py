@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -67,6 +68,11 @@ class KprobePoint:
     registers: tuple[int, ...]
     switches: int
 
+    @property
+    def first(self) -> int:
+        """The number of the function's argument that is the tracepoint's first."""
+        return REGISTERS.index(self.registers[0])
+
 
 def kprobe_point(btf: Btf, tracepoint: str) -> KprobePoint | None:
     """Return where programs of a raw tracepoint run in a kprobe; None for interrupts and for too many arguments.
@@ -98,14 +104,18 @@ def load_empty(tracepoint_type: int) -> int:
     return bpf.load_tracing_program(EMPTY, "probed_switch", LICENCE, tracepoint_type, bytearray())
 
 
-def needs_kprobes(btf: Btf) -> bool:
+KernelType = Callable[[Kind, str], int]
+"""Returns the number of a type of the running kernel, 0 for none."""
+
+
+def needs_kprobes(kernel_type: KernelType, read: Callable[[], Btf]) -> bool:
     """Say, by trying, whether the kernel preempts programs of raw tracepoints, and runs programs in kprobes.
 
-    Where the kernel or its security policy refuses the trial, programs stay on raw tracepoints, and each probe's own
-    load tells the reason of a refusal.
+    `read` returns all types, which only the second trial needs. Where the kernel or its security policy refuses the
+    trial, programs stay on raw tracepoints, and each probe's own load tells the reason of a refusal.
     """
     try:
-        return _preempts(btf) and _runs_kprobes(btf)
+        return _preempts(kernel_type) and _runs_kprobes(read())
     except OSError:
         return False
 
@@ -119,14 +129,15 @@ def has_exchange() -> bool:
     return True
 
 
-def _preempts(btf: Btf) -> bool:
+def _preempts(kernel_type: KernelType) -> bool:
     """Say whether a program finds that it may be preempted. Raises OSError, also where the verifier refuses COUNT."""
-    variables = btf.find(Kind.VAR, COUNT)
-    if not variables or not btf.raw_tracepoints().issuperset(TRIALS):
+    variable = kernel_type(Kind.VAR, COUNT)
+    tracepoints = [kernel_type(Kind.TYPEDEF, f"btf_trace_{name}") for name in TRIALS]
+    if not variable or not all(tracepoints):
         return False
     with ExitStack() as fds:
         array = _array(fds)
-        program = _tracing(_store(array, _preempt_count(variables[0])), btf, TRIALS[0])
+        program = _tracing(_store(array, _preempt_count(variable)), tracepoints[0])
         fds.callback(os.close, program)
         fds.callback(os.close, bpf.attach_tracing_program(program))
         os.getppid()
@@ -148,15 +159,15 @@ def _runs(btf: Btf, tracepoint: str, point: KprobePoint) -> bool:
         fds.callback(os.close, program)
         fds.callback(os.close, bpf.attach_kprobe_program(program, point.function))
         for _ in range(point.switches):
-            switch = _tracing(EMPTY, btf, tracepoint)
+            switch = _tracing(EMPTY, btf.tracepoint_type(tracepoint))
             fds.callback(os.close, switch)
             fds.callback(os.close, bpf.attach_tracing_program(switch))
         os.getppid()
         return bool(_value(array))
 
 
-def _tracing(code: bytes, btf: Btf, tracepoint: str) -> int:
-    return bpf.load_tracing_program(code, "trial", LICENCE, btf.tracepoint_type(tracepoint), bytearray())
+def _tracing(code: bytes, tracepoint_type: int) -> int:
+    return bpf.load_tracing_program(code, "trial", LICENCE, tracepoint_type, bytearray())
 
 
 def _array(fds: ExitStack) -> int:

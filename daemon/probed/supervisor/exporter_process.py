@@ -38,7 +38,7 @@ from probed.ipc.exporter_messages import (
     ToExporter,
 )
 from probed.ipc.loader_process import ProbeHandle
-from probed.ipc.manifest import FdName
+from probed.ipc.manifest import MAP_KINDS, FdName
 from probed.ipc.message import bounded
 from probed.linux.os_errors import why_not
 from probed.supervisor.exporter_limits import MOST_BYTES, ExporterLimits
@@ -67,7 +67,7 @@ FRUGAL = {
 }
 """One heap for the few threads, and no threads of numpy for linear algebra: 6 MB less after a storm of events."""
 
-EXPORTER_FDS = frozenset({"ring", "slots", "turn", "stats", "map", "recent", "hash", "state"})
+EXPORTER_FDS = MAP_KINDS | {"state"}
 """Kinds of a probe's fds that the exporter gets."""
 
 

@@ -39,16 +39,32 @@ class Hooks:
         self._hooks[hook.tracepoint] = hook
         self._store.keep_hook(hook)
 
-    def attach(self, handle: ProbeHandle, bcc_version: str) -> None:
-        """Put a probe's programs into their slots. Raises OSError, after having closed the probe."""
+    def attach(self, handle: ProbeHandle, bcc_version: str, running: ProbeHandle | None = None) -> None:
+        """Put a probe's programs into their slots. Raises OSError, after having closed the probe.
+
+        Programs of a `running` version with the same maps leave the same slots in the same moment. The fd store has one
+        of both versions, since systemd keeps only one fd of a map.
+        """
+        if running:
+            self._store.forget(running)
         self._store.keep(handle, bcc_version)
         try:
-            for place in handle.loaded.places:
-                array = self._hooks[place.tracepoint].array
-                bpf.put_program(array, place.slot, handle.fds[FdName("program", place.program)])
+            self._put(handle)
         except OSError:
-            self.let_go(handle)
+            self.give_up(handle, bcc_version, running)
             raise
+
+    def give_up(self, handle: ProbeHandle, bcc_version: str, running: ProbeHandle | None) -> None:
+        """Let a probe go that cannot run; put the programs of the `running` version back. Raises OSError."""
+        self.let_go(handle)
+        if running:
+            self._store.keep(running, bcc_version)
+            self._put(running)
+
+    def _put(self, handle: ProbeHandle) -> None:
+        for place in handle.loaded.places:
+            array = self._hooks[place.tracepoint].array
+            bpf.put_program(array, place.slot, handle.fds[FdName("program", place.program)])
 
     def let_go(self, handle: ProbeHandle) -> None:
         """Take a probe's programs out of their slots, and close its fds; slots without a hook are passed over."""

@@ -226,7 +226,11 @@ class Supervisor:
 
     def _load(self, loader: LoaderProcess, names: list[str]) -> None:
         self._loader = loader
-        loader.load([wanted.request for wanted in self._probes.requests(names)], "attach", self._hooks.arrays())
+        requests = [wanted.request for wanted in self._probes.requests(names)]
+        for each in requests:
+            if each.unfit and each.loader == "auto":
+                LOG.warning("probe '%s': BCC compiles it: %s", each.name, each.unfit, extra={"PROBE": each.name})
+        loader.load(requests, "attach", self._hooks.arrays(), self._probes.renewed(names))
         self._look_whether_done()
 
     def _on_loader(self) -> None:
@@ -269,19 +273,20 @@ class Supervisor:
             handle.close()
             self._failed(LoadError(name, "declaration", f"probe '{other}', which runs, has a metric of the same name"))
             return
+        running = self._probes.with_maps_of(handle)
         try:
-            self._hooks.attach(handle, self._bcc_version)
+            self._hooks.attach(handle, self._bcc_version, running)
         except OSError as error:
             self._failed(LoadError(name, "attach_point", f"cannot join a chain of programs: {error}", error.errno or 0))
             return
         try:
             self._exporter.add(handle)
         except OSError as error:
-            self._hooks.let_go(handle)
+            self._hooks.give_up(handle, self._bcc_version, running)
             self._failed(LoadError(name, "internal", f"it cannot be handed over: {why_not(error)}", error.errno or 0))
             return
         self._probes.came_up(name, handle)
-        LOG.info("probe '%s' is up", name, extra={"PROBE": name})
+        LOG.info("probe '%s' is up", name, extra={"PROBE": name, "LOADER": handle.loaded.loader})
 
     def _failed(self, error: LoadError) -> None:
         wait = self._probes.failed(error, time.monotonic())

@@ -7,12 +7,12 @@ The supervisor's loop reports every result. This module loads no probe, and clos
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from probed.errors import REASONS, LoadError, Reason
 from probed.ipc.exporter_messages import ProbeStatus
-from probed.ipc.loader_messages import Wanted
+from probed.ipc.loader_messages import LoadRequest, Wanted
 from probed.ipc.loader_process import ProbeHandle
 from probed.ipc.manifest import LoadedProbe
 from probed.ipc.message import MAX_TEXT, bounded
@@ -42,7 +42,14 @@ class ProbeState:
             reason=error.reason if error else "",
             text=bounded(error.text, most) if error else "",
             failures={reason: self.failures[reason] for reason in REASONS},
+            loader=self.handle.loaded.loader if self.handle else "",
         )
+
+
+def _is_version(loaded: LoadedProbe, wanted: LoadRequest) -> bool:
+    """Say whether a loaded probe was made of the wanted sources, and came in the wanted way."""
+    digest = wanted.object.digest if wanted.object else ""
+    return (loaded.fingerprint, loaded.object) == (wanted.fingerprint, digest)
 
 
 class Probes:
@@ -80,7 +87,7 @@ class Probes:
 
     def _is_wanted(self, loaded: LoadedProbe) -> bool:
         state = self._states.get(loaded.name)
-        return state is not None and state.wanted.request.fingerprint == loaded.fingerprint
+        return state is not None and _is_version(loaded, state.wanted.request)
 
     def want(self, wanted: Mapping[str, Wanted]) -> tuple[list[str], list[str]]:
         """Replace the wanted probes; return the names to load, and the names to remove from the exporter.
@@ -102,7 +109,23 @@ class Probes:
 
     @staticmethod
     def _outdated(state: ProbeState) -> bool:
-        return state.handle is None or state.handle.loaded.fingerprint != state.wanted.request.fingerprint
+        return state.handle is None or not _is_version(state.handle.loaded, state.wanted.request)
+
+    def renewed(self, names: Iterable[str]) -> dict[str, ProbeHandle]:
+        """Return those of the named probes that run, and that an object of the same sources renews."""
+        states = {name: self._states[name] for name in names}
+        return {
+            name: state.handle
+            for name, state in states.items()
+            if state.handle is not None
+            and state.wanted.request.object is not None
+            and state.wanted.request.fingerprint == state.handle.loaded.fingerprint
+        }
+
+    def with_maps_of(self, handle: ProbeHandle) -> ProbeHandle | None:
+        """Return the running version of a probe if it has the same maps."""
+        running = self._states[handle.loaded.name].handle
+        return running if running is not None and running.shares_maps(handle) else None
 
     def came_up(self, name: str, handle: ProbeHandle) -> None:
         """Hold a loaded probe, and let an older version go."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs in a guest: installs the package, runs a known workload, and purges the package.
+"""Runs in a guest: installs the package, runs a known workload by each loader, and purges the package.
 
 `test_kernels` puts the file into the guest's /out, where guest.sh runs the program. The program asserts nothing and
 writes a record to /out/seen.json. It runs on the distribution's Python and uses nothing of probed.
@@ -28,6 +28,11 @@ BPF_PROG_TYPE_TRACING = 26
 
 SECONDS_TO_GO = 30.0
 """Most seconds of a wait, for an emulated machine."""
+
+SECONDS_TO_LOAD = 240.0
+"""Most seconds of a reload with BCC, for an emulated machine."""
+
+CONFIGURATION = Path("/etc/probed/probed.yaml")
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -108,6 +113,25 @@ def get(path: str) -> str:
     return call("curl", "-sSf", "--retry", "100", "--retry-delay", "1", "--retry-all-errors", PAGE + path)
 
 
+def run_workload(loader: str) -> dict[str, str]:
+    """Run a loader's script in a unit; return the output and the pages before and after."""
+    unit = ("systemd-run", "--quiet", "--collect", "--wait", "--pipe", "--unit=known.service")
+    before = get("/metrics")
+    workload = call(*unit, "--working-directory=/var/tmp", "/bin/bash", "-e", f"/out/workload-{loader}.sh")
+    return {"before": before, "workload": workload, "after": get("/metrics")}
+
+
+def reload_with_bcc() -> None:
+    """Let BCC compile every probe, and wait until the page says so."""
+    CONFIGURATION.write_text(f"{CONFIGURATION.read_text()}\nloader: bcc\n")
+    call("systemctl", "reload", "probed")
+    deadline = time.monotonic() + SECONDS_TO_LOAD
+    while 'loader="core"' in get("/metrics"):
+        if time.monotonic() > deadline:
+            raise RuntimeError("the reload with BCC takes too long")
+        time.sleep(0.5)
+
+
 def left() -> list[str]:
     """List files and folders named after the package, without those of dpkg and systemd."""
     places = ("/etc", "/usr", "/var", "/run", "/opt", "/lib/systemd")
@@ -125,12 +149,11 @@ def look(seen: dict[str, Any]) -> None:
     seen["landing"] = get("/")
     get("/-/ready")
     seen["statuses"] = statuses()
-    seen["before"] = get("/metrics")
-    unit = ("systemd-run", "--quiet", "--collect", "--wait", "--pipe", "--unit=known.service")
-    seen["workload"] = call(*unit, "--working-directory=/var/tmp", "/bin/bash", "-e", "/out/workload.sh")
-    seen["after"] = get("/metrics")
+    seen["core"] = run_workload("core")
     seen["limits"] = limits()
     seen["check"] = check()
+    reload_with_bcc()
+    seen["bcc"] = run_workload("bcc")
     seen["missed"] = missed_runs()
     call("systemctl", "stop", "probed")
     deadline = time.monotonic() + SECONDS_TO_GO

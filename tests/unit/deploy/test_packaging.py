@@ -160,17 +160,23 @@ def test_zsh_takes_the_completion() -> None:
 
 
 def needed(control: str) -> set[str]:
-    """Return the Python packages in a field of debian/control."""
+    """Return the Python packages in a field of debian/control, and in those after it."""
     return set(re.findall(r"^ (python3-[a-z0-9-]+),$", control, re.MULTILINE))
 
 
-def test_the_package_depends_on_the_tested_packages() -> None:
+def test_the_package_depends_on_or_recommends_the_tested_packages() -> None:
     depends = needed((DEBIAN / "control").read_text().partition("\nDepends:")[2])
     tree = set(
         re.findall(r"^(python3-[a-z0-9-]+)$", (ROOT / "tests/system/harness/packages").read_text(), re.MULTILINE)
     )
     (run,) = re.findall(r"^RUN_PACKAGES := ((?:.*\\\n)*.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert depends == tree == set(run.replace("\\", "").split()) - ONLY_TO_BUILD
+    assert depends == tree == set(re.findall(r"python3-[a-z0-9-]+", run)) - ONLY_TO_BUILD
+
+
+def test_bcc_is_recommended_alone() -> None:
+    control = (DEBIAN / "control").read_text()
+    assert re.findall(r"^Recommends:\n((?: .*\n)+)", control, re.MULTILINE) == [" python3-bpfcc,\n"]
+    assert " libbpf1,\n" in control.partition("\nDepends:")[2].partition("\nRecommends:")[0]
 
 
 def test_the_package_has_the_version_of_the_program() -> None:

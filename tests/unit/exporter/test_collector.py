@@ -205,6 +205,21 @@ def test_a_probe_of_the_same_name_takes_the_older_one_s_place(both: Collector) -
     assert both._probes["a"].loaded.fingerprint == "2"
 
 
+def test_an_older_version_of_the_same_counts_ends_before_the_new_one_reads_the_memory(
+    both: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, was_closed = both._probes["a"], []
+
+    def make(loaded: LoadedProbe, *_: object) -> Fake:
+        was_closed.append(old.closed)  # type: ignore[attr-defined]
+        return Fake(loaded)
+
+    monkeypatch.setattr(collection, "RunningProbe", make)
+    both.add(LoadedProbe("a", "1", None, 0, (), (), (), object="d"), {})
+    assert was_closed == [True]
+    assert both._probes["a"].loaded.object == "d"
+
+
 def test_what_is_removed_counts_as_nothing(both: Collector) -> None:
     both.scrape()
     both.remove("a")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from probed.linux import lockdown
-from probed.loader.eperm import EpermFacts, Refused, explain_eperm, hidden_by_lockdown
+from probed.loader.errors.eperm import EpermFacts, Refused, explain_eperm, hidden_by_lockdown
 
 FREE = EpermFacts(capable=True, lockdown="none", memlock=resource.RLIM_INFINITY, small_map=True)
 EVERYTHING: tuple[Refused, ...] = ("map", "program", "attachment")

@@ -71,9 +71,13 @@ def kernel_types(*functions: str, variable: str = "__preempt_count") -> Btf:
     return Btf.parse(builder.build(), Path("vmlinux"))
 
 
+def needs_kprobes(btf: Btf) -> bool:
+    return preemption.needs_kprobes(lambda kind, name: next(iter(btf.find(kind, name)), 0), lambda: btf)
+
+
 def test_programs_run_in_kprobes_where_the_kernel_preempts_raw_tracepoints(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = Kernel(monkeypatch, SEEN)
-    assert preemption.needs_kprobes(kernel_types("trace_syscall_exit"))
+    assert needs_kprobes(kernel_types("trace_syscall_exit"))
     assert kernel.functions == ["trace_syscall_exit", "__traceiter_sys_enter"]
     assert kernel.left_open == []
 
@@ -103,7 +107,7 @@ def test_programs_stay_on_raw_tracepoints_elsewhere(
     monkeypatch: pytest.MonkeyPatch, seen: int, refused: str, variable: str
 ) -> None:
     kernel = Kernel(monkeypatch, seen, refused)
-    assert not preemption.needs_kprobes(kernel_types(variable=variable))
+    assert not needs_kprobes(kernel_types(variable=variable))
     assert kernel.left_open == []
 
 
@@ -111,7 +115,7 @@ def test_programs_stay_on_raw_tracepoints_where_the_kernel_does_not_call_the_fun
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     kernel = Kernel(monkeypatch, SEEN, needed=3)
-    assert not preemption.needs_kprobes(kernel_types())
+    assert not needs_kprobes(kernel_types())
     assert kernel.left_open == []
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from probed.loader.private_folder import PREFIX, private_folder
+from probed.loader.headers.private_folder import PREFIX, private_folder
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from probed.ipc import loader_output
-from probed.loader.stderr import captured_stderr, redirect
+from probed.loader.errors.stderr import captured_stderr, redirect
 
 
 @contextmanager

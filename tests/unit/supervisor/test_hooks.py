@@ -22,9 +22,9 @@ EXIT = HookHandle("sys_exit", ARRAY, LINK, PROGRAM)
 Arrays = dict[int, dict[int, int]]
 
 
-def held(*places: ChainSlot) -> ProbeHandle:
+def held(*places: ChainSlot, first: int = 1000) -> ProbeHandle:
     """Return a probe with programs of fds and ids 1000, 1001, and so on."""
-    fds = {FdName("program", place.program): 1000 + number for number, place in enumerate(places)}
+    fds = {FdName("program", place.program): first + number for number, place in enumerate(places)}
     return ProbeHandle(LoadedProbe("a", "1", None, 0, (), (), tuple(fds), places), fds)
 
 
@@ -56,8 +56,12 @@ class Kept(Store):
     def keep(self, held: ProbeHandle, bcc_version: str) -> None:
         self.probes.append(held)
 
-    def let_go(self, held: ProbeHandle) -> None:
+    def forget(self, held: ProbeHandle) -> None:
         self.probes.remove(held)
+
+    def let_go(self, held: ProbeHandle) -> None:
+        if held in self.probes:
+            self.probes.remove(held)
         self.gone.append(held)
 
 
@@ -70,6 +74,35 @@ def test_a_probe_runs_from_when_it_is_attached_until_it_is_let_go(arrays: Arrays
     chain.let_go(probe)
     assert arrays[ARRAY] == {}
     assert store.gone == [probe]
+
+
+def test_a_version_with_the_same_maps_takes_the_slots_and_the_place_in_the_store(arrays: Arrays) -> None:
+    store, places = Kept([EXIT]), (ChainSlot("on_x", "sys_exit", 3), ChainSlot("on_y", "sys_exit", 5))
+    chain, running, renewed = Hooks(store, {}), held(*places), held(*places, first=2000)
+    chain.attach(running, "0.26.0")
+    chain.attach(renewed, "", running)
+    chain.let_go(running)
+    assert arrays[ARRAY] == {3: 2000, 5: 2001}
+    assert (store.probes, store.gone) == ([renewed], [running])
+
+
+def test_the_running_version_goes_on_where_the_other_cannot_be_attached(
+    arrays: Arrays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, places = Kept([EXIT]), (ChainSlot("on_x", "sys_exit", 3), ChainSlot("on_y", "sys_exit", 5))
+    chain, running, renewed = Hooks(store, {}), held(*places), held(*places, first=2000)
+    chain.attach(running, "0.26.0")
+
+    def put(array: int, slot: int, program: int) -> None:
+        if program == 2001:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        arrays[array][slot] = program
+
+    monkeypatch.setattr(bpf, "put_program", put)
+    with pytest.raises(OSError, match="allocate memory"):
+        chain.attach(renewed, "", running)
+    assert arrays[ARRAY] == {3: 1000, 5: 1001}
+    assert (store.probes, store.gone) == ([running], [renewed])
 
 
 def test_a_probe_that_cannot_be_attached_is_let_go(arrays: Arrays, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,13 +5,15 @@ import os
 import re
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from probed.errors import REASONS, HostError, LoadError
+from probed.ipc import loader_process
 from probed.ipc.channel import Channel
 from probed.ipc.exporter_messages import FROM_EXPORTER, FromExporter, Status, ToExporter
-from probed.ipc.loader_messages import LoadRequest, Text, Wanted
+from probed.ipc.loader_messages import LoadRequest, ObjectFile, Text, Wanted
 from probed.ipc.loader_process import ProbeHandle
 from probed.ipc.manifest import FdName, LoadedProbe, ResolvedMetric
 from probed.supervisor import listeners
@@ -22,8 +24,9 @@ from probed.webconfig.listen_address import Address
 NONE = Text("", "")
 
 
-def wanted(name: str, fingerprint: str = "1") -> Wanted:
-    return Wanted(f"The probe {name}.", LoadRequest(name, NONE, None, NONE, NONE, NONE, "", fingerprint))
+def wanted(name: str, fingerprint: str = "1", digest: str = "") -> Wanted:
+    found = ObjectFile(f"{name}.bpf.o", digest) if digest else None
+    return Wanted(f"The probe {name}.", LoadRequest(name, NONE, None, NONE, NONE, NONE, "", fingerprint, found))
 
 
 def held(name: str, fingerprint: str = "1", metric: str | None = None) -> ProbeHandle:
@@ -65,6 +68,33 @@ def test_what_is_unchanged_is_left_alone(probes: Probes) -> None:
 def test_only_what_changed_is_loaded_and_runs_on_until_then(probes: Probes) -> None:
     assert probes.want({"a": wanted("a"), "b": wanted("b", "2")}) == (["b"], [])
     assert [each.loaded.fingerprint for each in probes.handles()] == ["1", "1"]
+
+
+def test_an_object_of_the_same_sources_renews_a_probe_that_runs(probes: Probes) -> None:
+    a, _ = probes.handles()
+    names, _ = probes.want({"a": wanted("a", digest="d"), "b": wanted("b", "2", digest="d"), "c": wanted("c")})
+    assert names == ["a", "b", "c"]
+    assert probes.renewed(names) == {"a": a}
+
+
+def test_a_source_of_a_probe_that_came_from_an_object_is_another_version(probes: Probes) -> None:
+    a = held("a")
+    probes.came_up("a", ProbeHandle(replace(a.loaded, object="d"), a.fds))
+    names, _ = probes.want({"a": wanted("a"), "b": wanted("b")})
+    assert names == ["a"]
+    assert probes.renewed(names) == {}
+
+
+def test_a_version_has_the_maps_of_another_if_their_counters_are_one_map(
+    probes: Probes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, other = probes.handles()[0], held("a")
+    same = {running.fds[FdName("stats")]: "map_id:7", other.fds[FdName("stats")]: "map_id:7"}
+    monkeypatch.setattr(loader_process, "identity", lambda fd: same.get(fd, f"map_id:{fd}"))
+    assert probes.with_maps_of(other) is running
+    same.clear()
+    assert probes.with_maps_of(other) is None
+    other.close()
 
 
 def test_what_is_no_longer_wanted_is_let_go(probes: Probes) -> None:

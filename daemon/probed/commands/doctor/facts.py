@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from probed.client.http_client import Answer, fetch, find_endpoint
@@ -60,11 +60,15 @@ class Types:
 
 @dataclass(frozen=True, slots=True)
 class Compiler:
-    """BCC; `error` says why BCC cannot be used. `libraries` are file names."""
+    """BCC; `error` says why BCC cannot be used. `libraries` are file names.
+
+    `needed_by` has the site's probes that come from sources, because they have no object.
+    """
 
     version: str = ""
     libraries: tuple[str, ...] = ()
     error: str = ""
+    needed_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +152,7 @@ def gather(
         may_load=may_load,
         types=read_types(btf),
         headers=find_headers(os.uname().release, root),
-        compiler=ask_compiler(),
+        compiler=replace(ask_compiler(), needed_by=tuple(each.name for each in requests if each.object is None)),
         packages={module: package_version(module, name) for module, name in PACKAGES.items()},
         lockdown=lockdown.mode(root),
         sysctls={name: _line(root / "proc/sys" / name) for name in SYSCTLS},

@@ -55,9 +55,13 @@ def _headers(facts: HostFacts) -> Found:
 
 def _bcc(facts: HostFacts) -> Found:
     compiler = facts.compiler
+    needed_by = ", ".join(compiler.needed_by)
+    if compiler.error and needed_by:
+        return "failure", f"BCC cannot be used, and has to compile {needed_by}", compiler.error
     if compiler.error:
-        return "failure", "BCC cannot be used", compiler.error
-    return "ok", f"{compiler.version} ({', '.join(compiler.libraries) or 'unknown libraries'})", ""
+        return "ok", "BCC cannot be used; no probe needs it, since each has an object", ""
+    libraries = ", ".join(compiler.libraries) or "unknown libraries"
+    return "ok", f"{compiler.version} ({libraries}), compiles {needed_by or 'no probe'}", ""
 
 
 def _python(facts: HostFacts) -> Found:

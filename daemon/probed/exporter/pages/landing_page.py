@@ -53,7 +53,7 @@ def render(landing: Landing) -> bytes:
         version=_escape(landing.version),
         readiness=_readiness(landing.unready),
         metrics=_escape(landing.telemetry_path),
-        rows="".join(map(_row, landing.probes)) or '<tr><td colspan="4">No probe is configured.</td></tr>\n',
+        rows="".join(map(_row, landing.probes)) or '<tr><td colspan="5">No probe is configured.</td></tr>\n',
     ).encode()
 
 
@@ -71,7 +71,7 @@ def _row(probe: ProbeStatus) -> str:
     state = "up" if probe.up else "down"
     return (
         f'<tr><th scope="row">{_escape(probe.name)}</th><td class="{state}">{state}</td>'
-        f"<td>{_escape(probe.description)}</td>"
+        f"<td>{_escape(probe.loader)}</td><td>{_escape(probe.description)}</td>"
         f'<td class="text">{_escape(": ".join(filter(None, (probe.reason, probe.text))))}</td></tr>\n'
     )
 
@@ -97,8 +97,8 @@ _DOCUMENT = """<!DOCTYPE html>
 </nav>
 <table>
 <caption>Probes</caption>
-<thead><tr><th scope="col">Probe</th><th scope="col">State</th><th scope="col">Description</th>\
-<th scope="col">Reason</th></tr></thead>
+<thead><tr><th scope="col">Probe</th><th scope="col">State</th><th scope="col">Loader</th>\
+<th scope="col">Description</th><th scope="col">Reason</th></tr></thead>
 <tbody>
 {rows}</tbody>
 </table>

@@ -103,6 +103,10 @@ def _up(probes: ProbeSnapshot) -> Samples:
     return {(probe.name,): int(probe.up) for probe in probes.states}
 
 
+def _info(probes: ProbeSnapshot) -> Samples:
+    return {(probe.name, probe.loader): 1 for probe in probes.states if probe.loader}
+
+
 def _load_failures(probes: ProbeSnapshot) -> Samples:
     return {(probe.name, reason): probe.failures.get(reason, 0) for probe in probes.states for reason in REASONS}
 
@@ -123,6 +127,11 @@ METRICS: tuple[SelfMetric[ProbeSnapshot], ...] = (
     SelfMetric(
         "probed_probe_up", "gauge", ("probe",), "0 or 1",
         "Whether the probe is loaded, attached and served.", "a load, a failed load, a reload", _up,
+    ),
+    SelfMetric(
+        "probed_probe_info", "gauge", ("probe", "loader"), "always 1",
+        "Running probes by loader: bcc compiled the source, core loaded the object; always 1.",
+        "a load of the probe", _info,
     ),
     SelfMetric(
         "probed_probe_load_failures_total", "counter", ("probe", "reason"), "attempts",

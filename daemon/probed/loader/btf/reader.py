@@ -187,6 +187,14 @@ class Btf:
             negative = self.flag(type_id) and value >> (width - 1)
             yield Enumerator(self._string(name), value - (1 << width) if negative else value)
 
+    def variables(self, section: str) -> Mapping[str, tuple[int, int]]:
+        """Return offset and size of each variable in a section of an object, such as ``.rodata``."""
+        found = {}
+        for type_id in self.find(Kind.DATASEC, section):
+            for variable, offset, size in self._entries(type_id, 3):
+                found[self.name(variable)] = (offset, size)
+        return found
+
     def names(self, kind: Kind) -> Mapping[str, tuple[int, ...]]:
         """Return every name of that kind with its types: more than one where files of the kernel differ."""
         if kind not in self._names:

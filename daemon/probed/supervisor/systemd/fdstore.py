@@ -20,7 +20,7 @@ from typing import Final, Protocol
 from probed.errors import DeclarationError
 from probed.ipc import manifest
 from probed.ipc.loader_process import HookHandle, ProbeHandle
-from probed.ipc.manifest import FdName, LoadedProbe
+from probed.ipc.manifest import LoadedProbe
 from probed.linux import memfd
 from probed.linux.fdinfo import BPF_IDS, identity
 from probed.schema import structure
@@ -86,10 +86,14 @@ class Store:
         finally:
             os.close(sheet)
 
-    def let_go(self, handle: ProbeHandle) -> None:
-        """Remove a probe's fds from the store, and close this process's: so the kernel detaches the probe."""
+    def forget(self, handle: ProbeHandle) -> None:
+        """Remove a probe's fds from the store."""
         if self._send is not None:
             self._remove(_name(handle))
+
+    def let_go(self, handle: ProbeHandle) -> None:
+        """Remove a probe's fds from the store, and close this process's: so the kernel detaches the probe."""
+        self.forget(handle)
         handle.close()
 
     def keep_hook(self, hook: HookHandle) -> None:
@@ -185,8 +189,9 @@ class Store:
 
 
 def _name(handle: ProbeHandle) -> str:
-    """Return the name in the store: each version of a probe has its own map, so its own name."""
-    return f"{_PROBE}{handle.loaded.name}.{identity(handle.fds[FdName('stats')])}".replace(":", "-")
+    """Return the name in the store: each version of a probe has its own programs, so its own name."""
+    program = next(fd for name, fd in handle.fds.items() if name.kind == "program")
+    return f"{_PROBE}{handle.loaded.name}.{identity(program)}".replace(":", "-")
 
 
 def _whole(name: str, fds: Sequence[int]) -> tuple[ProbeHandle, str]:

@@ -64,7 +64,10 @@ WELL = HostFacts(
 FAULTS: dict[str, tuple[str, str, str, HostFacts]] = {
     "another machine": ("kernel", "failure", "x86_64", replace(WELL, machine="aarch64")),
     "no BTF": ("btf", "failure", "CONFIG", replace(WELL, types=Types("/b", error="no file; CONFIG_DEBUG_INFO_BTF"))),
-    "no BCC": ("bcc", "failure", "apt install", replace(WELL, compiler=Compiler(error="none; apt install it"))),
+    "no BCC": (
+        "bcc", "failure", "apt install",
+        replace(WELL, compiler=Compiler(error="none; apt install it", needed_by=("process",))),
+    ),
     "no numpy": ("python", "failure", "numpy", replace(WELL, packages={"numpy": None})),
     "no systemd module": ("python", "warning", "systemd", replace(WELL, packages={"systemd": None})),
     "no privilege": ("capabilities", "warning", "as root", replace(WELL, may_load=False, loads=None, capabilities=())),
@@ -101,6 +104,12 @@ def check(report: Report, name: str) -> Check:
 def probe(report: Report) -> ProbeCheck:
     (found,) = report.probes
     return found
+
+
+def test_bcc_may_be_missing_where_every_probe_has_an_object() -> None:
+    found = check(diagnose(replace(WELL, compiler=Compiler(error="none; apt install it"))), "bcc")
+    assert (found.status, found.remedy) == ("ok", "")
+    assert "no probe needs it" in found.value
 
 
 def test_a_machine_on_which_nothing_is_amiss_is_ok() -> None:

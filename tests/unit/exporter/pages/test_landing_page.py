@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 from probed.exporter.pages.landing_page import CONTENT_SECURITY_POLICY, STYLE, STYLE_DIGEST, Landing, render
 from probed.ipc.exporter_messages import ProbeStatus
 
-UP = ProbeStatus("process", "Starts and ends of processes.", True, "", "", {})
+UP = ProbeStatus("process", "Starts and ends of processes.", True, "", "", {}, "core")
 DOWN = ProbeStatus("opens", "Failed opens.", False, "verifier", "line 3: R1 invalid mem access\n<b>", {"verifier": 2})
 
 
@@ -51,9 +51,9 @@ def _read(*probes: ProbeStatus, unready: str = "", path: str = "/metrics", versi
 
 
 def test_every_probe_has_its_state_and_reason() -> None:
-    assert _read(UP, DOWN).cells[4:] == [
-        *("process", "up", "Starts and ends of processes.", ""),
-        *("opens", "down", "Failed opens.", "verifier: line 3: R1 invalid mem access\n<b>"),
+    assert _read(UP, DOWN).cells[5:] == [
+        *("process", "up", "core", "Starts and ends of processes.", ""),
+        *("opens", "down", "", "Failed opens.", "verifier: line 3: R1 invalid mem access\n<b>"),
     ]
 
 
@@ -72,7 +72,7 @@ def test_no_text_can_become_markup() -> None:
     calm = _read(DOWN, unready="x")
     reader = _read(strange, unready=evil, path="/m\"'><script>", version=evil)
     assert reader.tags == calm.tags
-    assert reader.cells[4] == evil
+    assert reader.cells[5] == evil
 
 
 def test_a_path_that_is_not_utf_8_is_shown_with_escapes() -> None:
@@ -81,7 +81,7 @@ def test_a_path_that_is_not_utf_8_is_shown_with_escapes() -> None:
 
 
 def test_without_probes_the_page_says_so() -> None:
-    assert _read().cells[4:] == ["No probe is configured."]
+    assert _read().cells[5:] == ["No probe is configured."]
 
 
 def test_the_policy_allows_the_style_and_nothing_else() -> None:

@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A probe's object: layouts from the object's BTF, programs and maps through libbpf, errors as BCC's way has them.
+
+`pipeline` and `canary` open objects. Before the load the module sets the constants of core.bpf.h: the verifier removes
+branches by them, and a jump to another probe's program has a constant slot.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from probed.errors import LoadError
+from probed.ipc.manifest import COUNT, Field, FieldType, Map, Record, hook_name
+from probed.loader.btf.format import Kind
+from probed.loader.btf.reader import Btf
+from probed.loader.errors import refusal
+from probed.loader.errors.stderr import captured_stderr
+from probed.loader.hook_chain import NO_ARRAY
+from probed.loader.libbpf import Object, ObjectMap
+from probed.loader.module import HASHES, INDEX, MAP_KINDS, NO_MAP_TO_READ, not_flat
+from probed.loader.preemption import KprobePoint
+
+MAP_SUFFIX = "_map"
+"""Suffix of a map in the object; the name without the suffix has the map's methods in C."""
+
+CONSTANT = "probed_value_"
+"""Prefix of the declaration's constants in the object, as members of an enum."""
+
+HOOK, KPROBE = "hook_", "kprobe_"
+"""Prefixes of the hook that each program of an object has beside it, and of both for kprobes."""
+
+PROCESSES = 1 << 30
+"""The macro PROCESSES of core.bpf.h, and the least size that the module takes for a fraction of it."""
+LEAST_FRACTION = PROCESSES >> 6
+
+NOT_FOUND = (errno.ENOENT, errno.ESRCH, errno.EPERM)
+"""Errors for an unknown tracepoint; EPERM because libbpf then looks for modules' types, which takes CAP_SYS_ADMIN."""
+
+_PROGRAM_ARRAY, _RING = 3, 27  # enum bpf_map_type
+
+_LOG = re.compile(r"prog '(\w+)': -- BEGIN PROG LOAD LOG --\n(.*?)-- END PROG LOAD LOG --", re.DOTALL)
+_FAILED = re.compile(r"prog '(\w+)': failed to load: (-?\d+)")
+_NO_MAP = re.compile(r"map '(\w+)': failed to create: (.*)\(-\d+\)")
+_NO_MEMBER = re.compile(r"failed to resolve CO-RE relocation <\w+> \[\d+\] (struct|union) (\w+)\.([\w.]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The rest of a chain: the array of programs behind a program's tracepoint, and the slot after the program."""
+
+    tracepoint: str
+    array: int
+    next: int
+    hooked: bool
+    kprobe: KprobePoint | None = None
+
+
+class CoreModule:
+    """One object. Maps and programs exist after the first `load_program`."""
+
+    def __init__(self, probe: str, data: bytes, btf_path: str | None) -> None:
+        """Open an object's content. Raises LoadError and HostError."""
+        self._probe = probe
+        self._loaded = False
+        self._names: dict[str, str] = {}  # of programs in the object, by the names that the loader knows
+        self._object = _opened(probe, data, btf_path)
+        self._btf = Btf.parse(self._object.btf(), Path(f"{probe}.bpf.o"))
+        self._programs = {each.name: each for each in self._object.programs()}
+        self._maps = {each.name.removesuffix(MAP_SUFFIX): each for each in self._object.maps() if not _is_aside(each)}
+        # A map of a running version has no types: BCC makes maps without.
+        self._key_types = {name: each.key_type for name, each in self._maps.items()}
+        self._value_types = {name: each.value_type for name, each in self._maps.items()}
+        for program in self._programs.values():
+            program.set_autoload(False)
+
+    # Before the load.
+
+    def has_tracepoint(self, program: str, tracepoint: str) -> bool:
+        """Set a program's raw tracepoint; return whether the kernel has the tracepoint. Raises LoadError."""
+        with captured_stderr() as said:
+            try:
+                self._programs[program].set_attach_target(tracepoint)
+                return True
+            except OSError as error:
+                failure = error
+        if failure.errno in NOT_FOUND:
+            return False
+        text = f"libbpf cannot read the kernel's types: {failure.strerror}\n{refusal.last_lines(said[0])}"
+        raise LoadError(self._probe, "no_btf", text, failure.errno or 0)
+
+    def prepare(self, constants: Mapping[str, int], processes: int, ring_bytes: int = 0) -> None:
+        """Set the constants of core.bpf.h, the size of the ring, and the sizes of maps of `processes`."""
+        for name, value in constants.items():
+            self._set_constant(name, value)
+        for each in self._maps.values():
+            if each.type == _RING:
+                each.set_max_entries(ring_bytes)
+            elif each.max_entries >= LEAST_FRACTION:
+                each.set_max_entries(processes * each.max_entries // PROCESSES)
+
+    def take_over(self, maps: Mapping[str, int]) -> None:
+        """Use maps of a running version, by name, instead of new ones."""
+        for name, fd in maps.items():
+            self._maps[name].reuse_fd(fd)
+
+    def chain(self, tails: Mapping[str, Tail]) -> None:
+        """Put each program before the rest of the chain, and add hooks where none is attached."""
+        arrays = {each.name: each for each in self._object.maps()}
+        for name, tail in tails.items():
+            if tail.array != NO_ARRAY:
+                arrays[f"{name}_chain"].reuse_fd(tail.array)
+            self._set_constant(f"{name}_next", tail.next)
+            if tail.kprobe:
+                self._set_constant("probed_in_kprobes", True)
+                self._set_constant(f"{name}_first", tail.kprobe.first)
+            self._choose(name, name, tail)
+            hook = hook_name(tail.tracepoint)
+            if not tail.hooked and hook not in self._names:
+                self._choose(hook, HOOK + name, tail)
+
+    def _choose(self, known_as: str, name: str, tail: Tail) -> None:
+        """Mark a program for loading, in a kprobe or on the raw tracepoint."""
+        self._names[known_as] = KPROBE + name if tail.kprobe else name
+        program = self._programs[self._names[known_as]]
+        if not tail.kprobe:
+            program.set_attach_target(tail.tracepoint)
+        program.set_autoload(True)
+
+    def keep(self, programs: Mapping[str, str]) -> None:
+        """Mark programs without a chain for loading, each with its raw tracepoint. Raises LoadError."""
+        for name, tracepoint in programs.items():
+            if not self.has_tracepoint(name, tracepoint):
+                raise LoadError(self._probe, "attach_point", f"this kernel has no raw tracepoint '{tracepoint}'")
+            self._names[name] = name
+            self._programs[name].set_autoload(True)
+
+    def _set_constant(self, name: str, value: int) -> None:
+        offset, size = self._btf.variables(".rodata")[name]
+        memory = next(each for each in self._object.maps() if each.name.endswith(".rodata")).initial_value()
+        ctypes.memmove(ctypes.byref(memory, offset), value.to_bytes(size, sys.byteorder), size)
+
+    # The load.
+
+    def load_program(self, name: str, tracepoint: str, in_kprobe: bool = False) -> int:
+        """Return a program's fd; the first call loads the whole object. Raises LoadError."""
+        if not self._loaded:
+            self._load()
+            self._loaded = True
+        return self._programs[self._names[name]].fd
+
+    def _load(self) -> None:
+        with captured_stderr() as said:
+            try:
+                self._object.load()
+                return
+            except OSError as error:
+                failure = error
+        raise self._refused(said[0], failure) from failure
+
+    def _refused(self, said: str, error: OSError) -> LoadError:
+        if lacking := _NO_MEMBER.search(said):
+            keyword, flavour, member = lacking.groups()
+            struct = flavour.partition("___")[0]
+            return LoadError(
+                self._probe, "compile",
+                f"the running kernel's '{keyword} {struct}' has no member '{member}', which the C reads: this kernel "
+                "needs another version of the probe",
+            )  # fmt: skip
+        if absent := _NO_MAP.search(said):
+            return refusal.map_refused(self._probe, absent[1].removesuffix(MAP_SUFFIX), absent[2])
+        if logged := _LOG.search(said):
+            return refusal.program_refused(self._probe, logged[1].removeprefix(KPROBE), logged[2], error.errno or 0)
+        if failed := _FAILED.search(said):
+            return refusal.program_refused(self._probe, failed[1].removeprefix(KPROBE), "", error.errno or 0)
+        text = f"libbpf cannot load the object: {os.strerror(error.errno or 0)}\n{refusal.last_lines(said)}"
+        return LoadError(self._probe, "verifier", text, error.errno or 0)
+
+    def attach(self, program: str, fd: int, tracepoint: str, function: str = "") -> int:
+        """Attach a loaded program to a raw tracepoint; return the attachment's fd. Raises LoadError."""
+        return refusal.attach(self._probe, program, fd, tracepoint, function)
+
+    def map_fd(self, name: str) -> int:
+        """Return a map's fd, -1 for no such map."""
+        return self._maps[name].fd if name in self._maps else -1
+
+    # Layouts.
+
+    def event(self) -> Record:
+        """Return the layout of ``struct event``. Raises LoadError."""
+        (type_id,) = self._btf.find(Kind.STRUCT, "event")
+        return self._layout(type_id, "value", "event")
+
+    def constants(self) -> Mapping[str, int]:
+        """Return the constants that the declaration named when the object was built."""
+        found = {}
+        for type_id in self._btf.by_kind[Kind.ENUM]:
+            for each in self._btf.enumerators(type_id):
+                if each.name.startswith(CONSTANT):
+                    found[each.name.removeprefix(CONSTANT)] = each.value
+        return found
+
+    def record(self, name: str) -> Record:
+        """Return the layout of a map's value. Raises LoadError."""
+        return self._layout(self._value_types[name], "value", name)
+
+    def map_names(self) -> list[str]:
+        """Return the names of all maps."""
+        return list(self._maps)
+
+    def hash_names(self) -> list[str]:
+        """Return the names of all hash maps, with any values."""
+        return [name for name, each in self._maps.items() if each.type in HASHES]
+
+    def count_map(self, name: str) -> Map | str:
+        """Return the description of a map of u64 counts, or why it is none, as the end of a sentence."""
+        if self._maps[name].type not in MAP_KINDS:
+            return NO_MAP_TO_READ
+        type_id, _ = self._btf.resolve(self._value_types[name])
+        if self._integer(type_id) != "u64":
+            return f"its values are {self._btf.name(type_id)}, not u64"
+        return self._map(name, COUNT)
+
+    def value_map(self, name: str) -> Map | str:
+        """Return the description of a map of integers or flat structs, or why it is none, as `count_map` does."""
+        each = self._maps[name]
+        if each.type not in MAP_KINDS:
+            return NO_MAP_TO_READ
+        try:
+            value = self._layout(self._value_types[name], "value", name)
+        except LoadError as error:
+            return error.text
+        if MAP_KINDS[each.type].startswith("percpu") and value.size % 8:
+            return f"its values for each CPU have {value.size} bytes, no multiple of 8"
+        return self._map(name, value)
+
+    def _map(self, name: str, value: Record) -> Map:
+        each = self._maps[name]
+        kind = MAP_KINDS[each.type]
+        key = INDEX if kind.endswith("array") else self._layout(self._key_types[name], "key", name)
+        return Map(name, kind, key, each.max_entries, value=value)
+
+    def recent_slots(self, name: str) -> int:
+        """Return how many `struct recent_count` a map has for each CPU; 0 for another kind of map."""
+        each = self._maps[name]
+        type_id, _ = self._btf.resolve(self._value_types[name])
+        is_recent = MAP_KINDS.get(each.type) == "percpu_array" and self._btf.name(type_id) == "recent_count"
+        return each.max_entries if is_recent else 0
+
+    def _layout(self, type_id: int, scalar: str, name: str) -> Record:
+        type_id, _ = self._btf.resolve(type_id)
+        if self._btf.kind(type_id) != Kind.STRUCT:
+            return Record(self._btf.size(type_id), (self._field(scalar, type_id, 0, name),))
+        members = self._btf.members(type_id)
+        return Record(
+            self._btf.size(type_id), tuple(self._field(each.name, each.type_id, each.offset, name) for each in members)
+        )
+
+    def _field(self, member: str, type_id: int, offset: int, name: str) -> Field:
+        type_id, _ = self._btf.resolve(type_id)
+        count = 1
+        if self._btf.kind(type_id) == Kind.ARRAY:
+            element, count = self._btf.array_of(type_id)
+            type_id, _ = self._btf.resolve(element)
+        kind = self._integer(type_id)
+        if kind is None:
+            raise LoadError(self._probe, "declaration", not_flat(member, name))
+        return Field(member, kind, offset, count)
+
+    def _integer(self, type_id: int) -> FieldType | None:
+        if self._btf.kind(type_id) != Kind.INT or self._btf.size(type_id) > 8:
+            return None
+        if self._btf.name(type_id) == "char":
+            return "char"
+        kinds: Mapping[str, FieldType] = {
+            "u8": "u8", "u16": "u16", "u32": "u32", "u64": "u64", "s8": "s8", "s16": "s16", "s32": "s32", "s64": "s64",
+        }  # fmt: skip
+        sign = "s" if self._btf.signed(type_id) else "u"
+        return kinds[f"{sign}{8 * self._btf.size(type_id)}"]
+
+
+def _opened(probe: str, data: bytes, btf_path: str | None) -> Object:
+    with captured_stderr() as said:
+        try:
+            return Object(data, probe, btf_path)
+        except OSError as error:
+            failure = error
+    text = f"libbpf cannot open the object: {failure.strerror}\n{refusal.last_lines(said[0])}"
+    raise LoadError(probe, "compile", text, failure.errno or 0)
+
+
+def _is_aside(each: ObjectMap) -> bool:
+    """Say whether a map is none of the probe's own: global variables, or an array of programs."""
+    return each.is_internal or each.type == _PROGRAM_ARRAY

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `probed build` does before clang runs."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from probed.commands import build
+from probed.errors import HostError
+
+
+def test_missing_tools_are_named_with_their_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr(build, "HEADERS", "/nonexistent/bpf_helpers.h")
+    with pytest.raises(HostError, match="apt install clang bpftool libbpf-dev"):
+        build.run(["probes"], "/btf")
+
+
+def test_a_tool_that_fails_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tool = tmp_path / "bpftool"
+    tool.write_text("#!/bin/sh\necho no such file >&2\nexit 2\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(build.BuildError, match="no such file"), build.workshop("/btf"):
+        pass
+
+
+def test_mistakes_in_the_c_are_quoted_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tool = tmp_path / "bpftool"
+    tool.write_text("#!/bin/sh\necho 'a.bpf.c:7:3: error: no such thing [-Werror]' >&2\necho '   x' >&2\nexit 1\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(build.BuildError) as raised, build.workshop("/btf"):
+        pass
+    assert str(raised.value) == "a.bpf.c:7: no such thing [-Werror]"

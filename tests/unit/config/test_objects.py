@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Objects beside sources: found, stale, missing and unreadable ones, and the request that follows."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from probed.config import files
+from probed.config.objects import ObjectSources, find_object
+from probed.errors import DeclarationError
+from probed.ipc.loader_messages import LoadRequest
+from support.running_daemon import PROBES
+
+MACHINE = os.uname().machine
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A copy of the shipped probes without objects."""
+    return Path(shutil.copytree(PROBES, tmp_path / "probes", ignore=shutil.ignore_patterns("*.bpf.o")))
+
+
+def place_object(sources: ObjectSources, digest: str | None = None) -> Path:
+    """Write a file with the digest that `probed build` puts into an object."""
+    path = sources.path(MACHINE)
+    path.write_bytes(b"\x7fELF probed sources " + (digest or sources.digest).encode() + b"\0")
+    return path
+
+
+def sources(directory: Path) -> ObjectSources:
+    return files.standalone_probe(directory / "process", "/btf").sources
+
+
+def request(directory: Path, loader: str = "auto") -> LoadRequest:
+    return files.standalone_probe(directory / "process", "/btf", loader).request  # type: ignore[arg-type]
+
+
+def test_an_object_is_named_after_probe_and_architecture(directory: Path) -> None:
+    assert sources(directory).path("aarch64") == directory / "process" / "process.aarch64.bpf.o"
+
+
+def test_an_object_of_these_sources_is_used_with_the_canarys(directory: Path) -> None:
+    place_object(sources(directory))
+    assert request(directory).object is None
+    assert "canary" in request(directory).unfit
+    place_object(files.canary_sources(directory))
+    asked = request(directory)
+    assert asked.object is not None
+    assert asked.canary_object is not None
+    assert asked.object.path == str(directory / "process" / f"process.{MACHINE}.bpf.o")
+    assert asked.unfit == ""
+
+
+def test_without_an_object_nothing_is_said(directory: Path) -> None:
+    assert find_object(sources(directory), MACHINE) == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("process/process.bpf.c", "PROGRAM(on_fork)", "PROGRAM(on_fork) "),
+        ("include/probed.bpf.h", "STAT_SENT", "STAT_SENT "),
+        ("include/core.bpf.h", "PROBED_SLOTS 32", "PROBED_SLOTS 31"),
+        ("process/process.yaml", "when: {kind: KIND_FORK}", "when: {kind: KIND_THREAD_2}"),
+    ],
+)
+def test_other_sources_make_an_object_stale(directory: Path, file: str, old: str, new: str) -> None:
+    place_object(sources(directory))
+    place_object(files.canary_sources(directory))
+    path = directory / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    asked = request(directory)
+    assert asked.object is None
+    assert "is stale" in asked.unfit
+    assert "probed build" in asked.unfit
+
+
+def test_a_comment_in_the_declaration_leaves_the_object(directory: Path) -> None:
+    place_object(sources(directory))
+    before = sources(directory).digest
+    path = directory / "process" / "process.yaml"
+    path.write_text("# a comment\n" + path.read_text())
+    assert sources(directory).digest == before
+
+
+def test_a_file_without_a_digest_is_stale(directory: Path) -> None:
+    sources(directory).path(MACHINE).write_bytes(b"no object")
+    assert "is stale" in find_object(sources(directory), MACHINE)[1]
+
+
+def test_the_loader_bcc_ignores_objects(directory: Path) -> None:
+    place_object(sources(directory))
+    place_object(files.canary_sources(directory))
+    assert request(directory, "bcc").object is None
+
+
+def test_an_object_counts_as_its_source_does_and_each_content_has_its_own_digest(directory: Path) -> None:
+    before = request(directory)
+    path = place_object(sources(directory))
+    place_object(files.canary_sources(directory))
+    first = request(directory)
+    path.write_bytes(path.read_bytes() + b"more")
+    second = request(directory)
+    assert {before.fingerprint, first.fingerprint, second.fingerprint} == {before.fingerprint}
+    assert first.object is not None
+    assert second.object is not None
+    assert first.object.digest != second.object.digest
+
+
+def test_without_libbpf_no_object_is_used(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place_object(sources(directory))
+    place_object(files.canary_sources(directory))
+    monkeypatch.setattr("probed.config.objects.has_libbpf", lambda: False)
+    asked = request(directory)
+    assert asked.object is None
+    assert "apt install libbpf1" in asked.unfit
+
+
+def test_an_object_that_any_user_could_replace_is_a_problem(directory: Path) -> None:
+    path = place_object(sources(directory))
+    place_object(files.canary_sources(directory))
+    path.chmod(0o666)
+    configuration = directory.parent / "probed.yaml"
+    configuration.write_text("probe_directories: [probes]\nprobes: {process: }\n")
+    with pytest.raises(DeclarationError, match="every user may write to"):
+        files.declared_probes(*files.read_site(str(configuration)), btf="/btf")
