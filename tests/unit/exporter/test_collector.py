@@ -11,6 +11,7 @@ import pytest
 from probed.errors import REASONS
 from probed.exporter import collector as collection
 from probed.exporter.arrays.ledger import require
+from probed.exporter.cgroup.pod_names import PodNames
 from probed.exporter.collector import Collector
 from probed.exporter.self_metrics.daemon import Build
 from probed.exporter.self_metrics.probes import ProbeStats
@@ -125,6 +126,36 @@ def test_after_a_failed_look_up_that_may_succeed_now_all_probes_make_their_label
     for _ in range(3):
         both.drain()
     assert [both._probes[name].forgets for name in "ab"] == [1, 1]  # type: ignore[attr-defined]
+
+
+def test_an_owner_that_has_a_name_now_makes_all_text_anew(both: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard, may_have_name = list[bool](), [False, True, False]
+    monkeypatch.setattr(both._owners, "hear", lambda: heard.append(both._lock.is_locked))
+    monkeypatch.setattr(both._owners, "found_missed", lambda: may_have_name.pop(0))
+    for _ in range(3):
+        both.drain()
+    assert heard == [True] * 3
+    assert [both._probes[name].forgets for name in "ab"] == [1, 1]  # type: ignore[attr-defined]
+
+
+def test_kubelets_folders_are_listed_without_the_lock_and_never_at_a_scrape(
+    both: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = list[bool]()
+
+    def note_lock(_: object) -> dict[int, dict[str, PodNames]]:
+        locked.append(both._lock.is_locked)
+        return {}
+
+    monkeypatch.setattr(both._owners.kubelet_logs, "read", note_lock)
+    both.keep_up()
+    assert locked == []
+    both._owners.watched_pod_names()
+    both.scrape()
+    both.drain()
+    assert locked == []
+    both.keep_up()
+    assert locked == [False]
 
 
 @pytest.mark.parametrize("step", ["waiting", "drain"])
