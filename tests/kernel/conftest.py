@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.running_daemon import PROBES, ROOT, Daemon, run_to_its_end, site
+from support.running_daemon import PROBES, ROOT, Daemon, command, environment, site
 
 ROWS = 5_000
 """Series budget of the session's daemon, which also counts the programs and units of the tests beside."""
@@ -28,10 +29,14 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the shipped probes, with objects; skips the test without the tools."""
     directory = tmp_path_factory.mktemp("objects") / "probes"
     shutil.copytree(PROBES, directory, ignore=shutil.ignore_patterns("*.bpf.o"))
-    status, said = run_to_its_end("build", str(directory))
-    if "apt install" in said:
-        pytest.skip(f"no objects: {said.strip()}")
-    assert status == 0, said
+    # Without a time limit, which a busy machine may exceed.
+    built = subprocess.run(
+        command("build", str(directory)), env=environment(), check=False,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    if "apt install" in built.stdout:
+        pytest.skip(f"no objects: {built.stdout.strip()}")
+    assert built.returncode == 0, built.stdout
     return directory
 
 
