@@ -16,6 +16,7 @@ from probed import __version__, log, terminal
 from probed.commands.top.interval import parse_interval
 from probed.errors import HostError, ProbedError
 from probed.ipc.loader_messages import Files, LoaderChoice
+from probed.tail.arguments import FORMATS, parse_count, parse_duration, parse_errno, parse_number
 from probed.webconfig.listen_address import parse_address
 from probed.webconfig.options import web_flags
 
@@ -95,6 +96,7 @@ def command_parser() -> argparse.ArgumentParser:
     _add_top(command("top", "Show units, programs, failures and system calls by rate, full screen.", [common, daemon]))
     doctor = command("doctor", "Report on machine, configuration and daemon.", [common, daemon])
     doctor.add_argument("--json", dest="as_json", action="store_true", help="As JSON, for programs.")
+    _add_tail(command("tail", "Show single events with full detail, as they happen (needs privilege).", [common]))
     command("version", "Print the version.")
     return parser
 
@@ -124,6 +126,33 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         "--log.format", dest="log_format", choices=log.FORMATS, metavar="FORMAT",
         help="Format of log lines: logfmt for people, json for programs.",
     )  # fmt: skip
+
+
+def _add_tail(tail: argparse.ArgumentParser) -> None:
+    tail.add_argument("name", metavar="NAME", help="The trace probe: execs, exits, opens, or one of the site.")
+    for name, short, text in (
+        ("unit", "", "Only of units that match this glob."),
+        ("comm", "-n", "Only of processes with a name that matches this glob."),
+        ("parent", "", "Only of processes whose parent has a name that matches this glob."),
+    ):
+        tail.add_argument(*filter(None, (short, f"--{name}")), metavar="GLOB", help=text)
+    for name, short, text in (
+        ("uid", "-u", "Only of this user's id."),
+        ("pid", "-p", "Only of this process."),
+        ("ppid", "-P", "Only of children of this process."),
+    ):
+        tail.add_argument(short, f"--{name}", type=_checked(parse_number), metavar="ID", help=text)
+    tail.add_argument("-x", "--failed", action="store_true", help="Only failures.")
+    tail.add_argument(
+        "-a", "--all", action="store_true", help="Also events that the trace leaves out: successful opens."
+    )
+    tail.add_argument("--errno", type=_checked(parse_errno), metavar="NAME", help="Only this error, such as EMFILE.")
+    tail.add_argument(
+        "--min-lifetime", type=_checked(parse_duration), metavar="TIME", help="Only of at least this lifetime, as 10ms."
+    )
+    tail.add_argument("--count", type=_checked(parse_count), metavar="N", help="End after this number of rows.")
+    tail.add_argument("--for", dest="time", type=_checked(parse_duration), metavar="TIME", help="End after, as 10s.")
+    tail.add_argument("--format", choices=FORMATS, default="table", help="table, or json: an object a line.")
 
 
 def _add_top(top: argparse.ArgumentParser) -> None:
@@ -194,13 +223,24 @@ def _doctor(flags: argparse.Namespace) -> int:
     return command.run(flags.config_file, flags.btf, flags.address, flags.http_config_file, flags.as_json)
 
 
+def _tail(flags: argparse.Namespace) -> int:
+    from probed.tail import command
+    from probed.tail.options import Filters, TailOptions
+
+    filters = Filters(**{name: getattr(flags, name) for name in Filters.__match_args__})
+    seconds = flags.time / 1e9 if flags.time is not None else None
+    options = TailOptions(filters, flags.all, flags.count, seconds, flags.format)
+    return command.run(flags.name, flags.config_file, flags.btf, options)
+
+
 def _version(_: argparse.Namespace) -> int:
     terminal.show(f"probed {__version__}")
     return 0
 
 
 COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
-    "run": _run, "check": _check, "build": _build, "list": _list, "top": _top, "doctor": _doctor, "version": _version,
+    "run": _run, "check": _check, "build": _build, "list": _list, "top": _top, "tail": _tail, "doctor": _doctor,
+    "version": _version,
 }  # fmt: skip
 
 

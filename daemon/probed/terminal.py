@@ -28,6 +28,8 @@ class OutputError(Exception):
 
 def printable(text: str) -> str:
     """Return a text with every character that does not print as an escape, but for line ends and tabs."""
+    if text.replace("\n", "").replace("\t", "").isprintable():
+        return text
     return "".join(each if each.isprintable() or each in "\n\t" else _escaped(each) for each in text)
 
 

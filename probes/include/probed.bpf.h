@@ -6,6 +6,7 @@
  * there, and not inside macros: hence the functions below. The loader also defines
  *   RING_PAGES	pages of the ring, if the declaration has a ring
  *   SLOTS	label sets that each CPU counts by itself, if the declaration's ring has slots
+ *   TRACE	if the declaration has columns: see trace probes, at the end
  *   CPUS	the number of possible CPUs of this kernel
  *   PROCESSES	the size of maps with an entry for each living process: the kernel's limit of threads, within bounds
  *   PROBED_HAS_IA32	if the kernel runs 32-bit x86 programs
@@ -684,5 +685,243 @@ static __always_inline u32 returned_errno(struct bpf_raw_tracepoint_args *ctx)
 
 	return result >= (u64)-4095 ? (u32)-result : 0;
 }
+
+#ifdef TRACE
+/*
+ * Trace probes send one record for each event: `struct event`, which begins with CALLER, and behind the struct any
+ * bytes that the program appends. A u32 of the struct has the length of such bytes, with CUT if some are missing.
+ * Example: probes/execs.
+ *
+ * A program builds the record in memory of its CPU, because room in the ring has a constant size:
+ *   begin_record()		returns the memory, or NULL
+ *   describe_caller(event)	sets the members of CALLER
+ *   append_memory(), append_string(), append_strings()	append user memory; return the value of the u32
+ *   append_kernel_string()	appends a string of the kernel
+ *   send_record(event, size)	sends the struct with the bytes behind
+ */
+#define CALLER                     \
+	u64 time_ns, cgroup;       \
+	char comm[16], parent[16]; \
+	u32 pid, ppid, uid, tid
+
+struct caller {
+	CALLER;
+};
+
+#define CUT	     0x80000000U
+#define LENGTH	     0x7fffffffU
+#define STRING_BYTES 4096		      /* PATH_MAX */
+#define HEAD_BYTES   (512 + 2 * STRING_BYTES) /* most bytes in front of appended memory */
+#define TEXT_BYTES   0x10000		      /* most bytes of appended memory; a power of two */
+#define MOST_TEXTS   512		      /* most strings of append_strings() */
+
+/* Makes the compiler forget a value, so that the check which follows stays for the verifier. */
+#define FORGET(value) asm volatile("" : "+r"(value))
+
+struct record {
+	char bytes[HEAD_BYTES + 2 * TEXT_BYTES];
+	u32 is_short; /* of append_strings(): the verifier knows no value that comes from memory */
+	u32 pad;
+};
+
+BPF_ARRAY(records, struct record, CPUS);
+
+/* The number of bytes of an appended text; read from memory, so that the verifier follows all values at once. */
+#define APPENDED(length) (*(volatile u32 *)&(length)&LENGTH)
+
+/* Returns memory of this CPU for a record; the former record's bytes are in it. */
+static __always_inline void *begin_record(void)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+
+	return records.lookup(&cpu);
+}
+
+/* The process that is the parent of a task's process. */
+static __always_inline struct task_struct *parent_of(struct task_struct *task)
+{
+	struct task_struct *leader = READ(task, group_leader), *parent = READ(leader, real_parent);
+
+	return READ(parent, group_leader);
+}
+
+static __always_inline void describe_caller(void *event)
+{
+	struct task_struct *task = current_task(), *parent = parent_of(task);
+	struct caller *caller = event;
+
+	caller->time_ns = bpf_ktime_get_boot_ns();
+	caller->cgroup = current_cgroup();
+	current_comm(caller->comm);
+	READ_ARRAY(caller->parent, parent, comm);
+	caller->pid = bpf_get_current_pid_tgid() >> 32;
+	caller->tid = bpf_get_current_pid_tgid();
+	caller->ppid = READ(parent, tgid);
+	caller->uid = bpf_get_current_uid_gid();
+}
+
+/* Appends `bytes` of user memory to a record of `size` bytes; nothing if a part of the memory is not resident. */
+static __always_inline u32 append_memory(void *event, u64 size, u64 address, u64 bytes)
+{
+	char *record = event;
+	u32 cut = 0;
+
+	if (bytes > TEXT_BYTES) {
+		bytes = TEXT_BYTES;
+		cut = CUT;
+	}
+	FORGET(size);
+	if (size > HEAD_BYTES || bpf_probe_read_user(record + size, bytes, (void *)address))
+		return CUT;
+	return bytes | cut;
+}
+
+/* The value for a string of `length` bytes with its NUL, as a helper returned it. */
+static __always_inline u32 string_length(s64 length)
+{
+	if (length <= 0 || length > STRING_BYTES)
+		return CUT;
+	return length == STRING_BYTES ? (u32)(length - 1) | CUT : length - 1;
+}
+
+/* Appends a string of user memory, without the NUL, to a record of `size` bytes. */
+static __always_inline u32 append_string(void *event, u64 size, u64 address)
+{
+	char *record = event;
+
+	FORGET(size);
+	if (size > HEAD_BYTES)
+		return CUT;
+	return string_length(bpf_probe_read_user_str(record + size, STRING_BYTES, (void *)address));
+}
+
+/* Appends a string of kernel memory, without the NUL, to a record of `size` bytes. */
+static __always_inline u32 append_kernel_string(void *event, u64 size, const void *address)
+{
+	char *record = event;
+
+	FORGET(size);
+	if (size > HEAD_BYTES)
+		return CUT;
+	return string_length(bpf_probe_read_kernel_str(record + size, STRING_BYTES, address));
+}
+
+/*
+ * Reads a pointer of the current program at `address`; -1 for none. In 32-bit programs `is_short` is 1, and a pointer
+ * has 4 bytes. No branch depends on `is_short`, because the verifier would follow each turn of the loop twice.
+ */
+static __always_inline u64 pointer_at(u64 address, u64 is_short)
+{
+	u32 low = 0, high = 0;
+
+	if (bpf_probe_read_user(&low, 4, (void *)address) ||
+	    bpf_probe_read_user(&high, 4, (void *)(address + 4 - 4 * is_short)))
+		return -1;
+	return low | (high & (is_short - 1)) << 32;
+}
+
+/* Makes the bounds of a number of appended bytes equal, whichever turn of a loop the value is from. */
+static __always_inline u64 bounded(u64 used)
+{
+	FORGET(used);
+	return used & (2 * TEXT_BYTES - 1);
+}
+
+/*
+ * Appends the strings of an array of pointers that ends with NULL, each with its NUL, to a record of `size` bytes. The
+ * code behind the loop is verified once only, because the value has the same bounds after each turn.
+ */
+static __always_inline u32 append_strings(void *event, u64 size, u64 array)
+{
+	u64 used = 0, pointer = -1, is_short;
+	char *record = event;
+	s64 length;
+
+	FORGET(size);
+	if (size > HEAD_BYTES)
+		return CUT;
+	WRITE(((struct record *)event)->is_short, ia32_bit() >> 31);
+	is_short = *(volatile u32 *)&((struct record *)event)->is_short;
+	record += size;
+#pragma clang loop unroll(disable)
+	for (u32 index = 0; index < MOST_TEXTS; index++) {
+		pointer = pointer_at(array, is_short);
+		array += 8 - 4 * is_short;
+		used = bounded(used);
+		if (!pointer || used >= TEXT_BYTES)
+			break;
+		length = bpf_probe_read_user_str(record + used, TEXT_BYTES, (void *)pointer);
+		if (length <= 0 || length > TEXT_BYTES)
+			break;
+		used += length;
+	}
+	used = bounded(used);
+	if (!pointer)
+		return used;
+	return (used > TEXT_BYTES ? TEXT_BYTES : used) | CUT;
+}
+
+/* Sends a record; `size` is that of the struct with the bytes behind. */
+static __always_inline void send_record(void *event, u64 size)
+{
+	FORGET(size);
+	if (size > HEAD_BYTES + TEXT_BYTES)
+		return;
+	if (events.ringbuf_output(event, size, 0))
+		probed_count(STAT_RING_FULL);
+	else
+		probed_count(STAT_SENT);
+}
+
+/*
+ * The filters of `probed tail`, by macros that the command defines. A name matches where it has the bits of NAME_0 and
+ * NAME_1 under the masks. Without a macro the filter lets all events through.
+ */
+static __always_inline bool has_name(struct task_struct *process, u64 mask_0, u64 name_0, u64 mask_1, u64 name_1)
+{
+	u64 name[2] = {};
+
+	READ_ARRAY(name, process, comm);
+	return !((name[0] ^ name_0) & mask_0) && !((name[1] ^ name_1) & mask_1);
+}
+
+/* Tells if the current process passes the filters. */
+static __always_inline bool wants_caller(void)
+{
+#ifdef ONLY_COMM
+	if (!has_name(READ(current_task(), group_leader), ONLY_COMM))
+		return false;
+#endif
+#ifdef ONLY_PARENT
+	if (!has_name(parent_of(current_task()), ONLY_PARENT))
+		return false;
+#endif
+#ifdef ONLY_PID
+	if (bpf_get_current_pid_tgid() >> 32 != ONLY_PID)
+		return false;
+#endif
+#ifdef ONLY_PPID
+	if (READ(parent_of(current_task()), tgid) != ONLY_PPID)
+		return false;
+#endif
+#ifdef ONLY_UID
+	if ((u32)bpf_get_current_uid_gid() != ONLY_UID)
+		return false;
+#endif
+	return true;
+}
+
+/* Tells if an event with this errno, 0 for success, passes the filters. */
+static __always_inline bool wants_errno(u32 errno)
+{
+#ifdef ONLY_ERRNO
+	return errno == ONLY_ERRNO;
+#elif defined(ONLY_FAILED)
+	return errno;
+#else
+	return true;
+#endif
+}
+#endif
 
 #endif

@@ -17,7 +17,7 @@ from probed.linux.threads import max_threads
 from probed.loader import pipeline, preemption
 from probed.loader.btf.reader import VMLINUX
 from probed.loader.hook_chain import Chains
-from support.running_daemon import SHIPPED
+from support.running_daemon import PROBES, SHIPPED
 
 
 @pytest.mark.filterwarnings("ignore:not a bytes object")  # BCC's way to take text
@@ -27,7 +27,8 @@ def test_every_shipped_program_and_hook_loads_as_a_kprobe(loader: LoaderName, ob
     host.uses_kprobes = True
     chains = Chains({}, host.kprobe)
     loaded = set()
-    for name in SHIPPED:
+    traces = [probe.name for probe in files.trace_probes([PROBES])] if loader == "bcc" else []
+    for name in [*SHIPPED, *traces]:
         request = files.standalone_probe(objects / name, str(VMLINUX), loader).request
         assert bool(request.object) == (loader == "core")
         content = pipeline.ObjectContent(Path(request.object.path).read_bytes()) if request.object else None
@@ -40,5 +41,5 @@ def test_every_shipped_program_and_hook_loads_as_a_kprobe(loader: LoaderName, ob
                 os.close(checked.module.load_program(hook_name(place.tracepoint), place.tracepoint, in_kprobe))
                 chains.hooked(place.tracepoint)
             loaded.add((name, place.program))
-    assert {name for name, _ in loaded} == set(SHIPPED)
-    assert len(loaded) == 13
+    assert {name for name, _ in loaded} == {*SHIPPED, *traces}
+    assert len(loaded) == (19 if traces else 13)

@@ -91,7 +91,9 @@ def _wanted(folders: Sequence[Path], btf: str) -> Iterator[ObjectSources]:
         inner = sorted(path.parent for path in folder.glob("*/*.yaml") if path.stem == path.parent.name)
         is_probe = (folder / f"{folder.resolve().name}.yaml").exists()
         for each in [folder] if is_probe or not inner else inner:
-            yield files.standalone_probe(each, btf).sources
+            declared = files.standalone_probe(each, btf)
+            if not declared.probe.columns:  # the options of `probed tail` are macros of its compilation
+                yield declared.sources
 
 
 def _run(command: Sequence[str]) -> bytes:

@@ -18,7 +18,7 @@ from probed.config.files import DeclaredProbe
 from probed.errors import DeclarationError, LoadError, Problem
 from probed.ipc.loader_messages import LoaderChoice
 from probed.ipc.loader_process import load_all
-from probed.ipc.manifest import COUNT, Field, LoadedProbe, Map
+from probed.ipc.manifest import COUNT, Field, LoadedProbe, Map, Record
 from probed.terminal import complain, show
 from probed.webconfig import reader
 
@@ -99,7 +99,9 @@ def _probes(
 def _is_declaration(path: Path, text: str) -> bool:
     if path.suffix != ".yaml" or re.search(r"^(probe_directories|probes):", text, re.MULTILINE):
         return False  # /etc/probed/probed.yaml has the name of its folder, as a declaration has
-    return path.resolve().parent.name == path.stem or bool(re.search(r"^(programs|metrics):", text, re.MULTILINE))
+    return path.resolve().parent.name == path.stem or bool(
+        re.search(r"^(programs|metrics|columns):", text, re.MULTILINE)
+    )
 
 
 def _compile(declared: Sequence[DeclaredProbe], host: bool) -> Iterator[str]:
@@ -143,12 +145,12 @@ def _shown(declared: DeclaredProbe, loaded: LoadedProbe, host: bool) -> Iterator
     for name, program in probe.programs.items():
         yield f"  program {name} at raw tracepoint {program.raw_tracepoint}{' (attaches here)' if host else ''}"
     if loaded.event is not None:
-        stride = 8 + (loaded.event.size + 7) // 8 * 8
-        room = loaded.ring_bytes // stride
-        yield f"  event of {loaded.event.size} bytes; the ring of {loaded.ring_bytes:,} bytes has room for {room:,}"
+        yield f"  event of {loaded.event.size} bytes{'' if loaded.columns else _room(loaded, loaded.event)}"
         yield from map(_member, loaded.event.fields)
     for layout in loaded.maps:
         yield from _map(layout)
+    if loaded.columns:
+        yield f"  trace of {', '.join(column.name for column in loaded.columns)}"
     for metric in loaded.metrics:
         labels = ", ".join(label.name for label in metric.labels)
         buckets = f", {len(metric.bounds) + 1} buckets" if metric.bounds else ""
@@ -163,6 +165,11 @@ def _origin(declared: DeclaredProbe) -> str:
     if Path(request.object.path).parent == Path(request.source.path).parent:
         return f", object {request.object.path}"
     return ", compiled with clang for this check, because BCC is not installed"
+
+
+def _room(loaded: LoadedProbe, event: Record) -> str:
+    stride = 8 + (event.size + 7) // 8 * 8
+    return f"; the ring of {loaded.ring_bytes:,} bytes has room for {loaded.ring_bytes // stride:,}"
 
 
 def _map(layout: Map) -> Iterator[str]:

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`probed list`: the probes of a site with attach points and metrics, from files only."""
+"""`probed list`: a site's probes with attach points and metrics, and the trace probes, from files only."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from probed.config import files
-from probed.config.declaration import Metric
-from probed.config.files import DeclaredProbe
+from probed.config.declaration import Metric, Probe
 from probed.ipc.loader_messages import LoaderChoice, LoadRequest
 from probed.terminal import show
 
@@ -16,19 +16,22 @@ def run(config_file: str, btf: str, loader: LoaderChoice | None = None) -> int:
     """Print the probes of a site configuration; return 0. Raises DeclarationError."""
     configuration, text = files.read_site(config_file)
     for declared in files.declared_probes(configuration, text, btf, loader).values():
-        show("\n".join(_shown(declared)) + "\n")
+        show("\n".join(_shown(declared.probe, _loader(declared.request))) + "\n")
+    for probe in files.trace_probes([*map(Path, configuration.directories), *files.INSTALLED]):
+        show("\n".join(_shown(probe, "loader bcc")) + "\n")
     return 0
 
 
-def _shown(declared: DeclaredProbe) -> Iterator[str]:
-    probe = declared.probe
+def _shown(probe: Probe, loader: str) -> Iterator[str]:
     yield f"{probe.name}: {probe.description}"
-    yield f"  {_loader(declared.request)}"
+    yield f"  {loader}"
     for name, program in probe.programs.items():
         yield f"  {name} at raw tracepoint {program.raw_tracepoint}"
     for name, metric in probe.metrics.items():
         yield f"  {metric.type} {name}{_labels(metric)}"
         yield f"    {metric.help}"
+    if probe.columns:
+        yield f"  trace of {', '.join(probe.columns)}: probed tail {probe.name}"
 
 
 def _loader(request: LoadRequest) -> str:

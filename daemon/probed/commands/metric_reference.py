@@ -63,9 +63,10 @@ def reference(declared: Iterable[Probe]) -> str:
 
 
 def read_probes(folder: Path) -> list[Probe]:
-    """Read the declarations of all probes in a folder, by name. Raises DeclarationError."""
+    """Read the declarations of all probes with metrics in a folder, by name. Raises DeclarationError."""
     paths = sorted(path for path in folder.glob("*/*.yaml") if path.stem == path.parent.name)
-    return [declaration.parse(path.read_text(encoding="utf-8"), str(path), path.stem) for path in paths]
+    read = [declaration.parse(path.read_text(encoding="utf-8"), str(path), path.stem) for path in paths]
+    return [probe for probe in read if probe.metrics]
 
 
 def _table(rows: Iterable[Sequence[str]]) -> str:

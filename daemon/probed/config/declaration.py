@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import Annotated, Literal
 
 from probed.config import base_units
+from probed.config.columns import Column, ColumnName
 from probed.config.decoders import DecoderName
 from probed.config.fold_rules import FoldRules
 from probed.config.histograms import NativeOptions
@@ -33,7 +34,7 @@ from probed.config.scalars import (
     Slots,
 )
 from probed.errors import DeclarationError, Problem
-from probed.ipc.manifest import MetricType
+from probed.ipc.manifest import MetricType, ResolvedColumn
 from probed.schema import strict_yaml
 from probed.schema.rules import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, Line, repeated
 from probed.schema.structure import Fault, Given, Key, Source, attempt
@@ -219,7 +220,7 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A probe: its programs in the kernel, and its metrics."""
+    """A probe: its programs in the kernel, and its metrics; or the columns of a trace probe."""
 
     name: Given[str]
     source: Given[Source]
@@ -227,7 +228,14 @@ class Probe:
     programs: Annotated[
         Mapping[CName, Program], "The BPF functions of the C source, each with an attach point.", NOT_EMPTY_MAPPING
     ]
-    metrics: Annotated[Mapping[MetricName, Metric], "The metrics, by name.", NOT_EMPTY_MAPPING]
+    metrics: Annotated[Mapping[MetricName, Metric], "The metrics, by name.", NOT_EMPTY_MAPPING] = dataclasses.field(
+        default_factory=dict
+    )
+    columns: Annotated[
+        Mapping[ColumnName, Column],
+        "Instead of metrics, for a trace probe: the columns of `probed tail`, by name and in this order.",
+        NOT_EMPTY_MAPPING,
+    ] = dataclasses.field(default_factory=dict)
     ring: Annotated[
         RingOptions | None, "The ring buffer of 'struct event' of the C source; a probe with maps alone needs none."
     ] = None
@@ -237,8 +245,14 @@ class Probe:
         """Return the file of an element: the site configuration for an element that a site has added."""
         return self.site if self.site is not None and at[:1] == ("probes",) else self.source
 
+    @property
+    def resolved_columns(self) -> tuple[ResolvedColumn, ...]:
+        """The columns of a trace probe, as the manifest has them."""
+        return tuple(ResolvedColumn(name, each.field, each.decoder, each.width) for name, each in self.columns.items())
+
     def check(self) -> Iterator[Fault]:
         """Yield the faults between elements of the probe."""
+        yield from self._kind_faults()
         for name, metric in self.metrics.items():
             if not metric.maps and self.ring is None and metric.type != "gauge":
                 yield (
@@ -249,6 +263,17 @@ class Probe:
                     ),
                 )
         yield from _shared_map_faults(self.metrics)
+
+    def _kind_faults(self) -> Iterator[Fault]:
+        """Yield keys that a probe with metrics, or a trace probe, forbids or requires."""
+        if not {("metrics",), ("columns",)} & self.source.lines.keys():
+            yield ("metrics",), "expected 'metrics', or 'columns' for a trace probe; found neither"
+        if self.metrics and self.columns:
+            yield ("columns",), "a trace probe has no metrics; remove 'columns' or 'metrics', or make two probes"
+        if self.columns and self.ring is None:
+            yield ("columns",), "a trace probe sends each event through a ring; add 'ring: {bytes: 1 MiB}'"
+        if self.columns and self.ring is not None and self.ring.slots:
+            yield ("ring", "slots"), "events of a trace probe have no weight; remove 'slots'"
 
 
 @dataclass(frozen=True, slots=True)

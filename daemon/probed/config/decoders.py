@@ -37,8 +37,9 @@ DecoderName = Literal[
 UnitDecoderName = Literal["pod_uid", "namespace", "pod", "container", "container_name"]
 """Decoders that read the same field as `cgroup_unit`, and say more of its owner."""
 
-Reads = Literal["text", "integer", "u64", "address"]
-"""char[N]; any integer; u64 alone, for a part of such a number is another number; u32 or char[16]."""
+Reads = Literal["text", "integer", "u64", "address", "length"]
+"""char[N]; any integer; u64 alone, for a part of such a number is another number; u32 or char[16]; u32, the length of
+bytes behind the event of a trace probe."""
 
 
 @dataclass(frozen=True, slots=True)

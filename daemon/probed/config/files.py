@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,9 @@ def declared_probes(
             probe, text, source = _read_probe(_folder(configuration, name), name)
             read_probes.append(probe)
             sources = shared.sources(probe, source)
+            if probe.columns:
+                why = "a trace probe does not run in the daemon; remove it, and run 'probed tail'"
+                problems.append(configuration.source.problem(("probes", name), why))
             problems += _replaceable(text, source)
             probe = override(probe, overrides, configuration.defaults, configuration.source)
             declared[name] = shared.declare(probe, text, source, sources)
@@ -111,6 +115,38 @@ def canary_sources(directory: Path) -> ObjectSources:
     """Return the sources of the canary's object in a probe directory. Raises DeclarationError."""
     header, core_header, canary = (read(str(directory / name), "") for name in (HEADER, CORE_HEADER, CANARY))
     return ObjectSources(header, core_header, canary)
+
+
+def trace_probe(name: str, config_file: str, btf: str) -> DeclaredProbe:
+    """Read the trace probe `name`: of the site's probe directories, or of the shipped ones. Raises DeclarationError."""
+    directories = _directories(read_site(config_file)[0]) if Path(config_file).exists() else []
+    places = [*directories, *INSTALLED]
+    folder = next((each / name for each in places if (each / name / f"{name}.yaml").is_file()), None)
+    if folder is None:
+        there = {probe.name for probe in trace_probes(places)}
+        listed = f"there: {', '.join(sorted(there))}" if there else "there is none"
+        problem = Problem(name, 0, "", f"no trace probe has this name; {listed}{did_you_mean(name, there)}")
+        raise DeclarationError([problem])
+    declared = standalone_probe(folder, btf, "bcc")  # the options of a tail are macros
+    request = declared.request
+    problems = _replaceable(request.declaration, request.source, request.header, request.canary)
+    if not declared.probe.columns:
+        text = f"probe '{name}' has metrics; only a trace probe, with columns, can be tailed"
+        problems.append(declared.probe.source.problem(("metrics",), text))
+    if problems:
+        raise DeclarationError(problems)
+    return declared
+
+
+def trace_probes(directories: Iterable[Path]) -> list[Probe]:
+    """Read the declarations of the trace probes in these directories, by name. Raises DeclarationError."""
+    found: dict[str, Probe] = {}
+    for path in (path for directory in directories for path in sorted(directory.glob("*/*.yaml"))):
+        if path.stem == path.parent.name and path.stem not in found:
+            text = read(str(path), "a probe's folder needs a declaration of the same name")
+            if re.search("^columns:", text.text, re.MULTILINE):
+                found[path.stem] = declaration.parse(text.text, text.path, path.stem)
+    return [found[name] for name in sorted(found)]
 
 
 def _read_probe(folder: Path, name: str) -> tuple[Probe, Text, Text]:

@@ -134,6 +134,20 @@ class ResolvedMetric:
     schema: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ResolvedColumn:
+    """One column of a trace probe: the field of the event, and the decoder that makes the text.
+
+    A decoder that reads a `length` has its bytes behind the event, in the order of these fields. `width` is the number
+    of characters in a table.
+    """
+
+    name: str
+    field: str
+    decoder: str
+    width: int
+
+
 def hook_name(tracepoint: str) -> str:
     """Return the name of a raw tracepoint's hook in C; the kernel keeps the first 15 characters."""
     return f"probed_{tracepoint}"
@@ -188,7 +202,7 @@ class LoadedProbe:
     by itself; 0: the events have no weight.
     Its fds travel beside it, in the order of `fd_names`. It runs once its programs are in their
     `places`; `start_time`, seconds since the epoch, is a moment before that, from which its counters count.
-    `map_bytes` is the kernel memory of its ring and maps.
+    `map_bytes` is the kernel memory of its ring and maps. A trace probe has `columns` and no metrics.
     """
 
     name: str
@@ -203,6 +217,7 @@ class LoadedProbe:
     object: str = ""
     map_bytes: int = 0
     slots: int = 0
+    columns: tuple[ResolvedColumn, ...] = ()
 
     @property
     def loader(self) -> LoaderName:

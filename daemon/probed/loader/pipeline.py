@@ -27,6 +27,7 @@ from probed.ipc.manifest import (
     LoadedProbe,
     Map,
     Record,
+    ResolvedColumn,
     ResolvedMetric,
     hook_name,
     switch_names,
@@ -40,7 +41,7 @@ from probed.loader.core_module import CoreModule, Tail
 from probed.loader.headers.c_names import MAX_NAME, long_name, programs
 from probed.loader.hook_chain import Chains
 from probed.loader.module import Module
-from probed.loader.resolve import check_attach_points, check_programs, resolve
+from probed.loader.resolve import check_attach_points, check_programs, resolve, resolve_columns
 from probed.terminal import printable
 
 PAGE = 4096
@@ -131,6 +132,7 @@ class CompiledProbe:
     event: Record | None
     maps: tuple[Map, ...]
     metrics: tuple[ResolvedMetric, ...]
+    columns: tuple[ResolvedColumn, ...]
     object: str
 
 
@@ -189,8 +191,8 @@ def line_directive(number: int, path: str) -> str:
     return f'#line {number} "{name}"'
 
 
-def defines(host: Host, ring_bytes: int = 0, slots: int = 0) -> dict[str, str]:
-    """Return the macros that probed.bpf.h expects."""
+def defines(host: Host, ring_bytes: int = 0, slots: int = 0, *, trace: bool = False) -> dict[str, str]:
+    """Return the macros that probed.bpf.h expects; `trace` is for a trace probe."""
     macros = {
         "CPUS": f"{host.cpus}UL",
         "PROCESSES": str(host.processes),
@@ -205,6 +207,8 @@ def defines(host: Host, ring_bytes: int = 0, slots: int = 0) -> dict[str, str]:
         macros["RING_PAGES"] = str(ring_bytes // PAGE)
     if slots:
         macros["SLOTS"] = str(slots)
+    if trace:
+        macros["TRACE"] = "1"
     return macros
 
 
@@ -244,6 +248,7 @@ def check(request: LoadRequest, content: ObjectContent | None, host: Host, chain
     nowhere = check_attach_points(probe, host.raw_tracepoints) if missing else []
     try:
         metrics = resolve(probe, event, maps, module.constants(), unfit)
+        columns = resolve_columns(probe, event)
     except DeclarationError as error:
         problems += error.problems
     if problems:
@@ -253,7 +258,7 @@ def check(request: LoadRequest, content: ObjectContent | None, host: Host, chain
     read = sorted({name for metric in metrics for name in metric.maps})
     read_maps = tuple(maps[name] for name in read)
     digest = request.object.digest if request.object else ""
-    return CompiledProbe(probe, request.fingerprint, module, places, event, read_maps, metrics, digest)
+    return CompiledProbe(probe, request.fingerprint, module, places, event, read_maps, metrics, columns, digest)
 
 
 def _refuse_long_names(probe: str, source: Text) -> None:
@@ -269,7 +274,8 @@ def _compile(
     """Compile the source with BCC; return the module, and slots for its programs."""
     places = _places(probe, functions, chains, lambda _, tracepoint: tracepoint in host.raw_tracepoints)
     text = source_text(request, probe, chains.text(probe.name, places))
-    macros = defines(host, probe.ring.bytes, probe.ring.slots) if probe.ring is not None else defines(host)
+    ring = (probe.ring.bytes, probe.ring.slots) if probe.ring is not None else ()
+    macros = defines(host, *ring, trace=bool(probe.columns))
     return compile_text(probe.name, text, host.btf, macros), places
 
 
@@ -412,6 +418,7 @@ def describe(checked: CompiledProbe, fd_names: tuple[FdName, ...] = ()) -> Loade
         places=checked.places,
         object=checked.object,
         slots=ring.slots if ring is not None else 0,
+        columns=checked.columns,
     )
 
 

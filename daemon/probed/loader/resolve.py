@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from probed.config.columns import COLUMN_DECODERS, Column
 from probed.config.declaration import Label, Metric, Probe
-from probed.config.decoders import DECODERS
 from probed.errors import DeclarationError, Problem
 from probed.ipc import manifest
 from probed.ipc.manifest import WEIGHT_FIELDS, Field, FieldType, Map, Record, without_weight
@@ -47,6 +47,16 @@ def resolve(
     if check.problems:
         raise DeclarationError(sorted(check.problems))
     return metrics
+
+
+def resolve_columns(probe: Probe, record: Record | None) -> tuple[manifest.ResolvedColumn, ...]:
+    """Check a trace probe's columns against the C's ``struct event``. Raises DeclarationError with every Problem."""
+    check = _Check(probe, record, {}, {}, {})
+    for column in probe.columns.values():
+        check.column(column)
+    if check.problems:
+        raise DeclarationError(sorted(check.problems))
+    return probe.resolved_columns
 
 
 def check_programs(probe: Probe, functions: Collection[str]) -> list[Problem]:
@@ -157,9 +167,19 @@ class _Check:
         fold = tuple(manifest.ResolvedFoldRule(rule.match, rule.replace, rule.parts) for rule in label.fold)
         return manifest.ResolvedLabel(name, label.field, label.decoder, self.table(label, field), label.texts, fold)
 
-    def label_field(self, label: Label, layouts: list[_Layout]) -> Field | None:
+    def column(self, column: Column) -> None:
+        if COLUMN_DECODERS[column.decoder].reads != "length":
+            self.label_field(column, self.event)
+            return
+        at = (*column.at, "field")
+        field = self.field(at, column.field, self.event)
+        if field and _c_type(field) != "u32":
+            text = f"decoder '{column.decoder}' reads the length of bytes, a u32, but field '{field.name}' is"
+            self.problem(at, f"{text} {_c_type(field)}")
+
+    def label_field(self, label: Label | Column, layouts: list[_Layout]) -> Field | None:
         at = (*label.at, "field")
-        reads = DECODERS[label.decoder].reads
+        reads = COLUMN_DECODERS[label.decoder].reads
         if reads == "text":
             return self.text(at, label, layouts)
         if reads == "address":
@@ -228,14 +248,14 @@ class _Check:
         self.problem(at, f"{need}, but field '{name}' is {_c_type(field)}{remedy}")
         return None
 
-    def text(self, at: Key, label: Label, layouts: list[_Layout]) -> Field | None:
+    def text(self, at: Key, label: Label | Column, layouts: list[_Layout]) -> Field | None:
         field = self.field(at, label.field, layouts)
         if field and (field.type != "char" or field.count == 1):
             found = f"decoder '{label.decoder}' reads char[N], but field '{label.field}' is {_c_type(field)}"
             self.problem(at, f"{found}; take a decoder of integers, such as integer, hex or enum")
         return field
 
-    def address(self, at: Key, label: Label, layouts: list[_Layout]) -> Field | None:
+    def address(self, at: Key, label: Label | Column, layouts: list[_Layout]) -> Field | None:
         name = label.field
         field = self.field(at, name, layouts)
         if field and _c_type(field) not in ("u32", "char[16]"):

@@ -183,3 +183,59 @@ def test_files_that_no_message_holds_are_refused_at_the_largest(site: Path, name
     (problem,) = problems(site)
     assert problem.startswith(f"{path}: is too large: with the probe's other files")
     assert "256 KiB are the most" in problem
+
+
+TRACE = """\
+description: Single execs.
+programs:
+  on_exec: {raw_tracepoint: sched_process_exec}
+ring: {bytes: 64 KiB}
+columns:
+  comm: {field: comm, decoder: comm, width: 15}
+"""
+
+
+@pytest.fixture
+def traced(site: Path) -> Path:
+    """A site whose probe directory also has the trace probe `rows`."""
+    (site / "probes/rows").mkdir()
+    (site / "probes/rows/rows.yaml").write_text(TRACE)
+    (site / "probes/rows/rows.bpf.c").write_text("// C\n")
+    return site
+
+
+def test_a_trace_probe_is_found_in_the_site_s_directories_and_among_the_shipped(traced: Path) -> None:
+    config = str(traced / "probed.yaml")
+    assert list(files.trace_probe("rows", config, "/btf").probe.columns) == ["comm"]
+    assert files.trace_probe("execs", config, "/btf").request.declaration.path == str(
+        files.INSTALLED[0] / "execs/execs.yaml"
+    )
+    assert files.trace_probe("execs", str(traced / "absent.yaml"), "/btf").probe.name == "execs"
+
+
+def test_a_wrong_name_of_a_trace_probe_gets_the_right_ones(traced: Path) -> None:
+    with pytest.raises(
+        DeclarationError, match=r"no trace probe has this name; there: .*execs.*rows; did you mean 'rows'"
+    ):
+        files.trace_probe("row", str(traced / "probed.yaml"), "/btf")
+
+
+def test_a_probe_with_metrics_is_no_trace_probe(traced: Path) -> None:
+    with pytest.raises(DeclarationError, match="only a trace probe, with columns, can be tailed"):
+        files.trace_probe("one", str(traced / "probed.yaml"), "/btf")
+
+
+def test_a_trace_probe_that_any_user_could_replace_is_refused(traced: Path) -> None:
+    (traced / "probes/rows/rows.bpf.c").chmod(0o666)
+    with pytest.raises(DeclarationError, match=r"rows\.bpf\.c"):
+        files.trace_probe("rows", str(traced / "probed.yaml"), "/btf")
+
+
+def test_the_daemon_s_configuration_names_no_trace_probe(traced: Path) -> None:
+    (traced / "probed.yaml").write_text("probe_directories: [probes]\nprobes: {one: {}, rows: {}}\n")
+    (line,) = problems(traced)
+    assert "probes.rows: a trace probe does not run in the daemon; remove it, and run 'probed tail'" in line
+
+
+def test_trace_probes_are_listed_by_name(traced: Path) -> None:
+    assert [probe.name for probe in files.trace_probes([traced / "probes", *files.INSTALLED])][-1] == "rows"

@@ -17,6 +17,7 @@ import pytest
 
 from probed import __main__, __version__
 from probed.commands import json_schemas
+from probed.config.columns import OF_COLUMNS
 from support.running_daemon import ROOT
 
 PACKAGING = ROOT / "packaging"
@@ -112,7 +113,8 @@ def test_a_manual_page_explains_every_key_and_no_other(name: str, document: str,
 
 def test_the_manual_explains_every_decoder_and_no_other() -> None:
     decoders = schemas()["probe.schema.json"]["$defs"]["Label"]["properties"]["decoder"]["enum"]
-    assert explained("probed-probe.5", ".SS Decoders", ".SH EXAMPLE") == set(decoders)
+    assert explained("probed-probe.5", ".SS Decoders", '.SH "TRACE PROBES"') == set(decoders)
+    assert explained("probed-probe.5", "Decoders of columns only:", ".SH EXAMPLE") == set(OF_COLUMNS)
 
 
 def completed(*words: str) -> set[str]:

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The columns of a trace probe, and the decoders that a column may name.
+
+`declaration` and `loader.resolve` check with this module, and `commands.decoder_docs` makes tables for documents. The
+code of these decoders is in `probed.tail.cells`; the other decoders are those of labels, without arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal, TypeAlias
+
+from probed.config.decoders import DECODERS, Decoder
+from probed.config.scalars import CName
+from probed.schema.structure import Given, Key, Rule, pattern
+
+MOST_WIDTH: Final = 200
+
+ColumnDecoderName: TypeAlias = Literal[
+    "time",
+    "duration",
+    "result",
+    "exit_status",
+    "open_flags",
+    "text",
+    "args",
+    "comm",
+    "string",
+    "errno",
+    "syscall",
+    "signal",
+    "integer",
+    "hex",
+    "cgroup_unit",
+    "pod_uid",
+    "uid",
+    "ip",
+    "block_device",
+    "network_interface",
+    "kernel_symbol",
+]
+
+OF_COLUMNS: Final[Mapping[str, Decoder]] = {
+    "time": Decoder("u64", "`u64`, from `bpf_ktime_get_boot_ns()`", "the time of day; in JSON date and time in UTC"),
+    "duration": Decoder("u64", "`u64`, nanoseconds", "the duration, as `1.234ms`; in JSON seconds"),
+    "result": Decoder("integer", "an integer, negative for an errno", "the number, or the errno's name, as `ENOENT`"),
+    "exit_status": Decoder("integer", "a status of wait4(2)", "the exit code, or the signal, as `SIGSEGV (core)`"),
+    "open_flags": Decoder("integer", "the flags of open(2)", "their names, as `O_WRONLY|O_CREAT`"),
+    "text": Decoder("length", "`u32`, from `append_…`", "the bytes behind the event; unprintable bytes as `\\xNN`"),
+    "args": Decoder("length", "`u32`, from `append_…`", "arguments, each with its NUL; in JSON a list"),
+}
+"""Decoders that only columns may name."""
+
+COLUMN_DECODERS: Final[Mapping[str, Decoder]] = {**OF_COLUMNS, **{str(name): each for name, each in DECODERS.items()}}
+
+
+def _width(characters: int) -> int:
+    if not 0 <= characters <= MOST_WIDTH:
+        raise ValueError(f"expected 0 to {MOST_WIDTH} characters, found {characters}")
+    return characters
+
+
+ColumnName = Annotated[str, pattern("[a-z][a-z0-9_]*", "a column's name (lower-case letters, digits and '_')")]
+Width = Annotated[int, Rule(_width, {"minimum": 0, "maximum": MOST_WIDTH})]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a trace probe; the key in the declaration is the name."""
+
+    at: Given[Key]
+    field: Annotated[CName, "The field of 'struct event'."]
+    decoder: Annotated[ColumnDecoderName, "The decoder of the text: one of labels without an argument, or a column's."]
+    width: Annotated[Width, "Characters in a table, 0 for JSON only; the last column takes the rest of the line."] = 12

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of `probed tail`. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+TailFormat = Literal["table", "json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Events to show: globs of names, and numbers that must be equal; None and False let all events through.
+
+    `errno` is a positive number; `min_lifetime` counts nanoseconds.
+    """
+
+    unit: str | None = None
+    comm: str | None = None
+    parent: str | None = None
+    uid: int | None = None
+    pid: int | None = None
+    ppid: int | None = None
+    failed: bool = False
+    errno: int | None = None
+    min_lifetime: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TailOptions:
+    """All options: at most `count` rows and `seconds`; with `all` also events that a trace usually leaves out."""
+
+    filters: Filters = Filters()
+    all: bool = False
+    count: int | None = None
+    seconds: float | None = None
+    format: TailFormat = "table"
