@@ -11,6 +11,7 @@
  *   PROCESSES	the size of maps with an entry for each living process: the kernel's limit of threads, within bounds
  *   PROBED_HAS_IA32	if the kernel runs 32-bit x86 programs
  *   PROBED_IN_KPROBES	if programs run in kprobes, because the kernel preempts those of raw tracepoints
+ *   PROBED_ARGUMENTS_name	arguments of the raw tracepoint `name`, for each that the declaration has
  *   PROBED_HAS_name	for helpers that some kernels lack; listed in loader/pipeline.py
  * and one #define for each __NR_name and __NR_ia32_name that the source uses.
  */
@@ -543,6 +544,16 @@ static __always_inline u64 current_cgroup(void)
 	struct kernfs_node *node = LOAD_OF_TASK(cgroup, kn);
 
 	return LOAD_OF_TASK(task, flags) & PF_KTHREAD ? 0 : LOAD_OF_TASK(node, id);
+}
+
+/* The cgroup of another task, likewise. */
+static __always_inline u64 cgroup_of(struct task_struct *task)
+{
+	struct css_set *groups = READ(task, cgroups);
+	struct cgroup *cgroup = READ(groups, dfl_cgrp);
+	struct kernfs_node *node = READ(cgroup, kn);
+
+	return READ(task, flags) & PF_KTHREAD ? 0 : READ(node, id);
 }
 
 /* The name of the current process, taken from the thread group leader, as in execs and lifetimes. */

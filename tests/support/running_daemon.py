@@ -28,6 +28,11 @@ ROOT: Final = Path(__file__).parents[2]
 PROBES: Final = ROOT / "probes"
 SHIPPED: Final[Mapping[str, Any]] = {"cgroups": None, "process": None, "open_failures": None, "syscalls": None}
 
+LIBRARY: Final = tuple(
+    sorted(path.name for path in PROBES.iterdir() if path.name != "include" and path.name not in SHIPPED)
+)
+"""The probes that are off by default."""
+
 PATIENCE: Final = 60.0
 """Most seconds of any wait, for a slow and busy machine."""
 

@@ -13,7 +13,7 @@ import yaml
 from boards.frame import ALERTS
 from support.monitoring.grafana_boards import Period, Series, answer, boards, choices, everything, panels, several
 from support.monitoring.prometheus_server import Prometheus, prometheus
-from support.running_daemon import Daemon, site, until
+from support.running_daemon import LIBRARY, SHIPPED, Daemon, site, until
 from support.system.trouble import UNIT, Trouble
 
 SCRAPES = 17
@@ -51,7 +51,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("dashboards")
     (folder / "trouble").mkdir()
     (folder / "rules.yml").write_text(yaml.safe_dump(rules()))
-    with Daemon(folder, site()) as daemon, Trouble(folder / "trouble") as trouble:
+    with Daemon(folder, site({**SHIPPED, **dict.fromkeys(LIBRARY)})) as daemon, Trouble(folder / "trouble") as trouble:
         daemon.wait_until_ready()
         targets = [{"targets": [f"127.0.0.1:{daemon.port}"]}]
         configuration = {

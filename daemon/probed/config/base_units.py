@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final, Literal, get_args
 
 from probed.schema.suggestions import did_you_mean
@@ -60,6 +61,24 @@ _SIZE_UNITS: Final = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 <<
 _DECIMAL_UNITS: Final = {"kB": "KiB", "KB": "KiB", "MB": "MiB", "GB": "GiB", "K": "KiB", "M": "MiB", "G": "GiB"}
 
 SIZE_PATTERN: Final = r"[0-9]+ ?(B|KiB|MiB|GiB)?"
+
+_QUANTITY_UNITS: Final = {
+    **{suffix: _SUFFIXES[suffix] for suffix in ("ns", "us", "ms", "s")},
+    **{suffix: Unit("bytes", float(size)) for suffix, size in _SIZE_UNITS.items() if suffix},
+}
+QUANTITY_PATTERN: Final = rf"[0-9]+(\.[0-9]+)? ?({'|'.join(_QUANTITY_UNITS)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A number of base units; `base` is None where the document has a bare number."""
+
+    value: Decimal
+    base: BaseUnit | None
+
+    def __str__(self) -> str:
+        """Return the number in base units."""
+        return f"{self.value:f}"
 
 
 def says_unit(name: str) -> bool:
@@ -111,3 +130,22 @@ def format_size(number: int) -> str:
         if number and number % _SIZE_UNITS[suffix] == 0:
             return f"{number // _SIZE_UNITS[suffix]} {suffix}"
     return f"{number} B"
+
+
+def parse_quantity(written: float | str) -> Quantity:
+    """Parse a number of base units, or text such as ``1us``, ``0.5 ms``, ``4 KiB``.
+
+    Raises ValueError for other text.
+    """
+    if not isinstance(written, str):
+        return Quantity(Decimal(str(written)), None)
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]+)", written)
+    if found is None:
+        raise ValueError(f"expected a quantity such as 1us or 4 KiB, found '{written}'")
+    number, suffix = Decimal(found[1]), found[2]
+    if suffix not in _QUANTITY_UNITS:
+        meant = _DECIMAL_UNITS.get(suffix)
+        remedy = f"; did you mean '{number} {meant}'?" if meant else did_you_mean(suffix, _QUANTITY_UNITS)
+        raise ValueError(f"expected a unit of {', '.join(_QUANTITY_UNITS)}, found '{written}'{remedy}")
+    unit = _QUANTITY_UNITS[suffix]
+    return Quantity(number * Decimal(str(unit.factor)), unit.base)

@@ -20,7 +20,7 @@ from probed.config import base_units
 from probed.config.columns import Column, ColumnName
 from probed.config.decoders import DecoderName
 from probed.config.fold_rules import FoldRules
-from probed.config.histograms import NativeOptions
+from probed.config.histograms import Buckets, NativeOptions, bounds_of, bucket_faults, bucket_unit_faults
 from probed.config.scalars import (
     CName,
     Constant,
@@ -41,8 +41,6 @@ from probed.schema.structure import Fault, Given, Key, Source, attempt
 
 SUFFIXES_OF_OTHER_TYPES = ("_total", "_count", "_sum", "_bucket")
 """Suffixes of the sample names of counters and histograms. Source: OpenMetrics 1.0, and promtool's `check metrics`."""
-
-Buckets = Annotated[tuple[float, ...], NOT_EMPTY_LIST]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +77,9 @@ class Label:
         "For the decoder enum: enum constant of the C, or integer, to text.",
         NOT_EMPTY_MAPPING,
     ] = dataclasses.field(default_factory=dict)
+    enum: Annotated[
+        CName | None, "For the decoder kernel_enum: the name of the kernel's enum, such as skb_drop_reason."
+    ] = None
     texts: Annotated[
         Mapping[str, Line],
         "For the decoder map: text of the field to text of the label; several may have the same.",
@@ -96,6 +97,10 @@ class Label:
             yield ("table",), "decoder 'enum' needs a table: {CONSTANT: text, …}"
         if self.decoder != "enum" and self.table:
             yield ("table",), f"only decoder 'enum' has a table; remove it, or the decoder '{self.decoder}'"
+        if self.decoder == "kernel_enum" and self.enum is None:
+            yield ("enum",), "decoder 'kernel_enum' needs the kernel's enum, such as 'enum: skb_drop_reason'"
+        if self.decoder != "kernel_enum" and self.enum is not None:
+            yield ("enum",), f"only decoder 'kernel_enum' has an enum; remove it, or the decoder '{self.decoder}'"
         if self.decoder == "map" and not self.texts:
             yield ("texts",), "decoder 'map' needs texts: {TEXT: text, …}"
         if self.decoder != "map" and self.texts:
@@ -126,7 +131,9 @@ class Metric:
         "hold structs: the shown member.",
     ] = None
     buckets: Annotated[
-        Buckets, "For a histogram: the buckets' upper bounds in base units (seconds, bytes), ascending."
+        Buckets,
+        "For a histogram: the buckets' upper bounds in base units (seconds, bytes), ascending; or a rule for them, "
+        "such as {exponential: {first: 1us, factor: 2, count: 27}}.",
     ] = ()
     native: Annotated[
         NativeOptions | None, "For a histogram: the native form, beside the buckets or instead of them."
@@ -190,6 +197,11 @@ class Metric:
         yield from _gauge_unit_faults(self)
 
     @property
+    def bounds(self) -> tuple[float, ...]:
+        """Upper bounds of a histogram's classic buckets in base units."""
+        return bounds_of(self.buckets)
+
+    @property
     def factor(self) -> float:
         """Base units of the metric in one unit of `value`, for a gauge whose maps hold plain integers."""
         if self.type == "counter" or (self.type == "gauge" and base_units.base_unit_of(self.name) is None):
@@ -216,6 +228,8 @@ class Metric:
                 "maps hold sums, and a histogram needs single values; remove 'maps' and send events",
             )
         yield from bucket_faults(self.buckets)
+        if base:
+            yield from bucket_unit_faults(self.buckets, base)
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +329,16 @@ def enum_constants(probe: Probe) -> dict[str, tuple[str, int]]:
     return constants
 
 
+def kernel_enums(probe: Probe) -> dict[str, list[Key]]:
+    """List the kernel's enums that labels name, each with the key paths of the labels."""
+    named: dict[str, list[Key]] = {}
+    for metric in probe.metrics.values():
+        for label in metric.labels.values():
+            if label.enum is not None:
+                named.setdefault(label.enum, []).append((*label.at, "enum"))
+    return named
+
+
 def check_together(probes: Iterable[Probe]) -> list[Problem]:
     """Find metrics of one name in probes that run together; each Problem belongs to the later probe.
 
@@ -331,19 +355,6 @@ def check_together(probes: Iterable[Probe]) -> list[Problem]:
                 text = f"metric '{other.name}' of probe '{other_probe.name}' ({where}) has this name"
                 problems.append(probe.source.problem(metric.at, f"{text}; choose another"))
     return problems
-
-
-def bucket_faults(buckets: tuple[float, ...]) -> Iterator[Fault]:
-    """Yield the bounds that are not above 0 or the previous bound; key paths start at ``buckets``."""
-    below = 0.0
-    for index, bound in enumerate(buckets):
-        if bound <= below:
-            least = f"the previous bound {below:g}" if index else "0"
-            yield (
-                ("buckets", index),
-                f"bucket {bound:g} is not above {least}; list upper bounds in ascending order",
-            )
-        below = max(below, bound)
 
 
 def _unit_faults(field: str, base: base_units.BaseUnit) -> Iterator[Fault]:

@@ -21,6 +21,7 @@ DecoderName = Literal[
     "integer",
     "hex",
     "enum",
+    "kernel_enum",
     "cgroup_unit",
     "pod_uid",
     "namespace",
@@ -60,6 +61,9 @@ DECODERS: Final[Mapping[DecoderName, Decoder]] = {
     "string": Decoder("text", "`char[N]`", "the same"),
     "map": Decoder("text", "`char[N]`", "the text from `texts`, or the input", "texts: {TEXT: text}"),
     "enum": Decoder("integer", "an integer", "the text from the table, or the number", "table: {CONSTANT: text}"),
+    "kernel_enum": Decoder(
+        "integer", "an integer", "the constant's name in an enum of the running kernel, or the number", "enum: NAME"
+    ),
     "integer": Decoder("integer", "an integer", "the number in decimal"),
     "hex": Decoder("integer", "an integer", "the number as `0x2a`"),
     "errno": Decoder("integer", "an integer", "the name, as `ENOENT`; `errno_N` without one"),

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The forms of a histogram: classic buckets with declared bounds, native ones with a growth factor, or both. Pure.
+"""Forms of a histogram: classic buckets by list or rule, native ones by growth factor. Pure.
 
-`declaration` and `overrides` use the options; `resolve` takes the schema for the manifest.
+`declaration` and `overrides` use the options; `resolve` takes bounds and schema for the manifest.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from math import floor, log2
+from decimal import Decimal
+from math import floor, isinf, log2
 from typing import Annotated, Final, Literal
 
-from probed.schema.structure import Given, Key, Rule
+from probed.config.base_units import QUANTITY_PATTERN, BaseUnit, Quantity, parse_quantity
+from probed.schema.rules import NOT_EMPTY_LIST
+from probed.schema.structure import Fault, Given, Key, Rule
 
 HistogramForm = Literal["both", "classic", "native"]
 
@@ -18,6 +22,9 @@ FINEST_SCHEMA: Final = 8
 COARSEST_SCHEMA: Final = -4
 MAX_FACTOR: Final = 65536.0
 """Growth of the coarsest schema's buckets."""
+
+MAX_BUCKETS: Final = 200
+"""Most buckets of a rule: each is a series of every label set."""
 
 
 def _factor(factor: float) -> float:
@@ -43,3 +50,122 @@ class NativeOptions:
         Source: client_golang prometheus/histogram.go, `pickSchema`.
         """
         return min(-floor(log2(log2(self.factor))), FINEST_SCHEMA)
+
+
+def _positive(quantity: Quantity) -> Quantity:
+    if quantity.value <= 0:
+        raise ValueError(f"expected a quantity above 0, found {quantity}")
+    return quantity
+
+
+def _count(count: int) -> int:
+    if not 1 <= count <= MAX_BUCKETS:
+        raise ValueError(f"expected 1 to {MAX_BUCKETS} buckets, found {count}")
+    return count
+
+
+Bound = Annotated[
+    Quantity, Rule(parse_quantity, {"pattern": f"^{QUANTITY_PATTERN}$"}, raw=float | str), Rule(_positive)
+]
+Count = Annotated[int, Rule(_count, {"minimum": 1, "maximum": MAX_BUCKETS})]
+
+
+@dataclass(frozen=True, slots=True)
+class ExponentialBuckets:
+    """Buckets of which each bound is a multiple of the bound before."""
+
+    at: Given[Key]
+    first: Annotated[Bound, "The first upper bound: a quantity such as 1us or 4 KiB, or a number of base units."]
+    factor: Annotated[Factor, "The ratio of each bound to the bound before, such as 2."]
+    count: Annotated[Count, "The number of bounds; +Inf is one bucket more."]
+
+    @property
+    def quantities(self) -> tuple[tuple[str, Quantity], ...]:
+        """The keys with a unit."""
+        return (("first", self.first),)
+
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """The upper bounds in base units, each the number nearest to the decimal one."""
+        factor = Decimal(str(self.factor))
+        return tuple(float(self.first.value * factor**index) for index in range(self.count))
+
+
+@dataclass(frozen=True, slots=True)
+class LinearBuckets:
+    """Buckets of equal width."""
+
+    at: Given[Key]
+    first: Annotated[Bound, "The first upper bound: a quantity such as 1ms or 4 KiB, or a number of base units."]
+    width: Annotated[Bound, "The difference of each bound to the bound before: a quantity, or a number of base units."]
+    count: Annotated[Count, "The number of bounds; +Inf is one bucket more."]
+
+    @property
+    def quantities(self) -> tuple[tuple[str, Quantity], ...]:
+        """The keys with a unit."""
+        return ("first", self.first), ("width", self.width)
+
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """The upper bounds in base units, each the number nearest to the decimal one."""
+        return tuple(float(self.first.value + self.width.value * index) for index in range(self.count))
+
+
+@dataclass(frozen=True, slots=True)
+class BucketRule:
+    """A rule for the buckets' upper bounds, instead of a list."""
+
+    at: Given[Key]
+    exponential: Annotated[
+        ExponentialBuckets | None, "Bounds that grow by a factor: {first: 1us, factor: 2, count: 27}."
+    ] = None
+    linear: Annotated[LinearBuckets | None, "Bounds at equal distances: {first: 10ms, width: 10ms, count: 20}."] = None
+
+    def check(self) -> Iterator[Fault]:
+        """Yield the fault of no rule, or of two."""
+        if self.exponential and self.linear:
+            yield ("linear",), "buckets have one rule; remove 'linear' or 'exponential'"
+        if not self.exponential and not self.linear:
+            yield (), "expected a rule: 'exponential: {first: 1us, factor: 2, count: 27}', or 'linear: {…}'"
+
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """The upper bounds in base units, ascending."""
+        rule = self.exponential or self.linear
+        return rule.bounds if rule else ()
+
+
+Buckets = Annotated[tuple[float, ...], NOT_EMPTY_LIST] | BucketRule
+
+
+def bounds_of(buckets: tuple[float, ...] | BucketRule) -> tuple[float, ...]:
+    """Return the upper bounds in base units."""
+    return buckets.bounds if isinstance(buckets, BucketRule) else buckets
+
+
+def bucket_faults(buckets: tuple[float, ...] | BucketRule) -> Iterator[Fault]:
+    """Yield the bounds that are not above 0 or the previous bound; key paths start at ``buckets``."""
+    below = 0.0
+    if any(map(isinf, bounds_of(buckets))):
+        yield ("buckets",), "the rule's last bounds are above every number; take a smaller factor or count"
+        return
+    for index, bound in enumerate(bounds_of(buckets)):
+        if bound <= below:
+            least = f"the previous bound {below:g}" if index else "0"
+            text = f"bucket {bound:g} is not above {least}"
+            if isinstance(buckets, BucketRule):
+                yield ("buckets",), f"{text}: the rule's bounds are too close together; take another rule"
+                return
+            yield ("buckets", index), f"{text}; list upper bounds in ascending order"
+        below = max(below, bound)
+
+
+def bucket_unit_faults(buckets: tuple[float, ...] | BucketRule, base: BaseUnit) -> Iterator[Fault]:
+    """Yield the quantities of a rule with another base unit than the metric's name; key paths start at ``buckets``."""
+    if not isinstance(buckets, BucketRule):
+        return
+    for name, rule in (("exponential", buckets.exponential), ("linear", buckets.linear)):
+        for key, quantity in rule.quantities if rule else ():
+            if quantity.base not in (None, base):
+                text = f"the quantity is in {quantity.base}, but the metric's name ends in '_{base}'"
+                yield ("buckets", name, key), f"{text}; write a quantity in {base}, or a number"

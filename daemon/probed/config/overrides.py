@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from probed.config import fold_defaults
-from probed.config.declaration import Buckets, Label, Metric, Probe, RingOptions, bucket_faults
+from probed.config.base_units import base_unit_of
+from probed.config.declaration import Label, Metric, Probe, RingOptions
 from probed.config.decoders import UnitDecoderName
 from probed.config.fold_rules import FoldRules
-from probed.config.histograms import HistogramForm, NativeOptions
+from probed.config.histograms import Buckets, HistogramForm, NativeOptions, bucket_faults, bucket_unit_faults
 from probed.config.scalars import IdleSeconds, LabelName, SeriesBudget
 from probed.errors import DeclarationError, Problem
 from probed.ipc.manifest import IDLE_SECONDS, SERIES_BUDGET
@@ -31,7 +32,7 @@ class MetricOverrides:
 
     at: Given[Key]
     buckets: Annotated[
-        Buckets, "A histogram's upper bounds in base units (seconds, bytes), instead of the declared ones."
+        Buckets, "A histogram's upper bounds in base units (seconds, bytes), or a rule, instead of the declared ones."
     ] = ()
     native: Annotated[
         NativeOptions | None, "A histogram's native form, instead of the declared one, or beside the buckets."
@@ -212,6 +213,8 @@ def _faults(probe: Probe, overrides: Overrides) -> Iterator[Fault]:
 def _metric_faults(metric: Metric, changes: MetricOverrides) -> Iterator[Fault]:
     if changes.buckets and metric.type != "histogram":
         yield ("buckets",), f"'{metric.name}' is a {metric.type} and has no buckets; remove this key"
+    elif base := base_unit_of(metric.name):
+        yield from bucket_unit_faults(changes.buckets, base)
     for key in ("native", "histogram_form"):
         if getattr(changes, key) and metric.type != "histogram":
             yield (key,), f"'{metric.name}' is a {metric.type} and has no form of a histogram; remove this key"

@@ -93,9 +93,9 @@ class ResolvedFoldRule:
 class ResolvedLabel:
     """One label: the field of the event or key, and the decoder that makes the text.
 
-    `decoder` is a name in `exporter.decoders`; `table` is its argument: number → text for `enum`, else empty; `texts`
-    that of `map`: text → text. Of the `fold` rules the first that matches counts; they are the site's, the
-    declaration's and the defaults, in this order.
+    `decoder` is a name in `exporter.decoders`; `table` is its argument: number → text for `enum` and `kernel_enum`,
+    else empty; `texts` that of `map`: text → text. Of the `fold` rules the first that matches counts; they are the
+    site's, the declaration's and the defaults, in this order.
     """
 
     name: str

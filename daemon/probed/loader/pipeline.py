@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 
 from probed.config import declaration, site
-from probed.config.declaration import Probe, enum_constants
+from probed.config.declaration import Probe, enum_constants, kernel_enums
 from probed.config.overrides import SiteDefaults, override, with_defaults
 from probed.errors import DeclarationError, LoadError, Problem
 from probed.ipc.loader_messages import LoadRequest, Text
@@ -41,7 +41,15 @@ from probed.loader.core_module import CoreModule, Tail
 from probed.loader.headers.c_names import MAX_NAME, long_name, programs
 from probed.loader.hook_chain import Chains
 from probed.loader.module import Module
-from probed.loader.resolve import check_attach_points, check_programs, resolve, resolve_columns
+from probed.loader.resolve import (
+    KernelEnums,
+    check_attach_points,
+    check_kernel_enums,
+    check_programs,
+    resolve,
+    resolve_columns,
+    with_kernel_enums,
+)
 from probed.terminal import printable
 
 PAGE = 4096
@@ -212,6 +220,22 @@ def defines(host: Host, ring_bytes: int = 0, slots: int = 0, *, trace: bool = Fa
     return macros
 
 
+def _arguments(probe: Probe, host: Host) -> dict[str, str]:
+    """Return macros with the number of arguments of each raw tracepoint, which differs between kernels."""
+    counts = {
+        each.raw_tracepoint: host.btf.tracepoint_arguments(each.raw_tracepoint) for each in probe.programs.values()
+    }
+    return {f"PROBED_ARGUMENTS_{name}": str(count) for name, count in counts.items() if count is not None}
+
+
+def _kernel_enums(probe: Probe, host: Host) -> KernelEnums:
+    """Return the enums that labels name, of those that the kernel has; of a value's names the first."""
+    found = {name: host.btf.enum_constants(name) for name in kernel_enums(probe)}
+    return {
+        name: {each.value: each.name for each in reversed(constants)} for name, constants in found.items() if constants
+    }
+
+
 def _layout_of(probe: Probe) -> list[str]:
     """Return C for reading the event's layout and the enum constants from BCC.
 
@@ -246,15 +270,19 @@ def check(request: LoadRequest, content: ObjectContent | None, host: Host, chain
     hooked = {place.program for place in places}
     missing = any(name in functions and name not in hooked for name in probe.programs)
     nowhere = check_attach_points(probe, host.raw_tracepoints) if missing else []
+    enums = _kernel_enums(probe, host)
+    unnamed = check_kernel_enums(probe, host.btf.enum_names()) if len(enums) < len(kernel_enums(probe)) else []
     try:
-        metrics = resolve(probe, event, maps, module.constants(), unfit)
+        metrics = resolve(with_kernel_enums(probe, enums), event, maps, module.constants(), unfit)
         columns = resolve_columns(probe, event)
     except DeclarationError as error:
         problems += error.problems
     if problems:
-        raise DeclarationError(sorted([*problems, *nowhere]))
+        raise DeclarationError(sorted([*problems, *nowhere, *unnamed]))
     if nowhere:
         raise LoadError(probe.name, "attach_point", "\n".join(map(str, nowhere)), errno.ENOENT)
+    if unnamed:
+        raise LoadError(probe.name, "compile", "\n".join(map(str, unnamed)))
     read = sorted({name for metric in metrics for name in metric.maps})
     read_maps = tuple(maps[name] for name in read)
     digest = request.object.digest if request.object else ""
@@ -276,7 +304,7 @@ def _compile(
     text = source_text(request, probe, chains.text(probe.name, places))
     ring = (probe.ring.bytes, probe.ring.slots) if probe.ring is not None else ()
     macros = defines(host, *ring, trace=bool(probe.columns))
-    return compile_text(probe.name, text, host.btf, macros), places
+    return compile_text(probe.name, text, host.btf, macros | _arguments(probe, host)), places
 
 
 def _open(

@@ -8,11 +8,11 @@ the declaration: enum constants are numbers, units are factors. Problems point a
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from probed.config.columns import COLUMN_DECODERS, Column
-from probed.config.declaration import Label, Metric, Probe
+from probed.config.declaration import Label, Metric, Probe, kernel_enums
 from probed.errors import DeclarationError, Problem
 from probed.ipc import manifest
 from probed.ipc.manifest import WEIGHT_FIELDS, Field, FieldType, Map, Record, without_weight
@@ -21,6 +21,9 @@ from probed.schema.suggestions import did_you_mean, near
 
 SCALAR: Final = manifest.COUNT.fields[0].name
 """The name of a map's value that is no struct."""
+
+KernelEnums = Mapping[str, Mapping[str | int, str]]
+"""Enums of the running kernel by name: the name of each value."""
 
 
 def resolve(
@@ -83,6 +86,34 @@ def check_attach_points(probe: Probe, raw_tracepoints: Collection[str]) -> list[
     ]
 
 
+def with_kernel_enums(probe: Probe, enums: KernelEnums) -> Probe:
+    """Give each label with the decoder kernel_enum its table; an enum that the kernel lacks has an empty one."""
+
+    def filled(label: Label) -> Label:
+        return replace(label, table=enums.get(label.enum, {})) if label.enum is not None else label
+
+    metrics = {
+        name: replace(metric, labels={key: filled(label) for key, label in metric.labels.items()})
+        for name, metric in probe.metrics.items()
+    }
+    return replace(probe, metrics=metrics)
+
+
+def check_kernel_enums(probe: Probe, known: Collection[str]) -> list[Problem]:
+    """Check that `known`, the names of the kernel's enums, has every enum of the labels."""
+    return [
+        probe.source_of(at).problem(at, _no_enum(name, known))
+        for name, places in kernel_enums(probe).items()
+        if name not in known
+        for at in places
+    ]
+
+
+def _no_enum(name: str, known: Collection[str]) -> str:
+    names = ", ".join(near(name, known))
+    return f"this kernel has no 'enum {name}'{names and f'; near names: {names}'}"
+
+
 def _no_tracepoint(name: str, known: Collection[str]) -> str:
     names = near(name, known)
     remedy = f"near names: {', '.join(names)}" if names else "'ls /sys/kernel/tracing/events/*' lists what it has"
@@ -133,7 +164,7 @@ class _Check:
             labels=tuple(self.label(name, label, layouts) for name, label in metric.labels.items()),
             value=value,
             factor=metric.factor,
-            bounds=metric.buckets,
+            bounds=metric.bounds,
             budget=metric.series or manifest.SERIES_BUDGET,
             idle_seconds=metric.idle_seconds or manifest.IDLE_SECONDS,
             schema=metric.native.schema if metric.native else None,
@@ -191,6 +222,8 @@ class _Check:
         return field
 
     def table(self, label: Label, field: Field | None) -> dict[int, str]:
+        if label.decoder == "kernel_enum":
+            return {constant: text for constant, text in label.table.items() if isinstance(constant, int)}
         table: dict[int, str] = {}
         for constant, text in label.table.items():
             at = (*label.at, "table", constant)

@@ -4,9 +4,9 @@
 YAML files and JSON messages are built by the same code; `json_schema` makes JSON schemas from the same hints. The
 module does no I/O. docs/decisions/0025-own-structure-builder.md compares it with libraries.
 
-Known hints: str, int, float, bool, Literal, X | None, unions of scalars, tuple[X, ...], Mapping[K, X] with K of str,
-int or both, dataclasses, and Annotated with `Rule`. A dataclass checks rules between keys in a method `check`, see
-`SelfChecking`.
+Known hints: str, int, float, bool, Literal, X | None, unions of scalars, of a list and a mapping, tuple[X, ...],
+Mapping[K, X] with K of str, int or both, dataclasses, and Annotated with `Rule`. A dataclass checks rules between keys
+in a method `check`, see `SelfChecking`.
 """
 
 from __future__ import annotations
@@ -194,6 +194,8 @@ _EXPECTED: Final[Mapping[Any, str]] = {
     int: "an integer",
     float: "a number",
     bool: "true or false",
+    list: "a list",
+    Mapping: "a mapping",
 }
 
 
@@ -241,11 +243,14 @@ class _Builder:
         if len(arms) == 1:
             return self.value(arms[0], data, at)
         for arm in arms:
+            if _form(arm) in (list, Mapping) and isinstance(data, _form(arm)):
+                return self.value(arm, data, at)
+        for arm in arms:
             trial = _Builder()
             value = trial.value(arm, data, at)
             if not trial.faults:
                 return value
-        return self.fault(at, f"expected {_either(_EXPECTED[arm] for arm in arms)}, found {found(data)}")
+        return self.fault(at, f"expected {_either(_EXPECTED[_form(arm)] for arm in arms)}, found {found(data)}")
 
     def sequence(self, hint: Any, data: object, at: Key) -> Any:
         if not isinstance(data, list):
@@ -319,6 +324,15 @@ _BY_ORIGIN: Final[Mapping[Any, Callable[[_Builder, Any, object, Key], Any]]] = {
     Mapping: _Builder.mapping,
 }
 """Builders of hints by origin; other hints are scalars and dataclasses."""
+
+
+def _form(hint: Any) -> Any:
+    """Return the type of plain data that a hint takes: list, Mapping, or the hint of a scalar."""
+    if get_origin(hint) is Annotated:
+        return _form(hint.__origin__)
+    if get_origin(hint) is tuple:
+        return list
+    return Mapping if get_origin(hint) is Mapping or dataclasses.is_dataclass(hint) else hint
 
 
 def _numbered(hint: Any, name: object) -> object:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from boards import itself, open_failures, process_storms, system_calls
+from boards import further_probes, itself, open_failures, process_storms, system_calls
 from boards.frame import build
 
 
 def files() -> Iterator[tuple[str, str]]:
     """Yield the name and the text of each dashboard's file."""
-    boards = [module.board() for module in (process_storms, open_failures, system_calls, itself)]
+    boards = [module.board() for module in (process_storms, open_failures, system_calls, further_probes, itself)]
     for board in boards:
         made = build(board, [other for other in boards if other is not board])
         yield f"{board.uid}.json", json.dumps(made, cls=JSONEncoder, indent=2, sort_keys=True) + "\n"

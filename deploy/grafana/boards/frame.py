@@ -23,11 +23,12 @@ RUNBOOK = "http://localhost:9090/consoles/probed-runbook.md"
 STORM_ALERTS = ("ProcessStorm", "ShortLivedProcessStorm", "ForkFailures", "CrashLoop", "ExecFailures")
 OPEN_ALERTS = ("FileDescriptorsExhausted", "OpenFailureStorm")
 CALL_ALERTS = ("SyscallStorm",)
+MEMORY_ALERTS = ("OomKills",)
 OWN_ALERTS = (
     "ProbedDown", "ProbeDown", "ProbedEventsLost", "ProbedMissedRuns", "ProbedEventsUnaccounted",
     "ProbedNotesLost", "ProbedRingNearlyFull", "ProbedSeriesOverflow", "ProbedReloadFailed",
 )  # fmt: skip
-ALERTS = (*STORM_ALERTS, *OPEN_ALERTS, *CALL_ALERTS, *OWN_ALERTS)
+ALERTS = (*STORM_ALERTS, *OPEN_ALERTS, *CALL_ALERTS, *MEMORY_ALERTS, *OWN_ALERTS)
 
 SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 

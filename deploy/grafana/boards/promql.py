@@ -33,12 +33,26 @@ OPEN_FAILURES = f"probed_open_failures_total{{{UNIT}}}"
 OUT_OF_DESCRIPTORS = f'probed_open_failures_total{{{UNIT}, errno=~"EMFILE|ENFILE"}}'
 CALLS = f"probed_syscalls_total{{{HOST}}}"
 CALL_FAILURES = f"probed_syscall_failures_total{{{HOST}}}"
+WAIT_TIME = f"probed_run_queue_wait_seconds_sum{{{UNIT}}}"
+SOFTIRQ_TIME = f"probed_softirq_seconds_sum{{{HOST}}}"
+DEVICE_TIME = f"probed_block_io_device_seconds_sum{{{HOST}}}"
+DEVICE_REQUESTS = f"probed_block_io_device_seconds_count{{{HOST}}}"
+DEVICE_BYTES = f"probed_block_io_bytes_total{{{HOST}}}"
+PACKET_DROPS = f"probed_packet_drops_total{{{HOST}}}"
+SIGNALS = f"probed_signals_total{{{UNIT}}}"
+OOM_KILLS = f"probed_oom_kills_total{{{UNIT}}}"
+BPF_CALLS = f"probed_bpf_calls_total{{{UNIT}}}"
 
 _COUNT = "histogram_count({0})"
+_SUM = "histogram_sum({0})"
 _NATIVE = {
     ENDS: (NATIVE_LIFETIMES, _COUNT),
     KILLED: (f'probed_process_lifetime_seconds{{{UNIT}, exit=~"signal|core"}}', _COUNT),
     # The comparison drops NaN, the fraction of no ends.
+    WAIT_TIME: (f"probed_run_queue_wait_seconds{{{UNIT}}}", _SUM),
+    SOFTIRQ_TIME: (f"probed_softirq_seconds{{{HOST}}}", _SUM),
+    DEVICE_TIME: (f"probed_block_io_device_seconds{{{HOST}}}", _SUM),
+    DEVICE_REQUESTS: (f"probed_block_io_device_seconds{{{HOST}}}", _COUNT),
     UNDER_A_SECOND: (NATIVE_LIFETIMES, f"(histogram_fraction(-Inf, 1, {{0}}) * {_COUNT} >= 0)"),
 }
 """For series of classic histograms the native histograms, and the function of their rate with the same values."""

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,3 +67,26 @@ def test_a_decimal_unit_is_refused_with_the_binary_one() -> None:
 @given(st.integers(min_value=0, max_value=1 << 62))
 def test_a_size_that_was_written_is_read_back(number: int) -> None:
     assert base_units.parse_size(base_units.format_size(number)) == number
+
+
+@pytest.mark.parametrize(
+    ("written", "value", "base"),
+    [
+        ("1us", "0.000001", "seconds"), ("0.5 ms", "0.0005", "seconds"), ("4 KiB", "4096", "bytes"),
+        (0.1, "0.1", None), (3, "3", None),
+    ],
+)  # fmt: skip
+def test_quantities_are_decimal_numbers_of_base_units(written: float | str, value: str, base: str | None) -> None:
+    quantity = base_units.parse_quantity(written)
+    assert (quantity.value, quantity.base) == (Decimal(value), base)
+
+
+@pytest.mark.parametrize("written", ["", "us", "-1us", "1e3us", "1 us "])
+def test_other_text_than_a_quantity_is_refused(written: str) -> None:
+    with pytest.raises(ValueError, match="expected a quantity"):
+        base_units.parse_quantity(written)
+
+
+def test_an_unknown_unit_of_a_quantity_is_refused_with_the_near_one() -> None:
+    with pytest.raises(ValueError, match=r"expected a unit of ns, us, ms, s, .*did you mean '1 KiB'"):
+        base_units.parse_quantity("1kB")

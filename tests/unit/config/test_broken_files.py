@@ -19,6 +19,7 @@ from probed.loader import resolve
 BROKEN = Path(__file__).parents[1] / "broken"
 DEPTH = Record(8, (Field("value", "s64", 0, 1),))
 LEVEL = Record(16, (Field("level_kib", "u64", 0, 1), Field("name", "char", 8, 8)))
+KERNEL_ENUMS = ("bpf_cmd", "skb_drop_reason")
 RAW_TRACEPOINTS = ("sched_process_exec", "sched_process_exit", "sys_enter", "sys_exit")
 
 
@@ -82,6 +83,7 @@ def check_against_c(path: Path) -> None:
 def check_against_host(path: Path) -> None:
     check_against_c(path)
     problems = resolve.check_attach_points(parse(path), RAW_TRACEPOINTS)
+    problems += resolve.check_kernel_enums(parse(path), KERNEL_ENUMS)
     if problems:
         raise DeclarationError(problems)
 

@@ -111,7 +111,7 @@ def test_a_site_chooses_the_form_of_histograms(site_form: str, changes: str, buc
     text = f"probe_directories: [p]\nprobes: {{process: {{metrics: {{{LIFETIME}: {changes}}}}}}}\n"
     wanted = parse(f"{text}histogram_form: {site_form}\n")
     metric = override(shipped("process"), wanted.probes["process"], wanted.defaults, wanted.source).metrics[LIFETIME]
-    assert (len(metric.buckets), metric.native.schema if metric.native else None) == (buckets, schema)
+    assert (len(metric.bounds), metric.native.schema if metric.native else None) == (buckets, schema)
 
 
 def test_a_histogram_with_one_form_has_it_whatever_the_site_s_form() -> None:

@@ -259,6 +259,13 @@ def test_an_accept_without_descriptors_fires(tmp_path: Path) -> None:
     verify(tmp_path, [machine], [fired(9), fired(12, alert), fired(30)])
 
 
+def test_one_kill_for_lack_of_memory_fires_and_resolves(tmp_path: Path) -> None:
+    labels = {"unit": "app.service", "comm": "app", "cause": "backup.service"}
+    machine = up().gauge("probed_oom_kills_total", "_x39 0 1x200", **labels)
+    alert = {"alertname": "OomKills", "unit": "app.service", "comm": "app", "cause": "backup.service"}
+    verify(tmp_path, [machine], [fired(9.5), fired(11, alert), fired(17)])
+
+
 def test_a_program_that_fails_to_open_over_and_over_fires_and_resolves(tmp_path: Path) -> None:
     labels = {"unit": "app.service", "comm": "app", "errno": "ENOENT"}
     machine = up().has("probed_open_failures_total", lasting(5, 0), lasting(40, 5000), lasting(20, 0), **labels)

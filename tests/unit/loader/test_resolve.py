@@ -260,3 +260,10 @@ def test_the_weight_of_an_event_is_no_field_of_a_metric() -> None:
     text = WEIGHTED.replace("value: age_ns", "value: weight_ns")
     (problem,) = problems(parse(text), with_weight(EVENT))
     assert "field 'weight_ns' is not in 'struct event' (fields: age_ns, comm, kind, how)" in problem
+
+
+def test_a_kernel_enum_goes_to_the_manifest_as_a_table() -> None:
+    text = TEXT.replace("decoder: enum, table: {HOW_OK: ok, -1: bad}", "decoder: kernel_enum, enum: how")
+    probe = resolve.with_kernel_enums(parse(text), {"how": {0: "HOW_OK", 1 << 16: "HOW_MASK"}})
+    age = resolve.resolve(probe, EVENT, MAPS, ENUMS)[0]
+    assert age.labels[1] == manifest.ResolvedLabel("how", "how", "kernel_enum", {0: "HOW_OK", 1 << 16: "HOW_MASK"})

@@ -67,6 +67,7 @@ _PLAIN: Mapping[str, Decoder] = {
 
 _OF_LABEL: Mapping[str, Callable[[ResolvedLabel], Decoder]] = {
     "enum": lambda label: enum(label.table),
+    "kernel_enum": lambda label: enum(label.table),
     "map": lambda label: mapped(label.texts),
 }
 """Decoders with an argument in the declaration."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers as numbers, or with a text of the declaration's own: the decoders `integer`, `hex` and `enum`. Pure."""
+"""Decoders of integers: `integer`, `hex`, and by a table `enum` and `kernel_enum`. Pure."""
 
 from __future__ import annotations
 

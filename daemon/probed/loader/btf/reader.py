@@ -21,6 +21,7 @@ from probed.loader.btf.format import Kind, damage, sections, walk
 VMLINUX = Path("/sys/kernel/btf/vmlinux")
 
 _TRACEPOINT = "btf_trace_"
+_ENUMS = (Kind.ENUM, Kind.ENUM64)
 DEEPEST = 32
 """Longest chain of types. Linux kernel/bpf/btf.c: MAX_RESOLVE_DEPTH."""
 
@@ -194,6 +195,15 @@ class Btf:
             for variable, offset, size in self._entries(type_id, 3):
                 found[self.name(variable)] = (offset, size)
         return found
+
+    def enum_names(self) -> set[str]:
+        """Return the names of all enums."""
+        return {name for kind in _ENUMS for name in self.names(kind)}
+
+    def enum_constants(self, name: str) -> tuple[Enumerator, ...]:
+        """Return the constants of an enum, none for an unknown enum."""
+        found = [type_id for kind in _ENUMS for type_id in self.find(kind, name)]
+        return tuple(self.enumerators(found[0])) if found else ()
 
     def names(self, kind: Kind) -> Mapping[str, tuple[int, ...]]:
         """Return every name of that kind with its types: more than one where files of the kernel differ."""

@@ -89,8 +89,9 @@ def test_signals_have_their_names(number: int, name: str) -> None:
     assert signal_name(number) == name
 
 
-def test_an_enum_has_its_table_s_text_and_the_number_for_the_rest() -> None:
-    decode = decoder(ResolvedLabel("exit", "exit", "enum", {0: "ok", 3: "core"}))
+@pytest.mark.parametrize("name", ["enum", "kernel_enum"])
+def test_an_enum_has_its_table_s_text_and_the_number_for_the_rest(name: str) -> None:
+    decode = decoder(ResolvedLabel("exit", "exit", name, {0: "ok", 3: "core"}))
     assert [decode(0), decode(3), decode(7)] == ["ok", "core", "7"]
 
 

@@ -84,6 +84,17 @@ def test_an_enum_constant_has_the_sign_and_width_of_its_enum(size: int, signed: 
     assert list(parse(builder).enumerators(type_id)) == [Enumerator("LIMIT", value)]
 
 
+def test_an_enum_is_found_by_its_name_whatever_its_width() -> None:
+    builder = BtfBuilder()
+    builder.enum("bpf_cmd", 4, BPF_MAP_CREATE=0, BPF_PROG_RUN=10)
+    builder.enum("limits", 8, LIMIT=1 << 40)
+    btf = parse(builder)
+    assert btf.enum_names() == {"bpf_cmd", "limits"}
+    assert btf.enum_constants("bpf_cmd") == (Enumerator("BPF_MAP_CREATE", 0), Enumerator("BPF_PROG_RUN", 10))
+    assert btf.enum_constants("limits") == (Enumerator("LIMIT", 1 << 40),)
+    assert btf.enum_constants("drop_reason") == ()
+
+
 def test_two_types_of_one_name_are_both_found() -> None:
     builder = BtfBuilder()
     both = (builder.struct("console", 4), builder.struct("console", 8))

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The dashboard *Further probes*: one panel for each probe that is off by default."""
+
+from __future__ import annotations
+
+from boards import promql
+from boards.frame import MEMORY_ALERTS, Board, Row
+from boards.panels import Panel, graph
+
+HOST_ONLY = "The chosen unit does not apply."
+
+
+def board() -> Board:
+    """Return the dashboard."""
+    return Board(
+        uid="probed-further-probes",
+        title="Further probes",
+        text="CPU waits, softirqs, block devices, dropped packets, signals, kills for lack of memory, calls of bpf(2).",
+        alerts=MEMORY_ALERTS,
+        rows=[Row("", [*_processors(), *_devices(), *_network_and_memory(), *_processes()])],
+    )
+
+
+def _top(count: int, series: str, by: str, probe: str) -> str:
+    return promql.or_zero(promql.top(count, series, by), probe)
+
+
+def _processors() -> list[Panel]:
+    return [
+        graph(
+            "Waiting for a CPU, by unit",
+            "Seconds a second in which runnable threads of the unit wait for a CPU: 1 is one thread that always waits. "
+            "Needs the probe run_queue.",
+            "s", {"{{unit}}": _top(10, promql.WAIT_TIME, "unit", "run_queue")}, axis="seconds a second",
+        ),
+        graph(
+            "Time in softirqs, by vector",
+            f"Share of one CPU that softirqs take. Needs the probe softirqs. {HOST_ONLY}",
+            "percentunit", {"{{vector}}": _top(10, promql.SOFTIRQ_TIME, "vector", "softirqs")}, axis="share of a CPU",
+        ),
+    ]  # fmt: skip
+
+
+def _devices() -> list[Panel]:
+    mean = promql.share(promql.DEVICE_TIME, promql.DEVICE_REQUESTS, "device, operation")
+    return [
+        graph(
+            "Mean latency of block devices",
+            f"Mean time from a request's issue to its completion. Needs the probe block_io. {HOST_ONLY}",
+            "s", {"{{device}} {{operation}}": promql.or_zero(mean, "block_io")}, axis="seconds",
+        ),
+        graph(
+            "Bytes of block devices",
+            f"The twelve pairs of device and operation with most bytes. Needs the probe block_io. {HOST_ONLY}",
+            "Bps",
+            {"{{device}} {{operation}}": _top(12, promql.DEVICE_BYTES, "device, operation", "block_io")},
+            axis="bytes a second",
+        ),
+    ]  # fmt: skip
+
+
+def _network_and_memory() -> list[Panel]:
+    return [
+        graph(
+            "Dropped packets, by reason and function",
+            "The twelve pairs of reason and kernel function with most dropped packets. Needs the probe packet_drops. "
+            f"{HOST_ONLY}",
+            "pps",
+            {"{{reason}} {{function}}": _top(12, promql.PACKET_DROPS, "reason, function", "packet_drops")},
+            axis="packets a second",
+        ),
+        graph(
+            "Kills for lack of memory",
+            "Victims a second, by unit and program of the victim, and unit that asked for memory. Needs the probe "
+            "oom_kills.",
+            "cps",
+            {"{{unit}} {{comm}}, by {{cause}}": _top(12, promql.OOM_KILLS, "unit, comm, cause", "oom_kills")},
+            axis="kills a second",
+        ),
+    ]  # fmt: skip
+
+
+def _processes() -> list[Panel]:
+    return [
+        graph(
+            "Signals, by sender, target and signal",
+            "The twelve most frequent signals, by the sending and the target program. Needs the probe signals.",
+            "cps",
+            {"{{comm}} to {{target}}: {{signal}}": _top(12, promql.SIGNALS, "comm, target, signal", "signals")},
+            axis="signals a second",
+        ),
+        graph(
+            "Calls of bpf(2), by program and command",
+            "The twelve pairs of program and command with most calls. Needs the probe bpf_calls.",
+            "cps",
+            {"{{comm}} {{command}}": _top(12, promql.BPF_CALLS, "comm, command", "bpf_calls")},
+            axis="calls a second",
+        ),
+    ]  # fmt: skip

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The probes that are off by default, all in one daemon: each counts a known workload."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from support.cgroup2 import Cgroups, start_in
+from support.kernel_fixtures import Install
+from support.memory_cgroup import limited_memory
+from support.running_daemon import LIBRARY, Daemon, Page, rise, site, until
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """One daemon with all these probes, and `cgroups` for the names of units."""
+    probes = dict.fromkeys(["cgroups", *LIBRARY])
+    with Daemon(tmp_path_factory.mktemp("library"), site(probes)) as running:
+        yield running.wait_until_ready()
+
+
+def test_all_probes_run_together(library: Daemon) -> None:
+    assert library.scrape().by("probe", "probed_probe_up") == dict.fromkeys(["cgroups", *LIBRARY], 1)
+
+
+def test_hello_counts_programs(library: Daemon, install: Install) -> None:
+    program = install("naps")
+    for _ in range(23):
+        subprocess.run([program], check=True)
+    assert library.scrape().total("probed_hello_total", comm=program.name) == 23
+
+
+SIGNALS = "probed_signals_total"
+
+
+def test_signals_have_sender_target_and_result(library: Daemon, install: Install) -> None:
+    program = install("signals")
+    unit = f"{program.name}.service"
+    with Cgroups() as cgroups, start_in(cgroups.make(f"system.slice/{unit}"), program, "101", "53", "31"):
+        pass
+    page = library.scrape()
+    own = {"comm": program.name, "target": program.name, "origin": "user", "unit": unit}
+    assert page.by("result", SIGNALS, signal="SIGUSR1", **own) == {"delivered": 101}
+    assert page.by("result", SIGNALS, signal="SIGUSR2", **own) == {"ignored": 53}
+    assert page.by("result", SIGNALS, signal="SIGHUP", **own) == {"delivered": 1, "already_pending": 31}
+    assert page.by("signal", SIGNALS, comm=program.name, origin="kernel") == {"SIGCHLD": 1}
+
+
+def softirqs(vector: str) -> int:
+    """Return the kernel's count of a softirq's runs. Source: proc_softirqs(5)."""
+    rows = (line.split() for line in Path("/proc/softirqs").read_text().splitlines())
+    return next(sum(map(int, row[1:])) for row in rows if row[0] == f"{vector}:")
+
+
+def test_softirqs_are_those_of_the_kernel(library: Daemon) -> None:
+    count = "probed_softirq_seconds_count"
+    outside = softirqs("NET_RX")
+    before = library.scrape()
+    inside = softirqs("NET_RX")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        for _ in range(1_009):
+            receiver.sendto(b"x", receiver.getsockname())
+    inside = softirqs("NET_RX") - inside
+    assert inside > 0
+    until(lambda: rise(before, library.scrape(), count, vector="net_rx") >= inside, "the runs before are counted")
+    after = library.scrape()
+    running = os.cpu_count() or 1
+    assert rise(before, after, count, vector="net_rx") <= softirqs("NET_RX") - outside + running
+
+
+def test_each_wait_for_a_cpu_is_one(library: Daemon, install: Install) -> None:
+    program = install("naps")
+    unit = f"{program.name}.service"
+    before = library.scrape()
+    with Cgroups() as cgroups:
+        process = start_in(cgroups.make(f"system.slice/{unit}"), program, "503")
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    after = library.scrape()
+    waits = after.value("probed_run_queue_wait_seconds_count", unit=unit)
+    missed = rise(before, after, "probed_program_missed_runs_total", probe="run_queue")
+    assert process.returncode == 0
+    assert 503 - missed <= waits <= usage.ru_nvcsw + usage.ru_nivcsw + 1
+    assert after.value("probed_run_queue_wait_seconds_bucket", unit=unit, le="+Inf") == waits
+    assert after.emitted("run_queue") == after.accounted("run_queue")
+    assert after.lost("run_queue") == 0
+
+
+BYTES, DEVICE, QUEUE = (
+    f"probed_block_io_{name}" for name in ("bytes_total", "device_seconds_count", "queue_seconds_count")
+)
+
+
+@contextmanager
+def loop_device(folder: Path, bytes_: int) -> Iterator[str]:
+    """Yield the name of a block device on a new file, with an I/O scheduler."""
+    file = folder / "disk"
+    with file.open("wb") as disk:
+        disk.truncate(bytes_)
+    device = subprocess.run(
+        ["losetup", "--find", "--show", file], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    try:
+        name = Path(device).name
+        Path(f"/sys/block/{name}/queue/scheduler").write_text("mq-deadline")
+        with Path(device).open("rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)  # udev reads no locked device: systemd.io/BLOCK_DEVICE_LOCKING
+            yield name
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
+
+
+def transfer(*operands: str) -> None:
+    subprocess.run(["dd", *operands, "bs=4096"], check=True, capture_output=True)
+
+
+def test_block_io_counts_requests_and_bytes(library: Daemon, tmp_path: Path) -> None:
+    with loop_device(tmp_path, 1 << 20) as name:
+        before = library.scrape()
+        transfer("if=/dev/zero", f"of=/dev/{name}", "count=101", "oflag=direct", "conv=notrunc")
+        transfer(f"if=/dev/{name}", "of=/dev/null", "count=53", "iflag=direct")
+        after = library.scrape()
+    for operation, requests in (("write", 101), ("read", 53)):
+        assert rise(before, after, BYTES, device=name, operation=operation) == requests * 4096
+        for metric in (DEVICE, QUEUE):
+            assert rise(before, after, metric, device=name, operation=operation) == requests
+
+
+def test_oom_kills_have_victim_and_cause(library: Daemon, install: Install) -> None:
+    program = install("hog")
+    unit = f"{program.name}.service"
+    script = 'for group; do echo 0 >"$group/cgroup.procs"; done; exec "$0" 64'
+    with Cgroups() as cgroups, limited_memory(cgroups.make(f"system.slice/{unit}"), 16 << 20) as groups:
+        for _ in range(3):
+            done = subprocess.run(["sh", "-c", script, program, *groups], check=False)
+            assert done.returncode == -signal.SIGKILL
+    page = library.scrape()
+    assert page.by("unit", "probed_oom_kills_total", comm=program.name, cause=unit) == {unit: 3}
+
+
+DROP_PACKETS = """
+import socket
+with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as free:
+    free.bind(("::1", 0))
+    closed = free.getsockname()
+with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sender:
+    for _ in range(101):
+        sender.sendto(b"x", closed)
+"""
+
+
+def test_packet_drops_have_reason_protocol_and_function(library: Daemon) -> None:
+    before = library.scrape()
+    subprocess.run(
+        ["unshare", "--net", "sh", "-c", 'ip link set lo up; exec python3 -c "$0"', DROP_PACKETS], check=True
+    )
+    after = library.scrape()
+    assert no_socket(after) - no_socket(before) == 101
+    assert {"udpv6_rcv", "__udp6_lib_rcv", "unknown"} & after.by("function", DROPS, reason="NO_SOCKET").keys()
+
+
+DROPS = "probed_packet_drops_total"
+
+
+def no_socket(page: Page) -> float:
+    """Return the dropped packets of IPv6 without a socket."""
+    return page.total(DROPS, reason="NO_SOCKET", protocol="ipv6")
+
+
+def test_bpf_calls_have_command_and_errno(library: Daemon, install: Install) -> None:
+    program = install("bpf_calls")
+    subprocess.run([program, "101", "53"], check=True)
+    page = library.scrape()
+    calls = {"BPF_MAP_CREATE": 101, "BPF_PROG_GET_FD_BY_ID": 53}
+    assert page.by("command", "probed_bpf_calls_total", comm=program.name) == calls
+    failures = page.by("errno", "probed_bpf_call_failures_total", comm=program.name, command="BPF_PROG_GET_FD_BY_ID")
+    assert failures == {"ENOENT": 53}
+    assert page.total("probed_bpf_call_failures_total", comm=program.name) == 53
+
+
+def test_the_sums_close(library: Daemon) -> None:
+    page = library.scrape()
+    for probe in LIBRARY:
+        assert page.emitted(probe) == page.accounted(probe)
+        assert page.lost(probe) == 0
