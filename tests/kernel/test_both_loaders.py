@@ -238,7 +238,7 @@ def test_a_member_that_this_kernel_lacks_is_named(folder: Path) -> None:
 def test_an_ordinary_user_checks_objects(readable_copy: Path, objects: Path) -> None:
     shutil.copytree(objects, readable_copy / "built")
     status, text = run_to_its_end(
-        "check", "--loader", "core", str(readable_copy / "built"), under=NOBODY,
+        "check", "--loader", "core", *(str(readable_copy / "built" / name) for name in SHIPPED), under=NOBODY,
         python=str(Path(sys.executable).resolve()), PYTHONPATH=str(readable_copy / "daemon"),
     )  # fmt: skip
     assert (status, text.count("  loader core, object ")) == (0, 4), text

@@ -106,11 +106,15 @@ def _is_declaration(path: Path, text: str) -> bool:
 
 def _compile(declared: Sequence[DeclaredProbe], host: bool) -> Iterator[str]:
     """Compile probes of the right structure: print the layouts, yield the errors."""
-    without_object = [each for each in declared if each.request.object is None and each.request.loader == "auto"]
-    if without_object and find_spec("bcc") is None and not build.missing_tools():
+    if any(map(_may_have_object, declared)) and find_spec("bcc") is None and not build.missing_tools():
         yield from _compile_with_clang(declared, host)
     elif declared:
         yield from _load(declared, host)
+
+
+def _may_have_object(declared: DeclaredProbe) -> bool:
+    """Say whether a probe has no object, and may have one."""
+    return declared.request.object is None and declared.request.loader == "auto"
 
 
 def _compile_with_clang(declared: Sequence[DeclaredProbe], host: bool) -> Iterator[str]:
@@ -119,7 +123,7 @@ def _compile_with_clang(declared: Sequence[DeclaredProbe], host: bool) -> Iterat
     with build.workshop(declared[0].request.btf) as directory:
         for each in declared:
             try:
-                request = each.request if each.request.object else build.with_object(each, directory)
+                request = build.with_object(each, directory) if _may_have_object(each) else each.request
                 built.append(replace(each, request=request))
             except build.BuildError as error:
                 yield f"probe '{each.request.name}': the C does not compile:\n{error}"

@@ -190,9 +190,10 @@ class _Shared:
     def declare(self, probe: Probe, text: Text, source: Text, sources: ObjectSources) -> DeclaredProbe:
         """Make the request for one probe. Raises DeclarationError for files too large for a message."""
         found, canary, unfit = self._objects(probe, sources)
+        loader = "bcc" if probe.columns else self.loader  # a trace probe has no object
         request = LoadRequest(
             probe.name, text, self.site, source, self.header, self.canary, self.btf,
-            self._fingerprint(probe, source), found, canary, unfit, self.loader,
+            self._fingerprint(probe, source), found, canary, unfit, loader,
         )  # fmt: skip
         _check_size(Wanted(probe.description, request))
         return DeclaredProbe(probe, request, sources)
