@@ -9,7 +9,7 @@ from typing import Final
 
 from bench.figures import Figure, least
 from bench.setup import Setup
-from probed.config import fold_defaults
+from probed.config.folding import fold_defaults
 from probed.exporter.decoders.fold import folded
 from probed.ipc.manifest import ResolvedFoldRule
 from probed.loader.btf.reader import Btf

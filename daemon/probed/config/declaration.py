@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 from probed.config import base_units
 from probed.config.columns import Column, ColumnName
 from probed.config.decoders import DecoderName
-from probed.config.fold_rules import FoldRules
+from probed.config.folding.fold_rules import FoldRules
 from probed.config.histograms import Buckets, NativeOptions, bounds_of, bucket_faults, bucket_unit_faults
 from probed.config.scalars import (
     CName,

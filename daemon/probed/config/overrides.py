@@ -12,11 +12,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from probed.config import fold_defaults
 from probed.config.base_units import base_unit_of
 from probed.config.declaration import Label, Metric, Probe, RingOptions
 from probed.config.decoders import UnitDecoderName
-from probed.config.fold_rules import FoldRules
+from probed.config.folding import fold_defaults
+from probed.config.folding.fold_rules import FoldRules
 from probed.config.histograms import Buckets, HistogramForm, NativeOptions, bucket_faults, bucket_unit_faults
 from probed.config.scalars import IdleSeconds, LabelName, SeriesBudget
 from probed.errors import DeclarationError, Problem

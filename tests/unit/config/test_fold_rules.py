@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed.config import fold_defaults
-from probed.config.fold_rules import FoldRule
+from probed.config.folding import fold_defaults
+from probed.config.folding.fold_rules import FoldRule
 from probed.errors import DeclarationError
 from probed.schema import structure
 from probed.schema.structure import Source

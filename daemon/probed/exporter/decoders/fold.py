@@ -2,7 +2,7 @@
 """Fold rules applied: label text replaced, or its series dropped, before anything is counted. Pure.
 
 `decoders` wraps a decoder in its rules, so they run once for each new label set. The rules come checked and in final
-order from the manifest; `config.fold_rules` defines them.
+order from the manifest; `config.folding.fold_rules` defines them.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed.config import fold_defaults
+from probed.config.folding import fold_defaults
 from probed.exporter.decoders import decoder
 from probed.exporter.decoders.fold import folded
 from probed.ipc.manifest import ResolvedFoldRule, ResolvedLabel

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from probed.config.fold_rules import FoldRule
+from probed.config.folding.fold_rules import FoldRule
 
 _COMM: Final = (
     # Workers of workqueues, by CPU or pool and number, or by queue. Linux kernel/workqueue.c.
