@@ -36,7 +36,10 @@ class Tree(CgroupTree):
 
 @pytest.fixture
 def names(tmp_path: Path, kubelet: Kubelet) -> CgroupOwners:
-    """Owners of a container of Docker (1), of Podman of a user (2), of a pod (3), and of a unit (4)."""
+    """Owners of four cgroups.
+
+    1 is a container of Docker, 2 a user's of Podman, 3 a pod's, and 4 a unit.
+    """
     pod = kubelet.add_pod("shop", "web-0")
     kubelet.link(pod, "app", NUMBER)
     paths = {1: f"/system.slice/docker-{NUMBER}.scope", 2: USERS, 3: f"/{pod.group(NUMBER)}", 4: "/a.service"}
