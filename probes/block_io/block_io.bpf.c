@@ -38,22 +38,11 @@ struct transfer {
 BPF_HASH(requests, u64, struct progress, 8192);
 BPF_HASH(bytes, struct transfer, u64, 2048);
 
-/* Before Linux 5.11 (commit a54895fa057c) the request is the second argument of insert and issue. */
-#if PROBED_ARGUMENTS_block_rq_issue == 2
-#define REQUEST ctx->args[1]
-#else
-#define REQUEST ctx->args[0]
-#endif
-
-/* The dev_t of the whole device; 0 for a queue without one. The disk moved in Linux 5.17 (commit f3fa33acca9f). */
+/* The dev_t of the whole device; 0 for a queue without one. */
 static __always_inline u32 device_of(struct request *request)
 {
-#if PROBED_ARGUMENTS_block_rq_issue == 2
-	struct gendisk *disk = READ(request, rq_disk);
-#else
 	struct request_queue *queue = READ(request, q);
 	struct gendisk *disk = READ(queue, disk);
-#endif
 
 	return disk ? READ(disk, major) << 20 | READ(disk, first_minor) : 0;
 }
@@ -66,9 +55,9 @@ static __always_inline u32 operation_of(struct request *request)
 /* raw tracepoint block_rq_insert(struct request *rq): the request waits in an I/O scheduler */
 PROGRAM(on_insert)
 {
-	struct request *request = (struct request *)REQUEST;
+	struct request *request = (struct request *)ctx->args[0];
 	struct progress progress = {};
-	u64 address = REQUEST;
+	u64 address = ctx->args[0];
 
 	progress.allocated_ns = READ(request, start_time_ns);
 	progress.inserted_ns = bpf_ktime_get_boot_ns();
@@ -80,9 +69,9 @@ PROGRAM(on_insert)
 /* raw tracepoint block_rq_issue(struct request *rq): the driver gets the request */
 PROGRAM(on_issue)
 {
-	struct request *request = (struct request *)REQUEST;
+	struct request *request = (struct request *)ctx->args[0];
 	struct progress progress = {}, *former;
-	u64 address = REQUEST;
+	u64 address = ctx->args[0];
 
 	former = requests.lookup(&address);
 	progress.allocated_ns = READ(request, start_time_ns);

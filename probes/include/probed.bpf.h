@@ -11,7 +11,6 @@
  *   PROCESSES	the size of maps with an entry for each living process: the kernel's limit of threads, within bounds
  *   PROBED_HAS_IA32	if the kernel runs 32-bit x86 programs
  *   PROBED_IN_KPROBES	if programs run in kprobes, because the kernel preempts those of raw tracepoints
- *   PROBED_ARGUMENTS_name	arguments of the raw tracepoint `name`, for each that the declaration has
  *   PROBED_HAS_name	for helpers that some kernels lack; listed in loader/pipeline.py
  * and one #define for each __NR_name and __NR_ia32_name that the source uses.
  */

@@ -21,32 +21,20 @@ static __always_inline void count_victim(struct task_struct *victim)
 	count_event(&event);
 }
 
-#if PROBED_ARGUMENTS_mark_victim == 1
-/*
- * Before Linux 6.9 (commit 72ba14deb40a) the tracepoint has only the victim's thread id. The killer has just sent
- * SIGKILL to the same thread: __oom_kill_process() in mm/oom_kill.c.
- */
 struct killed {
 	u64 task;
 	u64 pid;
 };
 
+/* The thread to which this CPU sent the last SIGKILL. */
 BPF_PERCPU_ARRAY(last_killed, struct killed, 1);
 
-static __always_inline void note_killed(u64 address)
-{
-	struct task_struct *task = (struct task_struct *)address;
-	u32 zero = 0;
-	struct killed *killed = last_killed.lookup(&zero);
-
-	if (!killed)
-		return;
-	killed->task = address;
-	killed->pid = READ(task, pid);
-}
-
-/* Without a signal before, the victim is the process that asked for memory, and exits by itself. */
-static __always_inline struct task_struct *find_victim(u32 pid)
+/*
+ * Before Linux 6.9 (commit 72ba14deb40a) the tracepoint passes the victim's thread id instead of the task. The killer
+ * has just sent SIGKILL to the same thread: __oom_kill_process() in mm/oom_kill.c. Without such a signal the victim is
+ * the process that asked for memory, and exits by itself.
+ */
+static __always_inline struct task_struct *find_victim(u64 pid)
 {
 	u32 zero = 0;
 	struct killed *killed = last_killed.lookup(&zero);
@@ -55,27 +43,30 @@ static __always_inline struct task_struct *find_victim(u32 pid)
 		return (struct task_struct *)killed->task;
 	return (struct task_struct *)bpf_get_current_task();
 }
-#define VICTIM find_victim(ctx->args[0])
-#else
-static __always_inline void note_killed(u64 address)
-{
-}
-#define VICTIM ((struct task_struct *)ctx->args[0])
-#endif
 
 /*
  * raw tracepoint signal_generate(int sig, struct kernel_siginfo *info, struct task_struct *task, int group, int result)
  */
 PROGRAM(on_signal)
 {
-	if (ctx->args[0] == SIGKILL)
-		note_killed(ctx->args[2]);
+	struct task_struct *task = (struct task_struct *)ctx->args[2];
+	u32 zero = 0;
+	struct killed *killed = last_killed.lookup(&zero);
+
+	if (!killed || ctx->args[0] != SIGKILL)
+		return 0;
+	killed->task = ctx->args[2];
+	killed->pid = READ(task, pid);
 	return 0;
 }
 
-/* raw tracepoint mark_victim(struct task_struct *task, uid_t uid) */
+/* raw tracepoint mark_victim(struct task_struct *task, uid_t uid), or mark_victim(int pid) */
 PROGRAM(on_victim)
 {
-	count_victim(VICTIM);
+	u64 victim = 0;
+
+	/* Not a plain access: the verifier lets no program compute with a pointer to a task. */
+	bpf_probe_read_kernel(&victim, sizeof(victim), &ctx->args[0]);
+	count_victim(victim >> 32 ? (struct task_struct *)victim : find_victim(victim));
 	return 0;
 }

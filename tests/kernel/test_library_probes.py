@@ -88,7 +88,7 @@ def test_each_wait_for_a_cpu_is_one(library: Daemon, install: Install) -> None:
         process.returncode = os.waitstatus_to_exitcode(status)
     after = library.scrape()
     waits = after.value("probed_run_queue_wait_seconds_count", unit=unit)
-    missed = rise(before, after, "probed_program_missed_runs_total", probe="run_queue")
+    missed = rise(before, after, "probed_probe_missed_runs_total", probe="run_queue")
     assert process.returncode == 0
     assert 503 - missed <= waits <= usage.ru_nvcsw + usage.ru_nivcsw + 1
     assert after.value("probed_run_queue_wait_seconds_bucket", unit=unit, le="+Inf") == waits

@@ -28,9 +28,7 @@ ROOT: Final = Path(__file__).parents[2]
 PROBES: Final = ROOT / "probes"
 SHIPPED: Final[Mapping[str, Any]] = {"cgroups": None, "process": None, "open_failures": None, "syscalls": None}
 
-LIBRARY: Final = tuple(
-    sorted(path.name for path in PROBES.iterdir() if path.name != "include" and path.name not in SHIPPED)
-)
+LIBRARY: Final = tuple(sorted(path.parent.name for path in PROBES.glob("*/*.yaml") if path.parent.name not in SHIPPED))
 """The probes that are off by default."""
 
 PATIENCE: Final = 60.0

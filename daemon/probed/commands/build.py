@@ -92,17 +92,8 @@ def _wanted(folders: Sequence[Path], btf: str) -> Iterator[ObjectSources]:
         is_probe = (folder / f"{folder.resolve().name}.yaml").exists()
         for each in [folder] if is_probe or not inner else inner:
             declared = files.standalone_probe(each, btf)
-            if why := _why_not(declared):
-                show(f"{each}: no object: {why}\n")
-            else:
+            if not declared.probe.columns:  # the options of `probed tail` are macros of its compilation
                 yield declared.sources
-
-
-def _why_not(declared: DeclaredProbe) -> str:
-    """Return why a probe can have no object, "" where it can: macros with facts on the host are only for BCC."""
-    if declared.probe.columns:
-        return "a trace probe is compiled with the options of `probed tail`"
-    return "the C uses PROBED_ARGUMENTS_…" if "PROBED_ARGUMENTS_" in declared.request.source.text else ""
 
 
 def _run(command: Sequence[str]) -> bytes:

@@ -220,14 +220,6 @@ def defines(host: Host, ring_bytes: int = 0, slots: int = 0, *, trace: bool = Fa
     return macros
 
 
-def _arguments(probe: Probe, host: Host) -> dict[str, str]:
-    """Return macros with the number of arguments of each raw tracepoint, which differs between kernels."""
-    counts = {
-        each.raw_tracepoint: host.btf.tracepoint_arguments(each.raw_tracepoint) for each in probe.programs.values()
-    }
-    return {f"PROBED_ARGUMENTS_{name}": str(count) for name, count in counts.items() if count is not None}
-
-
 def _kernel_enums(probe: Probe, host: Host) -> KernelEnums:
     """Return the enums that labels name, of those that the kernel has; of a value's names the first."""
     found = {name: host.btf.enum_constants(name) for name in kernel_enums(probe)}
@@ -304,7 +296,7 @@ def _compile(
     text = source_text(request, probe, chains.text(probe.name, places))
     ring = (probe.ring.bytes, probe.ring.slots) if probe.ring is not None else ()
     macros = defines(host, *ring, trace=bool(probe.columns))
-    return compile_text(probe.name, text, host.btf, macros | _arguments(probe, host)), places
+    return compile_text(probe.name, text, host.btf, macros), places
 
 
 def _open(
