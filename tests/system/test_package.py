@@ -193,8 +193,9 @@ def test_without_bcc_counts_stay_exact_over_reload_restart_and_kill(fresh: Machi
     fresh.transient(spawner, "103", program)
     fresh.run("systemctl", "kill", "--kill-who=main", "--signal=KILL", probed.unit)
     fresh.transient(spawner, "107", program)
-    until(lambda: probed.show("NRestarts") == "1" and probed.wait_until_ready(), "systemd has started probed again")
-    page = probed.scrape()
+    state = ("NRestarts", "ActiveState")
+    until(lambda: tuple(map(probed.show, state)) == ("1", "active"), "systemd has started probed again")
+    page = probed.wait_until_ready().scrape()
     assert page.by("comm", EXECS, comm=program.name) == {program.name: 101 + 103 + 107}
     assert page.by("exit", LIFETIMES, comm=program.name) == {"ok": 101 + 103 + 107}
 
