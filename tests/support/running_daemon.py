@@ -28,8 +28,12 @@ ROOT: Final = Path(__file__).parents[2]
 PROBES: Final = ROOT / "probes"
 SHIPPED: Final[Mapping[str, Any]] = {"cgroups": None, "process": None, "open_failures": None, "syscalls": None}
 
-LIBRARY: Final = tuple(sorted(path.parent.name for path in PROBES.glob("*/*.yaml") if path.parent.name not in SHIPPED))
-"""The probes that are off by default."""
+LIBRARY: Final = tuple(
+    sorted(
+        path.stem for path in PROBES.glob("*/*.yaml") if path.stem not in SHIPPED and "\nmetrics:" in path.read_text()
+    )
+)
+"""The probes with metrics that are off by default."""
 
 PATIENCE: Final = 60.0
 """Most seconds of any wait, for a slow and busy machine."""
