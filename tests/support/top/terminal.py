@@ -53,7 +53,7 @@ class TmuxTerminal:
             return all(text in "\n".join(seen) for text in texts)
 
         try:
-            until(there, f"{texts} on the screen", patience=20)
+            until(there, f"{texts} on the screen")
         except AssertionError as error:
             raise AssertionError("\n".join([str(error), *seen])) from None
         return seen
