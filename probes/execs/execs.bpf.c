@@ -93,7 +93,7 @@ PROGRAM(on_return)
 		return 0;
 	if (!wants_errno(errno) || !wants_caller())
 		return 0;
-	call = call_of((struct pt_regs *)ctx->args[0]);
+	call = call_of(current_registers());
 	if (!call.args)
 		return 0;
 	event = begin_record();

@@ -134,7 +134,7 @@ PROGRAM(on_return)
 		return 0;
 	if (is_restart(errno))
 		return 0;
-	return report((struct pt_regs *)ctx->args[0], number, ctx->args[1]);
+	return report(current_registers(), number, ctx->args[1]);
 }
 
 /* raw tracepoint signal_deliver(int sig, struct kernel_siginfo *info, struct k_sigaction *ka) */
