@@ -6,6 +6,7 @@ from __future__ import annotations
 import socket
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import yaml
@@ -66,9 +67,11 @@ def test_an_ordinary_user(readable_copy: Path) -> None:
 
 
 @pytest.mark.parametrize(("source", "said"), BCC.values(), ids=BCC)
-def test_a_module_bcc_that_is_not_bcc(configuration: Path, tmp_path: Path, source: str, said: str) -> None:
-    (tmp_path / "bcc.py").write_text(f"{source}\n")
-    text = fail_to_run(configuration, PYTHONPATH=f"{tmp_path}:{ROOT / 'daemon'}")
+def test_a_module_bcc_that_is_not_bcc(configuration: Path, source: str, said: str) -> None:
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # the loader imports BCC as another user
+        (Path(folder) / "bcc.py").write_text(f"{source}\n")
+        text = fail_to_run(configuration, PYTHONPATH=f"{folder}:{ROOT / 'daemon'}")
     assert said in text
     assert "apt install" in text
 
