@@ -7,6 +7,7 @@ code of these decoders is in `probed.tail.cells`; the other decoders are those o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal, TypeAlias
@@ -16,6 +17,12 @@ from probed.config.scalars import CName
 from probed.schema.structure import Given, Key, Rule, pattern
 
 MOST_WIDTH: Final = 200
+
+
+def declares_columns(declaration: str) -> bool:
+    """Say whether the YAML text of a declaration, right or wrong, is that of a trace probe."""
+    return re.search("^columns:", declaration, re.MULTILINE) is not None
+
 
 ColumnDecoderName: TypeAlias = Literal[
     "time",

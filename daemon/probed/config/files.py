@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from probed.config import declaration, permissions, site
+from probed.config.columns import declares_columns
 from probed.config.declaration import Probe
 from probed.config.objects import CORE_HEADER, ObjectSources, find_object
 from probed.config.overrides import SiteDefaults, check_folded, override, with_defaults
@@ -144,7 +144,7 @@ def trace_probes(directories: Iterable[Path]) -> list[Probe]:
     for path in (path for directory in directories for path in sorted(directory.glob("*/*.yaml"))):
         if path.stem == path.parent.name and path.stem not in found:
             text = read(str(path), "a probe's folder needs a declaration of the same name")
-            if re.search("^columns:", text.text, re.MULTILINE):
+            if declares_columns(text.text):
                 found[path.stem] = declaration.parse(text.text, text.path, path.stem)
     return [found[name] for name in sorted(found)]
 

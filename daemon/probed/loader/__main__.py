@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from probed.config import files
+from probed.config.columns import declares_columns
 from probed.config.objects import content_digest
 from probed.config.site import Site
 from probed.errors import DeclarationError, HostError, LoadError
@@ -74,6 +75,10 @@ class LoadBatch:
     running: dict[str, pipeline.Running]
     objects: dict[ObjectFile, bytes | LoadError]
     goal: Goal
+
+
+TRACE_PART = "#ifdef TRACE\n"
+"""The first line of the header's part for trace probes."""
 
 
 class LoadSession:
@@ -163,14 +168,22 @@ class LoadSession:
                 each.wait()
 
     def _members(self, request: LoadRequest) -> Iterable[canary.Member]:
-        return offsets_used(self._host.btf, request.header.text + request.source.text)
+        return offsets_used(self._host.btf, _c_text(request))
 
     def _uses(self, request: LoadRequest) -> Callable[[canary.Member], bool]:
         """Return a function that tells whether a probe may read a struct's member."""
         if request.object is None:
             return self._used[request.name].__contains__
-        names = find_names(request.header.text + request.source.text).names
+        names = find_names(_c_text(request)).names
         return names.issuperset
+
+
+def _c_text(request: LoadRequest) -> str:
+    """Return the C of a probe; the header's last part, whose functions read more members, is for trace probes alone."""
+    header = request.header.text
+    if not declares_columns(request.declaration.text):
+        header, _, _ = header.partition(TRACE_PART)
+    return header + request.source.text
 
 
 def _for_bcc(requests: Iterable[LoadRequest]) -> list[LoadRequest]:
