@@ -190,13 +190,13 @@ class Service:
 
     def scrape(self) -> Page:
         """Scrape the metrics page."""
-        got = self._get("/metrics")
+        got = self._get("/metrics", 30)  # the first one may start the service, on a busy machine
         assert got.returncode == 0, f"{got.stderr}\n{self.log_tail()}"
         return Page.parse(got.stdout)
 
-    def _get(self, path: str) -> subprocess.CompletedProcess[str]:
+    def _get(self, path: str, seconds: int = 5) -> subprocess.CompletedProcess[str]:
         # The supervisor's sockets take connections even without an exporter.
-        return self.machine.enter("curl", "-sSf", "--max-time", "5", f"http://127.0.0.1:{self.port}{path}")
+        return self.machine.enter("curl", "-sSf", "--max-time", f"{seconds}", f"http://127.0.0.1:{self.port}{path}")
 
     def log_tail(self) -> str:
         """Return the last lines of its journal."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import curses
 import locale
+import os
 import select
 import signal
 import sys
@@ -29,6 +30,8 @@ def run(session: Session) -> None:
         raise HostError("standard input and output are no terminal; use --once")
     with suppress(locale.Error):  # this machine lacks the locale of the environment: curses then writes ASCII
         locale.setlocale(locale.LC_ALL, "")
+    for fixed in ("COLUMNS", "LINES"):  # with these, curses follows no change of the terminal's size
+        os.environ.pop(fixed, None)
     try:
         curses.setupterm()
     except curses.error as error:

@@ -71,6 +71,12 @@ def test_both_sizes_and_a_change_between_them(tmp_path: Path) -> None:
         assert "media.service" not in "".join(shown.screen())
 
 
+def test_the_size_is_the_terminal_s_whatever_the_environment_says(tmp_path: Path) -> None:
+    with CannedDaemon(growing()) as daemon, top(tmp_path, LARGE, daemon, COLUMNS="80", LINES="24") as shown:
+        shown.shows("OPENS/S", "healthcheck", "epoll_wait")
+        fills(shown, 60)
+
+
 def test_keys_sort_filter_pause_and_help(tmp_path: Path) -> None:
     with CannedDaemon(growing()) as daemon, top(tmp_path, SMALL, daemon) as shown:
         shown.shows("media.service")
