@@ -87,10 +87,11 @@ class Engines:
     def run_in_pod(
         self, pod: Pod, name: str, number: str, *command: str | Path, group: str = "", wait: bool = True
     ) -> None:
-        """Start a container of a pod with containerd, and link its log as kubelet does then.
+        """Run a container of a pod with containerd, and link its log.
 
-        `group` is the path of its control group with the cgroupfs driver; by default the driver is systemd. With `wait`
-        the container has ended, and the link came after its end.
+        `group` is the path of its control group with the cgroupfs driver; by default the driver is systemd. Without
+        `wait` the link comes after the start, as kubelet's does. With `wait` the container has ended, and the link came
+        first: a page between the container's end and the link would count its events without the container's name.
         """
         self.kubelet.make_log(pod, name)
         slice_name = f"kubepods-burstable-pod{pod.uid.replace('-', '_')}.slice"
@@ -102,5 +103,8 @@ class Engines:
         for mount in mounts:
             options += ["--mount", mount]
         options.append("--rm" if wait else "--detach")
+        if wait:
+            self.kubelet.link(pod, name, number)
         self._machine.run("ctr", "--namespace", "k8s.io", "run", *options, IMAGE, number, *command)
-        self.kubelet.link(pod, name, number)
+        if not wait:
+            self.kubelet.link(pod, name, number)
