@@ -133,7 +133,7 @@ def _add_tail(tail: argparse.ArgumentParser) -> None:
     for name, short, text in (
         ("unit", "", "Only of units that match this glob."),
         ("comm", "-n", "Only of processes with a name that matches this glob."),
-        ("parent", "", "Only of processes whose parent has a name that matches this glob."),
+        ("parent", "", "Only of processes with a parent of a name that matches this glob."),
     ):
         tail.add_argument(*filter(None, (short, f"--{name}")), metavar="GLOB", help=text)
     for name, short, text in (

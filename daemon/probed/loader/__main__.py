@@ -179,7 +179,7 @@ class LoadSession:
 
 
 def _c_text(request: LoadRequest) -> str:
-    """Return the C of a probe; the header's last part, whose functions read more members, is for trace probes alone."""
+    """Return the C of a probe; the functions in the header's last part read more members, for trace probes alone."""
     header = request.header.text
     if not declares_columns(request.declaration.text):
         header, _, _ = header.partition(TRACE_PART)
@@ -187,7 +187,7 @@ def _c_text(request: LoadRequest) -> str:
 
 
 def _for_bcc(requests: Iterable[LoadRequest]) -> list[LoadRequest]:
-    """Return the requests whose sources BCC compiles."""
+    """Return the requests for BCC."""
     return [each for each in requests if each.object is None and each.loader != "core"]
 
 

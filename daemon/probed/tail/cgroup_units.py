@@ -23,7 +23,7 @@ FILEID_KERNFS: Final = 0xFE
 """Type of the handle that has a cgroup's id. Source: Linux include/linux/exportfs.h."""
 
 MOST_KNOWN: Final = 1 << 13
-"""Most ids whose unit is remembered; past this, all are forgotten."""
+"""Most ids with a remembered unit; past this, all are forgotten."""
 
 
 class _FileHandle(ctypes.Structure):

@@ -7,8 +7,8 @@ both, so no credential and no privilege is needed. Only names are read, never a 
 
 The kernel keeps a note of each new entry (`inotify`) until `hear` takes it, also of an entry that is gone by then. So a
 pod has its name however short it lives. A container has none before kubelet has made its link: `found_missed` tells
-when that has come. A container without a link, as the pod's sandbox, has no name; nor has one whose link's name kubelet
-cut at 255 characters.
+when that has come. A container without a link, as the pod's sandbox, has no name, nor has one with a link that
+kubelet cut at 255 characters.
 
 Names of present and of removed entries are kept apart, each up to a bound: 600 bytes for an entry with a usual name, at
 most 1.2 KB. So 330 containers of 110 pods take 0.3 MB, and full tables 13 MB.

@@ -17,7 +17,7 @@ from probed.exporter.cgroup.pod_names import NAMELESS, PodNames
 from probed.exporter.cgroup.tree import CgroupTree
 
 MOST_ATTRIBUTED = 1 << 10
-"""Most paths whose owners are remembered: several labels of one key ask for the same."""
+"""Most paths with a remembered owner: several labels of one key ask for the same."""
 
 KERNEL = Attribution("kernel", "")
 UNKNOWN = Attribution("unknown", "")

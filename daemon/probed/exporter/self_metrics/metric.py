@@ -23,7 +23,7 @@ Samples = Mapping[tuple[str, ...], float]
 
 @dataclass(frozen=True, slots=True)
 class ProcessStarts:
-    """Starts of the processes whose memory has counters, in seconds since the epoch (0: unknown)."""
+    """Starts of the processes with counters in their memory, in seconds since the epoch (0: unknown)."""
 
     exporter: float = 0.0
     supervisor: float = 0.0
