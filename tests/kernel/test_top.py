@@ -17,8 +17,8 @@ from probed.commands.top.command import read_page
 from probed.commands.top.readings import PageParser
 from probed.webconfig.listen_address import Address
 from support.kernel_fixtures import NOBODY, Install, Start
-from support.running_daemon import Daemon, command, run_to_its_end
-from support.top.terminal import terminal
+from support.running_daemon import Daemon, command, run_to_its_end, until
+from support.top.terminal import TmuxTerminal, terminal
 
 SPAWNS = 97
 FAILURES = 1_009
@@ -53,6 +53,11 @@ def test_rates_of_a_known_workload_are_exact(daemon: Daemon, install: Install, t
     assert failing["failures_per_second"] * found.seconds == pytest.approx(FAILURES)
 
 
+def row_of(shown: TmuxTerminal, program: Path) -> list[str]:
+    """Return the cells of a program's row, none while the row is not there."""
+    return next((line.split() for line in shown.screen() if program.name in line), [])
+
+
 def test_a_terminal_shows_a_storm_and_keeps_its_count_over_a_killed_exporter(
     start: Start, install: Install, tmp_path: Path
 ) -> None:
@@ -64,15 +69,11 @@ def test_a_terminal_shows_a_storm_and_keeps_its_count_over_a_killed_exporter(
         shown.write("2z")
         shown.shows("EXECS")
         spawn(install, program)
-        counted = shown.shows(program.name)
-        assert next(line for line in counted if program.name in line).split()[-1] == str(SPAWNS)
+        until(lambda: row_of(shown, program)[-1:] == [str(SPAWNS)], "all spawns are there")
         daemon.kill_exporter()
         spawn(install, program)
-        shown.shows(f" {2 * SPAWNS}")
-        again = shown.shows(program.name)
-        row = next(line for line in again if program.name in line).split()
-        assert row[-1] == str(2 * SPAWNS)
-        assert not row[1].startswith("-")
+        until(lambda: row_of(shown, program)[-1:] == [str(2 * SPAWNS)], "all spawns of both are there")
+        assert not row_of(shown, program)[1].startswith("-")
         shown.press("q")
         assert shown.ended() == 0
 
