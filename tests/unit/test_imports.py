@@ -77,6 +77,7 @@ PURE = {
     "tail.formats",
     "tail.options",
     "tail.rows",
+    "text_width",
     "webconfig.file",
     "webconfig.listen_address",
     "webconfig.options",

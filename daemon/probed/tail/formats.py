@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
@@ -12,6 +11,7 @@ from probed.config.columns import COLUMN_DECODERS
 from probed.ipc.manifest import ResolvedColumn
 from probed.tail.cells import CellDecoder
 from probed.tail.rows import Appended, Row
+from probed.text_width import cut, width_of
 
 LEAST_TEXT: Final = 6
 """Characters that stay of a column of text in a narrow terminal."""
@@ -75,12 +75,12 @@ class Table:
     def _joined(self, texts: Sequence[str]) -> str:
         cells = []
         for column, text, width in zip(self._columns, texts, self._widths, strict=True):
-            cell = text if self._characters is None else shortened(text, width)
-            blanks = " " * (width - _places(cell))
+            cell = text if self._characters is None else cut(text, width, ELLIPSIS)
+            blanks = " " * (width - width_of(cell))
             is_number = COLUMN_DECODERS[column.decoder].reads != "text" and column.decoder in ("integer", "duration")
             cells.append(blanks + cell if is_number else cell + blanks)
         line = " ".join(cells).rstrip()
-        return line if self._characters is None else shortened(line, self._characters)
+        return line if self._characters is None else cut(line, self._characters, ELLIPSIS)
 
 
 def widths(columns: Sequence[ResolvedColumn], characters: int | None) -> list[int]:
@@ -99,29 +99,3 @@ def widths(columns: Sequence[ResolvedColumn], characters: int | None) -> list[in
 
 def _gives_way(column: ResolvedColumn) -> bool:
     return column.decoder in ("cgroup_unit", "comm", "string", "open_flags")
-
-
-def shortened(text: str, width: int) -> str:
-    """Return a text in at most `width` places of a terminal, with an ellipsis if a part is missing."""
-    if _places(text) <= width:
-        return text
-    kept, used = "", 0
-    for character in text:
-        used += _places(character)
-        if used > width - 1:
-            break
-        kept += character
-    return kept + ELLIPSIS if width > 0 else ""
-
-
-def _places(text: str) -> int:
-    """Return how many places of a terminal a text takes: East Asian wide characters take two, combining ones none."""
-    if text.isascii():
-        return len(text)
-    return sum(_places_of(character) for character in text)
-
-
-def _places_of(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

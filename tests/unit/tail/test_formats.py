@@ -9,7 +9,7 @@ import pytest
 
 from probed.ipc.manifest import ResolvedColumn
 from probed.tail.cells import CellDecoder
-from probed.tail.formats import JsonLines, Table, shortened, widths
+from probed.tail.formats import JsonLines, Table, widths
 from probed.tail.rows import Appended, Row
 
 COLUMNS = (
@@ -52,21 +52,6 @@ def test_names_give_way_to_the_last_column() -> None:
     assert widths(shown, 40) == [11, 7, 20]
     assert widths(shown, 30) == [6, 7, 15]
     assert widths(shown, 10) == [6, 7, 0]
-
-
-@pytest.mark.parametrize(
-    ("text", "width", "expected"),
-    [
-        ("abc", 3, "abc"),
-        ("abcd", 3, "ab…"),
-        ("東京都", 6, "東京都"),
-        ("東京都", 5, "東京…"),
-        ("abcd", 1, "…"),
-        ("a", 0, ""),
-    ],
-)
-def test_a_text_is_shortened_by_places_of_the_terminal(text: str, width: int, expected: str) -> None:
-    assert shortened(text, width) == expected
 
 
 def test_a_line_of_json_has_all_columns_and_tells_cuts() -> None:

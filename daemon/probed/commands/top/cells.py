@@ -6,11 +6,11 @@ Texts of the page are names that programs choose: `one_line` writes every charac
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Final
 
 from probed.commands.top.tables import Cell, RateColumn
 from probed.terminal import printable
+from probed.text_width import cut, width_of
 
 CUT: Final = "~"
 """Last character of a text that is too long."""
@@ -28,32 +28,10 @@ def one_line(text: str, encoding: str = "utf-8") -> str:
     return line.encode(encoding, "backslashreplace").decode(encoding)
 
 
-def width_of(text: str) -> int:
-    """Return the columns of the terminal that a text takes: two for wide characters, none for combining ones."""
-    return len(text) if text.isascii() else sum(map(_width, text))
-
-
-def _width(character: str) -> int:
-    if unicodedata.category(character) in ("Mn", "Me"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
-
-
 def fit(text: str, width: int) -> str:
     """Cut or fill a text to exactly `width` columns."""
-    if width_of(text) > width:
-        text = _cut(text, width - len(CUT)) + CUT if width >= len(CUT) else ""
+    text = cut(text, width, CUT)
     return text + " " * (width - width_of(text))
-
-
-def _cut(text: str, width: int) -> str:
-    end = taken = 0
-    for character in text:
-        taken += _width(character)
-        if taken > width:
-            break
-        end += 1
-    return text[:end]
 
 
 def show_number(cell: Cell, column: RateColumn) -> str:

@@ -19,6 +19,7 @@ from probed.commands.top.readings import REQUESTED, PageParser, Reading
 from probed.commands.top.session import Session
 from probed.commands.top.tables import Cell, RateTable, Row, sort_rows
 from probed.terminal import show
+from probed.text_width import width_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def _numbers(table: RateTable) -> list[int]:
 def _lines(table: RateTable, rows: Sequence[Row]) -> Iterator[str]:
     titles = [column.title for column in table.columns]
     texts = [[cells.show(cell, column) for cell, column in zip(row, table.columns, strict=True)] for row in rows]
-    widths = [max(map(cells.width_of, column)) for column in zip(titles, *texts, strict=True)]
+    widths = [max(map(width_of, column)) for column in zip(titles, *texts, strict=True)]
     for line in (titles, *texts):
         placed = zip(line, table.columns, widths, strict=True)
         yield "  ".join(cells.place(text, column, width) for text, column, width in placed).rstrip()

@@ -15,6 +15,7 @@ from probed.commands.top import cells
 from probed.commands.top.activity import Activity
 from probed.commands.top.tables import RateColumn, RateTable, Row, sort_rows
 from probed.commands.top.view import KEYS, View
+from probed.text_width import width_of
 
 Style = Literal["plain", "bold", "faint", "head", "chosen", "sorted", "warning"]
 
@@ -84,8 +85,8 @@ def _bounded(line: Line, width: int) -> Line:
     for text, style in line:
         if width <= 0:
             break
-        spans.append(Span(text if cells.width_of(text) <= width else cells.fit(text, width), style))
-        width -= cells.width_of(text)
+        spans.append(Span(text if width_of(text) <= width else cells.fit(text, width), style))
+        width -= width_of(text)
     return tuple(spans)
 
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed.commands.top.cells import fit, one_line, place, show, show_number, width_of
+from probed.commands.top.cells import fit, one_line, place, show, show_number
 from probed.commands.top.tables import Kind, RateColumn
+from probed.text_width import width_of
 
 TEXT = RateColumn("unit", "UNIT", "text")
 
@@ -47,11 +48,6 @@ def test_a_hostile_text_is_one_line_of_printable_characters(text: str, shown: st
 
 def test_a_terminal_without_a_character_gets_its_escape() -> None:
     assert one_line("試.service", "ascii") == "\\u8a66.service"
-
-
-@pytest.mark.parametrize(("text", "width"), [("abc", 3), ("試験", 4), ("e\u0301", 1), ("", 0)])
-def test_the_width_counts_wide_and_combining_characters(text: str, width: int) -> None:
-    assert width_of(text) == width
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probed.commands.top.activity import Activity, activity
-from probed.commands.top.cells import width_of
 from probed.commands.top.layout import PollStatus, Terminal, render
 from probed.commands.top.readings import PageParser
 from probed.commands.top.view import View, press
+from probed.text_width import width_of
 from support.running_daemon import ROOT
 from support.top.draw_screens import SIZES, draw, screen
 from support.top.pages import START, page, series
