@@ -163,11 +163,11 @@ static __always_inline u64 waiting_bytes(void)
 /*
  * Programs. Behind each program stands its tracepoint's array of programs, of which the program jumps to every slot
  * from NAME_next on. hook_NAME is the hook of the tracepoint, which jumps to the first program; the loader loads it
- * where no other probe has hooked the tracepoint. See loader/hook_chain.py.
+ * where no other probe has hooked the tracepoint. See loader/common/hook_chain.py.
  *
  * kprobe_NAME and kprobe_hook_NAME are the same in a kprobe, for kernels that preempt programs of raw tracepoints. They
  * get the registers of a function with the tracepoint's arguments, from argument NAME_first of the function on. See
- * loader/preemption.py, which knows such kernels on x86 only.
+ * loader/common/preemption.py, which knows such kernels on x86 only.
  */
 #define PROBED_SLOTS 32
 

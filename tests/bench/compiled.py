@@ -9,9 +9,10 @@ from pathlib import Path
 
 from probed.ipc.loader_messages import Text
 from probed.linux.threads import max_threads
-from probed.loader import pipeline
-from probed.loader.compiler import BccModule, compile_text
-from probed.loader.hook_chain import standalone_entry
+from probed.loader.bcc.compiler import BccModule, compile_text
+from probed.loader.bcc.sources import defines, header_and_source
+from probed.loader.common.hook_chain import standalone_entry
+from probed.loader.common.host import Host
 from support.running_daemon import PROBES
 
 BTF = Path("/sys/kernel/btf/vmlinux")
@@ -20,10 +21,10 @@ HEADER = PROBES / "include" / "probed.bpf.h"
 
 def attach(source: Text, programs: Mapping[str, str], ring_bytes: int = 0) -> BccModule:
     """Compile a probe's C with a ring of `ring_bytes`, and attach each program to its raw tracepoint."""
-    host = pipeline.Host(BTF, os.cpu_count() or 1, os.uname().machine, max_threads())
-    parts = [*pipeline.header_and_source(Text(str(HEADER), HEADER.read_text()), source), standalone_entry(programs)]
+    host = Host(BTF, os.cpu_count() or 1, os.uname().machine, max_threads())
+    parts = [*header_and_source(Text(str(HEADER), HEADER.read_text()), source), standalone_entry(programs)]
     text = "\n".join(parts) + "\n"
-    module = compile_text("bench", text, host.btf, pipeline.defines(host, ring_bytes))
+    module = compile_text("bench", text, host.btf, defines(host, ring_bytes))
     for name, tracepoint in programs.items():
         module.attach(name, module.load_program(name, tracepoint), tracepoint)
     return module

@@ -7,6 +7,7 @@ Such kernels run in guests only: tests/system/test_kernels.py.
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,16 +15,20 @@ import pytest
 from probed.config import files
 from probed.ipc.manifest import LoaderName, hook_name
 from probed.linux.threads import max_threads
-from probed.loader import pipeline, preemption
+from probed.loader import pipeline
+from probed.loader.bcc.sources import compile_probe
 from probed.loader.btf.reader import VMLINUX
-from probed.loader.hook_chain import Chains
+from probed.loader.common import preemption
+from probed.loader.common.hook_chain import Chains
+from probed.loader.common.host import Host
+from probed.loader.core.objects import ObjectContent, open_probe
 from support.running_daemon import PROBES, SHIPPED
 
 
 @pytest.mark.filterwarnings("ignore:not a bytes object")  # BCC's way to take text
 @pytest.mark.parametrize("loader", ["bcc", "core"])
 def test_every_shipped_program_and_hook_loads_as_a_kprobe(loader: LoaderName, objects: Path) -> None:
-    host = pipeline.Host(VMLINUX, os.cpu_count() or 1, os.uname().machine, max_threads())
+    host = Host(VMLINUX, os.cpu_count() or 1, os.uname().machine, max_threads())
     host.uses_kprobes = True
     chains = Chains({}, host.kprobe)
     loaded = set()
@@ -31,8 +36,11 @@ def test_every_shipped_program_and_hook_loads_as_a_kprobe(loader: LoaderName, ob
     for name in [*SHIPPED, *traces]:
         request = files.standalone_probe(objects / name, str(VMLINUX), loader).request
         assert bool(request.object) == (loader == "core")
-        content = pipeline.ObjectContent(Path(request.object.path).read_bytes()) if request.object else None
-        checked = pipeline.check(request, content, host, chains)
+        if request.object:
+            make = partial(open_probe, ObjectContent(Path(request.object.path).read_bytes()), host, chains)
+        else:
+            make = partial(compile_probe, request, host, chains)
+        checked = pipeline.check(request, make, host)
         for place in checked.places:
             in_kprobe = place.tracepoint not in preemption.IN_INTERRUPTS
             assert bool(chains.kprobe(place.tracepoint)) == in_kprobe

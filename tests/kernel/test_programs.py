@@ -12,7 +12,7 @@ import pytest
 from probed.exporter.weights.overflow import LABEL_SETS
 from probed.ipc.manifest import OVERFLOW_MAPS
 from probed.linux.threads import max_threads
-from probed.loader.pipeline import LEAST_PROCESSES, MOST_PROCESSES
+from probed.loader.common.host import LEAST_PROCESSES, MOST_PROCESSES
 from support.cgroup2 import Cgroups
 from support.kernel_fixtures import OWN_PROBES, Install, Start
 from support.running_daemon import PROBES, Page, bpf_program_ids, rise, site, until

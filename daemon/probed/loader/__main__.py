@@ -51,12 +51,16 @@ from probed.ipc.message import bounded
 from probed.linux import privilege
 from probed.linux.cpus import possible_cpus
 from probed.linux.threads import max_threads
-from probed.loader import canary, compiler, pipeline, preemption
+from probed.loader import pipeline
+from probed.loader.bcc import compiler, sources
+from probed.loader.bcc.hide_kallsyms import hide_kallsyms
+from probed.loader.common import canary, preemption
+from probed.loader.common.hook_chain import Chains
+from probed.loader.common.host import Host
+from probed.loader.common.module import Module
+from probed.loader.core.objects import ObjectContent, Running, kernel_types, open_canary, open_probe
 from probed.loader.headers.c_names import find_names
 from probed.loader.headers.types import offsets_used
-from probed.loader.hide_kallsyms import hide_kallsyms
-from probed.loader.hook_chain import Chains
-from probed.loader.module import Module
 
 Answer = tuple[LoadedProbe, list[int]]
 SupervisorChannel = Channel[FromLoader, ToLoader]
@@ -72,7 +76,7 @@ class LoadBatch:
 
     requests: list[LoadRequest]
     hooked: dict[str, int]
-    running: dict[str, pipeline.Running]
+    running: dict[str, Running]
     objects: dict[ObjectFile, bytes | LoadError]
     goal: Goal
 
@@ -87,7 +91,7 @@ class LoadSession:
     def __init__(self, channel: SupervisorChannel, batch: LoadBatch, root: Path = Path("/")) -> None:
         """Read the machine's facts, while the loader has its first rights. Raises HostError."""
         machine = os.uname().machine
-        self._host = pipeline.Host(Path(batch.requests[0].btf), possible_cpus(root), machine, max_threads(root))
+        self._host = Host(Path(batch.requests[0].btf), possible_cpus(root), machine, max_threads(root))
         self._channel = channel
         self._goal = batch.goal
         self._requests = batch.requests
@@ -101,7 +105,7 @@ class LoadSession:
         if self._for_bcc or self._host.has_other_types:
             self._host.read_types()
         if batch.goal != "compile":
-            with self._host.kernel_types() as types:
+            with kernel_types(self._host) as types:
                 self._host.uses_kprobes = preemption.needs_kprobes(types, lambda: self._host.btf)
         makes_arrays = batch.goal != "compile" or bool(self._for_bcc)
         self._chains = Chains(batch.hooked, self._host.kprobe, makes_arrays)
@@ -121,7 +125,7 @@ class LoadSession:
 
     def _open_canary(self, request: LoadRequest) -> Module:
         assert request.canary_object is not None
-        return canary.opened(_content(self._objects[request.canary_object]), self._host)
+        return open_canary(_content(self._objects[request.canary_object]), self._host)
 
     def _make_bcc_ready(self) -> None:
         """Import BCC, and start a canary for the sources. Raises HostError."""
@@ -133,7 +137,7 @@ class LoadSession:
         if self._goal != "compile":
             self._used = {each.name: frozenset(self._members(each)) for each in requests}
             used, texts = frozenset[canary.Member]().union(*self._used.values()), requests[0]
-            make = partial(canary.compiled, used, texts.header, texts.canary, self._host)
+            make = partial(sources.compile_canary, used, texts.header, texts.canary, self._host)
             self._source_canary = canary.Watch(make)
         self._is_bcc_ready = True
 
@@ -154,12 +158,13 @@ class LoadSession:
     def _check(self, request: LoadRequest) -> pipeline.CompiledProbe:
         if request.object is not None:
             data, running = _content(self._objects[request.object]), self._running.get(request.name)
-            return pipeline.check(request, pipeline.ObjectContent(data, running), self._host, self._chains)
+            make = partial(open_probe, ObjectContent(data, running), self._host, self._chains)
+            return pipeline.check(request, make, self._host)
         if request.loader == "core":
             raise LoadError(request.name, "compile", request.unfit or _no_object(request))
         if not self._is_bcc_ready:
             self._make_bcc_ready()
-        return pipeline.check(request, None, self._host, self._chains)
+        return pipeline.check(request, partial(sources.compile_probe, request, self._host, self._chains), self._host)
 
     def end(self) -> None:
         """Wait for the canaries, for which no probe has waited if none compiled."""
@@ -208,7 +213,7 @@ def _receive_batch(channel: SupervisorChannel) -> LoadBatch:
     """Receive messages up to EndOfRequests; answer those that ask for files."""
     requests: list[LoadRequest] = []
     hooked: dict[str, int] = {}
-    running: dict[str, pipeline.Running] = {}
+    running: dict[str, Running] = {}
     objects: dict[ObjectFile, bytes | LoadError] = {}
     while True:
         packet = channel.receive()
@@ -220,7 +225,7 @@ def _receive_batch(channel: SupervisorChannel) -> LoadBatch:
             case HookArray(tracepoint):
                 hooked[tracepoint] = packet.fds[0]
             case RunningVersion(loaded):
-                running[loaded.name] = pipeline.Running(loaded, dict(zip(loaded.fd_names, packet.fds, strict=True)))
+                running[loaded.name] = Running(loaded, dict(zip(loaded.fd_names, packet.fds, strict=True)))
             case LoadRequest() as request:
                 requests.append(request)
                 for each in (request.object, request.canary_object):

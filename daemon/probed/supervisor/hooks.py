@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keeps the programs in the kernel and systemd's fd store consistent: every attach and detach changes both.
 
-A hook is a program attached to a raw tracepoint, with an array of programs to jump into (`loader.hook_chain`). A hook
-stays while a probe has a slot behind the hook. Beside a hook in a kprobe the supervisor holds one or two others, the
-switches: empty programs that make the kernel call the tracepoint (`loader.preemption`).
+A hook is a program attached to a raw tracepoint, with an array of programs to jump into (`loader.common.hook_chain`). A
+hook stays while a probe has a slot behind the hook. Beside a hook in a kprobe the supervisor holds one or two others,
+the switches: empty programs that make the kernel call the tracepoint (`loader.common.preemption`).
 """
 
 from __future__ import annotations

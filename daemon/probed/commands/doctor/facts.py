@@ -198,7 +198,7 @@ def find_headers(release: str, root: Path = Path("/")) -> str | None:
 
 def ask_compiler() -> Compiler:
     """Import BCC in a process of its own, and return the version."""
-    command = [sys.executable, "-P", "-s", "-m", "probed.loader.bcc_version"]
+    command = [sys.executable, "-P", "-s", "-m", "probed.loader.bcc.bcc_version"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=ASK_SECONDS, check=True)
         told = json.loads(done.stdout)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads the running kernel's description of its types from /sys/kernel/btf.
 
-`headers.types` makes C text from the types, `pipeline` asks for tracepoints. This module chooses nothing. Source of the
-format: Linux Documentation/bpf/btf.rst and include/uapi/linux/btf.h.
+`headers.types` makes C text from the types, `common.host` asks for tracepoints. This module chooses nothing. Source of
+the format: Linux Documentation/bpf/btf.rst and include/uapi/linux/btf.h.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Explains "Operation not permitted" of bpf(2), which has four causes with different remedies.
 
-`compiler` and `hook_chain` ask after a failure. EpermFacts are gathered at that moment; two pure functions explain.
+`refusal` and `common.hook_chain` ask after a failure. EpermFacts are gathered at that moment; two pure functions
+explain.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turns the kernel's refusals of maps, programs and attachments into LoadErrors with cause and remedy.
 
-`compiler` and `core_module` share it: a refusal reads the same, whichever way the probe came.
+`bcc.compiler` and `core.core_module` share it: a refusal reads the same, whichever way the probe came.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """System calls by name, for sources that write ``__NR_openat``: the numbers are libseccomp's.
 
-`headers.tree` puts the numbers into a source's first header; `canary` asks for one number, `headers.types` for the
-second table: ``__NR_ia32_openat`` is a number of 32-bit x86, which an x86-64 kernel may serve too.
+`headers.tree` puts the numbers into a source's first header; `common.canary` asks for one number, `headers.types` for
+the second table: ``__NR_ia32_openat`` is a number of 32-bit x86, which an x86-64 kernel may serve too.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the directory that BCC takes for kernel headers.
 
-`compiler` writes one into a private directory for each compile, and names the directory in ``BCC_KERNEL_SOURCE``. BCC
-includes linux/kconfig.h first, so linux/kconfig.h has all the text; the headers that a source includes are empty. The
-kernel's own headers are never read.
+`bcc.compiler` writes one into a private directory for each compile, and names the directory in ``BCC_KERNEL_SOURCE``.
+BCC includes linux/kconfig.h first, so linux/kconfig.h has all the text; the headers that a source includes are empty.
+The kernel's own headers are never read.
 """
 
 from __future__ import annotations

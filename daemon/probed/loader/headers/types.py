@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the kernel types that a source names as C, each member at the running kernel's offset.
 
-`compiler` and `canary` need the text before a compile. A struct becomes a union of anonymous packed structs, one for
+`bcc.compiler` needs the text before a compile. A struct becomes a union of anonymous packed structs, one for
 each member that the source names, after as many chars as the member's offset:
 
     struct task_struct { union {

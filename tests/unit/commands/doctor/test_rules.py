@@ -24,7 +24,7 @@ from probed.commands.doctor import facts
 from probed.commands.doctor.facts import Clocks, Compiler, Configuration, HostFacts, Loads, Mounts, Types
 from probed.commands.doctor.report import WIDTH, Check, ProbeCheck, Report, render
 from probed.commands.doctor.rules import diagnose
-from probed.loader.bcc_version import libraries
+from probed.loader.bcc.bcc_version import libraries
 from probed.schema import structure
 from probed.webconfig.listen_address import Address
 

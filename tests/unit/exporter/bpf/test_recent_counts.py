@@ -22,7 +22,7 @@ from probed.exporter.bpf.map_source import MapSource
 from probed.exporter.bpf.recent_counts import SLOT, RecentCounts
 from probed.ipc.manifest import Field, Map, Record
 from probed.loader import pipeline
-from probed.loader.module import Module
+from probed.loader.common.module import Module
 from support.unit.series_tables import ledger
 
 ENTRIES, CPUS = 8, 2

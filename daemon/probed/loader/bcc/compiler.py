@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs BCC: C text in, programs and maps out, with errors that name the probe's lines.
 
-`pipeline` and `canary` call it. BCC writes its errors to file descriptor 2 and raises a bare Exception: this module
+`sources` calls it. BCC writes its errors to file descriptor 2 and raises a bare Exception: this module
 captures the text and raises LoadError. BCC prints nothing else, and leaves no files.
 """
 
@@ -22,22 +22,19 @@ from probed.ipc.loader_output import c_mistakes
 from probed.ipc.manifest import COUNT, Field, FieldType, Map, MapKind, Record
 from probed.linux import bpf
 from probed.loader.btf.reader import Btf
+from probed.loader.common.module import HASHES, INDEX, MAP_KINDS, NO_MAP_TO_READ, not_flat
+from probed.loader.common.own_maps import ENUMS, LAYOUT
 from probed.loader.errors import refusal
 from probed.loader.errors.stderr import captured_stderr
 from probed.loader.headers import tree
 from probed.loader.headers.private_folder import private_folder
 from probed.loader.headers.types import types_for
-from probed.loader.module import HASHES, INDEX, MAP_KINDS, NO_MAP_TO_READ, not_flat
 
 _TYPES: Mapping[str, FieldType] = {
     "c": "char", "b": "s8", "B": "u8", "?": "u8", "h": "s16", "H": "u16", "i": "s32", "I": "u32",
     "l": "s64", "L": "u64", "q": "s64", "Q": "u64",
 }  # fmt: skip
 """ctypes type codes, as BCC makes them from the C struct."""
-
-LAYOUT = "probed_layout"
-ENUMS = "probed_enums"
-"""Maps that show types of the C: the event, and a struct with an array for each constant."""
 
 LOG_BYTES = 1 << 20
 """Most bytes of the verifier's log on a refused program."""

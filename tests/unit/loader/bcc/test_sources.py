@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from probed.loader.pipeline import line_directive
+from probed.loader.bcc.sources import line_directive
 
 
 @pytest.mark.parametrize(

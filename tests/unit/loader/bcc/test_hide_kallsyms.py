@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-PROBED = Path(__file__).parents[3] / "daemon"
+PROBED = Path(__file__).parents[4] / "daemon"
 
 
 def run(code: str) -> str:
     """Run code in a process without the list, and return the output."""
-    lines = ["import ctypes, os", "from probed.loader import hide_kallsyms as ksyms", "ksyms.hide_kallsyms()", code]
+    lines = ["import ctypes, os", "from probed.loader.bcc import hide_kallsyms as ksyms", "ksyms.hide_kallsyms()", code]
     done = subprocess.run(
         [sys.executable, "-c", "\n".join(lines)], env={"PYTHONPATH": str(PROBED)}, capture_output=True, text=True,
         check=True,
@@ -38,7 +38,7 @@ def test_a_compile_reads_no_list_of_symbols() -> None:
     pytest.importorskip("bcc")
     said = run(
         "from pathlib import Path\n"
-        "from probed.loader.compiler import compile_text, import_bcc\n"
+        "from probed.loader.bcc.compiler import compile_text, import_bcc\n"
         "from probed.loader.btf.reader import Btf\n"
         "btf = Btf.read()\n"
         "import_bcc()\n"

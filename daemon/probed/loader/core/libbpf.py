@@ -2,7 +2,7 @@
 """libbpf: one short method for each call that probed uses.
 
 `core_module` calls it. libbpf 1.0 or later; functions return a pointer, or a negative errno, which raises OSError.
-libbpf writes its reasons to file descriptor 2, where `stderr.captured` finds them. Source: libbpf's src/libbpf.h.
+libbpf writes its reasons to file descriptor 2, where `captured_stderr` finds them. Source: libbpf's src/libbpf.h.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,15 +21,10 @@ from typing import Any
 
 from probed.errors import LoadError
 from probed.ipc import loader_output
-from probed.ipc.loader_messages import Text
 from probed.linux import bpf, syscalls, time_namespace
-from probed.loader.compiler import compile_text
-from probed.loader.core_module import CoreModule
+from probed.loader.common.module import Module
 from probed.loader.errors import stderr
 from probed.loader.headers.syscall_numbers import number_of
-from probed.loader.hook_chain import standalone_entry
-from probed.loader.module import Module
-from probed.loader.pipeline import Host, defines, header_and_source
 
 Member = tuple[str, str]
 """Struct and member."""
@@ -128,25 +123,8 @@ def wrong_members(module: Module) -> dict[Member, str]:
     return dict(reversed(findings))
 
 
-def compiled(members: Iterable[Member], header: Text, canary: Text, host: Host) -> Module:
-    """Compile the canary with BCC; it reads those of `members` that it knows. Raises LoadError."""
-    text = "\n".join([*header_and_source(header, canary), standalone_entry(PROGRAMS)]) + "\n"
-    dev, ino = _pid_namespace()
-    macros = defines(host) | {f"CHECK_{struct}_{member}": "1" for struct, member in members}
-    macros |= {"PIDNS_DEV": f"{dev}ULL", "PIDNS_INO": f"{ino}ULL"}
-    return compile_text("canary", text, host.btf, macros)
-
-
-def opened(data: bytes, host: Host) -> Module:
-    """Open the canary's object; it reads every member that the kernel has. Raises LoadError."""
-    module = CoreModule("canary", data, host.relocation_btf)
-    dev, ino = _pid_namespace()
-    module.prepare({"canary_pidns_dev": dev, "canary_pidns_ino": ino}, host.processes)
-    module.keep(PROGRAMS)
-    return module
-
-
-def _pid_namespace() -> tuple[int, int]:
+def pid_namespace() -> tuple[int, int]:
+    """Return device and inode of this process's PID namespace."""
     namespace = Path("/proc/self/ns/pid").stat()
     return namespace.st_dev, namespace.st_ino
 

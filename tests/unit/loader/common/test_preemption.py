@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from probed.linux import bpf
-from probed.loader import preemption
 from probed.loader.btf.format import Kind
 from probed.loader.btf.reader import Btf
+from probed.loader.common import preemption
 from support.unit.btf_builder import BtfBuilder
 
 SEEN = preemption.SEEN

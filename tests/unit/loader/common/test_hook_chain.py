@@ -9,10 +9,10 @@ import pytest
 
 from probed.errors import LoadError
 from probed.linux import bpf
-from probed.loader import hook_chain
+from probed.loader.common import hook_chain
+from probed.loader.common.hook_chain import SLOTS, Chains, standalone_entry
+from probed.loader.common.preemption import KprobePoint
 from probed.loader.headers.c_names import programs
-from probed.loader.hook_chain import SLOTS, Chains, standalone_entry
-from probed.loader.preemption import KprobePoint
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import pytest
 
 from probed.errors import LoadError
-from probed.loader import canary
+from probed.loader.common import canary
 from support.running_daemon import until
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Interface of a probe's C after compilation, whether BCC compiled the source or libbpf opened an object.
 
-`pipeline` and `canary` know no more. `compiler` has BCC's module, `core_module` that of objects.
+`pipeline` and `canary` know no more. `bcc.compiler` has BCC's module, `core.core_module` that of objects.
 """
 
 from __future__ import annotations

@@ -12,20 +12,22 @@ The jumps are written in assembly: calls in C would take the compiler longer tha
 Where the kernel preempts programs of raw tracepoints, the hook and the programs behind it run in a kprobe (see
 `preemption`). Their context is then the registers, from which each program's entry takes the tracepoint's arguments.
 
-`pipeline` makes C text and attaches hooks with this module. The supervisor owns the hooks, and fills and empties slots.
+`core.objects` and `bcc.sources` ask for slots, `pipeline` attaches hooks. The supervisor owns the hooks, and fills and
+empties slots.
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 
+from probed.config.declaration import Probe
 from probed.errors import LoadError, Reason
 from probed.ipc.manifest import ChainSlot, hook_name, switch_names
 from probed.linux import bpf
+from probed.loader.common.preemption import KprobePoint
 from probed.loader.errors import eperm
 from probed.loader.errors.eperm import EpermFacts
-from probed.loader.preemption import KprobePoint
 
 SLOTS = 32
 """Programs behind one hook: the kernel lets no more than 33 tail calls follow each other."""
@@ -117,6 +119,15 @@ class Chains:
             if not self.is_hooked(place.tracepoint):
                 functions[hook_name(place.tracepoint)] = _jumps(array, 0)
         return "".join(f"int {name}({ARGUMENT})\n{{\n{body}}}\n" for name, body in functions.items())
+
+
+def find_places(
+    chains: Chains, probe: Probe, functions: Container[str], has_tracepoint: Callable[[str, str], bool]
+) -> tuple[ChainSlot, ...]:
+    """Return a slot for each program among the C's `functions` of which the host has the tracepoint."""
+    wanted = {name: program.raw_tracepoint for name, program in probe.programs.items() if name in functions}
+    there = {name: tracepoint for name, tracepoint in wanted.items() if has_tracepoint(name, tracepoint)}
+    return tuple(chains.find_place(probe.name, name, tracepoint) for name, tracepoint in there.items())
 
 
 def entry(program: str) -> str:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A probe's object: layouts from the object's BTF, programs and maps through libbpf, errors as BCC's way has them.
 
-`pipeline` and `canary` open objects. Before the load the module sets the constants of core.bpf.h: the verifier removes
+`objects` opens them. Before the load the module sets the constants of core.bpf.h: the verifier removes
 branches by them, and a jump to another probe's program has a constant slot.
 """
 
@@ -20,12 +20,12 @@ from probed.errors import LoadError
 from probed.ipc.manifest import COUNT, Field, FieldType, Map, Record, hook_name
 from probed.loader.btf.format import Kind
 from probed.loader.btf.reader import Btf
+from probed.loader.common.hook_chain import NO_ARRAY
+from probed.loader.common.module import HASHES, INDEX, MAP_KINDS, NO_MAP_TO_READ, not_flat
+from probed.loader.common.preemption import KprobePoint
+from probed.loader.core.libbpf import Object, ObjectMap
 from probed.loader.errors import refusal
 from probed.loader.errors.stderr import captured_stderr
-from probed.loader.hook_chain import NO_ARRAY
-from probed.loader.libbpf import Object, ObjectMap
-from probed.loader.module import HASHES, INDEX, MAP_KINDS, NO_MAP_TO_READ, not_flat
-from probed.loader.preemption import KprobePoint
 
 MAP_SUFFIX = "_map"
 """Suffix of a map in the object; the name without the suffix has the map's methods in C."""

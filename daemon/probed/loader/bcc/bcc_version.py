@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prints the versions of BCC and its libraries as JSON: ``python -m probed.loader.bcc_version``.
+"""Prints the versions of BCC and its libraries as JSON: ``python -m probed.loader.bcc.bcc_version``.
 
 `doctor` runs it as a process, because only the loader's code imports bcc.
 """
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from probed.errors import HostError
-from probed.loader.compiler import import_bcc
+from probed.loader.bcc.compiler import import_bcc
 
 
 def libraries(maps: str) -> list[str]:

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of the maps that the header defines or the loader adds: no metric reads them."""
+
+from __future__ import annotations
+
+from probed.ipc.manifest import OVERFLOW_MAPS, FdName
+
+LAYOUT = "probed_layout"
+ENUMS = "probed_enums"
+"""Maps that show types of the C to BCC's way: the event, and a struct with an array for each constant."""
+
+STATS = "probed_stats"
+RING = "events"
+SLOTS = "event_slots"
+TURN = "overflow_turn"
+OWN_MAPS = (LAYOUT, ENUMS, STATS, RING, SLOTS, TURN, *OVERFLOW_MAPS)
+
+RECENT = "_recent"
+"""Suffix of a map of `struct recent_count`, after the name of the map of counts."""
+
+
+def map_name(name: FdName) -> str:
+    """Return the name in the C of a map behind a fd."""
+    own = {"stats": STATS, "ring": RING, "slots": SLOTS, "turn": TURN, "recent": name.of + RECENT}
+    return own.get(name.kind, name.of)

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opens the object of a probe or of the canary, and sets the constants of this machine.
+
+`__main__` hands `open_probe` to `pipeline`, and `open_canary` to the canary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from probed.config.declaration import Probe
+from probed.ipc.manifest import ChainSlot, FdName, LoadedProbe
+from probed.loader.btf.reader import VMLINUX
+from probed.loader.common import canary
+from probed.loader.common.hook_chain import Chains, find_places
+from probed.loader.common.host import RING_PAGE, Host
+from probed.loader.common.module import Module
+from probed.loader.common.own_maps import map_name
+from probed.loader.common.preemption import KernelType
+from probed.loader.core import libbpf
+from probed.loader.core.core_module import CoreModule, Tail
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A running version of a probe, with the fds of its maps by name."""
+
+    loaded: LoadedProbe
+    fds: dict[FdName, int]
+
+    def maps(self) -> dict[str, int]:
+        """Return the maps by their names in the C."""
+        return {map_name(name): fd for name, fd in self.fds.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectContent:
+    """Content of an object; its programs take over maps and slots of a `running` version."""
+
+    data: bytes
+    running: Running | None = None
+
+
+@contextmanager
+def kernel_types(host: Host) -> Iterator[KernelType]:
+    """Let libbpf parse the running kernel's types for a while, unless this process has parsed them."""
+    if host.has_read_types or not VMLINUX.exists():
+        yield lambda kind, name: next(iter(host.btf.find(kind, name)), 0)
+    else:
+        with libbpf.kernel_types() as types:
+            yield types
+
+
+def open_probe(
+    content: ObjectContent, host: Host, chains: Chains, probe: Probe, functions: Sequence[str]
+) -> tuple[Module, tuple[ChainSlot, ...]]:
+    """Open an object; return the module, and slots for its programs: those of a running version, if there is one.
+
+    Raises LoadError and HostError.
+    """
+    module, running = CoreModule(probe.name, content.data, host.relocation_btf), content.running
+    ring_bytes = probe.ring.bytes if probe.ring is not None else 0
+    constants = {"probed_cpus": host.cpus} | ({"probed_ring_pages": ring_bytes // RING_PAGE} if ring_bytes else {})
+    module.prepare(constants, host.processes, ring_bytes)
+    if running is None:
+        places = find_places(chains, probe, functions, module.has_tracepoint)
+    else:
+        places = running.loaded.places
+        module.take_over(running.maps())
+    tails = {
+        each.program: Tail(
+            each.tracepoint, chains.array(probe.name, each.tracepoint), each.slot + 1,
+            chains.is_hooked(each.tracepoint), chains.kprobe(each.tracepoint),
+        )
+        for each in places
+    }  # fmt: skip
+    module.chain(tails)
+    return module, places
+
+
+def open_canary(data: bytes, host: Host) -> Module:
+    """Open the canary's object; it reads every member that the kernel has. Raises LoadError."""
+    module = CoreModule("canary", data, host.relocation_btf)
+    dev, ino = canary.pid_namespace()
+    module.prepare({"canary_pidns_dev": dev, "canary_pidns_ino": ino}, host.processes)
+    module.keep(canary.PROGRAMS)
+    return module
