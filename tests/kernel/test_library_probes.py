@@ -188,6 +188,72 @@ def test_bpf_calls_have_command_and_errno(library: Daemon, install: Install) -> 
     assert page.total("probed_bpf_call_failures_total", comm=program.name) == 53
 
 
+TCP = """
+import errno
+import pathlib
+import socket
+import time
+
+
+def retransmitted():
+    names, values = (row for row in map(str.split, pathlib.Path("/proc/net/snmp").open()) if row[0] == "Tcp:")
+    return int(dict(zip(names, values))["RetransSegs"])
+
+
+with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as closed:
+    closed.bind(("127.0.0.1", 0))
+    for _ in range(101):
+        with socket.create_connection(server.getsockname()), server.accept()[0]:
+            pass
+    for _ in range(53):
+        with socket.socket() as client:
+            assert client.connect_ex(closed.getsockname()) == errno.ECONNREFUSED
+silent = [socket.socket() for _ in range(29)]
+for each in silent:
+    each.setblocking(False)
+    assert each.connect_ex(("192.0.2.2", 9)) == errno.EINPROGRESS
+while retransmitted() < len(silent):
+    time.sleep(0.01)
+for each in silent:
+    each.close()
+pathlib.Path("retransmitted").write_text(str(retransmitted()))
+"""
+"""A namespace with 101 connections, 53 to a closed port, and 29 to a neighbour that is not there.
+
+The file has the kernel's count of retransmissions in the namespace.
+Source: Linux Documentation/networking/snmp_counter.rst.
+"""
+
+LINKS = """
+ip link set lo up
+ip link add silent type veth
+ip addr add 192.0.2.1/24 dev silent
+ip link set silent up
+ip neigh add 192.0.2.2 lladdr 02:00:00:00:00:01 dev silent
+exec python3 -c "$0"
+"""
+
+
+def test_tcp_counts_connections_failures_retransmissions_and_resets(
+    library: Daemon, install: Install, tmp_path: Path
+) -> None:
+    unit = f"{install('naps').name}.service"
+    before = library.scrape()
+    with Cgroups() as cgroups:
+        group = cgroups.make(f"system.slice/{unit}")
+        process = start_in(group, "unshare", "--net", "sh", "-e", "-c", LINKS, TCP, cwd=tmp_path)
+        assert process.wait() == 0
+    after = library.scrape()
+    assert after.value("probed_tcp_connect_seconds_count", unit=unit) == 101
+    assert after.value("probed_tcp_accepts_total", unit=unit) == 101
+    failures = after.by("errno", "probed_tcp_connect_failures_total", unit=unit)
+    assert failures == {"ECONNREFUSED": 53, "closed": 29}
+    retransmitted = float((tmp_path / "retransmitted").read_text())
+    assert after.by("state", "probed_tcp_retransmits_total", unit=unit) == {"syn_sent": retransmitted}
+    assert after.value("probed_tcp_resets_received_total", unit=unit) == 53
+    assert rise(before, after, "probed_tcp_resets_sent_total", unit="kernel") >= 53
+
+
 def test_the_sums_close(library: Daemon) -> None:
     page = library.scrape()
     for probe in LIBRARY:

@@ -15,7 +15,7 @@ def board() -> Board:
     return Board(
         uid="probed-further-probes",
         title="Further probes",
-        text="CPU waits, softirqs, block devices, dropped packets, signals, kills for lack of memory, calls of bpf(2).",
+        text="CPU waits, softirqs, block devices, dropped packets, TCP, signals, kills for lack of memory, calls of bpf(2).",
         alerts=MEMORY_ALERTS,
         rows=[Row("", [*_processors(), *_devices(), *_network_and_memory(), *_processes()])],
     )
@@ -68,6 +68,20 @@ def _network_and_memory() -> list[Panel]:
             "pps",
             {"{{reason}} {{function}}": _top(12, promql.PACKET_DROPS, "reason, function", "packet_drops")},
             axis="packets a second",
+        ),
+        graph(
+            "TCP connections that failed, by unit and error",
+            "The twelve pairs of unit and error with most failed outgoing connections. Needs the probe tcp.",
+            "cps",
+            {"{{unit}} {{errno}}": _top(12, promql.TCP_FAILURES, "unit, errno", "tcp")},
+            axis="connections a second",
+        ),
+        graph(
+            "TCP segments sent again, by unit",
+            "The twelve units with most retransmitted segments. Needs the probe tcp.",
+            "cps",
+            {"{{unit}}": _top(12, promql.TCP_RETRANSMITS, "unit", "tcp")},
+            axis="segments a second",
         ),
         graph(
             "Kills for lack of memory",
