@@ -166,20 +166,24 @@ def _add_top(top: argparse.ArgumentParser) -> None:
 
 
 def _run(flags: argparse.Namespace) -> int:
-    from probed.supervisor.main import Supervisor
-    from probed.supervisor.options import Options
+    from probed.ipc.first_children import first_children
     from probed.supervisor.surroundings import settle
-    from probed.supervisor.systemd.notify import Notifier, sender
 
     settle()
+    files = Files(flags.config_file, flags.btf, flags.loader)
     web = {name: getattr(flags, f"web_{name}") for name in web_flags()}
     web = {name: tuple(value) if isinstance(value, list) else value for name, value in web.items() if value is not None}
-    options = Options(
-        Files(flags.config_file, flags.btf, flags.loader), flags.systemd_socket, web, flags.log_level, flags.log_format
-    )
     try:
-        return Supervisor(options).run()
+        with first_children(files) as children:
+            from probed.supervisor.main import Supervisor  # imported while the children import their modules
+            from probed.supervisor.options import Options
+
+            options = Options(files, flags.systemd_socket, web, flags.log_level, flags.log_format)
+            supervisor = Supervisor(options, children)
+        return supervisor.run()
     except ProbedError as error:
+        from probed.supervisor.systemd.notify import Notifier, sender
+
         Notifier(sender()).status(str(error).split("\n", maxsplit=1)[0])
         raise
 

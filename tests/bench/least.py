@@ -32,9 +32,7 @@ PERIOD: Final = 20.0
 @contextmanager
 def processes() -> Iterator[dict[str, int]]:
     """Run both, and yield their process ids by the name of the process they stand for."""
-    from probed.supervisor.exporter_process import (
-        FRUGAL,  # imported here: in the processes it would import half of the supervisor
-    )
+    from probed.ipc.first_children import FRUGAL  # imported here: it imports modules that the processes lack
 
     running = {}
     try:

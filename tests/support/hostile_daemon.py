@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from probed.__main__ import main
+from probed.ipc import first_children
 from probed.ipc.child_process import Child
 from probed.supervisor import exporter_process
 from support.running_daemon import ROOT, Daemon, command_line, until
@@ -63,5 +64,5 @@ class HostileDaemon(Daemon):
 
 if __name__ == "__main__":
     exporter_process.LAST_BACKOFF, exporter_process.STOP_TIMEOUT = BACKOFF_SECONDS, STOP_SECONDS
-    exporter_process.Child = HostileChild  # type: ignore[attr-defined,assignment]
+    first_children.Child = HostileChild  # type: ignore[attr-defined,assignment]
     sys.exit(main())

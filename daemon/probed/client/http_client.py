@@ -14,12 +14,12 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from probed.client.http_config import HttpConfiguration
 from probed.client.port_owner import foreign_owner
 from probed.errors import HostError
+from probed.frozen import frozen
 from probed.webconfig import reader
 from probed.webconfig.listen_address import Address
 
@@ -41,7 +41,7 @@ _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 _CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """HTTP status and page; status 0 for an error instead of an answer. The text may hold escape sequences."""
 
@@ -49,7 +49,7 @@ class Answer:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Endpoint:
     """TLS and authentication of a daemon.
 

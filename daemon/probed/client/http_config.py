@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Annotated
 
 from probed.config import files
+from probed.frozen import frozen
 from probed.schema import strict_yaml
 from probed.schema.rules import Line
 from probed.schema.structure import Fault, Given, Rule, Source
@@ -29,7 +29,7 @@ def _verified(skipped: bool) -> bool:
     return skipped
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TlsClient:
     """TLS; paths are relative to the configuration file."""
 
@@ -45,7 +45,7 @@ class TlsClient:
             yield (), "'cert_file' and 'key_file' belong together; write both"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Credentials:
     """A user's name and password."""
 
@@ -59,7 +59,7 @@ class Credentials:
             yield (), "expected one of 'password' and 'password_file'"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HttpConfiguration:
     """The client's configuration file."""
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from probed.client import metrics_page
 from probed.client.metrics_page import MetricsPage
 from probed.errors import HostError
+from probed.frozen import frozen
 from probed.linux import bpf
 from probed.terminal import complain, show
 
@@ -31,7 +31,7 @@ TYPES = {2: "kprobe", 5: "tracepoint", 7: "perf_event", 17: "raw_tracepoint", 26
 _INFO = struct.Struct("=II8sII")  # struct bpf_prog_info: type, id, tag, jited_prog_len, xlated_prog_len
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LiveProgram:
     """One program on the daemon's page; `runs` is None where the kernel does not count them.
 
@@ -46,7 +46,7 @@ class LiveProgram:
     seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Code:
     """A program's code in the kernel: instructions after verification, bytes of machine code."""
 

@@ -10,10 +10,10 @@ Base units are those of https://prometheus.io/docs/practices/naming/#base-units.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Literal, get_args
 
+from probed.frozen import frozen
 from probed.schema.suggestions import did_you_mean
 
 BaseUnit = Literal["seconds", "bytes", "ratio"]
@@ -21,7 +21,7 @@ BaseUnit = Literal["seconds", "bytes", "ratio"]
 BASE_UNITS: Final[tuple[BaseUnit, ...]] = get_args(BaseUnit)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unit:
     """A field's unit: one such unit is `factor` of `base`."""
 
@@ -69,7 +69,7 @@ _QUANTITY_UNITS: Final = {
 QUANTITY_PATTERN: Final = rf"[0-9]+(\.[0-9]+)? ?({'|'.join(_QUANTITY_UNITS)})"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Quantity:
     """A number of base units; `base` is None where the document has a bare number."""
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Final, Literal, TypeAlias
 
 from probed.config.decoders import DECODERS, Decoder
 from probed.config.scalars import CName
+from probed.frozen import frozen
 from probed.schema.structure import Given, Key, Rule, pattern
 
 MOST_WIDTH: Final = 200
@@ -72,7 +72,7 @@ ColumnName = Annotated[str, pattern("[a-z][a-z0-9_]*", "a column's name (lower-c
 Width = Annotated[int, Rule(_width, {"minimum": 0, "maximum": MOST_WIDTH})]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Column:
     """One column of a trace probe; the key in the declaration is the name."""
 

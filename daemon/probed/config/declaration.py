@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Literal
 
@@ -34,6 +33,7 @@ from probed.config.scalars import (
     Slots,
 )
 from probed.errors import DeclarationError, Problem
+from probed.frozen import frozen
 from probed.ipc.manifest import MetricType, ResolvedColumn
 from probed.schema import strict_yaml
 from probed.schema.rules import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, Line, repeated
@@ -43,7 +43,7 @@ SUFFIXES_OF_OTHER_TYPES = ("_total", "_count", "_sum", "_bucket")
 """Suffixes of the sample names of counters and histograms. Source: OpenMetrics 1.0, and promtool's `check metrics`."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Program:
     """One BPF function of the C source, and its attach point."""
 
@@ -51,7 +51,7 @@ class Program:
     raw_tracepoint: Annotated[RawTracepoint, "The raw tracepoint of the program, such as sched_process_exec."]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RingOptions:
     """The ring buffer of the probe's 'struct event'."""
 
@@ -62,7 +62,7 @@ class RingOptions:
     ] = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Label:
     """One label of a metric: a field of the C source, and the decoder of its text."""
 
@@ -111,7 +111,7 @@ class Label:
                 yield ("table", constant), f"'{text}' is already the text of {first[text]}; give each its own"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Metric:
     """One metric of a probe; the key in the declaration is the name."""
 
@@ -232,7 +232,7 @@ class Metric:
             yield from bucket_unit_faults(self.buckets, base)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Probe:
     """A probe: its programs in the kernel, and its metrics; or the columns of a trace probe."""
 
@@ -290,7 +290,7 @@ class Probe:
             yield ("ring", "slots"), "events of a trace probe have no weight; remove 'slots'"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Named:
     name: ProbeName
 

@@ -8,8 +8,9 @@ probed-probe(5). The code of the decoders is in `exporter.decoders`; a test hold
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Literal
+
+from probed.frozen import frozen
 
 DecoderName = Literal[
     "comm",
@@ -43,7 +44,7 @@ Reads = Literal["text", "integer", "u64", "address", "length"]
 bytes behind the event of a trace probe."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Decoder:
     """One decoder: `field` and `makes` say in documents which field it takes and which text it makes of that.
 

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from probed.config import declaration, permissions, site
@@ -20,6 +19,7 @@ from probed.config.objects import CORE_HEADER, ObjectSources, find_object
 from probed.config.overrides import SiteDefaults, check_folded, override, with_defaults
 from probed.config.site import Site
 from probed.errors import DeclarationError, HostError, Problem
+from probed.frozen import frozen
 from probed.ipc.channel import MAX_BODY, encoded
 from probed.ipc.loader_messages import LoaderChoice, LoadRequest, ObjectFile, Text, Wanted
 from probed.schema import structure
@@ -34,7 +34,7 @@ INSTALLED = (Path(__file__).parents[3] / "probes", Path("/usr/share/probed/probe
 """Folders with probes/include where no probe directory of the site has one: this source tree, or the package."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DeclaredProbe:
     """One probe: the declaration with the site's changes, the request for the loader, and the object's sources."""
 
@@ -166,7 +166,7 @@ def _read_probe(folder: Path, name: str) -> tuple[Probe, Text, Text]:
     return probe, text, source
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Shared:
     """The parts that the requests for all probes share."""
 

@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
 from math import floor, isinf, log2
 from typing import Annotated, Final, Literal
 
 from probed.config.base_units import QUANTITY_PATTERN, BaseUnit, Quantity, parse_quantity
+from probed.frozen import frozen
 from probed.schema.rules import NOT_EMPTY_LIST
 from probed.schema.structure import Fault, Given, Key, Rule
 
@@ -36,7 +36,7 @@ def _factor(factor: float) -> float:
 Factor = Annotated[float, Rule(_factor, {"exclusiveMinimum": 1, "maximum": MAX_FACTOR})]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NativeOptions:
     """The native form of a histogram."""
 
@@ -70,7 +70,7 @@ Bound = Annotated[
 Count = Annotated[int, Rule(_count, {"minimum": 1, "maximum": MAX_BUCKETS})]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExponentialBuckets:
     """Buckets of which each bound is a multiple of the bound before."""
 
@@ -91,7 +91,7 @@ class ExponentialBuckets:
         return tuple(float(self.first.value * factor**index) for index in range(self.count))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LinearBuckets:
     """Buckets of equal width."""
 
@@ -111,7 +111,7 @@ class LinearBuckets:
         return tuple(float(self.first.value + self.width.value * index) for index in range(self.count))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BucketRule:
     """A rule for the buckets' upper bounds, instead of a list."""
 

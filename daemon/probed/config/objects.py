@@ -9,11 +9,11 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import re
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from probed.config.declaration import Probe, enum_constants
+from probed.frozen import frozen
 from probed.ipc.loader_messages import ObjectFile, Text
 
 CORE_HEADER = "include/core.bpf.h"
@@ -26,7 +26,7 @@ _BUILT_FROM = re.compile(rb"probed sources ([0-9a-f]{64})\0")
 """The string in an object: `probed_sources` of core.bpf.h."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ObjectSources:
     """Everything that an object is built from, except the kernel's types.
 

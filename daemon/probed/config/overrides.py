@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Annotated
 
 from probed.config.base_units import base_unit_of
@@ -20,13 +19,14 @@ from probed.config.folding.fold_rules import FoldRules
 from probed.config.histograms import Buckets, HistogramForm, NativeOptions, bucket_faults, bucket_unit_faults
 from probed.config.scalars import IdleSeconds, LabelName, SeriesBudget
 from probed.errors import DeclarationError, Problem
+from probed.frozen import frozen
 from probed.ipc.manifest import IDLE_SECONDS, SERIES_BUDGET
 from probed.schema.rules import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, repeated
 from probed.schema.structure import Fault, Given, Key, Source
 from probed.schema.suggestions import did_you_mean
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MetricOverrides:
     """A site's changes to one metric."""
 
@@ -65,7 +65,7 @@ class MetricOverrides:
                 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Overrides:
     """A site's changes to one probe; by default none."""
 
@@ -76,7 +76,7 @@ class Overrides:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Series:
     """Limits of a metric's series, for all metrics."""
 
@@ -89,7 +89,7 @@ class Series:
     ] = IDLE_SECONDS
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SiteDefaults:
     """A site's settings for all probes: `fold` has rules by declared label, `unit_labels` decoders by label name."""
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import os.path
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePath
 from typing import Annotated, Literal
@@ -20,6 +19,7 @@ from probed.config.folding.fold_rules import FoldRules
 from probed.config.histograms import HistogramForm
 from probed.config.overrides import Overrides, Series, SiteDefaults
 from probed.config.scalars import LabelName, ProbeName
+from probed.frozen import frozen
 from probed.ipc.loader_messages import LoaderChoice
 from probed.schema import strict_yaml
 from probed.schema.rules import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, Line
@@ -43,7 +43,7 @@ Source: https://systemd.io/USER_NAMES, relaxed mode.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExporterOptions:
     """The exporter process."""
 
@@ -56,7 +56,7 @@ class ExporterOptions:
 Folder = Annotated[str, pattern(r"/[^\x00-\x1f\x7f]*", "an absolute path")]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RuntimeFolders:
     """State of container runtimes, from which the supervisor reads the names of containers."""
 
@@ -68,7 +68,7 @@ class RuntimeFolders:
     ] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogOptions:
     """The log."""
 
@@ -76,7 +76,7 @@ class LogOptions:
     format: Annotated[LogFormat, "logfmt for people, json for programs."] = "logfmt"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Site:
     """The site configuration."""
 

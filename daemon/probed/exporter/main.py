@@ -161,7 +161,10 @@ def main(fd: int) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     channel = SupervisorChannel(socket.socket(fileno=fd), TO_EXPORTER)
-    start, statm, web, listeners = _start(channel)
+    try:
+        start, statm, web, listeners = _start(channel)
+    except Closed:  # the supervisor has refused its configuration
+        return 1
     if web is not None:
         importlib.import_module(
             "probed.exporter.http_server.secured_policy"

@@ -12,10 +12,9 @@ import os
 import socket
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from probed.ipc.message import Message
+from probed.frozen import frozen
 from probed.schema import structure
 
 Sent = TypeVar("Sent")
@@ -39,8 +38,8 @@ class Starved(Exception):
         self.message = message
 
 
-@dataclass(eq=False, repr=False)
-class Packet(Message, Generic[Received]):
+@frozen
+class Packet(Generic[Received]):
     """A message and its fds, which the receiver owns."""
 
     message: Received

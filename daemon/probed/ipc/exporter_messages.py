@@ -10,15 +10,14 @@ RequestReload when a client asks for a reload, and Stopped after Stop.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from probed.frozen import frozen
 from probed.ipc.manifest import LoadedProbe, LoaderName
-from probed.ipc.message import Message
 from probed.webconfig.options import WebOptions
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Start:
     """The first message to the exporter; `version` counts the changes of all messages.
 
@@ -39,21 +38,21 @@ class Start:
     supervisor_start: float = 0.0
 
 
-@dataclass(eq=False, repr=False)
-class AddProbe(Message):
+@frozen
+class AddProbe:
     """Adds a probe, or replaces the older version. Fds: see `probe.fd_names`."""
 
     probe: LoadedProbe
 
 
-@dataclass(eq=False, repr=False)
-class RemoveProbe(Message):
+@frozen
+class RemoveProbe:
     """Removes a probe and all series of the probe."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProbeStatus:
     """State of one probe: `reason` and `text` are empty while the probe is up, `loader` while it is down.
 
@@ -69,7 +68,7 @@ class ProbeStatus:
     loader: LoaderName | Literal[""] = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WebStatus:
     """Result of the last reading of the web configuration, and time of the last successful reading."""
 
@@ -77,7 +76,7 @@ class WebStatus:
     success_time: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Status:
     """State of the daemon as a whole; times in seconds since the epoch.
 
@@ -92,38 +91,38 @@ class Status:
     web: WebStatus | None = None
 
 
-@dataclass(eq=False, repr=False)
-class Serve(Message):
+@frozen
+class Serve:
     """Permits the first page: the exporter now knows every running probe."""
 
 
-@dataclass(eq=False, repr=False)
-class NewWebSettings(Message):
+@frozen
+class NewWebSettings:
     """Replaces the web settings. Fd: the WebSettings in sealed memory."""
 
 
-@dataclass(eq=False, repr=False)
-class NameContainers(Message):
+@frozen
+class NameContainers:
     """Has names of containers by id, and the ids of removed containers."""
 
     names: Mapping[str, str]
     removed: tuple[str, ...]
 
 
-@dataclass(eq=False, repr=False)
-class ReloadEnded(Message):
+@frozen
+class ReloadEnded:
     """Answers RequestReload; `fault` is empty after a reload without a fault."""
 
     fault: str
 
 
-@dataclass(eq=False, repr=False)
-class Stop(Message):
+@frozen
+class Stop:
     """Makes the exporter drain once more, answer with Stopped, and exit."""
 
 
-@dataclass(eq=False, repr=False)
-class Pulse(Message):
+@frozen
+class Pulse:
     """Sign of life: the exporter's drain loop and HTTP server move.
 
     `informed`: the exporter has a Status, so a scrape is true; `series` counts the series on the page,
@@ -136,25 +135,25 @@ class Pulse(Message):
     left_out: int = 0
 
 
-@dataclass(eq=False, repr=False)
-class RequestReload(Message):
+@frozen
+class RequestReload:
     """Asks the supervisor to reload; ReloadEnded answers."""
 
 
-@dataclass(eq=False, repr=False)
-class Confined(Message):
+@frozen
+class Confined:
     """Tells that the exporter has given up its rights: it serves next, and no CannotServe follows."""
 
 
-@dataclass(eq=False, repr=False)
-class CannotServe(Message):
+@frozen
+class CannotServe:
     """Explains why the exporter exits before it serves."""
 
     text: str
 
 
-@dataclass(eq=False, repr=False)
-class Stopped(Message):
+@frozen
+class Stopped:
     """Answers Stop; `totals` are the sums of events as text for the log."""
 
     totals: str

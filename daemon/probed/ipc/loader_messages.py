@@ -15,12 +15,11 @@ supervisor compared, even if the files change meanwhile.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from probed.errors import Reason
+from probed.frozen import frozen
 from probed.ipc.manifest import LoadedProbe
-from probed.ipc.message import Message
 from probed.webconfig.options import WebOptions
 from probed.webconfig.settings import WebSummary
 
@@ -28,7 +27,7 @@ Goal = Literal["compile", "verify", "attach"]
 """How far the loader goes: compile, verify (and attach for a moment), or attach for good."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Text:
     """Content of one file, and the path as the user knows the file."""
 
@@ -40,7 +39,7 @@ LoaderChoice = Literal["auto", "core", "bcc"]
 """Ways to load probes: `core` from objects, `bcc` from sources, `auto` from objects where there are some."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Files:
     """Asks for the site configuration with the declarations; `btf` has the kernel's types.
 
@@ -52,21 +51,21 @@ class Files:
     loader: LoaderChoice | None = None
 
 
-@dataclass(eq=False, repr=False)
-class ReadWebConfig(Message):
+@frozen
+class ReadWebConfig:
     """Asks for the web configuration at `path`."""
 
     path: str
 
 
-@dataclass(eq=False, repr=False)
-class HookArray(Message):
+@frozen
+class HookArray:
     """Names an attached hook's tracepoint. Fd: the array of programs behind the hook."""
 
     tracepoint: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ObjectFile:
     """An object built from today's sources, and the SHA-256 of the file."""
 
@@ -74,7 +73,7 @@ class ObjectFile:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LoadRequest:
     """Asks for one probe: the declaration, the site configuration with overrides, and the C.
 
@@ -98,21 +97,21 @@ class LoadRequest:
     loader: LoaderChoice = "auto"
 
 
-@dataclass(eq=False, repr=False)
-class RunningVersion(Message):
+@frozen
+class RunningVersion:
     """A running probe whose maps and slots an object of the same sources takes over. Fds: as in `loaded.fd_names`."""
 
     loaded: LoadedProbe
 
 
-@dataclass(eq=False, repr=False)
-class EndOfRequests(Message):
+@frozen
+class EndOfRequests:
     """The last message to the loader."""
 
     goal: Goal
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settings:
     """Settings of the site configuration for the supervisor; the path in `web` can be opened.
 
@@ -126,7 +125,7 @@ class Settings:
     container_state: Mapping[str, tuple[str, ...]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wanted:
     """One probe that the site wants."""
 
@@ -134,55 +133,55 @@ class Wanted:
     request: LoadRequest
 
 
-@dataclass(eq=False, repr=False)
-class AllWanted(Message):
+@frozen
+class AllWanted:
     """Ends the answer to Files."""
 
 
-@dataclass(eq=False, repr=False)
-class WebConfigRead(Message):
+@frozen
+class WebConfigRead:
     """Answers ReadWebConfig. Fd: the WebSettings in sealed memory."""
 
     summary: WebSummary
 
 
-@dataclass(eq=False, repr=False)
-class Refused(Message):
+@frozen
+class Refused:
     """Lists the problems of files that cannot be used."""
 
     text: str
 
 
-@dataclass(eq=False, repr=False)
-class BccVersion(Message):
+@frozen
+class BccVersion:
     """Version of BCC."""
 
     version: str
 
 
-@dataclass(eq=False, repr=False)
-class LoadBegun(Message):
+@frozen
+class LoadBegun:
     """Names the probe that the loader begins to work on."""
 
     name: str
 
 
-@dataclass(eq=False, repr=False)
-class HookAttached(Message):
+@frozen
+class HookAttached:
     """Names the tracepoint of a new hook. Fds: the array of programs, the link and the program."""
 
     tracepoint: str
 
 
-@dataclass(eq=False, repr=False)
-class ProbeLoaded(Message):
+@frozen
+class ProbeLoaded:
     """Describes a loaded probe. Fds: see `probe.fd_names`; none if the goal was not to attach."""
 
     probe: LoadedProbe
 
 
-@dataclass(eq=False, repr=False)
-class Failure(Message):
+@frozen
+class Failure:
     """Explains why one probe could not be loaded; `errno` is 0 where the cause has none."""
 
     name: str
@@ -191,8 +190,8 @@ class Failure(Message):
     errno: int
 
 
-@dataclass(eq=False, repr=False)
-class HostFailure(Message):
+@frozen
+class HostFailure:
     """Cause for a machine without the means to load any probe."""
 
     reason: Reason

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from probed.errors import HostError, LoadError, Reason
+from probed.frozen import frozen
 from probed.ipc import loader_output
 from probed.ipc.channel import Closed, Packet, Starved
 from probed.ipc.child_process import Child
@@ -43,7 +44,6 @@ from probed.ipc.loader_messages import (
     WebConfigRead,
 )
 from probed.ipc.manifest import MAP_KINDS, FdName, LoadedProbe
-from probed.ipc.message import Message
 from probed.linux.fdinfo import identity
 from probed.linux.os_errors import why_not
 from probed.webconfig.settings import WebSummary
@@ -56,7 +56,7 @@ SECONDS_A_PROBE = 60.0
 REAP_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProbeHandle:
     """A loaded probe and the fds by name, which this process owns."""
 
@@ -74,7 +74,7 @@ class ProbeHandle:
             os.close(fd)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HookHandle:
     """A program on a raw tracepoint, and the array of programs to jump into; this process owns the fds."""
 
@@ -89,24 +89,24 @@ class HookHandle:
             os.close(fd)
 
 
-@dataclass(eq=False, repr=False)
-class SiteRead(Message):
+@frozen
+class SiteRead:
     """Content of the site configuration and of the declarations."""
 
     settings: Settings
     wanted: dict[str, Wanted]
 
 
-@dataclass(eq=False, repr=False)
-class WebRead(Message):
+@frozen
+class WebRead:
     """Summary of the web configuration; `fd` is the caller's: the WebSettings in sealed memory."""
 
     summary: WebSummary
     fd: int
 
 
-@dataclass(eq=False, repr=False)
-class Result(Message):
+@frozen
+class Result:
     """Outcome for one probe."""
 
     name: str

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
+
+from probed.frozen import frozen
 
 VERSION = 12
 
@@ -27,7 +29,7 @@ LoaderName = Literal["bcc", "core"]
 """How a probe was loaded: compiled by BCC, or from its object (CO-RE)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Field:
     """One member of a C struct: `offset` in bytes, `count` elements (1: a scalar) of `type`."""
 
@@ -37,7 +39,7 @@ class Field:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Record:
     """The layout of a C struct (or of a scalar, as one field named `key` or `value`); `size` in bytes."""
 
@@ -61,7 +63,7 @@ COUNT = Record(8, (Field("value", "u64", 0, 1),))
 """The value of a map of counts."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Map:
     """One kernel map that a metric reads, per CPU where `kind` says so.
 
@@ -77,7 +79,7 @@ class Map:
     value: Record = COUNT
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ResolvedFoldRule:
     """Replaces a text that `match`, a regular expression, matches whole by `replace`; None drops the series.
 
@@ -89,7 +91,7 @@ class ResolvedFoldRule:
     parts: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ResolvedLabel:
     """One label: the field of the event or key, and the decoder that makes the text.
 
@@ -106,7 +108,7 @@ class ResolvedLabel:
     fold: tuple[ResolvedFoldRule, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ResolvedMetric:
     """One metric, resolved against the C.
 
@@ -134,7 +136,7 @@ class ResolvedMetric:
     schema: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ResolvedColumn:
     """One column of a trace probe: the field of the event, and the decoder that makes the text.
 
@@ -158,7 +160,7 @@ def switch_names(tracepoint: str) -> tuple[str, str]:
     return f"{tracepoint}.switch", f"{tracepoint}.switch2"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChainSlot:
     """Where a program belongs: a slot of the array behind the hook of a raw tracepoint."""
 
@@ -181,7 +183,7 @@ MAP_KINDS = frozenset[FdKind]({"ring", "slots", "turn", "stats", "map", "recent"
 """Kinds of fds of a probe's maps."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FdName:
     """Name of one of a probe's fds; `of` is the map, program or tracepoint, where the kind has several."""
 
@@ -192,7 +194,7 @@ class FdName:
         return f"{self.kind} {self.of}".rstrip()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LoadedProbe:
     """One probe as it runs in the kernel.
 

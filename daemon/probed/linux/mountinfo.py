@@ -6,11 +6,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from probed.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Mount:
     """One mount: the mounted folder of the file system, the mount point, and the file system's type."""
 

@@ -2,6 +2,7 @@
 """The loader: reads files, compiles, loads and attaches probes, and exits.
 
 The supervisor starts it as ``python -m probed.loader FD``. `ipc.loader_messages` has the messages and their order.
+Modules that only sources need are imported for sources only.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from probed.config.columns import declares_columns
 from probed.config.objects import content_digest
 from probed.config.site import Site
 from probed.errors import DeclarationError, HostError, LoadError
+from probed.frozen import frozen
 from probed.ipc.channel import Channel, Closed
 from probed.ipc.loader_messages import (
     TO_LOADER,
@@ -52,21 +53,18 @@ from probed.linux import privilege
 from probed.linux.cpus import possible_cpus
 from probed.linux.threads import max_threads
 from probed.loader import pipeline
-from probed.loader.bcc import compiler, sources
-from probed.loader.bcc.hide_kallsyms import hide_kallsyms
 from probed.loader.common import canary, preemption
 from probed.loader.common.hook_chain import Chains
 from probed.loader.common.host import Host
 from probed.loader.common.module import Module
 from probed.loader.core.objects import ObjectContent, Running, kernel_types, open_canary, open_probe
 from probed.loader.headers.c_names import find_names
-from probed.loader.headers.types import offsets_used
 
 Answer = tuple[LoadedProbe, list[int]]
 SupervisorChannel = Channel[FromLoader, ToLoader]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LoadBatch:
     """Requests of one run, with their goal.
 
@@ -129,6 +127,9 @@ class LoadSession:
 
     def _make_bcc_ready(self) -> None:
         """Import BCC, and start a canary for the sources. Raises HostError."""
+        from probed.loader.bcc import compiler, sources
+        from probed.loader.bcc.hide_kallsyms import hide_kallsyms
+
         requests = self._for_bcc
         bcc = compiler.import_bcc()
         self._channel.send(BccVersion(str(getattr(bcc, "__version__", "unknown"))))
@@ -164,6 +165,8 @@ class LoadSession:
             raise LoadError(request.name, "compile", request.unfit or _no_object(request))
         if not self._is_bcc_ready:
             self._make_bcc_ready()
+        from probed.loader.bcc import sources
+
         return pipeline.check(request, partial(sources.compile_probe, request, self._host, self._chains), self._host)
 
     def end(self) -> None:
@@ -173,6 +176,8 @@ class LoadSession:
                 each.wait()
 
     def _members(self, request: LoadRequest) -> Iterable[canary.Member]:
+        from probed.loader.headers.types import offsets_used
+
         return offsets_used(self._host.btf, _c_text(request))
 
     def _uses(self, request: LoadRequest) -> Callable[[canary.Member], bool]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterator, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from probed.config import declaration, site
 from probed.config.declaration import Probe, kernel_enums
 from probed.config.overrides import SiteDefaults, override, with_defaults
 from probed.errors import DeclarationError, LoadError, Problem
+from probed.frozen import frozen
 from probed.ipc.loader_messages import LoadRequest, Text
 from probed.ipc.manifest import (
     ChainSlot,
@@ -49,7 +50,7 @@ MakeModule = Callable[[Probe, Sequence[str]], tuple[Module, tuple[ChainSlot, ...
 """Compiles or opens the C of a probe, given the names of its programs; returns the module and their slots."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CompiledProbe:
     """A probe that compiles and agrees with its declaration, before loading."""
 

@@ -8,12 +8,13 @@ the declaration: enum constants are numbers, units are factors. Problems point a
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from probed.config.columns import COLUMN_DECODERS, Column
 from probed.config.declaration import Label, Metric, Probe, kernel_enums
 from probed.errors import DeclarationError, Problem
+from probed.frozen import frozen
 from probed.ipc import manifest
 from probed.ipc.manifest import WEIGHT_FIELDS, Field, FieldType, Map, Record, without_weight
 from probed.schema.structure import Key
@@ -120,7 +121,7 @@ def _no_tracepoint(name: str, known: Collection[str]) -> str:
     return f"this kernel has no raw tracepoint '{name}'; {remedy}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Layout:
     """A record and its name in errors."""
 

@@ -33,6 +33,7 @@ from typing import (
 )
 
 from probed.errors import DeclarationError, Problem
+from probed.frozen import frozen
 from probed.schema.suggestions import did_you_mean
 
 T = TypeVar("T")
@@ -44,7 +45,7 @@ Fault = tuple[Key, str]
 """Key path, and a text with cause and remedy."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Source:
     """Origin of data: the file as the user named it, and the known lines of key paths."""
 

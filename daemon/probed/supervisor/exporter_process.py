@@ -17,9 +17,7 @@ from dataclasses import replace
 
 from probed.errors import DeclarationError, HostError
 from probed.ipc.channel import Closed, Packet, Starved, close_all
-from probed.ipc.child_process import Child
 from probed.ipc.exporter_messages import (
-    FROM_EXPORTER,
     AddProbe,
     CannotServe,
     Confined,
@@ -37,6 +35,7 @@ from probed.ipc.exporter_messages import (
     Stopped,
     ToExporter,
 )
+from probed.ipc.first_children import ExporterChild, start_exporter
 from probed.ipc.loader_process import ProbeHandle
 from probed.ipc.manifest import MAP_KINDS, FdName
 from probed.ipc.message import bounded
@@ -58,14 +57,6 @@ MOST_NUMBER = 1 << 62
 
 MAX_LOGGED = 1000
 """Most characters of a text from the exporter in the log."""
-
-FRUGAL = {
-    "MALLOC_ARENA_MAX": "1",
-    "MALLOC_MMAP_THRESHOLD_": "131072",
-    "MALLOC_TRIM_THRESHOLD_": "131072",
-    "OPENBLAS_NUM_THREADS": "1",
-}
-"""One heap for the few threads, and no threads of numpy for linear algebra: 6 MB less after a storm of events."""
 
 EXPORTER_FDS = MAP_KINDS | {"state"}
 """Kinds of a probe's fds that the exporter gets."""
@@ -89,6 +80,8 @@ class ExporterProcess:
         self._start = start
         self._reload = reload
         self.web_fd = -1
+        self.waiting: ExporterChild | None = None
+        """An exporter that waits for its first message: `launch` starts no other."""
         self.known_containers: Callable[[], Sequence[NameContainers]] = tuple
         self._listeners = listeners
         self._patience = patience
@@ -100,7 +93,7 @@ class ExporterProcess:
         self.is_heard = True
         """Whether to take further messages: none follows an invalid one."""
         self._limits = ExporterLimits()
-        self.child: Child[ToExporter, FromExporter] | None = None
+        self.child: ExporterChild | None = None
         self.restart_at: float | None = None
         self.stuck_at: float | None = None
         self.restarts = 0
@@ -117,7 +110,7 @@ class ExporterProcess:
             self._postpone(f"no exporter can be started: {why_not(error)}")
 
     def _launch(self, handles: Sequence[ProbeHandle], status: Status | None) -> None:
-        self.child = Child("probed.exporter", FROM_EXPORTER, FRUGAL)
+        self.child, self.waiting = self.waiting or start_exporter(), None
         self.child.channel.most_bytes = MOST_BYTES
         self._limits = ExporterLimits()
         self._born = time.monotonic()

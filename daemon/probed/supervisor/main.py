@@ -16,6 +16,7 @@ from probed import log
 from probed.errors import ConfigurationError, HostError, LoadError
 from probed.ipc import manifest
 from probed.ipc.exporter_messages import Start, Status
+from probed.ipc.first_children import FirstChildren
 from probed.ipc.loader_messages import Refused
 from probed.ipc.loader_process import HookHandle, LoaderProcess, ProbeHandle, Result, SiteRead, wait
 from probed.linux import privilege
@@ -37,18 +38,28 @@ from probed.supervisor.web_config_watcher import WebConfigWatcher
 LOG = logging.getLogger("supervisor")
 
 
+def _read_first(loader: LoaderProcess) -> SiteRead:
+    """Wait until a loader has read the files. Raises ConfigurationError and HostError."""
+    while True:
+        event = wait(loader)
+        if isinstance(event, SiteRead):
+            return event
+        if isinstance(event, Refused):
+            raise ConfigurationError(event.text)
+
+
 class Supervisor:
     """Owner of all long-lived objects. Runs once."""
 
-    def __init__(self, options: Options) -> None:
-        """Read the configuration, check the privileges, and listen.
+    def __init__(self, options: Options, children: FirstChildren) -> None:
+        """Take the configuration from the first loader, check the privileges, and listen.
 
         Raises ConfigurationError and HostError.
         """
         self._options = options
         self._supervisor_start = time.time()
-        self._loader: LoaderProcess | None = LoaderProcess()
-        reading = self._read_first(self._loader)
+        self._loader: LoaderProcess | None = children.loader
+        reading = _read_first(children.loader)
         self._settings = options.apply_to(reading.settings)
         log.start("supervisor", self._settings.log_level, self._settings.log_format)
         privilege.require_bpf()
@@ -65,6 +76,7 @@ class Supervisor:
         self._exporter = ExporterProcess(
             self._start_message(), self._sockets, patience, self._hooks, self._reload_wanted
         )
+        self._exporter.waiting = children.exporter
         self._web = self._read_web()
         self._containers = self._read_containers()
         privilege.keep_only(privilege.SUPERVISOR)
@@ -73,15 +85,6 @@ class Supervisor:
         self._bcc_version = self._store.bcc_version
         self._started = False
         self._stopping = False
-
-    def _read_first(self, loader: LoaderProcess) -> SiteRead:
-        loader.read(self._options.files)
-        while True:
-            event = wait(loader)
-            if isinstance(event, SiteRead):
-                return event
-            if isinstance(event, Refused):
-                raise ConfigurationError(event.text)
 
     def _read_web(self) -> WebConfigWatcher | None:
         path = self._settings.web.config_file

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from probed.frozen import frozen
 from probed.ipc.loader_messages import Files, Settings
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Options:
     """Options of `probed run`; None leaves one to the site configuration.
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from probed.exporter.decoders import Context, decoder
 from probed.exporter.decoders.char_arrays import text
 from probed.exporter.decoders.errnos import errno_name
 from probed.exporter.decoders.signals import signal_name
+from probed.frozen import frozen
 from probed.ipc.manifest import ResolvedColumn, ResolvedLabel
 from probed.tail.rows import Appended, Value
 
@@ -39,7 +39,7 @@ CORE: Final = 0x80
 """Bit of a status of wait4(2): the process left a core dump."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CellDecoder:
     """Both forms of a column's value."""
 

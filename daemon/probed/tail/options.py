@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from probed.frozen import frozen
 
 TailFormat = Literal["table", "json"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Filters:
     """Events to show: globs of names, and numbers that must be equal; None and False let all events through.
 
@@ -27,7 +28,7 @@ class Filters:
     min_lifetime: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TailOptions:
     """All options: at most `count` rows and `seconds`; with `all` also events that a trace usually leaves out."""
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
+from probed.frozen import frozen
 from probed.schema.rules import Line
 from probed.schema.structure import Fault, Given, Rule, Source
 from probed.webconfig.settings import ClientAuth
@@ -199,7 +199,7 @@ Pem = Annotated[str, Rule(_pem)]
 TlsVersion = Annotated[str, Rule(_version, {"enum": ["TLS12", "TLS13"]})]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TlsServer:
     """TLS. `cert`, `key` and `client_ca` exclude their files; paths are relative to the configuration file."""
 
@@ -287,7 +287,7 @@ class TlsServer:
         return CURVES[self.curve_preferences[0]] if self.curve_preferences else ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HttpServer:
     """HTTP."""
 
@@ -309,7 +309,7 @@ class HttpServer:
         return {name: value for name, value in (self.headers or {}).items() if value}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RateLimit:
     """A token bucket over all requests. The server answers requests without a token with status 429."""
 
@@ -319,7 +319,7 @@ class RateLimit:
     burst: Annotated[int, "Size of the bucket; 0: with an interval, every request gets status 429.", Rule(_burst)] = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WebConfiguration:
     """The web configuration file."""
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
+from probed.frozen import frozen
 from probed.schema.rules import NOT_EMPTY_LIST, Line, one_line
 from probed.schema.structure import Rule, extras, keys
 from probed.webconfig.listen_address import Address, parse_address
@@ -61,7 +61,7 @@ TelemetryPath = Annotated[str, Rule(parse_telemetry_path, {"pattern": "^(/[A-Za-
 MaxRequests = Annotated[int, Rule(parse_max_requests, {"minimum": 1, "maximum": 1000})]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Flag:
     """The flag of a web option on the command line of `probed run`.
 
@@ -76,7 +76,7 @@ class Flag:
     repeatable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WebOptions:
     """The HTTP server's options."""
 

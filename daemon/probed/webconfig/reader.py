@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
 from pathlib import PurePath
 
 from probed.errors import DeclarationError, Problem
+from probed.frozen import frozen
 from probed.linux import memfd
 from probed.schema import strict_yaml, structure
 from probed.webconfig import pem
@@ -23,7 +23,7 @@ MAX_BYTES = 1 << 20
 """Limit of a file's size. A bundle of all authorities that browsers know has a fifth of it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WebFiles:
     """The settings for the exporter, and their summary for the supervisor."""
 

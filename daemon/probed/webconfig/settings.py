@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from probed.frozen import frozen
 
 Version = Literal["TLS12", "TLS13"]
 ClientAuth = Literal["none", "optional", "required"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TlsSettings:
     """TLS settings for OpenSSL: PEM texts and OpenSSL's names; empty `ciphers` or `curve`: OpenSSL's default."""
 
@@ -31,7 +32,7 @@ class TlsSettings:
     curve: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WebSettings:
     """Settings of the HTTP server. `interval` 0 means no rate limit; empty `users` mean no authentication."""
 
@@ -42,7 +43,7 @@ class WebSettings:
     burst: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WebSummary:
     """Summary of the settings for the supervisor; `files` has the `state` of each file when the loader read it."""
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from probed.errors import DeclarationError
 from probed.schema import strict_yaml
+from support.running_daemon import ROOT
 
 
 def problems(text: str) -> list[tuple[int, str, str]]:
@@ -168,3 +169,22 @@ def test_the_output_of_pyyaml_is_read_back(data: dict[str, object]) -> None:
     document = strict_yaml.read(text, "x.yaml")
     if not document.problems:
         assert document.data == data
+
+
+PLACES = ("probes/*/*.yaml", "config/*.yaml", "tests/unit/broken/**/*.yaml")
+YAML_FILES = sorted(path for place in PLACES for path in ROOT.glob(place))
+
+
+def read_or_refused(text: str) -> object:
+    try:
+        return strict_yaml.read(text, "x.yaml")
+    except DeclarationError as error:
+        return error.problems
+
+
+def test_a_text_reads_the_same_without_libyaml(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [path.read_text(errors="replace") for path in YAML_FILES]
+    assert len(texts) > 50
+    read = [read_or_refused(text) for text in texts]
+    monkeypatch.setattr(yaml, "__with_libyaml__", False)
+    assert [read_or_refused(text) for text in texts] == read

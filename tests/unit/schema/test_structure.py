@@ -189,6 +189,7 @@ STATUSES = st.builds(
         ),
         max_size=2,
     ).map(tuple),
+    bcc_version=NAMES,
     reload_successful=st.booleans(),
     reload_success_time=FINITE,
     exporter_restarts=COUNTS,

@@ -57,7 +57,7 @@ class Played:
 def played(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
     """Give the supervisor a played exporter."""
     one = Played()
-    monkeypatch.setattr(exporter_process, "Child", lambda *_: one)
+    monkeypatch.setattr(exporter_process, "start_exporter", lambda: one)
     yield one
     one.theirs.close()
     one.channel.close()
@@ -215,7 +215,7 @@ def test_where_no_process_can_be_had_it_is_tried_later(
     def fail(*_: Any) -> None:
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-    monkeypatch.setattr(exporter_process, "Child", fail)
+    monkeypatch.setattr(exporter_process, "start_exporter", fail)
     one = make()
     before = time.monotonic()
     one.launch([], None)

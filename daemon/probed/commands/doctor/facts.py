@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from probed.client.http_client import Answer, fetch, find_endpoint
@@ -25,6 +25,7 @@ from probed.client.http_config import HttpConfiguration
 from probed.config import files
 from probed.config.files import DeclaredProbe
 from probed.errors import DeclarationError, HostError, LoadError
+from probed.frozen import frozen
 from probed.ipc.loader_messages import LoadRequest
 from probed.ipc.loader_process import ProbeHandle, load_all
 from probed.linux import lockdown, mountinfo, privilege
@@ -48,7 +49,7 @@ PACKAGES = {
 ASK_SECONDS = 60.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Types:
     """The kernel's types; `error` says why they cannot be used."""
 
@@ -58,7 +59,7 @@ class Types:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Compiler:
     """BCC; `error` says why BCC cannot be used. `libraries` are file names.
 
@@ -71,7 +72,7 @@ class Compiler:
     needed_by: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mounts:
     """Mount points of control groups: `v2` of the unified hierarchy, `v1` of the others."""
 
@@ -79,7 +80,7 @@ class Mounts:
     v1: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Clocks:
     """The kernel's clock source (None: unknown), and the seconds of sleep since the boot."""
 
@@ -87,7 +88,7 @@ class Clocks:
     slept: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Configuration:
     """The site configuration: `error` has every problem; `programs` are by probe, program and raw tracepoint."""
 
@@ -98,7 +99,7 @@ class Configuration:
     web_config_file: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Loads:
     """Results of loading: by probe the reason and text of a failure, or None. `error` concerns all probes.
 
@@ -110,7 +111,7 @@ class Loads:
     map_bytes: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HostFacts:
     """All facts. None stands for an unknown one."""
 

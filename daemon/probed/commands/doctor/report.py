@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated, Final, Literal
+
+from probed.frozen import frozen
 
 Status = Literal["ok", "warning", "failure"]
 
@@ -17,7 +18,7 @@ WIDTH: Final = 120
 _INDENT: Final = " " * 9
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Check:
     """One fact about the machine."""
 
@@ -27,7 +28,7 @@ class Check:
     remedy: Annotated[str, "The remedy; empty for none."]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Attachment:
     """One program of a probe."""
 
@@ -36,7 +37,7 @@ class Attachment:
     status: Annotated[Status, "Whether this kernel has the attach point."]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProbeCheck:
     """One probe that the site configuration names."""
 
@@ -48,7 +49,7 @@ class ProbeCheck:
     programs: Annotated[tuple[Attachment, ...], "The programs."]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Report:
     """The report."""
 

@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Final
 
 from probed.commands.top import readings
 from probed.commands.top.readings import Reading, increase
 from probed.commands.top.tables import TABLES, RateTable, Row
+from probed.frozen import frozen
 
 _CALLS: Final = {
     readings.OPEN_FAILURES: "open",
@@ -26,7 +27,7 @@ _LOSSES: Final = {readings.LOST_NOTES: "notes", readings.MISSED_RUNS: "missed_ru
 """Counters of losses without the label `reason`."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Totals:
     """Sums over all rows; `short_share` is None where no process ended, or the page has no classic buckets."""
 
@@ -38,7 +39,7 @@ class Totals:
     lost_per_second: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Activity:
     """The content of the screen: everything that two pages, `seconds` apart, tell."""
 

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 
 from probed.client import metrics_page
@@ -18,11 +18,12 @@ from probed.commands.top.poller import Poller
 from probed.commands.top.readings import REQUESTED, PageParser, Reading
 from probed.commands.top.session import Session
 from probed.commands.top.tables import Cell, RateTable, Row, sort_rows
+from probed.frozen import frozen
 from probed.terminal import show
 from probed.text_width import width_of
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TopOptions:
     """Options of the command: seconds between two pages, the units as a glob, and the form of the output."""
 

@@ -8,13 +8,13 @@ terminal shows the chosen table alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 from probed.commands.top import cells
 from probed.commands.top.activity import Activity
 from probed.commands.top.tables import RateColumn, RateTable, Row, sort_rows
 from probed.commands.top.view import KEYS, View
+from probed.frozen import frozen
 from probed.text_width import width_of
 
 Style = Literal["plain", "bold", "faint", "head", "chosen", "sorted", "warning"]
@@ -49,7 +49,7 @@ class Terminal(NamedTuple):
     encoding: str = "utf-8"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PollStatus:
     """State of the connection: daemon's address, interval and local time; `fault` while the daemon does not answer.
 
@@ -139,7 +139,7 @@ def _foot(activity: Activity | None, view: View) -> Line:
     return Span(by, "sorted"), Span(f" (s, r)  {rows}{keys}", "faint")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Drawing:
     view: View
     old: bool

@@ -8,11 +8,12 @@ begins anew has another start timestamp, or, without start timestamps, a lower v
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from probed.client.metrics_page import PageSeries, parse_series, samples
 from probed.errors import HostError
+from probed.frozen import frozen
 
 EXECS = "probed_process_execs_total"
 FORKS = "probed_process_forks_total"
@@ -46,7 +47,7 @@ _STARTS = "_created"
 _BOUND = "le"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reading:
     """The samples of one page.
 

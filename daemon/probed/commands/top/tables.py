@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Final, Literal
+
+from probed.frozen import frozen
 
 Kind = Literal["text", "rate", "share", "count"]
 Cell = str | float | None
@@ -16,7 +17,7 @@ Cell = str | float | None
 Row = tuple[Cell, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RateColumn:
     """One column: `key` in JSON, `title` on screens.
 
@@ -32,7 +33,7 @@ class RateColumn:
     most: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RateTable:
     """Rows of one kind, each with a cell for every column."""
 

@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Final
 
 from probed.commands.top.tables import TABLES
+from probed.frozen import frozen
 
 _INTERRUPT: Final = "\x03"  # Ctrl-C
 ENTER: Final = ("\n", "\r", "KEY_ENTER")
@@ -32,7 +33,7 @@ KEYS: Final = (
 """Keys and their effect, for the help."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Order:
     """Column by which a table is sorted; numbers begin with the highest unless `reverse`."""
 
@@ -44,7 +45,7 @@ def _first_orders() -> tuple[Order, ...]:
     return tuple(Order(table.first_number) for table in TABLES)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class View:
     """The choices: the chosen table, alone or not, the order of each table, the filter, and the open dialogue.
 

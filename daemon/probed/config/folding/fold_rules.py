@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated, Final
 
+from probed.frozen import frozen
 from probed.schema.structure import Fault, Rule
 
 MAX_LENGTH: Final = 256
@@ -76,7 +76,7 @@ Regex = Annotated[str, Rule(_regex, {"format": "regex", "minLength": 1, "maxLeng
 Replacement = Annotated[str, Rule(_replacement)]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FoldRule:
     """A rule for the texts that a regular expression matches."""
 

@@ -8,19 +8,19 @@ the map would only grow.
 from __future__ import annotations
 
 from collections.abc import Callable, Set
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from probed.exporter.arrays.ndarray import NDArray
+from probed.frozen import frozen
 from probed.ipc.manifest import Map
 
 CGROUP = "cgroup"
 """The member of a key that is the id of a control group."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KnownCgroups:
     """Tells which control groups are removed.
 

@@ -11,8 +11,8 @@ import ctypes
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from probed.frozen import frozen
 from probed.linux import bpf
 
 COUNT_SECONDS = 10.0
@@ -27,7 +27,7 @@ PERCPU = (5, 10)
 _INFO = struct.Struct("=IIIII")  # struct bpf_map_info: type, id, key_size, value_size, max_entries
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HashUsage:
     """The number of entries of a hash map, and the most that fit."""
 

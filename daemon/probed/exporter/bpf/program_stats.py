@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
+from probed.frozen import frozen
 from probed.ipc.manifest import ChainSlot
 from probed.linux import fdinfo
 
@@ -23,7 +23,7 @@ ROOM = 4096
 """The kernel writes about 200 bytes."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProgramStats:
     """The kernel's statistics of one program.
 

@@ -36,11 +36,12 @@ containerd/cri (``cri-containerd-ID.scope``, ``SLICE:cri-containerd:ID``); CRI-O
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import takewhile
 
+from probed.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Attribution:
     """The owner of a cgroup: text of the label `unit`, and the Kubernetes pod's uid (empty outside of pods).
 
@@ -52,7 +53,7 @@ class Attribution:
     container_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Owner:
     """The unit or container of a path ("" for none), the names that lead there, and the container's id."""
 

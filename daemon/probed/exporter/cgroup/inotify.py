@@ -10,9 +10,9 @@ import ctypes
 import os
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
+from probed.frozen import frozen
 from probed.linux import syscalls
 
 INIT1: Final = 294
@@ -31,7 +31,7 @@ READ_BYTES: Final = 1 << 16
 _HEADER: Final = struct.Struct("iIII")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Note:
     """One struct inotify_event: `watch` is the number from `add`, -1 with OVERFLOWED; `name` is the entry's."""
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from probed.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PodNames:
     """Namespace and name of a pod, and the name of a container in it; each empty where unknown."""
 

@@ -22,11 +22,12 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from probed.exporter.arrays.ndarray import NDArray
+from probed.frozen import frozen
 from probed.linux.mountinfo import cgroup2_mount_point
 
 LOG = logging.getLogger("exporter")
@@ -56,7 +57,7 @@ _OUT_OF_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """Errors that tell nothing of a folder: the cgroup may live, and its counts must not be deleted."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Walk:
     """A walk of the tree: the ids without a path and the doubted ids before, and the ids announced meanwhile."""
 

@@ -8,7 +8,7 @@ Every decoder takes any value, raises nothing, and returns text that prints, or 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from probed.exporter.cgroup.pod_names import NAMELESS
 from probed.exporter.decoders.addresses import address
@@ -33,10 +33,11 @@ from probed.exporter.decoders.network_interfaces import interface_name, interfac
 from probed.exporter.decoders.signals import signal_name
 from probed.exporter.decoders.syscalls import syscall_name
 from probed.exporter.decoders.users import user_name, user_names
+from probed.frozen import frozen
 from probed.ipc.manifest import ResolvedLabel
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Context:
     """The host as decoders and map sources see it.
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from probed.frozen import frozen
+
 PLAIN_TEXT = "text/plain; charset=utf-8"
 
 REASONS: Mapping[int, str] = {
@@ -45,7 +47,7 @@ class Request:
     peer: Peer = field(default_factory=Peer, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Response:
     """A response: `status` is a key of `REASONS`; `headers` come besides Content-Type and Content-Length."""
 

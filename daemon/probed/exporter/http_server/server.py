@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -24,6 +23,7 @@ from probed.exporter.http_server.fair_queue import FairQueue
 from probed.exporter.http_server.messages import Request, Response, text
 from probed.exporter.http_server.policy import AccessPolicy, OpenPolicy
 from probed.exporter.http_server.reactor import Reactor
+from probed.frozen import frozen
 from probed.log_limiter import REPEATABLE
 from probed.webconfig.options import WebOptions
 from probed.webconfig.settings import WebSettings
@@ -56,7 +56,7 @@ _DEFAULTS = WebOptions()
 _OVERLOADED = text(503, "too many requests; try again later", ("Retry-After", "1"))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ServerStats:
     """Counts of the server: responses by status, connections now, connections closed for lack of room.
 

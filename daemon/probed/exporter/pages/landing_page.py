@@ -7,8 +7,7 @@ resources. All text is escaped, since names and reasons come from files and from
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from probed.frozen import frozen
 from probed.ipc.exporter_messages import ProbeStatus
 from probed.terminal import printable
 
@@ -36,7 +35,7 @@ _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;",
 """The escapes of html.escape; the package `html` would load 0.4 MB of character names."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Landing:
     """Content of the page: `unready` is the reason why the exporter is not ready, else empty."""
 

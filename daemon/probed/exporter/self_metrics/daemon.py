@@ -7,16 +7,17 @@ Nothing here counts: the counters live where the events happen.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from probed.exporter.self_metrics.metric import ProcessStarts, Samples, SelfMetric
+from probed.frozen import frozen
 from probed.ipc.exporter_messages import Status, WebStatus
 
 _UNKNOWN = Status(probes=(), bcc_version="", reload_successful=False, reload_success_time=0.0, exporter_restarts=0)
 """Before the supervisor's first status."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Build:
     """Versions as text; `bcc` is empty before the loader has run."""
 
@@ -26,7 +27,7 @@ class Build:
     kernel: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WorkStats:
     """Drains of all rings and collections of all probes, with the seconds spent."""
 
@@ -36,7 +37,7 @@ class WorkStats:
     collection_seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DaemonStats:
     """The daemon's numbers of one scrape; `status` is None before the supervisor's first status."""
 

@@ -8,12 +8,12 @@ Names follow https://prometheus.io/docs/practices/naming/ and /docs/instrumentin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from probed.exporter.exposition.family import Family, FamilyType
+from probed.frozen import frozen
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ Samples = Mapping[tuple[str, ...], float]
 """Values by label values, in the order of the metric's labels; ``()`` for a metric without labels."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProcessStarts:
     """Starts of the processes with counters in their memory, in seconds since the epoch (0: unknown)."""
 
@@ -29,7 +29,7 @@ class ProcessStarts:
     supervisor: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SelfMetric(Generic[T]):
     """One self metric, read from a T. `unit` and `changes` (the occasion of a new value) are for the reference.
 

@@ -4,20 +4,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from probed.errors import REASONS
 from probed.exporter.bpf.map_usage import HashUsage
 from probed.exporter.bpf.program_stats import ProgramStats
 from probed.exporter.self_metrics.metric import ProcessStarts, Samples, SelfMetric
 from probed.exporter.series.table import SeriesUsage
+from probed.frozen import frozen
 from probed.ipc.exporter_messages import ProbeStatus
 
 LOSS_REASONS = ("ring_full", "map_full", "corrupt")
 """Why an event is missing from the metrics: a closed set, the values of the label `reason`."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProbeStats:
     """Numbers of one probe since its load, in events: emitted = delivered + lost + discarded.
 
@@ -51,7 +52,7 @@ class ProbeStats:
     hashes: Sequence[HashUsage] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProbeSnapshot:
     """The probes of the supervisor's status, the numbers of the running probes, and failed collections by name."""
 

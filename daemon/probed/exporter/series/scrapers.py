@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from probed.frozen import frozen
+
 SCRAPER_HEADER = "x-prometheus-scrape-timeout-seconds"
 """In lower case, as `Request.headers` has it."""
 
@@ -44,7 +46,7 @@ class ScraperConnection(Protocol):
     is_open: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Scrape:
     """One page, and which pages the active scrapers have had before it.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from probed.exporter.series.shown_rows import ShownRows
 from probed.exporter.series.start_times import StartTimes
 from probed.exporter.series.values import Counts, Observations, Values
 from probed.exporter.series.weights import Weights
+from probed.frozen import frozen
 from probed.ipc.manifest import Field, ResolvedMetric
 
 LEAST_KEYS = 1 << 12
@@ -40,7 +40,7 @@ SERIES_BESIDE_BOUNDS = 3
 """Series of one label set of a histogram beside one for each bound: the bucket +Inf, `_sum` and `_count`."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SeriesUsage:
     """How much of its budget a metric uses: series on the page, and events counted in `other`.
 

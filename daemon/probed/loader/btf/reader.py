@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from probed.errors import HostError
+from probed.frozen import frozen
 from probed.loader.btf.format import Kind, damage, sections, walk
 
 VMLINUX = Path("/sys/kernel/btf/vmlinux")
@@ -29,7 +30,7 @@ QUALIFIERS = frozenset({Kind.TYPEDEF, Kind.VOLATILE, Kind.CONST, Kind.RESTRICT, 
 """Kinds that only rename or qualify another type."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Member:
     """One member of a struct or union; `offset` in bytes, rounded down for a bit-field."""
 
@@ -39,7 +40,7 @@ class Member:
     bit_field: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Enumerator:
     """One constant of an enum."""
 

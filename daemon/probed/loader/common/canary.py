@@ -14,12 +14,12 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from probed.errors import LoadError
+from probed.frozen import frozen
 from probed.ipc import loader_output
 from probed.linux import bpf, syscalls, time_namespace
 from probed.loader.common.module import Module
@@ -35,7 +35,7 @@ CHILD, PARENT = 0, 1
 SIGNAL_GROUP_EXIT = 4
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Known:
     """Facts on the child that need no kernel struct.
 

@@ -15,8 +15,8 @@ import os
 import struct
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 
+from probed.frozen import frozen
 from probed.linux import bpf
 from probed.loader.btf.format import Kind
 from probed.loader.btf.reader import Btf
@@ -56,7 +56,7 @@ EMPTY = _insn(0xB7) + _insn(0x95)
 """r0 = 0; exit."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KprobePoint:
     """A function that the kernel calls at a raw tracepoint.
 

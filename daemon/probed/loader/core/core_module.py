@@ -13,10 +13,10 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from probed.errors import LoadError
+from probed.frozen import frozen
 from probed.ipc.manifest import COUNT, Field, FieldType, Map, Record, hook_name
 from probed.loader.btf.format import Kind
 from probed.loader.btf.reader import Btf
@@ -51,7 +51,7 @@ _NO_MAP = re.compile(r"map '(\w+)': failed to create: (.*)\(-\d+\)")
 _NO_MEMBER = re.compile(r"failed to resolve CO-RE relocation <\w+> \[\d+\] (struct|union) (\w+)\.([\w.]+)")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tail:
     """The rest of a chain: the array of programs behind a program's tracepoint, and the slot after the program."""
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from probed.config.declaration import Probe
+from probed.frozen import frozen
 from probed.ipc.manifest import ChainSlot, FdName, LoadedProbe
 from probed.loader.btf.reader import VMLINUX
 from probed.loader.common import canary
@@ -23,7 +23,7 @@ from probed.loader.core import libbpf
 from probed.loader.core.core_module import CoreModule, Tail
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Running:
     """A running version of a probe, with the fds of its maps by name."""
 
@@ -35,7 +35,7 @@ class Running:
         return {map_name(name): fd for name, fd in self.fds.items()}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ObjectContent:
     """Content of an object; its programs take over maps and slots of a `running` version."""
 

@@ -8,11 +8,11 @@ explain.
 from __future__ import annotations
 
 import resource
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from probed.errors import Reason
+from probed.frozen import frozen
 from probed.linux import lockdown, privilege
 
 Refused = Literal["map", "program", "attachment"]
@@ -22,7 +22,7 @@ _NO_SUCH_HELPER = ("unknown func", "cannot use helper")
 """The verifier's words for a missing helper; the second since Linux 6.10."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EpermFacts:
     """Facts for the cause: `small_map` (a map of a few bytes can be created) and `memlock` (a limit in bytes)."""
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from probed.frozen import frozen
+
 _NOISE = re.compile(
     r"""//(?:[^\\\n]|\\.)* | /\*.*?\*/ | (?P<text>"(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*')""",
     re.DOTALL | re.VERBOSE,
@@ -49,7 +51,7 @@ class Tag:
         return f"{self.keyword} {self.name}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CNames:
     """The names in a source.
 

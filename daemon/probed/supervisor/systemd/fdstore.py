@@ -14,10 +14,10 @@ import os
 import select
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from probed.errors import DeclarationError
+from probed.frozen import frozen
 from probed.ipc import manifest
 from probed.ipc.loader_process import HookHandle, ProbeHandle
 from probed.ipc.manifest import LoadedProbe
@@ -42,7 +42,7 @@ class Send(Protocol):
         """Send assignments, one per line, with fds. Raises OSError."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoredProbe:
     """Description beside a probe's fds; `identities` follow the order of `loaded.fd_names`."""
 

@@ -10,13 +10,14 @@ import os
 import socket
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from probed.errors import HostError
+from probed.frozen import frozen
 from probed.supervisor.systemd.fdstore import LISTENER
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class InheritedFds:
     """Fds that this process owns: `kept` sockets of an earlier probed, `activated` ones of a .socket unit, `others`."""
 
