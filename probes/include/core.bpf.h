@@ -165,9 +165,9 @@ static __always_inline u64 waiting_bytes(void)
  * from NAME_next on. hook_NAME is the hook of the tracepoint, which jumps to the first program; the loader loads it
  * where no other probe has hooked the tracepoint. See loader/common/hook_chain.py.
  *
- * kprobe_NAME and kprobe_hook_NAME are the same in a kprobe, for kernels that preempt programs of raw tracepoints. They
- * get the registers of a function with the tracepoint's arguments, from argument NAME_first of the function on. See
- * loader/common/preemption.py, which knows such kernels on x86 only.
+ * kprobe_NAME and kprobe_hook_NAME are the same in a kprobe, for attach points that are kprobes, and for kernels that
+ * preempt programs of raw tracepoints. They get the registers of a function with the arguments, from argument NAME_first
+ * of the function on; RETURNED stands for the returned value. See loader/common/preemption.py, for x86 only.
  */
 #define PROBED_SLOTS 32
 
@@ -184,21 +184,24 @@ static __always_inline int probed_jump(void *ctx, void *chain, u32 next)
 const volatile bool probed_in_kprobes = false;
 #define IN_KPROBES probed_in_kprobes
 
-#define KPROBE(name)                                                                      \
-	const volatile u32 name##_first = 0;                                              \
-	SEC("kprobe.multi") int kprobe_##name(struct pt_regs *regs)                       \
-	{                                                                                 \
-		u64 all[] = {regs->di, regs->si, regs->dx, regs->cx, regs->r8, regs->r9}; \
-		u64 arguments[5];                                                         \
-                                                                                          \
-		for (int i = 0; i < 5; i++)                                               \
-			arguments[i] = name##_first ? all[i + 1] : all[i];                \
-		program_##name((struct bpf_raw_tracepoint_args *)arguments);              \
-		return probed_jump(regs, &name##_chain, name##_next);                     \
-	}                                                                                 \
-	SEC("kprobe.multi") int kprobe_hook_##name(struct pt_regs *regs)                  \
-	{                                                                                 \
-		return probed_jump(regs, &name##_chain, 0);                               \
+#define RETURNED 6
+#define KPROBE(name)                                                                         \
+	const volatile u32 name##_first = 0;                                                 \
+	SEC("kprobe.multi") int kprobe_##name(struct pt_regs *regs)                          \
+	{                                                                                    \
+		u64 all[] = {regs->di, regs->si, regs->dx, regs->cx, regs->r8, regs->r9, 0}; \
+		u64 arguments[6];                                                            \
+                                                                                             \
+		for (int i = 0; i < 6; i++)                                                  \
+			arguments[i] = name##_first ? all[i + 1] : all[i];                   \
+		if (name##_first == RETURNED)                                                \
+			arguments[0] = regs->ax;                                             \
+		program_##name((struct bpf_raw_tracepoint_args *)arguments);                 \
+		return probed_jump(regs, &name##_chain, name##_next);                        \
+	}                                                                                    \
+	SEC("kprobe.multi") int kprobe_hook_##name(struct pt_regs *regs)                     \
+	{                                                                                    \
+		return probed_jump(regs, &name##_chain, 0);                                  \
 	}
 #else
 #define IN_KPROBES false

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from probed.config import files
-from probed.ipc.manifest import LoaderName, hook_name
+from probed.ipc.attach_points import hook_name
+from probed.ipc.manifest import LoaderName
 from probed.linux.threads import max_threads
 from probed.loader import pipeline
 from probed.loader.bcc.sources import compile_probe
@@ -42,12 +43,13 @@ def test_every_shipped_program_and_hook_loads_as_a_kprobe(loader: LoaderName, ob
             make = partial(compile_probe, request, host, chains)
         checked = pipeline.check(request, make, host)
         for place in checked.places:
-            in_kprobe = place.tracepoint not in preemption.IN_INTERRUPTS
-            assert bool(chains.kprobe(place.tracepoint)) == in_kprobe
-            os.close(checked.module.load_program(place.program, place.tracepoint, in_kprobe))
-            if not chains.is_hooked(place.tracepoint):
-                os.close(checked.module.load_program(hook_name(place.tracepoint), place.tracepoint, in_kprobe))
-                chains.hooked(place.tracepoint)
+            in_kprobe = place.attach_point not in preemption.IN_INTERRUPTS
+            assert bool(chains.kprobe(place.attach_point)) == in_kprobe
+            kprobe = chains.kprobe(place.attach_point)
+            os.close(checked.module.load_program(place.program, place.attach_point, kprobe))
+            if not chains.is_hooked(place.attach_point):
+                os.close(checked.module.load_program(hook_name(place.attach_point), place.attach_point, kprobe))
+                chains.hooked(place.attach_point)
             loaded.add((name, place.program))
     assert {name for name, _ in loaded} == {*SHIPPED, *traces}
     assert len(loaded) == (19 if traces else 13)

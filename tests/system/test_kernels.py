@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from support.kernel_fixtures import OWN_PROBES
 from support.running_daemon import ROOT, SHIPPED, Page, rise
 from support.system import kernels
 from support.system.package import build
@@ -35,6 +38,13 @@ SPAWNED: Mapping[str, tuple[int, str]] = {
 FAILED_OPENS = {"ENOENT": 41, "ENOTDIR": 43}
 CALLS, LOOPS = 10_007, 3
 """Calls of each loop; several loops at once make Linux 7.2 preempt programs of raw tracepoints."""
+
+OWN = ("probed_opens", "traced_opens")
+"""Probes of the tests, with programs at functions of the kernel."""
+WITHOUT_MULTI_LINKS = ("5.10",)
+"""Kernels without multi links of kprobes."""
+FOLLOWS_NO_LINK = "0"
+"""The lookup flags of the workload's opens, O_NOFOLLOW; the dynamic linker's opens follow links."""
 
 BY_BCC = kernels.KERNELS if os.environ.get("PROBED_ALL_GUESTS") else ("5.10",)
 """The kernels on which BCC counts too: LLVM takes minutes in an emulated guest, more than CI has for all kernels."""
@@ -81,10 +91,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Guest:
-    """A guest's record, with a run by each loader."""
+    """A guest's record, with a run by each loader, and one of programs at functions."""
 
     seen: Mapping[str, Any]
     runs: Mapping[str, Run]
+    functions: Run
 
 
 def workload(folder: Path) -> Workload:
@@ -101,12 +112,19 @@ def workload(folder: Path) -> Workload:
     return Workload(spawner, programs, opener, "\n".join(lines))
 
 
+def opening(folder: Path) -> Workload:
+    """Return a workload that only opens files."""
+    opener = install(folder, "fail_opens").name
+    lines = [f"/out/bin/{opener} openat {errno} {times}" for errno, times in FAILED_OPENS.items()]
+    return Workload("", {}, opener, "\n".join(["cd $(mktemp -d)", *lines]))
+
+
 def loaders_of(kernel: str) -> list[str]:
     """Return the loaders of the runs on a kernel."""
     return [loader for each, loader in RUNS if each == kernel]
 
 
-def boot(kernel: str, folder: Path, deb: Path, disks: Path) -> Guest:
+def boot(kernel: str, folder: Path, deb: Path, disks: Path, own: Path) -> Guest:
     """Run a guest from power on to power off."""
     (folder / "bin").mkdir(parents=True)
     compile_workloads(folder / "bin", "spawn", "exits", "exit_kinds", "fail_opens", "calls")
@@ -114,18 +132,29 @@ def boot(kernel: str, folder: Path, deb: Path, disks: Path) -> Guest:
     shutil.copy(deb, folder / "probed.deb")
     shutil.copy(ROOT / "tests/support/system/package_guest.py", folder / "guest.py")
     (folder / "guest.sh").write_text("exec /usr/bin/python3 /out/guest.py\n")
+    known["functions"] = opening(folder / "bin")
     for loader, its in known.items():
         (folder / f"workload-{loader}.sh").write_text(its.script)
+    shutil.copytree(own, folder / "own")
     kernels.run(disks, folder, kernel, folder / "seen.json")
     seen = json.loads((folder / "seen.json").read_text())
     assert seen["end"] == "", f"{seen['end']}\n{seen['journal']}\n{seen['kernel']}"
-    return Guest(seen, {loader: read_run(its, loader, seen[loader]) for loader, its in known.items()})
+    runs = {loader: read_run(its, loader, seen[loader]) for loader, its in known.items()}
+    return Guest(seen, {loader: runs[loader] for loader in loaders_of(kernel)}, runs["functions"])
 
 
 def read_run(known: Workload, loader: str, seen: Mapping[str, str]) -> Run:
     """Read what a guest has seen of one run."""
     waited = {int(status): int(times) for status, times in map(str.split, seen["workload"].splitlines())}
     return Run(known, loader, waited, Page.parse(seen["before"]), Page.parse(seen["after"]))
+
+
+def own_objects(folder: Path) -> Path:
+    """Return a folder with the probes in `OWN` and their objects, which the guests cannot build."""
+    for name in OWN:
+        shutil.copytree(OWN_PROBES / name, folder / name)
+    subprocess.run([sys.executable, "-m", "probed", "build", *(folder / name for name in OWN)], check=True)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -136,11 +165,12 @@ def guests(
     if not shutil.which("qemu-system-x86_64") or not shutil.which("mkfs.ext4"):
         pytest.skip("other kernels run in QEMU, from a disk: install qemu-system-x86 and e2fsprogs")
     deb, disks, folder = build(), kernels.disks(), tmp_path_factory.mktemp("kernels")
+    own = own_objects(tmp_path_factory.mktemp("own"))
     params = (getattr(item, "callspec", None) for item in request.session.items)
     asked = (spec.params.get("guest") or spec.params.get("run", [None])[0] for spec in params if spec)
     chosen = dict.fromkeys(kernel for kernel in asked if kernel in kernels.KERNELS)
     with ThreadPoolExecutor(2) as pool:
-        yield {kernel: pool.submit(boot, kernel, folder / kernel, deb, disks) for kernel in chosen}
+        yield {kernel: pool.submit(boot, kernel, folder / kernel, deb, disks, own) for kernel in chosen}
 
 
 @pytest.fixture(scope="module", params=kernels.KERNELS)
@@ -229,6 +259,37 @@ def test_missed_runs_are_on_the_page(guest: Guest) -> None:
     missed = [value for page in pages for (name, _), value in page.items() if name == "probed_probe_missed_runs_total"]
     assert max(missed) <= max(guest.seen["missed"].values())  # of any hook, a moment later
     assert not any(missed) or guest.seen["release"].startswith("7.")
+
+
+def test_a_probe_at_functions_counts_where_the_kernel_has_the_kind(guest: Guest) -> None:
+    page = guest.functions.after
+    lacking = any(guest.seen["release"].startswith(f"{kernel}.") for kernel in WITHOUT_MULTI_LINKS)
+    assert page.value("probed_probe_up", probe="traced_opens") == 1
+    assert page.total("probed_probe_up", probe="probed_opens") == (not lacking)
+    assert ("has no multi links of kprobes: they take Linux 5.18" in guest.seen["journal"]) == lacking
+    reasons = page.by("reason", "probed_probe_load_failures_total", probe="probed_opens")
+    assert list(reasons) == (["attach_point"] if lacking else [])
+
+
+@pytest.mark.parametrize("probe", OWN)
+def test_runs_at_functions_are_counted_with_arguments_and_returned_values(guest: Guest, probe: str) -> None:
+    run = guest.functions
+    if not run.after.total("probed_probe_up", probe=probe):
+        return
+    name, comm = f"probed_{probe}_total", run.workload.opener
+    all_opens = sum(FAILED_OPENS.values())
+    missed = run.missed(probe, "on_entry")
+    run.assert_counted(all_opens, missed, name, comm=comm, point="entry", lookup_flags=FOLLOWS_NO_LINK)
+    missed = run.missed(probe, "on_return")
+    run.assert_counted(FAILED_OPENS["ENOENT"], missed, name, comm=comm, point="return", errno="2")
+    run.assert_counted(FAILED_OPENS["ENOTDIR"], missed, name, comm=comm, point="return", errno="20")
+
+
+def test_a_probe_mixes_functions_and_raw_tracepoints(guest: Guest) -> None:
+    run = guest.functions
+    missed = run.missed("traced_opens", "on_syscall")
+    labels = {"comm": run.workload.opener, "point": "syscall", "errno": "20"}
+    run.assert_counted(FAILED_OPENS["ENOTDIR"], missed, "probed_traced_opens_total", **labels)
 
 
 def test_the_limits_of_the_unit_hold_and_are_not_reached(guest: Guest) -> None:

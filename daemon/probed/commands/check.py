@@ -22,8 +22,8 @@ from probed.ipc.manifest import COUNT, Field, LoadedProbe, Map, Record
 from probed.terminal import complain, show
 from probed.webconfig import reader
 
-TEXT_HAS_PLACE = ("declaration", "attach_point")
-"""Reasons of errors whose texts begin with file and line."""
+HAS_PLACE = re.compile(r".*\.yaml:\d+: ")
+"""Matches errors whose texts begin with file and line."""
 
 
 WEB_CONFIGURATION_KEYS = "^(tls_server_config|http_server_config|basic_auth_users|rate_limit):"
@@ -137,7 +137,7 @@ def _load(declared: Sequence[DeclaredProbe], host: bool) -> Iterator[str]:
     results = load_all([each.request for each in by_name.values()], "verify" if host else "compile")
     for name, result in results.items():
         if isinstance(result, LoadError):
-            yield result.text if result.reason in TEXT_HAS_PLACE else str(result)
+            yield result.text if HAS_PLACE.match(result.text) else str(result)
         else:
             show("\n".join(_shown(by_name[name], result.loaded, host)) + "\n")
 
@@ -147,7 +147,7 @@ def _shown(declared: DeclaredProbe, loaded: LoadedProbe, host: bool) -> Iterator
     yield f"{probe.name}: {probe.description}"
     yield f"  loader {loaded.loader}{_origin(declared)}"
     for name, program in probe.programs.items():
-        yield f"  program {name} at raw tracepoint {program.raw_tracepoint}{' (attaches here)' if host else ''}"
+        yield f"  program {name} at {program.attach_point.title}{' (attaches here)' if host else ''}"
     if loaded.event is not None:
         yield f"  event of {loaded.event.size} bytes{'' if loaded.columns else _room(loaded, loaded.event)}"
         yield from map(_member, loaded.event.fields)

@@ -26,7 +26,7 @@ def _shown(probe: Probe, loader: str) -> Iterator[str]:
     yield f"{probe.name}: {probe.description}"
     yield f"  {loader}"
     for name, program in probe.programs.items():
-        yield f"  {name} at raw tracepoint {program.raw_tracepoint}"
+        yield f"  {name} at {program.attach_point.title}"
     for name, metric in probe.metrics.items():
         yield f"  {metric.type} {name}{_labels(metric)}"
         yield f"    {metric.help}"

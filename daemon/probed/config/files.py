@@ -18,6 +18,7 @@ from probed.config.declaration import Probe
 from probed.config.objects import CORE_HEADER, ObjectSources, find_object
 from probed.config.overrides import SiteDefaults, check_folded, override, with_defaults
 from probed.config.site import Site
+from probed.config.user_files import identity_of
 from probed.errors import DeclarationError, HostError, Problem
 from probed.frozen import frozen
 from probed.ipc.channel import MAX_BODY, encoded
@@ -218,8 +219,14 @@ class _Shared:
 
         A comment in the YAML does not change the digest; a comment in C does.
         """
-        parts = [json.dumps(structure.to_data(probe)), source.text, self.header.text, self.btf]
+        parts = [json.dumps(structure.to_data(probe)), source.text, self.header.text, self.btf, *_identities(probe)]
         return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()
+
+
+def _identities(probe: Probe) -> list[str]:
+    """Return the identities of the files of attach points; "" for one that is missing, which the loader reports."""
+    names = [program.attach_point.file for program in probe.programs.values()]
+    return [identity_of(name) for name in names if name]
 
 
 def _check_size(wanted: Wanted) -> None:

@@ -15,6 +15,7 @@ from typing import Annotated, Final
 from probed.config import base_units
 from probed.schema.structure import Rule, pattern
 
+MAX_FUNCTION: Final = 90
 MIN_RING_BYTES: Final = 4 << 10
 MAX_RING_BYTES: Final = 1 << 30
 MAX_SERIES: Final = 100_000
@@ -108,12 +109,31 @@ def _idle(seconds: float) -> float:
     return seconds
 
 
+def _offset(offset: int) -> int:
+    if offset < 1:
+        raise ValueError(f"expected an offset in the file, found {offset}")
+    return offset
+
+
 CName = Annotated[str, pattern("[A-Za-z_][A-Za-z0-9_]*", "a C name (letters, digits and '_')")]
 Constant = Annotated[str | int, Rule(_constant, {"pattern": "^([A-Za-z_][A-Za-z0-9_]*|-?[0-9]+)$"})]
 RawTracepoint = Annotated[
     str,
     pattern("[A-Za-z_][A-Za-z0-9_]*", "the bare name of a raw tracepoint, without 'sched:' or the like before it"),
 ]
+KernelFunction = Annotated[str, pattern("[A-Za-z_][A-Za-z0-9_]{0,127}", "the name of a kernel function")]
+FunctionPattern = Annotated[
+    str,
+    pattern(r"[A-Za-z0-9_*?\[\]!-]{1,128}", "the name of a kernel function, or a pattern with '*', '?' and '[…]'"),
+]
+UserFunction = Annotated[
+    str,
+    pattern(f"[A-Za-z_.$][!-9;-?A-~]{{0,{MAX_FUNCTION - 1}}}", "the name of a function, as in the symbols of the file"),
+]
+UserFile = Annotated[
+    str, pattern("[A-Za-z0-9_./+-]{1,109}", "the path of a program or library, or the name in a folder of these")
+]
+FileOffset = Annotated[int, Rule(_offset, {"minimum": 1})]
 ProbeName = Annotated[str, pattern("[a-z][a-z0-9_]*", "a probe's name (lower-case letters, digits and '_')")]
 MetricName = Annotated[
     str,

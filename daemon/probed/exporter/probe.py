@@ -34,7 +34,8 @@ from probed.exporter.series.table import SeriesTable, SeriesUsage
 from probed.exporter.series.weights import Weights
 from probed.exporter.weights.overflow import OverflowStats
 from probed.exporter.weights.weighted_events import WeightedEvents
-from probed.ipc.manifest import ChainSlot, FdName, Field, LoadedProbe, Map, Record, ResolvedMetric, hook_name
+from probed.ipc.attach_points import hook_name
+from probed.ipc.manifest import ChainSlot, FdName, Field, LoadedProbe, Map, Record, ResolvedMetric
 
 BATCH = 1 << 13
 """Events taken at once: enough for numpy, and few enough for the CPU's cache."""
@@ -98,7 +99,7 @@ class RunningProbe:
         self._tables = [(metric, self._table(metric)) for metric in loaded.metrics if metric.type != "gauge"]
         self._gauges = [(metric, self._gauge(metric)) for metric in loaded.metrics if metric.type == "gauge"]
         self._programs = [self._program(place) for place in loaded.places]
-        self._hooks = {place.tracepoint: self._hook(place) for place in loaded.places}
+        self._hooks = {place.attach_point: self._hook(place) for place in loaded.places}
         self._hashes = [HashMap(name.of, fd, cpus) for name, fd in fds.items() if name.kind == "hash"]
         self._ledger.trim()
 
@@ -106,7 +107,7 @@ class RunningProbe:
         return ProgramInfo(self._fds[FdName("fdinfo", place.program)], place.program, place)
 
     def _hook(self, place: ChainSlot) -> ProgramInfo:
-        return ProgramInfo(self._fds[FdName("hook", place.tracepoint)], hook_name(place.tracepoint), place)
+        return ProgramInfo(self._fds[FdName("hook", place.attach_point)], hook_name(place.attach_point), place)
 
     def _source(self, layout: Map, cpus: int) -> MapSource:
         counts = CountMap(self._fds[FdName("map", layout.name)], layout, cpus)
@@ -364,7 +365,7 @@ class RunningProbe:
     @staticmethod
     def _missed(place: ChainSlot, hooks: Sequence[ProgramStats]) -> int:
         """Return the skipped runs of a program, which are those of its hook."""
-        return sum(hook.misses for hook in hooks if hook.tracepoint == place.tracepoint)
+        return sum(hook.misses for hook in hooks if hook.attach_point == place.attach_point)
 
     def renewed(self) -> RunningProbe:
         """Return a probe on the same fds that goes on from the last commit. Raises OSError, SpoiledState."""

@@ -60,9 +60,9 @@ class ReadWebConfig:
 
 @frozen
 class HookArray:
-    """Names an attached hook's tracepoint. Fd: the array of programs behind the hook."""
+    """Names an attached hook's attach point. Fd: the array of programs behind the hook."""
 
-    tracepoint: str
+    attach_point: str
 
 
 @frozen
@@ -168,9 +168,9 @@ class LoadBegun:
 
 @frozen
 class HookAttached:
-    """Names the tracepoint of a new hook. Fds: the array of programs, the link and the program."""
+    """Names the attach point of a new hook. Fds: the array of programs, the link and the program."""
 
-    tracepoint: str
+    attach_point: str
 
 
 @frozen

@@ -76,9 +76,9 @@ class ProbeHandle:
 
 @frozen
 class HookHandle:
-    """A program on a raw tracepoint, and the array of programs to jump into; this process owns the fds."""
+    """A program at an attach point, and the array of programs to jump into; this process owns the fds."""
 
-    tracepoint: str
+    attach_point: str
     array: int
     link: int
     program: int
@@ -174,13 +174,13 @@ class LoaderProcess:
     ) -> None:
         """Let the loader load probes: events are a Result per probe, and a HookHandle per missing hook before.
 
-        `hooked` has the arrays behind the attached hooks, by tracepoint, `running` the probes that keep their maps and
+        `hooked` has the arrays behind the attached hooks by attach point, `running` the probes that keep maps and
         slots. Without a request the loader is done.
         """
         self._work.requests, self._work.goal = list(requests), goal
         self._work.hooked, self._work.running = dict(hooked), dict(running)
-        for tracepoint, array in hooked.items():
-            self._tell(HookArray(tracepoint), [array])
+        for attach_point, array in hooked.items():
+            self._tell(HookArray(attach_point), [array])
         for handle in running.values():
             maps = tuple(name for name in handle.loaded.fd_names if name.kind in MAP_KINDS)
             loaded = replace(handle.loaded, fd_names=maps)
@@ -229,10 +229,10 @@ class LoaderProcess:
             case HostFailure(reason, text):
                 self._finish()
                 raise HostError(text, reason)
-            case HookAttached(tracepoint):
+            case HookAttached(attach_point):
                 array, link, program = packet.fds
-                self._work.hooked[tracepoint] = array
-                return HookHandle(tracepoint, array, link, program)
+                self._work.hooked[attach_point] = array
+                return HookHandle(attach_point, array, link, program)
             case ProbeLoaded(loaded):
                 return self._result(loaded.name, _held(loaded, packet.fds, self._work.running.get(loaded.name)))
             case Failure(name, reason, text, errno):

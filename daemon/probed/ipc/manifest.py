@@ -14,7 +14,7 @@ from typing import Literal
 
 from probed.frozen import frozen
 
-VERSION = 12
+VERSION = 13
 
 SERIES_BUDGET = 1000
 """Series that a metric may have where neither site nor declaration says otherwise."""
@@ -150,11 +150,6 @@ class ResolvedColumn:
     width: int
 
 
-def hook_name(tracepoint: str) -> str:
-    """Return the name of a raw tracepoint's hook in C; the kernel keeps the first 15 characters."""
-    return f"probed_{tracepoint}"
-
-
 def switch_names(tracepoint: str) -> tuple[str, str]:
     """Return the names under which the supervisor holds a tracepoint's empty programs, beside a hook in a kprobe."""
     return f"{tracepoint}.switch", f"{tracepoint}.switch2"
@@ -162,10 +157,10 @@ def switch_names(tracepoint: str) -> tuple[str, str]:
 
 @frozen
 class ChainSlot:
-    """Where a program belongs: a slot of the array behind the hook of a raw tracepoint."""
+    """Where a program belongs: a slot of the array behind the hook of an attach point (`attach_points`)."""
 
     program: str
-    tracepoint: str
+    attach_point: str
     slot: int
 
 
@@ -175,7 +170,7 @@ FdKind = Literal["ring", "slots", "turn", "stats", "state", "map", "recent", "ha
 `ring`, `slots`, `turn`, `stats`: the maps of the probe's events; `state`: the supervisor's memory for the exporter's
 counts. Of a map: `map` and `recent`, its counts and its `struct recent_count`; `hash`, a hash map that no metric reads.
 `program`: a program; the exporter gets `fdinfo` instead, the program's file in /proc, and `hook`, such a file for the
-hook of a tracepoint.
+hook of an attach point.
 """
 
 
@@ -185,7 +180,7 @@ MAP_KINDS = frozenset[FdKind]({"ring", "slots", "turn", "stats", "map", "recent"
 
 @frozen
 class FdName:
-    """Name of one of a probe's fds; `of` is the map, program or tracepoint, where the kind has several."""
+    """Name of one of a probe's fds; `of` is the map, program or attach point, where the kind has several."""
 
     kind: FdKind
     of: str = ""

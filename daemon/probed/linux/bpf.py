@@ -10,10 +10,12 @@ import ctypes
 import errno
 import os
 import struct
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Any
 
+from probed.frozen import frozen
 from probed.linux.syscalls import checked
 
 BPF_MAP_CREATE = 0
@@ -32,7 +34,12 @@ BPF_MAP_TYPE_PROG_ARRAY = 3
 BPF_PROG_TYPE_KPROBE = 2
 BPF_PROG_TYPE_TRACING = 26
 BPF_TRACE_RAW_TP = 23
+BPF_TRACE_FENTRY = 24
+BPF_TRACE_FEXIT = 25
 BPF_TRACE_KPROBE_MULTI = 42
+BPF_F_KPROBE_MULTI_RETURN = 1
+BPF_TRACE_UPROBE_MULTI = 48
+BPF_F_UPROBE_MULTI_RETURN = 1
 _INSN_BYTES = 8
 
 _BPF_NUMBER = {"x86_64": 321, "aarch64": 280, "riscv64": 280}
@@ -47,6 +54,9 @@ _RAW_TRACEPOINT = struct.Struct("=QI")  # name, prog_fd
 _PROG_LOAD = struct.Struct("=IIQQIIQII16sIIIIQIIQIII")  # prog_type to attach_btf_id, attach_prog_fd
 
 _KPROBE_LINK = struct.Struct("=IIIIIIQQQ")  # prog_fd, target_fd, attach_type, flags, kprobe_multi: flags to cookies
+
+_UPROBE_LINK = struct.Struct("=IIIIQQQQIII")
+"""prog_fd, target_fd, attach_type, flags; uprobe_multi: path, offsets, ref_ctr_offsets, cookies, cnt, flags, pid."""
 
 Attribute = ctypes.Array[ctypes.c_char]
 """Bytes of union bpf_attr."""
@@ -167,22 +177,38 @@ def program_id(array: int, slot: int) -> int:
     return found.value
 
 
-def load_tracing_program(code: bytes, name: str, licence: bytes, tracepoint_type: int, log: bytearray) -> int:
-    """Load byte code for the raw tracepoint with the BTF type ``btf_trace_NAME``; return the fd.
+@frozen
+class ProgramType:
+    """Type of a program: numbers of enum bpf_prog_type and enum bpf_attach_type, and the attach point's BTF type."""
+
+    kind: int
+    attach_type: int
+    btf_type: int = 0
+
+
+def tracing(btf_type: int, attach_type: int = BPF_TRACE_RAW_TP) -> ProgramType:
+    """Return the type of programs at a raw tracepoint, whose BTF type is ``btf_trace_NAME``, or at a function."""
+    return ProgramType(BPF_PROG_TYPE_TRACING, attach_type, btf_type)
+
+
+KPROBES = ProgramType(BPF_PROG_TYPE_KPROBE, BPF_TRACE_KPROBE_MULTI)
+"""Type of programs in multi links of kprobes."""
+
+UPROBES = ProgramType(BPF_PROG_TYPE_KPROBE, BPF_TRACE_UPROBE_MULTI)
+"""Type of programs in multi links of uprobes."""
+
+RETURN_0 = bytes.fromhex("b700000000000000 9500000000000000")
+"""The smallest program: r0 = 0; exit."""
+
+LICENCE = b"GPL"
+
+
+def load_program(code: bytes, name: str, program_type: ProgramType, log: bytearray, licence: bytes = LICENCE) -> int:
+    """Load byte code; return the fd.
 
     The verifier writes its log into `log`, as text that ends with a NUL; an empty `log` asks for none.
     """
-    return _load((BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP, tracepoint_type), code, name, licence, log)
-
-
-def load_kprobe_program(code: bytes, name: str, licence: bytes, log: bytearray) -> int:
-    """Load byte code for the beginning of a kernel function; return the fd. `log` as of `load_tracing_program`."""
-    return _load((BPF_PROG_TYPE_KPROBE, BPF_TRACE_KPROBE_MULTI, 0), code, name, licence, log)
-
-
-def _load(types: tuple[int, int, int], code: bytes, name: str, licence: bytes, log: bytearray) -> int:
-    """Load byte code; `types` are those of the program and the attachment, and the BTF type of the attach point."""
-    kind, attach_type, btf_type = types
+    kind, attach_type, btf_type = program_type.kind, program_type.attach_type, program_type.btf_type
     insns, terms = ctypes.create_string_buffer(code, len(code)), ctypes.create_string_buffer(licence)
     level, text = (1, ctypes.addressof((ctypes.c_char * len(log)).from_buffer(log))) if log else (0, 0)
     attribute = _attribute(
@@ -198,12 +224,32 @@ def attach_tracing_program(program: int) -> int:
     return bpf(BPF_RAW_TRACEPOINT_OPEN, _attribute(_RAW_TRACEPOINT, 0, program))
 
 
-def attach_kprobe_program(program: int, function: str) -> int:
-    """Attach a program to the beginning of a kernel function, without a perf event; return the attachment's fd.
+def attach_kprobe_program(program: int, functions: Sequence[str], returns: bool = False) -> int:
+    """Attach a program to the beginning or return of kernel functions; return the attachment's fd.
 
-    Source: Linux commit 0dcac2725406 ("bpf: Add multi kprobe link") (in v5.18).
+    No perf event is needed. Raises ESRCH if the kernel cannot trace one of the functions. Source: Linux commit
+    0dcac2725406 ("bpf: Add multi kprobe link") (in v5.18).
     """
-    symbol = ctypes.create_string_buffer(function.encode())
-    symbols = ctypes.c_uint64(ctypes.addressof(symbol))
-    attribute = _attribute(_KPROBE_LINK, program, 0, BPF_TRACE_KPROBE_MULTI, 0, 0, 1, ctypes.addressof(symbols), 0, 0)
+    names = [function.encode() for function in functions]
+    symbols = (ctypes.c_char_p * len(names))(*names)
+    flags = BPF_F_KPROBE_MULTI_RETURN if returns else 0
+    attribute = _attribute(
+        _KPROBE_LINK, program, 0, BPF_TRACE_KPROBE_MULTI, 0, flags, len(names), ctypes.addressof(symbols), 0, 0
+    )
+    return bpf(BPF_LINK_CREATE, attribute)
+
+
+def attach_uprobe_program(program: int, path: str, offsets: Sequence[int], returns: bool = False) -> int:
+    """Attach a program to functions of a file, in all processes; return the attachment's fd.
+
+    Source: Linux commit 89ae89f53d20 ("bpf: Add multi uprobe link") (in v6.6).
+    """
+    name = ctypes.create_string_buffer(os.fsencode(path))
+    places = (ctypes.c_uint64 * len(offsets))(*offsets)
+    flags = BPF_F_UPROBE_MULTI_RETURN if returns else 0
+    attribute = _attribute(
+        _UPROBE_LINK,
+        program, 0, BPF_TRACE_UPROBE_MULTI, 0,
+        ctypes.addressof(name), ctypes.addressof(places), 0, 0, len(offsets), flags, 0,
+    )  # fmt: skip
     return bpf(BPF_LINK_CREATE, attribute)

@@ -68,8 +68,8 @@ SupervisorChannel = Channel[FromLoader, ToLoader]
 class LoadBatch:
     """Requests of one run, with their goal.
 
-    `hooked` has the arrays behind attached hooks, by tracepoint; `running` the versions whose maps and slots the object
-    of the same probe takes over; `objects` the content of the requests' objects.
+    `hooked` has the arrays behind attached hooks by attach point; `running` the versions whose maps and slots the
+    object of the same probe takes over; `objects` the content of the requests' objects.
     """
 
     requests: list[LoadRequest]
@@ -151,9 +151,12 @@ class LoadSession:
         wrong = watch.wrong_members()
         if wrong:
             canary.refuse(request.name, self._uses(request), wrong)
-        loaded, fds = pipeline.load(checked, self._chains)
-        for tracepoint, *hook in pipeline.hook(checked, self._host, self._chains):
-            self._channel.send(HookAttached(tracepoint), hook)
+        try:
+            loaded, fds = pipeline.load(checked, self._chains)
+        except LoadError as error:
+            raise pipeline.explain(error, checked, self._host) from error
+        for attach_point, *hook in pipeline.hook(checked, self._host, self._chains):
+            self._channel.send(HookAttached(attach_point), hook)
         return loaded, fds if self._goal == "attach" else []
 
     def _check(self, request: LoadRequest) -> pipeline.CompiledProbe:
@@ -227,8 +230,8 @@ def _receive_batch(channel: SupervisorChannel) -> LoadBatch:
                 _read(channel, asked)
             case ReadWebConfig(path):
                 _read_web(channel, path)
-            case HookArray(tracepoint):
-                hooked[tracepoint] = packet.fds[0]
+            case HookArray(attach_point):
+                hooked[attach_point] = packet.fds[0]
             case RunningVersion(loaded):
                 running[loaded.name] = Running(loaded, dict(zip(loaded.fd_names, packet.fds, strict=True)))
             case LoadRequest() as request:

@@ -16,6 +16,7 @@ from probed.config.declaration import Probe, kernel_enums
 from probed.config.overrides import SiteDefaults, override, with_defaults
 from probed.errors import DeclarationError, LoadError, Problem
 from probed.frozen import frozen
+from probed.ipc.attach_points import AttachPoint, hook_name
 from probed.ipc.loader_messages import LoadRequest, Text
 from probed.ipc.manifest import (
     ChainSlot,
@@ -25,12 +26,12 @@ from probed.ipc.manifest import (
     Record,
     ResolvedColumn,
     ResolvedMetric,
-    hook_name,
     switch_names,
 )
 from probed.linux import bpf
 from probed.linux.fdinfo import map_memory
 from probed.loader.common import preemption
+from probed.loader.common.attachment import function_refusal
 from probed.loader.common.hook_chain import Chains
 from probed.loader.common.host import Host
 from probed.loader.common.module import Module
@@ -85,7 +86,7 @@ def _kernel_enums(probe: Probe, host: Host) -> KernelEnums:
 def check(request: LoadRequest, make_module: MakeModule, host: Host) -> CompiledProbe:
     """Compile a probe or open its object with `make_module`; check the declaration against C and host.
 
-    Raises LoadError for the C and for tracepoints that this host lacks, DeclarationError for the YAML.
+    Raises LoadError for the C and for attach points that this host lacks, DeclarationError for the YAML.
     """
     probe = declared(request)
     _refuse_long_names(probe.name, request.source)
@@ -96,7 +97,7 @@ def check(request: LoadRequest, make_module: MakeModule, host: Host) -> Compiled
     problems: list[Problem] = list(check_programs(probe, functions))
     hooked = {place.program for place in places}
     missing = any(name in functions and name not in hooked for name in probe.programs)
-    nowhere = check_attach_points(probe, host.raw_tracepoints) if missing else []
+    nowhere = check_attach_points(probe, host.targets) if missing else []
     enums = _kernel_enums(probe, host)
     unnamed = check_kernel_enums(probe, host.btf.enum_names()) if len(enums) < len(kernel_enums(probe)) else []
     try:
@@ -160,21 +161,21 @@ def _owner(probe: str, name: str, owner: Map | None) -> Map:
 
 
 def hook(checked: CompiledProbe, host: Host, chains: Chains) -> Iterator[tuple[str, int, int, int]]:
-    """Attach the missing hooks of a probe; yield tracepoint, array, link and program of each.
+    """Attach the missing hooks of a probe; yield attach point, array, link and program of each.
 
     Raises LoadError.
     """
-    for tracepoint in dict.fromkeys(place.tracepoint for place in checked.places):
-        if not chains.is_hooked(tracepoint):
-            name, module = hook_name(tracepoint), checked.module
-            array = chains.array(checked.probe.name, tracepoint)
-            kprobe = chains.kprobe(tracepoint)
-            program = module.load_program(name, tracepoint, bool(kprobe))
-            link = module.attach(name, program, tracepoint, kprobe.function if kprobe else "")
-            for switch in switch_names(tracepoint)[: kprobe.switches if kprobe else 0]:
-                yield switch, *_attach_switch(module, tracepoint, host)
-            yield tracepoint, array, link, program
-            chains.hooked(tracepoint)
+    for attach_point in dict.fromkeys(place.attach_point for place in checked.places):
+        if not chains.is_hooked(attach_point):
+            name, module = hook_name(attach_point), checked.module
+            array = chains.array(checked.probe.name, attach_point)
+            kprobe = chains.kprobe(attach_point)
+            program = module.load_program(name, attach_point, kprobe)
+            link = module.attach(name, program, attach_point, kprobe)
+            for switch in switch_names(attach_point)[: kprobe.switches if kprobe else 0]:
+                yield switch, *_attach_switch(module, attach_point, host)
+            yield attach_point, array, link, program
+            chains.hooked(attach_point)
 
 
 def _attach_switch(module: Module, tracepoint: str, host: Host) -> tuple[int, int, int]:
@@ -190,7 +191,7 @@ def load(checked: CompiledProbe, chains: Chains) -> tuple[LoadedProbe, list[int]
     """Load a compiled probe; return the description, and the fds in the order of `fd_names`. Raises LoadError."""
     probe, module = checked.probe, checked.module
     loaded = {
-        place.program: module.load_program(place.program, place.tracepoint, bool(chains.kprobe(place.tracepoint)))
+        place.program: module.load_program(place.program, place.attach_point, chains.kprobe(place.attach_point))
         for place in checked.places
     }
     fds = {FdName("stats"): _needed(module, STATS, probe.name)}
@@ -205,6 +206,21 @@ def load(checked: CompiledProbe, chains: Chains) -> tuple[LoadedProbe, list[int]
     fds |= {FdName("program", name): fd for name, fd in loaded.items()}
     memory = _memory(module)
     return replace(describe(checked, tuple(fds)), map_bytes=memory), list(fds.values())
+
+
+def explain(error: LoadError, checked: CompiledProbe, host: Host) -> LoadError:
+    """Return the error of a load; where the kernel refuses even empty programs at a function, return that."""
+    if error.reason not in ("verifier", "permission"):
+        return error
+    for point in (AttachPoint.parse(place.attach_point) for place in checked.places):
+        if refused := function_refusal(host.btf, point):
+            cause = f"{refused.strerror} ({errno.errorcode.get(refused.errno or 0, refused.errno)})"
+            text = (
+                f"this kernel takes no program at {point.phrase}, not even an empty one: {cause}; it needs "
+                "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS, and no security policy against it"
+            )
+            return LoadError(error.probe, "attach_point", text, refused.errno or 0)
+    return error
 
 
 def _memory(module: Module) -> int:

@@ -7,7 +7,7 @@ the declaration: enum constants are numbers, units are factors. Problems point a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -16,6 +16,7 @@ from probed.config.declaration import Label, Metric, Probe, kernel_enums
 from probed.errors import DeclarationError, Problem
 from probed.frozen import frozen
 from probed.ipc import manifest
+from probed.ipc.attach_points import OF_FILES, AttachPoint, has_target, is_pattern
 from probed.ipc.manifest import WEIGHT_FIELDS, Field, FieldType, Map, Record, without_weight
 from probed.schema.structure import Key
 from probed.schema.suggestions import did_you_mean, near
@@ -78,13 +79,23 @@ def check_programs(probe: Probe, functions: Collection[str]) -> list[Problem]:
     return sorted(problems)
 
 
-def check_attach_points(probe: Probe, raw_tracepoints: Collection[str]) -> list[Problem]:
-    """Check that `raw_tracepoints`, the host's names, have every attach point."""
-    return [
-        probe.source.problem((*program.at, "raw_tracepoint"), _no_tracepoint(program.raw_tracepoint, raw_tracepoints))
-        for program in probe.programs.values()
-        if program.raw_tracepoint not in raw_tracepoints
-    ]
+def check_attach_points(probe: Probe, known: Callable[[AttachPoint], Collection[str]]) -> list[Problem]:
+    """Check that the host has every attach point.
+
+    `known` returns the host's names for an attach point. It raises OSError or ValueError for a file without symbols.
+    """
+    problems = []
+    for program in probe.programs.values():
+        point = program.attach_point
+        at = (*program.at, point.kind)
+        try:
+            names = known(point)
+        except (OSError, ValueError) as error:
+            problems.append(probe.source.problem(at, str(error)))
+        else:
+            if not has_target(point, names):
+                problems.append(probe.source.problem(at, _no_attach_point(point, names)))
+    return problems
 
 
 def with_kernel_enums(probe: Probe, enums: KernelEnums) -> Probe:
@@ -115,10 +126,19 @@ def _no_enum(name: str, known: Collection[str]) -> str:
     return f"this kernel has no 'enum {name}'{names and f'; near names: {names}'}"
 
 
-def _no_tracepoint(name: str, known: Collection[str]) -> str:
-    names = near(name, known)
-    remedy = f"near names: {', '.join(names)}" if names else "'ls /sys/kernel/tracing/events/*' lists what it has"
-    return f"this kernel has no raw tracepoint '{name}'; {remedy}"
+def _no_attach_point(point: AttachPoint, known: Collection[str]) -> str:
+    if is_pattern(point):
+        return f"no function of this kernel matches '{point.target}'"
+    if point.kind in OF_FILES:
+        names = near(point.function, known)
+        remedy = f"near names: {', '.join(names)}" if names else "is the file stripped of its symbols?"
+        return f"'{point.file}' has no function '{point.function}'; {remedy}"
+    names = near(point.target, known)
+    if point.kind == "raw_tracepoint":
+        remedy = f"near names: {', '.join(names)}" if names else "'ls /sys/kernel/tracing/events/*' lists what it has"
+        return f"this kernel has no raw tracepoint '{point.target}'; {remedy}"
+    remedy = f"near names: {', '.join(names)}" if names else "the compiler may have inlined it"
+    return f"this kernel has no function '{point.target}' outside of modules; {remedy}"
 
 
 @frozen

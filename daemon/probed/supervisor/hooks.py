@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keeps the programs in the kernel and systemd's fd store consistent: every attach and detach changes both.
 
-A hook is a program attached to a raw tracepoint, with an array of programs to jump into (`loader.common.hook_chain`). A
-hook stays while a probe has a slot behind the hook. Beside a hook in a kprobe the supervisor holds one or two others,
-the switches: empty programs that make the kernel call the tracepoint (`loader.common.preemption`).
+A hook is a program at an attach point, with an array of programs to jump into (`loader.common.hook_chain`). A hook
+stays while a probe has a slot behind the hook. Beside a hook in a kprobe the supervisor holds one or two others, the
+switches: empty programs that make the kernel call the tracepoint (`loader.common.preemption`).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from probed.supervisor.systemd.fdstore import Store
 
 
 class Hooks:
-    """All hooks by tracepoint, and the programs behind them."""
+    """All hooks by attach point, and the programs behind them."""
 
     def __init__(self, store: Store, passed: Mapping[int, str]) -> None:
         """Take over the complete hooks among the fds that systemd passed, by name."""
         self._store = store
-        self._hooks = {hook.tracepoint: hook for hook in store.take_over_hooks(passed)}
+        self._hooks = {hook.attach_point: hook for hook in store.take_over_hooks(passed)}
 
     def take_over(self, passed: Mapping[int, str]) -> list[ProbeHandle]:
         """Return the stored probes that still run; let the others go."""
@@ -36,7 +36,7 @@ class Hooks:
 
     def add(self, hook: HookHandle) -> None:
         """Hold a hook that the loader has attached."""
-        self._hooks[hook.tracepoint] = hook
+        self._hooks[hook.attach_point] = hook
         self._store.keep_hook(hook)
 
     def attach(self, handle: ProbeHandle, bcc_version: str, running: ProbeHandle | None = None) -> None:
@@ -63,14 +63,14 @@ class Hooks:
 
     def _put(self, handle: ProbeHandle) -> None:
         for place in handle.loaded.places:
-            array = self._hooks[place.tracepoint].array
+            array = self._hooks[place.attach_point].array
             bpf.put_program(array, place.slot, handle.fds[FdName("program", place.program)])
 
     def let_go(self, handle: ProbeHandle) -> None:
         """Take a probe's programs out of their slots, and close its fds; slots without a hook are passed over."""
         for place in handle.loaded.places:
             if self._runs(handle, place):
-                bpf.take_program(self._hooks[place.tracepoint].array, place.slot)
+                bpf.take_program(self._hooks[place.attach_point].array, place.slot)
         self._store.let_go(handle)
 
     def keep_only(self, handles: Iterable[ProbeHandle]) -> None:
@@ -84,26 +84,26 @@ class Hooks:
             self._detach_unused([])
 
     def _detach_unused(self, handles: Iterable[ProbeHandle]) -> list[HookHandle]:
-        used = {place.tracepoint for each in handles for place in each.loaded.places}
-        used |= {name for tracepoint in used for name in switch_names(tracepoint)}
-        unused = [hook for tracepoint, hook in self._hooks.items() if tracepoint not in used]
+        used = {place.attach_point for each in handles for place in each.loaded.places}
+        used |= {name for attach_point in used for name in switch_names(attach_point)}
+        unused = [hook for attach_point, hook in self._hooks.items() if attach_point not in used]
         for hook in unused:
-            self._hooks.pop(hook.tracepoint).close()
+            self._hooks.pop(hook.attach_point).close()
         return unused
 
     def arrays(self) -> Mapping[str, int]:
-        """Return the arrays of programs by tracepoint, in which the loader finds slots for new programs."""
-        return {tracepoint: hook.array for tracepoint, hook in self._hooks.items()}
+        """Return the arrays of programs by attach point, in which the loader finds slots for new programs."""
+        return {attach_point: hook.array for attach_point, hook in self._hooks.items()}
 
     def programs(self, handle: ProbeHandle) -> Mapping[str, int]:
-        """Return the programs of the hooks in front of a probe, by tracepoint."""
-        return {place.tracepoint: self._hooks[place.tracepoint].program for place in handle.loaded.places}
+        """Return the programs of the hooks in front of a probe, by attach point."""
+        return {place.attach_point: self._hooks[place.attach_point].program for place in handle.loaded.places}
 
     def _have(self, handle: ProbeHandle) -> bool:
         return all(self._runs(handle, place) for place in handle.loaded.places)
 
     def _runs(self, handle: ProbeHandle, place: ChainSlot) -> bool:
-        hook = self._hooks.get(place.tracepoint)
+        hook = self._hooks.get(place.attach_point)
         if hook is None:
             return False
         program = handle.fds[FdName("program", place.program)]

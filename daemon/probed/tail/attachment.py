@@ -28,11 +28,11 @@ class AttachedTrace:
     def __init__(self, handle: ProbeHandle, hooks: list[HookHandle]) -> None:
         """Put the programs into the slots of their hooks. Raises OSError."""
         self._handle = handle
-        self._hooks = {hook.tracepoint: hook for hook in hooks}
+        self._hooks = {hook.attach_point: hook for hook in hooks}
         self._counts = (ctypes.c_uint64 * possible_cpus())()
         for place in self.loaded.places:
             program = handle.fds[FdName("program", place.program)]
-            bpf.put_program(self._hooks[place.tracepoint].array, place.slot, program)
+            bpf.put_program(self._hooks[place.attach_point].array, place.slot, program)
 
     @property
     def loaded(self) -> LoadedProbe:
@@ -53,7 +53,7 @@ class AttachedTrace:
     def stop(self) -> None:
         """Take the programs out of the hooks; the ring keeps the records. Raises OSError."""
         for place in self.loaded.places:
-            bpf.take_program(self._hooks[place.tracepoint].array, place.slot)
+            bpf.take_program(self._hooks[place.attach_point].array, place.slot)
 
 
 @contextmanager

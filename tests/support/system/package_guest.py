@@ -11,6 +11,7 @@ import ctypes
 import json
 import os
 import platform
+import shutil
 import struct
 import subprocess
 import time
@@ -33,6 +34,7 @@ SECONDS_TO_LOAD = 240.0
 """Most seconds of a reload with BCC, for an emulated machine."""
 
 CONFIGURATION = Path("/etc/probed/probed.yaml")
+PROBES = Path("/etc/probed/probes.d")
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -132,6 +134,25 @@ def reload_with_bcc() -> None:
         time.sleep(0.5)
 
 
+def run_at_functions() -> dict[str, str]:
+    """Add the probes of /out/own to the site, run their workload, and remove them; return as `run_workload` does."""
+    names = sorted(path.name for path in (OUT / "own").iterdir())
+    for name in names:
+        shutil.copytree(OUT / "own" / name, PROBES / name)
+    probes = "".join(f"  {name}:\n" for name in names)
+    CONFIGURATION.write_text(CONFIGURATION.read_text().replace("\nprobes:\n", f"\nprobes:\n{probes}"))
+    call("systemctl", "reload", "probed")
+    deadline = time.monotonic() + SECONDS_TO_LOAD
+    while not all(f'probed_probe_up{{probe="{name}"}}' in get("/metrics") for name in names):
+        if time.monotonic() > deadline:
+            raise RuntimeError("the reload with probes at functions takes too long")
+        time.sleep(0.5)
+    seen = run_workload("functions")
+    for name in names:
+        shutil.rmtree(PROBES / name)
+    return seen
+
+
 def left() -> list[str]:
     """List files and folders named after the package, without those of dpkg and systemd."""
     places = ("/etc", "/usr", "/var", "/run", "/opt", "/lib/systemd")
@@ -155,6 +176,7 @@ def look(seen: dict[str, Any]) -> None:
     if Path("/out/workload-bcc.sh").exists():
         reload_with_bcc()
         seen["bcc"] = run_workload("bcc")
+    seen["functions"] = run_at_functions()
     seen["missed"] = missed_runs()
     call("systemctl", "stop", "probed")
     deadline = time.monotonic() + SECONDS_TO_GO

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pytest
 from probed.config import declaration, site
 from probed.config.overrides import check_folded, override
 from probed.errors import DeclarationError, Problem
+from probed.ipc.attach_points import OF_FILES, OF_FUNCTIONS, Kind
 from probed.ipc.manifest import Field, Map, Record
 from probed.loader import resolve
 
@@ -20,7 +21,12 @@ BROKEN = Path(__file__).parents[1] / "broken"
 DEPTH = Record(8, (Field("value", "s64", 0, 1),))
 LEVEL = Record(16, (Field("level_kib", "u64", 0, 1), Field("name", "char", 8, 8)))
 KERNEL_ENUMS = ("bpf_cmd", "skb_drop_reason")
-RAW_TRACEPOINTS = ("sched_process_exec", "sched_process_exit", "sys_enter", "sys_exit")
+FUNCTIONS = ("vfs_open", "vfs_read", "vfs_write")
+TARGETS: Mapping[Kind, Collection[str]] = (
+    dict.fromkeys(OF_FUNCTIONS, FUNCTIONS)
+    | dict.fromkeys(OF_FILES, FUNCTIONS)
+    | {"raw_tracepoint": ("sched_process_exec", "sched_process_exit", "sys_enter", "sys_exit")}
+)
 
 
 def probes(folder: str) -> list[Path]:
@@ -82,7 +88,7 @@ def check_against_c(path: Path) -> None:
 
 def check_against_host(path: Path) -> None:
     check_against_c(path)
-    problems = resolve.check_attach_points(parse(path), RAW_TRACEPOINTS)
+    problems = resolve.check_attach_points(parse(path), lambda point: TARGETS[point.kind])
     problems += resolve.check_kernel_enums(parse(path), KERNEL_ENUMS)
     if problems:
         raise DeclarationError(problems)

@@ -24,8 +24,10 @@ from probed.client.http_client import Answer, fetch, find_endpoint
 from probed.client.http_config import HttpConfiguration
 from probed.config import files
 from probed.config.files import DeclaredProbe
+from probed.config.user_files import identity_of
 from probed.errors import DeclarationError, HostError, LoadError
 from probed.frozen import frozen
+from probed.ipc.attach_points import AttachPoint
 from probed.ipc.loader_messages import LoadRequest
 from probed.ipc.loader_process import ProbeHandle, load_all
 from probed.linux import lockdown, mountinfo, privilege
@@ -56,6 +58,7 @@ class Types:
     path: str
     size: int = 0
     raw_tracepoints: frozenset[str] = frozenset()
+    functions: frozenset[str] = frozenset()
     error: str = ""
 
 
@@ -90,13 +93,17 @@ class Clocks:
 
 @frozen
 class Configuration:
-    """The site configuration: `error` has every problem; `programs` are by probe, program and raw tracepoint."""
+    """The site configuration: `error` has every problem; `programs` are the attach points by probe and program.
+
+    `missing_files` are programs and libraries of attach points.
+    """
 
     path: str
     error: str = ""
-    programs: Mapping[str, Mapping[str, str]] | None = None
+    programs: Mapping[str, Mapping[str, AttachPoint]] | None = None
     address: Address | None = None
     web_config_file: str | None = None
+    missing_files: frozenset[str] = frozenset()
 
 
 @frozen
@@ -186,7 +193,8 @@ def _line(path: Path) -> str | None:
 def read_types(path: str) -> Types:
     """Read the kernel's BTF."""
     try:
-        return Types(path, Path(path).stat().st_size, Btf.read(path).raw_tracepoints())
+        btf = Btf.read(path)
+        return Types(path, Path(path).stat().st_size, btf.raw_tracepoints(), btf.functions())
     except (HostError, OSError) as error:
         return Types(path, error=str(error))
 
@@ -258,11 +266,13 @@ def read_configuration(path: str, btf: str) -> tuple[Configuration, list[LoadReq
     except (DeclarationError, HostError) as error:
         return Configuration(path, str(error), None, address, web), []
     programs = {name: _programs(each) for name, each in declared.items()}
-    return Configuration(path, "", programs, address, web), [each.request for each in declared.values()]
+    named = {point.file for points in programs.values() for point in points.values() if point.file}
+    missing = frozenset(file for file in named if not identity_of(file))
+    return Configuration(path, "", programs, address, web, missing), [each.request for each in declared.values()]
 
 
-def _programs(declared: DeclaredProbe) -> dict[str, str]:
-    return {name: program.raw_tracepoint for name, program in declared.probe.programs.items()}
+def _programs(declared: DeclaredProbe) -> dict[str, AttachPoint]:
+    return {name: program.attach_point for name, program in declared.probe.programs.items()}
 
 
 def try_to_load(requests: list[LoadRequest]) -> Loads:

@@ -10,6 +10,7 @@ from probed import __version__
 from probed.commands.doctor.facts import HostFacts
 from probed.commands.doctor.report import Attachment, Check, ProbeCheck, Report, Status, worst
 from probed.config import base_units
+from probed.ipc.attach_points import OF_FILES, AttachPoint, has_target
 
 SLOW_CLOCKS = ("hpet", "acpi_pm", "refined-jiffies", "jiffies", "pit")
 """Clock sources whose reading takes a microsecond or more, or has a resolution of milliseconds."""
@@ -106,7 +107,7 @@ def _sysctl(name: str, meaning: Callable[[str], Found]) -> Callable[[HostFacts],
 
 
 def _paranoid(value: str) -> Found:
-    return "ok", f"{value}; raw tracepoints work with any", ""
+    return "ok", f"{value}; attach points of all kinds work with any", ""
 
 
 def _unprivileged(value: str) -> Found:
@@ -241,13 +242,19 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
 
 
-def _probe(facts: HostFacts, name: str, programs: Mapping[str, str]) -> ProbeCheck:
-    known = facts.types.raw_tracepoints
+def _is_there(facts: HostFacts, point: AttachPoint) -> bool:
+    if point.kind in OF_FILES:
+        return point.file not in facts.configuration.missing_files
+    types = facts.types
+    if types.error:
+        return True  # the rule `btf` fails
+    return has_target(point, types.raw_tracepoints if point.kind == "raw_tracepoint" else types.functions)
+
+
+def _probe(facts: HostFacts, name: str, programs: Mapping[str, AttachPoint]) -> ProbeCheck:
     attachments = tuple(
-        Attachment(
-            program, f"raw_tracepoint:{tracepoint}", "ok" if tracepoint in known or facts.types.error else "failure"
-        )
-        for program, tracepoint in programs.items()
+        Attachment(program, point.label, "ok" if _is_there(facts, point) else "failure")
+        for program, point in programs.items()
     )
     failure = _failures(facts).get(name)
     tried = name in _failures(facts)

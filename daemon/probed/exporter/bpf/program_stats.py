@@ -32,7 +32,7 @@ class ProgramStats:
     """
 
     name: str
-    tracepoint: str
+    attach_point: str
     id: int
     tag: str
     runs: int
@@ -44,10 +44,10 @@ class ProgramInfo:
     """The open file of /proc/PID/fdinfo of one program."""
 
     def __init__(self, fd: int, name: str, place: ChainSlot) -> None:
-        """`place` has the tracepoint of the program."""
+        """`place` has the attach point of the program."""
         self._fd = fd
         self._name = name
-        self._tracepoint = place.tracepoint
+        self._attach_point = place.attach_point
         self._id: int | None = None
 
     def read(self) -> ProgramStats | None:
@@ -71,7 +71,7 @@ class ProgramInfo:
         # Linux commit 9ed9e9ba2337 ("bpf: Count the number of times recursion was prevented") (in v5.12)
         misses = int(fields.get("recursion_misses", "0"))
         return ProgramStats(
-            self._name, self._tracepoint, int(fields["prog_id"]), fields["prog_tag"], int(fields["run_cnt"]),
+            self._name, self._attach_point, int(fields["prog_id"]), fields["prog_tag"], int(fields["run_cnt"]),
             int(fields["run_time_ns"]), misses,
         )  # fmt: skip
 

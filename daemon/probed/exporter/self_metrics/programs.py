@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from probed.exporter.bpf.program_stats import ProgramStats
 from probed.exporter.self_metrics.metric import Samples, SelfMetric
 from probed.exporter.self_metrics.probes import ProbeSnapshot
+from probed.ipc.attach_points import AttachPoint
 
 
 def _hooks(probes: ProbeSnapshot) -> list[ProgramStats]:
@@ -32,7 +33,7 @@ def _owned(probes: ProbeSnapshot) -> Iterator[tuple[str, ProgramStats]]:
 
 def _info(probes: ProbeSnapshot) -> Samples:
     return {
-        (probe, program.name, str(program.id), program.tag, f"raw_tracepoint:{program.tracepoint}"): 1
+        (probe, program.name, str(program.id), program.tag, AttachPoint.parse(program.attach_point).label): 1
         for probe, program in _owned(probes)
     }
 

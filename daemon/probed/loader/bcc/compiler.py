@@ -18,12 +18,15 @@ from types import ModuleType
 from typing import Any
 
 from probed.errors import HostError, LoadError
+from probed.ipc.attach_points import AttachPoint
 from probed.ipc.loader_output import c_mistakes
 from probed.ipc.manifest import COUNT, Field, FieldType, Map, MapKind, Record
 from probed.linux import bpf
 from probed.loader.btf.reader import Btf
+from probed.loader.common.attachment import attach, tracing_type
 from probed.loader.common.module import HASHES, INDEX, MAP_KINDS, NO_MAP_TO_READ, not_flat
 from probed.loader.common.own_maps import ENUMS, LAYOUT
+from probed.loader.common.preemption import KprobePoint
 from probed.loader.errors import refusal
 from probed.loader.errors.stderr import captured_stderr
 from probed.loader.headers import tree
@@ -80,29 +83,28 @@ class BccModule:
     """One C text that BCC compiled. The maps exist; `load_program` loads the programs."""
 
     def __init__(self, probe: str, compiled: Any, lib: Any, btf: Btf, with_lines: Callable[[], Any]) -> None:
-        """`btf` has the raw tracepoints, `with_lines` compiles the text with the source line of each instruction."""
+        """`btf` has the attach points, `with_lines` compiles the text with the source line of each instruction."""
         self._probe = probe
         self._btf = btf
         self._bpf = compiled
         self._lib = lib
         self._compile_with_lines = with_lines
 
-    def load_program(self, name: str, tracepoint: str, in_kprobe: bool = False) -> int:
+    def load_program(self, name: str, attach_point: str, kprobe: KprobePoint | None = None) -> int:
         """Pass one program through the verifier; return the fd. Raises LoadError with the line at fault.
 
-        From the BTF type of the raw tracepoint the verifier knows the types of the arguments, and permits direct reads:
-        `LOAD` of probed.bpf.h. BCC compiles this kind of program, but cannot load one.
+        From the BTF type of a raw tracepoint or function the verifier knows the types of the arguments, and permits
+        direct reads: `LOAD` of probed.bpf.h. BCC compiles such programs, but cannot load them.
         """
         module, encoded = self._bpf.module, name.encode()
         code = ctypes.string_at(
             self._lib.bpf_function_start(module, encoded), self._lib.bpf_function_size(module, encoded)
         )
         licence = self._lib.bpf_module_license(module)
+        program_type = kprobe.program_type if kprobe else tracing_type(self._btf, AttachPoint.parse(attach_point))
 
         def load(log: bytearray) -> int:
-            if in_kprobe:
-                return bpf.load_kprobe_program(code, name, licence, log)
-            return bpf.load_tracing_program(code, name, licence, self._btf.tracepoint_type(tracepoint), log)
+            return bpf.load_program(code, name, program_type, log, licence)
 
         try:
             return load(bytearray())
@@ -123,12 +125,9 @@ class BccModule:
             self._compile_with_lines().load_func(name, bcc.BPF.RAW_TRACEPOINT)
         return said[0] if refusal.verdict(said[0]).startswith(refusal.verdict(log)) else log
 
-    def attach(self, program: str, fd: int, tracepoint: str, function: str = "") -> int:
-        """Attach a loaded program to a raw tracepoint; return the attachment's fd. Raises LoadError.
-
-        A program in a kprobe is attached to `function`, which the kernel calls at the tracepoint.
-        """
-        return refusal.attach(self._probe, program, fd, tracepoint, function)
+    def attach(self, program: str, fd: int, attach_point: str, kprobe: KprobePoint | None = None) -> int:
+        """Attach a loaded program; return the attachment's fd. Raises LoadError."""
+        return attach(self._probe, program, fd, attach_point, kprobe)
 
     def table(self, name: str) -> Any:
         """Return BCC's table object of a map."""

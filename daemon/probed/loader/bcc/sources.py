@@ -28,10 +28,12 @@ def compile_probe(
     request: LoadRequest, host: Host, chains: Chains, probe: Probe, functions: Sequence[str]
 ) -> tuple[Module, tuple[ChainSlot, ...]]:
     """Compile a source with BCC; return the module, and slots for its programs. Raises LoadError and HostError."""
-    places = find_places(chains, probe, functions, lambda _, tracepoint: tracepoint in host.raw_tracepoints)
+    places = find_places(chains, probe, functions, lambda _, point: host.find(point))
     text = _source_text(request, probe, chains.text(probe.name, places))
     ring = (probe.ring.bytes, probe.ring.slots) if probe.ring is not None else ()
     macros = defines(host, *ring, trace=bool(probe.columns))
+    if any(chains.kprobe(place.attach_point) for place in places):
+        macros["PROBED_IN_KPROBES"] = "1"
     return compile_text(probe.name, text, host.btf, macros), places
 
 

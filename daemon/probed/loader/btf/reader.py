@@ -234,6 +234,14 @@ class Btf:
         names = self.names(Kind.TYPEDEF)
         return frozenset(name.removeprefix(_TRACEPOINT) for name in names if name.startswith(_TRACEPOINT))
 
+    def functions(self) -> frozenset[str]:
+        """Return the names of the kernel's functions, without those of modules."""
+        return frozenset(self.names(Kind.FUNC))
+
+    def function_type(self, name: str) -> int:
+        """Return the type of a function. Raises KeyError for an unknown function."""
+        return self.names(Kind.FUNC)[name][0]
+
     def tracepoint_type(self, name: str) -> int:
         """Return the type of a raw tracepoint. Raises KeyError for an unknown tracepoint."""
         return self.names(Kind.TYPEDEF)[_TRACEPOINT + name][0]

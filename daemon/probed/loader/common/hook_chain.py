@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes one hook per raw tracepoint, with the programs of all probes behind it.
+"""Makes one hook per attach point, with the programs of all probes behind it.
 
 A second program on a tracepoint costs as much as the first, some 60 ns on a machine with retpolines; a tail call with
 a constant index is a jump that the kernel writes into the code, and costs one or two: Linux commit 428d5df1fa4f ("bpf,
@@ -10,7 +10,8 @@ nothing, so missing programs do not break the chain.
 The jumps are written in assembly: calls in C would take the compiler longer than many a probe's own program.
 
 Where the kernel preempts programs of raw tracepoints, the hook and the programs behind it run in a kprobe (see
-`preemption`). Their context is then the registers, from which each program's entry takes the tracepoint's arguments.
+`preemption`). Their context is then the registers, from which each program's entry takes the tracepoint's arguments,
+as at an attach point that is a kprobe itself.
 
 `core.objects` and `bcc.sources` ask for slots, `pipeline` attaches hooks. The supervisor owns the hooks, and fills and
 empties slots.
@@ -23,7 +24,8 @@ from collections.abc import Callable, Container, Iterable, Mapping
 
 from probed.config.declaration import Probe
 from probed.errors import LoadError, Reason
-from probed.ipc.manifest import ChainSlot, hook_name, switch_names
+from probed.ipc.attach_points import AttachPoint, hook_name
+from probed.ipc.manifest import ChainSlot, switch_names
 from probed.linux import bpf
 from probed.loader.common.preemption import KprobePoint
 from probed.loader.errors import eperm
@@ -46,7 +48,7 @@ ARGUMENT = "struct bpf_raw_tracepoint_args *ctx"
 
 
 class Chains:
-    """Arrays of programs by tracepoint, with or without a hook."""
+    """Arrays of programs by attach point, with or without a hook."""
 
     def __init__(
         self,
@@ -64,70 +66,76 @@ class Chains:
         self._makes_arrays = makes_arrays
         self._promised: set[ChainSlot] = set()
 
-    def find_place(self, probe: str, program: str, tracepoint: str) -> ChainSlot:
+    def find_place(self, probe: str, program: str, attach_point: str) -> ChainSlot:
         """Return a free slot, and reserve it. Raises LoadError."""
-        array = self.array(probe, tracepoint)
-        taken = {place.slot for place in self._promised if place.tracepoint == tracepoint}
+        array = self.array(probe, attach_point)
+        taken = {place.slot for place in self._promised if place.attach_point == attach_point}
         for slot in range(SLOTS):
             if slot not in taken and (array == NO_ARRAY or not bpf.program_id(array, slot)):
-                place = ChainSlot(program, tracepoint, slot)
+                place = ChainSlot(program, attach_point, slot)
                 self._promised.add(place)
                 return place
-        text = f"raw tracepoint '{tracepoint}' has {SLOTS} programs already, and no room for '{program}'"
+        text = f"{AttachPoint.parse(attach_point).phrase} has {SLOTS} programs already, and no room for '{program}'"
         raise LoadError(probe, "attach_point", text)
 
-    def array(self, probe: str, tracepoint: str) -> int:
-        """Return the fd of a tracepoint's array of programs, made if missing, or NO_ARRAY. Raises LoadError."""
-        if tracepoint not in self._arrays and not self._makes_arrays:
+    def array(self, probe: str, attach_point: str) -> int:
+        """Return the fd of an attach point's array of programs, made if missing, or NO_ARRAY. Raises LoadError."""
+        if attach_point not in self._arrays and not self._makes_arrays:
             return NO_ARRAY
-        if tracepoint not in self._arrays:
+        if attach_point not in self._arrays:
             try:
-                self._arrays[tracepoint] = bpf.program_array(SLOTS)
+                self._arrays[attach_point] = bpf.program_array(SLOTS)
             except OSError as error:
-                text = f"cannot create the array of programs behind '{tracepoint}': {error.strerror}"
+                text = f"cannot create the array of programs behind '{attach_point}': {error.strerror}"
                 reason: Reason = "map_create"
                 if error.errno == errno.EPERM:
                     reason, why = eperm.explain_eperm("map", EpermFacts.gather())
                     text = f"{text}; {why}"
                 raise LoadError(probe, reason, text, error.errno or 0) from error
-        return self._arrays[tracepoint]
+        return self._arrays[attach_point]
 
-    def kprobe(self, tracepoint: str) -> KprobePoint | None:
-        """Return where the programs of a tracepoint run in a kprobe: all programs of one array are of one type."""
-        if tracepoint in self._hooked and switch_names(tracepoint)[0] not in self._hooked:
+    def kprobe(self, attach_point: str) -> KprobePoint | None:
+        """Return the kprobe of an attach point's programs, None for none: programs of one array are of one type."""
+        point = self._kprobe_of(attach_point)
+        if point and point.switches and self._is_raw_tracepoint(attach_point):
             return None
-        return self._kprobe_of(tracepoint)
+        return point
 
-    def is_hooked(self, tracepoint: str) -> bool:
-        """Say whether a tracepoint's hook is attached."""
-        return tracepoint in self._hooked
+    def _is_raw_tracepoint(self, attach_point: str) -> bool:
+        """Say whether a hook that is there is no kprobe: an earlier loader decided so."""
+        return attach_point in self._hooked and switch_names(attach_point)[0] not in self._hooked
 
-    def hooked(self, tracepoint: str) -> None:
-        """Note that a tracepoint's hook is attached."""
-        if self.kprobe(tracepoint):
-            self._hooked.update(switch_names(tracepoint))
-        self._hooked.add(tracepoint)
+    def is_hooked(self, attach_point: str) -> bool:
+        """Say whether an attach point's hook is attached."""
+        return attach_point in self._hooked
+
+    def hooked(self, attach_point: str) -> None:
+        """Note that an attach point's hook is attached."""
+        kprobe = self.kprobe(attach_point)
+        if kprobe and kprobe.switches:
+            self._hooked.update(switch_names(attach_point))
+        self._hooked.add(attach_point)
 
     def text(self, probe: str, places: Iterable[ChainSlot]) -> str:
         """Return the C entries of programs that ``PROGRAM(name)`` began, and of missing hooks."""
         functions: dict[str, str] = {}
         for place in places:
-            array = self.array(probe, place.tracepoint)
-            kprobe = self.kprobe(place.tracepoint)
+            array = self.array(probe, place.attach_point)
+            kprobe = self.kprobe(place.attach_point)
             begin = entry_in_kprobe(place.program, kprobe) if kprobe else entry(place.program)
             functions[place.program] = begin + _jumps(array, place.slot + 1)
-            if not self.is_hooked(place.tracepoint):
-                functions[hook_name(place.tracepoint)] = _jumps(array, 0)
+            if not self.is_hooked(place.attach_point):
+                functions[hook_name(place.attach_point)] = _jumps(array, 0)
         return "".join(f"int {name}({ARGUMENT})\n{{\n{body}}}\n" for name, body in functions.items())
 
 
 def find_places(
-    chains: Chains, probe: Probe, functions: Container[str], has_tracepoint: Callable[[str, str], bool]
+    chains: Chains, probe: Probe, functions: Container[str], find: Callable[[str, AttachPoint], AttachPoint | None]
 ) -> tuple[ChainSlot, ...]:
-    """Return a slot for each program among the C's `functions` of which the host has the tracepoint."""
-    wanted = {name: program.raw_tracepoint for name, program in probe.programs.items() if name in functions}
-    there = {name: tracepoint for name, tracepoint in wanted.items() if has_tracepoint(name, tracepoint)}
-    return tuple(chains.find_place(probe.name, name, tracepoint) for name, tracepoint in there.items())
+    """Return a slot for each program among the C's `functions` of which `find` returns the host's attach point."""
+    wanted = {name: program.attach_point for name, program in probe.programs.items() if name in functions}
+    there = {name: found for name, point in wanted.items() if (found := find(name, point))}
+    return tuple(chains.find_place(probe.name, name, str(point)) for name, point in there.items())
 
 
 def entry(program: str) -> str:
@@ -136,7 +144,7 @@ def entry(program: str) -> str:
 
 
 def entry_in_kprobe(program: str, point: KprobePoint) -> str:
-    """Return the C call of a program with the tracepoint's arguments, which are in the registers behind `ctx`."""
+    """Return the C call of a program with the arguments, which are in the registers behind `ctx`."""
     loads = "".join(f"\tLOAD_AT(u64, arguments[{at}], ctx, {offset});\n" for at, offset in enumerate(point.registers))
     call = f"\tprogram_{program}((struct bpf_raw_tracepoint_args *)arguments);\n"
     return f"\tu64 arguments[{len(point.registers)}];\n\n{loads}{call}"

@@ -1,14 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Facts on the machine that a load needs: types, raw tracepoints, CPUs, architecture, limit of threads."""
+"""Facts on the machine that a load needs: types, attach points, CPUs, architecture, limit of threads."""
 
 from __future__ import annotations
 
+import fnmatch
 import os
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 
+from probed.config.user_files import find_file
+from probed.ipc.attach_points import (
+    OF_FILES,
+    RETURNS,
+    WITH_REGISTERS,
+    AttachPoint,
+    has_target,
+    is_offset,
+    is_pattern,
+)
 from probed.loader.btf.reader import VMLINUX, Btf
 from probed.loader.common import preemption
+from probed.loader.common.user_functions import read_functions
 
 LEAST_PROCESSES, MOST_PROCESSES = 1 << 14, 1 << 19
 """Bounds of the macro PROCESSES, which is the kernel's limit of threads between them: some 80 bytes each in a hash."""
@@ -32,6 +45,8 @@ class Host:
         self.cpus = cpus
         self.machine = machine
         self._threads = threads
+        self._user_functions: dict[str, Mapping[str, tuple[int, ...]]] = {}
+        self._kprobes: dict[AttachPoint, preemption.KprobePoint] = {}
 
     @cached_property
     def btf(self) -> Btf:
@@ -47,6 +62,37 @@ class Host:
     def raw_tracepoints(self) -> frozenset[str]:
         """The names of the raw tracepoints. Raises HostError."""
         return self.btf.raw_tracepoints()
+
+    @cached_property
+    def functions(self) -> frozenset[str]:
+        """The names of the kernel's functions, without those of modules. Raises HostError."""
+        return self.btf.functions()
+
+    def targets(self, point: AttachPoint) -> Collection[str]:
+        """Return the names among which an attach point has to be.
+
+        Raises HostError, and for a file that cannot be used OSError or ValueError.
+        """
+        if point.kind in OF_FILES:
+            return self._functions_of(find_file(point.file).path)
+        return self.raw_tracepoints if point.kind == "raw_tracepoint" else self.functions
+
+    def find(self, point: AttachPoint) -> AttachPoint | None:
+        """Return an attach point, in a file with real path and identity; None for a missing one. Raises HostError."""
+        try:
+            if not has_target(point, self.targets(point)):
+                return None
+            if point.kind not in OF_FILES:
+                return point
+            file = find_file(point.file)
+        except (OSError, ValueError):
+            return None  # `resolve` tells the cause
+        return AttachPoint(point.kind, f"{point.function}@{file.path}", file.identity)
+
+    def _functions_of(self, path: str) -> Mapping[str, tuple[int, ...]]:
+        if path not in self._user_functions:
+            self._user_functions[path] = read_functions(path)
+        return self._user_functions[path]
 
     @property
     def has_other_types(self) -> bool:
@@ -67,6 +113,29 @@ class Host:
         """The size of maps with an entry for each living process."""
         return min(max(self._threads, LEAST_PROCESSES), MOST_PROCESSES)
 
-    def kprobe(self, tracepoint: str) -> preemption.KprobePoint | None:
-        """Return the kprobe in which the programs of a tracepoint run, None for the raw tracepoint."""
-        return preemption.kprobe_point(self.btf, tracepoint) if self.uses_kprobes else None
+    def kprobe(self, attach_point: str) -> preemption.KprobePoint | None:
+        """Return the kprobe in which the programs of an attach point run, None for the attach point itself."""
+        point = AttachPoint.parse(attach_point)
+        if point.kind in WITH_REGISTERS:
+            return self._kprobe_of_functions(point)
+        if point.kind == "raw_tracepoint" and self.uses_kprobes:
+            return preemption.kprobe_point(self.btf, point.target)
+        return None
+
+    def _kprobe_of_functions(self, point: AttachPoint) -> preemption.KprobePoint:
+        if point not in self._kprobes:
+            returns = point.kind in RETURNS
+            registers = (preemption.RETURNED,) if returns else preemption.REGISTERS
+            if point.kind in OF_FILES:
+                offsets = self._offsets(point)
+                kprobe = preemption.KprobePoint((), registers, returns=returns, file=point.file, offsets=offsets)
+            else:
+                kprobe = preemption.KprobePoint(self._matching(point), registers, returns=returns)
+            self._kprobes[point] = kprobe
+        return self._kprobes[point]
+
+    def _matching(self, point: AttachPoint) -> tuple[str, ...]:
+        return tuple(sorted(fnmatch.filter(self.functions, point.target))) if is_pattern(point) else (point.target,)
+
+    def _offsets(self, point: AttachPoint) -> tuple[int, ...]:
+        return (int(point.function),) if is_offset(point.function) else self._functions_of(point.file)[point.function]

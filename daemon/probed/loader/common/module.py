@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 
 from probed.ipc.manifest import Field, Map, MapKind, Record
+from probed.loader.common.preemption import KprobePoint
 
 MAP_KINDS: Final[Mapping[int, MapKind]] = {1: "hash", 2: "array", 5: "percpu_hash", 6: "percpu_array"}
 """enum bpf_map_type of Linux include/uapi/linux/bpf.h: those that hold counts and cannot lose them silently."""
@@ -58,14 +59,11 @@ class Module(Protocol):
     def recent_slots(self, name: str) -> int:
         """Return how many `struct recent_count` a map has for each CPU; 0 for another kind of map."""
 
-    def load_program(self, name: str, tracepoint: str, in_kprobe: bool = False) -> int:
+    def load_program(self, name: str, attach_point: str, kprobe: KprobePoint | None = None) -> int:
         """Pass one program through the verifier; return the fd."""
 
-    def attach(self, program: str, fd: int, tracepoint: str, function: str = "") -> int:
-        """Attach a loaded program to a raw tracepoint; return the attachment's fd.
-
-        A program in a kprobe is attached to `function`, which the kernel calls at the tracepoint.
-        """
+    def attach(self, program: str, fd: int, attach_point: str, kprobe: KprobePoint | None = None) -> int:
+        """Attach a loaded program; return the attachment's fd. A program in a kprobe is attached to its functions."""
 
     def map_fd(self, name: str) -> int:
         """Return a map's fd, -1 for no such map."""

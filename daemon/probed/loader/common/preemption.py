@@ -38,7 +38,8 @@ IN_INTERRUPTS = frozenset({"sched_process_free"})
 REGISTERS = (112, 104, 96, 88, 72, 64)
 """Offsets of di, si, dx, cx, r8 and r9 in struct pt_regs of x86-64: the arguments of a function."""
 
-LICENCE = b"GPL"
+RETURNED = 80
+"""Offset of ax in struct pt_regs of x86-64: the value that a function returned."""
 
 SEEN = 1 << 30
 """Bit that shows that a trial's program ran."""
@@ -52,26 +53,31 @@ def _insn(code: int, registers: int = 0, offset: int = 0, number: int = 0) -> by
     return struct.pack("=BBhi", code, registers, offset, number)
 
 
-EMPTY = _insn(0xB7) + _insn(0x95)
-"""r0 = 0; exit."""
-
-
 @frozen
 class KprobePoint:
-    """A function that the kernel calls at a raw tracepoint.
+    """Functions at which programs run, with registers; at a raw tracepoint the function that the kernel calls there.
 
-    `registers` has the offset in struct pt_regs of each argument of the tracepoint, `switches` the number of programs
-    that the raw tracepoint must have.
+    `registers` has the offset in struct pt_regs of each argument of the program, `switches` the number of programs
+    that the raw tracepoint must have. With `returns` the programs run when a function returns. Functions of a `file`
+    are at `offsets` there.
     """
 
-    function: str
+    functions: tuple[str, ...]
     registers: tuple[int, ...]
-    switches: int
+    switches: int = 0
+    returns: bool = False
+    file: str = ""
+    offsets: tuple[int, ...] = ()
+
+    @property
+    def program_type(self) -> bpf.ProgramType:
+        """The type of the programs."""
+        return bpf.UPROBES if self.file else bpf.KPROBES
 
     @property
     def first(self) -> int:
-        """The number of the function's argument that is the tracepoint's first."""
-        return REGISTERS.index(self.registers[0])
+        """The number of the register that has the first argument, among `REGISTERS` and `RETURNED`."""
+        return (*REGISTERS, RETURNED).index(self.registers[0])
 
 
 def kprobe_point(btf: Btf, tracepoint: str) -> KprobePoint | None:
@@ -82,11 +88,11 @@ def kprobe_point(btf: Btf, tracepoint: str) -> KprobePoint | None:
     kernel/tracepoint.c, trace_syscall_exit() in kernel/entry/syscall-common.c.
     """
     if tracepoint == "sys_exit" and btf.has_function(SYSCALL_EXIT):
-        return KprobePoint(SYSCALL_EXIT, REGISTERS[:2], 1)
+        return KprobePoint((SYSCALL_EXIT,), REGISTERS[:2], 1)
     arguments = btf.tracepoint_arguments(tracepoint)
     if tracepoint in IN_INTERRUPTS or arguments is None or arguments >= len(REGISTERS):
         return None
-    return KprobePoint(f"__traceiter_{tracepoint}", REGISTERS[1:], 2)  # before the arguments comes a pointer
+    return KprobePoint((f"__traceiter_{tracepoint}",), REGISTERS[1:], 2)  # before the arguments comes a pointer
 
 
 _EXCHANGE = b"".join(
@@ -94,14 +100,14 @@ _EXCHANGE = b"".join(
         _insn(0x7A, 0x0A, -8),  # *(u64 *)(r10 - 8) = 0
         _insn(0xB7, 0x01, 0, 1),  # r1 = 1
         _insn(0xDB, 0x1A, -8, 0xE1),  # r1 = xchg(r10 - 8, r1)
-        EMPTY,
+        bpf.RETURN_0,
     )
 )
 
 
 def load_empty(tracepoint_type: int) -> int:
     """Load an empty program for a raw tracepoint; return the fd. Raises OSError."""
-    return bpf.load_tracing_program(EMPTY, "probed_switch", LICENCE, tracepoint_type, bytearray())
+    return bpf.load_program(bpf.RETURN_0, "probed_switch", bpf.tracing(tracepoint_type), bytearray())
 
 
 KernelType = Callable[[Kind, str], int]
@@ -123,7 +129,7 @@ def needs_kprobes(kernel_type: KernelType, read: Callable[[], Btf]) -> bool:
 def has_exchange() -> bool:
     """Say, by trying, whether the kernel's verifier takes BPF_XCHG, which programs that can be preempted need."""
     try:
-        os.close(bpf.load_kprobe_program(_EXCHANGE, "exchange", LICENCE, bytearray()))
+        os.close(bpf.load_program(_EXCHANGE, "exchange", bpf.KPROBES, bytearray()))
     except OSError:  # Linux before 5.12
         return False
     return True
@@ -155,11 +161,11 @@ def _runs(btf: Btf, tracepoint: str, point: KprobePoint) -> bool:
     """Say whether a program in a kprobe runs at a raw tracepoint that this process reaches. Raises OSError."""
     with ExitStack() as fds:
         array = _array(fds)
-        program = bpf.load_kprobe_program(_store(array, b""), "trial", LICENCE, bytearray())
+        program = bpf.load_program(_store(array, b""), "trial", bpf.KPROBES, bytearray())
         fds.callback(os.close, program)
-        fds.callback(os.close, bpf.attach_kprobe_program(program, point.function))
+        fds.callback(os.close, bpf.attach_kprobe_program(program, point.functions))
         for _ in range(point.switches):
-            switch = _tracing(EMPTY, btf.tracepoint_type(tracepoint))
+            switch = _tracing(bpf.RETURN_0, btf.tracepoint_type(tracepoint))
             fds.callback(os.close, switch)
             fds.callback(os.close, bpf.attach_tracing_program(switch))
         os.getppid()
@@ -167,7 +173,7 @@ def _runs(btf: Btf, tracepoint: str, point: KprobePoint) -> bool:
 
 
 def _tracing(code: bytes, tracepoint_type: int) -> int:
-    return bpf.load_tracing_program(code, "trial", LICENCE, tracepoint_type, bytearray())
+    return bpf.load_program(code, "trial", bpf.tracing(tracepoint_type), bytearray())
 
 
 def _array(fds: ExitStack) -> int:
@@ -208,6 +214,6 @@ def _store(array: int, begin: bytes) -> bytes:
             _insn(0x57, 0x06, 0, PREEMPT_MASK),
             _insn(0xB7, 0x01, 0, SEEN) + _insn(0x4F, 0x16),  # r6 |= SEEN
             _insn(0x7B, 0x60),  # *(u64 *)r0 = r6
-            EMPTY,
+            bpf.RETURN_0,
         )
     )

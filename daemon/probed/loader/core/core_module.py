@@ -17,9 +17,11 @@ from pathlib import Path
 
 from probed.errors import LoadError
 from probed.frozen import frozen
-from probed.ipc.manifest import COUNT, Field, FieldType, Map, Record, hook_name
+from probed.ipc.attach_points import AttachPoint, hook_name
+from probed.ipc.manifest import COUNT, Field, FieldType, Map, Record
 from probed.loader.btf.format import Kind
 from probed.loader.btf.reader import Btf
+from probed.loader.common.attachment import TRACING, attach
 from probed.loader.common.hook_chain import NO_ARRAY
 from probed.loader.common.module import HASHES, INDEX, MAP_KINDS, NO_MAP_TO_READ, not_flat
 from probed.loader.common.preemption import KprobePoint
@@ -41,7 +43,7 @@ PROCESSES = 1 << 30
 LEAST_FRACTION = PROCESSES >> 6
 
 NOT_FOUND = (errno.ENOENT, errno.ESRCH, errno.EPERM)
-"""Errors for an unknown tracepoint; EPERM because libbpf then looks for modules' types, which takes CAP_SYS_ADMIN."""
+"""Errors for an unknown attach point; EPERM because libbpf then looks for modules' types, which takes CAP_SYS_ADMIN."""
 
 _PROGRAM_ARRAY, _RING = 3, 27  # enum bpf_map_type
 
@@ -53,9 +55,9 @@ _NO_MEMBER = re.compile(r"failed to resolve CO-RE relocation <\w+> \[\d+\] (stru
 
 @frozen
 class Tail:
-    """The rest of a chain: the array of programs behind a program's tracepoint, and the slot after the program."""
+    """The rest of a chain: the array of programs behind a program's attach point, and the slot after the program."""
 
-    tracepoint: str
+    attach_point: AttachPoint
     array: int
     next: int
     hooked: bool
@@ -82,11 +84,11 @@ class CoreModule:
 
     # Before the load.
 
-    def has_tracepoint(self, program: str, tracepoint: str) -> bool:
-        """Set a program's raw tracepoint; return whether the kernel has the tracepoint. Raises LoadError."""
+    def has_attach_point(self, program: str, point: AttachPoint) -> bool:
+        """Set a program's raw tracepoint or function; return whether the kernel has that. Raises LoadError."""
         with captured_stderr() as said:
             try:
-                self._programs[program].set_attach_target(tracepoint)
+                self._programs[program].set_attach_target(TRACING[point.kind], point.target)
                 return True
             except OSError as error:
                 failure = error
@@ -121,7 +123,7 @@ class CoreModule:
                 self._set_constant("probed_in_kprobes", True)
                 self._set_constant(f"{name}_first", tail.kprobe.first)
             self._choose(name, name, tail)
-            hook = hook_name(tail.tracepoint)
+            hook = hook_name(str(tail.attach_point))
             if not tail.hooked and hook not in self._names:
                 self._choose(hook, HOOK + name, tail)
 
@@ -129,14 +131,16 @@ class CoreModule:
         """Mark a program for loading, in a kprobe or on the raw tracepoint."""
         self._names[known_as] = KPROBE + name if tail.kprobe else name
         program = self._programs[self._names[known_as]]
-        if not tail.kprobe:
-            program.set_attach_target(tail.tracepoint)
+        if tail.kprobe:
+            program.set_expected_attach_type(tail.kprobe.program_type.attach_type)
+        else:
+            program.set_attach_target(TRACING[tail.attach_point.kind], tail.attach_point.target)
         program.set_autoload(True)
 
     def keep(self, programs: Mapping[str, str]) -> None:
         """Mark programs without a chain for loading, each with its raw tracepoint. Raises LoadError."""
         for name, tracepoint in programs.items():
-            if not self.has_tracepoint(name, tracepoint):
+            if not self.has_attach_point(name, AttachPoint("raw_tracepoint", tracepoint)):
                 raise LoadError(self._probe, "attach_point", f"this kernel has no raw tracepoint '{tracepoint}'")
             self._names[name] = name
             self._programs[name].set_autoload(True)
@@ -148,7 +152,7 @@ class CoreModule:
 
     # The load.
 
-    def load_program(self, name: str, tracepoint: str, in_kprobe: bool = False) -> int:
+    def load_program(self, name: str, attach_point: str, kprobe: KprobePoint | None = None) -> int:
         """Return a program's fd; the first call loads the whole object. Raises LoadError."""
         if not self._loaded:
             self._load()
@@ -182,9 +186,9 @@ class CoreModule:
         text = f"libbpf cannot load the object: {os.strerror(error.errno or 0)}\n{refusal.last_lines(said)}"
         return LoadError(self._probe, "verifier", text, error.errno or 0)
 
-    def attach(self, program: str, fd: int, tracepoint: str, function: str = "") -> int:
-        """Attach a loaded program to a raw tracepoint; return the attachment's fd. Raises LoadError."""
-        return refusal.attach(self._probe, program, fd, tracepoint, function)
+    def attach(self, program: str, fd: int, attach_point: str, kprobe: KprobePoint | None = None) -> int:
+        """Attach a loaded program; return the attachment's fd. Raises LoadError."""
+        return attach(self._probe, program, fd, attach_point, kprobe)
 
     def map_fd(self, name: str) -> int:
         """Return a map's fd, -1 for no such map."""

@@ -27,6 +27,7 @@ _CALLS: Mapping[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_object__next_map": (_POINTER, (_POINTER, _POINTER)),
     "bpf_program__name": (_TEXT, (_POINTER,)),
     "bpf_program__fd": (_INT, (_POINTER,)),
+    "bpf_program__set_expected_attach_type": (_INT, (_POINTER, _INT)),
     "bpf_program__set_attach_target": (_INT, (_POINTER, _INT, _TEXT)),
     "bpf_program__set_autoload": (_INT, (_POINTER, ctypes.c_bool)),
     "bpf_map__name": (_TEXT, (_POINTER,)),
@@ -107,9 +108,14 @@ class ObjectProgram:
         """The fd of a loaded program."""
         return int(_library().bpf_program__fd(self._pointer))
 
-    def set_attach_target(self, tracepoint: str) -> None:
-        """Set the raw tracepoint. Raises OSError: ENOENT or ESRCH for an unknown one."""
-        _checked(_library().bpf_program__set_attach_target(self._pointer, 0, tracepoint.encode()))
+    def set_expected_attach_type(self, attach_type: int) -> None:
+        """Set a number of enum bpf_attach_type. Raises OSError."""
+        _checked(_library().bpf_program__set_expected_attach_type(self._pointer, attach_type))
+
+    def set_attach_target(self, attach_type: int, target: str) -> None:
+        """Set the raw tracepoint or the function. Raises OSError: ENOENT or ESRCH for an unknown one."""
+        self.set_expected_attach_type(attach_type)
+        _checked(_library().bpf_program__set_attach_target(self._pointer, 0, target.encode()))
 
     def set_autoload(self, autoload: bool) -> None:
         """Set whether `Object.load` loads the program. Raises OSError."""

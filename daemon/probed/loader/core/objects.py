@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from probed.config.declaration import Probe
 from probed.frozen import frozen
+from probed.ipc.attach_points import WITH_REGISTERS, AttachPoint
 from probed.ipc.manifest import ChainSlot, FdName, LoadedProbe
 from probed.loader.btf.reader import VMLINUX
 from probed.loader.common import canary
@@ -64,15 +65,21 @@ def open_probe(
     ring_bytes = probe.ring.bytes if probe.ring is not None else 0
     constants = {"probed_cpus": host.cpus} | ({"probed_ring_pages": ring_bytes // RING_PAGE} if ring_bytes else {})
     module.prepare(constants, host.processes, ring_bytes)
+
+    def find(program: str, point: AttachPoint) -> AttachPoint | None:
+        if point.kind in WITH_REGISTERS:
+            return host.find(point)
+        return point if module.has_attach_point(program, point) else None
+
     if running is None:
-        places = find_places(chains, probe, functions, module.has_tracepoint)
+        places = find_places(chains, probe, functions, find)
     else:
         places = running.loaded.places
         module.take_over(running.maps())
     tails = {
         each.program: Tail(
-            each.tracepoint, chains.array(probe.name, each.tracepoint), each.slot + 1,
-            chains.is_hooked(each.tracepoint), chains.kprobe(each.tracepoint),
+            AttachPoint.parse(each.attach_point), chains.array(probe.name, each.attach_point), each.slot + 1,
+            chains.is_hooked(each.attach_point), chains.kprobe(each.attach_point),
         )
         for each in places
     }  # fmt: skip

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turns the kernel's refusals of maps, programs and attachments into LoadErrors with cause and remedy.
+"""Turns the kernel's refusals of maps and programs into LoadErrors with cause and remedy.
 
 `bcc.compiler` and `core.core_module` share it: a refusal reads the same, whichever way the probe came.
 """
@@ -7,10 +7,8 @@
 from __future__ import annotations
 
 import errno
-import os
 
-from probed.errors import LoadError, Reason
-from probed.linux import bpf
+from probed.errors import LoadError
 from probed.loader.errors import eperm
 from probed.loader.errors.eperm import EpermFacts
 
@@ -32,23 +30,6 @@ def map_refused(probe: str, name: str, cause: str) -> LoadError:
         reason, why = eperm.explain_eperm("map", EpermFacts.gather())
         return LoadError(probe, reason, f"cannot create map '{name}': {cause}; {why}", errno.EPERM)
     return LoadError(probe, "map_create", f"cannot create map '{name}': {cause}; is there memory for its size?")
-
-
-def attach(probe: str, program: str, fd: int, tracepoint: str, function: str = "") -> int:
-    """Attach a loaded program to a raw tracepoint; return the attachment's fd. Raises LoadError.
-
-    A program in a kprobe is attached to `function`, which the kernel calls at the tracepoint.
-    """
-    try:
-        return bpf.attach_kprobe_program(fd, function) if function else bpf.attach_tracing_program(fd)
-    except OSError as error:
-        number = error.errno or 0
-    reason: Reason = "attach_point"
-    cause = f"{os.strerror(number)} ({errno.errorcode.get(number, number)})"
-    if number in (errno.EPERM, errno.EACCES):
-        reason, why = eperm.explain_eperm("attachment", EpermFacts.gather())
-        cause = f"{cause}; {why}"
-    raise LoadError(probe, reason, f"cannot attach '{program}' to raw tracepoint '{tracepoint}': {cause}", number)
 
 
 def verdict(log: str) -> str:

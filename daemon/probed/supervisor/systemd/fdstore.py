@@ -98,11 +98,11 @@ class Store:
 
     def keep_hook(self, hook: HookHandle) -> None:
         """Store a hook: link, array and program."""
-        self._store(_HOOK + hook.tracepoint, [hook.link, hook.array, hook.program])
+        self._store(_HOOK + hook.attach_point, [hook.link, hook.array, hook.program])
 
     def forget_hook(self, hook: HookHandle) -> None:
         """Remove a hook."""
-        self._remove(_HOOK + hook.tracepoint)
+        self._remove(_HOOK + hook.attach_point)
 
     def keep_listeners(self, fds: Sequence[int]) -> None:
         """Store the listening sockets: clients wait in their queues while no process accepts."""

@@ -24,6 +24,7 @@ from probed.commands.doctor import facts
 from probed.commands.doctor.facts import Clocks, Compiler, Configuration, HostFacts, Loads, Mounts, Types
 from probed.commands.doctor.report import WIDTH, Check, ProbeCheck, Report, render
 from probed.commands.doctor.rules import diagnose
+from probed.ipc.attach_points import AttachPoint
 from probed.loader.bcc.bcc_version import libraries
 from probed.schema import structure
 from probed.webconfig.listen_address import Address
@@ -54,7 +55,10 @@ WELL = HostFacts(
     clocks=Clocks("tsc", 0.0),
     possible_cpus=256,
     configuration=Configuration(
-        "/etc/probed/probed.yaml", "", {"process": {"on_exec": "sched_process_exec"}}, Address("127.0.0.1", 9788)
+        "/etc/probed/probed.yaml",
+        "",
+        {"process": {"on_exec": AttachPoint("raw_tracepoint", "sched_process_exec")}},
+        Address("127.0.0.1", 9788),
     ),
     loads=Loads({"process": None}, map_bytes={"process": 5_300_000}),
     answer=Answer(200, "ready\n"),
@@ -166,7 +170,8 @@ def test_a_probe_that_does_not_load_says_why() -> None:
 
 
 def test_an_attach_point_that_is_missing_is_found_without_privilege() -> None:
-    configuration = replace(WELL.configuration, programs={"process": {"on_exec": "sched_proces_exec"}})
+    missing = AttachPoint("raw_tracepoint", "sched_proces_exec")
+    configuration = replace(WELL.configuration, programs={"process": {"on_exec": missing}})
     report = diagnose(replace(WELL, may_load=False, loads=None, configuration=configuration))
     assert (probe(report).status, probe(report).reason, probe(report).tried) == ("failure", "attach_point", False)
     assert [each.status for each in probe(report).programs] == ["failure"]
@@ -225,7 +230,7 @@ def test_the_configuration_says_where_programs_attach_and_where_the_daemon_liste
     found, requests = facts.read_configuration(str(ROOT / "config/probed.yaml"), "/btf")
     assert found.error == ""
     assert found.programs is not None
-    assert found.programs["process"]["on_exec"] == "sched_process_exec"
+    assert found.programs["process"]["on_exec"] == AttachPoint("raw_tracepoint", "sched_process_exec")
     assert found.address == Address("127.0.0.1", 9788)
     assert {each.name for each in requests} == set(found.programs)
 

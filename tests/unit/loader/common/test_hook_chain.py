@@ -79,7 +79,7 @@ def test_programs_are_found_where_they_are_no_comment() -> None:
     assert [line for line in standalone_entry(["on_b"]).splitlines() if "program_" in line] == ["\tprogram_on_b(ctx);"]
 
 
-POINT = KprobePoint("trace_syscall_exit", (112, 104), 1)
+POINT = KprobePoint(("trace_syscall_exit",), (112, 104), 1)
 
 
 def in_kprobe(tracepoint: str) -> KprobePoint | None:
@@ -89,7 +89,7 @@ def in_kprobe(tracepoint: str) -> KprobePoint | None:
 def test_programs_in_a_kprobe_take_the_arguments_from_the_registers(arrays: dict[int, set[int]]) -> None:
     chains = Chains({}, in_kprobe)
     places = [chains.find_place("a", "on_x", "sys_exit"), chains.find_place("a", "on_y", "sys_enter")]
-    assert [chains.kprobe(place.tracepoint) for place in places] == [POINT, None]
+    assert [chains.kprobe(place.attach_point) for place in places] == [POINT, None]
     text = chains.text("a", places)
     entry = text[text.index("int on_x(") : text.index("int probed_sys_exit(")]
     offsets = [int(found) for found in re.findall(r"LOAD_AT\(u64, arguments\[\d\], ctx, (\d+)\)", entry)]

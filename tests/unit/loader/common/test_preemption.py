@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,9 @@ class Kernel:
         self._open: list[int] = []
         self._in_kprobe, self._switches = False, 0
         self.functions: list[str] = []
-        for name in ("create_map", "load_tracing_program", "attach_tracing_program", "load_kprobe_program"):
+        for name in ("create_map", "attach_tracing_program"):
             monkeypatch.setattr(bpf, name, lambda *_, name=name: self._give(name))
+        monkeypatch.setattr(bpf, "load_program", self._load)
         monkeypatch.setattr(bpf, "attach_kprobe_program", self._attach)
         monkeypatch.setattr(bpf, "lookup", self._lookup)
 
@@ -45,9 +47,12 @@ class Kernel:
         self._open.append(os.memfd_create(name))
         return self._open[-1]
 
-    def _attach(self, _: int, function: str) -> int:
+    def _load(self, _code: bytes, _name: str, program_type: bpf.ProgramType, _log: bytearray) -> int:
+        return self._give("load_kprobe_program" if program_type == bpf.KPROBES else "load_tracing_program")
+
+    def _attach(self, _: int, functions: Sequence[str]) -> int:
         self._in_kprobe = True
-        self.functions.append(function)
+        self.functions += functions
         return self._give("attach_kprobe_program")
 
     def _lookup(self, _fd: int, _key: int, value: int) -> None:
@@ -121,14 +126,14 @@ def test_programs_stay_on_raw_tracepoints_where_the_kernel_does_not_call_the_fun
 
 def test_the_end_of_a_system_call_has_a_function_of_its_own() -> None:
     point = preemption.kprobe_point(kernel_types("trace_syscall_exit"), "sys_exit")
-    assert point == preemption.KprobePoint("trace_syscall_exit", (112, 104), 1)  # di, si
+    assert point == preemption.KprobePoint(("trace_syscall_exit",), (112, 104), 1)  # di, si
 
 
 def test_other_tracepoints_have_a_function_with_a_pointer_before_the_arguments() -> None:
     types = kernel_types()
     for name in ("sys_exit", "sys_enter"):
         point = preemption.kprobe_point(types, name)
-        assert point == preemption.KprobePoint(f"__traceiter_{name}", (104, 96, 88, 72, 64), 2)
+        assert point == preemption.KprobePoint((f"__traceiter_{name}",), (104, 96, 88, 72, 64), 2)
 
 
 @pytest.mark.parametrize("name", ["crowded", "nowhere", "sched_process_free"])

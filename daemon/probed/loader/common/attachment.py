@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attaches loaded programs, and explains the kernel's refusals: many kernels lack a kind of attach point.
+
+`bcc.compiler` and `core.core_module` attach with it; `pipeline` asks why a kernel refused a program at a function.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from probed.errors import LoadError, Reason
+from probed.ipc.attach_points import AttachPoint, Kind
+from probed.linux import bpf
+from probed.loader.btf.reader import Btf
+from probed.loader.common.preemption import KprobePoint
+from probed.loader.errors import eperm
+from probed.loader.errors.eperm import EpermFacts
+
+NO_MULTI_LINKS = (errno.EINVAL, errno.EOPNOTSUPP)
+"""Errors of kernels without multi links of kprobes: before Linux 5.18, and built without CONFIG_FPROBE."""
+
+TRACING: Final[Mapping[Kind, int]] = {
+    "raw_tracepoint": bpf.BPF_TRACE_RAW_TP, "fentry": bpf.BPF_TRACE_FENTRY, "fexit": bpf.BPF_TRACE_FEXIT,
+}  # fmt: skip
+"""Kinds of attach points whose arguments have types for the verifier, each with a number of enum bpf_attach_type."""
+
+
+def tracing_type(btf: Btf, point: AttachPoint) -> bpf.ProgramType:
+    """Return the type of programs at a raw tracepoint, or at a function through a trampoline. Raises KeyError."""
+    type_of = btf.tracepoint_type if point.kind == "raw_tracepoint" else btf.function_type
+    return bpf.tracing(type_of(point.target), TRACING[point.kind])
+
+
+def attach(probe: str, program: str, fd: int, attach_point: str, kprobe: KprobePoint | None = None) -> int:
+    """Attach a loaded program, in a kprobe to the functions of that; return the attachment's fd. Raises LoadError."""
+    try:
+        return _attach_to_functions(fd, kprobe) if kprobe else bpf.attach_tracing_program(fd)
+    except OSError as error:
+        number = error.errno or 0
+    reason: Reason = "attach_point"
+    point = AttachPoint.parse(attach_point)
+    cause = f"{os.strerror(number)} ({errno.errorcode.get(number, number)})"
+    if number in (errno.EPERM, errno.EACCES):
+        reason, why = eperm.explain_eperm("attachment", EpermFacts.gather())
+        cause = f"{cause}; {why}"
+    elif kprobe and kprobe.file and number in NO_MULTI_LINKS:
+        cause = f"{cause}; this kernel has no multi links of uprobes: they take Linux 6.6 and CONFIG_UPROBES"
+    elif kprobe and number in NO_MULTI_LINKS:
+        cause = f"{cause}; this kernel has no multi links of kprobes: they take Linux 5.18 and CONFIG_FPROBE"
+    elif kprobe and number == errno.ESRCH:
+        cause = f"{cause}; the kernel cannot trace this function: take one that calls it, or that it calls"
+    raise LoadError(probe, reason, f"cannot attach '{program}' to {point.phrase}: {cause}", number)
+
+
+def _attach_to_functions(fd: int, kprobe: KprobePoint) -> int:
+    """Attach a program to all functions of a kprobe that the kernel can trace. Raises OSError: ESRCH for none."""
+    if kprobe.file:
+        return bpf.attach_uprobe_program(fd, kprobe.file, kprobe.offsets, kprobe.returns)
+    try:
+        return bpf.attach_kprobe_program(fd, kprobe.functions, kprobe.returns)
+    except ProcessLookupError:
+        traceable = _traceable(fd, kprobe.functions)
+        if not traceable:
+            raise
+    return bpf.attach_kprobe_program(fd, traceable, kprobe.returns)
+
+
+def _traceable(fd: int, functions: Sequence[str]) -> list[str]:
+    """Return the functions that the kernel can trace: attaches and detaches halves of a list that it refused.
+
+    No program runs meanwhile, because the array behind the hook is empty.
+    """
+    if len(functions) == 1:
+        return []
+    found: list[str] = []
+    for half in (functions[: len(functions) // 2], functions[len(functions) // 2 :]):
+        try:
+            os.close(bpf.attach_kprobe_program(fd, half))
+            found += half
+        except ProcessLookupError:
+            found += _traceable(fd, half)
+    return found
+
+
+def function_refusal(btf: Btf, point: AttachPoint) -> OSError | None:
+    """Return the error with which the kernel refuses even an empty program at a function; None for another kind."""
+    if point.kind not in ("fentry", "fexit"):
+        return None
+    try:
+        os.close(bpf.load_program(bpf.RETURN_0, "trial", tracing_type(btf, point), bytearray()))
+    except OSError as error:
+        return error
+    return None

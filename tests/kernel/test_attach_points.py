@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs at functions of the kernel count exactly, or the kernel lacks the kind, and the probe says so.
+
+tests/system/test_kernels.py has kernels with all kinds.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from probed.ipc.attach_points import AttachPoint
+from probed.linux import bpf
+from probed.loader.btf.reader import VMLINUX, Btf
+from probed.loader.common.attachment import function_refusal
+from support.kernel_fixtures import OWN_PROBES, Install, Start
+from support.running_daemon import PROBES, Daemon, Page, run_to_its_end, site
+
+OPENS = {"traced_opens": "probed_traced_opens_total", "probed_opens": "probed_probed_opens_total"}
+REASONS = {"traced_opens": "takes no program at fentry 'do_filp_open'", "probed_opens": "has no multi links of kprobes"}
+FAILED = 1_009
+
+
+def takes_kprobes() -> bool:
+    program = bpf.load_program(bpf.RETURN_0, "trial", bpf.KPROBES, bytearray())
+    try:
+        os.close(bpf.attach_kprobe_program(program, ["do_filp_open"]))
+    except OSError:
+        return False
+    finally:
+        os.close(program)
+    return True
+
+
+@pytest.fixture(scope="module")
+def kinds() -> dict[str, bool]:
+    """Whether this kernel has the attach points of each probe."""
+    point = AttachPoint("fentry", "do_filp_open")
+    return {"traced_opens": not function_refusal(Btf.read(VMLINUX), point), "probed_opens": takes_kprobes()}
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    probes = dict.fromkeys([*OPENS, "notes", "open_failures"])
+    with Daemon(tmp_path_factory.mktemp("attach-points"), site(probes, [PROBES, OWN_PROBES])) as running:
+        yield running.wait_until_ready()
+
+
+@pytest.mark.parametrize("probe", OPENS)
+def test_a_probe_at_functions_counts_exactly_or_says_that_the_kernel_lacks_the_kind(
+    daemon: Daemon, install: Install, tmp_path: Path, kinds: dict[str, bool], probe: str
+) -> None:
+    program = install("fail_opens")
+    subprocess.run([program, "openat", "ENOENT", str(FAILED)], cwd=tmp_path, check=True)
+    page = daemon.scrape()
+    assert page.total("probed_open_failures_total", comm=program.name) == FAILED
+    if kinds[probe]:
+        assert page.value("probed_probe_up", probe=probe) == 1
+        assert page.total(OPENS[probe], comm=program.name, point="return", errno="2") == FAILED
+    else:
+        assert list(page.by("reason", "probed_probe_load_failures_total", probe=probe)) == ["attach_point"]
+        assert f"probe '{probe}'" in daemon.log()
+        assert REASONS[probe] in daemon.log()
+
+
+CALLS = 10_007
+
+
+class UserCalls:
+    """The probe user_calls for a copy of the workload that only this test calls, by one loader or the other."""
+
+    def __init__(self, folder: Path, workload: Path) -> None:
+        self.probes, self.program = folder / "probes", folder / "program"
+        self._workload = workload
+        shutil.copytree(OWN_PROBES / "user_calls", self.probes / "user_calls")
+        shutil.copytree(PROBES / "include", self.probes / "include", ignore=shutil.ignore_patterns("*.bpf.o"))
+        declaration = self.probes / "user_calls" / "user_calls.yaml"
+        declaration.write_text(declaration.read_text().replace("/usr/bin/user_calls", str(self.program)))
+        self.update()
+
+    def update(self) -> None:
+        """Put a new file in place of the program, as a package manager does."""
+        fresh = self.program.with_suffix(".new")
+        shutil.copy(self._workload, fresh)
+        fresh.rename(self.program)
+
+    def build(self) -> None:
+        subprocess.run([sys.executable, "-m", "probed", "build", self.probes], check=True, stdout=subprocess.DEVNULL)
+
+    def site(self, loader: str) -> dict[str, Any]:
+        return site({"user_calls": None}, [self.probes], loader=loader)
+
+    def call(self, times: int = CALLS) -> None:
+        subprocess.run([self.program, str(times)], check=True)
+
+
+@pytest.fixture
+def user_calls(tmp_path: Path, install: Install) -> UserCalls:
+    return UserCalls(tmp_path, install("user_calls"))
+
+
+def sums(page: Page) -> dict[str, float]:
+    counted = page.by("sum", "probed_user_calls_total")
+    return {name: counted.get(name, 0) for name in ("calls", "arguments", "returns", "returned")}
+
+
+def calls(*times: int) -> dict[str, float]:
+    """Return the sums after runs of the workload: its arguments are the numbers from 0, and it doubles them."""
+    arguments = sum(n * (n - 1) // 2 for n in times)
+    return {"calls": sum(times), "arguments": arguments, "returns": sum(times), "returned": 2 * arguments}
+
+
+@pytest.mark.parametrize("loader", ["bcc", "core"])
+def test_calls_of_a_programs_function_are_counted_with_arguments_and_returned_values(
+    start: Start, user_calls: UserCalls, loader: str
+) -> None:
+    if loader == "core":
+        user_calls.build()
+    daemon = start(user_calls.site(loader))
+    user_calls.call()
+    page = daemon.scrape()
+    assert page.value("probed_probe_info", probe="user_calls", loader=loader) == 1
+    assert sums(page) == calls(CALLS)
+    assert page.by("sum", "probed_user_calls_total")["starts"] > 0
+
+
+def test_a_reload_from_bcc_to_an_object_loses_no_call_of_a_function(start: Start, user_calls: UserCalls) -> None:
+    daemon = start(user_calls.site("bcc"))
+    user_calls.call(101)
+    user_calls.build()
+    calling = subprocess.Popen([user_calls.program, "1000003"])
+    page = daemon.reload(user_calls.site("core"))
+    assert page.value("probed_probe_info", probe="user_calls", loader="core") == 1
+    assert calling.wait() == 0
+    assert sums(daemon.scrape()) == calls(101, 1_000_003)
+
+
+def test_after_an_update_of_the_file_a_reload_attaches_to_the_new_one(start: Start, user_calls: UserCalls) -> None:
+    daemon = start(user_calls.site("bcc"))
+    user_calls.update()
+    user_calls.call(101)
+    assert sums(daemon.scrape()) == calls()
+    daemon.reload(user_calls.site("bcc"))
+    user_calls.call(103)
+    assert sums(daemon.scrape()) == calls(103)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("function: dubble_of", "has no function 'dubble_of'; near names: double_of"),
+        ("file: no_such_program", "there is no file 'no_such_program' in /usr/lib/x86_64-linux-gnu"),
+    ],
+)
+def test_check_names_a_missing_function_and_a_missing_file(user_calls: UserCalls, wrong: str, said: str) -> None:
+    declaration = user_calls.probes / "user_calls" / "user_calls.yaml"
+    right = {"function": "function: double_of", "file": f"file: {user_calls.program}"}[wrong.partition(":")[0]]
+    declaration.write_text(declaration.read_text().replace(right, wrong, 1))
+    status, text = run_to_its_end("check", "--loader", "bcc", str(user_calls.probes / "user_calls"))
+    assert status == 1
+    assert f"{declaration}:4: programs.on_call.uprobe: " in text
+    assert said in text
+
+
+def test_the_probes_beside_run(daemon: Daemon) -> None:
+    up = daemon.scrape().by("probe", "probed_probe_up")
+    assert (up["notes"], up["open_failures"]) == (1, 1)

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attaching to functions: those that the kernel cannot trace are left out, and refusals name the kind."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from probed.errors import LoadError
+from probed.linux import bpf
+from probed.loader.common import attachment
+from probed.loader.common.preemption import REGISTERS, KprobePoint
+
+FUNCTIONS = tuple(f"tcp_{number}" for number in range(23))
+
+
+class Kernel:
+    """Attaches to traceable functions only; notes every attempt, and which links are open."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, traceable: Sequence[str] = FUNCTIONS, error: int = 0) -> None:
+        self._traceable = set(traceable)
+        self._error = error
+        self.attached: list[tuple[tuple[str, ...], bool]] = []
+        self._links: list[int] = []
+        monkeypatch.setattr(bpf, "attach_kprobe_program", self._attach)
+
+    def _attach(self, _: int, functions: Sequence[str], returns: bool = False) -> int:
+        if self._error:
+            raise OSError(self._error, os.strerror(self._error))
+        if not self._traceable.issuperset(functions):
+            raise OSError(errno.ESRCH, os.strerror(errno.ESRCH))
+        self.attached.append((tuple(functions), returns))
+        self._links.append(os.memfd_create("link"))
+        return self._links[-1]
+
+    def open_links(self) -> list[int]:
+        return sorted({link for link in self._links if Path(f"/proc/self/fd/{link}").exists()})
+
+
+def attach(point: KprobePoint) -> int:
+    return attachment.attach("a", "on_x", 7, "kretprobe/tcp_*", point)
+
+
+@pytest.mark.parametrize("left_out", [(), (0,), (22,), (3, 4, 11), tuple(range(22))])
+def test_functions_that_the_kernel_cannot_trace_are_left_out(
+    monkeypatch: pytest.MonkeyPatch, left_out: Sequence[int]
+) -> None:
+    traceable = tuple(name for number, name in enumerate(FUNCTIONS) if number not in left_out)
+    kernel = Kernel(monkeypatch, traceable)
+    link = attach(KprobePoint(FUNCTIONS, REGISTERS, returns=True))
+    assert kernel.attached[-1] == (traceable, True)
+    assert kernel.open_links() == [link]
+    os.close(link)
+
+
+def test_an_attach_point_without_a_function_that_the_kernel_can_trace_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kernel = Kernel(monkeypatch, ())
+    with pytest.raises(LoadError, match=r"cannot attach 'on_x' to kretprobe 'tcp_\*': .*cannot trace") as refused:
+        attach(KprobePoint(FUNCTIONS, REGISTERS))
+    assert (refused.value.reason, refused.value.errno) == ("attach_point", errno.ESRCH)
+    assert kernel.open_links() == []
+
+
+@pytest.mark.parametrize("error", [errno.EINVAL, errno.EOPNOTSUPP])
+def test_a_kernel_without_multi_links_is_named(monkeypatch: pytest.MonkeyPatch, error: int) -> None:
+    Kernel(monkeypatch, error=error)
+    with pytest.raises(LoadError, match=r"no multi links of kprobes: they take Linux 5\.18 and CONFIG_FPROBE"):
+        attach(KprobePoint(("tcp_1",), REGISTERS))
