@@ -62,6 +62,7 @@ SLOW = {
     *(
         "test_abuse",
         "test_bench",
+        "test_both_loaders",
         "test_cardinality",
         "test_cgroup_burst",
         "test_doctor",
@@ -77,6 +78,7 @@ SLOW = {
         "test_container_engines",
         "test_dashboards",
         "test_fleet",
+        "test_increase",
         "test_kubernetes",
         "test_native_histograms",
         "test_package",

@@ -36,6 +36,7 @@ class MessageId(StrEnum):
     RELOAD_REFUSED = "e804c4c7771843d5a1537c36b5e1dbae"
     PROBE_FAILED = "bf3c626e691e455796e3f2b16f0f1af7"
     EVENTS_LOST = "b6cfb4c660d64b969e17ab57f46e94fe"
+    EVIDENCE = "7e18f7994efc440d86fd67500795bd1b"
 
 
 def fields(record: logging.LogRecord) -> dict[str, object]:

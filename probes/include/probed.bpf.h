@@ -261,18 +261,18 @@ static __always_inline bool asks_ring(u64 sent, u64 step)
 	return ((sent * step) & (RING_BYTES - 1)) < step;
 }
 
-static __always_inline void submit_event_of(void *event, u64 size)
+static __always_inline void submit_event_of(void *event, u64 size, bool wakes)
 {
 	u64 sent = probed_count(STAT_SENT), wake = BPF_RB_NO_WAKEUP;
 
-	if (asks_ring(sent, ASK_STEP(size)) && waiting_bytes() >= RING_BYTES / 4)
+	if (wakes || (asks_ring(sent, ASK_STEP(size)) && waiting_bytes() >= RING_BYTES / 4))
 		wake = BPF_RB_FORCE_WAKEUP;
 	events.ringbuf_submit(event, wake);
 }
 
 #ifndef SLOTS
 /* Submits a complete event; takes a pointer to the struct. */
-#define submit_event(event) submit_event_of(event, sizeof(*(event)))
+#define submit_event(event) submit_event_of(event, sizeof(*(event)), false)
 #else
 /*
  * Events with a weight: one record of the ring stands for many events of one label set. WEIGHT begins such a struct
@@ -308,10 +308,42 @@ struct event_slot {
 	u64 total;  /* all events of the slot */
 	struct label_set labels;
 	u64 stopped;
-	u64 taken; /* 1 while a program uses the slot */
+	u64 taken;     /* 1 while a program uses the slot */
+	u64 marked_ns; /* time of the slot's last storm mark */
 };
 
 BPF_PERCPU_ARRAY(event_slots, struct event_slot, SLOTS);
+
+/*
+ * The storm mark. At every few events of a slot the program reads the clock, and wakes the exporter if these events
+ * took less than a second, once a second at most. With one CPU 64 events make a mark, with 16 CPUs and more 4 events,
+ * because a storm spreads over the CPUs.
+ */
+#define STORM_EVENTS 64UL
+#define STORM_CPUS   (CPUS < 16 ? CPUS : 16UL)
+#define STORM_NS     1000000000UL
+
+BPF_ARRAY(storm_woken_ns, u64, 1);
+
+/* Tells if the exporter shall be woken for a storm. */
+static __always_inline bool begins_storm(struct event_slot *slot)
+{
+	u64 now, before, *woken;
+	u32 zero = 0;
+
+	if ((((slot->total + 1) * STORM_CPUS) & (STORM_EVENTS - 1)) >= STORM_CPUS)
+		return false;
+	now = bpf_ktime_get_ns();
+	before = slot->marked_ns;
+	WRITE(slot->marked_ns, now);
+	if (now - before >= STORM_NS)
+		return false;
+	woken = storm_woken_ns.lookup(&zero);
+	if (!woken || now - *woken < STORM_NS)
+		return false;
+	WRITE(*woken, now);
+	return true;
+}
 
 /* Takes a slot for this program; false if another program on this CPU has the slot, interrupted or preempted. */
 static __always_inline bool take_slot(struct event_slot *slot)
@@ -352,8 +384,9 @@ static __always_inline bool holds(const struct event_slot *slot, const u64 *labe
 	return !difference;
 }
 
-/* Sends a record for `weight` events of a label set; false if the ring is full. */
-static __always_inline bool send_label_set(const u64 *labels, u64 words, u64 weight, u64 slot_total, s64 slot)
+/* Sends a record for `weight` events of a label set, and wakes the exporter if asked; false if the ring is full. */
+static __always_inline bool send_label_set(const u64 *labels, u64 words, u64 weight, u64 slot_total, s64 slot,
+					   bool wakes)
 {
 	u64 size = (WEIGHT_WORDS + words) * 8, *record = events.ringbuf_reserve(size);
 
@@ -363,16 +396,17 @@ static __always_inline bool send_label_set(const u64 *labels, u64 words, u64 wei
 	record[1] = slot_total;
 	record[2] = slot;
 	copy_words(record + WEIGHT_WORDS, labels, words);
-	submit_event_of(record, size);
+	submit_event_of(record, size, wakes);
 	return true;
 }
 
-/* Gives the slot to another label set; false if the ring has no room for the former one. */
-static __always_inline bool replace_label_set(struct event_slot *slot, u32 place, const u64 *labels, u64 words)
+/* Gives the slot to a label set, perhaps again to the same; false if the ring has no room for the former one. */
+static __always_inline bool replace_label_set(struct event_slot *slot, u32 place, const u64 *labels, u64 words,
+					      bool wakes)
 {
 	u64 weight = slot->total - slot->before;
 
-	if (weight && !send_label_set(slot->labels.words, words, weight, slot->total, slot->slot))
+	if (weight && !send_label_set(slot->labels.words, words, weight, slot->total, slot->slot, wakes))
 		return false;
 	WRITE(slot->stopped, slot->stopped + 1);
 	WRITE(slot->slot, bpf_get_smp_processor_id() * SLOTS + place);
@@ -387,7 +421,7 @@ static __always_inline bool count_in_slot(const u64 *labels, u64 words)
 {
 	u32 place = slot_of(labels, words);
 	struct event_slot *slot = event_slots.lookup(&place);
-	bool counted;
+	bool counted, wakes;
 
 	if (!slot)
 		return false;
@@ -397,7 +431,8 @@ static __always_inline bool count_in_slot(const u64 *labels, u64 words)
 		if (!slot || !take_slot(slot))
 			return false;
 	}
-	counted = holds(slot, labels, words) || replace_label_set(slot, place, labels, words);
+	wakes = begins_storm(slot);
+	counted = (holds(slot, labels, words) && !wakes) || replace_label_set(slot, place, labels, words, wakes);
 	if (counted)
 		WRITE(slot->total, slot->total + 1);
 	leave_slot(slot);
@@ -470,7 +505,7 @@ static __always_inline void count_event_of(const void *event, u64 size)
 	const u64 *labels = (const u64 *)event + WEIGHT_WORDS, words = size / 8 - WEIGHT_WORDS;
 	struct label_set key = {};
 
-	if (count_in_slot(labels, words) || send_label_set(labels, words, 1, 1, NO_SLOT))
+	if (count_in_slot(labels, words) || send_label_set(labels, words, 1, 1, NO_SLOT, false))
 		return;
 	copy_words(key.words, labels, words);
 	count_overflow(&key, 0, 0);
@@ -499,7 +534,7 @@ static __always_inline void observe_event_of(const void *event, u64 size, u64 ob
 	u64 word = observed / 8 - WEIGHT_WORDS, rounded = 0;
 	struct label_set key = {};
 
-	if (send_label_set(labels, words, 1, 1, NO_SLOT))
+	if (send_label_set(labels, words, 1, 1, NO_SLOT, false))
 		return;
 	copy_words(key.words, labels, words);
 	rounded = rounded_value(labels[word]);
@@ -884,8 +919,8 @@ static __always_inline void send_record(void *event, u64 size)
 }
 
 /*
- * The filters of `probed tail`, by macros that the command defines. A name matches where it has the bits of NAME_0 and
- * NAME_1 under the masks. Without a macro the filter lets all events through.
+ * The filters of `probed tail` and of evidence, by macros that the loader's caller defines. A name matches where it has
+ * the bits of NAME_0 and NAME_1 under the masks. Without a macro the filter lets all events through.
  */
 static __always_inline bool has_name(struct task_struct *process, u64 mask_0, u64 name_0, u64 mask_1, u64 name_1)
 {
@@ -898,6 +933,10 @@ static __always_inline bool has_name(struct task_struct *process, u64 mask_0, u6
 /* Tells if the current process passes the filters. */
 static __always_inline bool wants_caller(void)
 {
+#ifdef ONLY_CGROUP
+	if (current_cgroup() != ONLY_CGROUP)
+		return false;
+#endif
 #ifdef ONLY_COMM
 	if (!has_name(READ(current_task(), group_leader), ONLY_COMM))
 		return false;

@@ -37,7 +37,7 @@ def test_links_lead_to_files_and_headings(document: Path) -> None:
 def test_architecture_names_modules_that_exist() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text()
     blocks = re.findall(r"^ {4}daemon/(probed/\S*)\n((?: {8}.*\n)+)", text, re.MULTILINE)
-    assert [folder for folder, _ in blocks] == ["probed/exporter/", "probed/", "probed/tail/"]
+    assert [folder for folder, _ in blocks] == ["probed/exporter/", "probed/", "probed/evidence/", "probed/tail/"]
     for folder, block in blocks:
         for name in re.findall(r"^ {8}([^ ,]+(?:, [^ ,]+)*)", block, re.MULTILINE):
             for path in (ROOT / "daemon" / folder / part for part in name.split(", ")):

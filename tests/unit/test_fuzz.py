@@ -49,6 +49,8 @@ from probed.webconfig.file import WebConfiguration
 from probed.webconfig.settings import WebSettings
 from support.top.storm import storm
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 RING_BYTES = 4096
 MESSAGES: tuple[type, ...] = (*TO_EXPORTER, *FROM_EXPORTER, *TO_LOADER, *FROM_LOADER, WebSettings)

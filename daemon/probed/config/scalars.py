@@ -28,6 +28,7 @@ OWN_METRIC_PREFIXES: Final = (
     "probed_config_",
     "probed_drain",
     "probed_events_",
+    "probed_evidence_",
     "probed_exporter_",
     "probed_http_",
     "probed_loader_",

@@ -15,6 +15,7 @@ from pathlib import PurePath
 from typing import Annotated, Literal
 
 from probed.config.decoders import UnitDecoderName
+from probed.config.evidence import EvidenceOptions
 from probed.config.folding.fold_rules import FoldRules
 from probed.config.histograms import HistogramForm
 from probed.config.overrides import Overrides, Series, SiteDefaults
@@ -118,6 +119,9 @@ class Site:
     container_names: Annotated[
         RuntimeFolders, "State of container runtimes, for the decoder container_name; by default none is read."
     ] = dataclasses.field(default_factory=RuntimeFolders)
+    evidence: Annotated[
+        EvidenceOptions | Literal["off"], "Evidence: a sample of single events in the log when a storm begins, or off."
+    ] = dataclasses.field(default_factory=EvidenceOptions)
     log: Annotated[LogOptions, "The log."] = dataclasses.field(default_factory=LogOptions)
 
     @property

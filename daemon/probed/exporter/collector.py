@@ -37,6 +37,8 @@ from probed.exporter.self_metrics.probes import ProbeSnapshot, ProbeStats
 from probed.exporter.self_metrics.process import Process
 from probed.exporter.series.scrapers import FIRST_SECONDS, Scrape, ScraperConnection, Scrapers
 from probed.exporter.served_status import ServedStatus
+from probed.exporter.storm_watch import StormWatch
+from probed.ipc.evidence_messages import EvidenceReport, WantEvidence
 from probed.ipc.manifest import FdName, LoadedProbe
 from probed.linux.os_errors import why_not
 
@@ -84,6 +86,8 @@ class Collector:
         self._scrapers = Scrapers(clock, FIRST_SECONDS)
         self._held_up = set[str]()
         self.status = ServedStatus()
+        self.storms = StormWatch(owners.attribution, self._cgroups.known_path, clock)
+        self.evidence = EvidenceReport()
 
     @property
     def is_held_up(self) -> bool:
@@ -99,6 +103,7 @@ class Collector:
         """
         try:
             probe = self._renewed(loaded, fds) or self._running(loaded, fds)
+            probe.tally = self.storms.tally(loaded)
         except OSError as error:
             self._leave_out(loaded.name, fds, error)
             return None
@@ -176,6 +181,32 @@ class Collector:
             if due or self._is_overflowing():
                 self._read_maps()
         self._retire()
+
+    def begin_watch(self) -> None:
+        """Begin to count events by unit, if a storm may have woken the loop."""
+        if not self.storms.may_begin:
+            return
+        with self._lock:
+            self._drain()
+            self._read_maps()
+            self.storms.begin()
+        self._retire()
+
+    def watch_due_in(self) -> float:
+        """Return the seconds until the end of a watch, infinity without a watch."""
+        due = self.storms.due_in()
+        return float("inf") if due is None else due
+
+    def end_watch(self) -> list[WantEvidence]:
+        """End a watch that is due; return the storms of which evidence is wanted."""
+        if self.watch_due_in() > 0:
+            return []
+        with self._lock:
+            self._drain()
+            self._read_maps()
+            wanted = self.storms.end()
+        self._retire()
+        return wanted
 
     def keep_up(self) -> None:
         """Read the maps, and walk the cgroup tree, if due without scrapes; called with each heartbeat.
@@ -348,7 +379,7 @@ class Collector:
         status = self.status.current
         build = replace(self._build, bcc=status.bcc_version if status else "")
         memory = self._supervisor_memory()
-        daemon = DaemonStats(build, status, work, memory, unknown, self._process.starts)
+        daemon = DaemonStats(build, status, work, memory, unknown, self._process.starts, self.evidence)
         probes = ProbeSnapshot(status.probes if status else (), numbers, self._steps.failures, self._process.starts)
         return families + tables.families(daemon, probes) + self._process.families()
 

@@ -3,7 +3,7 @@
 
 `main` runs it on the main thread. Scrapes drain by themselves, and programs wake the loop when a quarter of a ring
 waits, so the loop drains nothing by the clock: events are safe in a ring, announcements of control groups too. An idle
-loop turns once for each heartbeat.
+loop turns once for each heartbeat. After a wake-up by a ring the loop watches for a storm (`storm_watch`).
 
 One case needs the clock. A program whose CPU is taken away after it reserved a record and before it submits the record
 holds up every record behind it. The ring may fill meanwhile, and a full ring wakes nothing. So the loop drains again
@@ -22,6 +22,7 @@ from typing import assert_never
 from probed.exporter.collector import Collector
 from probed.exporter.heartbeat import Heartbeat
 from probed.ipc.channel import Channel, Packet, Starved
+from probed.ipc.evidence_messages import EvidenceReport
 from probed.ipc.exporter_messages import (
     AddProbe,
     FromExporter,
@@ -89,8 +90,13 @@ class Loop:
                 self._receive()
             if self._poke in ready:
                 os.eventfd_read(self._poke)
-            if ready - {self._channel.fileno(), self._poke} or self._collector.is_held_up:
+            woken = bool(ready - {self._channel.fileno(), self._poke})
+            if woken or self._collector.is_held_up:
                 self._collector.drain()
+            if woken:
+                self._collector.begin_watch()
+            for wanted in self._collector.end_watch():
+                self._channel.send(wanted)
             if not self._heartbeat.due_in():
                 self._collector.keep_up()
                 self._heartbeat.send()
@@ -100,7 +106,7 @@ class Loop:
         self._collector.drain()
 
     def _seconds_to_wait(self) -> float:
-        due = self._heartbeat.due_in()
+        due = min(self._heartbeat.due_in(), self._collector.watch_due_in())
         return min(due, HELD_UP_SECONDS) if self._collector.is_held_up else due
 
     def is_alive(self) -> bool:
@@ -129,6 +135,8 @@ class Loop:
                 self._heartbeat.send_now()
             case NameContainers(names, removed):
                 self._collector.name_containers(names, removed)
+            case EvidenceReport() as report:
+                self._collector.evidence = report
             case Serve():
                 self._may_serve = True
             case Stop():

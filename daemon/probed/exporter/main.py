@@ -69,6 +69,7 @@ class Exporter:
         self._start = start
         self._channel = channel
         self._collector = Collector(build, Process(start.start_time, start.supervisor_start), possible_cpus(), statm)
+        self._collector.storms.rules = start.evidence
         self._reloads = ReloadRequests(lambda: channel.send(RequestReload()))
         reload = self._reloads.reload if start.web.enable_lifecycle else None
         application = Application(start.web.telemetry_path, self.scrape, self.readiness, self.landing, reload)
@@ -122,6 +123,7 @@ class Exporter:
             telemetry_path=self._start.web.telemetry_path,
             unready=self.readiness(),
             probes=status.probes if status else (),
+            evidence=self._collector.evidence.latest,
         )
 
 

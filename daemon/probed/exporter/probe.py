@@ -32,6 +32,7 @@ from probed.exporter.series.gauges import GaugeTable
 from probed.exporter.series.scrapers import Scrape
 from probed.exporter.series.table import SeriesTable, SeriesUsage
 from probed.exporter.series.weights import Weights
+from probed.exporter.storm_watch import Tally
 from probed.exporter.weights.overflow import OverflowStats
 from probed.exporter.weights.weighted_events import WeightedEvents
 from probed.ipc.attach_points import hook_name
@@ -71,6 +72,8 @@ class RunningProbe:
         """
         self._context = context
         self._hear = hear
+        self.tally: Tally | None = None
+        """Gets all events that count, if set."""
         self._cpus = cpus
         self.loaded = loaded
         self._fds = fds
@@ -206,6 +209,8 @@ class RunningProbe:
         if weights is not None and not weights.times.all():  # an earlier reading of the slot had some of the events
             fresh = weights.times > 0
             events, weights = events[fresh], weights.where(fresh)
+        if self.tally is not None:
+            self.tally(events, weights)
         for metric, table in self._tables:
             if not metric.maps:
                 table.add_events(events, weights)
@@ -370,7 +375,9 @@ class RunningProbe:
     def renewed(self) -> RunningProbe:
         """Return a probe on the same fds that goes on from the last commit. Raises OSError, SpoiledState."""
         self._is_closed = True
-        return RunningProbe(self.loaded, self._fds, self._cpus, self._context, self._hear)
+        renewed = RunningProbe(self.loaded, self._fds, self._cpus, self._context, self._hear)
+        renewed.tally = self.tally
+        return renewed
 
     def close(self) -> None:
         """Close the probe's fds; the ring's mapping ends with this object."""

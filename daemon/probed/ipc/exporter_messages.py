@@ -2,17 +2,19 @@
 """Messages between supervisor and exporter, one dataclass per kind. Pure.
 
 The supervisor sends Start, the NameContainers so far, an AddProbe per running probe, perhaps Status, and Serve; then
-further AddProbe, RemoveProbe, Status, NewWebSettings, NameContainers and ReloadEnded in any order; at last Stop. The
-exporter sends Confined before it serves, or CannotServe before it exits with an error; then Pulse now and then,
-RequestReload when a client asks for a reload, and Stopped after Stop.
+further AddProbe, RemoveProbe, Status, NewWebSettings, NameContainers, EvidenceReport and ReloadEnded in any order; at
+last Stop. The exporter sends Confined before it serves, or CannotServe before it exits with an error; then Pulse now
+and then, WantEvidence in a storm, RequestReload when a client asks for a reload, and Stopped after Stop.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Final, Literal, get_args
 
 from probed.frozen import frozen
+from probed.ipc.evidence_messages import EvidenceReport, RuleName, WantEvidence
 from probed.ipc.manifest import LoadedProbe, LoaderName
 from probed.webconfig.options import WebOptions
 
@@ -23,8 +25,9 @@ class Start:
 
     With `change_user` the exporter becomes `user` (None: probed, else nobody). The exporter sends a Pulse every
     `pulse_seconds`. The daemon's counters count from `start_time`, counters of the supervisor from `supervisor_start`,
-    both in seconds since the epoch. Fds: the supervisor's /proc/self/statm, the WebSettings in sealed memory where
-    `web` names a configuration file, the listening sockets.
+    both in seconds since the epoch. `evidence` has the events a second of a unit, by rule, above which the exporter
+    asks for evidence. Fds: the supervisor's /proc/self/statm, the WebSettings in sealed memory where `web` names a
+    configuration file, the listening sockets.
     """
 
     version: int
@@ -36,6 +39,7 @@ class Start:
     pulse_seconds: float
     start_time: float = 0.0
     supervisor_start: float = 0.0
+    evidence: Mapping[RuleName, float] = dataclasses.field(default_factory=dict)
 
 
 @frozen
@@ -159,8 +163,19 @@ class Stopped:
     totals: str
 
 
-ToExporter = Start | AddProbe | RemoveProbe | Status | Serve | NewWebSettings | NameContainers | ReloadEnded | Stop
-FromExporter = Confined | Pulse | RequestReload | CannotServe | Stopped
+ToExporter = (
+    Start
+    | AddProbe
+    | RemoveProbe
+    | Status
+    | Serve
+    | NewWebSettings
+    | NameContainers
+    | EvidenceReport
+    | ReloadEnded
+    | Stop
+)
+FromExporter = Confined | Pulse | WantEvidence | RequestReload | CannotServe | Stopped
 
 TO_EXPORTER: Final[tuple[type[ToExporter], ...]] = get_args(ToExporter)
 FROM_EXPORTER: Final[tuple[type[FromExporter], ...]] = get_args(FromExporter)

@@ -19,6 +19,7 @@ from typing import Final, Literal, get_args
 
 from probed.errors import Reason
 from probed.frozen import frozen
+from probed.ipc.evidence_messages import EvidenceSettings
 from probed.ipc.manifest import LoadedProbe
 from probed.webconfig.options import WebOptions
 from probed.webconfig.settings import WebSummary
@@ -115,7 +116,7 @@ class EndOfRequests:
 class Settings:
     """Settings of the site configuration for the supervisor; the path in `web` can be opened.
 
-    `container_state` has the folders with names of containers, by runtime.
+    `container_state` has the folders with names of containers, by runtime. Without `evidence` none is taken.
     """
 
     web: WebOptions
@@ -123,6 +124,7 @@ class Settings:
     log_level: str
     log_format: str
     container_state: Mapping[str, tuple[str, ...]]
+    evidence: EvidenceSettings | None = None
 
 
 @frozen

@@ -283,7 +283,8 @@ def _read_web(channel: SupervisorChannel, path: str) -> None:
 def _settings(configuration: Site) -> Settings:
     log = configuration.log
     folders = {"docker": configuration.container_names.docker, "podman": configuration.container_names.podman}
-    return Settings(configuration.web_options, configuration.exporter.user, log.level, log.format, folders)
+    evidence = None if configuration.evidence == "off" else configuration.evidence.settings()
+    return Settings(configuration.web_options, configuration.exporter.user, log.level, log.format, folders, evidence)
 
 
 def _serve(channel: SupervisorChannel) -> None:

@@ -25,6 +25,9 @@ from probed.schema.structure import Key, Source
 
 T = TypeVar("T")
 
+OFF: Final = "off"
+"""A word that YAML 1.1 reads as false, and that is text here: no key takes both the text and a truth value."""
+
 _TAG: Final = "tag:yaml.org,2002:"
 _MAX_DEPTH: Final = 32
 _INT: Final = re.compile(r"[-+]?(0|[1-9][0-9]{0,19})|0x[0-9a-fA-F]{1,16}")
@@ -208,7 +211,7 @@ class _Walk:
         A scalar that YAML 1.1 misreads is a fault, and stays text.
         """
         text = str(node.value)
-        if node.style or id(node) in self.refused:  # type: ignore[attr-defined]
+        if node.style or text == OFF or id(node) in self.refused:  # type: ignore[attr-defined]
             return text
         kind = node.tag.removeprefix(_TAG)
         if kind == "null":

@@ -4,7 +4,7 @@
 YAML files and JSON messages are built by the same code; `json_schema` makes JSON schemas from the same hints. The
 module does no I/O. docs/decisions/0025-own-structure-builder.md compares it with libraries.
 
-Known hints: str, int, float, bool, Literal, X | None, unions of scalars, of a list and a mapping, tuple[X, ...],
+Known hints: str, int, float, bool, Literal, X | None, unions of scalars, Literals, a list and a mapping, tuple[X, ...],
 Mapping[K, X] with K of str, int or both, dataclasses, and Annotated with `Rule`. A dataclass checks rules between keys
 in a method `check`, see `SelfChecking`.
 """
@@ -251,7 +251,7 @@ class _Builder:
             value = trial.value(arm, data, at)
             if not trial.faults:
                 return value
-        return self.fault(at, f"expected {_either(_EXPECTED[_form(arm)] for arm in arms)}, found {found(data)}")
+        return self.fault(at, f"expected {_either(map(_expected, arms))}, found {found(data)}")
 
     def sequence(self, hint: Any, data: object, at: Key) -> Any:
         if not isinstance(data, list):
@@ -334,6 +334,13 @@ def _form(hint: Any) -> Any:
     if get_origin(hint) is tuple:
         return list
     return Mapping if get_origin(hint) is Mapping or dataclasses.is_dataclass(hint) else hint
+
+
+def _expected(hint: Any) -> str:
+    """Describe the plain data that an arm of a union takes."""
+    if get_origin(hint) is Literal:
+        return _either(map(str, get_args(hint)))
+    return _EXPECTED[_form(hint)]
 
 
 def _numbered(hint: Any, name: object) -> object:

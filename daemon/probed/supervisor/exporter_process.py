@@ -17,6 +17,7 @@ from dataclasses import replace
 
 from probed.errors import DeclarationError, HostError
 from probed.ipc.channel import Closed, Packet, Starved, close_all
+from probed.ipc.evidence_messages import EvidenceReport, WantEvidence, is_plausible
 from probed.ipc.exporter_messages import (
     AddProbe,
     CannotServe,
@@ -83,6 +84,8 @@ class ExporterProcess:
         self.waiting: ExporterChild | None = None
         """An exporter that waits for its first message: `launch` starts no other."""
         self.known_containers: Callable[[], Sequence[NameContainers]] = tuple
+        self.on_wanted_evidence: Callable[[WantEvidence], None] | None = None
+        self.known_evidence: Callable[[], EvidenceReport] | None = None
         self._listeners = listeners
         self._patience = patience
         self._hooks = hooks
@@ -121,6 +124,8 @@ class ExporterProcess:
         self._tell(self._start, fds)
         for names in self.known_containers():
             self._tell(names)
+        if self.known_evidence is not None:
+            self._tell(self.known_evidence())
         for each in handles:
             self.add(each)
         if status is not None:
@@ -174,6 +179,10 @@ class ExporterProcess:
         """Send names of containers; a later exporter gets those of `known_containers`."""
         self._tell(message)
 
+    def tell_evidence(self, report: EvidenceReport) -> None:
+        """Send the sums of evidence; a later exporter gets those of `known_evidence`."""
+        self._tell(report)
+
     def tell_reloaded(self, fault: str) -> None:
         """Answer RequestReload: with the fault, or "" without one."""
         self._tell(ReloadEnded(bounded(fault)))
@@ -213,6 +222,9 @@ class ExporterProcess:
             case RequestReload() if self._start.web.enable_lifecycle:
                 LOG.info("reload requested by HTTP")
                 self._reload()
+                return None
+            case WantEvidence() as wanted if self.on_wanted_evidence is not None and is_plausible(wanted):
+                self.on_wanted_evidence(wanted)
                 return None
             case other:
                 raise ValueError(f"a message of kind '{type(other).__name__}'")

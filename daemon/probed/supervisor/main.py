@@ -14,6 +14,7 @@ import time
 
 from probed import log
 from probed.errors import ConfigurationError, HostError, LoadError
+from probed.evidence.sampler import EvidenceSampler
 from probed.ipc import manifest
 from probed.ipc.exporter_messages import Start, Status
 from probed.ipc.first_children import FirstChildren
@@ -79,6 +80,7 @@ class Supervisor:
         self._exporter.waiting = children.exporter
         self._web = self._read_web()
         self._containers = self._read_containers()
+        self._evidence = self._make_evidence()
         privilege.keep_only(privilege.SUPERVISOR)
         self._reloads = Reloads(self._notices, self._exporter.tell_reloaded)
         self._reload_again = False
@@ -104,6 +106,16 @@ class Supervisor:
         self._exporter.known_containers = containers.messages
         return containers
 
+    def _make_evidence(self) -> EvidenceSampler | None:
+        if self._settings.evidence is None:
+            return None
+        sampler = EvidenceSampler(
+            self._settings.evidence, self._settings, self._options.files, self._exporter.tell_evidence
+        )
+        self._exporter.on_wanted_evidence = sampler.want
+        self._exporter.known_evidence = lambda: sampler.report
+        return sampler
+
     def _listen(self, given: listen_fds.InheritedFds) -> list[socket.socket]:
         if self._options.systemd_socket:
             return listeners.activated(given.activated)
@@ -118,6 +130,7 @@ class Supervisor:
         return Start(
             manifest.VERSION, settings.web, privilege.is_root(), settings.user, settings.log_level,
             settings.log_format, watchdog_seconds() / 9, self._start_time, self._supervisor_start,
+            settings.evidence.rules if settings.evidence else {},
         )  # fmt: skip
 
     def run(self) -> int:
@@ -146,6 +159,8 @@ class Supervisor:
                 selector.register(self._loader.fileno(), selectors.EVENT_READ, self._on_loader)
             if self._web is not None and self._web.reading:
                 selector.register(self._web.fileno(), selectors.EVENT_READ, self._on_web)
+            if self._evidence is not None and self._evidence.child is not None:
+                selector.register(self._evidence.child.channel, selectors.EVENT_READ, self._evidence.step)
             child = self._exporter.child
             if child is not None:
                 selector.register(child.pidfd, selectors.EVENT_READ, self._on_exporter_end)
@@ -161,7 +176,8 @@ class Supervisor:
         retry = None if loader else self._probes.next_retry()
         web = self._web.due() if self._web else None
         containers = self._containers.due() if self._containers else None
-        moments = [loader, retry, web, containers, self._exporter.restart_at, self._exporter.stuck_at]
+        evidence = self._evidence.deadline if self._evidence else None
+        moments = [loader, retry, web, containers, evidence, self._exporter.restart_at, self._exporter.stuck_at]
         due = [moment for moment in moments if moment is not None]
         return max(0.0, min(due) - time.monotonic()) if due else None
 
@@ -185,6 +201,8 @@ class Supervisor:
             self._web_was_read()
         if self._containers is not None:
             self._containers.on_clock(now)
+        if self._evidence is not None:
+            self._evidence.on_clock(now)
         if self._loader is not None and self._loader.deadline <= now:
             self._on_loader()
         if self._exporter.stuck_at is not None and self._exporter.stuck_at <= now:
@@ -360,8 +378,8 @@ class Supervisor:
         if settings != self._settings:
             loader.abort()
             self._reloads.refuse(
-                "'web', 'exporter', 'container_names' and 'log' cannot change while probed runs: restart it, or "
-                "put them back"
+                "'web', 'exporter', 'container_names', 'evidence' and 'log' cannot change while probed runs: restart "
+                "it, or put them back"
             )
             self._look_whether_done()
             return
@@ -380,6 +398,8 @@ class Supervisor:
             self._loader.abort()
         if self._web is not None:
             self._web.close()
+        if self._evidence is not None:
+            self._evidence.close()
         self._hooks.end()
         how = self._exporter.stop()
         if how:

@@ -7,7 +7,6 @@ that reading takes.
 
 from __future__ import annotations
 
-import hashlib
 import select
 import shutil
 import signal
@@ -15,13 +14,11 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import Final
 
 from probed.config import files
 from probed.errors import HostError
 from probed.exporter.decoders import Context
-from probed.ipc.loader_messages import LoadRequest
 from probed.linux import privilege
 from probed.linux.os_errors import why_not
 from probed.tail import filters
@@ -55,23 +52,16 @@ def run(name: str, config_file: str, btf: str, options: TailOptions) -> int:
     filters.check(options.filters, name, trace.probe.resolved_columns)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with suppress(KeyboardInterrupt), attached(_filtered(trace.request, options)) as attachment:
+        with (
+            suppress(KeyboardInterrupt),
+            attached(filters.with_macros(trace.request, filters.macros(options))) as attachment,
+        ):
             privilege.keep_only(KEPT)
             with ending() as end:
                 _Tail(attachment, options, end).run()
     except OSError as error:
         raise HostError(f"the events of '{name}' cannot be read: {why_not(error)}") from error
     return 0
-
-
-def _filtered(request: LoadRequest, options: TailOptions) -> LoadRequest:
-    """Put the macros of the filters in front of the common C."""
-    lines = [f"#define {name} {value}" for name, value in filters.macros(options).items()]
-    if not lines:
-        return request
-    header = replace(request.header, text="\n".join([*lines, "#line 1", request.header.text]))
-    inputs = "\0".join([request.fingerprint, *lines])
-    return replace(request, header=header, fingerprint=hashlib.sha256(inputs.encode()).hexdigest())
 
 
 class _Tail:

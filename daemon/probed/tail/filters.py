@@ -8,13 +8,16 @@ site may leave the macros out.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Final
 
 from probed.errors import HostError
+from probed.ipc.loader_messages import LoadRequest
 from probed.ipc.manifest import ResolvedColumn
 from probed.tail.cells import CellDecoder, is_failure
 from probed.tail.options import Filters, TailOptions
@@ -46,6 +49,16 @@ def macros(options: TailOptions) -> dict[str, str]:
     if options.all:
         defined["ALL"] = "1"
     return defined
+
+
+def with_macros(request: LoadRequest, defined: Mapping[str, str]) -> LoadRequest:
+    """Put macros in front of the common C of a trace probe."""
+    lines = [f"#define {name} {value}" for name, value in defined.items()]
+    if not lines:
+        return request
+    header = replace(request.header, text="\n".join([*lines, "#line 1", request.header.text]))
+    inputs = "\0".join([request.fingerprint, *lines])
+    return replace(request, header=header, fingerprint=hashlib.sha256(inputs.encode()).hexdigest())
 
 
 def name_words(glob: str | None) -> str:

@@ -8,10 +8,12 @@ import pytest
 
 from probed.config import declaration, site
 from probed.config.declaration import Probe
+from probed.config.evidence import EvidenceOptions
 from probed.config.folding.fold_rules import FoldRule
 from probed.config.overrides import Overrides, Series, SiteDefaults, check_folded, override, with_defaults
 from probed.config.site import RuntimeFolders, Site
 from probed.errors import DeclarationError
+from probed.ipc.evidence_messages import EvidenceSettings
 from probed.ipc.manifest import WEIGHT_FIELDS, Field, Map, Record
 from probed.loader.resolve import resolve
 from probed.webconfig.listen_address import Address
@@ -66,6 +68,31 @@ def test_folders_of_runtimes_are_absolute_and_none_by_default() -> None:
     assert folders == RuntimeFolders(docker=("/var/lib/docker",))
     with pytest.raises(DeclarationError, match="expected an absolute path"):
         parse(f"{text}container_names: {{podman: [storage]}}")
+
+
+EVIDENCE_SITE = "probe_directories: [probes]\nprobes: {process: }\n"
+
+
+def test_evidence_is_on_by_default() -> None:
+    evidence = parse(EVIDENCE_SITE).evidence
+    assert isinstance(evidence, EvidenceOptions)
+    assert evidence.settings() == EvidenceSettings(
+        {"starts": 100.0, "failed_opens": 1000.0}, rows=50, interval=600.0, units=5, redact=(), redact_defaults=True
+    )
+
+
+@pytest.mark.parametrize("off", ["off", '"off"', "'off'"])
+def test_evidence_is_off_where_the_site_says_so(off: str) -> None:
+    assert parse(f"{EVIDENCE_SITE}evidence: {off}").evidence == "off"
+
+
+def test_a_site_changes_single_keys_of_evidence() -> None:
+    evidence = parse(f"{EVIDENCE_SITE}evidence: {{rules: {{starts: 7}}, redact: ['card [0-9]+']}}").evidence
+    assert isinstance(evidence, EvidenceOptions)
+    assert evidence.settings() == EvidenceSettings(
+        {"starts": 7.0, "failed_opens": 1000.0}, rows=50, interval=600.0, units=5, redact=("card [0-9]+",),
+        redact_defaults=True,
+    )  # fmt: skip
 
 
 def test_probe_directories_are_relative_to_the_file() -> None:

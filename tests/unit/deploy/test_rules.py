@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from probed.log import MessageId
 from support.monitoring.promtool import Machine, Phase, absent, fired, lasting, never, restarted, verify
 
 SHORT = "ShortLivedProcessStorm"
@@ -68,7 +69,8 @@ def test_a_storm_names_unit_comm_and_parent(tmp_path: Path) -> None:
             "summary": rf"{unit} on web1:9788 spawns 320 short-lived processes a second",
             "description": (
                 "Most are 'date', started by 'billing.sh': 300 a second. "
-                rf"In the unit {unit}, 320 processes a second end within a second of their start."
+                rf"In the unit {unit}, 320 processes a second end within a second of their start. "
+                rf"On the host: journalctl MESSAGE_ID={MessageId.EVIDENCE} 'UNIT={unit}'"
             ),
             "runbook_url": "/consoles/probed-runbook.md#shortlivedprocessstorm",
         },
@@ -129,7 +131,8 @@ def test_a_storm_in_one_pod_after_another_names_namespace_and_parent(tmp_path: P
             ),
             "description": (
                 "Most are 'date'. In containers or units that live for less than five minutes each, 307 processes a "
-                "second, started by 'run.sh', end within a second of their start."
+                "second, started by 'run.sh', end within a second of their start. On the host: journalctl "
+                f"MESSAGE_ID={MessageId.EVIDENCE} 'PARENT=run.sh'"
             ),
             "runbook_url": "/consoles/probed-runbook.md#shortlivedprocessstorm",
         },
@@ -170,7 +173,8 @@ def test_a_storm_in_one_container_after_another_fires_names_the_parent_and_resol
             "summary": "'entrypoint.sh' in ever new units on web1:9788 spawns 307 short-lived processes a second",
             "description": (
                 "Most are 'date'. In containers or units that live for less than five minutes each, 307 processes a "
-                "second, started by 'entrypoint.sh', end within a second of their start."
+                "second, started by 'entrypoint.sh', end within a second of their start. On the host: journalctl "
+                f"MESSAGE_ID={MessageId.EVIDENCE} 'PARENT=entrypoint.sh'"
             ),
             "runbook_url": "/consoles/probed-runbook.md#shortlivedprocessstorm",
         },
@@ -324,6 +328,7 @@ def test_one_burst_of_failed_forks_is_quiet(tmp_path: Path) -> None:
     verify(tmp_path, [machine], [never(32)])
 
 
+@pytest.mark.slow
 def test_health_checks_of_many_old_containers_are_quiet(tmp_path: Path) -> None:
     machine = up()
     for number in range(53):
@@ -331,6 +336,7 @@ def test_health_checks_of_many_old_containers_are_quiet(tmp_path: Path) -> None:
     verify(tmp_path, [machine], [never(60)])
 
 
+@pytest.mark.slow
 def test_jobs_in_new_containers_that_compile_are_quiet(tmp_path: Path) -> None:
     machine = up(40)
     for comm, parent in [("sh", "make"), ("gcc", "sh"), ("rm", "sh"), ("cc1", "gcc"), ("as", "gcc")]:

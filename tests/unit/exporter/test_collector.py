@@ -158,6 +158,7 @@ def test_kubelets_folders_are_listed_without_the_lock_and_never_at_a_scrape(
     assert locked == [False]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["waiting", "drain"])
 def test_a_probe_that_cannot_be_drained_costs_only_its_own_drain(
     both: Collector, step: str, caplog: pytest.LogCaptureFixture

@@ -13,6 +13,7 @@ from probed.exporter import drain_loop as loop
 from probed.exporter.drain_loop import Loop
 from probed.exporter.served_status import ServedStatus
 from probed.ipc.channel import Channel, Closed
+from probed.ipc.evidence_messages import EvidenceReport, WantEvidence
 from probed.ipc.exporter_messages import (
     FROM_EXPORTER,
     TO_EXPORTER,
@@ -36,6 +37,9 @@ class Counting:
         self.kept_up = 0
         self.status = ServedStatus()
         self.removed: list[str] = []
+        self.watches = 0
+        self.wanted: list[WantEvidence] = []
+        self.evidence = EvidenceReport()
         self.may_go_on = threading.Event()
         self.may_go_on.set()
 
@@ -47,6 +51,16 @@ class Counting:
         self.drains += 1
         self.held_up_for -= 1
         self.may_go_on.wait()
+
+    def begin_watch(self) -> None:
+        self.watches += 1
+
+    def watch_due_in(self) -> float:
+        return 0.0 if self.wanted else float("inf")
+
+    def end_watch(self) -> list[WantEvidence]:
+        wanted, self.wanted = self.wanted, []
+        return wanted
 
     def keep_up(self) -> None:
         self.kept_up += 1
@@ -217,3 +231,23 @@ def test_what_the_supervisor_would_never_say_is_no_accident(running: Running, ki
     send_raw(running.supervisor, kind, data)
     running.join()
     assert isinstance(running.ended_by, ValueError | DeclarationError)
+
+
+def test_a_ring_that_wakes_the_loop_begins_a_watch_for_storms(running: Running) -> None:
+    running.fill()
+    until(lambda: running.collector.watches == 1, "a watch has begun")
+    assert running.loop.is_alive()
+    assert running.collector.watches == 1
+
+
+def test_a_storm_that_a_watch_found_is_told_the_supervisor(running: Running) -> None:
+    wanted = WantEvidence("starts", 71, "/media.service")
+    running.collector.wanted = [wanted]
+    running.fill()
+    assert running.supervisor.receive().message == wanted
+
+
+def test_the_supervisors_report_on_evidence_reaches_the_collector(running: Running) -> None:
+    report = EvidenceReport(samples=3)
+    running.supervisor.send(report)
+    until(lambda: running.collector.evidence == report, "the report has arrived")

@@ -7,7 +7,7 @@ import errno
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ import pytest
 from probed.errors import HostError
 from probed.ipc import manifest
 from probed.ipc.channel import Channel
+from probed.ipc.evidence_messages import EvidenceReport, WantEvidence
 from probed.ipc.exporter_messages import (
     FROM_EXPORTER,
     TO_EXPORTER,
@@ -77,6 +78,61 @@ def test_a_new_exporter_learns_the_names_of_containers_before_it_serves(make: Ma
     assert [type(kind).__name__ for kind in kinds] == ["Start", "NameContainers", "Serve"]
     one.name_containers(NameContainers({}, ("a" * 64,)))
     assert played.theirs.receive().message == NameContainers({}, ("a" * 64,))
+
+
+def test_a_new_exporter_learns_the_sums_of_evidence_before_it_serves(make: Make, played: Played) -> None:
+    one = make()
+    one.known_evidence = lambda: EvidenceReport(samples=3)
+    one.launch([], None)
+    assert [played.theirs.receive().message for _ in range(3)][1] == EvidenceReport(samples=3)
+
+
+STORM = {"rule": "starts", "cgroup": 71, "path": "/media.service"}
+
+
+def test_a_storm_is_passed_on(make: Make, played: Played) -> None:
+    one, wanted = make(), list[WantEvidence]()
+    one.on_wanted_evidence = wanted.append
+    one.launch([], None)
+    played.theirs.send(WantEvidence("starts", 71, "/media.service"))
+    assert one.heard() is None
+    assert wanted == [WantEvidence("starts", 71, "/media.service")]
+    assert not played.killed
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rule": "everything"},
+        {"cgroup": 0},
+        {"cgroup": -1},
+        {"cgroup": 1 << 63},
+        {"path": "media.service"},
+        {"path": "/../etc"},
+        {"path": "/a/./b"},
+        {"path": "/a\0b"},
+        {"path": "/" + "a" * 4096},
+        {"argv": "cat /etc/shadow"},
+    ],
+)
+def test_an_exporter_that_asks_for_impossible_evidence_is_ended(
+    make: Make, played: Played, changes: Mapping[str, object]
+) -> None:
+    one, wanted = make(), list[WantEvidence]()
+    one.on_wanted_evidence = wanted.append
+    one.launch([], None)
+    send_raw(played.theirs, "WantEvidence", {**STORM, **changes})
+    assert one.heard() is None
+    assert played.killed
+    assert wanted == []
+
+
+def test_an_exporter_that_asks_for_evidence_of_a_site_without_is_ended(make: Make, played: Played) -> None:
+    one = make()
+    one.launch([], None)
+    send_raw(played.theirs, "WantEvidence", STORM)
+    assert one.heard() is None
+    assert played.killed
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,12 @@ resources. All text is escaped, since names and reasons come from files and from
 
 from __future__ import annotations
 
+import time
+
 from probed.frozen import frozen
+from probed.ipc.evidence_messages import LatestEvidence
 from probed.ipc.exporter_messages import ProbeStatus
+from probed.log import MessageId
 from probed.terminal import printable
 
 STYLE = """
@@ -43,6 +47,7 @@ class Landing:
     telemetry_path: str
     unready: str
     probes: tuple[ProbeStatus, ...]
+    evidence: LatestEvidence | None = None
 
 
 def render(landing: Landing) -> bytes:
@@ -53,6 +58,7 @@ def render(landing: Landing) -> bytes:
         readiness=_readiness(landing.unready),
         metrics=_escape(landing.telemetry_path),
         rows="".join(map(_row, landing.probes)) or '<tr><td colspan="5">No probe is configured.</td></tr>\n',
+        evidence=_evidence(landing.evidence),
     ).encode()
 
 
@@ -64,6 +70,24 @@ def _readiness(unready: str) -> str:
     if unready:
         return f'<span class="down">not ready</span>: {_escape(unready)}'
     return '<span class="up">ready</span>'
+
+
+def _evidence(latest: LatestEvidence | None) -> str:
+    """Return the paragraph on the latest evidence; the page never has arguments."""
+    if latest is None:
+        return "<p>No evidence of a storm since the start.</p>"
+    begun = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(latest.time))
+    return (
+        f"<p>Latest evidence of a storm: {latest.rows} rows of <b>{_escape(latest.unit)}</b>, rule {latest.rule}, "
+        f"{begun}. On the host, as root or in the journal's groups:</p>\n"
+        f"<pre>journalctl MESSAGE_ID={MessageId.EVIDENCE} {_escape(_shell_word(f'UNIT={latest.unit}'))}</pre>"
+    )
+
+
+def _shell_word(text: str) -> str:
+    """Quote a text for a shell; the module `shlex` stays out of the exporter."""
+    quoted = text.replace("'", "'\\''")
+    return f"'{quoted}'"
 
 
 def _row(probe: ProbeStatus) -> str:
@@ -101,6 +125,7 @@ _DOCUMENT = """<!DOCTYPE html>
 <tbody>
 {rows}</tbody>
 </table>
+{evidence}
 </main>
 </body>
 </html>

@@ -11,6 +11,7 @@ from dataclasses import field
 
 from probed.exporter.self_metrics.metric import ProcessStarts, Samples, SelfMetric
 from probed.frozen import frozen
+from probed.ipc.evidence_messages import EvidenceReport
 from probed.ipc.exporter_messages import Status, WebStatus
 
 _UNKNOWN = Status(probes=(), bcc_version="", reload_successful=False, reload_success_time=0.0, exporter_restarts=0)
@@ -47,6 +48,7 @@ class DaemonStats:
     supervisor_resident_bytes: int
     unknown_cgroups: int = 0
     starts: ProcessStarts = field(default_factory=ProcessStarts)
+    evidence: EvidenceReport = field(default_factory=EvidenceReport)
 
     @property
     def known_status(self) -> Status:
@@ -128,6 +130,27 @@ METRICS: tuple[SelfMetric[DaemonStats], ...] = (
         "probed_exporter_restarts_total", "counter", (), "restarts",
         "Exporter processes that ended unexpectedly and were restarted.", "the end of an exporter process",
         _single(lambda stats: stats.known_status.exporter_restarts), _supervisor_start,
+    ),
+    SelfMetric(
+        "probed_evidence_samples_total", "counter", (), "samples",
+        "Samples of storms that were taken for the log.", "the end of a sample",
+        _single(lambda stats: stats.evidence.samples), _supervisor_start,
+    ),
+    SelfMetric(
+        "probed_evidence_rows_total", "counter", (), "rows",
+        "Rows of samples in the log.", "the end of a sample",
+        _single(lambda stats: stats.evidence.rows), _supervisor_start,
+    ),
+    SelfMetric(
+        "probed_evidence_failures_total", "counter", (), "samples",
+        "Samples of storms that failed; the log has the reasons.", "a failed sample",
+        _single(lambda stats: stats.evidence.failures), _supervisor_start,
+    ),
+    SelfMetric(
+        "probed_evidence_suppressed_total", "counter", ("reason",), "requests",
+        "Requests for a sample that a limit refused: busy, unit or units.",
+        "each storm of which a sample is being taken (`busy`), was taken (`unit`), or exceeds the number (`units`)",
+        lambda stats: {(reason,): count for reason, count in stats.evidence.suppressed.items()}, _supervisor_start,
     ),
     SelfMetric(
         "probed_supervisor_resident_memory_bytes", "gauge", (), "bytes",

@@ -26,7 +26,7 @@ def slot_dtype(labels: Record) -> np.dtype[np.void]:
     return np.dtype(
         [
             ("started", "<u8"), ("slot", "<u8"), ("before", "<u8"), ("total", "<u8"),
-            ("labels", dtype(labels)), ("stopped", "<u8"), ("taken", "<u8"),
+            ("labels", dtype(labels)), ("stopped", "<u8"), ("taken", "<u8"), ("marked_ns", "<u8"),
         ]
     )  # fmt: skip
 

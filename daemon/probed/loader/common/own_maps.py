@@ -13,7 +13,8 @@ STATS = "probed_stats"
 RING = "events"
 SLOTS = "event_slots"
 TURN = "overflow_turn"
-OWN_MAPS = (LAYOUT, ENUMS, STATS, RING, SLOTS, TURN, *OVERFLOW_MAPS)
+STORM = "storm_woken_ns"
+OWN_MAPS = (LAYOUT, ENUMS, STATS, RING, SLOTS, STORM, TURN, *OVERFLOW_MAPS)
 
 RECENT = "_recent"
 """Suffix of a map of `struct recent_count`, after the name of the map of counts."""

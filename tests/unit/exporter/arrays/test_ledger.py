@@ -215,6 +215,7 @@ def after_death(parts: list[tuple[int, bytes]], now: float) -> Any:
         return Probe(fd, clock).page()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "seconds"),
     [

@@ -139,6 +139,7 @@ elements = st.tuples(
 wildcards = st.sampled_from(["*/*;q=0.1", "*/*;q=0.2", "text/*;q=0.1", "image/*;q=0.2"])
 
 
+@pytest.mark.slow
 @settings(max_examples=1000)
 @given(st.lists(elements, max_size=8), st.lists(wildcards, max_size=3), st.sampled_from([",", ", "]))
 def test_the_format_is_the_one_that_go_s_expfmt_chooses(named: list[str], rest: list[str], comma: str) -> None:

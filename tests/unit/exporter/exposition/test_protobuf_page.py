@@ -39,6 +39,7 @@ def _execs(*comms: str) -> Family:
     return Family("probed_execs_total", "counter", "Execs.", ("comm",), [(c,) for c in comms], np.ones(len(comms), int))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(families())
 def test_a_page_is_byte_for_byte_google_s_encoding_of_its_messages(of_page: list[Family]) -> None:
@@ -81,6 +82,7 @@ def _by_index(buckets: SparseBuckets, row: int) -> dict[int, int]:
     return dict(zip(buckets.indexes[own].tolist(), buckets.counts[own].tolist(), strict=True))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(families(), max_size=4))
 def test_kept_labels_and_starts_never_show_on_the_next_page(pages: list[list[Family]]) -> None:

@@ -18,6 +18,7 @@ from probed.exporter.exposition.renderer import Page
 from support.unit.page_families import Reference, families
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(families())
 def test_a_page_is_byte_for_byte_that_of_prometheus_client(of_page: list[Family]) -> None:
@@ -27,6 +28,7 @@ def test_a_page_is_byte_for_byte_that_of_prometheus_client(of_page: list[Family]
         assert page.render(of_page, openmetrics=True) == reference.openmetrics()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(families())
 def test_start_timestamps_show_where_asked_for_as_prometheus_client_shows_them(of_page: list[Family]) -> None:
@@ -35,6 +37,7 @@ def test_start_timestamps_show_where_asked_for_as_prometheus_client_shows_them(o
     assert Page().render(of_page, created=True) == Reference(of_page).text()
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(families(), max_size=4))
 def test_kept_label_text_never_shows_on_the_next_page(pages: list[list[Family]]) -> None:

@@ -114,6 +114,7 @@ moves = st.tuples(st.sets(st.integers(1, ROWS - 1), min_size=1, max_size=2), st.
 steps = st.lists(batches | clears | moves, max_size=12)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(st.integers(-4, 4), steps)
 def test_rows_agree_with_observations_one_by_one(schema: int, steps: list[object]) -> None:

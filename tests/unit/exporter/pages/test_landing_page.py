@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
+import shlex
 from html.parser import HTMLParser
 
 from probed.exporter.pages.landing_page import CONTENT_SECURITY_POLICY, STYLE, STYLE_DIGEST, Landing, render
+from probed.ipc.evidence_messages import LatestEvidence
 from probed.ipc.exporter_messages import ProbeStatus
+from probed.log import MessageId
 
 UP = ProbeStatus("process", "Starts and ends of processes.", True, "", "", {}, "core")
 DOWN = ProbeStatus("opens", "Failed opens.", False, "verifier", "line 3: R1 invalid mem access\n<b>", {"verifier": 2})
@@ -107,3 +111,12 @@ def test_nothing_is_fetched_and_nothing_runs() -> None:
     ):
         assert forbidden not in page
     assert "lang" in page.decode()[:40]
+
+
+def test_the_latest_evidence_is_named_with_the_command_that_finds_it() -> None:
+    evidence = LatestEvidence("it's<b>.service", "starts", 50, 1_700_000_000.0)
+    page = render(Landing("1", "/metrics", "", (UP,), evidence)).decode()
+    Reader(page.encode())
+    assert "50 rows of <b>it&#x27;s&lt;b&gt;.service</b>, rule starts, 2023-11-14 22:13:20 UTC" in page
+    words = shlex.split(html.unescape(page.partition("<pre>")[2].partition("</pre>")[0]))
+    assert words == ["journalctl", f"MESSAGE_ID={MessageId.EVIDENCE}", "UNIT=it's<b>.service"]

@@ -25,6 +25,7 @@ from probed.exporter.self_metrics.probes import LOSS_REASONS, ProbeSnapshot, Pro
 from probed.exporter.self_metrics.process import Process
 from probed.exporter.self_metrics.tables import ALL, families
 from probed.exporter.series.table import SeriesUsage
+from probed.ipc.evidence_messages import EvidenceReport
 from probed.ipc.exporter_messages import ProbeStatus, Status, WebStatus
 from support.unit.probe_stats import BUILD, series
 
@@ -64,8 +65,11 @@ PROCESS_FAMILIES = {
 }
 
 
+EVIDENCE = EvidenceReport(samples=3, rows=150, failures=1, suppressed={"busy": 2, "unit": 17, "units": 0})
+
+
 def _all() -> list[Family]:
-    daemon = DaemonStats(BUILD, STATUS, WorkStats(7, 0.25, 5, 0.125), 12 << 20, 17)
+    daemon = DaemonStats(BUILD, STATUS, WorkStats(7, 0.25, 5, 0.125), 12 << 20, 17, evidence=EVIDENCE)
     return families(daemon, ProbeSnapshot(STATUS.probes, [NUMBERS], {"opens": 13}))
 
 
@@ -121,6 +125,11 @@ def test_every_metric_shows_how_much_of_its_budget_it_uses() -> None:
     assert overflowed == {("probed_execs_total",): 23, ("probed_forks_total",): 0}
 
 
+def test_suppressed_evidence_is_there_by_reason() -> None:
+    suppressed = series(_all(), "probed_evidence_suppressed_total")
+    assert suppressed == {("busy",): 2, ("unit",): 17, ("units",): 0}
+
+
 def test_states_are_one_and_zero() -> None:
     assert series(_all(), "probed_probe_up") == {("process",): 1, ("opens",): 0}
 
@@ -130,6 +139,9 @@ def test_the_daemon_as_a_whole_has_its_numbers() -> None:
     assert whole == {
         "probed_drains_total": [7],
         "probed_drain_seconds_total": [0.25],
+        "probed_evidence_samples_total": [3],
+        "probed_evidence_rows_total": [150],
+        "probed_evidence_failures_total": [1],
         "probed_collections_total": [5],
         "probed_collection_seconds_total": [0.125],
         "probed_config_last_reload_successful": [1],

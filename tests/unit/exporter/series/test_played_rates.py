@@ -15,6 +15,8 @@ import pytest
 from support.monitoring.promtool import verify
 from support.unit.played_rates import NAME, Scraper, Workload, play
 
+pytestmark = pytest.mark.slow
+
 MINUTE: Final = 60
 HOUR: Final = 60 * MINUTE
 STEADY: Final = {f"steady{number}": 11 for number in range(13)}

@@ -115,6 +115,7 @@ def test_the_next_exporter_holds_only_those_not_yet_released(clock: Clock) -> No
         assert [prometheus.scrape(), prometheus.scrape()] == [{"a": 4, "b": 0}, {"a": 4, "b": 2}]
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(
     intervals=st.lists(st.sampled_from([5, 15]), min_size=1, max_size=3),

@@ -102,6 +102,7 @@ def native_buckets_of(values: list[int]) -> Counter[int]:
     return Counter(ZERO_INDEX if value == 0 else ceil(log2(value * 1e-9) * 2**SCHEMA) for value in values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["counter", "histogram"])
 @settings(max_examples=300)
 @given(budget=st.integers(1, 6), steps=steps)
@@ -135,6 +136,7 @@ def test_tables_agree_with_counting_event_by_event(kind: str, budget: int, steps
             assert series.expired == reference.expired
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(budget=st.integers(1, 6), steps=steps)
 def test_nothing_is_lost_and_nothing_falls(budget: int, steps: list[object]) -> None:
@@ -326,6 +328,7 @@ def test_kernel_counts_without_labels_are_one_series() -> None:
         assert series.family().values.tolist() == [112 + more]
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(
     budget=st.integers(1, 6),

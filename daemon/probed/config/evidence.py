@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The key `evidence` of the site configuration: rules, limits, and expressions of secrets. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated, Final
+
+from probed.config.folding.fold_rules import Regex
+from probed.frozen import frozen
+from probed.ipc.evidence_messages import EvidenceSettings
+from probed.schema.structure import Rule
+
+LEAST_INTERVAL: Final = 10.0
+MOST_INTERVAL: Final = 86_400.0
+MOST_ROWS: Final = 1000
+MOST_UNITS: Final = 100
+MOST_EXPRESSIONS: Final = 100
+
+
+def _rate(number: float) -> float:
+    if number < 1:
+        raise ValueError(f"expected at least 1 event a second, found {number:g}; 'evidence: off' turns evidence off")
+    return number
+
+
+def _rows(number: int) -> int:
+    if not 1 <= number <= MOST_ROWS:
+        raise ValueError(f"expected from 1 to {MOST_ROWS} rows, found {number}")
+    return number
+
+
+def _interval(seconds: float) -> float:
+    if not LEAST_INTERVAL <= seconds <= MOST_INTERVAL:
+        raise ValueError(f"expected from {LEAST_INTERVAL:g} to {MOST_INTERVAL:g} seconds, found {seconds:g}")
+    return seconds
+
+
+def _units(number: int) -> int:
+    if not 1 <= number <= MOST_UNITS:
+        raise ValueError(f"expected from 1 to {MOST_UNITS} units, found {number}")
+    return number
+
+
+def _expressions(found: tuple[str, ...]) -> tuple[str, ...]:
+    if len(found) > MOST_EXPRESSIONS:
+        raise ValueError(f"expected at most {MOST_EXPRESSIONS} expressions, found {len(found)}")
+    return found
+
+
+Rate = Annotated[float, Rule(_rate, {"minimum": 1})]
+
+
+@frozen
+class EvidenceRules:
+    """Events a second of one unit above which the daemon takes evidence."""
+
+    starts: Annotated[Rate, "Started processes; the default is the alert's."] = 100.0
+    failed_opens: Annotated[Rate, "Failed calls of open; the default is the alert's."] = 1000.0
+
+
+@frozen
+class EvidenceOptions:
+    """Evidence: a sample of single events of a unit, in the log, when a storm begins."""
+
+    rules: Annotated[EvidenceRules, "Events a second of one unit above which the daemon takes evidence."] = (
+        dataclasses.field(default_factory=EvidenceRules)
+    )
+    rows: Annotated[int, "Most rows of a sample.", Rule(_rows, {"minimum": 1, "maximum": MOST_ROWS})] = 50
+    interval: Annotated[
+        float,
+        "Seconds in which one unit gives at most one sample.",
+        Rule(_interval, {"minimum": LEAST_INTERVAL, "maximum": MOST_INTERVAL}),
+    ] = 600.0
+    units: Annotated[
+        int, "Most units with a sample in this time.", Rule(_units, {"minimum": 1, "maximum": MOST_UNITS})
+    ] = 5
+    redact: Annotated[
+        tuple[Regex, ...],
+        "Regular expressions (Python's) of secrets to hide: the group 'secret', or the match without such a group.",
+        Rule(_expressions, {"maxItems": MOST_EXPRESSIONS}),
+    ] = ()
+    redact_defaults: Annotated[
+        bool, "Whether to hide also what looks like passwords, tokens, keys and credentials in URLs."
+    ] = True
+
+    def settings(self) -> EvidenceSettings:
+        """Return the settings for the supervisor."""
+        rules = self.rules
+        return EvidenceSettings(
+            {"starts": rules.starts, "failed_opens": rules.failed_opens}, self.rows, self.interval, self.units,
+            self.redact, self.redact_defaults,
+        )  # fmt: skip
