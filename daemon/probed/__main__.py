@@ -7,6 +7,7 @@ Prints every ProbedError on standard error, and exits with status 1.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -81,6 +82,10 @@ def command_parser() -> argparse.ArgumentParser:
     build.add_argument(
         "--kernel.btf", dest="btf", default=VMLINUX_BTF, metavar="FILE",
         help="The kernel's types to compile against (default: %(default)s).",
+    )  # fmt: skip
+    build.add_argument(
+        "--architecture", choices=("x86_64", "aarch64"), default=os.uname().machine,
+        help="Build for this architecture, with --kernel.btf of a kernel of it (default: %(default)s).",
     )  # fmt: skip
     daemon = _Parser(add_help=False)
     daemon.add_argument(
@@ -197,7 +202,7 @@ def _check(flags: argparse.Namespace) -> int:
 def _build(flags: argparse.Namespace) -> int:
     from probed.commands import build
 
-    return build.run(flags.folders, flags.btf)
+    return build.run(flags.folders, flags.btf, flags.architecture)
 
 
 def _list(flags: argparse.Namespace) -> int:

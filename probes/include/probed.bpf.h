@@ -626,14 +626,18 @@ static __always_inline u32 ia32_bit(void)
 }
 #endif
 
-/* The number of a task's system call, of either table; 0xffffffff outside of system calls. */
+/* Registers: the number of a task's system call, of either table; 0xffffffff outside of system calls. Its result. */
+#ifdef __TARGET_ARCH_arm64
+#define SYSCALL_NUMBER syscallno
+#define SYSCALL_RESULT regs[0]
+#else
+#define SYSCALL_NUMBER orig_ax
+#define SYSCALL_RESULT ax
+#endif
+
 static __always_inline u32 number_of(struct pt_regs *regs)
 {
-#ifdef __TARGET_ARCH_arm64
-	return LOAD(regs, syscallno);
-#else
-	return LOAD(regs, orig_ax);
-#endif
+	return LOAD(regs, SYSCALL_NUMBER);
 }
 
 /* The current task's system call; 0xffffffff for none (rt_sigreturn, a call that a tracer skipped). */
@@ -647,7 +651,7 @@ static __always_inline u32 syscall_of(struct pt_regs *regs)
 /* The number of the current task's system call, outside of sys_exit too. */
 static __always_inline u32 current_number(void)
 {
-	return LOAD_OF_REGISTERS(current_registers(), orig_ax);
+	return LOAD_OF_REGISTERS(current_registers(), SYSCALL_NUMBER);
 }
 
 /* Number and table of the current task's system call, for calls that do not return. */
@@ -709,12 +713,13 @@ static __always_inline bool is_restart(u32 errno)
 /*
  * At raw tracepoint signal_deliver(int sig, struct kernel_siginfo *info, struct k_sigaction *ka): tells if the handler
  * makes the interrupted call return EINTR. Only the first handler does, because the kernel then changes the result.
- * Source: handle_signal() in Linux arch/x86/kernel/signal.c.
+ * Source: handle_signal() in Linux arch/x86/kernel/signal.c. On arm64 the kernel forgets number and result before, so
+ * an interrupted call that returns EINTR is not counted there: do_signal() in Linux arch/arm64/kernel/signal.c.
  */
 static __always_inline bool ends_call(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct k_sigaction *action = (struct k_sigaction *)ctx->args[2];
-	u64 result = LOAD_OF_REGISTERS(current_registers(), ax), errno = -result;
+	u64 result = LOAD_OF_REGISTERS(current_registers(), SYSCALL_RESULT), errno = -result;
 
 	if ((u64)READ(action, sa.sa_handler) <= 1) /* SIG_DFL, SIG_IGN: no handler */
 		return false;

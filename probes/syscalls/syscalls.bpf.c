@@ -140,7 +140,7 @@ PROGRAM(on_signal)
 
 	if (syscall == (u32)-1 || !ends_call(ctx))
 		return 0;
-	if ((u32)-LOAD_OF_REGISTERS(current_registers(), ax) != ERESTART_RESTARTBLOCK)
+	if ((u32)-LOAD_OF_REGISTERS(current_registers(), SYSCALL_RESULT) != ERESTART_RESTARTBLOCK)
 		count_call_elsewhere(syscall);
 	count_failure_elsewhere(failure);
 	return 0;

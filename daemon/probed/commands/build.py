@@ -35,8 +35,11 @@ ARCHITECTURES = {"x86_64": "x86", "aarch64": "arm64"}
 """Names of `uname -m`, and of libbpf's headers."""
 
 
-def run(folders: Sequence[str], btf: str) -> int:
-    """Build the object of each probe folder; return 0, or 1 if one failed. Raises HostError and DeclarationError."""
+def run(folders: Sequence[str], btf: str, machine: str = os.uname().machine) -> int:
+    """Build the object of each probe folder; return 0, or 1 if one failed. Raises HostError and DeclarationError.
+
+    `btf` has types of a kernel of the architecture `machine`.
+    """
     if missing := missing_tools():
         raise HostError(
             f"objects cannot be built here: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing; "
@@ -46,9 +49,9 @@ def run(folders: Sequence[str], btf: str) -> int:
     failed = 0
     with workshop(btf) as directory:
         for sources in _wanted([Path(each) for each in folders], btf):
-            path = sources.path(os.uname().machine)
+            path = sources.path(machine)
             try:
-                compile_object(sources, directory, path)
+                compile_object(sources, directory, path, machine)
             except BuildError as error:
                 complain(str(error))
                 failed += 1
@@ -105,17 +108,17 @@ def _run(command: Sequence[str]) -> bytes:
     return result.stdout
 
 
-def compile_object(sources: ObjectSources, directory: Path, path: Path) -> None:
+def compile_object(sources: ObjectSources, directory: Path, path: Path, machine: str = os.uname().machine) -> None:
     """Compile one object in a workshop, and put the complete file in place. Raises BuildError."""
     text = "".join(each.text for each in (sources.header, sources.core_header, sources.source))
-    (directory / "syscall_numbers.h").write_text(numbers_for(find_names(text).names))
+    (directory / "syscall_numbers.h").write_text(numbers_for(find_names(text).names, machine))
     main, compiled, stripped = directory / "main.c", directory / "compiled.o", directory / path.name
     main.write_text(_main_text(sources))
     folder = Path(sources.source.path).resolve().parent
     _run([
         "clang", "-g", "-O2", "-target", "bpf", "-Wall", "-Wno-unused-function",
         "-Werror=implicit-function-declaration", "-Werror=int-conversion",
-        f"-D__TARGET_ARCH_{ARCHITECTURES[os.uname().machine]}", "-DPROBED_CORE",
+        f"-D__TARGET_ARCH_{ARCHITECTURES[machine]}", "-DPROBED_CORE",
         *(["-DPROBED_RING"] if sources.ring else []), *([f"-DSLOTS={sources.slots}"] if sources.slots else []),
         f'-DPROBED_SOURCES="{sources.digest}"',
         f"-I{directory}", *_include(sources.header), *_include(sources.core_header), f"-I{_multiarch()}",

@@ -6,7 +6,6 @@ The loader calls the module at start and at every reload; `probed check` and `pr
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable
@@ -19,6 +18,7 @@ from probed.config.objects import CORE_HEADER, ObjectSources, find_object
 from probed.config.overrides import SiteDefaults, check_folded, override, with_defaults
 from probed.config.site import Site
 from probed.config.user_files import identity_of
+from probed.digests import digest
 from probed.errors import DeclarationError, HostError, Problem
 from probed.frozen import frozen
 from probed.ipc.channel import MAX_BODY, encoded
@@ -220,7 +220,7 @@ class _Shared:
         A comment in the YAML does not change the digest; a comment in C does.
         """
         parts = [json.dumps(structure.to_data(probe)), source.text, self.header.text, self.btf, *_identities(probe)]
-        return hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()
+        return digest("\0".join(parts).encode(errors="surrogateescape"))
 
 
 def _identities(probe: Probe) -> list[str]:

@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import re
 from functools import cache
 from pathlib import Path
 
 from probed.config.declaration import Probe, enum_constants
+from probed.digests import digest
 from probed.frozen import frozen
 from probed.ipc.loader_messages import ObjectFile, Text
 
@@ -56,7 +56,7 @@ class ObjectSources:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all sources."""
+        """Digest of all sources."""
         parts = [
             self.header.text,
             self.core_header.text,
@@ -64,7 +64,7 @@ class ObjectSources:
             f"ring {self.ring} {self.slots}",
             *self.constants,
         ]
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+        return digest("\0".join(parts).encode())
 
     def path(self, machine: str) -> Path:
         """Return the object's path for an architecture, as `uname -m` prints it: beside the source."""
@@ -109,4 +109,4 @@ def built_from(data: bytes) -> str:
 
 def content_digest(data: bytes) -> str:
     """Return the digest of an object's content."""
-    return hashlib.sha256(data).hexdigest()
+    return digest(data)

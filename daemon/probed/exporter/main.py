@@ -46,6 +46,7 @@ from probed.ipc.exporter_messages import (
 )
 from probed.linux import memfd, privilege
 from probed.linux.cpus import possible_cpus
+from probed.memory_order import barrier
 from probed.schema import structure
 from probed.webconfig.settings import WebSettings
 
@@ -54,9 +55,6 @@ LOG = logging.getLogger("exporter")
 SupervisorChannel = Channel[FromExporter, ToExporter]
 
 _OTHER_VERSION = "supervisor and exporter are of different versions: probed was upgraded while it ran; restart it"
-
-MACHINES = ("x86_64",)
-"""Machines with ordered loads, as `ringbuf` needs."""
 
 
 class Exporter:
@@ -173,8 +171,7 @@ def main(fd: int) -> int:
         )  # readable now, perhaps not as another user
     log.start("exporter", start.log_level, start.log_format)
     try:
-        if os.uname().machine not in MACHINES:
-            raise HostError(f"probed reads rings on {', '.join(MACHINES)} only, this is {os.uname().machine}")
+        barrier()  # raises HostError on other machines
         _give_up_privilege(start)
         exporter = Exporter(channel, start, statm, web, listeners)
         confine()

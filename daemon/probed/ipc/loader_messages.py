@@ -68,7 +68,7 @@ class HookArray:
 
 @frozen
 class ObjectFile:
-    """An object built from today's sources, and the SHA-256 of the file."""
+    """An object built from today's sources, and the digest of the file."""
 
     path: str
     digest: str

@@ -20,12 +20,12 @@ MAX_BYTES = 64 << 10
 MAX_LINES = 20
 MAX_COLUMNS = 300
 
-_ERROR = re.compile(r"^(.+?):(\d+):\d+: (?:fatal )?error: (.*)$", re.MULTILINE)
+_ERROR = r"(?m)^(.+?):(\d+):\d+: (?:fatal )?error: (.*)$"
 
-_STACK_DUMP = re.compile(r"^(?:PLEASE submit a bug report|Stack dump:)", re.MULTILINE)
+_STACK_DUMP = r"(?m)^(?:PLEASE submit a bug report|Stack dump:)"
 """Begin of the text that LLVM writes on a crash."""
 
-_AT = re.compile(r"^\d+\.\t(?:(.+?:\d+):\d+: )?(.*)$", re.MULTILINE)
+_AT = r"(?m)^\d+\.\t(?:(.+?:\d+):\d+: )?(.*)$"
 """An entry of LLVM's stack dump: the place in the C, if any, and the compiler's work there."""
 
 
@@ -45,7 +45,7 @@ def take(fd: int) -> str:
 
 def c_mistakes(output: str) -> list[str]:
     """Return clang's errors, each as file, line and text."""
-    return [f"{path}:{line}: {text}" for path, line, text in _ERROR.findall(output)]
+    return [f"{path}:{line}: {text}" for path, line, text in re.findall(_ERROR, output)]
 
 
 def crash(output: str) -> tuple[Reason, str]:
@@ -54,10 +54,10 @@ def crash(output: str) -> tuple[Reason, str]:
     The text has the mistakes that the compiler had reported, because some versions of BCC crash on those; without any,
     the place where the compiler was, and the last lines.
     """
-    found = _STACK_DUMP.search(output)
+    found = re.search(_STACK_DUMP, output)
     text, dump = (output[: found.start()], output[found.start() :]) if found else (output, "")
     mistakes = c_mistakes(text)
-    places = [f"{place}: {work}" if place else work for place, work in _AT.findall(dump)]
+    places = [f"{place}: {work}" if place else work for place, work in re.findall(_AT, dump)]
     if mistakes:
         return "compile", _lines("the compiler had reported", mistakes)
     last = text.strip().splitlines()[-MAX_LINES:]

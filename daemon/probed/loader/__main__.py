@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import sys
-import traceback
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -310,12 +309,18 @@ def _serve(channel: SupervisorChannel) -> None:
         except Closed:
             raise
         except Exception as error:  # the border around one probe: any error costs this probe alone
-            traceback.print_exc()
+            _print_traceback()
             text = f"{type(error).__name__}: {error}; this is a mistake of probed: please report it with its log"
             channel.send(Failure(request.name, "internal", bounded(text), 0))
         else:
             channel.send(ProbeLoaded(loaded), fds)
     session.end()
+
+
+def _print_traceback() -> None:
+    import traceback  # with three more modules, which no load needs
+
+    traceback.print_exc()
 
 
 def _failure(name: str, error: LoadError | DeclarationError) -> Failure:
@@ -337,7 +342,7 @@ def main(fd: int) -> None:
     except Closed:
         pass  # the supervisor has gone, and with it the reader of answers
     except BaseException:
-        traceback.print_exc()
+        _print_traceback()
     os._exit(status)
 
 

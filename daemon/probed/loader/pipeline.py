@@ -33,7 +33,7 @@ from probed.linux.fdinfo import map_memory
 from probed.loader.common import preemption
 from probed.loader.common.attachment import function_refusal
 from probed.loader.common.hook_chain import Chains
-from probed.loader.common.host import Host
+from probed.loader.common.host import Host, ring_bytes
 from probed.loader.common.module import Module
 from probed.loader.common.own_maps import OWN_MAPS, RECENT, RING, SLOTS, STATS, TURN
 from probed.loader.headers.c_names import MAX_NAME, long_name, programs
@@ -238,7 +238,7 @@ def describe(checked: CompiledProbe, fd_names: tuple[FdName, ...] = ()) -> Loade
         name=checked.probe.name,
         fingerprint=checked.fingerprint,
         event=checked.event,
-        ring_bytes=ring.bytes if ring is not None else 0,
+        ring_bytes=ring_bytes(checked.probe),
         maps=checked.maps,
         metrics=checked.metrics,
         fd_names=fd_names,

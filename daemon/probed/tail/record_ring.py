@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A BPF ring buffer with records of any length, mapped by its only reader, `command`.
 
-Source of the format: Linux kernel/bpf/ringbuf.c and Documentation/bpf/ringbuf.rst. Loads are ordered on x86-64, so
-reading the producer's position before the headers is enough there. Unlike the exporter's ring, a reader copies each
+Source of the format: Linux kernel/bpf/ringbuf.c and Documentation/bpf/ringbuf.rst. `memory_order` keeps
+the loads of producer's position, header and record in this order. Unlike the exporter's ring, a reader copies each
 record, and nothing survives the reader.
 """
 
@@ -11,6 +11,8 @@ from __future__ import annotations
 import mmap
 import struct
 from typing import Final
+
+from probed.memory_order import barrier
 
 BUSY: Final = 1 << 31
 DISCARDED: Final = 1 << 30
@@ -26,6 +28,7 @@ class RecordRing:
 
     def __init__(self, consumer: mmap.mmap, producer: mmap.mmap, size: int) -> None:
         """Read a ring of `size` data bytes through two mappings: the consumer page; the producer page and data."""
+        self._barrier = barrier()
         self._consumer = consumer
         self._producer = producer
         self._size = size
@@ -43,14 +46,17 @@ class RecordRing:
         """Take at most `limit` records out of the ring; stop before a record that a program is still writing."""
         records: list[bytes] = []
         produced: int = _POSITION.unpack_from(self._producer)[0]
+        self._barrier()
         while self._position < produced and len(records) < limit:
             start = mmap.PAGESIZE + self._position % self._size
             length: int = _LENGTH.unpack_from(self._producer, start)[0]
             if length & BUSY:
                 break
+            self._barrier()
             size = length & ~DISCARDED
             if not length & DISCARDED:
                 records.append(self._producer[start + HEADER_BYTES : start + HEADER_BYTES + size])
             self._position += HEADER_BYTES + (size + 7) // 8 * 8
+        self._barrier()
         _POSITION.pack_into(self._consumer, 0, self._position)
         return records

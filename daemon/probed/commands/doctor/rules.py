@@ -11,6 +11,7 @@ from probed.commands.doctor.facts import HostFacts
 from probed.commands.doctor.report import Attachment, Check, ProbeCheck, Report, Status, worst
 from probed.config import base_units
 from probed.ipc.attach_points import OF_FILES, AttachPoint, has_target
+from probed.memory_order import MACHINES
 
 SLOW_CLOCKS = ("hpet", "acpi_pm", "refined-jiffies", "jiffies", "pit")
 """Clock sources whose reading takes a microsecond or more, or has a resolution of milliseconds."""
@@ -37,8 +38,8 @@ def diagnose(facts: HostFacts) -> Report:
 
 def _kernel(facts: HostFacts) -> Found:
     value = f"{facts.kernel} on {facts.machine}"
-    if facts.machine != "x86_64":
-        return "failure", value, "probed reads rings on x86_64 only"
+    if facts.machine not in MACHINES:
+        return "failure", value, f"probed reads rings on {' and '.join(MACHINES)} only"
     return "ok", value, ""
 
 

@@ -2,8 +2,8 @@
 """A BPF ring buffer, mapped: whole batches of events as numpy arrays.
 
 `probe` drains it. Source of the format: Linux kernel/bpf/ringbuf.c and Documentation/bpf/ringbuf.rst.
-Loads are ordered on x86-64, so reading the producer's position before the records' headers is enough there; the
-exporter refuses other machines.
+The reader loads the producer's position before the records' headers, the headers before the events, and stores the
+consumer's position last: `memory_order` keeps this order.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from probed.exporter.arrays.dtypes import LENGTH, ring_dtype
 from probed.exporter.arrays.ndarray import NDArray
 from probed.ipc.manifest import Record
+from probed.memory_order import barrier
 
 BUSY = 1 << 31
 DISCARDED = 1 << 30
@@ -31,7 +32,11 @@ class Ring:
     """
 
     def __init__(self, consumer: mmap.mmap, producer: mmap.mmap, size: int, event: Record) -> None:
-        """Read a ring of `size` data bytes through two mappings: the consumer page; the producer page and data."""
+        """Read a ring of `size` data bytes through two mappings: the consumer page; the producer page and data.
+
+        Raises HostError on a machine that probed does not know.
+        """
+        self._barrier = barrier()
         self._size = size
         self._event_bytes = event.size
         self._dtype = ring_dtype(event)
@@ -95,10 +100,12 @@ class Ring:
         producer's position, since nothing tells where the next record begins.
         """
         waiting = self.fill
+        self._barrier()
         records = self._whole(waiting, limit)
         if 0 < waiting < self.stride:
             self._skip_fraction()
-        lengths = records[LENGTH]
+        lengths = records[LENGTH].copy()
+        self._barrier()
         if (lengths == self._event_bytes).all():
             return records
         return self._sound(records, lengths)
@@ -177,5 +184,6 @@ class Ring:
         self.highest_fill = max(self.highest_fill, self.fill)
         moved = self._next != self._position
         self._position = self._next
+        self._barrier()
         self._consumer[0] = self._position
         return moved

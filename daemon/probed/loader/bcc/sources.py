@@ -15,7 +15,7 @@ from probed.ipc.manifest import ChainSlot
 from probed.loader.bcc.compiler import compile_text
 from probed.loader.common import canary
 from probed.loader.common.hook_chain import Chains, find_places, standalone_entry
-from probed.loader.common.host import RING_PAGE, Host
+from probed.loader.common.host import RING_PAGE, Host, ring_bytes
 from probed.loader.common.module import Module
 from probed.loader.common.own_maps import ENUMS, LAYOUT
 from probed.terminal import printable
@@ -30,7 +30,7 @@ def compile_probe(
     """Compile a source with BCC; return the module, and slots for its programs. Raises LoadError and HostError."""
     places = find_places(chains, probe, functions, lambda _, point: host.find(point))
     text = _source_text(request, probe, chains.text(probe.name, places))
-    ring = (probe.ring.bytes, probe.ring.slots) if probe.ring is not None else ()
+    ring = (ring_bytes(probe), probe.ring.slots) if probe.ring is not None else ()
     macros = defines(host, *ring, trace=bool(probe.columns))
     if any(chains.kprobe(place.attach_point) for place in places):
         macros["PROBED_IN_KPROBES"] = "1"
@@ -67,7 +67,7 @@ def line_directive(number: int, path: str) -> str:
     return f'#line {number} "{name}"'
 
 
-def defines(host: Host, ring_bytes: int = 0, slots: int = 0, *, trace: bool = False) -> dict[str, str]:
+def defines(host: Host, ring_size: int = 0, slots: int = 0, *, trace: bool = False) -> dict[str, str]:
     """Return the macros that probed.bpf.h expects; `trace` is for a trace probe."""
     macros = {
         "CPUS": f"{host.cpus}UL",
@@ -79,8 +79,8 @@ def defines(host: Host, ring_bytes: int = 0, slots: int = 0, *, trace: bool = Fa
         macros["PROBED_IN_KPROBES"] = "1"
     if host.has_exchange:
         macros["PROBED_HAS_EXCHANGE"] = "1"
-    if ring_bytes:
-        macros["RING_PAGES"] = str(ring_bytes // RING_PAGE)
+    if ring_size:
+        macros["RING_PAGES"] = str(ring_size // RING_PAGE)
     if slots:
         macros["SLOTS"] = str(slots)
     if trace:

@@ -12,7 +12,6 @@ import json
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -67,6 +66,8 @@ class Watch:
             try:
                 os.write(end, json.dumps(_findings(make)).encode())
             except Exception:
+                import traceback
+
                 traceback.print_exc()
             finally:
                 os._exit(0)

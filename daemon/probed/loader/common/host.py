@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import fnmatch
+import mmap
 import os
 from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 
+from probed.config.declaration import Probe
 from probed.config.user_files import find_file
 from probed.ipc.attach_points import (
     OF_FILES,
@@ -28,6 +30,11 @@ LEAST_PROCESSES, MOST_PROCESSES = 1 << 14, 1 << 19
 
 RING_PAGE = 4096
 """Bytes of a page in the header's RING_PAGES."""
+
+
+def ring_bytes(probe: Probe) -> int:
+    """Return the size of a probe's ring, 0 for none: at least a page of this kernel (4 to 64 KiB)."""
+    return max(probe.ring.bytes, mmap.PAGESIZE) if probe.ring is not None else 0
 
 
 class Host:

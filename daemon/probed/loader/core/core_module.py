@@ -47,10 +47,10 @@ NOT_FOUND = (errno.ENOENT, errno.ESRCH, errno.EPERM)
 
 _PROGRAM_ARRAY, _RING = 3, 27  # enum bpf_map_type
 
-_LOG = re.compile(r"prog '(\w+)': -- BEGIN PROG LOAD LOG --\n(.*?)-- END PROG LOAD LOG --", re.DOTALL)
-_FAILED = re.compile(r"prog '(\w+)': failed to load: (-?\d+)")
-_NO_MAP = re.compile(r"map '(\w+)': failed to create: (.*)\(-\d+\)")
-_NO_MEMBER = re.compile(r"failed to resolve CO-RE relocation <\w+> \[\d+\] (struct|union) (\w+)\.([\w.]+)")
+_LOG = r"(?s)prog '(\w+)': -- BEGIN PROG LOAD LOG --\n(.*?)-- END PROG LOAD LOG --"
+_FAILED = r"prog '(\w+)': failed to load: (-?\d+)"
+_NO_MAP = r"map '(\w+)': failed to create: (.*)\(-\d+\)"
+_NO_MEMBER = r"failed to resolve CO-RE relocation <\w+> \[\d+\] (struct|union) (\w+)\.([\w.]+)"
 
 
 @frozen
@@ -169,7 +169,7 @@ class CoreModule:
         raise self._refused(said[0], failure) from failure
 
     def _refused(self, said: str, error: OSError) -> LoadError:
-        if lacking := _NO_MEMBER.search(said):
+        if lacking := re.search(_NO_MEMBER, said):
             keyword, flavour, member = lacking.groups()
             struct = flavour.partition("___")[0]
             return LoadError(
@@ -177,11 +177,11 @@ class CoreModule:
                 f"the running kernel's '{keyword} {struct}' has no member '{member}', which the C reads: this kernel "
                 "needs another version of the probe",
             )  # fmt: skip
-        if absent := _NO_MAP.search(said):
+        if absent := re.search(_NO_MAP, said):
             return refusal.map_refused(self._probe, absent[1].removesuffix(MAP_SUFFIX), absent[2])
-        if logged := _LOG.search(said):
+        if logged := re.search(_LOG, said):
             return refusal.program_refused(self._probe, logged[1].removeprefix(KPROBE), logged[2], error.errno or 0)
-        if failed := _FAILED.search(said):
+        if failed := re.search(_FAILED, said):
             return refusal.program_refused(self._probe, failed[1].removeprefix(KPROBE), "", error.errno or 0)
         text = f"libbpf cannot load the object: {os.strerror(error.errno or 0)}\n{refusal.last_lines(said)}"
         return LoadError(self._probe, "verifier", text, error.errno or 0)

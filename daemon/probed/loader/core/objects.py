@@ -16,7 +16,7 @@ from probed.ipc.manifest import ChainSlot, FdName, LoadedProbe
 from probed.loader.btf.reader import VMLINUX
 from probed.loader.common import canary
 from probed.loader.common.hook_chain import Chains, find_places
-from probed.loader.common.host import RING_PAGE, Host
+from probed.loader.common.host import RING_PAGE, Host, ring_bytes
 from probed.loader.common.module import Module
 from probed.loader.common.own_maps import map_name
 from probed.loader.common.preemption import KernelType
@@ -62,9 +62,9 @@ def open_probe(
     Raises LoadError and HostError.
     """
     module, running = CoreModule(probe.name, content.data, host.relocation_btf), content.running
-    ring_bytes = probe.ring.bytes if probe.ring is not None else 0
-    constants = {"probed_cpus": host.cpus} | ({"probed_ring_pages": ring_bytes // RING_PAGE} if ring_bytes else {})
-    module.prepare(constants, host.processes, ring_bytes)
+    size = ring_bytes(probe)
+    constants = {"probed_cpus": host.cpus} | ({"probed_ring_pages": size // RING_PAGE} if size else {})
+    module.prepare(constants, host.processes, size)
 
     def find(program: str, point: AttachPoint) -> AttachPoint | None:
         if point.kind in WITH_REGISTERS:

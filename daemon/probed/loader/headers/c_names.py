@@ -16,20 +16,21 @@ _NOISE = re.compile(
     r"""//(?:[^\\\n]|\\.)* | /\*.*?\*/ | (?P<text>"(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*')""",
     re.DOTALL | re.VERBOSE,
 )
-_INCLUDE = re.compile(r"^[ \t]*#[ \t]*include\b[^\n<]*(?:<([^>\n]*)>)?.*$", re.MULTILINE)
-_ATTRIBUTE = re.compile(r"__attribute__\s*\(\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)\)")
-_NAME = re.compile(r"[A-Za-z_]\w*")
-_TAG = re.compile(r"\b(struct|union|enum)\s+([A-Za-z_]\w*)\s*([{;]?)")
+# Patterns of `find_names` alone: Python compiles them at the first use, which a load of objects has not.
+_INCLUDE = r"(?m)^[ \t]*#[ \t]*include\b[^\n<]*(?:<([^>\n]*)>)?.*$"
+_ATTRIBUTE = r"__attribute__\s*\(\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)\)"
+_NAME = r"[A-Za-z_]\w*"
+_TAG = r"\b(struct|union|enum)\s+([A-Za-z_]\w*)\s*([{;]?)"
 # Neither passes its own keyword: else each of many would be followed to the end of the source.
-_TYPEDEF = re.compile(r"\btypedef\b(?:(?!\btypedef\b)[^;{}]|\{[^{}]*\})*?\b(\w+)\s*(?:\[\w*\]\s*)?;")
-_ENUM = re.compile(r"\benum\b(?:(?!\benum\b)[^{};()])*\{([^{}]*)\}")
-_DEFINE = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(\w+)", re.MULTILINE)
+_TYPEDEF = r"\btypedef\b(?:(?!\btypedef\b)[^;{}]|\{[^{}]*\})*?\b(\w+)\s*(?:\[\w*\]\s*)?;"
+_ENUM = r"\benum\b(?:(?!\benum\b)[^{};()])*\{([^{}]*)\}"
+_DEFINE = r"(?m)^[ \t]*#[ \t]*define[ \t]+(\w+)"
 
 _BEFORE_TYPE = r"(?<!\.)(?<!->)"
-_AS_TYPE = re.compile(rf"{_BEFORE_TYPE}\b([A-Za-z_]\w*)\s*(?:\*[\s*]*)?(?=[,)]|\b[A-Za-z_])")
+_AS_TYPE = rf"{_BEFORE_TYPE}\b([A-Za-z_]\w*)\s*(?:\*[\s*]*)?(?=[,)]|\b[A-Za-z_])"
 _SCALAR = r"(?:(?:__)?[us](?:8|16|32|64)|\w+_t|bool|char|short|int|long|signed|unsigned|void)"
-_DECLARED = re.compile(rf"\b(?:{_SCALAR}|(?:struct|union|enum)\s+\w+)\b[\s*]*\b([A-Za-z_]\w*)")
-_MACRO_ARGUMENT = re.compile(r"\b[A-Z][A-Z0-9_]*\(\s*([A-Za-z_]\w*)\s*[,)]")
+_DECLARED = rf"\b(?:{_SCALAR}|(?:struct|union|enum)\s+\w+)\b[\s*]*\b([A-Za-z_]\w*)"
+_MACRO_ARGUMENT = r"\b[A-Z][A-Z0-9_]*\(\s*([A-Za-z_]\w*)\s*[,)]"
 
 
 MAX_NAME = 1024
@@ -72,13 +73,13 @@ class CNames:
 def find_names(source: str) -> CNames:
     """Find the names of a C source outside comments and literals."""
     text = _NOISE.sub(_blank, source.replace("\\\n", " "))
-    includes = tuple(dict.fromkeys(path for path in _INCLUDE.findall(text) if path))
-    text = _ATTRIBUTE.sub(" ", _INCLUDE.sub("", text))
-    tags = [(Tag(keyword, name), ending) for keyword, name, ending in _TAG.findall(text)]
+    includes = tuple(dict.fromkeys(path for path in re.findall(_INCLUDE, text) if path))
+    text = re.sub(_ATTRIBUTE, " ", re.sub(_INCLUDE, "", text))
+    tags = [(Tag(keyword, name), ending) for keyword, name, ending in re.findall(_TAG, text)]
     own_tags = {tag.name for tag, ending in tags if ending == "{"}
-    defined = {*own_tags, *_TYPEDEF.findall(text), *_DEFINE.findall(text), *_constants(text)}
+    defined = {*own_tags, *re.findall(_TYPEDEF, text), *re.findall(_DEFINE, text), *_constants(text)}
     return CNames(
-        names=frozenset(_NAME.findall(text)),
+        names=frozenset(re.findall(_NAME, text)),
         tags=frozenset(tag for tag, _ in tags if tag.name not in own_tags),
         declared=frozenset(tag for tag, ending in tags if ending == ";"),
         aliases=_aliases(text) - defined,
@@ -104,8 +105,8 @@ def _blank(noise: re.Match[str]) -> str:
 
 
 def _constants(text: str) -> list[str]:
-    entries = (entry for body in _ENUM.findall(text) for entry in body.split(","))
-    return [name[0] for name in map(_NAME.search, entries) if name]
+    entries = (entry for body in re.findall(_ENUM, text) for entry in body.split(","))
+    return [name[0] for name in (re.search(_NAME, entry) for entry in entries) if name]
 
 
 def _aliases(text: str) -> frozenset[str]:
@@ -113,5 +114,5 @@ def _aliases(text: str) -> frozenset[str]:
 
     A typedef clashes with another meaning of a name only at file level, which has the variables and maps.
     """
-    own = {*_DECLARED.findall(text), *_MACRO_ARGUMENT.findall(text)}
-    return frozenset(_AS_TYPE.findall(text)) - own
+    own = {*re.findall(_DECLARED, text), *re.findall(_MACRO_ARGUMENT, text)}
+    return frozenset(re.findall(_AS_TYPE, text)) - own

@@ -7,6 +7,7 @@ the second table: ``__NR_ia32_openat`` is a number of 32-bit x86, which an x86-6
 
 from __future__ import annotations
 
+import os
 from types import ModuleType
 
 from probed.errors import HostError
@@ -35,8 +36,8 @@ def number_of(name: str) -> int:
     return number
 
 
-def numbers_for(names: frozenset[str]) -> str:
-    """Write C that defines every ``__NR_name`` and ``__NR_ia32_name`` among `names`.
+def numbers_for(names: frozenset[str], machine: str = os.uname().machine) -> str:
+    """Write C that defines every ``__NR_name`` of a machine and every ``__NR_ia32_name`` among `names`.
 
     A name that libseccomp does not know gets a declaration of which the compiler refuses the use, with the cause.
     Raises HostError without libseccomp.
@@ -45,7 +46,7 @@ def numbers_for(names: frozenset[str]) -> str:
     if not wanted:
         return ""
     seccomp = import_seccomp()
-    return "".join(f"{_definition(macro, seccomp)}\n" for macro in wanted)
+    return "".join(f"{_definition(macro, seccomp, machine)}\n" for macro in wanted)
 
 
 def runs_ia32(btf: Btf) -> bool:
@@ -54,9 +55,9 @@ def runs_ia32(btf: Btf) -> bool:
     return "r15" in registers and any(map(btf.has_function, _IA32_FUNCTIONS))
 
 
-def _definition(macro: str, seccomp: ModuleType) -> str:
+def _definition(macro: str, seccomp: ModuleType, machine: str) -> str:
     prefix = IA32 if macro.startswith(IA32) else NATIVE
-    arch = seccomp.Arch(seccomp.Arch.X86) if prefix == IA32 else seccomp.Arch()
+    arch = seccomp.Arch("x86" if prefix == IA32 else machine)
     name = macro.removeprefix(prefix)
     number = int(seccomp.resolve_syscall(arch, name))
     if number == _UNKNOWN:

@@ -66,7 +66,7 @@ WELL = HostFacts(
 """A machine without any deficiency."""
 
 FAULTS: dict[str, tuple[str, str, str, HostFacts]] = {
-    "another machine": ("kernel", "failure", "x86_64", replace(WELL, machine="aarch64")),
+    "another machine": ("kernel", "failure", "x86_64 and aarch64", replace(WELL, machine="riscv64")),
     "no BTF": ("btf", "failure", "CONFIG", replace(WELL, types=Types("/b", error="no file; CONFIG_DEBUG_INFO_BTF"))),
     "no BCC": (
         "bcc", "failure", "apt install",
