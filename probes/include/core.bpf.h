@@ -166,8 +166,8 @@ static __always_inline u64 waiting_bytes(void)
  * where no other probe has hooked the tracepoint. See loader/common/hook_chain.py.
  *
  * kprobe_NAME and kprobe_hook_NAME are the same in a kprobe, for attach points that are kprobes, and for kernels that
- * preempt programs of raw tracepoints. They get the registers of a function with the arguments, from argument
- * NAME_first of the function on; RETURNED stands for the returned value. See loader/common/preemption.py, for x86 only.
+ * preempt programs of raw tracepoints. They get the registers of a function with the arguments, from argument NAME_first
+ * of the function on; RETURNED and INSTRUCTION stand for other registers. See loader/common/preemption.py, for x86 only.
  */
 #define PROBED_SLOTS 32
 
@@ -184,7 +184,8 @@ static __always_inline int probed_jump(void *ctx, void *chain, u32 next)
 const volatile bool probed_in_kprobes = false;
 #define IN_KPROBES probed_in_kprobes
 
-#define RETURNED 6
+#define RETURNED    6
+#define INSTRUCTION 7
 #define KPROBE(name)                                                                         \
 	const volatile u32 name##_first = 0;                                                 \
 	SEC("kprobe.multi") int kprobe_##name(struct pt_regs *regs)                          \
@@ -196,6 +197,8 @@ const volatile bool probed_in_kprobes = false;
 			arguments[i] = name##_first ? all[i + 1] : all[i];                   \
 		if (name##_first == RETURNED)                                                \
 			arguments[0] = regs->ax;                                             \
+		if (name##_first == INSTRUCTION)                                             \
+			arguments[0] = regs->ip;                                             \
 		program_##name((struct bpf_raw_tracepoint_args *)arguments);                 \
 		return probed_jump(regs, &name##_chain, name##_next);                        \
 	}                                                                                    \

@@ -21,17 +21,17 @@ from probed.linux import bpf
 from probed.loader.btf.reader import VMLINUX, Btf
 from probed.loader.common.attachment import function_refusal
 from support.kernel_fixtures import OWN_PROBES, Install, Start
-from support.running_daemon import PROBES, Daemon, Page, run_to_its_end, site
+from support.running_daemon import PROBES, Daemon, Page, run_to_its_end, site, until
 
-OPENS = {"traced_opens": "probed_traced_opens_total", "probed_opens": "probed_probed_opens_total"}
-REASONS = {"traced_opens": "takes no program at fentry 'do_filp_open'", "probed_opens": "has no multi links of kprobes"}
-FAILED = 1_009
+READS = {"traced_reads": "probed_traced_reads_total", "probed_reads": "probed_probed_reads_total"}
+REASONS = {"traced_reads": "takes no program at fentry 'vfs_read'", "probed_reads": "has no multi links of kprobes"}
+GOOD, FAILED = 1_013, 1_009
 
 
 def takes_kprobes() -> bool:
     program = bpf.load_program(bpf.RETURN_0, "trial", bpf.KPROBES, bytearray())
     try:
-        os.close(bpf.attach_kprobe_program(program, ["do_filp_open"]))
+        os.close(bpf.attach_kprobe_program(program, ["vfs_read"]))
     except OSError:
         return False
     finally:
@@ -42,35 +42,37 @@ def takes_kprobes() -> bool:
 @pytest.fixture(scope="module")
 def kinds() -> dict[str, bool]:
     """Whether this kernel has the attach points of each probe."""
-    point = AttachPoint("fentry", "do_filp_open")
-    return {"traced_opens": not function_refusal(Btf.read(VMLINUX), point), "probed_opens": takes_kprobes()}
+    point = AttachPoint("fentry", "vfs_read")
+    return {"traced_reads": not function_refusal(Btf.read(VMLINUX), point), "probed_reads": takes_kprobes()}
 
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    probes = dict.fromkeys([*OPENS, "notes", "open_failures"])
+    probes = dict.fromkeys([*READS, "notes", "syscalls"])
     with Daemon(tmp_path_factory.mktemp("attach-points"), site(probes, [PROBES, OWN_PROBES])) as running:
         yield running.wait_until_ready()
 
 
-@pytest.mark.parametrize("probe", OPENS)
+@pytest.mark.parametrize("probe", READS)
 def test_a_probe_at_functions_counts_exactly_or_says_that_the_kernel_lacks_the_kind(
-    daemon: Daemon, install: Install, tmp_path: Path, kinds: dict[str, bool], probe: str
+    daemon: Daemon, install: Install, kinds: dict[str, bool], probe: str
 ) -> None:
-    program = install("fail_opens")
-    subprocess.run([program, "openat", "ENOENT", str(FAILED)], cwd=tmp_path, check=True)
+    program = install("reads")
+    subprocess.run([program, str(GOOD), str(FAILED)], check=True)
     page = daemon.scrape()
-    assert page.total("probed_open_failures_total", comm=program.name) == FAILED
     if kinds[probe]:
         assert page.value("probed_probe_up", probe=probe) == 1
-        assert page.total(OPENS[probe], comm=program.name, point="return", errno="2") == FAILED
+        labels = {"comm": program.name, "bytes": "7"}
+        assert page.total(READS[probe], point="entry", mode=str(os.O_RDONLY), **labels) == GOOD
+        assert page.total(READS[probe], point="entry", mode=str(os.O_WRONLY), **labels) == FAILED
+        assert page.total(READS[probe], comm=program.name, point="return", result="-9") == FAILED
     else:
         assert list(page.by("reason", "probed_probe_load_failures_total", probe=probe)) == ["attach_point"]
         assert f"probe '{probe}'" in daemon.log()
         assert REASONS[probe] in daemon.log()
 
 
-CALLS = 10_007
+CALLS, PAGES = 10_007, 1_009
 
 
 class UserCalls:
@@ -169,6 +171,23 @@ def test_check_names_a_missing_function_and_a_missing_file(user_calls: UserCalls
     assert said in text
 
 
+@pytest.mark.parametrize("loader", ["bcc", "core"])
+def test_a_program_runs_at_each_page_fault_and_at_ticks_of_the_clock(
+    start: Start, install: Install, tmp_path: Path, loader: str
+) -> None:
+    shutil.copytree(OWN_PROBES / "page_faults", tmp_path / "page_faults")
+    shutil.copytree(PROBES / "include", tmp_path / "include", ignore=shutil.ignore_patterns("*.bpf.o"))
+    if loader == "core":
+        subprocess.run([sys.executable, "-m", "probed", "build", tmp_path], check=True, stdout=subprocess.DEVNULL)
+    daemon = start(site({"page_faults": None}, [tmp_path], loader=loader))
+    program = install("page_touches")
+    subprocess.run([program, str(PAGES)], check=True)
+    page = daemon.scrape()
+    assert page.value("probed_probe_info", probe="page_faults", loader=loader) == 1
+    assert max(page.by("address", "probed_page_faults_total", comm=program.name).values()) == PAGES
+    until(lambda: daemon.scrape().value("probed_page_fault_ticks_total") > 0, "a CPU's clock has ticked")
+
+
 def test_the_probes_beside_run(daemon: Daemon) -> None:
     up = daemon.scrape().by("probe", "probed_probe_up")
-    assert (up["notes"], up["open_failures"]) == (1, 1)
+    assert (up["notes"], up["syscalls"]) == (1, 1)

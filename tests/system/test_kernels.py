@@ -39,12 +39,12 @@ FAILED_OPENS = {"ENOENT": 41, "ENOTDIR": 43}
 CALLS, LOOPS = 10_007, 3
 """Calls of each loop; several loops at once make Linux 7.2 preempt programs of raw tracepoints."""
 
-OWN = ("probed_opens", "traced_opens")
+OWN = ("probed_reads", "traced_reads")
 """Probes of the tests, with programs at functions of the kernel."""
 WITHOUT_MULTI_LINKS = ("5.10",)
 """Kernels without multi links of kprobes."""
-FOLLOWS_NO_LINK = "0"
-"""The lookup flags of the workload's opens, O_NOFOLLOW; the dynamic linker's opens follow links."""
+GOOD_READS, FAILED_READS = 47, 53
+"""Reads of 7 bytes by `reads`: those that fail end with EBADF, -9, for the file is open for writing only."""
 
 BY_BCC = kernels.KERNELS if os.environ.get("PROBED_ALL_GUESTS") else ("5.10",)
 """The kernels on which BCC counts too: LLVM takes minutes in an emulated guest, more than CI has for all kernels."""
@@ -112,11 +112,10 @@ def workload(folder: Path) -> Workload:
     return Workload(spawner, programs, opener, "\n".join(lines))
 
 
-def opening(folder: Path) -> Workload:
-    """Return a workload that only opens files."""
-    opener = install(folder, "fail_opens").name
-    lines = [f"/out/bin/{opener} openat {errno} {times}" for errno, times in FAILED_OPENS.items()]
-    return Workload("", {}, opener, "\n".join(["cd $(mktemp -d)", *lines]))
+def reading(folder: Path) -> Workload:
+    """Return a workload that only reads."""
+    reader = install(folder, "reads").name
+    return Workload("", {"reads": reader}, "", f"/out/bin/{reader} {GOOD_READS} {FAILED_READS}")
 
 
 def loaders_of(kernel: str) -> list[str]:
@@ -127,12 +126,12 @@ def loaders_of(kernel: str) -> list[str]:
 def boot(kernel: str, folder: Path, deb: Path, disks: Path, own: Path) -> Guest:
     """Run a guest from power on to power off."""
     (folder / "bin").mkdir(parents=True)
-    compile_workloads(folder / "bin", "spawn", "exits", "exit_kinds", "fail_opens", "calls")
+    compile_workloads(folder / "bin", "spawn", "exits", "exit_kinds", "fail_opens", "calls", "reads")
     known = {loader: workload(folder / "bin") for loader in loaders_of(kernel)}
     shutil.copy(deb, folder / "probed.deb")
     shutil.copy(ROOT / "tests/support/system/package_guest.py", folder / "guest.py")
     (folder / "guest.sh").write_text("exec /usr/bin/python3 /out/guest.py\n")
-    known["functions"] = opening(folder / "bin")
+    known["functions"] = reading(folder / "bin")
     for loader, its in known.items():
         (folder / f"workload-{loader}.sh").write_text(its.script)
     shutil.copytree(own, folder / "own")
@@ -264,10 +263,10 @@ def test_missed_runs_are_on_the_page(guest: Guest) -> None:
 def test_a_probe_at_functions_counts_where_the_kernel_has_the_kind(guest: Guest) -> None:
     page = guest.functions.after
     lacking = any(guest.seen["release"].startswith(f"{kernel}.") for kernel in WITHOUT_MULTI_LINKS)
-    assert page.value("probed_probe_up", probe="traced_opens") == 1
-    assert page.total("probed_probe_up", probe="probed_opens") == (not lacking)
+    assert page.value("probed_probe_up", probe="traced_reads") == 1
+    assert page.total("probed_probe_up", probe="probed_reads") == (not lacking)
     assert ("has no multi links of kprobes: they take Linux 5.18" in guest.seen["journal"]) == lacking
-    reasons = page.by("reason", "probed_probe_load_failures_total", probe="probed_opens")
+    reasons = page.by("reason", "probed_probe_load_failures_total", probe="probed_reads")
     assert list(reasons) == (["attach_point"] if lacking else [])
 
 
@@ -276,20 +275,19 @@ def test_runs_at_functions_are_counted_with_arguments_and_returned_values(guest:
     run = guest.functions
     if not run.after.total("probed_probe_up", probe=probe):
         return
-    name, comm = f"probed_{probe}_total", run.workload.opener
-    all_opens = sum(FAILED_OPENS.values())
-    missed = run.missed(probe, "on_entry")
-    run.assert_counted(all_opens, missed, name, comm=comm, point="entry", lookup_flags=FOLLOWS_NO_LINK)
-    missed = run.missed(probe, "on_return")
-    run.assert_counted(FAILED_OPENS["ENOENT"], missed, name, comm=comm, point="return", errno="2")
-    run.assert_counted(FAILED_OPENS["ENOTDIR"], missed, name, comm=comm, point="return", errno="20")
+    name, labels = f"probed_{probe}_total", {"comm": run.workload.programs["reads"]}
+    entries, returns = run.missed(probe, "on_entry"), run.missed(probe, "on_return")
+    for mode, times in ((os.O_RDONLY, GOOD_READS), (os.O_WRONLY, FAILED_READS)):
+        run.assert_counted(times, entries, name, point="entry", bytes="7", mode=str(mode), **labels)
+    for result, times in (("7", GOOD_READS), ("-9", FAILED_READS)):
+        run.assert_counted(times, returns, name, point="return", result=result, **labels)
 
 
 def test_a_probe_mixes_functions_and_raw_tracepoints(guest: Guest) -> None:
     run = guest.functions
-    missed = run.missed("traced_opens", "on_syscall")
-    labels = {"comm": run.workload.opener, "point": "syscall", "errno": "20"}
-    run.assert_counted(FAILED_OPENS["ENOTDIR"], missed, "probed_traced_opens_total", **labels)
+    missed = run.missed("traced_reads", "on_syscall")
+    labels = {"comm": run.workload.programs["reads"], "point": "syscall", "result": "-9"}
+    run.assert_counted(FAILED_READS, missed, "probed_traced_reads_total", **labels)
 
 
 def test_the_limits_of_the_unit_hold_and_are_not_reached(guest: Guest) -> None:

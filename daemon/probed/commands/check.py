@@ -147,7 +147,8 @@ def _shown(declared: DeclaredProbe, loaded: LoadedProbe, host: bool) -> Iterator
     yield f"{probe.name}: {probe.description}"
     yield f"  loader {loaded.loader}{_origin(declared)}"
     for name, program in probe.programs.items():
-        yield f"  program {name} at {program.attach_point.title}{' (attaches here)' if host else ''}"
+        needs = "; the unit needs the drop-in perf-events.conf" if program.attach_point.kind == "perf_event" else ""
+        yield f"  program {name} at {program.attach_point.title}{' (attaches here)' if host else ''}{needs}"
     if loaded.event is not None:
         yield f"  event of {loaded.event.size} bytes{'' if loaded.columns else _room(loaded, loaded.event)}"
         yield from map(_member, loaded.event.fields)

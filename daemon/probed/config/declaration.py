@@ -29,6 +29,8 @@ from probed.config.scalars import (
     KernelFunction,
     LabelName,
     MetricName,
+    PerfFrequency,
+    PerfPeriod,
     ProbeName,
     RawTracepoint,
     RingSize,
@@ -39,7 +41,7 @@ from probed.config.scalars import (
 )
 from probed.errors import DeclarationError, Problem
 from probed.frozen import frozen
-from probed.ipc.attach_points import KINDS, AttachPoint
+from probed.ipc.attach_points import KINDS, AttachPoint, PerfEventName
 from probed.ipc.manifest import MetricType, ResolvedColumn
 from probed.schema import strict_yaml
 from probed.schema.rules import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, Line, repeated
@@ -68,6 +70,26 @@ class UserCall:
 
 
 @frozen
+class PerfEvent:
+    """An event that each CPU counts."""
+
+    at: Given[Key]
+    event: Annotated[PerfEventName, "The event: of the kernel's software, such as cpu-clock, or of the CPU."]
+    period: Annotated[
+        PerfPeriod | None, "Run each time that a CPU has counted so many events; of clocks, so many nanoseconds."
+    ] = None
+    frequency: Annotated[PerfFrequency | None, "Instead of the period: runs a second on each CPU."] = None
+
+    def __str__(self) -> str:
+        return f"{self.event}@{self.period or f'{self.frequency}Hz'}"
+
+    def check(self) -> Iterator[Fault]:
+        """Yield a missing period, and a frequency beside one."""
+        if (self.period is None) == (self.frequency is None):
+            yield ("period",), "name a period, or a frequency"
+
+
+@frozen
 class Program:
     """One BPF function of the C source, and its attach point."""
 
@@ -92,6 +114,9 @@ class Program:
     uretprobe: Annotated[
         UserCall | None,
         "Run at the return of this function of a program or library; ctx->args[0] is the returned value.",
+    ] = None
+    perf_event: Annotated[
+        PerfEvent | None, "Run when a CPU has counted events; ctx->args[0] is the instruction's address."
     ] = None
 
     @property

@@ -16,6 +16,7 @@ from probed.config import base_units
 from probed.schema.structure import Rule, pattern
 
 MAX_FUNCTION: Final = 90
+MAX_FREQUENCY: Final = 10_000
 MIN_RING_BYTES: Final = 4 << 10
 MAX_RING_BYTES: Final = 1 << 30
 MAX_SERIES: Final = 100_000
@@ -116,6 +117,18 @@ def _offset(offset: int) -> int:
     return offset
 
 
+def _period(events: int) -> int:
+    if events < 1:
+        raise ValueError(f"expected a number of events, found {events}")
+    return events
+
+
+def _frequency(runs: int) -> int:
+    if not 1 <= runs <= MAX_FREQUENCY:
+        raise ValueError(f"expected 1 to {MAX_FREQUENCY} runs a second, found {runs}")
+    return runs
+
+
 CName = Annotated[str, pattern("[A-Za-z_][A-Za-z0-9_]*", "a C name (letters, digits and '_')")]
 Constant = Annotated[str | int, Rule(_constant, {"pattern": "^([A-Za-z_][A-Za-z0-9_]*|-?[0-9]+)$"})]
 RawTracepoint = Annotated[
@@ -135,6 +148,8 @@ UserFile = Annotated[
     str, pattern("[A-Za-z0-9_./+-]{1,109}", "the path of a program or library, or the name in a folder of these")
 ]
 FileOffset = Annotated[int, Rule(_offset, {"minimum": 1})]
+PerfPeriod = Annotated[int, Rule(_period, {"minimum": 1})]
+PerfFrequency = Annotated[int, Rule(_frequency, {"minimum": 1, "maximum": MAX_FREQUENCY})]
 ProbeName = Annotated[str, pattern("[a-z][a-z0-9_]*", "a probe's name (lower-case letters, digits and '_')")]
 MetricName = Annotated[
     str,

@@ -15,20 +15,27 @@ from typing import Final, Literal, cast, get_args
 
 from probed.frozen import frozen
 
-Kind = Literal["raw_tracepoint", "fentry", "fexit", "kprobe", "kretprobe", "uprobe", "uretprobe"]
+Kind = Literal["raw_tracepoint", "fentry", "fexit", "kprobe", "kretprobe", "uprobe", "uretprobe", "perf_event"]
 """Kinds of attach points, as the YAML has them.
 
 `fentry`, `fexit`: beginning and return of a kernel function, through a trampoline; the verifier knows the types of the
 arguments. `kprobe`, `kretprobe`: the same for all functions that a pattern matches, by a multi link, with registers.
 `uprobe`, `uretprobe`: the same for a function of a program or library; the target is FUNCTION@FILE, or an offset in the
-file instead of the function.
+file instead of the function. `perf_event`: each time that a CPU has counted so many events, or so often a second; the
+target is EVENT@PERIOD or EVENT@FREQUENCYHz.
 """
+
+PerfEventName = Literal[
+    "cpu-clock", "task-clock", "page-faults", "context-switches", "cpu-migrations", "minor-faults", "major-faults",
+    "cycles", "instructions", "cache-references", "cache-misses", "branch-instructions", "branch-misses",
+]  # fmt: skip
+"""Events of perf_event_open(2): of the kernel's software, then of the CPU."""
 
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 OF_FUNCTIONS: Final = frozenset[Kind]({"fentry", "fexit", "kprobe", "kretprobe"})
 OF_FILES: Final = frozenset[Kind]({"uprobe", "uretprobe"})
 RETURNS: Final = frozenset[Kind]({"kretprobe", "uretprobe"})
-WITH_REGISTERS: Final = frozenset[Kind]({"kprobe", "kretprobe", "uprobe", "uretprobe"})
+WITH_REGISTERS: Final = frozenset[Kind]({"kprobe", "kretprobe", "uprobe", "uretprobe", "perf_event"})
 """Kinds with registers instead of arguments."""
 
 
@@ -63,7 +70,7 @@ class AttachPoint:
     @property
     def file(self) -> str:
         """The file of an attach point in a file."""
-        return self.target.partition("@")[2]
+        return self.target.partition("@")[2] if self.kind in OF_FILES else ""
 
     @property
     def label(self) -> str:
@@ -88,6 +95,8 @@ def is_pattern(point: AttachPoint) -> bool:
 
 def has_target(point: AttachPoint, known: Collection[str]) -> bool:
     """Say whether `known`, a host's names for an attach point, have that, or a match of a pattern."""
+    if point.kind == "perf_event":
+        return True  # the kernel tells at the attachment
     if point.kind in OF_FILES:
         return point.function in known or is_offset(point.function)
     return bool(fnmatch.filter(known, point.target)) if is_pattern(point) else point.target in known

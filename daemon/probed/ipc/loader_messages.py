@@ -170,7 +170,7 @@ class LoadBegun:
 
 @frozen
 class HookAttached:
-    """Names the attach point of a new hook. Fds: the array of programs, the link and the program."""
+    """Names the attach point of a new hook. Fds: the array of programs, the program and the links."""
 
     attach_point: str
 

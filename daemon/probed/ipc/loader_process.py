@@ -76,16 +76,19 @@ class ProbeHandle:
 
 @frozen
 class HookHandle:
-    """A program at an attach point, and the array of programs to jump into; this process owns the fds."""
+    """A program at an attach point, and the array of programs to jump into; this process owns the fds.
+
+    There is one link; at a perf event, one for each CPU.
+    """
 
     attach_point: str
     array: int
-    link: int
+    links: tuple[int, ...]
     program: int
 
     def close(self) -> None:
         """Detach the hook, and with the hook all programs behind."""
-        for fd in (self.link, self.array, self.program):
+        for fd in (*self.links, self.array, self.program):
             os.close(fd)
 
 
@@ -230,9 +233,9 @@ class LoaderProcess:
                 self._finish()
                 raise HostError(text, reason)
             case HookAttached(attach_point):
-                array, link, program = packet.fds
+                array, program, *links = packet.fds
                 self._work.hooked[attach_point] = array
-                return HookHandle(attach_point, array, link, program)
+                return HookHandle(attach_point, array, tuple(links), program)
             case ProbeLoaded(loaded):
                 return self._result(loaded.name, _held(loaded, packet.fds, self._work.running.get(loaded.name)))
             case Failure(name, reason, text, errno):

@@ -32,10 +32,12 @@ BPF_LINK_CREATE = 28
 BPF_MAP_TYPE_ARRAY = 2
 BPF_MAP_TYPE_PROG_ARRAY = 3
 BPF_PROG_TYPE_KPROBE = 2
+BPF_PROG_TYPE_PERF_EVENT = 7
 BPF_PROG_TYPE_TRACING = 26
 BPF_TRACE_RAW_TP = 23
 BPF_TRACE_FENTRY = 24
 BPF_TRACE_FEXIT = 25
+BPF_PERF_EVENT = 41
 BPF_TRACE_KPROBE_MULTI = 42
 BPF_F_KPROBE_MULTI_RETURN = 1
 BPF_TRACE_UPROBE_MULTI = 48
@@ -55,6 +57,7 @@ _PROG_LOAD = struct.Struct("=IIQQIIQII16sIIIIQIIQIII")  # prog_type to attach_bt
 
 _KPROBE_LINK = struct.Struct("=IIIIIIQQQ")  # prog_fd, target_fd, attach_type, flags, kprobe_multi: flags to cookies
 
+_PERF_LINK = struct.Struct("=IIIIQ")  # prog_fd, target_fd, attach_type, flags; perf_event: bpf_cookie
 _UPROBE_LINK = struct.Struct("=IIIIQQQQIII")
 """prog_fd, target_fd, attach_type, flags; uprobe_multi: path, offsets, ref_ctr_offsets, cookies, cnt, flags, pid."""
 
@@ -197,6 +200,9 @@ KPROBES = ProgramType(BPF_PROG_TYPE_KPROBE, BPF_TRACE_KPROBE_MULTI)
 UPROBES = ProgramType(BPF_PROG_TYPE_KPROBE, BPF_TRACE_UPROBE_MULTI)
 """Type of programs in multi links of uprobes."""
 
+PERF_EVENTS = ProgramType(BPF_PROG_TYPE_PERF_EVENT, BPF_PERF_EVENT)
+"""Type of programs at perf events."""
+
 RETURN_0 = bytes.fromhex("b700000000000000 9500000000000000")
 """The smallest program: r0 = 0; exit."""
 
@@ -253,3 +259,11 @@ def attach_uprobe_program(program: int, path: str, offsets: Sequence[int], retur
         ctypes.addressof(name), ctypes.addressof(places), 0, 0, len(offsets), flags, 0,
     )  # fmt: skip
     return bpf(BPF_LINK_CREATE, attribute)
+
+
+def attach_perf_program(program: int, event: int) -> int:
+    """Attach a program to an open perf event; return the attachment's fd, which keeps the event.
+
+    Source: Linux commit b89fbfbb854c ("bpf: Implement minimal BPF perf link") (in v5.15).
+    """
+    return bpf(BPF_LINK_CREATE, _attribute(_PERF_LINK, program, event, BPF_PERF_EVENT, 0, 0))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Number of possible CPUs: the loader sizes fill marks by this number, the exporter reads per-CPU maps."""
+"""Numbers of CPUs: the loader sizes fill marks and opens perf events, the exporter reads per-CPU maps."""
 
 from __future__ import annotations
 
@@ -13,3 +13,10 @@ def possible_cpus(root: Path = Path("/")) -> int:
     """
     text = (root / "sys/devices/system/cpu/possible").read_text()
     return int(text.strip().split(",")[-1].split("-")[-1]) + 1
+
+
+def online_cpus(root: Path = Path("/")) -> list[int]:
+    """Return the numbers of the CPUs that run now. Raises OSError."""
+    text = (root / "sys/devices/system/cpu/online").read_text()
+    ranges = [part.partition("-") for part in text.strip().split(",")]
+    return [number for first, _, last in ranges for number in range(int(first), int(last or first) + 1)]

@@ -154,7 +154,7 @@ class LoadSession:
             loaded, fds = pipeline.load(checked, self._chains)
         except LoadError as error:
             raise pipeline.explain(error, checked, self._host) from error
-        for attach_point, *hook in pipeline.hook(checked, self._host, self._chains):
+        for attach_point, hook in pipeline.hook(checked, self._host, self._chains):
             self._channel.send(HookAttached(attach_point), hook)
         return loaded, fds if self._goal == "attach" else []
 

@@ -160,10 +160,10 @@ def _owner(probe: str, name: str, owner: Map | None) -> Map:
     return owner
 
 
-def hook(checked: CompiledProbe, host: Host, chains: Chains) -> Iterator[tuple[str, int, int, int]]:
-    """Attach the missing hooks of a probe; yield attach point, array, link and program of each.
+def hook(checked: CompiledProbe, host: Host, chains: Chains) -> Iterator[tuple[str, list[int]]]:
+    """Attach the missing hooks of a probe, and yield their attach points and fds.
 
-    Raises LoadError.
+    The fds are those of array, program and links. Raises LoadError.
     """
     for attach_point in dict.fromkeys(place.attach_point for place in checked.places):
         if not chains.is_hooked(attach_point):
@@ -171,20 +171,20 @@ def hook(checked: CompiledProbe, host: Host, chains: Chains) -> Iterator[tuple[s
             array = chains.array(checked.probe.name, attach_point)
             kprobe = chains.kprobe(attach_point)
             program = module.load_program(name, attach_point, kprobe)
-            link = module.attach(name, program, attach_point, kprobe)
+            links = module.attach(name, program, attach_point, kprobe)
             for switch in switch_names(attach_point)[: kprobe.switches if kprobe else 0]:
-                yield switch, *_attach_switch(module, attach_point, host)
-            yield attach_point, array, link, program
+                yield switch, _attach_switch(module, attach_point, host)
+            yield attach_point, [array, program, *links]
             chains.hooked(attach_point)
 
 
-def _attach_switch(module: Module, tracepoint: str, host: Host) -> tuple[int, int, int]:
-    """Attach an empty program, which makes the kernel call the tracepoint; return array, link and program.
+def _attach_switch(module: Module, tracepoint: str, host: Host) -> list[int]:
+    """Attach an empty program, which makes the kernel call the tracepoint; return array, program and link.
 
     The array stays empty. Each hook has its own, because systemd keeps only one fd of a file.
     """
     program = preemption.load_empty(host.btf.tracepoint_type(tracepoint))
-    return bpf.program_array(1), module.attach("switch", program, tracepoint), program
+    return [bpf.program_array(1), program, *module.attach("switch", program, tracepoint)]
 
 
 def load(checked: CompiledProbe, chains: Chains) -> tuple[LoadedProbe, list[int]]:

@@ -8,7 +8,6 @@ site may leave the macros out.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import Final
 
+from probed.digests import digest
 from probed.errors import HostError
 from probed.ipc.loader_messages import LoadRequest
 from probed.ipc.manifest import ResolvedColumn
@@ -58,7 +58,7 @@ def with_macros(request: LoadRequest, defined: Mapping[str, str]) -> LoadRequest
         return request
     header = replace(request.header, text="\n".join([*lines, "#line 1", request.header.text]))
     inputs = "\0".join([request.fingerprint, *lines])
-    return replace(request, header=header, fingerprint=hashlib.sha256(inputs.encode()).hexdigest())
+    return replace(request, header=header, fingerprint=digest(inputs.encode()))
 
 
 def name_words(glob: str | None) -> str:

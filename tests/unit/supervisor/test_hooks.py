@@ -18,8 +18,13 @@ from probed.supervisor.systemd import fdstore
 from probed.supervisor.systemd.fdstore import Store
 
 ARRAY, LINK, PROGRAM = 100, 101, 102
-EXIT = HookHandle("sys_exit", ARRAY, LINK, PROGRAM)
+EXIT = HookHandle("sys_exit", ARRAY, (LINK,), PROGRAM)
 Arrays = dict[int, dict[int, int]]
+
+
+def hook(attach_point: str, fds: Sequence[int]) -> HookHandle:
+    """Return a hook with array, program and links."""
+    return HookHandle(attach_point, fds[0], tuple(fds[2:]), fds[1])
 
 
 def held(*places: ChainSlot, first: int = 1000) -> ProbeHandle:
@@ -133,8 +138,8 @@ def test_a_probe_does_not_run_without_its_hook_and_letting_it_go_is_no_error(arr
 
 def test_a_hook_goes_with_the_last_probe_behind_it(arrays: Arrays) -> None:
     fds = [os.memfd_create("hook") for _ in range(6)]
-    chain = Hooks(Kept([HookHandle("sys_exit", *fds[:3])]), {})
-    chain.add(HookHandle("sys_enter", *fds[3:]))
+    chain = Hooks(Kept([hook("sys_exit", fds[:3])]), {})
+    chain.add(hook("sys_enter", fds[3:]))
     assert chain.arrays() == {"sys_exit": fds[0], "sys_enter": fds[3]}
     chain.keep_only([held(ChainSlot("on_x", "sys_exit", 3))])
     assert chain.arrays() == {"sys_exit": fds[0]}
@@ -147,7 +152,7 @@ def test_a_hook_goes_with_the_last_probe_behind_it(arrays: Arrays) -> None:
 
 def test_a_switch_goes_with_the_hook_in_a_kprobe(arrays: Arrays) -> None:
     fds = [os.memfd_create("hook") for _ in range(6)]
-    chain = Hooks(Kept([HookHandle("sys_exit.switch", *fds[:3]), HookHandle("sys_exit", *fds[3:])]), {})
+    chain = Hooks(Kept([hook("sys_exit.switch", fds[:3]), hook("sys_exit", fds[3:])]), {})
     chain.keep_only([held(ChainSlot("on_x", "sys_exit", 3))])
     assert chain.arrays() == {"sys_exit.switch": fds[0], "sys_exit": fds[3]}
     chain.keep_only([])
@@ -162,6 +167,17 @@ def test_a_hook_rests_with_systemd_and_comes_back(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(fdstore, "identity", {ARRAY: "map_id:1", LINK: "link_id:2", PROGRAM: "prog_id:3"}.__getitem__)
     passed = dict.fromkeys((ARRAY, LINK, PROGRAM), "hook.sys_exit") | {7: "probe.a"}
     assert store.take_over_hooks(passed) == [EXIT]
+
+
+def test_a_hook_with_a_link_for_each_cpu_comes_back_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[list[int]] = []
+    hooks_of_cpus = HookHandle("perf_event/cpu-clock@99Hz", ARRAY, (LINK, 201, 202), PROGRAM)
+    Store(lambda _, *, fds=(): said.append(list(fds))).keep_hook(hooks_of_cpus)
+    assert said == [[LINK, 201, 202, ARRAY, PROGRAM]]
+    links = {LINK: "link_id:2", 201: "link_id:4", 202: "link_id:5"}
+    monkeypatch.setattr(fdstore, "identity", ({ARRAY: "map_id:1", PROGRAM: "prog_id:3"} | links).__getitem__)
+    passed = dict.fromkeys(said[0], f"hook.{hooks_of_cpus.attach_point}")
+    assert Store(None).take_over_hooks(passed) == [hooks_of_cpus]
 
 
 def test_half_a_hook_is_let_go(caplog: pytest.LogCaptureFixture) -> None:

@@ -19,6 +19,9 @@ SLOW_CLOCKS = ("hpet", "acpi_pm", "refined-jiffies", "jiffies", "pit")
 MUCH_MAP_MEMORY = 256 << 20
 """Bytes of kernel memory above which maps deserve a warning: half of MemoryMax= in the unit."""
 
+HIGHEST_PARANOIA = 2
+"""The highest kernel.perf_event_paranoid that lets CAP_PERFMON open perf events of all processes."""
+
 LONGEST_QUOTE = 200
 """Characters of an answer that the report quotes."""
 
@@ -107,8 +110,24 @@ def _sysctl(name: str, meaning: Callable[[str], Found]) -> Callable[[HostFacts],
     return rule
 
 
-def _paranoid(value: str) -> Found:
-    return "ok", f"{value}; attach points of all kinds work with any", ""
+def _paranoid(facts: HostFacts) -> Found:
+    value = facts.sysctls["kernel/perf_event_paranoid"]
+    if value is None:
+        return "ok", "unknown here", ""
+    programs = (facts.configuration.programs or {}).items()
+    probes = [name for name, points in programs if any(point.kind == "perf_event" for point in points.values())]
+    if not probes:
+        return "ok", f"{value}; the site's attach points work with any", ""
+    needs = (
+        f"the perf events of {', '.join(probes)} take perf_event_open(2), which the unit allows with perf-events.conf"
+    )
+    if int(value) > HIGHEST_PARANOIA:
+        return (
+            "warning",
+            f"{value}; {needs}",
+            f"sysctl kernel.perf_event_paranoid={HIGHEST_PARANOIA}: above, only root may",
+        )
+    return "ok", f"{value}; {needs}", ""
 
 
 def _unprivileged(value: str) -> Found:
@@ -275,7 +294,7 @@ _RULES: Mapping[str, Callable[[HostFacts], Found]] = {
     "python": _python,
     "capabilities": _capabilities,
     "lockdown": _lockdown,
-    "perf_event_paranoid": _sysctl("kernel/perf_event_paranoid", _paranoid),
+    "perf_event_paranoid": _paranoid,
     "unprivileged_bpf_disabled": _sysctl("kernel/unprivileged_bpf_disabled", _unprivileged),
     "bpf_stats_enabled": _sysctl("kernel/bpf_stats_enabled", _statistics),
     "bpf_jit_enable": _sysctl("net/core/bpf_jit_enable", _jit),

@@ -125,8 +125,8 @@ class BccModule:
             self._compile_with_lines().load_func(name, bcc.BPF.RAW_TRACEPOINT)
         return said[0] if refusal.verdict(said[0]).startswith(refusal.verdict(log)) else log
 
-    def attach(self, program: str, fd: int, attach_point: str, kprobe: KprobePoint | None = None) -> int:
-        """Attach a loaded program; return the attachment's fd. Raises LoadError."""
+    def attach(self, program: str, fd: int, attach_point: str, kprobe: KprobePoint | None = None) -> list[int]:
+        """Attach a loaded program; return the attachments' fds. Raises LoadError."""
         return attach(self._probe, program, fd, attach_point, kprobe)
 
     def table(self, name: str) -> Any:

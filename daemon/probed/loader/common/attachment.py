@@ -9,12 +9,14 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from probed.errors import LoadError, Reason
 from probed.ipc.attach_points import AttachPoint, Kind
 from probed.linux import bpf
 from probed.loader.btf.reader import Btf
+from probed.loader.common import perf_events
 from probed.loader.common.preemption import KprobePoint
 from probed.loader.errors import eperm
 from probed.loader.errors.eperm import EpermFacts
@@ -34,16 +36,21 @@ def tracing_type(btf: Btf, point: AttachPoint) -> bpf.ProgramType:
     return bpf.tracing(type_of(point.target), TRACING[point.kind])
 
 
-def attach(probe: str, program: str, fd: int, attach_point: str, kprobe: KprobePoint | None = None) -> int:
-    """Attach a loaded program, in a kprobe to the functions of that; return the attachment's fd. Raises LoadError."""
+def attach(probe: str, program: str, fd: int, attach_point: str, kprobe: KprobePoint | None = None) -> list[int]:
+    """Attach a loaded program, in a kprobe to the functions of that; return the attachments' fds. Raises LoadError."""
     try:
-        return _attach_to_functions(fd, kprobe) if kprobe else bpf.attach_tracing_program(fd)
+        if kprobe and kprobe.event:
+            return _attach_to_events(fd, kprobe.event)
+        return [_attach_to_functions(fd, kprobe) if kprobe else bpf.attach_tracing_program(fd)]
     except OSError as error:
         number = error.errno or 0
     reason: Reason = "attach_point"
     point = AttachPoint.parse(attach_point)
     cause = f"{os.strerror(number)} ({errno.errorcode.get(number, number)})"
-    if number in (errno.EPERM, errno.EACCES):
+    if kprobe and kprobe.event:
+        paranoid = Path("/proc/sys/kernel/perf_event_paranoid").read_text().strip()
+        cause = f"{cause}; {perf_events.explain(number, paranoid)}"
+    elif number in (errno.EPERM, errno.EACCES):
         reason, why = eperm.explain_eperm("attachment", EpermFacts.gather())
         cause = f"{cause}; {why}"
     elif kprobe and kprobe.file and number in NO_MULTI_LINKS:
@@ -53,6 +60,20 @@ def attach(probe: str, program: str, fd: int, attach_point: str, kprobe: KprobeP
     elif kprobe and number == errno.ESRCH:
         cause = f"{cause}; the kernel cannot trace this function: take one that calls it, or that it calls"
     raise LoadError(probe, reason, f"cannot attach '{program}' to {point.phrase}: {cause}", number)
+
+
+def _attach_to_events(fd: int, event: str) -> list[int]:
+    """Attach a program to an event of every CPU: all or none. Raises OSError."""
+    links: list[int] = []
+    with perf_events.opened(event) as events:
+        try:
+            for each in events:
+                links.append(bpf.attach_perf_program(fd, each))
+        except OSError:
+            for link in links:
+                os.close(link)
+            raise
+    return links
 
 
 def _attach_to_functions(fd: int, kprobe: KprobePoint) -> int:

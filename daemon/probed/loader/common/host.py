@@ -133,7 +133,9 @@ class Host:
         if point not in self._kprobes:
             returns = point.kind in RETURNS
             registers = (preemption.RETURNED,) if returns else preemption.REGISTERS
-            if point.kind in OF_FILES:
+            if point.kind == "perf_event":
+                kprobe = preemption.KprobePoint((), (preemption.INSTRUCTION,), event=point.target)
+            elif point.kind in OF_FILES:
                 offsets = self._offsets(point)
                 kprobe = preemption.KprobePoint((), registers, returns=returns, file=point.file, offsets=offsets)
             else:

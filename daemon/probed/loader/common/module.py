@@ -62,8 +62,8 @@ class Module(Protocol):
     def load_program(self, name: str, attach_point: str, kprobe: KprobePoint | None = None) -> int:
         """Pass one program through the verifier; return the fd."""
 
-    def attach(self, program: str, fd: int, attach_point: str, kprobe: KprobePoint | None = None) -> int:
-        """Attach a loaded program; return the attachment's fd. A program in a kprobe is attached to its functions."""
+    def attach(self, program: str, fd: int, attach_point: str, kprobe: KprobePoint | None = None) -> list[int]:
+        """Attach a loaded program; return the attachments' fds. A program in a kprobe is attached to its functions."""
 
     def map_fd(self, name: str) -> int:
         """Return a map's fd, -1 for no such map."""

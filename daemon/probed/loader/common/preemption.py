@@ -41,6 +41,9 @@ REGISTERS = (112, 104, 96, 88, 72, 64)
 RETURNED = 80
 """Offset of ax in struct pt_regs of x86-64: the value that a function returned."""
 
+INSTRUCTION = 128
+"""Offset of ip in struct pt_regs of x86-64: the address of the instruction, with which bpf_perf_event_data begins."""
+
 SEEN = 1 << 30
 """Bit that shows that a trial's program ran."""
 
@@ -59,7 +62,7 @@ class KprobePoint:
 
     `registers` has the offset in struct pt_regs of each argument of the program, `switches` the number of programs
     that the raw tracepoint must have. With `returns` the programs run when a function returns. Functions of a `file`
-    are at `offsets` there.
+    are at `offsets` there. A perf `event` has the instruction instead of a function.
     """
 
     functions: tuple[str, ...]
@@ -68,16 +71,19 @@ class KprobePoint:
     returns: bool = False
     file: str = ""
     offsets: tuple[int, ...] = ()
+    event: str = ""
 
     @property
     def program_type(self) -> bpf.ProgramType:
         """The type of the programs."""
+        if self.event:
+            return bpf.PERF_EVENTS
         return bpf.UPROBES if self.file else bpf.KPROBES
 
     @property
     def first(self) -> int:
-        """The number of the register that has the first argument, among `REGISTERS` and `RETURNED`."""
-        return (*REGISTERS, RETURNED).index(self.registers[0])
+        """The number of the register that has the first argument, among `REGISTERS` and those below."""
+        return (*REGISTERS, RETURNED, INSTRUCTION).index(self.registers[0])
 
 
 def kprobe_point(btf: Btf, tracepoint: str) -> KprobePoint | None:

@@ -132,7 +132,7 @@ class CoreModule:
         self._names[known_as] = KPROBE + name if tail.kprobe else name
         program = self._programs[self._names[known_as]]
         if tail.kprobe:
-            program.set_expected_attach_type(tail.kprobe.program_type.attach_type)
+            program.set_type(tail.kprobe.program_type)
         else:
             program.set_attach_target(TRACING[tail.attach_point.kind], tail.attach_point.target)
         program.set_autoload(True)
@@ -186,8 +186,8 @@ class CoreModule:
         text = f"libbpf cannot load the object: {os.strerror(error.errno or 0)}\n{refusal.last_lines(said)}"
         return LoadError(self._probe, "verifier", text, error.errno or 0)
 
-    def attach(self, program: str, fd: int, attach_point: str, kprobe: KprobePoint | None = None) -> int:
-        """Attach a loaded program; return the attachment's fd. Raises LoadError."""
+    def attach(self, program: str, fd: int, attach_point: str, kprobe: KprobePoint | None = None) -> list[int]:
+        """Attach a loaded program; return the attachments' fds. Raises LoadError."""
         return attach(self._probe, program, fd, attach_point, kprobe)
 
     def map_fd(self, name: str) -> int:

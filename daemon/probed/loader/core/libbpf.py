@@ -16,6 +16,7 @@ from typing import Any
 
 from probed.config.objects import LIBBPF, WITHOUT_LIBBPF
 from probed.errors import HostError
+from probed.linux.bpf import ProgramType
 
 _POINTER, _TEXT, _INT, _SIZE, _U32 = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_size_t, ctypes.c_uint32
 
@@ -27,6 +28,7 @@ _CALLS: Mapping[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_object__next_map": (_POINTER, (_POINTER, _POINTER)),
     "bpf_program__name": (_TEXT, (_POINTER,)),
     "bpf_program__fd": (_INT, (_POINTER,)),
+    "bpf_program__set_type": (_INT, (_POINTER, _INT)),
     "bpf_program__set_expected_attach_type": (_INT, (_POINTER, _INT)),
     "bpf_program__set_attach_target": (_INT, (_POINTER, _INT, _TEXT)),
     "bpf_program__set_autoload": (_INT, (_POINTER, ctypes.c_bool)),
@@ -108,13 +110,17 @@ class ObjectProgram:
         """The fd of a loaded program."""
         return int(_library().bpf_program__fd(self._pointer))
 
-    def set_expected_attach_type(self, attach_type: int) -> None:
-        """Set a number of enum bpf_attach_type. Raises OSError."""
+    def set_type(self, program_type: ProgramType) -> None:
+        """Set another type than the section's. Raises OSError."""
+        _checked(_library().bpf_program__set_type(self._pointer, program_type.kind))
+        self._set_attach_type(program_type.attach_type)
+
+    def _set_attach_type(self, attach_type: int) -> None:
         _checked(_library().bpf_program__set_expected_attach_type(self._pointer, attach_type))
 
     def set_attach_target(self, attach_type: int, target: str) -> None:
         """Set the raw tracepoint or the function. Raises OSError: ENOENT or ESRCH for an unknown one."""
-        self.set_expected_attach_type(attach_type)
+        self._set_attach_type(attach_type)
         _checked(_library().bpf_program__set_attach_target(self._pointer, 0, target.encode()))
 
     def set_autoload(self, autoload: bool) -> None:

@@ -14,6 +14,7 @@ import os
 import select
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Final, Protocol
 
 from probed.errors import DeclarationError
@@ -97,8 +98,8 @@ class Store:
         handle.close()
 
     def keep_hook(self, hook: HookHandle) -> None:
-        """Store a hook: link, array and program."""
-        self._store(_HOOK + hook.attach_point, [hook.link, hook.array, hook.program])
+        """Store a hook: links, array and program."""
+        self._store(_HOOK + hook.attach_point, [*hook.links, hook.array, hook.program])
 
     def forget_hook(self, hook: HookHandle) -> None:
         """Remove a hook."""
@@ -143,13 +144,16 @@ class Store:
         """Return the complete hooks among the fds that systemd passed, by name; close the others."""
         hooks = []
         for name in sorted(name for name in set(passed.values()) if name.startswith(_HOOK)):
-            fds = {identity(fd).partition(":")[0]: fd for fd, its in passed.items() if its == name}
-            if fds.keys() == set(BPF_IDS):
-                hooks.append(HookHandle(name.removeprefix(_HOOK), fds["map_id"], fds["link_id"], fds["prog_id"]))
-            else:
-                LOG.warning("dropping '%s' from systemd's fd store: it is not complete", name)
-                self._remove(name)
-                _close(fds.values())
+            fds: dict[str, list[int]] = {}
+            for fd in (fd for fd, its in passed.items() if its == name):
+                fds.setdefault(identity(fd).partition(":")[0], []).append(fd)
+            match fds:
+                case {"map_id": [array], "prog_id": [program], "link_id": links} if len(fds) == len(BPF_IDS):
+                    hooks.append(HookHandle(name.removeprefix(_HOOK), array, tuple(links), program))
+                case _:
+                    LOG.warning("dropping '%s' from systemd's fd store: it is not complete", name)
+                    self._remove(name)
+                    _close(chain.from_iterable(fds.values()))
         return hooks
 
     def take_over(self, passed: Mapping[int, str]) -> list[ProbeHandle]:

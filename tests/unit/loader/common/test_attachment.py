@@ -41,7 +41,7 @@ class Kernel:
         return sorted({link for link in self._links if Path(f"/proc/self/fd/{link}").exists()})
 
 
-def attach(point: KprobePoint) -> int:
+def attach(point: KprobePoint) -> list[int]:
     return attachment.attach("a", "on_x", 7, "kretprobe/tcp_*", point)
 
 
@@ -51,7 +51,7 @@ def test_functions_that_the_kernel_cannot_trace_are_left_out(
 ) -> None:
     traceable = tuple(name for number, name in enumerate(FUNCTIONS) if number not in left_out)
     kernel = Kernel(monkeypatch, traceable)
-    link = attach(KprobePoint(FUNCTIONS, REGISTERS, returns=True))
+    (link,) = attach(KprobePoint(FUNCTIONS, REGISTERS, returns=True))
     assert kernel.attached[-1] == (traceable, True)
     assert kernel.open_links() == [link]
     os.close(link)

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "probed.bpf.h"
+
+struct where {
+	char comm[16];
+	u64 address;
+};
+
+BPF_HASH(faults, struct where, u64, 4096);
+BPF_PERCPU_ARRAY(ticks, u64, 1);
+
+/* perf event page-faults */
+PROGRAM(on_fault)
+{
+	struct where where = {};
+	u64 zero = 0, *count;
+
+	bpf_get_current_comm(where.comm, sizeof(where.comm));
+	where.address = ctx->args[0];
+	count = faults.lookup_or_try_init(&where, &zero);
+	if (count)
+		lock_xadd(count, 1);
+	else
+		count_map_full();
+	return 0;
+}
+
+/* perf event cpu-clock */
+PROGRAM(on_tick)
+{
+	u32 index = 0;
+	u64 *count = ticks.lookup(&index);
+
+	if (count)
+		++*count;
+	return 0;
+}
