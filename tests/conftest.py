@@ -41,6 +41,7 @@ STORM = {
     *(
         "test_abuse",
         "test_bench",
+        "test_evidence",
         "test_execs",
         "test_loss",
         "test_opens",
@@ -66,6 +67,7 @@ SLOW = {
         "test_cardinality",
         "test_cgroup_burst",
         "test_doctor",
+        "test_evidence",
         "test_hostile_names",
         "test_soak",
         "test_survival",

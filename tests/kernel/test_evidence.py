@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A storm leaves rows in the log, once for each unit; quiet units leave none, and nothing stays in the kernel."""
+"""A storm leaves rows in the log, once for a unit; quiet units leave none, and the kernel keeps nothing."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from probed.linux import bpf
 from support.cgroup2 import Cgroups, start_in
@@ -42,6 +44,19 @@ def suppressed(daemon: Daemon, reason: str) -> float:
     return daemon.scrape().value("probed_evidence_suppressed_total", reason=reason)
 
 
+@pytest.fixture(scope="module")
+def watching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """One daemon for the tests of units that are independent of each other."""
+    with Daemon(tmp_path_factory.mktemp("evidence"), evidence_site(units=100)) as running:
+        yield running.wait_until_ready()
+
+
+def wait_for_sample(daemon: Daemon, unit: str) -> list[dict[str, Any]]:
+    """Wait for the rows of a unit; return them."""
+    until(lambda: len(rows(daemon, unit)) >= ROWS, f"there are rows of {unit}")
+    return rows(daemon, unit)
+
+
 @contextmanager
 def storm(*command: str | Path, cwd: Path | None = None) -> Iterator[str]:
     """Run a command in a unit of its own; yield the unit's name."""
@@ -51,58 +66,72 @@ def storm(*command: str | Path, cwd: Path | None = None) -> Iterator[str]:
         process.kill()
 
 
-def test_a_storm_of_starts_leaves_rows_with_arguments_and_no_secret(start: Start, install: Install) -> None:
-    daemon, program, spawner = start(evidence_site()), install("exits"), install("spawn")
+def test_a_storm_of_starts_leaves_one_sample_with_arguments_and_no_secret(watching: Daemon, install: Install) -> None:
+    program, spawner, before = install("exits"), install("spawn"), suppressed(watching, "unit")
     with storm(spawner, ENDLESS, program, "--password", SECRET, "last") as unit:
-        until(lambda: daemon.scrape().value(SAMPLES), "a sample is taken")
-    found = rows(daemon, unit)
+        wait_for_sample(watching, unit)
+        until(lambda: suppressed(watching, "unit") > before + 1, "the storm that goes on is suppressed")
+    found = rows(watching, unit)
     assert len(found) == ROWS
     assert {(row["comm"], row["parent"], row["result"], row["argv"], row["evidence_of"]) for row in found} == {
         (program.name, spawner.name, "0", f"{program} --password *** last", "starts")
     }
-    assert SECRET not in daemon.log()
-    page = daemon.get("/")[1].decode()
-    assert f"{ROWS} rows of <b>{unit}</b>, rule starts" in page
-    assert str(program) not in page
-    assert daemon.scrape().value("probed_evidence_rows_total") == ROWS
+    assert SECRET not in watching.log()
 
 
-def test_a_storm_of_failed_opens_leaves_rows_with_paths(start: Start, install: Install, tmp_path: Path) -> None:
-    daemon, opener = start(evidence_site()), install("fail_opens")
+def test_the_landing_page_has_the_latest_unit_and_no_argument(watching: Daemon, install: Install) -> None:
+    program, spawner = install("exits"), install("spawn")
+    with storm(spawner, ENDLESS, program) as unit:
+        until(lambda: f"{ROWS} rows of <b>{unit}</b>, rule starts" in watching.get("/")[1].decode(), "the page has it")
+    assert str(program) not in watching.get("/")[1].decode()
+    page = watching.scrape()
+    assert page.value("probed_evidence_rows_total") == ROWS * page.value(SAMPLES)
+
+
+def test_a_storm_of_failed_opens_leaves_rows_with_paths(watching: Daemon, install: Install, tmp_path: Path) -> None:
+    opener = install("fail_opens")
     with storm(opener, "openat", "ENOENT", ENDLESS, cwd=tmp_path) as unit:
-        until(lambda: daemon.scrape().value(SAMPLES), "a sample is taken")
-    found = rows(daemon, unit)
+        found = wait_for_sample(watching, unit)
     assert len(found) == ROWS
     assert {(row["comm"], row["result"], row["argv"], row["evidence_of"]) for row in found} == {
         (opener.name, "ENOENT", "absent/file", "failed_opens")
     }
 
 
-def test_a_second_storm_of_a_unit_leaves_no_rows(start: Start, install: Install) -> None:
-    daemon, program, spawner = start(evidence_site()), install("exits"), install("spawn")
-    with storm(spawner, ENDLESS, program) as unit:
-        until(lambda: suppressed(daemon, "unit") > 1, "the storm that goes on is suppressed")
-    assert len(rows(daemon, unit)) == ROWS
-    assert daemon.scrape().value(SAMPLES) == 1
+def test_a_unit_below_the_rate_leaves_nothing_beside_a_storm(watching: Daemon, install: Install) -> None:
+    program, spawner, calm, before = install("exits"), install("spawn"), install("exits"), suppressed(watching, "unit")
+    with storm("sh", "-c", f"while :; do {calm}; sleep 0.1; done") as quiet, storm(spawner, ENDLESS, program) as loud:
+        wait_for_sample(watching, loud)
+        until(lambda: suppressed(watching, "unit") > before + 1, "further watches find the storm alone")
+    assert rows(watching, quiet) == []
+    assert calm.name not in watching.log()
+
+
+def test_evidence_changes_no_count(watching: Daemon, install: Install) -> None:
+    program, spawns = install("exits"), 20_011
+    with storm(install("spawn"), str(spawns), program):
+        until(lambda: watching.scrape().total("probed_process_execs_total", comm=program.name) >= spawns, "all count")
+    page = watching.scrape()
+    assert page.total("probed_process_execs_total", comm=program.name) == spawns
+    for probe in ("process", "open_failures"):
+        assert (page.lost(probe), page.value("probed_events_unaccounted", probe=probe)) == (0, 0)
+        assert page.emitted(probe) == page.accounted(probe)
+
+
+def test_programs_of_objects_notice_a_storm_too(start: Start, install: Install, objects: Path) -> None:
+    daemon = start(evidence_site() | {"loader": "auto", "probe_directories": [str(objects)]})
+    with storm(install("spawn"), ENDLESS, install("exits")) as unit:
+        wait_for_sample(daemon, unit)
+    assert daemon.scrape().by("loader", "probed_probe_info").keys() == {"core"}
 
 
 def test_more_units_than_the_site_allows_leave_no_rows(start: Start, install: Install) -> None:
     daemon, program, spawner = start(evidence_site(units=1)), install("exits"), install("spawn")
-    with storm(spawner, ENDLESS, program):
-        until(lambda: daemon.scrape().value(SAMPLES), "a sample is taken")
+    with storm(spawner, ENDLESS, program) as unit:
+        wait_for_sample(daemon, unit)
     with storm(spawner, ENDLESS, program) as other:
         until(lambda: suppressed(daemon, "units"), "the other unit is suppressed")
     assert rows(daemon, other) == []
-
-
-def test_units_below_the_rate_leave_nothing_beside_a_storm(start: Start, install: Install) -> None:
-    daemon, program, spawner = start(evidence_site()), install("exits"), install("spawn")
-    calm = install("exits")
-    with storm("sh", "-c", f"while :; do {calm}; sleep 0.1; done") as quiet, storm(spawner, ENDLESS, program):
-        until(lambda: daemon.scrape().value(SAMPLES), "a sample is taken")
-        until(lambda: suppressed(daemon, "unit") > 1, "further watches find the storm alone")
-    assert rows(daemon, quiet) == []
-    assert calm.name not in daemon.log()
 
 
 def test_a_site_without_evidence_takes_none(start: Start, install: Install) -> None:
@@ -143,14 +172,3 @@ def test_a_killed_sampler_leaves_nothing_in_the_kernel_and_counts_as_a_failure(s
     page = daemon.scrape()
     assert page.value("probed_evidence_failures_total") == 1
     assert page.value("probed_probe_up", probe="process") == 1
-
-
-def test_evidence_changes_no_count(start: Start, install: Install) -> None:
-    daemon, program, spawns = start(evidence_site()), install("exits"), 20_011
-    with storm(install("spawn"), str(spawns), program):
-        until(lambda: daemon.scrape().total("probed_process_execs_total", comm=program.name) >= spawns, "all count")
-    page = daemon.scrape()
-    assert page.total("probed_process_execs_total", comm=program.name) == spawns
-    for probe in ("process", "open_failures"):
-        assert (page.lost(probe), page.value("probed_events_unaccounted", probe=probe)) == (0, 0)
-        assert page.emitted(probe) == page.accounted(probe)

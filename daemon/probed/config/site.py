@@ -15,7 +15,7 @@ from pathlib import PurePath
 from typing import Annotated, Literal
 
 from probed.config.decoders import UnitDecoderName
-from probed.config.evidence import EvidenceOptions
+from probed.config.evidence.options import EvidenceOptions
 from probed.config.folding.fold_rules import FoldRules
 from probed.config.histograms import HistogramForm
 from probed.config.overrides import Overrides, Series, SiteDefaults

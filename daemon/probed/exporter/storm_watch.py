@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -72,9 +73,7 @@ class StormWatch:
             for metric in loaded.metrics:
                 field = _cgroup_field(metric)
                 if metric.name == METRIC_OF[rule] and not metric.maps and field:
-                    return lambda events, weights, rule=rule, metric=metric, field=field: self._count(  # type: ignore[misc]
-                        rule, metric, field, events, weights
-                    )
+                    return partial(self._count, rule, metric, field)
         return None
 
     def _count(

@@ -8,7 +8,7 @@ import pytest
 
 from probed.config import declaration, site
 from probed.config.declaration import Probe
-from probed.config.evidence import EvidenceOptions
+from probed.config.evidence.options import EvidenceOptions
 from probed.config.folding.fold_rules import FoldRule
 from probed.config.overrides import Overrides, Series, SiteDefaults, check_folded, override, with_defaults
 from probed.config.site import RuntimeFolders, Site

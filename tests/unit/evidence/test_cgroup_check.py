@@ -32,19 +32,23 @@ def test_the_unit_comes_from_a_path_with_the_right_id(root: Path) -> None:
     assert unit_of(PATH, number(root), root) == "media.service"
 
 
+def test_in_a_cgroup_namespace_the_end_of_the_path_counts(root: Path) -> None:
+    assert unit_of(f"/machine.slice/pid-7.scope{PATH}", number(root), root) == "media.service"
+
+
 def test_a_path_with_another_id_is_refused(root: Path) -> None:
-    with pytest.raises(HostError, match="has the id"):
+    with pytest.raises(HostError, match="no control group at"):
         unit_of(PATH, number(root) + 1, root)
 
 
 def test_a_removed_cgroup_is_refused(root: Path) -> None:
-    with pytest.raises(HostError, match="No such file"):
+    with pytest.raises(HostError, match="it may have gone"):
         unit_of("/system.slice/gone.service", number(root), root)
 
 
 def test_a_link_is_not_followed(root: Path) -> None:
     (root / "sys/fs/cgroup/link").symlink_to(root / f"sys/fs/cgroup{PATH}")
-    with pytest.raises(HostError, match="has the id"):
+    with pytest.raises(HostError, match="no control group at"):
         unit_of("/link", number(root), root)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The key `evidence` of the site configuration: rules, limits, and expressions of secrets. Pure."""
+"""Rules, limits, and expressions of secrets. Pure."""
 
 from __future__ import annotations
 
