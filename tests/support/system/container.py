@@ -3,7 +3,7 @@
 
 The image is made as by the Containerfile, on the tree of `rootfs`: the launcher with its file capabilities, and
 probed's sources at the package's paths. An overlay in a private mount namespace protects the tree. The container has
-the host's network, so that the test can scrape, and private namespaces else. Kubelet's folders are the test's own.
+private namespaces, as a pod has; its network is a loopback. Kubelet's folders are the test's own.
 """
 
 from __future__ import annotations
@@ -13,15 +13,19 @@ import re
 import shutil
 import subprocess
 import urllib.request
+from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from support.kubelet import Kubelet, new_id
+from support.engines.kubelet import Kubelet, new_id
 from support.kubernetes_manifests import BASE, KUBERNETES, Manifest, build, one
-from support.running_daemon import PATIENCE, ROOT, Page, free_port, tail, until
+from support.running_daemon import PATIENCE, ROOT, Page, tail, until
+from support.system.netns import Loopback, loopback
 
 CONTAINERFILE: Final = (KUBERNETES / "Containerfile").read_text().replace("\\\n", " ")
+PORT: Final = 9788
 HELD_BACK: Final = ["/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"]
 READ_ONLY: Final = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 COMMAND: Final = """\
@@ -45,9 +49,9 @@ class Container:
     def __init__(self, tree: Path, folder: Path) -> None:
         """Start the container on the image's `tree`, with its files in `folder`, as the container `probed` of a pod."""
         self.number = new_id()
-        self.port = free_port()
         self.log_file = folder / "log"
         self._folder = folder
+        self._contexts = ExitStack()
         for name in ("upper", "work", "rootfs"):
             (folder / name).mkdir()
         manifests = build(BASE)
@@ -55,7 +59,7 @@ class Container:
         self.kubelet = Kubelet(folder)
         self.kubelet.start()
         self.pod = self.kubelet.add_pod("probed", "probed-x7x2p")
-        spec = _spec(manifests, self.port, f"/kubepods/pod{self.pod.uid}/{self.number}", folder)
+        spec = _spec(manifests, f"/kubepods/pod{self.pod.uid}/{self.number}", folder)
         (folder / "config.json").write_text(json.dumps(spec))
         with self.log_file.open("wb") as log:
             self._process = subprocess.Popen(
@@ -72,6 +76,7 @@ class Container:
         if self._process.poll() is None:
             self._runc("kill", self.number, "KILL")
             self._process.wait(PATIENCE)
+        self._contexts.close()
         self._runc("delete", "--force", self.number)
 
     def _runc(self, *arguments: str) -> str:
@@ -87,17 +92,25 @@ class Container:
     def _is_ready(self) -> bool:
         assert self._process.poll() is None, f"the container ended:\n{tail(self.log_file)}"
         try:
-            return self._get("/-/ready") != ""
+            return self.get("/-/ready") != ""
         except OSError:
             return False
 
-    def _get(self, path: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=PATIENCE) as answer:
-            return str(answer.read().decode())
+    def get(self, path: str, host: str = "127.0.0.1") -> str:
+        """Get a page in the container's network. Raises OSError without an answer."""
+        return self._network.make(lambda: _read(f"http://{host}:{PORT}{path}"))
+
+    @cached_property
+    def _network(self) -> Loopback:
+        """The container's network. Raises FileNotFoundError until the container runs."""
+        state = json.loads(self._runc("state", self.number) or "{}")
+        path = Path(f"/proc/{state.get('pid', 'none')}/ns/net")
+        path.stat()
+        return self._contexts.enter_context(loopback(path))
 
     def scrape(self) -> Page:
         """Take the metrics page of this moment."""
-        return Page.parse(self._get("/metrics"))
+        return Page.parse(self.get("/metrics"))
 
     def run(self, *command: str) -> None:
         """Run a command in the container."""
@@ -112,6 +125,11 @@ class Container:
         """Send SIGTERM, as the kubelet does, and return the exit status."""
         self._runc("kill", self.number, "TERM")
         return self._process.wait(PATIENCE)
+
+
+def _read(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+        return str(answer.read().decode())
 
 
 def _entrypoint() -> list[str]:
@@ -140,7 +158,7 @@ def _fill(upper: Path, tree: Path, manifests: list[Manifest]) -> None:
         (upper / "etc/probed" / name).write_text(text)
 
 
-def _spec(manifests: list[Manifest], port: int, group: str, kubelet: Path) -> dict[str, Any]:
+def _spec(manifests: list[Manifest], group: str, kubelet: Path) -> dict[str, Any]:
     """Return the OCI configuration of the pod as containerd makes one. Source: OCI runtime-spec, config-linux.md.
 
     The folders of the host's /var/log are those below `kubelet`.
@@ -153,12 +171,11 @@ def _spec(manifests: list[Manifest], port: int, group: str, kubelet: Path) -> di
     security, user = container["securityContext"], pod["securityContext"]
     assert security["capabilities"]["drop"] == ["ALL"]
     capabilities = [f"CAP_{name}" for name in security["capabilities"]["add"]]
-    arguments = [each.replace("=:9788", f"=127.0.0.1:{port}") for each in container["args"]]
     profile = json.loads((KUBERNETES / "localhost-seccomp" / "probed.json").read_text())
     return {
         "ociVersion": "1.0.2",
         "process": {
-            "args": _entrypoint() + arguments,
+            "args": _entrypoint() + container["args"],
             "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
             "cwd": "/",
             "user": {"uid": user["runAsUser"], "gid": user["runAsGroup"]},
@@ -168,7 +185,7 @@ def _spec(manifests: list[Manifest], port: int, group: str, kubelet: Path) -> di
         "root": {"path": "rootfs", "readonly": security["readOnlyRootFilesystem"]},
         "mounts": _mounts(pod, container, kubelet),
         "linux": {
-            "namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "cgroup")],
+            "namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "network", "cgroup")],
             "cgroupsPath": group,
             "maskedPaths": HELD_BACK,
             "readonlyPaths": READ_ONLY,

@@ -10,24 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from support.protobuf_messages import Fields, message_classes
 
 PACKAGE = "io.prometheus.client"
 
-_FIELD = descriptor_pb2.FieldDescriptorProto
-
-_SCALARS = {
-    "string": _FIELD.TYPE_STRING,
-    "double": _FIELD.TYPE_DOUBLE,
-    "uint64": _FIELD.TYPE_UINT64,
-    "uint32": _FIELD.TYPE_UINT32,
-    "int64": _FIELD.TYPE_INT64,
-    "int32": _FIELD.TYPE_INT32,
-    "sint64": _FIELD.TYPE_SINT64,
-    "sint32": _FIELD.TYPE_SINT32,
-}
-
-_MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
+_MESSAGES: dict[str, Fields] = {
     "Timestamp": {"seconds": (1, "int64"), "nanos": (2, "int32")},
     "LabelPair": {"name": (1, "string"), "value": (2, "string")},
     "Gauge": {"value": (1, "double")},
@@ -63,30 +50,7 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
 
 TYPES = {0: "counter", 1: "gauge", 4: "histogram"}
 
-
-def _family_class() -> Any:
-    file = descriptor_pb2.FileDescriptorProto(name="metrics.proto", package=PACKAGE, syntax="proto2")
-    for name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=name)
-        for field, (number, kind) in fields.items():
-            message.field.append(_field(field, number, kind))
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.MetricFamily"))
-
-
-def _field(name: str, number: int, kind: str) -> descriptor_pb2.FieldDescriptorProto:
-    *repeated, of = kind.split()
-    label = _FIELD.LABEL_REPEATED if repeated else _FIELD.LABEL_OPTIONAL
-    if of not in _SCALARS:
-        return _FIELD(name=name, number=number, label=label, type=_FIELD.TYPE_MESSAGE, type_name=f".{PACKAGE}.{of}")
-    field = _FIELD(name=name, number=number, label=label, type=_SCALARS[of])
-    if repeated:
-        field.options.packed = True
-    return field
-
-
-MetricFamily = _family_class()
+MetricFamily = message_classes(PACKAGE, _MESSAGES)["MetricFamily"]
 
 
 def messages(page: bytes) -> Iterator[tuple[Any, bytes]]:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from probed import __version__
-from support.kubernetes_manifests import BASE, Manifest, build, one
+from support.kubernetes_manifests import BASE, KUBERNETES, Manifest, build, one
 from support.running_daemon import ROOT, run_to_its_end
 
 CHART: Final = ROOT / "deploy/helm/probed"
@@ -119,6 +119,12 @@ def test_the_configuration_is_one(tmp_path: Path) -> None:
 
 def test_a_digest_names_the_image_without_a_tag() -> None:
     assert pod(render(EVERYTHING))["containers"][0]["image"] == f"registry.example/probed@sha256:{'0' * 64}"
+
+
+def test_the_type_of_selinux_is_that_of_the_variant_of_kustomize() -> None:
+    of_kustomize = pod(build(KUBERNETES / "selinux"))
+    of_helm = pod(render({"seLinuxOptions": {"type": "spc_t"}}))
+    assert of_helm["securityContext"] == of_kustomize["securityContext"]
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -116,6 +118,28 @@ def test_kubectl_makes_the_same_of_it(everything: Everything, variant: str) -> N
     done = subprocess.run([kubectl, "kustomize", KUBERNETES / variant], capture_output=True, text=True, check=True)
     key = lambda manifest: manifest["kind"]  # noqa: E731
     assert sorted(yaml.safe_load_all(done.stdout), key=key) == sorted(everything[variant], key=key)
+
+
+def test_an_image_may_be_named_by_its_digest(tmp_path: Path) -> None:
+    shutil.copytree(BASE, tmp_path / "base")
+    path, digest = tmp_path / "base/kustomization.yaml", f"sha256:{'0' * 64}"
+    path.write_text(re.sub("newTag: .*", f"digest: {digest}", path.read_text()))
+    (container,) = one(build(path.parent), "DaemonSet")["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == f"registry.example/probed@{digest}"
+
+
+def test_only_nodes_with_the_architecture_of_the_image_run_a_pod(base: list[Manifest]) -> None:
+    selector = one(base, "DaemonSet")["spec"]["template"]["spec"]["nodeSelector"]
+    assert selector == {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
+
+
+def test_the_variant_for_selinux_only_adds_the_type(everything: Everything) -> None:
+    base, selinux = (
+        copy.deepcopy(one(everything[variant], "DaemonSet"))["spec"]["template"]["spec"]
+        for variant in ("base", "selinux")
+    )
+    assert selinux["securityContext"].pop("seLinuxOptions") == {"type": "spc_t"}
+    assert selinux == base
 
 
 def test_every_file_of_the_base_is_applied() -> None:

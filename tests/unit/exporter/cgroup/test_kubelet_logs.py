@@ -14,7 +14,7 @@ from probed.exporter.cgroup import bounded_names, inotify
 from probed.exporter.cgroup.inotify import Note
 from probed.exporter.cgroup.kubelet_logs import RETRY_SECONDS, KubeletLogs
 from probed.exporter.cgroup.pod_names import NAMELESS, PodNames
-from support.kubelet import Kubelet, new_id
+from support.engines.kubelet import Kubelet, new_id
 from support.unit.clock import Clock
 
 

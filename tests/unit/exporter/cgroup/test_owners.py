@@ -13,7 +13,7 @@ from probed.exporter.cgroup.kubelet_logs import KubeletLogs
 from probed.exporter.cgroup.owners import CgroupOwners
 from probed.exporter.cgroup.pod_names import NAMELESS, PodNames
 from probed.exporter.cgroup.tree import CgroupTree
-from support.kubelet import Kubelet, new_id
+from support.engines.kubelet import Kubelet, new_id
 
 NUMBER = new_id()
 USERS = f"/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{NUMBER}.scope"

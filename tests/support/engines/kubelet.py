@@ -21,10 +21,14 @@ class Pod:
     name: str
     uid: str
 
+    @property
+    def slice(self) -> str:
+        """Return the path of the pod's slice."""
+        return f"kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{self.uid.replace('-', '_')}.slice"
+
     def group(self, number: str) -> str:
         """Return the path of the control group of the container with this id."""
-        pod = f"kubepods-burstable-pod{self.uid.replace('-', '_')}.slice"
-        return f"kubepods.slice/kubepods-burstable.slice/{pod}/cri-containerd-{number}.scope"
+        return f"{self.slice}/cri-containerd-{number}.scope"
 
 
 def new_id() -> str:
@@ -60,9 +64,16 @@ class Kubelet:
 
     def link(self, pod: Pod, container: str, number: str) -> Path:
         """Link a container's log, after the runtime has started the container."""
-        link = self.containers / f"{pod.name}_{pod.namespace}_{container}-{number}.log"
+        link = self._link(pod, container, number)
         link.symlink_to(self._folder(pod) / container / "0.log")
         return link
+
+    def unlink(self, pod: Pod, container: str, number: str) -> None:
+        """Remove the link of a removed container's log."""
+        self._link(pod, container, number).unlink()
+
+    def _link(self, pod: Pod, container: str, number: str) -> Path:
+        return self.containers / f"{pod.name}_{pod.namespace}_{container}-{number}.log"
 
     def remove(self, pod: Pod) -> None:
         """Remove all of a pod, as kubelet does after the deletion of the pod."""
