@@ -26,7 +26,7 @@ def test_arm64_calls_libatomic(monkeypatch: pytest.MonkeyPatch) -> None:
         def atomic_thread_fence(order: int) -> None:
             called.append(order)
 
-    monkeypatch.setattr(memory_order.ctypes, "CDLL", Library)
+    monkeypatch.setattr("ctypes.CDLL", Library)
     barrier("aarch64")()
     assert called == [4]
 

@@ -17,8 +17,8 @@ from probed.config.declaration import Probe
 from probed.config.objects import CORE_HEADER, ObjectSources, find_object
 from probed.config.overrides import SiteDefaults, check_folded, override, with_defaults
 from probed.config.site import Site
-from probed.config.user_files import identity_of
 from probed.digests import digest
+from probed.elf.files import identity_of
 from probed.errors import DeclarationError, HostError, Problem
 from probed.frozen import frozen
 from probed.ipc.channel import MAX_BODY, encoded

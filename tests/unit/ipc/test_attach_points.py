@@ -8,7 +8,7 @@ import re
 import pytest
 
 from probed.config.scalars import MAX_FUNCTION
-from probed.config.user_files import MAX_PATH
+from probed.elf.files import MAX_PATH
 from probed.ipc.attach_points import KINDS, OF_FILES, AttachPoint, has_target, hook_name
 
 POINTS = [AttachPoint(kind, "vfs_read") for kind in KINDS if kind not in OF_FILES]

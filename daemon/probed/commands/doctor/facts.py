@@ -24,7 +24,7 @@ from probed.client.http_client import Answer, fetch, find_endpoint
 from probed.client.http_config import HttpConfiguration
 from probed.config import files
 from probed.config.files import DeclaredProbe
-from probed.config.user_files import identity_of
+from probed.elf.files import identity_of
 from probed.errors import DeclarationError, HostError, LoadError
 from probed.frozen import frozen
 from probed.ipc.attach_points import AttachPoint

@@ -11,7 +11,8 @@ from functools import cached_property
 from pathlib import Path
 
 from probed.config.declaration import Probe
-from probed.config.user_files import find_file
+from probed.elf.files import find_file
+from probed.elf.functions import read_functions
 from probed.ipc.attach_points import (
     OF_FILES,
     RETURNS,
@@ -23,7 +24,6 @@ from probed.ipc.attach_points import (
 )
 from probed.loader.btf.reader import VMLINUX, Btf
 from probed.loader.common import preemption
-from probed.loader.common.user_functions import read_functions
 
 LEAST_PROCESSES, MOST_PROCESSES = 1 << 14, 1 << 19
 """Bounds of the macro PROCESSES, which is the kernel's limit of threads between them: some 80 bytes each in a hash."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from probed.loader.common.user_functions import read_functions
+from probed.elf.functions import read_functions
 
 
 def elf(symbols: dict[str, int], kind: int = 2, address: int = 0x400000, at: int = 0x1000) -> bytes:

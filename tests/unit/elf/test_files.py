@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from probed.config.user_files import MAX_PATH, find_file, identity_of
+from probed.elf.files import MAX_PATH, find_file, identity_of
 
 
 def make(root: Path, path: str) -> Path:
