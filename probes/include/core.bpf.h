@@ -166,8 +166,9 @@ static __always_inline u64 waiting_bytes(void)
  * where no other probe has hooked the tracepoint. See loader/common/hook_chain.py.
  *
  * kprobe_NAME and kprobe_hook_NAME are the same in a kprobe, for attach points that are kprobes, and for kernels that
- * preempt programs of raw tracepoints. They get the registers of a function with the arguments, from argument NAME_first
- * of the function on; RETURNED and INSTRUCTION stand for other registers. See loader/common/preemption.py, for x86 only.
+ * preempt programs of raw tracepoints. They get the registers of a function with the arguments, from argument
+ * NAME_first of the function on; RETURNED and INSTRUCTION stand for other registers. See loader/common/preemption.py,
+ * for x86 only.
  */
 #define PROBED_SLOTS 32
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * reads N M: N reads of 7 bytes from /dev/zero, then M reads of 7 bytes that fail with EBADF, since the file is open for
- * writing only.
+ * reads N M: N reads of 7 bytes from /dev/zero, then M reads of 7 bytes that fail with EBADF, since the file is open
+ * for writing only.
  */
 #include <err.h>
 #include <errno.h>

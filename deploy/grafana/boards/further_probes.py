@@ -15,7 +15,7 @@ def board() -> Board:
     return Board(
         uid="probed-further-probes",
         title="Further probes",
-        text="CPU waits, softirqs, block devices, dropped packets, TCP, signals, kills for lack of memory, calls of bpf(2).",
+        text="CPU waits, softirqs, block devices, dropped packets, TCP, signals, lack of memory, calls of bpf(2).",
         alerts=MEMORY_ALERTS,
         rows=[Row("", [*_processors(), *_devices(), *_network_and_memory(), *_processes()])],
     )

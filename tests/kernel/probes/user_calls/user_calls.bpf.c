@@ -1,14 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "probed.bpf.h"
 
-enum sum {
-	SUM_CALLS,
-	SUM_ARGUMENTS,
-	SUM_RETURNS,
-	SUM_RETURNED,
-	SUM_STARTS,
-	SUMS
-};
+enum sum { SUM_CALLS, SUM_ARGUMENTS, SUM_RETURNS, SUM_RETURNED, SUM_STARTS, SUMS };
 
 BPF_ARRAY(user_sums, u64, SUMS);
 
