@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import pytest
 
 from probed import memory_order
@@ -26,7 +28,7 @@ def test_arm64_calls_libatomic(monkeypatch: pytest.MonkeyPatch) -> None:
         def atomic_thread_fence(order: int) -> None:
             called.append(order)
 
-    monkeypatch.setattr("ctypes.CDLL", Library)
+    monkeypatch.setattr(ctypes, "CDLL", Library)
     barrier("aarch64")()
     assert called == [4]
 

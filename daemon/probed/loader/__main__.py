@@ -7,6 +7,7 @@ Modules that only sources need are imported for sources only.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -331,6 +332,7 @@ def _failure(name: str, error: LoadError | DeclarationError) -> Failure:
 
 def main(fd: int) -> None:
     """Serve the supervisor behind `fd`. Leaves by os._exit: BCC's clean-up would disturb the attached programs."""
+    gc.disable()  # the process ends before its cycles take memory
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel = SupervisorChannel(socket.socket(fileno=fd), TO_LOADER)
     status = 1

@@ -33,7 +33,7 @@ RING_PAGE = 4096
 
 
 def ring_bytes(probe: Probe) -> int:
-    """Return the size of a probe's ring, 0 for none: at least a page of this kernel (4 to 64 KiB)."""
+    """Return the size of a probe's ring, 0 for none: at least a page of this kernel."""
     return max(probe.ring.bytes, mmap.PAGESIZE) if probe.ring is not None else 0
 
 
