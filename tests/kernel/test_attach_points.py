@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -104,8 +105,16 @@ class UserCalls:
 
 
 @pytest.fixture
-def user_calls(tmp_path: Path, install: Install) -> UserCalls:
-    return UserCalls(tmp_path, install("user_calls"))
+def readable() -> Iterator[Path]:
+    """A folder that every user can read, as /usr/bin: the loader gives up root's rights."""
+    with tempfile.TemporaryDirectory(prefix="probed-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture
+def user_calls(readable: Path, install: Install) -> UserCalls:
+    return UserCalls(readable, install("user_calls"))
 
 
 def sums(page: Page) -> dict[str, float]:
@@ -158,6 +167,7 @@ def test_after_an_update_of_the_file_a_reload_attaches_to_the_new_one(start: Sta
     ("wrong", "said"),
     [
         ("function: dubble_of", "has no function 'dubble_of'; near names: double_of"),
+        ("file: /root/program", "'/root/program' cannot be read by the daemon's user"),
         ("file: no_such_program", "there is no file 'no_such_program' in /usr/lib/x86_64-linux-gnu"),
     ],
 )

@@ -145,7 +145,8 @@ UserFunction = Annotated[
     pattern(f"[A-Za-z_.$][!-9;-?A-~]{{0,{MAX_FUNCTION - 1}}}", "the name of a function, as in the symbols of the file"),
 ]
 UserFile = Annotated[
-    str, pattern("[A-Za-z0-9_./+-]{1,109}", "the path of a program or library, or the name in a folder of these")
+    str,
+    pattern("/[A-Za-z0-9_./+-]{1,108}|[A-Za-z0-9_.+-]{1,100}", "an absolute path, or the name of a program or library"),
 ]
 FileOffset = Annotated[int, Rule(_offset, {"minimum": 1})]
 PerfPeriod = Annotated[int, Rule(_period, {"minimum": 1})]

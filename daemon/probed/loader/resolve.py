@@ -82,7 +82,8 @@ def check_programs(probe: Probe, functions: Collection[str]) -> list[Problem]:
 def check_attach_points(probe: Probe, known: Callable[[AttachPoint], Collection[str]]) -> list[Problem]:
     """Check that the host has every attach point.
 
-    `known` returns the host's names for an attach point. It raises OSError or ValueError for a file without symbols.
+    `known` returns the host's names for an attach point. It raises OSError or ValueError where the file or the
+    machine cannot be used.
     """
     problems = []
     for program in probe.programs.values():
@@ -91,7 +92,7 @@ def check_attach_points(probe: Probe, known: Callable[[AttachPoint], Collection[
         try:
             names = known(point)
         except (OSError, ValueError) as error:
-            problems.append(probe.source.problem(at, str(error)))
+            problems.append(probe.source.problem(at, _unusable_file(error)))
         else:
             if not has_target(point, names):
                 problems.append(probe.source.problem(at, _no_attach_point(point, names)))
@@ -124,6 +125,12 @@ def check_kernel_enums(probe: Probe, known: Collection[str]) -> list[Problem]:
 def _no_enum(name: str, known: Collection[str]) -> str:
     names = ", ".join(near(name, known))
     return f"this kernel has no 'enum {name}'{names and f'; near names: {names}'}"
+
+
+def _unusable_file(error: OSError | ValueError) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"'{error.filename}' cannot be read by the daemon's user: {error.strerror}"
+    return str(error)
 
 
 def _no_attach_point(point: AttachPoint, known: Collection[str]) -> str:

@@ -26,7 +26,7 @@ from probed.loader.btf.reader import Btf
 from probed.loader.common.attachment import attach, tracing_type
 from probed.loader.common.module import HASHES, INDEX, MAP_KINDS, NO_MAP_TO_READ, not_flat
 from probed.loader.common.own_maps import ENUMS, LAYOUT
-from probed.loader.common.preemption import KprobePoint
+from probed.loader.common.register_point import RegisterPoint
 from probed.loader.errors import refusal
 from probed.loader.errors.stderr import captured_stderr
 from probed.loader.headers import tree
@@ -90,7 +90,7 @@ class BccModule:
         self._lib = lib
         self._compile_with_lines = with_lines
 
-    def load_program(self, name: str, attach_point: str, kprobe: KprobePoint | None = None) -> int:
+    def load_program(self, name: str, attach_point: str, kprobe: RegisterPoint | None = None) -> int:
         """Pass one program through the verifier; return the fd. Raises LoadError with the line at fault.
 
         From the BTF type of a raw tracepoint or function the verifier knows the types of the arguments, and permits
@@ -125,7 +125,7 @@ class BccModule:
             self._compile_with_lines().load_func(name, bcc.BPF.RAW_TRACEPOINT)
         return said[0] if refusal.verdict(said[0]).startswith(refusal.verdict(log)) else log
 
-    def attach(self, program: str, fd: int, attach_point: str, kprobe: KprobePoint | None = None) -> list[int]:
+    def attach(self, program: str, fd: int, attach_point: str, kprobe: RegisterPoint | None = None) -> list[int]:
         """Attach a loaded program; return the attachments' fds. Raises LoadError."""
         return attach(self._probe, program, fd, attach_point, kprobe)
 

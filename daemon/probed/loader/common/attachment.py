@@ -17,7 +17,7 @@ from probed.ipc.attach_points import AttachPoint, Kind
 from probed.linux import bpf
 from probed.loader.btf.reader import Btf
 from probed.loader.common import perf_events
-from probed.loader.common.preemption import KprobePoint
+from probed.loader.common.register_point import RegisterPoint
 from probed.loader.errors import eperm
 from probed.loader.errors.eperm import EpermFacts
 
@@ -36,7 +36,7 @@ def tracing_type(btf: Btf, point: AttachPoint) -> bpf.ProgramType:
     return bpf.tracing(type_of(point.target), TRACING[point.kind])
 
 
-def attach(probe: str, program: str, fd: int, attach_point: str, kprobe: KprobePoint | None = None) -> list[int]:
+def attach(probe: str, program: str, fd: int, attach_point: str, kprobe: RegisterPoint | None = None) -> list[int]:
     """Attach a loaded program, in a kprobe to the functions of that; return the attachments' fds. Raises LoadError."""
     try:
         if kprobe and kprobe.event:
@@ -47,11 +47,12 @@ def attach(probe: str, program: str, fd: int, attach_point: str, kprobe: KprobeP
     reason: Reason = "attach_point"
     point = AttachPoint.parse(attach_point)
     cause = f"{os.strerror(number)} ({errno.errorcode.get(number, number)})"
+    if number in (errno.EPERM, errno.EACCES):
+        reason, why = eperm.explain_eperm("attachment", EpermFacts.gather())
     if kprobe and kprobe.event:
         paranoid = Path("/proc/sys/kernel/perf_event_paranoid").read_text().strip()
         cause = f"{cause}; {perf_events.explain(number, paranoid)}"
     elif number in (errno.EPERM, errno.EACCES):
-        reason, why = eperm.explain_eperm("attachment", EpermFacts.gather())
         cause = f"{cause}; {why}"
     elif kprobe and kprobe.file and number in NO_MULTI_LINKS:
         cause = f"{cause}; this kernel has no multi links of uprobes: they take Linux 6.6 and CONFIG_UPROBES"
@@ -76,7 +77,7 @@ def _attach_to_events(fd: int, event: str) -> list[int]:
     return links
 
 
-def _attach_to_functions(fd: int, kprobe: KprobePoint) -> int:
+def _attach_to_functions(fd: int, kprobe: RegisterPoint) -> int:
     """Attach a program to all functions of a kprobe that the kernel can trace. Raises OSError: ESRCH for none."""
     if kprobe.file:
         return bpf.attach_uprobe_program(fd, kprobe.file, kprobe.offsets, kprobe.returns)

@@ -27,7 +27,7 @@ from probed.errors import LoadError, Reason
 from probed.ipc.attach_points import AttachPoint, hook_name
 from probed.ipc.manifest import ChainSlot, switch_names
 from probed.linux import bpf
-from probed.loader.common.preemption import KprobePoint
+from probed.loader.common.register_point import RegisterPoint
 from probed.loader.errors import eperm
 from probed.loader.errors.eperm import EpermFacts
 
@@ -53,7 +53,7 @@ class Chains:
     def __init__(
         self,
         hooked: Mapping[str, int],
-        kprobe_of: Callable[[str], KprobePoint | None] = lambda _: None,
+        kprobe_of: Callable[[str], RegisterPoint | None] = lambda _: None,
         makes_arrays: bool = True,
     ) -> None:
         """`hooked` has the arrays of the supervisor's hooks; new hooks run in a kprobe where `kprobe_of` has one.
@@ -94,7 +94,7 @@ class Chains:
                 raise LoadError(probe, reason, text, error.errno or 0) from error
         return self._arrays[attach_point]
 
-    def kprobe(self, attach_point: str) -> KprobePoint | None:
+    def kprobe(self, attach_point: str) -> RegisterPoint | None:
         """Return the kprobe of an attach point's programs, None for none: programs of one array are of one type."""
         point = self._kprobe_of(attach_point)
         if point and point.switches and self._is_raw_tracepoint(attach_point):
@@ -143,7 +143,7 @@ def entry(program: str) -> str:
     return f"\tprogram_{program}(ctx);\n"
 
 
-def entry_in_kprobe(program: str, point: KprobePoint) -> str:
+def entry_in_kprobe(program: str, point: RegisterPoint) -> str:
     """Return the C call of a program with the arguments, which are in the registers behind `ctx`."""
     loads = "".join(f"\tLOAD_AT(u64, arguments[{at}], ctx, {offset});\n" for at, offset in enumerate(point.registers))
     call = f"\tprogram_{program}((struct bpf_raw_tracepoint_args *)arguments);\n"

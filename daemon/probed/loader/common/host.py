@@ -24,6 +24,7 @@ from probed.ipc.attach_points import (
 )
 from probed.loader.btf.reader import VMLINUX, Btf
 from probed.loader.common import preemption
+from probed.loader.common.register_point import INSTRUCTION, REGISTERS, RETURNED, RegisterPoint
 
 LEAST_PROCESSES, MOST_PROCESSES = 1 << 14, 1 << 19
 """Bounds of the macro PROCESSES, which is the kernel's limit of threads between them: some 80 bytes each in a hash."""
@@ -33,7 +34,7 @@ RING_PAGE = 4096
 
 
 def ring_bytes(probe: Probe) -> int:
-    """Return the size of a probe's ring, 0 for none: at least a page of this kernel."""
+    """Return the size of a probe's ring, at least a page (4 to 64 KiB); 0 for none."""
     return max(probe.ring.bytes, mmap.PAGESIZE) if probe.ring is not None else 0
 
 
@@ -53,7 +54,7 @@ class Host:
         self.machine = machine
         self._threads = threads
         self._user_functions: dict[str, Mapping[str, tuple[int, ...]]] = {}
-        self._kprobes: dict[AttachPoint, preemption.KprobePoint] = {}
+        self._register_points: dict[AttachPoint, RegisterPoint] = {}
 
     @cached_property
     def btf(self) -> Btf:
@@ -78,8 +79,12 @@ class Host:
     def targets(self, point: AttachPoint) -> Collection[str]:
         """Return the names among which an attach point has to be.
 
-        Raises HostError, and for a file that cannot be used OSError or ValueError.
+        Raises HostError, and for a file or a machine that cannot be used OSError or ValueError.
         """
+        if point.kind in WITH_REGISTERS and self.machine != "x86_64":
+            raise ValueError(
+                f"a program at a {point.kind} takes the registers of x86-64, and this machine is {self.machine}"
+            )
         if point.kind in OF_FILES:
             return self._functions_of(find_file(point.file).path)
         return self.raw_tracepoints if point.kind == "raw_tracepoint" else self.functions
@@ -120,28 +125,28 @@ class Host:
         """The size of maps with an entry for each living process."""
         return min(max(self._threads, LEAST_PROCESSES), MOST_PROCESSES)
 
-    def kprobe(self, attach_point: str) -> preemption.KprobePoint | None:
+    def kprobe(self, attach_point: str) -> RegisterPoint | None:
         """Return the kprobe in which the programs of an attach point run, None for the attach point itself."""
         point = AttachPoint.parse(attach_point)
         if point.kind in WITH_REGISTERS:
-            return self._kprobe_of_functions(point)
+            return self._register_point(point)
         if point.kind == "raw_tracepoint" and self.uses_kprobes:
             return preemption.kprobe_point(self.btf, point.target)
         return None
 
-    def _kprobe_of_functions(self, point: AttachPoint) -> preemption.KprobePoint:
-        if point not in self._kprobes:
+    def _register_point(self, point: AttachPoint) -> RegisterPoint:
+        if point not in self._register_points:
             returns = point.kind in RETURNS
-            registers = (preemption.RETURNED,) if returns else preemption.REGISTERS
+            registers = (RETURNED,) if returns else REGISTERS
             if point.kind == "perf_event":
-                kprobe = preemption.KprobePoint((), (preemption.INSTRUCTION,), event=point.target)
+                kprobe = RegisterPoint((), (INSTRUCTION,), event=point.target)
             elif point.kind in OF_FILES:
                 offsets = self._offsets(point)
-                kprobe = preemption.KprobePoint((), registers, returns=returns, file=point.file, offsets=offsets)
+                kprobe = RegisterPoint((), registers, returns=returns, file=point.file, offsets=offsets)
             else:
-                kprobe = preemption.KprobePoint(self._matching(point), registers, returns=returns)
-            self._kprobes[point] = kprobe
-        return self._kprobes[point]
+                kprobe = RegisterPoint(self._matching(point), registers, returns=returns)
+            self._register_points[point] = kprobe
+        return self._register_points[point]
 
     def _matching(self, point: AttachPoint) -> tuple[str, ...]:
         return tuple(sorted(fnmatch.filter(self.functions, point.target))) if is_pattern(point) else (point.target,)

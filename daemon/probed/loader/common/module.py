@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 
 from probed.ipc.manifest import Field, Map, MapKind, Record
-from probed.loader.common.preemption import KprobePoint
+from probed.loader.common.register_point import RegisterPoint
 
 MAP_KINDS: Final[Mapping[int, MapKind]] = {1: "hash", 2: "array", 5: "percpu_hash", 6: "percpu_array"}
 """enum bpf_map_type of Linux include/uapi/linux/bpf.h: those that hold counts and cannot lose them silently."""
@@ -59,10 +59,10 @@ class Module(Protocol):
     def recent_slots(self, name: str) -> int:
         """Return how many `struct recent_count` a map has for each CPU; 0 for another kind of map."""
 
-    def load_program(self, name: str, attach_point: str, kprobe: KprobePoint | None = None) -> int:
+    def load_program(self, name: str, attach_point: str, kprobe: RegisterPoint | None = None) -> int:
         """Pass one program through the verifier; return the fd."""
 
-    def attach(self, program: str, fd: int, attach_point: str, kprobe: KprobePoint | None = None) -> list[int]:
+    def attach(self, program: str, fd: int, attach_point: str, kprobe: RegisterPoint | None = None) -> list[int]:
         """Attach a loaded program; return the attachments' fds. A program in a kprobe is attached to its functions."""
 
     def map_fd(self, name: str) -> int:

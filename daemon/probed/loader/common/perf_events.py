@@ -26,6 +26,9 @@ EVENTS: Final[Mapping[PerfEventName, tuple[int, int]]] = {
 }  # fmt: skip
 """PERF_TYPE_HARDWARE (0) or PERF_TYPE_SOFTWARE (1), and the number of the event."""
 
+MOST_CPUS: Final = 250
+"""Most links of a hook: one message takes 253 descriptors, SCM_MAX_FD of Linux include/net/scm.h."""
+
 _NUMBER: Final = {"x86_64": 298, "aarch64": 241}
 """The number of perf_event_open(2), which glibc does not wrap."""
 
@@ -38,8 +41,11 @@ _CLOEXEC = 8  # PERF_FLAG_FD_CLOEXEC
 def opened(target: str, root: Path = Path("/")) -> Iterator[list[int]]:
     """Open the event of an attach point on every online CPU, for the time of the context. Raises OSError."""
     fds: list[int] = []
+    cpus = online_cpus(root)
+    if len(cpus) > MOST_CPUS:
+        raise OSError(errno.E2BIG, os.strerror(errno.E2BIG))
     try:
-        for cpu in online_cpus(root):
+        for cpu in cpus:
             fds.append(_open(target, cpu))
         yield fds
     finally:
@@ -70,4 +76,10 @@ def explain(number: int, paranoid: str) -> str:
         )
     if number in (errno.ENOENT, errno.EOPNOTSUPP, errno.ENODEV):
         return "this machine does not count the event; many virtual machines have those of software only"
-    return "attachments to perf events take Linux 5.15"
+    if number == errno.E2BIG:
+        return f"a hook has one link for each CPU, and at most {MOST_CPUS}"
+    if number == errno.EINVAL:
+        return (
+            "attachments to perf events take Linux 5.15, and a frequency is at most kernel.perf_event_max_sample_rate"
+        )
+    return "the kernel lacks the means for it now"

@@ -16,10 +16,10 @@ import struct
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from probed.frozen import frozen
 from probed.linux import bpf
 from probed.loader.btf.format import Kind
 from probed.loader.btf.reader import Btf
+from probed.loader.common.register_point import REGISTERS, RegisterPoint
 
 TRIALS = ("sys_exit", "sys_enter")
 """Raw tracepoints of the trials: this process reaches them with any system call; one is called by a function."""
@@ -35,15 +35,6 @@ SYSCALL_EXIT = "trace_syscall_exit"
 IN_INTERRUPTS = frozenset({"sched_process_free"})
 """Raw tracepoints in interrupts, where nothing preempts a program, and where the kernel skips one of a kprobe."""
 
-REGISTERS = (112, 104, 96, 88, 72, 64)
-"""Offsets of di, si, dx, cx, r8 and r9 in struct pt_regs of x86-64: the arguments of a function."""
-
-RETURNED = 80
-"""Offset of ax in struct pt_regs of x86-64: the value that a function returned."""
-
-INSTRUCTION = 128
-"""Offset of ip in struct pt_regs of x86-64: the address of the instruction, with which bpf_perf_event_data begins."""
-
 SEEN = 1 << 30
 """Bit that shows that a trial's program ran."""
 
@@ -56,37 +47,7 @@ def _insn(code: int, registers: int = 0, offset: int = 0, number: int = 0) -> by
     return struct.pack("=BBhi", code, registers, offset, number)
 
 
-@frozen
-class KprobePoint:
-    """Functions at which programs run, with registers; at a raw tracepoint the function that the kernel calls there.
-
-    `registers` has the offset in struct pt_regs of each argument of the program, `switches` the number of programs
-    that the raw tracepoint must have. With `returns` the programs run when a function returns. Functions of a `file`
-    are at `offsets` there. A perf `event` has the instruction instead of a function.
-    """
-
-    functions: tuple[str, ...]
-    registers: tuple[int, ...]
-    switches: int = 0
-    returns: bool = False
-    file: str = ""
-    offsets: tuple[int, ...] = ()
-    event: str = ""
-
-    @property
-    def program_type(self) -> bpf.ProgramType:
-        """The type of the programs."""
-        if self.event:
-            return bpf.PERF_EVENTS
-        return bpf.UPROBES if self.file else bpf.KPROBES
-
-    @property
-    def first(self) -> int:
-        """The number of the register that has the first argument, among `REGISTERS` and those below."""
-        return (*REGISTERS, RETURNED, INSTRUCTION).index(self.registers[0])
-
-
-def kprobe_point(btf: Btf, tracepoint: str) -> KprobePoint | None:
+def kprobe_point(btf: Btf, tracepoint: str) -> RegisterPoint | None:
     """Return where programs of a raw tracepoint run in a kprobe; None for interrupts and for too many arguments.
 
     A tracepoint with two programs calls them through a function. With one, the kernel calls the program itself; but the
@@ -94,11 +55,11 @@ def kprobe_point(btf: Btf, tracepoint: str) -> KprobePoint | None:
     kernel/tracepoint.c, trace_syscall_exit() in kernel/entry/syscall-common.c.
     """
     if tracepoint == "sys_exit" and btf.has_function(SYSCALL_EXIT):
-        return KprobePoint((SYSCALL_EXIT,), REGISTERS[:2], 1)
+        return RegisterPoint((SYSCALL_EXIT,), REGISTERS[:2], 1)
     arguments = btf.tracepoint_arguments(tracepoint)
     if tracepoint in IN_INTERRUPTS or arguments is None or arguments >= len(REGISTERS):
         return None
-    return KprobePoint((f"__traceiter_{tracepoint}",), REGISTERS[1:], 2)  # before the arguments comes a pointer
+    return RegisterPoint((f"__traceiter_{tracepoint}",), REGISTERS[1:], 2)  # before the arguments comes a pointer
 
 
 _EXCHANGE = b"".join(
@@ -163,7 +124,7 @@ def _runs_kprobes(btf: Btf) -> bool:
     return all(point is not None and _runs(btf, name, point) for name, point in points.items())
 
 
-def _runs(btf: Btf, tracepoint: str, point: KprobePoint) -> bool:
+def _runs(btf: Btf, tracepoint: str, point: RegisterPoint) -> bool:
     """Say whether a program in a kprobe runs at a raw tracepoint that this process reaches. Raises OSError."""
     with ExitStack() as fds:
         array = _array(fds)

@@ -24,7 +24,7 @@ from probed.loader.btf.reader import Btf
 from probed.loader.common.attachment import TRACING, attach
 from probed.loader.common.hook_chain import NO_ARRAY
 from probed.loader.common.module import HASHES, INDEX, MAP_KINDS, NO_MAP_TO_READ, not_flat
-from probed.loader.common.preemption import KprobePoint
+from probed.loader.common.register_point import RegisterPoint
 from probed.loader.core.libbpf import Object, ObjectMap
 from probed.loader.errors import refusal
 from probed.loader.errors.stderr import captured_stderr
@@ -61,7 +61,7 @@ class Tail:
     array: int
     next: int
     hooked: bool
-    kprobe: KprobePoint | None = None
+    kprobe: RegisterPoint | None = None
 
 
 class CoreModule:
@@ -152,7 +152,7 @@ class CoreModule:
 
     # The load.
 
-    def load_program(self, name: str, attach_point: str, kprobe: KprobePoint | None = None) -> int:
+    def load_program(self, name: str, attach_point: str, kprobe: RegisterPoint | None = None) -> int:
         """Return a program's fd; the first call loads the whole object. Raises LoadError."""
         if not self._loaded:
             self._load()
@@ -186,7 +186,7 @@ class CoreModule:
         text = f"libbpf cannot load the object: {os.strerror(error.errno or 0)}\n{refusal.last_lines(said)}"
         return LoadError(self._probe, "verifier", text, error.errno or 0)
 
-    def attach(self, program: str, fd: int, attach_point: str, kprobe: KprobePoint | None = None) -> list[int]:
+    def attach(self, program: str, fd: int, attach_point: str, kprobe: RegisterPoint | None = None) -> list[int]:
         """Attach a loaded program; return the attachments' fds. Raises LoadError."""
         return attach(self._probe, program, fd, attach_point, kprobe)
 

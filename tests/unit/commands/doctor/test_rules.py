@@ -93,6 +93,15 @@ FAULTS: dict[str, tuple[str, str, str, HostFacts]] = {
     "a daemon that is not ready": ("daemon", "failure", "journalctl", replace(WELL, answer=Answer(503, "no probe"))),
     "a daemon with a password": ("daemon", "warning", "password", replace(WELL, answer=Answer(401, ""))),
     "something else": ("daemon", "warning", "TLS", replace(WELL, answer=Answer(0, "BadStatusLine"))),
+    "perf events": (
+        "perf_event_paranoid", "warning", "sysctl kernel.perf_event_paranoid=2",
+        replace(
+            WELL,
+            configuration=replace(
+                WELL.configuration, programs={"process": {"on_tick": AttachPoint("perf_event", "cpu-clock@99Hz")}}
+            ),
+        ),
+    ),
     "large maps": (
         "map_memory", "warning", "ring.bytes", replace(WELL, loads=Loads({"process": None}, "", {"process": 300 << 20}))
     ),

@@ -13,7 +13,7 @@ import pytest
 from probed.errors import LoadError
 from probed.linux import bpf
 from probed.loader.common import attachment
-from probed.loader.common.preemption import REGISTERS, KprobePoint
+from probed.loader.common.register_point import REGISTERS, RegisterPoint
 
 FUNCTIONS = tuple(f"tcp_{number}" for number in range(23))
 
@@ -41,7 +41,7 @@ class Kernel:
         return sorted({link for link in self._links if Path(f"/proc/self/fd/{link}").exists()})
 
 
-def attach(point: KprobePoint) -> list[int]:
+def attach(point: RegisterPoint) -> list[int]:
     return attachment.attach("a", "on_x", 7, "kretprobe/tcp_*", point)
 
 
@@ -51,7 +51,7 @@ def test_functions_that_the_kernel_cannot_trace_are_left_out(
 ) -> None:
     traceable = tuple(name for number, name in enumerate(FUNCTIONS) if number not in left_out)
     kernel = Kernel(monkeypatch, traceable)
-    (link,) = attach(KprobePoint(FUNCTIONS, REGISTERS, returns=True))
+    (link,) = attach(RegisterPoint(FUNCTIONS, REGISTERS, returns=True))
     assert kernel.attached[-1] == (traceable, True)
     assert kernel.open_links() == [link]
     os.close(link)
@@ -62,7 +62,7 @@ def test_an_attach_point_without_a_function_that_the_kernel_can_trace_is_an_erro
 ) -> None:
     kernel = Kernel(monkeypatch, ())
     with pytest.raises(LoadError, match=r"cannot attach 'on_x' to kretprobe 'tcp_\*': .*cannot trace") as refused:
-        attach(KprobePoint(FUNCTIONS, REGISTERS))
+        attach(RegisterPoint(FUNCTIONS, REGISTERS))
     assert (refused.value.reason, refused.value.errno) == ("attach_point", errno.ESRCH)
     assert kernel.open_links() == []
 
@@ -71,4 +71,4 @@ def test_an_attach_point_without_a_function_that_the_kernel_can_trace_is_an_erro
 def test_a_kernel_without_multi_links_is_named(monkeypatch: pytest.MonkeyPatch, error: int) -> None:
     Kernel(monkeypatch, error=error)
     with pytest.raises(LoadError, match=r"no multi links of kprobes: they take Linux 5\.18 and CONFIG_FPROBE"):
-        attach(KprobePoint(("tcp_1",), REGISTERS))
+        attach(RegisterPoint(("tcp_1",), REGISTERS))

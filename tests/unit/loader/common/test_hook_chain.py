@@ -11,7 +11,7 @@ from probed.errors import LoadError
 from probed.linux import bpf
 from probed.loader.common import hook_chain
 from probed.loader.common.hook_chain import SLOTS, Chains, standalone_entry
-from probed.loader.common.preemption import KprobePoint
+from probed.loader.common.register_point import RegisterPoint
 from probed.loader.headers.c_names import programs
 
 
@@ -79,10 +79,10 @@ def test_programs_are_found_where_they_are_no_comment() -> None:
     assert [line for line in standalone_entry(["on_b"]).splitlines() if "program_" in line] == ["\tprogram_on_b(ctx);"]
 
 
-POINT = KprobePoint(("trace_syscall_exit",), (112, 104), 1)
+POINT = RegisterPoint(("trace_syscall_exit",), (112, 104), 1)
 
 
-def in_kprobe(tracepoint: str) -> KprobePoint | None:
+def in_kprobe(tracepoint: str) -> RegisterPoint | None:
     return POINT if tracepoint == "sys_exit" else None
 
 

@@ -15,6 +15,7 @@ from probed.linux import bpf
 from probed.loader.btf.format import Kind
 from probed.loader.btf.reader import Btf
 from probed.loader.common import preemption
+from probed.loader.common.register_point import RegisterPoint
 from support.unit.btf_builder import BtfBuilder
 
 SEEN = preemption.SEEN
@@ -126,14 +127,14 @@ def test_programs_stay_on_raw_tracepoints_where_the_kernel_does_not_call_the_fun
 
 def test_the_end_of_a_system_call_has_a_function_of_its_own() -> None:
     point = preemption.kprobe_point(kernel_types("trace_syscall_exit"), "sys_exit")
-    assert point == preemption.KprobePoint(("trace_syscall_exit",), (112, 104), 1)  # di, si
+    assert point == RegisterPoint(("trace_syscall_exit",), (112, 104), 1)  # di, si
 
 
 def test_other_tracepoints_have_a_function_with_a_pointer_before_the_arguments() -> None:
     types = kernel_types()
     for name in ("sys_exit", "sys_enter"):
         point = preemption.kprobe_point(types, name)
-        assert point == preemption.KprobePoint((f"__traceiter_{name}",), (104, 96, 88, 72, 64), 2)
+        assert point == RegisterPoint((f"__traceiter_{name}",), (104, 96, 88, 72, 64), 2)
 
 
 @pytest.mark.parametrize("name", ["crowded", "nowhere", "sched_process_free"])
