@@ -157,6 +157,17 @@ def in_containerd(unit: str, group: str = "") -> Run:
     return run
 
 
+def in_control_group_of_crio(engines: Stage, name: str, program: Path) -> Owner:
+    """Run by containerd's own client in the control group that CRI-O asks for, beside kubelet's folders."""
+    kubelet, number = engines.node.kubelet, secrets.token_hex(32)
+    pod = kubelet.add_pod("shop", name)
+    kubelet.make_log(pod, "app")
+    kubelet.link(pod, "app", number)
+    engines.node.run(number, SPAWN, "7", program, group=f"{Path(pod.slice).name}:crio:{number}")
+    kubelet.remove(pod)
+    return (f"cri:{short(number)}", "shop", name, "app", "")
+
+
 def in_nspawn(engines: Stage, name: str, program: Path) -> Owner:
     machines.run_nspawn(engines.machine, name, SPAWN, "7", program)
     escaped = name.replace("-", r"\x2d")
@@ -168,9 +179,12 @@ def in_nspawn_service(engines: Stage, name: str, program: Path) -> Owner:
     return (f"systemd-nspawn@{name}.service", "", "", "", "")
 
 
-def in_lxc(engines: Stage, name: str, program: Path) -> Owner:
-    machines.run_lxc(engines.machine, name, SPAWN, "7", program)
-    return (f"lxc:{name}", "", "", "", "")
+def in_lxc(groups: str = "") -> Run:
+    def run(engines: Stage, name: str, program: Path) -> Owner:
+        machines.run_lxc(engines.machine, name, SPAWN, "7", program, groups=groups)
+        return (f"lxc:{name}", "", "", "", "")
+
+    return run
 
 
 TESTED: Final[Mapping[str, Run]] = {
@@ -184,10 +198,12 @@ TESTED: Final[Mapping[str, Run]] = {
     "podman of a user with crun": in_podman_of_a_user("crun"),
     "podman in a unit": in_a_unit_of_podman,
     "ctr": in_containerd("container"),
+    "ctr with CRI-O's control group": in_control_group_of_crio,
     "ctr with nerdctl's control group": in_containerd("containerd", "system.slice:nerdctl"),
     "systemd-nspawn": in_nspawn,
     "systemd-nspawn@": in_nspawn_service,
-    "lxc": in_lxc,
+    "lxc": in_lxc(),
+    "lxc with Proxmox's control groups": in_lxc(machines.PROXMOX),
 }
 
 
@@ -266,7 +282,7 @@ def test_restarts_by_podman_count_to_the_container(engines: Stage) -> None:
     podman, name, program = engines.podman, f"web-{fresh_letters()}", engines.machine.install("exits")
     number = podman.start(name, "--restart", f"on-failure:{RESTARTS - 1}", command=("sh", "-c", f"{program}; exit 1"))
     unit = f"podman:{short(number)}"
-    until(lambda: starts(engines, program, unit, name) == RESTARTS, f"{RESTARTS} starts")
+    until(lambda: starts(engines, program, unit, name) == RESTARTS, f"{RESTARTS} starts", LONG + 5 * RESTARTS)
     podman.remove(name)
 
 

@@ -32,6 +32,13 @@ lxc.mount.entry = /usr usr none ro,rbind 0 0
 lxc.mount.entry = {out} out none ro,rbind 0 0
 """
 
+PROXMOX: Final = """\
+lxc.cgroup.dir.container = lxc/{name}
+lxc.cgroup.dir.container.inner = ns
+lxc.cgroup.dir.monitor = lxc.monitor/{name}
+"""
+"""Control groups as in Proxmox's configurations of containers. Source: pve-container, src/PVE/LXC.pm."""
+
 
 def make_tree(machine: Machine, path: str) -> str:
     """Make a container's tree of folders and links into /usr; return its path."""
@@ -61,8 +68,8 @@ def run_nspawn_service(machine: Machine, name: str, *command: str | Path) -> Non
     machine.run("sh", "-ec", f"while systemctl is-active --quiet {unit}; do sleep 0.05; done")
 
 
-def run_lxc(machine: Machine, name: str, *command: str | Path) -> None:
-    """Run a command by lxc-execute."""
+def run_lxc(machine: Machine, name: str, *command: str | Path, groups: str = "") -> None:
+    """Run a command by lxc-execute; `groups` is a part of the configuration, as `PROXMOX`."""
     tree = make_tree(machine, f"/var/lib/lxc/{name}/rootfs")
-    machine.write(f"/var/lib/lxc/{name}/config", LXC.format(name=name, tree=tree, out=OUT))
+    machine.write(f"/var/lib/lxc/{name}/config", (LXC + groups).format(name=name, tree=tree, out=OUT))
     machine.run("lxc-execute", "--name", name, "--", *command)

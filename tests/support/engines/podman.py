@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Final
 
@@ -86,8 +87,7 @@ def start_podman(machine: Machine) -> Podman:
     """Import the image, and write the archive of the image for other engines."""
     machine.write("/etc/containers/storage.conf", STORAGE)
     podman = Podman(machine)
-    command = "CMD [" + ", ".join(f'"{word}"' for word in PAUSE) + "]"
-    podman.run("import", "--change", command, OUT / "files.tar", IMAGE)
+    podman.run("import", "--change", f"CMD {json.dumps(PAUSE)}", OUT / "files.tar", IMAGE)
     podman.run("save", "--output", ARCHIVE, IMAGE)
     return podman
 
