@@ -142,7 +142,9 @@ FunctionPattern = Annotated[
 ]
 UserFunction = Annotated[
     str,
-    pattern(f"[A-Za-z_.$][!-9;-?A-~]{{0,{MAX_FUNCTION - 1}}}", "the name of a function, as in the symbols of the file"),
+    pattern(
+        f'[A-Za-z_.$][!"$-9;-?A-~]{{0,{MAX_FUNCTION - 1}}}', "the name of a function, as in the symbols of the file"
+    ),
 ]
 UserFile = Annotated[
     str,

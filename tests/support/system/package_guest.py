@@ -11,6 +11,7 @@ import ctypes
 import json
 import os
 import platform
+import re
 import shutil
 import struct
 import subprocess
@@ -134,6 +135,12 @@ def reload_with_bcc() -> None:
         time.sleep(0.5)
 
 
+def is_settled(page: str, probe: str) -> bool:
+    """Say whether a probe is up, or has failed to load."""
+    failures = re.findall(rf'^probed_probe_load_failures_total{{probe="{probe}",.*}} (.*)$', page, re.MULTILINE)
+    return f'probed_probe_up{{probe="{probe}"}} 1' in page or any(map(float, failures))
+
+
 def run_at_functions() -> dict[str, str]:
     """Add the probes of /out/own to the site, run their workload, and remove them; return as `run_workload` does."""
     names = sorted(path.name for path in (OUT / "own").iterdir())
@@ -143,7 +150,7 @@ def run_at_functions() -> dict[str, str]:
     CONFIGURATION.write_text(CONFIGURATION.read_text().replace("\nprobes:\n", f"\nprobes:\n{probes}"))
     call("systemctl", "reload", "probed")
     deadline = time.monotonic() + SECONDS_TO_LOAD
-    while not all(f'probed_probe_up{{probe="{name}"}}' in get("/metrics") for name in names):
+    while not all(is_settled(get("/metrics"), name) for name in names):
         if time.monotonic() > deadline:
             raise RuntimeError("the reload with probes at functions takes too long")
         time.sleep(0.5)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attach points whose programs get registers: kprobes, uprobes and perf events. Pure.
+"""Attach points with registers for the programs: kprobes, uprobes and perf events. Pure.
 
 `host` makes one from an attach point, `preemption` for a raw tracepoint; `hook_chain` writes the entries of programs.
 """
