@@ -35,9 +35,9 @@ class Docker:
     def _client(self) -> tuple[str, ...]:
         return ("docker", "--host", f"unix://{self._socket}")
 
-    def build(self, folder: Path, buildkit: str) -> None:
-        """Build the image of a folder with its Dockerfile, by BuildKit if "1"."""
-        environment = ("env", f"DOCKER_BUILDKIT={buildkit}")
+    def build(self, folder: Path, *, buildkit: bool) -> None:
+        """Build the image of a folder with its Dockerfile."""
+        environment = ("env", f"DOCKER_BUILDKIT={buildkit:d}")
         self._machine.run(*environment, *self._client, "build", "--network", "none", folder)
 
     def start(self, name: str, *options: str | Path, command: tuple[str | Path, ...] = STAYS) -> str:

@@ -60,6 +60,10 @@ class Podman:
         words = ("podman", "--runtime", str(wrapper(runtime)), "run", "--name", name, "--network", "none")
         return (*self._under, *words, *self._options, *mounts("--volume", "{0}:{0}:ro"), *options, IMAGE, *command)
 
+    def build(self, folder: Path) -> None:
+        """Build the image of a folder with its Dockerfile."""
+        self.run("--runtime", wrapper("runc"), "build", "--network", "none", folder)
+
     @property
     def has_quadlet(self) -> bool:
         """Whether Podman makes units of systemd, as since 4.4."""
