@@ -13,7 +13,7 @@ from probed.ipc.attach_points import KINDS, OF_FILES, AttachPoint, has_target, h
 
 POINTS = [AttachPoint(kind, "vfs_read") for kind in KINDS if kind not in OF_FILES]
 POINTS += [AttachPoint("perf_event", "cpu-clock@99Hz"), AttachPoint("perf_event", "cpu-clock@99")]
-FILES = [AttachPoint(kind, "exit@/usr/lib/libc-2.so.6", "7-a") for kind in OF_FILES]
+FILES = [AttachPoint(kind, "exit@/usr/lib/libc-2.so.6", "7-a") for kind in KINDS if kind in OF_FILES]
 FILES += [AttachPoint("uprobe", target) for target in ("exit@libc.so.6", "4096@libc.so.6", "exit@libc+so.6")]
 PATTERNS = [AttachPoint("kprobe", pattern) for pattern in ("tcp_*", "tcp_?", "tcp__", "tcp_[a-z]", "tcp_[!z]")]
 
