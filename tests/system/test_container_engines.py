@@ -208,8 +208,16 @@ TESTED: Final[Mapping[str, Run]] = {
 }
 
 
+def skip_with_podman_5(engines: Stage, reason: str) -> None:
+    """Skip a test that knows Debian 12's Podman only; CI runs no other."""
+    if engines.podman.has_quadlet:
+        pytest.skip(f"not written for Podman 5: {reason}")
+
+
 @pytest.mark.parametrize("engine", TESTED)
 def test_processes_count_to_their_container(engines: Stage, engine: str) -> None:
+    if "of a user" in engine:
+        skip_with_podman_5(engines, "there a user's container ends with the unit that started it")
     program = engines.machine.install("exits")
     owner = TESTED[engine](engines, f"web-{fresh_letters()}", program)
     assert engines.execs(program) == {owner: 7}
@@ -270,6 +278,7 @@ def test_health_checks_of_docker_count_to_the_container(engines: Stage) -> None:
 
 
 def test_health_checks_of_podman_count_to_the_container(engines: Stage) -> None:
+    skip_with_podman_5(engines, "there the unit of a check has a random name")
     podman, name, program = engines.podman, f"web-{fresh_letters()}", engines.machine.install("exits")
     number = podman.start(name, *failing_check(program, "1h"))
     for _ in range(3):  # the timer's service, which Podman starts once too
