@@ -217,7 +217,7 @@ def skip_with_podman_5(engines: Stage, reason: str) -> None:
 @pytest.mark.parametrize("engine", TESTED)
 def test_processes_count_to_their_container(engines: Stage, engine: str) -> None:
     if "of a user" in engine:
-        skip_with_podman_5(engines, "there a user's container ends with the unit that started it")
+        skip_with_podman_5(engines, "a user's container had ended before the exec, and the cause is open")
     program = engines.machine.install("exits")
     owner = TESTED[engine](engines, f"web-{fresh_letters()}", program)
     assert engines.execs(program) == {owner: 7}
@@ -278,7 +278,7 @@ def test_health_checks_of_docker_count_to_the_container(engines: Stage) -> None:
 
 
 def test_health_checks_of_podman_count_to_the_container(engines: Stage) -> None:
-    skip_with_podman_5(engines, "there the unit of a check has a random name")
+    skip_with_podman_5(engines, "the unit of the check was not found, and the cause is open")
     podman, name, program = engines.podman, f"web-{fresh_letters()}", engines.machine.install("exits")
     number = podman.start(name, *failing_check(program, "1h"))
     for _ in range(3):  # the timer's service, which Podman starts once too
