@@ -42,9 +42,7 @@ def disks(cache: Path = CACHE) -> Path:
 def _make(tree: Path, wanted: Path) -> None:
     """Build beside the final path and rename, so that an existing folder is complete."""
     unfinished = wanted.with_suffix(".unfinished")
-    subprocess.run(
-        ["nice", HARNESS / "build-vm", suite(), tree, unfinished, *KERNELS], check=True, stdin=subprocess.DEVNULL
-    )
+    subprocess.run([HARNESS / "build-vm", suite(), tree, unfinished, *KERNELS], check=True, stdin=subprocess.DEVNULL)
     unfinished.rename(wanted)
 
 
