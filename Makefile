@@ -171,6 +171,7 @@ $(VENV)/run: pyproject.toml Makefile
 	@$(call install,$(RUN_PACKAGES))
 	$(PYTHON) -m venv --system-site-packages $(VENV)
 	$(VENV)/bin/pip install --quiet --no-index --no-deps --no-build-isolation --editable .
+	$(VENV)/bin/python -m compileall -q daemon
 	@touch $@
 
 $(VENV)/test: $(VENV)/run

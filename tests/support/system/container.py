@@ -149,7 +149,7 @@ def _fill(upper: Path, tree: Path, manifests: list[Manifest]) -> None:
     capabilities = re.search(r"setcap (\S+)", CONTAINERFILE)
     assert capabilities
     subprocess.run(["setcap", capabilities[1], launcher], check=True)
-    ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    ignore = shutil.ignore_patterns("*.egg-info")
     shutil.copytree(ROOT / "daemon" / "probed", share / "probed", ignore=ignore)
     shutil.copytree(ROOT / "probes", share / "probes")
     command.write_text(COMMAND)

@@ -129,9 +129,9 @@ class Machine:
 
 
 def _share(out: Path) -> None:
-    """Fill the folder /out of the system with probed's sources and workloads."""
+    """Fill the folder /out of the system with probed's sources, their byte code, and workloads."""
     for name in ("daemon", "probes", "config"):
-        shutil.copytree(ROOT / name, out / "probed" / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        shutil.copytree(ROOT / name, out / "probed" / name, ignore=shutil.ignore_patterns("*.egg-info"))
     (out / "bin").mkdir()
     compile_workloads(out / "bin", *WORKLOADS)
 
