@@ -136,8 +136,9 @@ def test_missing_types_cost_only_the_probes_that_load(tmp_path: Path) -> None:
         assert page.by("reason", LOAD_FAILURES) == {"no_btf": 2}
         assert page.by("probe", "probed_probe_up") == {"process": 1}
         (tmp_path / "gone").rename(btf)
-        daemon.process.send_signal(signal.SIGHUP)  # at once, not after the first retry's 10 s
-        until(lambda: daemon.scrape().total("probed_probe_up") == 2, "both are up", 9)
+        daemon.process.send_signal(signal.SIGHUP)
+        until(lambda: "reloaded: 2 of 2 probes up" in daemon.log(), "the reload, not a later retry, has loaded both")
+        until(lambda: daemon.scrape().total("probed_probe_up") == 2, "both are up")
         page = daemon.scrape()
         assert bounds(page) == {0.5, 1, 7, float("inf")}
         assert page.total(LOAD_FAILURES) == 2
