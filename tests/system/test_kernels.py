@@ -42,8 +42,8 @@ CALLS, LOOPS = 10_007, 3
 
 OWN = ("probed_reads", "traced_reads")
 """Probes of the tests, with programs at functions of the kernel."""
-WITHOUT_MULTI_LINKS = ("5.10",)
-"""Kernels without multi links of kprobes."""
+WITHOUT_MULTI_LINKS = ("5.10", "6.1")
+"""Kernels without multi links of kprobes: too old, and without CONFIG_FPROBE."""
 GOOD_READS, FAILED_READS = 47, 53
 """Reads of 7 bytes by `reads`: those that fail end with EBADF, -9, for the file is open for writing only."""
 
