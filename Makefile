@@ -55,8 +55,7 @@ run: $(VENV)/run $(if $(CAN_BUILD),$(VENV)/objects)
 
 # The tests of one kernel count its events exactly, and run one after another. Beside them run the unit tests, the tests of
 # booted systems, which mostly wait, and the guests, which have kernels of their own. Storms load every daemon of the
-# machine, so they follow alone. Most daemons take the objects, as the package does, and start in a third of BCC's time.
-# See tests/conftest.py.
+# machine, so they follow alone. The objects are there as in the package; most tests choose BCC. See tests/conftest.py.
 PYTEST = PATH="$$PATH$(UNPACKED_PATH)" $(VENV)/bin/pytest
 FOLDERS := unit kernel faults system
 TESTED = $(addprefix tests/,$(FOLDERS))
