@@ -55,18 +55,18 @@ run: $(VENV)/run $(if $(CAN_BUILD),$(VENV)/objects)
 
 # The tests of one kernel count its events exactly, and run one after another. Beside them run the unit tests, the tests of
 # booted systems, which mostly wait, and the guests, which have kernels of their own. Storms load every daemon of the
-# machine, so they follow alone. The objects are there as in the package; most tests choose BCC. See tests/conftest.py.
+# machine, so they follow alone. See tests/conftest.py.
 PYTEST = PATH="$$PATH$(UNPACKED_PATH)" $(VENV)/bin/pytest
 FOLDERS := unit kernel faults system
 TESTED = $(addprefix tests/,$(FOLDERS))
 EXCLUSIVE = $(filter-out tests/unit,$(TESTED))
 WORKERS := $(shell expr $$(nproc) + 2)
 
-test: $(VENV)/test $(VENV)/objects
+test: $(VENV)/test
 	$(PYTEST) --numprocesses $(WORKERS) -m 'not storm and not slow and not guest' $(TESTED) $(ARGS)
 	$(PYTEST) -m 'storm and not slow' $(EXCLUSIVE) $(ARGS)
 
-test-all: $(VENV)/test $(VENV)/objects
+test-all: $(VENV)/test
 	$(PYTEST) --numprocesses $(WORKERS) -m 'not storm' $(TESTED) $(ARGS)
 	$(PYTEST) -m storm $(EXCLUSIVE) $(ARGS)
 	@echo 'left out: make bench, make soak (an hour), make fuzz, make fleet; skipped tests are listed above'

@@ -14,7 +14,8 @@ from typing import Annotated, Final, Literal, TypeAlias
 from probed.config.decoders import DECODERS, Decoder
 from probed.config.scalars import CName
 from probed.frozen import frozen
-from probed.schema.structure import Given, Key, Rule, pattern
+from probed.schema.rules import between
+from probed.schema.structure import Given, Key, pattern
 
 MOST_WIDTH: Final = 200
 
@@ -62,14 +63,8 @@ OF_COLUMNS: Final[Mapping[str, Decoder]] = {
 COLUMN_DECODERS: Final[Mapping[str, Decoder]] = {**OF_COLUMNS, **{str(name): each for name, each in DECODERS.items()}}
 
 
-def _width(characters: int) -> int:
-    if not 0 <= characters <= MOST_WIDTH:
-        raise ValueError(f"expected 0 to {MOST_WIDTH} characters, found {characters}")
-    return characters
-
-
 ColumnName = Annotated[str, pattern("[a-z][a-z0-9_]*", "a column's name (lower-case letters, digits and '_')")]
-Width = Annotated[int, Rule(_width, {"minimum": 0, "maximum": MOST_WIDTH})]
+Width = Annotated[int, between(0, MOST_WIDTH, "characters")]
 
 
 @frozen

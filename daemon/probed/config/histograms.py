@@ -13,7 +13,7 @@ from typing import Annotated, Final, Literal
 
 from probed.config.base_units import QUANTITY_PATTERN, BaseUnit, Quantity, parse_quantity
 from probed.frozen import frozen
-from probed.schema.rules import NOT_EMPTY_LIST
+from probed.schema.rules import NOT_EMPTY_LIST, between
 from probed.schema.structure import Fault, Given, Key, Rule
 
 HistogramForm = Literal["both", "classic", "native"]
@@ -58,16 +58,10 @@ def _positive(quantity: Quantity) -> Quantity:
     return quantity
 
 
-def _count(count: int) -> int:
-    if not 1 <= count <= MAX_BUCKETS:
-        raise ValueError(f"expected 1 to {MAX_BUCKETS} buckets, found {count}")
-    return count
-
-
 Bound = Annotated[
     Quantity, Rule(parse_quantity, {"pattern": f"^{QUANTITY_PATTERN}$"}, raw=float | str), Rule(_positive)
 ]
-Count = Annotated[int, Rule(_count, {"minimum": 1, "maximum": MAX_BUCKETS})]
+Count = Annotated[int, between(1, MAX_BUCKETS, "buckets")]
 
 
 @frozen

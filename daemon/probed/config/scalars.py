@@ -13,6 +13,7 @@ import re
 from typing import Annotated, Final
 
 from probed.config import base_units
+from probed.schema.rules import between
 from probed.schema.structure import Rule, pattern
 
 MAX_FUNCTION: Final = 90
@@ -99,12 +100,6 @@ def _slots(number: int) -> int:
     return number
 
 
-def _budget(series: int) -> int:
-    if not 1 <= series <= MAX_SERIES:
-        raise ValueError(f"expected 1 to {MAX_SERIES} series, found {series}")
-    return series
-
-
 def _idle(seconds: float) -> float:
     if seconds < 1:
         raise ValueError(f"expected at least 1 second, found {seconds:g}; take several times the scrape interval")
@@ -121,12 +116,6 @@ def _period(events: int) -> int:
     if events < 1:
         raise ValueError(f"expected a number of events, found {events}")
     return events
-
-
-def _frequency(runs: int) -> int:
-    if not 1 <= runs <= MAX_FREQUENCY:
-        raise ValueError(f"expected 1 to {MAX_FREQUENCY} runs a second, found {runs}")
-    return runs
 
 
 CName = Annotated[str, pattern("[A-Za-z_][A-Za-z0-9_]*", "a C name (letters, digits and '_')")]
@@ -152,7 +141,7 @@ UserFile = Annotated[
 ]
 FileOffset = Annotated[int, Rule(_offset, {"minimum": 1})]
 PerfPeriod = Annotated[int, Rule(_period, {"minimum": 1})]
-PerfFrequency = Annotated[int, Rule(_frequency, {"minimum": 1, "maximum": MAX_FREQUENCY})]
+PerfFrequency = Annotated[int, between(1, MAX_FREQUENCY, "runs a second")]
 ProbeName = Annotated[str, pattern("[a-z][a-z0-9_]*", "a probe's name (lower-case letters, digits and '_')")]
 MetricName = Annotated[
     str,
@@ -165,7 +154,7 @@ LabelName = Annotated[
     Rule(_not_reserved, {"not": {"pattern": f"^(__.*|{'|'.join(_RESERVED_LABELS)})$"}}),
 ]
 Slots = Annotated[int, Rule(_slots, {"enum": [0, *(1 << n for n in range(1, MAX_SLOTS.bit_length()))]})]
-SeriesBudget = Annotated[int, Rule(_budget, {"minimum": 1, "maximum": MAX_SERIES})]
+SeriesBudget = Annotated[int, between(1, MAX_SERIES, "series")]
 IdleSeconds = Annotated[float, Rule(_idle, {"minimum": 1})]
 RingSize = Annotated[
     int, Rule(base_units.parse_size, {"pattern": f"^{base_units.SIZE_PATTERN}$"}, raw=int | str), Rule(_ring_size)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules of several documents: one line of text, entries of lists and mappings, names given twice."""
+"""Rules of several documents: one line of text, ranges of numbers, entries of lists and mappings, names given twice."""
 
 from __future__ import annotations
 
@@ -22,6 +22,17 @@ def _not_empty(value: Collection[Any]) -> Collection[Any]:
     if not value:
         raise ValueError("expected at least one entry, found none")
     return value
+
+
+def between(least: float, most: float, noun: str) -> Rule:
+    """Return the rule of a number from `least` to `most`; `noun` names its unit in the error."""
+
+    def check(number: float) -> float:
+        if not least <= number <= most:
+            raise ValueError(f"expected {least:g} to {most:g} {noun}, found {number:g}")
+        return number
+
+    return Rule(check, {"minimum": least, "maximum": most})
 
 
 def repeated(names: Iterable[str]) -> Iterator[tuple[int, str]]:

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from probed.config.folding.fold_rules import Regex
 from probed.frozen import frozen
 from probed.ipc.evidence_messages import EvidenceSettings
+from probed.schema.rules import between
 from probed.schema.structure import Rule
 
 LEAST_INTERVAL: Final = 10.0
@@ -21,24 +22,6 @@ MOST_EXPRESSIONS: Final = 100
 def _rate(number: float) -> float:
     if number < 1:
         raise ValueError(f"expected at least 1 event a second, found {number:g}; 'evidence: off' turns evidence off")
-    return number
-
-
-def _rows(number: int) -> int:
-    if not 1 <= number <= MOST_ROWS:
-        raise ValueError(f"expected from 1 to {MOST_ROWS} rows, found {number}")
-    return number
-
-
-def _interval(seconds: float) -> float:
-    if not LEAST_INTERVAL <= seconds <= MOST_INTERVAL:
-        raise ValueError(f"expected from {LEAST_INTERVAL:g} to {MOST_INTERVAL:g} seconds, found {seconds:g}")
-    return seconds
-
-
-def _units(number: int) -> int:
-    if not 1 <= number <= MOST_UNITS:
-        raise ValueError(f"expected from 1 to {MOST_UNITS} units, found {number}")
     return number
 
 
@@ -66,15 +49,13 @@ class EvidenceOptions:
     rules: Annotated[EvidenceRules, "Events a second of one unit above which the daemon takes evidence."] = (
         dataclasses.field(default_factory=EvidenceRules)
     )
-    rows: Annotated[int, "Most rows of a sample.", Rule(_rows, {"minimum": 1, "maximum": MOST_ROWS})] = 50
+    rows: Annotated[int, "Most rows of a sample.", between(1, MOST_ROWS, "rows")] = 50
     interval: Annotated[
         float,
         "Seconds in which one unit gives at most one sample.",
-        Rule(_interval, {"minimum": LEAST_INTERVAL, "maximum": MOST_INTERVAL}),
+        between(LEAST_INTERVAL, MOST_INTERVAL, "seconds"),
     ] = 600.0
-    units: Annotated[
-        int, "Most units with a sample in this time.", Rule(_units, {"minimum": 1, "maximum": MOST_UNITS})
-    ] = 5
+    units: Annotated[int, "Most units with a sample in this time.", between(1, MOST_UNITS, "units")] = 5
     redact: Annotated[
         tuple[Regex, ...],
         "Regular expressions (Python's) of secrets to hide: the group 'secret', or the match without such a group.",
