@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -65,6 +66,18 @@ def test_root_may_start_in_a_folder_that_the_compilers_user_cannot_reach(tmp_pat
     status, text = run_to_its_end("check", str(PROBES), under=("env", f"--chdir={private}"))
     assert status == 0, text
     assert all(f"{name}: " in text for name in SHIPPED)
+
+
+@pytest.mark.parametrize("loader", ["bcc", "core"])
+def test_probed_runs_from_a_folder_that_only_root_may_read(
+    start: Start, objects: Path, readable_copy: Path, loader: str
+) -> None:
+    shutil.copytree(objects, readable_copy / "probes", dirs_exist_ok=True)
+    readable_copy.chmod(0o700)
+    wanted = site(directories=[readable_copy / "probes"], loader=loader)
+    daemon = start(wanted, PYTHONPATH=str(readable_copy / "daemon"))
+    page = daemon.reload(wanted)
+    assert {name: page.value("probed_probe_up", probe=name) for name in SHIPPED} == dict.fromkeys(SHIPPED, 1)
 
 
 THIEF_YAML = """\

@@ -100,6 +100,8 @@ class LoadSession:
         self._source_canary: canary.Watch | None = None
         self._is_bcc_ready = False
         self._for_bcc = _for_bcc(self._requests)
+        if self._for_bcc:
+            _import_modules_for_bcc()
         if self._for_bcc or self._host.has_other_types:
             self._host.read_types()
         if batch.goal != "compile":
@@ -202,6 +204,13 @@ def _c_text(request: LoadRequest) -> str:
 def _for_bcc(requests: Iterable[LoadRequest]) -> list[LoadRequest]:
     """Return the requests for BCC."""
     return [each for each in requests if each.object is None and each.loader != "core"]
+
+
+def _import_modules_for_bcc() -> None:
+    """Import probed's own modules for sources, which are perhaps not readable for the user of `leave_root`."""
+    import probed.loader.bcc.hide_kallsyms
+    import probed.loader.bcc.sources
+    import probed.loader.headers.types  # noqa: F401
 
 
 def _content(read: bytes | LoadError) -> bytes:
