@@ -2,7 +2,7 @@
 """Runs in a guest: a daemon, while the guest goes through states that a test's own machine must avoid.
 
 `test_kernel_states` copies the file and the tree into the guest. The program asserts nothing and writes a record to
-/out/seen.json.
+/out/seen.json. Its argument is the loader.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ def without_the_folder_of_the_host() -> Iterator[None]:
 class States:
     """The daemon and the counted programs."""
 
-    def __init__(self, daemon: Daemon) -> None:
-        self._daemon = daemon
+    def __init__(self, daemon: Daemon, loader: str) -> None:
+        self._daemon, self._loader = daemon, loader
         self._buckets = itertools.count(2)
         self.seen: dict[str, Any] = {}
 
@@ -94,7 +94,7 @@ class States:
     def reload(self) -> Page:
         """Reload the probe with other buckets; return the page afterwards."""
         buckets = {"metrics": {LIFETIME: {"buckets": [1, next(self._buckets)]}}}
-        self._daemon.configure(site({"process": buckets}))
+        self._daemon.configure(site({"process": buckets}, loader=self._loader))
         before = len(self._daemon.log())
         self._daemon.process.send_signal(signal.SIGHUP)
         wait(lambda: " probes up" in self._daemon.log()[before:].split("reloading:")[-1], "the reload is over")
@@ -177,13 +177,13 @@ class States:
         self.seen["same exporter"] = self._daemon.exporter == exporter
 
 
-def main() -> None:
+def main(loader: str) -> None:
     """Enter all states, and write the record and the end."""
     folder = Path("/run/probed-states")
     folder.mkdir()
     UNPRIVILEGED.write_text("0")
-    with Daemon(folder, site({"process": None})) as daemon:
-        states = States(daemon)
+    with Daemon(folder, site({"process": None}, loader=loader)) as daemon:
+        states = States(daemon, loader)
         try:
             wait(daemon.is_ready, "it is ready")
             states.seen["unprivileged 0"] = states.spawn(5)
@@ -196,4 +196,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])
