@@ -156,6 +156,9 @@ static __always_inline u64 waiting_bytes(void)
 #endif
 #endif
 
+/* Makes the compiler forget what it knows of a variable, so that a check which follows stays for the verifier. */
+#define FORGET(value) asm volatile("" : "+r"(value))
+
 /* The exporter reads the counters in this order; STAT_KEPT to STAT_BEGUN are two each: see overflow_label_set(). */
 enum probed_stat {
 	STAT_SENT,
@@ -764,9 +767,6 @@ struct caller {
 #define HEAD_BYTES   (512 + 2 * STRING_BYTES) /* most bytes in front of appended memory */
 #define TEXT_BYTES   0x10000		      /* most bytes of appended memory; a power of two */
 #define MOST_TEXTS   512		      /* most strings of append_strings() */
-
-/* Makes the compiler forget a value, so that the check which follows stays for the verifier. */
-#define FORGET(value) asm volatile("" : "+r"(value))
 
 struct record {
 	char bytes[HEAD_BYTES + 2 * TEXT_BYTES];

@@ -22,9 +22,15 @@ struct event {
  */
 static __always_inline u8 origin_of(struct kernel_siginfo *info, u64 address)
 {
+	u32 origin = ORIGIN_USER;
+
 	if (address > 1)
 		return READ(info, si_code) > 0 ? ORIGIN_KERNEL : ORIGIN_USER;
-	return address ? ORIGIN_KERNEL : ORIGIN_USER;
+	/* Otherwise clang 19 stores the address, 0 or 1, itself: the verifier refuses to store a part of a pointer. */
+	FORGET(origin);
+	if (address)
+		origin = ORIGIN_KERNEL;
+	return origin;
 }
 
 /*

@@ -167,11 +167,14 @@ def test_after_an_update_of_the_file_a_reload_attaches_to_the_new_one(start: Sta
     ("wrong", "said"),
     [
         ("function: dubble_of", "has no function 'dubble_of'; near names: double_of"),
-        ("file: /root/program", "'/root/program' cannot be read by the daemon's user"),
+        ("file: {private}/program", "/private/program' cannot be read by the daemon's user"),
         ("file: no_such_program", "there is no file 'no_such_program' in /usr/lib/x86_64-linux-gnu"),
     ],
 )
 def test_check_names_a_missing_function_and_a_missing_file(user_calls: UserCalls, wrong: str, said: str) -> None:
+    private = user_calls.probes / "private"
+    private.mkdir(mode=0o700)
+    wrong = wrong.format(private=private)
     declaration = user_calls.probes / "user_calls" / "user_calls.yaml"
     right = {"function": "function: double_of", "file": f"file: {user_calls.program}"}[wrong.partition(":")[0]]
     declaration.write_text(declaration.read_text().replace(right, wrong, 1))

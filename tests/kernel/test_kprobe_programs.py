@@ -27,6 +27,7 @@ from support.running_daemon import PROBES, SHIPPED
 
 
 @pytest.mark.filterwarnings("ignore:not a bytes object")  # BCC's way to take text
+@pytest.mark.filterwarnings("ignore:Due to '_pack_'")  # of BCC's modules, since Python 3.14
 @pytest.mark.parametrize("loader", ["bcc", "core"])
 def test_every_shipped_program_and_hook_loads_as_a_kprobe(loader: LoaderName, objects: Path) -> None:
     host = Host(VMLINUX, os.cpu_count() or 1, os.uname().machine, max_threads())

@@ -68,7 +68,9 @@ def test_a_damaged_file_is_an_error_or_has_fewer_functions(file: Path) -> None:
 
 def test_functions_of_a_program_are_those_of_nm() -> None:
     program = str(Path(sys.executable).resolve())
-    told = subprocess.run(["nm", "--dynamic", "--defined-only", program], capture_output=True, text=True, check=True)
-    wanted = {line.split()[2].partition("@")[0] for line in told.stdout.splitlines() if line.split()[1] == "T"}
+    command = ["nm", "--dynamic", "--defined-only", "--format=sysv", program]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    symbols = [list(map(str.strip, line.split("|"))) for line in told.stdout.splitlines() if "|" in line]
+    wanted = {name.partition("@")[0] for name, _, letter, kind, *_ in symbols if (letter, kind) == ("T", "FUNC")}
     assert wanted
     assert wanted <= set(read_functions(program))
