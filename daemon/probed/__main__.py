@@ -16,7 +16,8 @@ from typing import Any, Final, TypeVar, get_args
 from probed import __version__, log, terminal
 from probed.commands.top.interval import parse_interval
 from probed.errors import HostError, ProbedError
-from probed.ipc.loader_messages import Files, LoaderChoice
+from probed.ipc.loader_messages import Files
+from probed.ipc.manifest import LoaderChoice
 from probed.tail.arguments import FORMATS, parse_count, parse_duration, parse_errno, parse_number
 from probed.webconfig.listen_address import parse_address
 from probed.webconfig.options import web_flags
@@ -101,7 +102,8 @@ def command_parser() -> argparse.ArgumentParser:
     _add_top(command("top", "Show units, programs, failures and system calls by rate, full screen.", [common, daemon]))
     doctor = command("doctor", "Report on machine, configuration and daemon.", [common, daemon])
     doctor.add_argument("--json", dest="as_json", action="store_true", help="As JSON, for programs.")
-    _add_tail(command("tail", "Show single events with full detail, as they happen (needs privilege).", [common]))
+    tail = command("tail", "Show single events with full detail, as they happen (needs privilege).", [common, loading])
+    _add_tail(tail)
     command("version", "Print the version.")
     return parser
 
@@ -149,7 +151,7 @@ def _add_tail(tail: argparse.ArgumentParser) -> None:
         tail.add_argument(short, f"--{name}", type=_checked(parse_number), metavar="ID", help=text)
     tail.add_argument("-x", "--failed", action="store_true", help="Only failures.")
     tail.add_argument(
-        "-a", "--all", action="store_true", help="Also events that the trace leaves out: successful opens."
+        "-a", "--all", action="store_true", help="Also events that the trace leaves out: successful opens, forks."
     )
     tail.add_argument("--errno", type=_checked(parse_errno), metavar="NAME", help="Only this error, such as EMFILE.")
     tail.add_argument(
@@ -239,7 +241,7 @@ def _tail(flags: argparse.Namespace) -> int:
     filters = Filters(**{name: getattr(flags, name) for name in Filters.__match_args__})
     seconds = flags.time / 1e9 if flags.time is not None else None
     options = TailOptions(filters, flags.all, flags.count, seconds, flags.format)
-    return command.run(flags.name, flags.config_file, flags.btf, options)
+    return command.run(flags.name, Files(flags.config_file, flags.btf, flags.loader), options)
 
 
 def _version(_: argparse.Namespace) -> int:

@@ -18,11 +18,7 @@ static __always_inline u64 command_of(struct bpf_raw_tracepoint_args *ctx)
 
 	switch (returning_syscall(ctx)) {
 	case __NR_bpf:
-#ifdef __TARGET_ARCH_arm64
-		return LOAD(regs, orig_x0);
-#else
-		return LOAD(regs, di);
-#endif
+		return LOAD(regs, ARGUMENT_1);
 #ifdef PROBED_HAS_IA32
 	case IA32 | __NR_ia32_bpf:
 		return LOAD(regs, bx);

@@ -3,7 +3,7 @@
 
 struct event {
 	CALLER;
-	s32 result; /* 0, or the negative errno */
+	s32 result; /* 0, or the negative errno; of a fork the id of the child */
 	u32 path;
 	u32 args;
 	u32 pad;
@@ -35,6 +35,30 @@ PROGRAM(on_exec)
 	return 0;
 }
 
+/* raw tracepoint sched_process_fork(struct task_struct *parent, struct task_struct *child), without threads */
+PROGRAM(on_fork)
+{
+	struct task_struct *child = (struct task_struct *)ctx->args[1];
+	struct event *event;
+	u32 pid;
+
+	if (!with_all || !wants_errno(0) || !wants_caller())
+		return 0;
+	pid = READ(child, tgid);
+	if (READ(child, pid) != pid)
+		return 0;
+	event = begin_record();
+	if (!event)
+		return 0;
+	describe_caller(event);
+	event->result = pid;
+	event->path = 0;
+	event->args = 0;
+	event->pad = 0;
+	send_record(event, sizeof(*event));
+	return 0;
+}
+
 /* Addresses of path and argument list of a call of execve or execveat; 0 for other calls. */
 struct call {
 	u64 path, args;
@@ -44,14 +68,14 @@ static __always_inline struct call call_of(struct pt_regs *regs)
 {
 	struct call call = {};
 
-	switch (syscall_of(regs)) {
+	switch (current_syscall()) {
 	case __NR_execve:
-		call.path = LOAD_OF_REGISTERS(regs, di);
-		call.args = LOAD_OF_REGISTERS(regs, si);
+		call.path = LOAD_OF_REGISTERS(regs, ARGUMENT_1);
+		call.args = LOAD_OF_REGISTERS(regs, ARGUMENT_2);
 		break;
 	case __NR_execveat:
-		call.path = LOAD_OF_REGISTERS(regs, si);
-		call.args = LOAD_OF_REGISTERS(regs, dx);
+		call.path = LOAD_OF_REGISTERS(regs, ARGUMENT_2);
+		call.args = LOAD_OF_REGISTERS(regs, ARGUMENT_3);
 		break;
 #ifdef PROBED_HAS_IA32
 	case IA32 | __NR_ia32_execve:

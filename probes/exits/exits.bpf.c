@@ -62,14 +62,8 @@ PROGRAM(on_exit)
 		return 0;
 	status = wait_status(leader, signal);
 	lifetime = bpf_ktime_get_boot_ns() - start;
-#ifdef ONLY_FAILED
-	if (!status)
+	if ((only_failed && !status) || lifetime < least_lifetime_ns)
 		return 0;
-#endif
-#ifdef LEAST_LIFETIME_NS
-	if (lifetime < LEAST_LIFETIME_NS)
-		return 0;
-#endif
 	if (!wants_caller())
 		return 0;
 	event = begin_record();

@@ -27,6 +27,8 @@ const volatile u64 probed_cpus = 1;
 
 /* The loader scales maps of PROCESSES, or of a fraction down to a 64th, to the kernel's limit of threads. */
 #define PROCESSES (1 << 30)
+/* The loader gives maps of this size an entry for each possible CPU. */
+#define CPU_ENTRIES (1U << 31)
 
 /*
  * Maps. The name is a constant struct of functions, which the compiler takes apart: the byte code has calls of helpers
@@ -148,11 +150,17 @@ static __always_inline void events_discard(void *event, u64 flags)
 	bpf_ringbuf_discard(event, flags);
 }
 
+static __always_inline long events_output(void *data, u64 size, u64 flags)
+{
+	return bpf_ringbuf_output(&events_map, data, size, flags);
+}
+
 static const struct {
 	void *(*ringbuf_reserve)(u64);
 	void (*ringbuf_submit)(void *, u64);
 	void (*ringbuf_discard)(void *, u64);
-} events = {events_reserve, events_submit, events_discard};
+	long (*ringbuf_output)(void *, u64, u64);
+} events = {events_reserve, events_submit, events_discard, events_output};
 
 static __always_inline u64 waiting_bytes(void)
 {

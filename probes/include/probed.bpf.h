@@ -6,10 +6,9 @@
  * there, and not inside macros: hence the functions below. The loader also defines
  *   RING_PAGES	pages of the ring, if the declaration has a ring
  *   SLOTS	label sets that each CPU counts by itself, if the declaration's ring has slots
- *   TRACE	if the declaration has columns: see trace probes, at the end
- *   CPUS	the number of possible CPUs of this kernel
- *   PROCESSES	the size of maps with an entry for each living process: the kernel's limit of threads, within bounds
- *   PROBED_HAS_IA32	if the kernel runs 32-bit x86 programs
+ *   TRACE	if the declaration has columns: see trace probes, at the end; and VALUE_name for each CONSTANT(name)
+ * there CPUS	the number of possible CPUs of this kernel PROCESSES	the size of maps with an entry for each living
+ * process: the kernel's limit of threads, within bounds PROBED_HAS_IA32	if the kernel runs 32-bit x86 programs
  *   PROBED_IN_KPROBES	if programs run in kprobes, because the kernel preempts those of raw tracepoints
  *   PROBED_HAS_name	for helpers that some kernels lack; listed in loader/bcc/sources.py
  * and one #define for each __NR_name and __NR_ia32_name that the source uses.
@@ -133,6 +132,9 @@ static __always_inline void give_back(u64 *taken)
 {
 	*(volatile u64 *)taken = 0;
 }
+
+/* The size of a map with an entry for each possible CPU. */
+#define CPU_ENTRIES	 CPUS
 
 /* One u64 that the exporter maps. The flag is BPF_F_MMAPABLE. */
 #define MAPPED_U64(name) BPF_F_TABLE("array", u32, u64, name, 1, 1U << 10)
@@ -629,13 +631,22 @@ static __always_inline u32 ia32_bit(void)
 }
 #endif
 
-/* Registers: the number of a task's system call, of either table; 0xffffffff outside of system calls. Its result. */
+/*
+ * Registers: the number of a task's system call, of either table; 0xffffffff outside of system calls. Its result. Its
+ * arguments, which stay until the return.
+ */
 #ifdef __TARGET_ARCH_arm64
 #define SYSCALL_NUMBER syscallno
 #define SYSCALL_RESULT regs[0]
+#define ARGUMENT_1     orig_x0
+#define ARGUMENT_2     regs[1]
+#define ARGUMENT_3     regs[2]
 #else
 #define SYSCALL_NUMBER orig_ax
 #define SYSCALL_RESULT ax
+#define ARGUMENT_1     di
+#define ARGUMENT_2     si
+#define ARGUMENT_3     dx
 #endif
 
 static __always_inline u32 number_of(struct pt_regs *regs)
@@ -761,12 +772,41 @@ struct caller {
 	CALLER;
 };
 
+/*
+ * Constants that `probed tail` and evidence choose, mostly filters. The loader sets them in an object before the load,
+ * and defines them for BCC. So the verifier, or the compiler, removes the code of a filter that lets all events
+ * through. TraceConstants of daemon/probed/ipc/loader_messages.py has the same names.
+ */
+#define ANY ((u64)-1)
+#ifdef PROBED_CORE
+#define CONSTANT(name, value) const volatile u64 name = value
+#else
+#define CONSTANT(name, value) static const u64 name = VALUE_##name
+#endif
+
+CONSTANT(only_cgroup, ANY);
+CONSTANT(only_pid, ANY);
+CONSTANT(only_ppid, ANY);
+CONSTANT(only_uid, ANY);
+CONSTANT(only_errno, ANY);
+CONSTANT(only_failed, 0);
+CONSTANT(least_lifetime_ns, 0);
+CONSTANT(with_all, 0); /* events that are left out unless asked for, such as successful opens */
+CONSTANT(comm_mask_0, 0);
+CONSTANT(comm_word_0, 0);
+CONSTANT(comm_mask_1, 0);
+CONSTANT(comm_word_1, 0);
+CONSTANT(parent_mask_0, 0);
+CONSTANT(parent_word_0, 0);
+CONSTANT(parent_mask_1, 0);
+CONSTANT(parent_word_1, 0);
+CONSTANT(most_strings, 512); /* of append_strings(); the verifier follows each turn of the loop */
+
 #define CUT	     0x80000000U
 #define LENGTH	     0x7fffffffU
 #define STRING_BYTES 4096		      /* PATH_MAX */
 #define HEAD_BYTES   (512 + 2 * STRING_BYTES) /* most bytes in front of appended memory */
 #define TEXT_BYTES   0x10000		      /* most bytes of appended memory; a power of two */
-#define MOST_TEXTS   512		      /* most strings of append_strings() */
 
 struct record {
 	char bytes[HEAD_BYTES + 2 * TEXT_BYTES];
@@ -774,7 +814,7 @@ struct record {
 	u32 pad;
 };
 
-BPF_ARRAY(records, struct record, CPUS);
+BPF_ARRAY(records, struct record, CPU_ENTRIES);
 
 /* The number of bytes of an appended text; read from memory, so that the verifier follows all values at once. */
 #define APPENDED(length) (*(volatile u32 *)&(length)&LENGTH)
@@ -883,7 +923,7 @@ static __always_inline u64 bounded(u64 used)
  */
 static __always_inline u32 append_strings(void *event, u64 size, u64 array)
 {
-	u64 used = 0, pointer = -1, is_short;
+	u64 used = 0, pointer = -1, most = most_strings, is_short;
 	char *record = event;
 	s64 length;
 
@@ -894,7 +934,7 @@ static __always_inline u32 append_strings(void *event, u64 size, u64 array)
 	is_short = *(volatile u32 *)&((struct record *)event)->is_short;
 	record += size;
 #pragma clang loop unroll(disable)
-	for (u32 index = 0; index < MOST_TEXTS; index++) {
+	for (u32 index = 0; index < most; index++) {
 		pointer = pointer_at(array, is_short);
 		array += 8 - 4 * is_short;
 		used = bounded(used);
@@ -923,58 +963,37 @@ static __always_inline void send_record(void *event, u64 size)
 		probed_count(STAT_SENT);
 }
 
-/*
- * The filters of `probed tail` and of evidence, by macros that the loader's caller defines. A name matches where it has
- * the bits of NAME_0 and NAME_1 under the masks. Without a macro the filter lets all events through.
- */
-static __always_inline bool has_name(struct task_struct *process, u64 mask_0, u64 name_0, u64 mask_1, u64 name_1)
+/* Tells if a process has a name with the bits of both words under their masks. */
+static __always_inline bool has_name(struct task_struct *process, u64 mask_0, u64 word_0, u64 mask_1, u64 word_1)
 {
 	u64 name[2] = {};
 
 	READ_ARRAY(name, process, comm);
-	return !((name[0] ^ name_0) & mask_0) && !((name[1] ^ name_1) & mask_1);
+	return !((name[0] ^ word_0) & mask_0) && !((name[1] ^ word_1) & mask_1);
 }
 
 /* Tells if the current process passes the filters. */
 static __always_inline bool wants_caller(void)
 {
-#ifdef ONLY_CGROUP
-	if (current_cgroup() != ONLY_CGROUP)
+	if (only_cgroup != ANY && current_cgroup() != only_cgroup)
 		return false;
-#endif
-#ifdef ONLY_COMM
-	if (!has_name(READ(current_task(), group_leader), ONLY_COMM))
+	if (comm_mask_0 &&
+	    !has_name(READ(current_task(), group_leader), comm_mask_0, comm_word_0, comm_mask_1, comm_word_1))
 		return false;
-#endif
-#ifdef ONLY_PARENT
-	if (!has_name(parent_of(current_task()), ONLY_PARENT))
+	if (parent_mask_0 &&
+	    !has_name(parent_of(current_task()), parent_mask_0, parent_word_0, parent_mask_1, parent_word_1))
 		return false;
-#endif
-#ifdef ONLY_PID
-	if (bpf_get_current_pid_tgid() >> 32 != ONLY_PID)
+	if (only_pid != ANY && bpf_get_current_pid_tgid() >> 32 != only_pid)
 		return false;
-#endif
-#ifdef ONLY_PPID
-	if (READ(parent_of(current_task()), tgid) != ONLY_PPID)
+	if (only_ppid != ANY && READ(parent_of(current_task()), tgid) != only_ppid)
 		return false;
-#endif
-#ifdef ONLY_UID
-	if ((u32)bpf_get_current_uid_gid() != ONLY_UID)
-		return false;
-#endif
-	return true;
+	return only_uid == ANY || (u32)bpf_get_current_uid_gid() == only_uid;
 }
 
 /* Tells if an event with this errno, 0 for success, passes the filters. */
 static __always_inline bool wants_errno(u32 errno)
 {
-#ifdef ONLY_ERRNO
-	return errno == ONLY_ERRNO;
-#elif defined(ONLY_FAILED)
-	return errno;
-#else
-	return true;
-#endif
+	return only_errno == ANY ? errno || !only_failed : errno == only_errno;
 }
 #endif
 

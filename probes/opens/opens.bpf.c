@@ -26,25 +26,26 @@ static __always_inline u64 flags_at(u64 address)
 
 static __always_inline struct call call_of(struct pt_regs *regs, u32 syscall)
 {
-	u64 di = LOAD_OF_REGISTERS(regs, di), si = LOAD_OF_REGISTERS(regs, si), dx = LOAD_OF_REGISTERS(regs, dx);
+	u64 first = LOAD_OF_REGISTERS(regs, ARGUMENT_1), second = LOAD_OF_REGISTERS(regs, ARGUMENT_2),
+	    third = LOAD_OF_REGISTERS(regs, ARGUMENT_3);
 	struct call call = {};
 
 	switch (syscall) {
 	case __NR_open:
-		call.path = di;
-		call.flags = si;
+		call.path = first;
+		call.flags = second;
 		break;
 	case __NR_creat:
-		call.path = di;
+		call.path = first;
 		call.flags = OF_CREAT;
 		break;
 	case __NR_openat:
-		call.path = si;
-		call.flags = dx;
+		call.path = second;
+		call.flags = third;
 		break;
 	case __NR_openat2:
-		call.path = si;
-		call.flags = flags_at(dx);
+		call.path = second;
+		call.flags = flags_at(third);
 		break;
 	}
 	return call;
@@ -126,10 +127,8 @@ PROGRAM(on_return)
 {
 	u32 number = returning_number(ctx), errno = returned_errno(ctx);
 
-#ifndef ALL
-	if (!errno)
+	if (!errno && !with_all)
 		return 0;
-#endif
 	if (!is_open(number) && !is_open(number | IA32))
 		return 0;
 	if (is_restart(errno))

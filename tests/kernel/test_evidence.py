@@ -45,10 +45,17 @@ def suppressed(daemon: Daemon, reason: str) -> float:
 
 
 @pytest.fixture(scope="module")
-def watching(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """One daemon for the tests of units that are independent of each other."""
-    with Daemon(tmp_path_factory.mktemp("evidence"), evidence_site(units=100)) as running:
+def watching(
+    request: pytest.FixtureRequest, objects: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Daemon]:
+    """One daemon by a loader, `core` unless asked, for the tests of units that are independent of each other."""
+    loader = getattr(request, "param", "core")
+    configuration = evidence_site(units=100) | {"loader": loader, "probe_directories": [str(objects)]}
+    with Daemon(tmp_path_factory.mktemp("evidence"), configuration) as running:
         yield running.wait_until_ready()
+
+
+by_both_loaders = pytest.mark.parametrize("watching", ["bcc", "core"], indirect=True)
 
 
 def wait_for_sample(daemon: Daemon, unit: str) -> list[dict[str, Any]]:
@@ -66,6 +73,7 @@ def storm(*command: str | Path, cwd: Path | None = None) -> Iterator[str]:
         process.kill()
 
 
+@by_both_loaders
 def test_a_storm_of_starts_leaves_one_sample_with_arguments_and_no_secret(watching: Daemon, install: Install) -> None:
     program, spawner, before = install("exits"), install("spawn"), suppressed(watching, "unit")
     with storm(spawner, ENDLESS, program, "--password", SECRET, "last") as unit:
@@ -88,6 +96,7 @@ def test_the_landing_page_has_the_latest_unit_and_no_argument(watching: Daemon, 
     assert page.value("probed_evidence_rows_total") == ROWS * page.value(SAMPLES)
 
 
+@by_both_loaders
 def test_a_storm_of_failed_opens_leaves_rows_with_paths(watching: Daemon, install: Install, tmp_path: Path) -> None:
     opener = install("fail_opens")
     with storm(opener, "openat", "ENOENT", ENDLESS, cwd=tmp_path) as unit:
@@ -96,6 +105,15 @@ def test_a_storm_of_failed_opens_leaves_rows_with_paths(watching: Daemon, instal
     assert {(row["comm"], row["result"], row["argv"], row["evidence_of"]) for row in found} == {
         (opener.name, "ENOENT", "absent/file", "failed_opens")
     }
+
+
+@by_both_loaders
+def test_a_storm_of_forks_without_exec_leaves_rows(watching: Daemon) -> None:
+    with storm("sh", "-c", "while :; do (:); done") as unit:
+        found = wait_for_sample(watching, unit)
+    assert len(found) == ROWS
+    assert {(row["comm"], row["argv"], row["evidence_of"]) for row in found} == {("sh", "fork", "starts")}
+    assert len({row["result"] for row in found}) == ROWS
 
 
 def test_a_unit_below_the_rate_leaves_nothing_beside_a_storm(watching: Daemon, install: Install) -> None:
@@ -116,13 +134,6 @@ def test_evidence_changes_no_count(watching: Daemon, install: Install) -> None:
     for probe in ("process", "open_failures"):
         assert (page.lost(probe), page.value("probed_events_unaccounted", probe=probe)) == (0, 0)
         assert page.emitted(probe) == page.accounted(probe)
-
-
-def test_programs_of_objects_notice_a_storm_too(start: Start, install: Install, objects: Path) -> None:
-    daemon = start(evidence_site() | {"loader": "auto", "probe_directories": [str(objects)]})
-    with storm(install("spawn"), ENDLESS, install("exits")) as unit:
-        wait_for_sample(daemon, unit)
-    assert daemon.scrape().by("loader", "probed_probe_info").keys() == {"core"}
 
 
 def test_more_units_than_the_site_allows_leave_no_rows(start: Start, install: Install) -> None:

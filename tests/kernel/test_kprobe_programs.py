@@ -34,7 +34,7 @@ def test_every_shipped_program_and_hook_loads_as_a_kprobe(loader: LoaderName, ob
     host.uses_kprobes = True
     chains = Chains({}, host.kprobe)
     loaded = set()
-    traces = [probe.name for probe in files.trace_probes([PROBES])] if loader == "bcc" else []
+    traces = [probe.name for probe in files.trace_probes([PROBES])]
     for name in [*SHIPPED, *traces]:
         request = files.standalone_probe(objects / name, str(VMLINUX), loader).request
         assert bool(request.object) == (loader == "core")
@@ -53,4 +53,4 @@ def test_every_shipped_program_and_hook_loads_as_a_kprobe(loader: LoaderName, ob
                 chains.hooked(place.attach_point)
             loaded.add((name, place.program))
     assert {name for name, _ in loaded} == {*SHIPPED, *traces}
-    assert len(loaded) == (19 if traces else 13)
+    assert len(loaded) == 20

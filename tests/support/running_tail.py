@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import tempfile
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,8 +19,10 @@ CONFIGURATION = ROOT / "config" / "probed.yaml"
 class RunningTail:
     """A tail; after the context, `lines` or `rows`, `errors` (standard error) and `status`."""
 
-    def __init__(self, name: str, *options: str) -> None:
-        self._command = command("tail", "--config.file", str(CONFIGURATION), "--format", "json", *options, name)
+    def __init__(self, name: str, *options: str, configuration: Path = CONFIGURATION, loader: str = "bcc") -> None:
+        """Prepare a tail of a trace probe in the probe directories of `configuration`."""
+        shared = ("--config.file", str(configuration), "--loader", loader, "--format", "json")
+        self._command = command("tail", *shared, *options, name)
         self.lines: list[str] = []
         self.errors = ""
         self.status: int | None = None

@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -46,6 +47,9 @@ WITHOUT_MULTI_LINKS = ("5.10", "6.1")
 """Kernels without multi links of kprobes: too old, and without CONFIG_FPROBE."""
 GOOD_READS, FAILED_READS = 47, 53
 """Reads of 7 bytes by `reads`: those that fail end with EBADF, -9, for the file is open for writing only."""
+
+TAILED, FAILED_EXECS = 7, 5
+"""Execs of a program with two arguments under a tail, and of an absent one."""
 
 BY_BCC = kernels.KERNELS if os.environ.get("PROBED_ALL_GUESTS") else ()
 """The kernels on which BCC counts too: LLVM takes minutes in an emulated guest, more than CI has."""
@@ -92,11 +96,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Guest:
-    """A guest's record, with a run by each loader, and one of programs at functions."""
+    """A guest's record, with a run by each loader, one of programs at functions, and the workload under a tail."""
 
     seen: Mapping[str, Any]
     runs: Mapping[str, Run]
     functions: Run
+    tailed: Workload
 
 
 def workload(folder: Path) -> Workload:
@@ -119,6 +124,15 @@ def reading(folder: Path) -> Workload:
     return Workload("", {"reads": reader}, "", f"/out/bin/{reader} {GOOD_READS} {FAILED_READS}")
 
 
+def spawning(folder: Path) -> Workload:
+    """Return a workload that spawns a few programs for a tail."""
+    spawner, program = install(folder, "spawn").name, install(folder, "exits").name
+    script = (
+        f"/out/bin/{spawner} {TAILED} /out/bin/{program} one 'two words'\n/out/bin/{spawner} {FAILED_EXECS} /absent x"
+    )
+    return Workload(spawner, {"exits": program}, "", script)
+
+
 def loaders_of(kernel: str) -> list[str]:
     """Return the loaders of the runs on a kernel."""
     return [loader for each, loader in RUNS if each == kernel]
@@ -135,12 +149,14 @@ def boot(kernel: str, folder: Path, deb: Path, disks: Path, own: Path) -> Guest:
     known["functions"] = reading(folder / "bin")
     for loader, its in known.items():
         (folder / f"workload-{loader}.sh").write_text(its.script)
+    tailed = spawning(folder / "bin")
+    (folder / "tail.sh").write_text(tailed.script)
     shutil.copytree(own, folder / "own")
     kernels.run(disks, folder, kernel, folder / "seen.json")
     seen = json.loads((folder / "seen.json").read_text())
     assert seen["end"] == "", f"{seen['end']}\n{seen['journal']}\n{seen['kernel']}"
     runs = {loader: read_run(its, loader, seen[loader]) for loader, its in known.items()}
-    return Guest(seen, {loader: runs[loader] for loader in loaders_of(kernel)}, runs["functions"])
+    return Guest(seen, {loader: runs[loader] for loader in loaders_of(kernel)}, runs["functions"], tailed)
 
 
 def read_run(known: Workload, loader: str, seen: Mapping[str, str]) -> Run:
@@ -289,6 +305,15 @@ def test_a_probe_mixes_functions_and_raw_tracepoints(guest: Guest) -> None:
     missed = run.missed("traced_reads", "on_syscall")
     labels = {"comm": run.workload.programs["reads"], "point": "syscall", "result": "-9"}
     run.assert_counted(FAILED_READS, missed, "probed_traced_reads_total", **labels)
+
+
+def test_a_tail_by_an_object_shows_every_exec_with_its_arguments(guest: Guest) -> None:
+    spawner, program = guest.tailed.spawner, f"/out/bin/{guest.tailed.programs['exits']}"
+    rows = [row for row in map(json.loads, guest.seen["tail"].splitlines()) if row["parent"] == spawner]
+    assert Counter((row["comm"], row["path"], *row["args"], row["result"]) for row in rows) == {
+        (guest.tailed.programs["exits"], program, program, "one", "two words", 0): TAILED,
+        (spawner, "/absent", "/absent", "x", "ENOENT"): FAILED_EXECS,
+    }
 
 
 def test_the_limits_of_the_unit_hold_and_are_not_reached(guest: Guest) -> None:

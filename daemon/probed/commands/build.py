@@ -94,9 +94,7 @@ def _wanted(folders: Sequence[Path], btf: str) -> Iterator[ObjectSources]:
         inner = sorted(path.parent for path in folder.glob("*/*.yaml") if path.stem == path.parent.name)
         is_probe = (folder / f"{folder.resolve().name}.yaml").exists()
         for each in [folder] if is_probe or not inner else inner:
-            declared = files.standalone_probe(each, btf)
-            if not declared.probe.columns:  # the options of `probed tail` are macros of its compilation
-                yield declared.sources
+            yield files.standalone_probe(each, btf).sources
 
 
 def _run(command: Sequence[str]) -> bytes:
@@ -120,6 +118,7 @@ def compile_object(sources: ObjectSources, directory: Path, path: Path, machine:
         "-Werror=implicit-function-declaration", "-Werror=int-conversion",
         f"-D__TARGET_ARCH_{ARCHITECTURES[machine]}", "-DPROBED_CORE",
         *(["-DPROBED_RING"] if sources.ring else []), *([f"-DSLOTS={sources.slots}"] if sources.slots else []),
+        *(["-DTRACE"] if sources.trace else []),
         f'-DPROBED_SOURCES="{sources.digest}"',
         f"-I{directory}", *_include(sources.header), *_include(sources.core_header), f"-I{_multiarch()}",
         f"-fdebug-prefix-map={folder.parent}/=", f"-fdebug-prefix-map={directory}/=",

@@ -16,9 +16,8 @@ from probed.commands import build
 from probed.config import declaration, files, site
 from probed.config.files import DeclaredProbe
 from probed.errors import DeclarationError, LoadError, Problem
-from probed.ipc.loader_messages import LoaderChoice
 from probed.ipc.loader_process import load_all
-from probed.ipc.manifest import COUNT, Field, LoadedProbe, Map, Record
+from probed.ipc.manifest import COUNT, Field, LoadedProbe, LoaderChoice, Map, Record
 from probed.terminal import complain, show
 from probed.webconfig import reader
 

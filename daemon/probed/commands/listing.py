@@ -8,7 +8,8 @@ from pathlib import Path
 
 from probed.config import files
 from probed.config.declaration import Metric, Probe
-from probed.ipc.loader_messages import LoaderChoice, LoadRequest
+from probed.ipc.loader_messages import LoadRequest
+from probed.ipc.manifest import LoaderChoice
 from probed.terminal import show
 
 

@@ -22,7 +22,8 @@ from probed.elf.files import identity_of
 from probed.errors import DeclarationError, HostError, Problem
 from probed.frozen import frozen
 from probed.ipc.channel import MAX_BODY, encoded
-from probed.ipc.loader_messages import LoaderChoice, LoadRequest, ObjectFile, Text, Wanted
+from probed.ipc.loader_messages import Files, LoadRequest, ObjectFile, Text, Wanted
+from probed.ipc.manifest import LoaderChoice
 from probed.schema import structure
 from probed.schema.suggestions import did_you_mean
 
@@ -118,19 +119,21 @@ def canary_sources(directory: Path) -> ObjectSources:
     return ObjectSources(header, core_header, canary)
 
 
-def trace_probe(name: str, config_file: str, btf: str) -> DeclaredProbe:
+def trace_probe(name: str, asked: Files) -> DeclaredProbe:
     """Read the trace probe `name`: of the site's probe directories, or of the shipped ones. Raises DeclarationError."""
-    directories = _directories(read_site(config_file)[0]) if Path(config_file).exists() else []
-    places = [*directories, *INSTALLED]
+    configuration = read_site(asked.config_file)[0] if Path(asked.config_file).exists() else None
+    places = [*(_directories(configuration) if configuration is not None else ()), *INSTALLED]
     folder = next((each / name for each in places if (each / name / f"{name}.yaml").is_file()), None)
     if folder is None:
         there = {probe.name for probe in trace_probes(places)}
         listed = f"there: {', '.join(sorted(there))}" if there else "there is none"
         problem = Problem(name, 0, "", f"no trace probe has this name; {listed}{did_you_mean(name, there)}")
         raise DeclarationError([problem])
-    declared = standalone_probe(folder, btf, "bcc")  # the options of a tail are macros
+    loader = asked.loader or (configuration.loader if configuration is not None else "auto")
+    declared = standalone_probe(folder, asked.btf, loader)
     request = declared.request
-    problems = _replaceable(request.declaration, request.source, request.header, request.canary)
+    objects = filter(None, (request.object, request.canary_object))
+    problems = _replaceable(request.declaration, request.source, request.header, request.canary, *objects)
     if not declared.probe.columns:
         text = f"probe '{name}' has metrics; only a trace probe, with columns, can be tailed"
         problems.append(declared.probe.source.problem(("metrics",), text))
@@ -191,10 +194,9 @@ class _Shared:
     def declare(self, probe: Probe, text: Text, source: Text, sources: ObjectSources) -> DeclaredProbe:
         """Make the request for one probe. Raises DeclarationError for files too large for a message."""
         found, canary, unfit = self._objects(probe, sources)
-        loader = "bcc" if probe.columns else self.loader  # a trace probe has no object
         request = LoadRequest(
             probe.name, text, self.site, source, self.header, self.canary, self.btf,
-            self._fingerprint(probe, source), found, canary, unfit, loader,
+            self._fingerprint(probe, source), found, canary, unfit, self.loader,
         )  # fmt: skip
         _check_size(Wanted(probe.description, request))
         return DeclaredProbe(probe, request, sources)

@@ -30,7 +30,8 @@ _BUILT_FROM = re.compile(rb"probed sources ([0-9a-f]{64})\0")
 class ObjectSources:
     """Everything that an object is built from, except the kernel's types.
 
-    `constants` are those of the declaration, `ring` says whether it has a ring, `slots` are those of the ring.
+    `constants` are those of the declaration, `ring` says whether it has a ring, `slots` are those of the ring, and
+    `trace` says whether it is a trace probe.
     """
 
     header: Text
@@ -39,12 +40,14 @@ class ObjectSources:
     ring: bool = False
     slots: int = 0
     constants: tuple[str, ...] = ()
+    trace: bool = False
 
     @classmethod
     def of_probe(cls, probe: Probe, header: Text, core_header: Text, source: Text) -> ObjectSources:
         """Return the sources of a probe's object."""
         slots = probe.ring.slots if probe.ring is not None else 0
-        return cls(header, core_header, source, probe.ring is not None, slots, tuple(sorted(enum_constants(probe))))
+        constants = tuple(sorted(enum_constants(probe)))
+        return cls(header, core_header, source, probe.ring is not None, slots, constants, bool(probe.columns))
 
     def why_unfit(self, probe: Probe) -> str:
         """Return why the object does not fit a declaration with the site's changes, "" if it fits."""
@@ -62,6 +65,7 @@ class ObjectSources:
             self.core_header.text,
             self.source.text,
             f"ring {self.ring} {self.slots}",
+            f"trace {self.trace}",
             *self.constants,
         ]
         return digest("\0".join(parts).encode())

@@ -21,7 +21,7 @@ from probed.config.histograms import HistogramForm
 from probed.config.overrides import Overrides, Series, SiteDefaults
 from probed.config.scalars import LabelName, ProbeName
 from probed.frozen import frozen
-from probed.ipc.loader_messages import LoaderChoice
+from probed.ipc.manifest import LoaderChoice
 from probed.schema import strict_yaml
 from probed.schema.rules import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, Line
 from probed.schema.structure import Given, Source, pattern

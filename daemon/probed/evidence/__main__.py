@@ -1,28 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """The sampler: loads a trace probe for one cgroup, logs a few rows, and exits.
 
-The supervisor starts it as ``python -m probed.evidence FD``. All of the sample's objects in the kernel belong to this
-process and its loader, so that nothing outlives them, even after SIGKILL.
+The supervisor starts it as ``python -m probed.evidence FD``. A storm may be short: so the loader starts first, and the
+sampler imports most modules beside the loader's work. All of the sample's objects in the kernel belong to this process
+and its loader, so that nothing outlives them, even after SIGKILL.
 """
 
 from __future__ import annotations
 
 import logging
-import select
 import signal
 import socket
 import sys
-import time
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from probed import log
-from probed.config import files
 from probed.errors import ProbedError
 from probed.evidence.cgroup_check import unit_of
-from probed.evidence.log_rows import LogRows, message
-from probed.evidence.redaction import DEFAULTS, Redactor
-from probed.exporter.cgroup.attribution import Attribution
-from probed.exporter.decoders import Context
 from probed.ipc.channel import Channel, Closed
 from probed.ipc.evidence_messages import (
     TRACE_OF,
@@ -32,58 +28,47 @@ from probed.ipc.evidence_messages import (
     TakeEvidence,
     ToSampler,
 )
+from probed.ipc.loader_messages import Files, LoadRequest, TraceConstants
 from probed.ipc.message import bounded
 from probed.linux import privilege
 from probed.linux.os_errors import why_not
-from probed.log import MessageId
-from probed.tail.attachment import AttachedTrace, attached
-from probed.tail.cells import cell_decoder
-from probed.tail.filters import with_macros
-from probed.tail.record_ring import RecordRing
-from probed.tail.rows import RowReader
+from probed.tail.attachment import attached
 
 LOG = logging.getLogger("evidence")
-
-SECONDS: Final = 2.0
-"""Longest time that the programs stay attached."""
 
 MOST_TEXT: Final = 1000
 """Most characters of the reason of a failure."""
 
 
+MOST_STRINGS: Final = 64
+"""Most arguments of a failed exec: 512 turns of the loop take the verifier 0.2 s."""
+
+
 def take(asked: TakeEvidence) -> EvidenceTaken:
     """Log the sample. Raises ProbedError and OSError."""
-    wanted, settings = asked.wanted, asked.settings
-    unit = unit_of(wanted.path, wanted.cgroup)
-    trace = files.trace_probe(TRACE_OF[wanted.rule], asked.config_file, asked.btf)
-    request = with_macros(trace.request, {"ONLY_CGROUP": f"{wanted.cgroup}UL"})
-    with attached(request) as attachment:
+    unit = unit_of(asked.wanted.path, asked.wanted.cgroup)
+    with attached(partial(_request, asked)) as attachment:
+        # Before `keep_only`: perhaps only root may read the modules.
+        from probed.evidence.row_sample import take_rows
+        from probed.evidence.row_writer import write
+
         privilege.keep_only(frozenset({privilege.CAP_BPF}))
-        records = _records(attachment, settings.rows)
+        rows = take_rows(attachment, asked.settings.rows)
         loaded = attachment.loaded
-    assert loaded.event is not None
-    context = Context(lambda _: Attribution(unit, ""))
-    decoders = {column.name: cell_decoder(column, context, 0) for column in loaded.columns}
-    redactor = Redactor([*(DEFAULTS if settings.redact_defaults else ()), *settings.redact])
-    rows = LogRows(wanted.rule, unit, loaded.columns, decoders, redactor)
-    for row in map(RowReader(loaded.event, loaded.columns).read, records):
-        fields = rows.fields(row)
-        LOG.info("%s", message(fields), extra=fields | {"MESSAGE_ID": MessageId.EVIDENCE})
-    return EvidenceTaken(unit, len(records))
+    write(asked, unit, loaded, rows)
+    return EvidenceTaken(unit, len(rows))
 
 
-def _records(attachment: AttachedTrace, most: int) -> list[bytes]:
-    """Return the first records, as many as come in time; the programs are detached then. Raises OSError."""
-    ring = RecordRing.map(attachment.ring, attachment.loaded.ring_bytes)
-    poller = select.poll()
-    poller.register(attachment.ring, select.POLLIN)
-    records: list[bytes] = []
-    end = time.monotonic() + SECONDS
-    while len(records) < most and (left := end - time.monotonic()) > 0:
-        poller.poll(left * 1000)
-        records += ring.take(most - len(records))
-    attachment.stop()
-    return records
+def _request(asked: TakeEvidence) -> LoadRequest:
+    """Read the trace probe of the rule, and return the request for the loader. Raises DeclarationError."""
+    from probed.config import files
+
+    trace = files.trace_probe(TRACE_OF[asked.wanted.rule], Files(asked.config_file, asked.btf, asked.loader))
+    if trace.request.unfit and trace.request.loader == "auto":
+        LOG.warning("evidence by '%s': BCC compiles it: %s", trace.request.name, trace.request.unfit)
+    with_forks = asked.wanted.rule == "starts"
+    constants = TraceConstants(only_cgroup=asked.wanted.cgroup, with_all=int(with_forks), most_strings=MOST_STRINGS)
+    return replace(trace.request, constants=constants)
 
 
 def main(fd: int) -> int:

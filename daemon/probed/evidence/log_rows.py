@@ -14,6 +14,9 @@ from probed.tail.rows import Appended, Row
 SHOWN: Mapping[RuleName, str] = {"starts": "args", "failed_opens": "path"}
 """The column that the field ARGV shows."""
 
+FORK = "fork"
+"""ARGV of a fork."""
+
 
 class LogRows:
     """Makes message and fields of each row of one unit."""
@@ -37,13 +40,19 @@ class LogRows:
             "PARENT": self._decoders["parent"].text(row["parent"]),
             "PPID": str(row["ppid"]),
             "RESULT": self._decoders["result"].text(row["result"]),
-            "ARGV": self._decoders[self._shown.name].text(self._redacted(value)),
+            "ARGV": FORK if is_fork(row) else self._decoders[self._shown.name].text(self._redacted(value)),
             "EVIDENCE_OF": self._rule,
         }
 
     def _redacted(self, value: Appended) -> Appended:
         shown, is_cut = self._redactor.redact(utf8(value.data))
         return Appended(shown.encode("utf-8", "surrogateescape"), value.is_cut or is_cut)
+
+
+def is_fork(row: Row) -> bool:
+    """Say whether a row is a fork, with the child's id as result; a sample has no successful opens."""
+    result = row["result"]
+    return isinstance(result, int) and result > 0
 
 
 def message(fields: Mapping[str, str]) -> str:

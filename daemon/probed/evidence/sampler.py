@@ -77,12 +77,12 @@ class EvidenceSampler:
             self._fail(f"no sampler can be started: {why_not(error) if isinstance(error, OSError) else 'it ended'}")
 
     def _start(self, wanted: WantEvidence, now: float) -> None:
-        settings = self._settings
+        settings, files = self._settings, self._files
         self.child = Child("probed.evidence", FROM_SAMPLER)
         self._wanted, self.deadline = wanted, now + SECONDS
         self.child.channel.send(
             TakeEvidence(
-                wanted, self._evidence, self._files.config_file, self._files.btf, settings.log_level,
+                wanted, self._evidence, files.config_file, files.btf, files.loader, settings.log_level,
                 settings.log_format,
             )
         )  # fmt: skip

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Final, Literal, get_args
 
 from probed.frozen import frozen
+from probed.ipc.manifest import LoaderChoice
 
 RuleName = Literal["starts", "failed_opens"]
 RULES: Final[tuple[RuleName, ...]] = get_args(RuleName)
@@ -60,12 +61,13 @@ class WantEvidence:
 
 @frozen
 class TakeEvidence:
-    """Makes a sampler take a sample; the files are those of the daemon."""
+    """Makes a sampler take a sample; files and `loader` are those of the daemon's command line."""
 
     wanted: WantEvidence
     settings: EvidenceSettings
     config_file: str
     btf: str
+    loader: LoaderChoice | None
     log_level: str
     log_format: str
 

@@ -20,7 +20,7 @@ from typing import Final, Literal, get_args
 from probed.errors import Reason
 from probed.frozen import frozen
 from probed.ipc.evidence_messages import EvidenceSettings
-from probed.ipc.manifest import LoadedProbe
+from probed.ipc.manifest import LoadedProbe, LoaderChoice
 from probed.webconfig.options import WebOptions
 from probed.webconfig.settings import WebSummary
 
@@ -34,10 +34,6 @@ class Text:
 
     path: str
     text: str
-
-
-LoaderChoice = Literal["auto", "core", "bcc"]
-"""Ways to load probes: `core` from objects, `bcc` from sources, `auto` from objects where there are some."""
 
 
 @frozen
@@ -74,6 +70,40 @@ class ObjectFile:
     digest: str
 
 
+ANY: Final = (1 << 64) - 1
+"""A number that lets all events through."""
+
+
+@frozen
+class TraceConstants:
+    """Constants of a trace probe, with the defaults of probes/include/probed.bpf.h: mostly filters.
+
+    Two masks and two words compare the 16 bytes of a name. `most_strings` bounds the arguments of a failed exec.
+    """
+
+    only_cgroup: int = ANY
+    only_pid: int = ANY
+    only_ppid: int = ANY
+    only_uid: int = ANY
+    only_errno: int = ANY
+    only_failed: int = 0
+    least_lifetime_ns: int = 0
+    with_all: int = 0
+    comm_mask_0: int = 0
+    comm_word_0: int = 0
+    comm_mask_1: int = 0
+    comm_word_1: int = 0
+    parent_mask_0: int = 0
+    parent_word_0: int = 0
+    parent_mask_1: int = 0
+    parent_word_1: int = 0
+    most_strings: int = 512
+
+    def by_name(self) -> dict[str, int]:
+        """Return the values by the names in the C."""
+        return {name: getattr(self, name) for name in self.__match_args__}
+
+
 @frozen
 class LoadRequest:
     """Asks for one probe: the declaration, the site configuration with overrides, and the C.
@@ -81,7 +111,7 @@ class LoadRequest:
     `btf` is the file with the kernel's types. `fingerprint` covers every input of the counts: with equal fingerprints
     and equal objects nothing has changed. With `object`, libbpf loads the probe and its canary from objects; without,
     BCC compiles both. `unfit` says why an object that exists is not used. `loader` is the choice of site and command
-    line.
+    line. `constants` are those of a trace probe.
     """
 
     name: str
@@ -96,6 +126,7 @@ class LoadRequest:
     canary_object: ObjectFile | None = None
     unfit: str = ""
     loader: LoaderChoice = "auto"
+    constants: TraceConstants = TraceConstants()
 
 
 @frozen

@@ -164,7 +164,7 @@ class LoadSession:
     def _check(self, request: LoadRequest) -> pipeline.CompiledProbe:
         if request.object is not None:
             data, running = _content(self._objects[request.object]), self._running.get(request.name)
-            make = partial(open_probe, ObjectContent(data, running), self._host, self._chains)
+            make = partial(open_probe, ObjectContent(data, running, request.constants), self._host, self._chains)
             return pipeline.check(request, make, self._host)
         if request.loader == "core":
             raise LoadError(request.name, "compile", request.unfit or _no_object(request))

@@ -7,7 +7,7 @@ The kernel's objects live as long as this process's fds: nothing stays behind, e
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -57,13 +57,16 @@ class AttachedTrace:
 
 
 @contextmanager
-def attached(request: LoadRequest) -> Iterator[AttachedTrace]:
-    """Load and attach a trace probe for the time of the context. Raises LoadError, HostError and OSError."""
+def attached(make_request: Callable[[], LoadRequest]) -> Iterator[AttachedTrace]:
+    """Load and attach a trace probe for the time of the context. Raises LoadError, HostError and OSError.
+
+    `make_request` reads the files while the loader, which has started, imports its modules.
+    """
     hooks: list[HookHandle] = []
     handle: ProbeHandle | None = None
     loading = LoaderProcess()
     try:
-        loading.load([request], "attach", {})
+        loading.load([make_request()], "attach", {})
         while not loading.done:
             event = wait(loading)
             if isinstance(event, HookHandle):

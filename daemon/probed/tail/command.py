@@ -14,11 +14,14 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from probed.config import files
 from probed.errors import HostError
 from probed.exporter.decoders import Context
+from probed.ipc.loader_messages import Files, LoadRequest
 from probed.linux import privilege
 from probed.linux.os_errors import why_not
 from probed.tail import filters
@@ -45,23 +48,27 @@ KEPT: Final = frozenset({privilege.CAP_BPF, privilege.CAP_DAC_READ_SEARCH})
 """Capabilities after the load: for the count of lost rows, and for the names of cgroups."""
 
 
-def run(name: str, config_file: str, btf: str, options: TailOptions) -> int:
+def run(name: str, asked: Files, options: TailOptions) -> int:
     """Print rows until the count, the time or Ctrl-C; return 0. Raises ProbedError and OutputError."""
     privilege.require_bpf()
-    trace = files.trace_probe(name, config_file, btf)
-    filters.check(options.filters, name, trace.probe.resolved_columns)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with (
-            suppress(KeyboardInterrupt),
-            attached(filters.with_macros(trace.request, filters.macros(options))) as attachment,
-        ):
+        with suppress(KeyboardInterrupt), attached(partial(_request, name, asked, options)) as attachment:
             privilege.keep_only(KEPT)
             with ending() as end:
                 _Tail(attachment, options, end).run()
     except OSError as error:
         raise HostError(f"the events of '{name}' cannot be read: {why_not(error)}") from error
     return 0
+
+
+def _request(name: str, asked: Files, options: TailOptions) -> LoadRequest:
+    """Read the trace probe, and return the request for the loader. Raises DeclarationError and HostError."""
+    trace = files.trace_probe(name, asked)
+    filters.check(options.filters, name, trace.probe.resolved_columns)
+    if trace.request.unfit and trace.request.loader == "auto":
+        complain(f"probed: BCC compiles '{name}': {trace.request.unfit}")
+    return replace(trace.request, constants=filters.constants(options))
 
 
 class _Tail:

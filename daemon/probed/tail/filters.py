@@ -1,23 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Filters of `probed tail`: macros for the programs in the kernel, and a predicate for rows. Pure.
+"""Filters of `probed tail`: constants for the programs in the kernel, and a predicate for rows. Pure.
 
 The kernel compares names by whole or by beginning (``make*``), numbers, errnos and lifetimes. Units have names only in
 this process, and other globs (``*-worker``) are compared here. The predicate repeats each filter, so a trace probe of a
-site may leave the macros out.
+site may leave the constants out.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Final
 
-from probed.digests import digest
 from probed.errors import HostError
-from probed.ipc.loader_messages import LoadRequest
+from probed.ipc.loader_messages import TraceConstants
 from probed.ipc.manifest import ResolvedColumn
 from probed.tail.cells import CellDecoder, is_failure
 from probed.tail.options import Filters, TailOptions
@@ -34,46 +33,31 @@ OUTCOMES: Final = ("result", "exit_status")
 Predicate = Callable[[Row], bool]
 
 
-def macros(options: TailOptions) -> dict[str, str]:
-    """Return the macros of probes/include/probed.bpf.h for the filters that the kernel can apply."""
+def constants(options: TailOptions) -> TraceConstants:
+    """Return the constants of probes/include/probed.bpf.h for the filters that the kernel can apply."""
     filters = options.filters
-    found = {f"ONLY_{name.upper()}": getattr(filters, name) for name in NUMBERS}
-    found |= {"ONLY_ERRNO": filters.errno, "LEAST_LIFETIME_NS": filters.min_lifetime}
-    defined = {name: f"{value}UL" for name, value in found.items() if value is not None}
-    for name in ("comm", "parent"):
-        words = name_words(getattr(filters, name))
-        if words:
-            defined[f"ONLY_{name.upper()}"] = words
-    if filters.failed:
-        defined["ONLY_FAILED"] = "1"
-    if options.all:
-        defined["ALL"] = "1"
-    return defined
+    numbers = {f"only_{name}": getattr(filters, name) for name in (*NUMBERS, "errno")}
+    numbers["least_lifetime_ns"] = filters.min_lifetime
+    given = {name: number for name, number in numbers.items() if number is not None}
+    names = name_constants("comm", filters.comm) | name_constants("parent", filters.parent)
+    return TraceConstants(only_failed=int(filters.failed), with_all=int(options.all), **given, **names)
 
 
-def with_macros(request: LoadRequest, defined: Mapping[str, str]) -> LoadRequest:
-    """Put macros in front of the common C of a trace probe."""
-    lines = [f"#define {name} {value}" for name, value in defined.items()]
-    if not lines:
-        return request
-    header = replace(request.header, text="\n".join([*lines, "#line 1", request.header.text]))
-    inputs = "\0".join([request.fingerprint, *lines])
-    return replace(request, header=header, fingerprint=digest(inputs.encode()))
-
-
-def name_words(glob: str | None) -> str:
-    """Return a glob as two masks and words of a comm, "" for one that the kernel cannot compare.
+def name_constants(name: str, glob: str | None) -> dict[str, int]:
+    """Return masks and words for a glob of the names `name`, nothing for a glob that the kernel cannot compare.
 
     A whole name ends with its NUL: older kernels leave bytes of an earlier name behind.
     """
     found = re.fullmatch(r"([A-Za-z0-9_.:/@+ -]{1,15})(\*?)", glob or "")
     if found is None:
-        return ""
-    name = found[1].encode() + (b"" if found[2] else b"\0")
-    mask = (b"\xff" * len(name)).ljust(COMM_BYTES, b"\0")
-    name = name.ljust(COMM_BYTES, b"\0")
-    words = (int.from_bytes(each[at : at + 8], "little") for at in (0, 8) for each in (mask, name))
-    return ", ".join(f"{word:#x}UL" for word in words)
+        return {}
+    text = found[1].encode() + (b"" if found[2] else b"\0")
+    parts = {"mask": (b"\xff" * len(text)).ljust(COMM_BYTES, b"\0"), "word": text.ljust(COMM_BYTES, b"\0")}
+    return {
+        f"{name}_{kind}_{half}": int.from_bytes(part[8 * half : 8 * half + 8], sys.byteorder)
+        for kind, part in parts.items()
+        for half in (0, 1)
+    }
 
 
 def predicate(filters: Filters, columns: Sequence[ResolvedColumn], decoders: Mapping[str, CellDecoder]) -> Predicate:

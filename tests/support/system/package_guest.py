@@ -13,6 +13,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import struct
 import subprocess
 import time
@@ -160,6 +161,19 @@ def run_at_functions() -> dict[str, str]:
     return seen
 
 
+def tail_execs() -> str:
+    """Run `probed tail execs` by object beside the script /out/tail.sh; return the rows."""
+    command = ["probed", "tail", "execs", "--loader", "core", "--format", "json", "--parent", "spawn-*"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as tail:
+        assert tail.stderr is not None
+        said = tail.stderr.readline()
+        if "is attached" not in said:
+            raise RuntimeError(f"{said}{tail.stderr.read()}")
+        call("/bin/bash", "-e", "/out/tail.sh")
+        tail.send_signal(signal.SIGINT)
+        return tail.communicate()[0]
+
+
 def left() -> list[str]:
     """List files and folders named after the package, without those of dpkg and systemd."""
     places = ("/etc", "/usr", "/var", "/run", "/opt", "/lib/systemd")
@@ -180,6 +194,7 @@ def look(seen: dict[str, Any]) -> None:
     seen["core"] = run_workload("core")
     seen["limits"] = limits()
     seen["check"] = check()
+    seen["tail"] = tail_execs()
     if Path("/out/workload-bcc.sh").exists():
         reload_with_bcc()
         seen["bcc"] = run_workload("bcc")

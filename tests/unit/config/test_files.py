@@ -10,7 +10,7 @@ import pytest
 from probed.config import files
 from probed.config.files import DeclaredProbe
 from probed.errors import DeclarationError
-from probed.ipc.loader_messages import LoadRequest
+from probed.ipc.loader_messages import Files, LoadRequest
 from probed.schema import structure
 from probed.schema.structure import Source
 
@@ -206,29 +206,29 @@ def traced(site: Path) -> Path:
 
 def test_a_trace_probe_is_found_in_the_site_s_directories_and_among_the_shipped(traced: Path) -> None:
     config = str(traced / "probed.yaml")
-    assert list(files.trace_probe("rows", config, "/btf").probe.columns) == ["comm"]
-    assert files.trace_probe("execs", config, "/btf").request.declaration.path == str(
+    assert list(files.trace_probe("rows", Files(config, "/btf")).probe.columns) == ["comm"]
+    assert files.trace_probe("execs", Files(config, "/btf")).request.declaration.path == str(
         files.INSTALLED[0] / "execs/execs.yaml"
     )
-    assert files.trace_probe("execs", str(traced / "absent.yaml"), "/btf").probe.name == "execs"
+    assert files.trace_probe("execs", Files(str(traced / "absent.yaml"), "/btf")).probe.name == "execs"
 
 
 def test_a_wrong_name_of_a_trace_probe_gets_the_right_ones(traced: Path) -> None:
     with pytest.raises(
         DeclarationError, match=r"no trace probe has this name; there: .*execs.*rows; did you mean 'rows'"
     ):
-        files.trace_probe("row", str(traced / "probed.yaml"), "/btf")
+        files.trace_probe("row", Files(str(traced / "probed.yaml"), "/btf"))
 
 
 def test_a_probe_with_metrics_is_no_trace_probe(traced: Path) -> None:
     with pytest.raises(DeclarationError, match="only a trace probe, with columns, can be tailed"):
-        files.trace_probe("one", str(traced / "probed.yaml"), "/btf")
+        files.trace_probe("one", Files(str(traced / "probed.yaml"), "/btf"))
 
 
 def test_a_trace_probe_that_any_user_could_replace_is_refused(traced: Path) -> None:
     (traced / "probes/rows/rows.bpf.c").chmod(0o666)
     with pytest.raises(DeclarationError, match=r"rows\.bpf\.c"):
-        files.trace_probe("rows", str(traced / "probed.yaml"), "/btf")
+        files.trace_probe("rows", Files(str(traced / "probed.yaml"), "/btf"))
 
 
 def test_the_daemon_s_configuration_names_no_trace_probe(traced: Path) -> None:

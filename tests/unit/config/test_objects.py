@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ import pytest
 from probed.config import files
 from probed.config.objects import ObjectSources, find_object
 from probed.errors import DeclarationError
-from probed.ipc.loader_messages import LoadRequest
+from probed.ipc.loader_messages import Files, LoadRequest
+from probed.ipc.manifest import LoaderChoice
 from support.running_daemon import PROBES
 
 MACHINE = os.uname().machine
@@ -120,6 +122,54 @@ def test_without_libbpf_no_object_is_used(directory: Path, monkeypatch: pytest.M
     asked = request(directory)
     assert asked.object is None
     assert "apt install libbpf1" in asked.unfit
+
+
+def trace_request(directory: Path, loader: LoaderChoice | None = None, of_site: str = "auto") -> LoadRequest:
+    """Return the request of a tail of `execs`, with the choice of command line and site."""
+    configuration = directory.parent / "probed.yaml"
+    configuration.write_text(f"probe_directories: [probes]\nloader: {of_site}\nprobes: {{process: }}\n")
+    return files.trace_probe("execs", Files(str(configuration), "/btf", loader)).request
+
+
+@pytest.fixture
+def traced(directory: Path) -> Path:
+    """The shipped probes with an object of the trace probe `execs`."""
+    place_object(files.standalone_probe(directory / "execs", "/btf").sources)
+    place_object(files.canary_sources(directory))
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("loader", "of_site", "expected"),
+    [(None, "auto", True), (None, "core", True), (None, "bcc", False), ("bcc", "core", False), ("core", "bcc", True)],
+)
+def test_a_tail_takes_an_object_as_command_line_and_site_say(
+    traced: Path, loader: LoaderChoice | None, of_site: str, expected: bool
+) -> None:
+    asked = trace_request(traced, loader, of_site)
+    assert (asked.object is not None) == (asked.canary_object is not None) == expected
+    assert asked.loader == (loader or of_site)
+
+
+def test_a_tail_says_why_it_takes_no_stale_object(traced: Path) -> None:
+    source = traced / "execs/execs.bpf.c"
+    source.write_text(f"{source.read_text()}\n")
+    asked = trace_request(traced)
+    assert asked.object is None
+    assert "is stale" in asked.unfit
+
+
+def test_an_object_of_a_trace_probe_that_any_user_could_replace_is_a_problem(traced: Path) -> None:
+    (traced / f"execs/execs.{MACHINE}.bpf.o").chmod(0o666)
+    with pytest.raises(DeclarationError, match=r"execs\.\w+\.bpf\.o: .*every user may write to"):
+        trace_request(traced)
+
+
+def test_an_object_with_the_trace_part_of_the_header_differs(directory: Path) -> None:
+    of_trace = files.standalone_probe(directory / "execs", "/btf").sources
+    assert of_trace.trace
+    assert not sources(directory).trace
+    assert replace(of_trace, trace=False).digest != of_trace.digest
 
 
 def test_an_object_that_any_user_could_replace_is_a_problem(directory: Path) -> None:

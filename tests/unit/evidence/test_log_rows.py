@@ -51,6 +51,12 @@ def test_a_failed_open_has_its_path_and_errno() -> None:
     assert (found["ARGV"], found["RESULT"], found["EVIDENCE_OF"]) == ("/etc/absent", "ENOENT", "failed_opens")
 
 
+def test_a_fork_has_the_id_of_the_child() -> None:
+    found = fields(row(b"", result=1234))
+    assert (found["ARGV"], found["RESULT"]) == ("fork", "1234")
+    assert message(found) == "media.service: media\\x1b[71] -> ffmpeg[73]: fork = 1234"
+
+
 @pytest.mark.parametrize("data", [b"a\0\xff\xfe\0", b"a\0\x1b[2J\n\0", "a\0\u202e\0".encode()])
 def test_fields_are_printable(data: bytes) -> None:
     assert all(value.isprintable() for value in fields(row(data)).values())

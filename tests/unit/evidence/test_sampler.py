@@ -30,7 +30,7 @@ from support.unit.raw_messages import send_raw
 
 EVIDENCE = EvidenceSettings({"starts": 100.0}, rows=50, interval=600.0, units=2, redact=(), redact_defaults=True)
 SETTINGS = Settings(WebOptions(), None, "info", "logfmt", {})
-FILES = Files("probed.yaml", "vmlinux")
+FILES = Files("probed.yaml", "vmlinux", "core")
 
 
 def storm(unit: str = "media.service") -> WantEvidence:
@@ -86,7 +86,7 @@ def supervised(monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervised]:
 def test_a_sampler_gets_the_storm_with_the_settings(supervised: Supervised) -> None:
     supervised.sampler.want(storm())
     asked = supervised.started[0].theirs.receive().message
-    assert asked == TakeEvidence(storm(), EVIDENCE, "probed.yaml", "vmlinux", "info", "logfmt")
+    assert asked == TakeEvidence(storm(), EVIDENCE, "probed.yaml", "vmlinux", "core", "info", "logfmt")
 
 
 def test_a_sample_is_told_with_its_unit_and_rows(supervised: Supervised) -> None:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Filters as macros for the kernel, and as a predicate of rows."""
+"""Filters as constants for the kernel, and as a predicate of rows."""
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatchcase
 
 import pytest
@@ -10,11 +11,13 @@ import pytest
 from probed.errors import HostError
 from probed.exporter.cgroup.attribution import Attribution
 from probed.exporter.decoders import Context
+from probed.ipc.loader_messages import ANY, TraceConstants
 from probed.ipc.manifest import ResolvedColumn
 from probed.tail.cells import cell_decoder
-from probed.tail.filters import check, macros, name_words, predicate
+from probed.tail.filters import check, constants, name_constants, predicate
 from probed.tail.options import Filters, TailOptions
 from probed.tail.rows import Row
+from support.running_daemon import PROBES
 
 COLUMNS = tuple(
     ResolvedColumn(name, name, decoder, 10)
@@ -22,6 +25,9 @@ COLUMNS = tuple(
         "unit": "cgroup_unit", "comm": "comm", "pid": "integer", "result": "result", "lifetime": "duration",
     }.items()
 )  # fmt: skip
+CONSTANT = r"(?m)^CONSTANT\((\w+), (ANY|\d+)\);"
+"""A constant in the header with its default."""
+
 ROW: Row = {"unit": 7, "comm": b"make\0\0\0\0", "pid": 41, "result": -2, "lifetime": 5_000_000}
 
 
@@ -65,33 +71,50 @@ def test_a_filter_without_a_column_is_an_error(filters: Filters, option: str) ->
         check(filters, "trace", COLUMNS)
 
 
-def test_numbers_are_macros() -> None:
+def test_numbers_are_constants() -> None:
     filters = Filters(uid=0, pid=7, ppid=1, failed=True, errno=24, min_lifetime=10**7)
-    assert macros(TailOptions(filters, all=True)) == {
-        "ONLY_UID": "0UL", "ONLY_PID": "7UL", "ONLY_PPID": "1UL", "ONLY_FAILED": "1", "ONLY_ERRNO": "24UL",
-        "LEAST_LIFETIME_NS": "10000000UL", "ALL": "1",
-    }  # fmt: skip
-    assert macros(TailOptions()) == {}
+    assert constants(TailOptions(filters, all=True)) == TraceConstants(
+        only_uid=0, only_pid=7, only_ppid=1, only_failed=1, only_errno=24, least_lifetime_ns=10**7, with_all=1
+    )
 
 
-def kernel_matches(words: str, comm: bytes) -> bool:
+def test_without_a_filter_all_constants_have_their_defaults() -> None:
+    assert constants(TailOptions()) == TraceConstants()
+    assert constants(TailOptions(Filters(unit="a.service", comm="*x"))) == TraceConstants()
+
+
+def test_a_name_is_compared_as_comm_or_as_parent() -> None:
+    assert constants(TailOptions(Filters(comm="sh", parent="ma*"))) == TraceConstants(
+        comm_mask_0=0xFFFFFF, comm_word_0=int.from_bytes(b"sh", "little"),
+        parent_mask_0=0xFFFF, parent_word_0=int.from_bytes(b"ma", "little"),
+    )  # fmt: skip
+
+
+def test_the_header_has_the_same_constants_with_the_same_defaults() -> None:
+    header = (PROBES / "include/probed.bpf.h").read_text()
+    found = {name: ANY if default == "ANY" else int(default) for name, default in re.findall(CONSTANT, header)}
+    assert found == TraceConstants().by_name()
+
+
+def kernel_matches(glob: str, comm: bytes) -> bool:
     """Compare as has_name() of probes/include/probed.bpf.h does."""
-    mask_0, name_0, mask_1, name_1 = (int(word.removesuffix("UL"), 16) for word in words.split(", "))
+    constants = name_constants("comm", glob)
+    mask_0, word_0, mask_1, word_1 = (constants[f"comm_{each}"] for each in ("mask_0", "word_0", "mask_1", "word_1"))
     comm = comm.ljust(16, b"\0")
     halves = int.from_bytes(comm[:8], "little"), int.from_bytes(comm[8:], "little")
-    return not (halves[0] ^ name_0) & mask_0 and not (halves[1] ^ name_1) & mask_1
+    return not (halves[0] ^ word_0) & mask_0 and not (halves[1] ^ word_1) & mask_1
 
 
 @pytest.mark.parametrize("glob", ["make", "make*", "m*", "a-name-of-15-ch", "eight-ch", "eight-ch*", "nine-char"])
 @pytest.mark.parametrize("comm", ["make", "makeinfo", "m", "a-name-of-15-ch", "eight-ch", "eight-cha", "nine-char"])
 def test_the_kernel_compares_names_as_the_predicate_does(glob: str, comm: str) -> None:
-    assert kernel_matches(name_words(glob), comm.encode()) is fnmatchcase(comm, glob)
+    assert kernel_matches(glob, comm.encode()) is fnmatchcase(comm, glob)
 
 
 def test_bytes_behind_the_end_of_a_name_do_not_matter() -> None:
-    assert kernel_matches(name_words("make"), b"make\0info")
+    assert kernel_matches("make", b"make\0info")
 
 
 @pytest.mark.parametrize("glob", [None, "", "*x", "a?", "[ab]", "a*b", "a-name-of-16-chs", "nämé", "a\\b"])
-def test_other_globs_are_no_macros(glob: str | None) -> None:
-    assert name_words(glob) == ""
+def test_other_globs_are_no_constants(glob: str | None) -> None:
+    assert name_constants("comm", glob) == {}

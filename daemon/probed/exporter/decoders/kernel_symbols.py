@@ -13,12 +13,10 @@ import logging
 import os
 import time
 from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
-
-from probed.exporter.arrays.ndarray import NDArray
 from probed.exporter.decoders.char_arrays import text
 from probed.exporter.decoders.lookup import Find, Lookup
 
@@ -46,8 +44,7 @@ class KernelSymbols:
             self._fd = os.open(root / "proc/kallsyms", os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             LOG.info("kernel addresses will have no names: %s", error)
-        self._starts: NDArray[np.uint64] = np.zeros(0, np.uint64)
-        self._names: NDArray[np.uint32] = np.zeros(0, np.uint32)
+        self._starts, self._names = array("Q"), array("I")
         self._text = bytearray()
         self._read_at = -ANEW_SECONDS
 
@@ -64,21 +61,24 @@ class KernelSymbols:
         return found
 
     def _find(self, address: int) -> str | None:
-        index = int(np.searchsorted(self._starts, np.uint64(address), side="right")) - 1
-        if index < 0 or address - int(self._starts[index]) >= LONGEST:
+        index = bisect_right(self._starts, address) - 1
+        if index < 0 or address - self._starts[index] >= LONGEST:
             return None
-        start = int(self._names[index])
+        start = self._names[index]
         return text(bytes(self._text[start : self._text.index(b"\0", start)]))
 
     def _read(self) -> None:
         """Read every symbol. One address may have several; the first that the kernel lists counts."""
+        import numpy as np  # 0.1 s for a tail, which imports the module for other decoders
+
         starts, names, texts = array("Q"), array("I"), bytearray()
         for address, name in self._symbols():
             starts.append(address)
             names.append(len(texts))
             texts += name + b"\0"
         unique, first = np.unique(np.frombuffer(starts, np.uint64), return_index=True)
-        self._starts, self._names, self._text = unique, np.frombuffer(names, np.uint32)[first], texts
+        self._starts = array("Q", unique.tobytes())
+        self._names, self._text = array("I", np.frombuffer(names, np.uint32)[first].tobytes()), texts
 
     def _symbols(self) -> Iterator[tuple[int, bytes]]:
         """Yield address and name of symbols; the kernel shows all addresses as 0 to a reader without permission."""

@@ -31,7 +31,10 @@ def compile_probe(
     places = find_places(chains, probe, functions, lambda _, point: host.find(point))
     text = _source_text(request, probe, chains.text(probe.name, places))
     ring = (ring_bytes(probe), probe.ring.slots) if probe.ring is not None else ()
-    macros = defines(host, *ring, trace=bool(probe.columns))
+    macros = defines(host, *ring)
+    if probe.columns:
+        constants = request.constants.by_name()
+        macros |= {"TRACE": "1"} | {f"VALUE_{name}": f"{value}UL" for name, value in constants.items()}
     if any(chains.kprobe(place.attach_point) for place in places):
         macros["PROBED_IN_KPROBES"] = "1"
     return compile_text(probe.name, text, host.btf, macros), places
@@ -67,8 +70,8 @@ def line_directive(number: int, path: str) -> str:
     return f'#line {number} "{name}"'
 
 
-def defines(host: Host, ring_size: int = 0, slots: int = 0, *, trace: bool = False) -> dict[str, str]:
-    """Return the macros that probed.bpf.h expects; `trace` is for a trace probe."""
+def defines(host: Host, ring_size: int = 0, slots: int = 0) -> dict[str, str]:
+    """Return the macros that probed.bpf.h expects of every probe."""
     macros = {
         "CPUS": f"{host.cpus}UL",
         "PROCESSES": str(host.processes),
@@ -83,8 +86,6 @@ def defines(host: Host, ring_size: int = 0, slots: int = 0, *, trace: bool = Fal
         macros["RING_PAGES"] = str(ring_size // RING_PAGE)
     if slots:
         macros["SLOTS"] = str(slots)
-    if trace:
-        macros["TRACE"] = "1"
     return macros
 
 

@@ -23,6 +23,7 @@ from probed.loader.btf.format import Kind
 from probed.loader.btf.reader import Btf
 from probed.loader.common.attachment import TRACING, attach
 from probed.loader.common.hook_chain import NO_ARRAY
+from probed.loader.common.host import Host
 from probed.loader.common.module import HASHES, INDEX, MAP_KINDS, NO_MAP_TO_READ, not_flat
 from probed.loader.common.register_point import RegisterPoint
 from probed.loader.core.libbpf import Object, ObjectMap
@@ -41,6 +42,9 @@ HOOK, KPROBE = "hook_", "kprobe_"
 PROCESSES = 1 << 30
 """The macro PROCESSES of core.bpf.h, and the least size that the module takes for a fraction of it."""
 LEAST_FRACTION = PROCESSES >> 6
+
+CPU_ENTRIES = 1 << 31
+"""The macro of core.bpf.h for the size of maps with an entry for each possible CPU."""
 
 NOT_FOUND = (errno.ENOENT, errno.ESRCH, errno.EPERM)
 """Errors for an unknown attach point; EPERM because libbpf then looks for modules' types, which takes CAP_SYS_ADMIN."""
@@ -97,15 +101,17 @@ class CoreModule:
         text = f"libbpf cannot read the kernel's types: {failure.strerror}\n{refusal.last_lines(said[0])}"
         raise LoadError(self._probe, "no_btf", text, failure.errno or 0)
 
-    def prepare(self, constants: Mapping[str, int], processes: int, ring_bytes: int = 0) -> None:
-        """Set the constants of core.bpf.h, the size of the ring, and the sizes of maps of `processes`."""
+    def prepare(self, constants: Mapping[str, int], host: Host, ring_bytes: int = 0) -> None:
+        """Set the constants of the headers, the size of the ring, and the sizes of maps for processes and CPUs."""
         for name, value in constants.items():
             self._set_constant(name, value)
         for each in self._maps.values():
             if each.type == _RING:
                 each.set_max_entries(ring_bytes)
+            elif each.max_entries == CPU_ENTRIES:
+                each.set_max_entries(host.cpus)
             elif each.max_entries >= LEAST_FRACTION:
-                each.set_max_entries(processes * each.max_entries // PROCESSES)
+                each.set_max_entries(host.processes * each.max_entries // PROCESSES)
 
     def take_over(self, maps: Mapping[str, int]) -> None:
         """Use maps of a running version, by name, instead of new ones."""

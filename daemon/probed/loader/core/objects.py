@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from probed.config.declaration import Probe
 from probed.frozen import frozen
 from probed.ipc.attach_points import WITH_REGISTERS, AttachPoint
+from probed.ipc.loader_messages import TraceConstants
 from probed.ipc.manifest import ChainSlot, FdName, LoadedProbe
 from probed.loader.btf.reader import VMLINUX
 from probed.loader.common import canary
@@ -38,10 +39,14 @@ class Running:
 
 @frozen
 class ObjectContent:
-    """Content of an object; its programs take over maps and slots of a `running` version."""
+    """Content of an object; its programs take over maps and slots of a `running` version.
+
+    `constants` are those of a trace probe.
+    """
 
     data: bytes
     running: Running | None = None
+    constants: TraceConstants = TraceConstants()
 
 
 @contextmanager
@@ -64,7 +69,9 @@ def open_probe(
     module, running = CoreModule(probe.name, content.data, host.relocation_btf), content.running
     size = ring_bytes(probe)
     constants = {"probed_cpus": host.cpus} | ({"probed_ring_pages": size // RING_PAGE} if size else {})
-    module.prepare(constants, host.processes, size)
+    if probe.columns:
+        constants |= content.constants.by_name()
+    module.prepare(constants, host, size)
 
     def find(program: str, point: AttachPoint) -> AttachPoint | None:
         if point.kind in WITH_REGISTERS:
@@ -91,6 +98,6 @@ def open_canary(data: bytes, host: Host) -> Module:
     """Open the canary's object; it reads every member that the kernel has. Raises LoadError."""
     module = CoreModule("canary", data, host.relocation_btf)
     dev, ino = canary.pid_namespace()
-    module.prepare({"canary_pidns_dev": dev, "canary_pidns_ino": ino}, host.processes)
+    module.prepare({"canary_pidns_dev": dev, "canary_pidns_ino": ino}, host)
     module.keep(canary.PROGRAMS)
     return module
