@@ -28,9 +28,13 @@ TEST_WHEELS := pytest pytest-xdist hypothesis jsonschema mypy ruff types-PyYAML 
 	grafana-foundation-sdk==1769699379!11.6.0 grpcio helm-python-sdk==0.2.2 protobuf types-protobuf
 # Sources and tools of the Debian package.
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' daemon/probed/__init__.py)
-DEB := build/probed_$(VERSION)_$(shell dpkg --print-architecture).deb
+OWN_ARCHITECTURE := $(shell dpkg --print-architecture)
+ARCHITECTURE := $(OWN_ARCHITECTURE)
+DEB := build/probed_$(VERSION)_$(ARCHITECTURE).deb
 DEB_SOURCES := config daemon packaging probes
 DEB_PACKAGES := build-essential debhelper dh-python dpkg-dev lintian $(OBJECT_PACKAGES)
+# Objects are made of the types of a kernel with their architecture.
+KERNEL_TYPES := $(if $(filter-out $(OWN_ARCHITECTURE),$(ARCHITECTURE)),build/kernel-types.$(ARCHITECTURE))
 
 .PHONY: help run test test-all test-on check bench fuzz soak objects schema docs deb release dashboards pictures fleet clean
 
@@ -40,7 +44,7 @@ help:
 	@echo 'make test-all    all tests that this machine can run, as in CI'
 	@echo 'make test-on     unit and kernel tests in another Debian on this kernel, SUITE=trixie; GOAL=test-all as in CI'
 	@echo 'make check       format, lint, types and spelling'
-	@echo 'make deb         the Debian package, below build/'
+	@echo 'make deb         the Debian package, below build/; ARCHITECTURE=arm64: the one for arm64'
 	@echo 'make release     compare the versions, date the changelog, print the tag command'
 	@echo 'make bench       cost of the daemon, as root'
 	@echo 'make soak        an hour of storms, reloads and restarts, as root'
@@ -132,15 +136,20 @@ docs: $(VENV)/run
 deb: $(DEB)
 	@echo $(DEB)
 
-$(DEB): $(shell find $(DEB_SOURCES) -type f -not -name '*.pyc' -not -name '*.bpf.o') Makefile
+$(DEB): $(shell find $(DEB_SOURCES) -type f -not -name '*.pyc' -not -name '*.bpf.o') Makefile $(KERNEL_TYPES)
 	@$(call install,$(DEB_PACKAGES))
 	rm -rf build/deb
 	mkdir -p build/deb/probed
 	tar --exclude=__pycache__ --exclude='*.egg-info' --exclude='*.bpf.o' -c $(DEB_SOURCES) | tar -x -C build/deb/probed
 	mv build/deb/probed/packaging/debian build/deb/probed/debian
-	cd build/deb/probed && dpkg-buildpackage --build=binary --no-sign
+	cd build/deb/probed && $(if $(KERNEL_TYPES),KERNEL_BTF=$(CURDIR)/$(KERNEL_TYPES)) \
+		dpkg-buildpackage --build=binary --no-sign --host-arch=$(ARCHITECTURE)
 	lintian --fail-on error,warning --pedantic build/deb/*.changes
 	mv build/deb/*.deb build/
+
+build/kernel-types.%: packaging/kernel_types.py
+	@mkdir -p build
+	$(PYTHON) $< $* $@
 
 # Writes Grafana's dashboards from the Python in deploy/grafana/boards.
 dashboards: $(VENV)/test

@@ -26,19 +26,18 @@ def fresh_letters() -> str:
     return "".join(secrets.choice("ghjkmnpqrstuvwxyz") for _ in range(8))
 
 
-def compile_workloads(folder: Path, *names: str) -> None:
-    """Compile these workloads, or all, into a folder; skips the test without a compiler."""
-    if not shutil.which("cc"):
-        pytest.skip("workloads are C: install gcc and libc6-dev")
+def compile_workloads(folder: Path, *names: str, machine: str = platform.machine()) -> None:
+    """Compile these workloads, or all, into a folder for a machine; skips the test without a compiler."""
+    own = machine == platform.machine()
+    compiler = "cc" if own else f"{machine}-linux-gnu-gcc"
+    if not shutil.which(compiler):
+        package = "gcc and libc6-dev" if own else "gcc-aarch64-linux-gnu and libc6-dev-arm64-cross"
+        pytest.skip(f"workloads are C: install {package}")
     for source in SOURCES.glob("*.c"):
         if not names or source.stem in names:
-            _compile(source, folder / source.stem)
-
-
-def _compile(source: Path, program: Path) -> None:
-    bare = source.stem == "exits" and platform.machine() == "x86_64"
-    library = ["-nostdlib"] if bare else ["-pthread"]
-    subprocess.run(["cc", "-static", "-O2", "-Wall", "-Werror", *library, "-o", program, source], check=True)
+            library = ["-nostdlib"] if source.stem == "exits" and machine == "x86_64" else ["-pthread"]
+            flags = ["-static", "-O2", "-Wall", "-Werror", *library]
+            subprocess.run([compiler, *flags, "-o", folder / source.stem, source], check=True)
 
 
 def install(folder: Path, workload: str) -> Path:

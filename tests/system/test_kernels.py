@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The package counts a known workload on Debian's kernels, by objects, without headers.
 
-kernel.perf_event_paranoid is 3. The objects are the same files on all kernels. With PROBED_ALL_GUESTS=1 BCC counts
-the workload on all of them too.
+kernel.perf_event_paranoid is 3. The objects are the same files on all kernels of an architecture. With
+PROBED_ALL_GUESTS=1 BCC counts the workload on all kernels of x86-64 too, and the package for arm64 on Debian's kernel
+for arm64.
 
 Counts are exact but for the runs that the kernel reports as left out: see probed_probe_missed_runs_total.
 """
@@ -43,18 +44,29 @@ CALLS, LOOPS = 10_007, 3
 
 OWN = ("probed_reads", "traced_reads")
 """Probes of the tests, with programs at functions of the kernel."""
-WITHOUT_MULTI_LINKS = ("5.10", "6.1")
-"""Kernels without multi links of kprobes: too old, and without CONFIG_FPROBE."""
+NO_MULTI_LINKS = "this kernel has no multi links of kprobes: they take Linux 5.18 and CONFIG_FPROBE"
+LACKING: Mapping[str, Mapping[str, str]] = {
+    "5.10": {"probed_reads": NO_MULTI_LINKS},
+    "6.1": {"probed_reads": NO_MULTI_LINKS},
+    kernels.ARM64: {
+        "probed_reads": "takes the registers of x86-64, and this machine is aarch64",
+        "traced_reads": "this kernel has no programs at functions: they take CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS",
+    },
+}
+"""Why a kernel cannot run a probe."""
 GOOD_READS, FAILED_READS = 47, 53
 """Reads of 7 bytes by `reads`: those that fail end with EBADF, -9, for the file is open for writing only."""
 
 TAILED, FAILED_EXECS = 7, 5
 """Execs of a program with two arguments under a tail, and of an absent one."""
 
-BY_BCC = kernels.KERNELS if os.environ.get("PROBED_ALL_GUESTS") else ()
+ALL = bool(os.environ.get("PROBED_ALL_GUESTS"))
+GUESTS = (*kernels.KERNELS, kernels.ARM64) if ALL else kernels.KERNELS
+"""The kernels that boot."""
+BY_BCC = kernels.KERNELS if ALL else ()
 """The kernels on which BCC counts too: LLVM takes minutes in an emulated guest, more than CI has."""
 
-RUNS = [(kernel, loader) for kernel in kernels.KERNELS for loader in ("core", "bcc")[: 1 + (kernel in BY_BCC)]]
+RUNS = [(kernel, loader) for kernel in GUESTS for loader in ("core", "bcc")[: 1 + (kernel in BY_BCC)]]
 """Pairs of kernel and loader."""
 
 TWO_CAPABILITIES = 1 << 38 | 1 << 39  # CAP_PERFMON, CAP_BPF
@@ -98,6 +110,7 @@ class Run:
 class Guest:
     """A guest's record, with a run by each loader, one of programs at functions, and the workload under a tail."""
 
+    kernel: str
     seen: Mapping[str, Any]
     runs: Mapping[str, Run]
     functions: Run
@@ -138,12 +151,23 @@ def loaders_of(kernel: str) -> list[str]:
     return [loader for each, loader in RUNS if each == kernel]
 
 
-def boot(kernel: str, folder: Path, deb: Path, disks: Path, own: Path) -> Guest:
+@dataclass(frozen=True)
+class Made:
+    """Parts of the guests of one architecture: package, disk with kernels, and the tests' own probes with objects."""
+
+    machine: str
+    deb: Path
+    disks: Path
+    own: Path
+
+
+def boot(kernel: str, folder: Path, made: Made) -> Guest:
     """Run a guest from power on to power off."""
     (folder / "bin").mkdir(parents=True)
-    compile_workloads(folder / "bin", "spawn", "exits", "exit_kinds", "fail_opens", "calls", "reads")
+    programs = ("spawn", "exits", "exit_kinds", "fail_opens", "calls", "reads")
+    compile_workloads(folder / "bin", *programs, machine=made.machine)
     known = {loader: workload(folder / "bin") for loader in loaders_of(kernel)}
-    shutil.copy(deb, folder / "probed.deb")
+    shutil.copy(made.deb, folder / "probed.deb")
     shutil.copy(ROOT / "tests/support/system/package_guest.py", folder / "guest.py")
     (folder / "guest.sh").write_text("exec /usr/bin/python3 /out/guest.py\n")
     known["functions"] = reading(folder / "bin")
@@ -151,12 +175,12 @@ def boot(kernel: str, folder: Path, deb: Path, disks: Path, own: Path) -> Guest:
         (folder / f"workload-{loader}.sh").write_text(its.script)
     tailed = spawning(folder / "bin")
     (folder / "tail.sh").write_text(tailed.script)
-    shutil.copytree(own, folder / "own")
-    kernels.run(disks, folder, kernel, folder / "seen.json")
+    shutil.copytree(made.own, folder / "own")
+    kernels.run(made.disks, folder, kernel, folder / "seen.json")
     seen = json.loads((folder / "seen.json").read_text())
     assert seen["end"] == "", f"{seen['end']}\n{seen['journal']}\n{seen['kernel']}"
     runs = {loader: read_run(its, loader, seen[loader]) for loader, its in known.items()}
-    return Guest(seen, {loader: runs[loader] for loader in loaders_of(kernel)}, runs["functions"], tailed)
+    return Guest(kernel, seen, {loader: runs[loader] for loader in loaders_of(kernel)}, runs["functions"], tailed)
 
 
 def read_run(known: Workload, loader: str, seen: Mapping[str, str]) -> Run:
@@ -165,12 +189,27 @@ def read_run(known: Workload, loader: str, seen: Mapping[str, str]) -> Run:
     return Run(known, loader, waited, Page.parse(seen["before"]), Page.parse(seen["after"]))
 
 
-def own_objects(folder: Path) -> Path:
+def own_objects(folder: Path, *options: str | Path) -> Path:
     """Return a folder with the probes in `OWN` and their objects, which the guests cannot build."""
     for name in OWN:
         shutil.copytree(OWN_PROBES / name, folder / name)
-    subprocess.run([sys.executable, "-m", "probed", "build", *(folder / name for name in OWN)], check=True)
+    command = [sys.executable, "-m", "probed", "build", *(folder / name for name in OWN), *options]
+    subprocess.run(command, check=True)
     return folder
+
+
+def made_for_this_machine(folder: Path) -> Made:
+    return Made(os.uname().machine, build(), kernels.disks(), own_objects(folder))
+
+
+def made_for_arm64(folder: Path) -> Made:
+    """Build package and objects for arm64 on this machine."""
+    if not shutil.which("qemu-system-aarch64"):
+        pytest.skip("arm64 runs in QEMU: install qemu-system-arm")
+    deb = build("ARCHITECTURE=arm64")
+    types = deb.with_name("kernel-types.arm64")
+    own = own_objects(folder, "--architecture", "aarch64", "--kernel.btf", types)
+    return Made("aarch64", deb, kernels.arm64_disk(), own)
 
 
 @pytest.fixture(scope="module")
@@ -180,16 +219,19 @@ def guests(
     """The guests of all selected tests, two at a time."""
     if not shutil.which("qemu-system-x86_64") or not shutil.which("mkfs.ext4"):
         pytest.skip("other kernels run in QEMU, from a disk: install qemu-system-x86 and e2fsprogs")
-    deb, disks, folder = build(), kernels.disks(), tmp_path_factory.mktemp("kernels")
-    own = own_objects(tmp_path_factory.mktemp("own"))
+    folder = tmp_path_factory.mktemp("kernels")
     params = (getattr(item, "callspec", None) for item in request.session.items)
     asked = (spec.params.get("guest") or spec.params.get("run", [None])[0] for spec in params if spec)
-    chosen = dict.fromkeys(kernel for kernel in asked if kernel in kernels.KERNELS)
+    chosen = dict.fromkeys(kernel for kernel in asked if kernel in GUESTS)
+    made: dict[bool, Made] = {}
+    for is_arm64 in {kernel == kernels.ARM64 for kernel in chosen}:
+        make = made_for_arm64 if is_arm64 else made_for_this_machine
+        made[is_arm64] = make(tmp_path_factory.mktemp("own"))
     with ThreadPoolExecutor(2) as pool:
-        yield {kernel: pool.submit(boot, kernel, folder / kernel, deb, disks, own) for kernel in chosen}
+        yield {kernel: pool.submit(boot, kernel, folder / kernel, made[kernel == kernels.ARM64]) for kernel in chosen}
 
 
-@pytest.fixture(scope="module", params=kernels.KERNELS)
+@pytest.fixture(scope="module", params=GUESTS)
 def guest(request: pytest.FixtureRequest, guests: Mapping[str, Future[Guest]]) -> Guest:
     """A guest's record, once complete."""
     return guests[request.param].result()
@@ -203,7 +245,8 @@ def run(request: pytest.FixtureRequest, guests: Mapping[str, Future[Guest]]) -> 
 
 
 def test_the_guest_runs_debians_kernel(guest: Guest, request: pytest.FixtureRequest) -> None:
-    assert guest.seen["release"].startswith(f"{request.node.callspec.params['guest']}.")
+    kernel, release = request.node.callspec.params["guest"], guest.seen["release"]
+    assert release.endswith("-arm64") if kernel == kernels.ARM64 else release.startswith(f"{kernel}.")
     assert guest.seen["paranoid"] == "3"
     assert guest.seen["headers"] == []
 
@@ -278,19 +321,19 @@ def test_missed_runs_are_on_the_page(guest: Guest) -> None:
 
 
 def test_a_probe_at_functions_counts_where_the_kernel_has_the_kind(guest: Guest) -> None:
-    page = guest.functions.after
-    lacking = any(guest.seen["release"].startswith(f"{kernel}.") for kernel in WITHOUT_MULTI_LINKS)
-    assert page.value("probed_probe_up", probe="traced_reads") == 1
-    assert page.total("probed_probe_up", probe="probed_reads") == (not lacking)
-    assert ("has no multi links of kprobes: they take Linux 5.18" in guest.seen["journal"]) == lacking
-    reasons = page.by("reason", "probed_probe_load_failures_total", probe="probed_reads")
-    assert list(reasons) == (["attach_point"] if lacking else [])
+    page, lacking = guest.functions.after, LACKING.get(guest.kernel, {})
+    for probe in OWN:
+        assert page.total("probed_probe_up", probe=probe) == (probe not in lacking)
+        reasons = page.by("reason", "probed_probe_load_failures_total", probe=probe)
+        assert list(reasons) == (["attach_point"] if probe in lacking else [])
+    known = {reason for reasons in LACKING.values() for reason in reasons.values()}
+    assert {reason for reason in known if reason in guest.seen["journal"]} == set(lacking.values())
 
 
 @pytest.mark.parametrize("probe", OWN)
 def test_runs_at_functions_are_counted_with_arguments_and_returned_values(guest: Guest, probe: str) -> None:
     run = guest.functions
-    if not run.after.total("probed_probe_up", probe=probe):
+    if probe in LACKING.get(guest.kernel, {}):
         return
     name, labels = f"probed_{probe}_total", {"comm": run.workload.programs["reads"]}
     entries, returns = run.missed(probe, "on_entry"), run.missed(probe, "on_return")
@@ -302,6 +345,8 @@ def test_runs_at_functions_are_counted_with_arguments_and_returned_values(guest:
 
 def test_a_probe_mixes_functions_and_raw_tracepoints(guest: Guest) -> None:
     run = guest.functions
+    if "traced_reads" in LACKING.get(guest.kernel, {}):
+        return
     missed = run.missed("traced_reads", "on_syscall")
     labels = {"comm": run.workload.programs["reads"], "point": "syscall", "result": "-9"}
     run.assert_counted(FAILED_READS, missed, "probed_traced_reads_total", **labels)

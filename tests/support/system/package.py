@@ -27,13 +27,16 @@ Thing = tuple[str, int]
 """A program or map in the kernel: the kind as in proc_pid_fdinfo(5), and the id."""
 
 
-def build() -> Path:
-    """Build the package if missing, and return its path; other test processes wait meanwhile."""
+def build(*settings: str) -> Path:
+    """Build the package if missing, and return its path; other test processes wait meanwhile.
+
+    `settings` are variables of make, as ``ARCHITECTURE=arm64``.
+    """
     LOCK.parent.mkdir(exist_ok=True)
     with LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = subprocess.run(
-            ["make", "--silent", "--directory", ROOT, "deb"], check=False, stdin=subprocess.DEVNULL,
+            ["make", "--silent", "--directory", ROOT, "deb", *settings], check=False, stdin=subprocess.DEVNULL,
             capture_output=True, text=True,
         )  # fmt: skip
     assert done.returncode == 0, f"make deb: exit status {done.returncode}\n{done.stdout}{done.stderr}"

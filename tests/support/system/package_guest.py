@@ -24,10 +24,10 @@ from typing import Any
 
 OUT = Path("/out")
 PAGE = "http://127.0.0.1:9788"
-NR_BPF = 321
+NR_BPF = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
 BPF_PROG_GET_NEXT_ID, BPF_PROG_GET_FD_BY_ID, BPF_OBJ_GET_INFO_BY_FD = 11, 13, 15
 BPF_PROG_TYPE_TRACING = 26
-"""x86-64's number, and enums of Linux include/uapi/linux/bpf.h."""
+"""The machine's number, and enums of Linux include/uapi/linux/bpf.h."""
 
 SECONDS_TO_GO = 30.0
 """Most seconds of a wait, for an emulated machine."""

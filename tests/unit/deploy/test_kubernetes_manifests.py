@@ -128,9 +128,13 @@ def test_an_image_may_be_named_by_its_digest(tmp_path: Path) -> None:
     assert container["image"] == f"registry.example/probed@{digest}"
 
 
-def test_only_nodes_with_the_architecture_of_the_image_run_a_pod(base: list[Manifest]) -> None:
-    selector = one(base, "DaemonSet")["spec"]["template"]["spec"]["nodeSelector"]
-    assert selector == {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
+def test_only_nodes_with_an_architecture_of_the_package_run_a_pod(base: list[Manifest]) -> None:
+    pod = one(base, "DaemonSet")["spec"]["template"]["spec"]
+    required = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    (term,) = required["nodeSelectorTerms"]
+    (of_package,) = re.findall("^Architecture: (.*)$", (ROOT / "packaging/debian/control").read_text(), re.MULTILINE)
+    assert pod["nodeSelector"] == {"kubernetes.io/os": "linux"}
+    assert term == {"matchExpressions": [{"key": "kubernetes.io/arch", "operator": "In", "values": of_package.split()}]}
 
 
 def test_the_variant_for_selinux_only_adds_the_type(everything: Everything) -> None:

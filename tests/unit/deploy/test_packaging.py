@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from probed import __main__, __version__
+from probed import __main__, __version__, memory_order
 from probed.commands import json_schemas
 from probed.config.columns import OF_COLUMNS
 from support.running_daemon import ROOT
@@ -182,6 +182,14 @@ def test_bcc_is_recommended_alone() -> None:
     control = (DEBIAN / "control").read_text()
     assert re.findall(r"^Recommends:\n((?: .*\n)+)", control, re.MULTILINE) == [" python3-bpfcc,\n"]
     assert " libbpf1,\n" in control.partition("\nDepends:")[2].partition("\nRecommends:")[0]
+
+
+def test_the_package_is_for_the_machines_whose_rings_probed_reads() -> None:
+    control = (DEBIAN / "control").read_text()
+    named = {"amd64": memory_order.ORDERED, "arm64": memory_order.WITH_BARRIERS}
+    (architectures,) = re.findall("^Architecture: (.*)$", control, re.MULTILINE)
+    assert [named[each] for each in architectures.split()] == list(memory_order.MACHINES)
+    assert " libatomic1 [arm64],\n" in control.partition("\nDepends:")[2].partition("\nRecommends:")[0]
 
 
 def test_the_package_has_the_version_of_the_program() -> None:

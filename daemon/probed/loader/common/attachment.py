@@ -24,6 +24,9 @@ from probed.loader.errors.eperm import EpermFacts
 NO_MULTI_LINKS = (errno.EINVAL, errno.EOPNOTSUPP)
 """Errors of kernels without multi links of kprobes: before Linux 5.18, and built without CONFIG_FPROBE."""
 
+ENOTSUPP: Final = 524
+"""The kernel's own errno, which the C library has no name for. Source: Linux include/linux/errno.h."""
+
 TRACING: Final[Mapping[Kind, int]] = {
     "raw_tracepoint": bpf.BPF_TRACE_RAW_TP, "fentry": bpf.BPF_TRACE_FENTRY, "fexit": bpf.BPF_TRACE_FEXIT,
 }  # fmt: skip
@@ -58,6 +61,11 @@ def attach(probe: str, program: str, fd: int, attach_point: str, kprobe: Registe
         cause = f"{cause}; this kernel has no multi links of uprobes: they take Linux 6.6 and CONFIG_UPROBES"
     elif kprobe and number in NO_MULTI_LINKS:
         cause = f"{cause}; this kernel has no multi links of kprobes: they take Linux 5.18 and CONFIG_FPROBE"
+    elif not kprobe and number == ENOTSUPP:
+        cause = (
+            "ENOTSUPP (524); this kernel has no programs at functions: they take "
+            "CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS, which arm64 has since Linux 6.4"
+        )
     elif kprobe and number == errno.ESRCH:
         cause = f"{cause}; the kernel cannot trace this function: take one that calls it, or that it calls"
     raise LoadError(probe, reason, f"cannot attach '{program}' to {point.phrase}: {cause}", number)

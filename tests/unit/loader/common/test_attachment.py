@@ -72,3 +72,17 @@ def test_a_kernel_without_multi_links_is_named(monkeypatch: pytest.MonkeyPatch, 
     Kernel(monkeypatch, error=error)
     with pytest.raises(LoadError, match=r"no multi links of kprobes: they take Linux 5\.18 and CONFIG_FPROBE"):
         attach(RegisterPoint(("tcp_1",), REGISTERS))
+
+
+def test_a_kernel_without_programs_at_functions_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: int) -> int:
+        raise OSError(attachment.ENOTSUPP, os.strerror(attachment.ENOTSUPP))
+
+    monkeypatch.setattr(bpf, "attach_tracing_program", refuse)
+    expected = (
+        r"cannot attach 'on_x' to fentry 'vfs_read': ENOTSUPP \(524\); this kernel has no programs at functions: "
+        "they take CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS, which arm64 has since Linux 6.4"
+    )
+    with pytest.raises(LoadError, match=expected) as refused:
+        attachment.attach("a", "on_x", 7, "fentry/vfs_read", None)
+    assert refused.value.reason == "attach_point"
