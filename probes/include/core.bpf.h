@@ -248,6 +248,9 @@ const volatile bool probed_in_kprobes = false;
 #define LOAD(pointer, member)	    (IN_KPROBES ? READ(pointer, member) : LOAD_TYPED(pointer, member))
 #define LOAD_TYPED(pointer, member) ((pointer)->member)
 
+/* The offset of a member in the running kernel's struct; takes a pointer to the struct, as READ does. */
+#define OFFSET_OF(pointer, member) ((u64)__builtin_preserve_access_index(&((__typeof__(*(pointer)) *)0)->member))
+
 /* Since Linux 5.11, commit 3ca1032ab7ab. */
 #define HAS_TASK_BTF bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)
 

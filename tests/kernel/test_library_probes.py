@@ -14,7 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from support.cgroup2 import Cgroups, start_in
+from probed.ipc.attach_points import AttachPoint
+from probed.loader.btf.reader import VMLINUX, Btf
+from probed.loader.common.attachment import function_refusal
+from support.cgroup2 import Cgroups, run_in, start_in
+from support.cpu_quota import Throttling, limited_cpu
 from support.kernel_fixtures import Install
 from support.memory_cgroup import limited_memory
 from support.running_daemon import LIBRARY, Daemon, Page, rise, site, until
@@ -28,8 +32,19 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         yield running.wait_until_ready()
 
 
-def test_all_probes_run_together(library: Daemon) -> None:
-    assert library.scrape().by("probe", "probed_probe_up") == dict.fromkeys(["cgroups", *LIBRARY], 1)
+@pytest.fixture(scope="module")
+def takes_fentry() -> bool:
+    """Whether this kernel runs programs at functions: the guests of tests/system/test_kernels.py do."""
+    return not function_refusal(Btf.read(VMLINUX), AttachPoint("fentry", "vfs_read"))
+
+
+def test_all_probes_run_together(library: Daemon, takes_fentry: bool) -> None:
+    down = [] if takes_fentry else ["file_system"]
+    page = library.scrape()
+    assert page.by("probe", "probed_probe_up").keys() == {"cgroups", *LIBRARY} - {*down}
+    failures = page.by("probe", "probed_probe_load_failures_total", reason="attach_point")
+    assert list(failures) == down
+    assert ("takes no program at fentry 'vfs_read'" in library.log()) == bool(down)
 
 
 def test_hello_counts_programs(library: Daemon, install: Install) -> None:
@@ -252,6 +267,78 @@ def test_tcp_counts_connections_failures_retransmissions_and_resets(
     assert after.by("state", "probed_tcp_retransmits_total", unit=unit) == {"syn_sent": retransmitted}
     assert after.value("probed_tcp_resets_received_total", unit=unit) == 53
     assert rise(before, after, "probed_tcp_resets_sent_total", unit="kernel") >= 53
+
+
+def lookups(library: Daemon, program: Path, folder: Path, *counts: int) -> dict[str, dict[str, float]]:
+    """Run the workload `page_lookups` in a fresh unit; return lookups and misses in the page cache by access."""
+    unit = f"{program.name}-{len(counts)}.service"
+    with Cgroups() as cgroups:
+        run_in(cgroups.make(f"system.slice/{unit}"), program, *map(str, counts), cwd=folder)
+    page = library.scrape()
+    return {name: page.by("access", f"probed_page_cache_{name}_total", unit=unit) for name in ("lookups", "misses")}
+
+
+def test_page_cache_counts_lookups_and_misses(library: Daemon, install: Install, tmp_path: Path) -> None:
+    """The program itself, libraries included, is in the cache, and its start looks up some pages."""
+    program = install("page_lookups")
+    lookups(library, program, tmp_path, 0, 0, 0)
+    start = lookups(library, program, tmp_path)
+    counted = lookups(library, program, tmp_path, 101, 59, 53, 29)
+    assert start["misses"] == {}
+    assert counted["misses"] == {"read": 101, "fault": 29}
+    rises = {access: count - start["lookups"][access] for access, count in counted["lookups"].items()}
+    assert rises == {"read": 3 * 101 + 59, "fault": 53 + 29}
+
+
+@contextmanager
+def file_system_in_memory(folder: Path) -> Iterator[Path]:
+    """Mount a ramfs on a folder."""
+    subprocess.run(["mount", "-t", "ramfs", "none", folder], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_file_system_counts_calls_by_operation(
+    library: Daemon, install: Install, tmp_path: Path, takes_fentry: bool
+) -> None:
+    """Nothing else uses a ramfs; a kernel without fentry counts no call."""
+    before = library.scrape()
+    with file_system_in_memory(tmp_path) as folder:
+        subprocess.run([install("file_calls"), folder, "13", "101", "53", "29"], check=True)
+    after = library.scrape()
+    for operation, calls in (("open", 13), ("read", 101), ("write", 53), ("sync", 29)):
+        labels = {"file_system": "ramfs", "operation": operation}
+        assert rise(before, after, "probed_file_system_seconds_count", **labels) == (calls if takes_fentry else 0)
+
+
+LOOPS = 3
+"""Processes that use up a quota, more than most test machines have CPUs."""
+
+
+def throttling(before: Page, after: Page, unit: str) -> Throttling:
+    """Return the probe's counts of a unit."""
+    names = ("periods", "throttled_periods", "throttled_seconds")
+    periods, throttled, seconds = (
+        rise(before, after, f"probed_cpu_throttling_{name}_total", unit=unit) for name in names
+    )
+    return Throttling(int(periods), int(throttled), round(seconds, 9))
+
+
+def test_cpu_throttling_counts_as_the_kernel_does(library: Daemon, install: Install) -> None:
+    """Hierarchies of cgroup v1 have one unit for all groups; only this test has a quota there."""
+    name = f"{install('naps').name}.service"
+    before = library.scrape()
+    with Cgroups() as cgroups, limited_cpu(cgroups.make(f"system.slice/{name}"), 5_000, 20_000) as quota:
+        join = 'for group; do echo 0 >"$group/cgroup.procs"; done; while :; do :; done'
+        loops = [subprocess.Popen(["sh", "-c", join, "sh", *quota.groups]) for _ in range(LOOPS)]
+        until(lambda: quota.read().throttled_periods >= 31, "31 throttled periods")
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+        unit = name if quota.is_of_cgroup2 else "unknown"
+        until(lambda: throttling(before, library.scrape(), unit) == quota.read(), "the same counts as the kernel's")
 
 
 def test_the_sums_close(library: Daemon) -> None:

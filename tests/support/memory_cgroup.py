@@ -34,7 +34,7 @@ def limited_memory(group: Path, limit: int) -> Iterator[list[Path]]:
             _write(beside, {"memory.limit_in_bytes": limit, "memory.memsw.limit_in_bytes": limit})
             yield [group, beside]
         finally:
-            until(lambda: _removed(beside), f"{beside} is removed")
+            until(lambda: removed(beside), f"{beside} is removed")
     else:
         pytest.skip("this test limits memory: the kernel has no memory controller")
 
@@ -45,7 +45,8 @@ def _write(group: Path, values: dict[str, int]) -> None:
             (group / name).write_text(str(value))
 
 
-def _removed(group: Path) -> bool:
+def removed(group: Path) -> bool:
+    """Try to remove a group of cgroup v1; return whether the group is gone."""
     with suppress(OSError):  # busy until the killed process is gone
         group.rmdir()
     return not group.exists()

@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +57,14 @@ LACKING: Mapping[str, Mapping[str, str]] = {
 GOOD_READS, FAILED_READS = 47, 53
 """Reads of 7 bytes by `reads`: those that fail end with EBADF, -9, for the file is open for writing only."""
 
+LIBRARY = ("cpu_throttling", "file_system", "page_cache")
+"""Probes off by default that some kernels, perhaps this machine's, lack attach points for."""
+WITHOUT_LOOKUPS = ("5.10", "6.1")
+"""Kernels without tracepoints of lookups in the page cache."""
+LOOKUPS = (101, 59, 53, 29)
+"""Arguments of the workload `page_lookups`."""
+FILE_CALLS = {"open": 13, "read": 101, "write": 53, "sync": 29}
+"""Calls on a file of ramfs, which nothing else uses."""
 TAILED, FAILED_EXECS = 7, 5
 """Execs of a program with two arguments under a tail, and of an absent one."""
 
@@ -116,6 +124,15 @@ class Guest:
     functions: Run
     tailed: Workload
 
+    @property
+    def library(self) -> Mapping[str, Any]:
+        """The pages and counts after the workloads of `LIBRARY`."""
+        return self.seen["library"]  # type: ignore[no-any-return]
+
+    def is_one_of(self, series: Sequence[str]) -> bool:
+        """Return whether the kernel is of one of these series."""
+        return self.seen["release"].startswith(tuple(f"{kernel}." for kernel in series))  # type: ignore[no-any-return]
+
 
 def workload(folder: Path) -> Workload:
     """Name the workloads in OUT/bin, and write their script."""
@@ -132,9 +149,17 @@ def workload(folder: Path) -> Workload:
 
 
 def reading(folder: Path) -> Workload:
-    """Return a workload that only reads."""
+    """Return a workload that reads, and calls functions of a file system."""
     reader = install(folder, "reads").name
-    return Workload("", {"reads": reader}, "", f"/out/bin/{reader} {GOOD_READS} {FAILED_READS}")
+    lines = [
+        f"/out/bin/{reader} {GOOD_READS} {FAILED_READS}",
+        "cd $(mktemp -d)",
+        "mkdir ram",
+        "mount -t ramfs none ram",
+        f"/out/bin/file_calls ram {' '.join(map(str, FILE_CALLS.values()))}",
+        "umount ram",
+    ]
+    return Workload("", {"reads": reader}, "", "\n".join(lines))
 
 
 def spawning(folder: Path) -> Workload:
@@ -164,8 +189,10 @@ class Made:
 def boot(kernel: str, folder: Path, made: Made) -> Guest:
     """Run a guest from power on to power off."""
     (folder / "bin").mkdir(parents=True)
-    programs = ("spawn", "exits", "exit_kinds", "fail_opens", "calls", "reads")
+    programs = ("spawn", "exits", "exit_kinds", "fail_opens", "calls", "reads", "file_calls", "page_lookups")
     compile_workloads(folder / "bin", *programs, machine=made.machine)
+    (folder / "library").write_text(" ".join(LIBRARY))
+    (folder / "lookups").write_text(" ".join(map(str, LOOKUPS)))
     known = {loader: workload(folder / "bin") for loader in loaders_of(kernel)}
     shutil.copy(made.deb, folder / "probed.deb")
     shutil.copy(ROOT / "tests/support/system/package_guest.py", folder / "guest.py")
@@ -350,6 +377,45 @@ def test_a_probe_mixes_functions_and_raw_tracepoints(guest: Guest) -> None:
     missed = run.missed("traced_reads", "on_syscall")
     labels = {"comm": run.workload.programs["reads"], "point": "syscall", "result": "-9"}
     run.assert_counted(FAILED_READS, missed, "probed_traced_reads_total", **labels)
+
+
+def test_probes_of_the_library_are_up_or_name_the_missing_tracepoint(guest: Guest) -> None:
+    page, lacking = guest.functions.after, guest.is_one_of(WITHOUT_LOOKUPS)
+    up = {probe: page.value("probed_probe_up", probe=probe) for probe in LIBRARY}
+    assert up == {"cpu_throttling": 1, "file_system": 1, "page_cache": not lacking}
+    assert ("has no raw tracepoint 'mm_filemap_get_pages'" in guest.seen["journal"]) == lacking
+
+
+def test_the_time_of_calls_on_files_is_by_file_system_and_operation(guest: Guest) -> None:
+    counted = guest.functions.after.by("operation", "probed_file_system_seconds_count", file_system="ramfs")
+    missed = {call: guest.functions.missed("file_system", f"on_{call}", f"on_{call}_end") for call in FILE_CALLS}
+    for call, times in FILE_CALLS.items():
+        assert times - missed[call] <= counted[call] <= times
+
+
+def test_lookups_in_the_page_cache_and_misses_are_counted(guest: Guest) -> None:
+    if guest.is_one_of(WITHOUT_LOOKUPS):
+        return
+    page = Page.parse(guest.library["lookups"])
+    reads, writes, cached, absent = LOOKUPS
+    for name, expected in (
+        ("lookups", {"read": 3 * reads + writes, "fault": cached + absent}),
+        ("misses", {"read": reads, "fault": absent}),
+    ):
+        idle, working = (
+            page.by("access", f"probed_page_cache_{name}_total", unit=f"{unit}.service") for unit in ("idle", "lookups")
+        )
+        assert {access: working[access] - idle.get(access, 0) for access in expected} == expected
+
+
+def test_throttling_is_counted_as_by_the_kernel(guest: Guest) -> None:
+    page, stat = Page.parse(guest.library["quota"]["page"]), guest.library["quota"]["stat"]
+    prefix, unit = "probed_cpu_throttling", "quota.service"
+    assert stat["nr_throttled"] > 31
+    assert page.value(f"{prefix}_periods_total", unit=unit) == stat["nr_periods"]
+    assert page.value(f"{prefix}_throttled_periods_total", unit=unit) == stat["nr_throttled"]
+    seconds = page.value(f"{prefix}_throttled_seconds_total", unit=unit)
+    assert int(seconds * 1e6) == stat["throttled_usec"]
 
 
 def test_a_tail_by_an_object_shows_every_exec_with_its_arguments(guest: Guest) -> None:

@@ -63,10 +63,12 @@ def test_the_readme_has_method_cost_and_limits(folder: Path) -> None:
     assert {method, "Cost", "Limits"} <= set(headings)
 
 
-def test_every_program_says_its_tracepoint_s_arguments(folder: Path) -> None:
+def test_every_program_says_the_arguments_of_its_attach_point(folder: Path) -> None:
     source = (folder / f"{folder.name}.bpf.c").read_text()
     for name, program in files.standalone_probe(folder, "").probe.programs.items():
-        pattern = rf"\* raw tracepoint {program.attach_point.target}\((?:(?!\*/).)*\).*?\*/\nPROGRAM\({name}\)"
+        point = program.attach_point
+        kind = point.kind.replace("_", " ")
+        pattern = rf"\* {kind} {point.target}\((?:(?!\*/).)*\).*?\*/\nPROGRAM\({name}\)"
         assert re.search(pattern, source, re.DOTALL), name
 
 

@@ -172,6 +172,8 @@ class Metric:
         for name, text in (("value", "value"), ("buckets", "buckets"), ("native", "native form")):
             if getattr(self, name):
                 yield (name,), f"a counter has no {text}; remove it, or make the metric a histogram"
+        if self.base_unit:
+            yield from _map_unit_faults(self)
 
     def _gauge_faults(self) -> Iterator[Fault]:
         suffix = next((suffix for suffix in SUFFIXES_OF_OTHER_TYPES if self.name.endswith(suffix)), None)
@@ -186,7 +188,7 @@ class Metric:
             yield ("native",), "a gauge has no native form; remove it, or make the metric a histogram"
         if self.idle_seconds is not None:
             yield ("idle_seconds",), "a gauge's series leaves with its map entry; remove 'idle_seconds'"
-        yield from _gauge_unit_faults(self)
+        yield from _map_unit_faults(self)
 
     @property
     def bounds(self) -> tuple[float, ...]:
@@ -194,9 +196,14 @@ class Metric:
         return bounds_of(self.buckets)
 
     @property
+    def base_unit(self) -> base_units.BaseUnit | None:
+        """The base unit at the end of the name, before a counter's `_total`."""
+        return base_units.base_unit_of(self.name.removesuffix("_total"))
+
+    @property
     def factor(self) -> float:
-        """Base units of the metric in one unit of `value`, for a gauge whose maps hold plain integers."""
-        if self.type == "counter" or (self.type == "gauge" and base_units.base_unit_of(self.name) is None):
+        """Base units of the metric in one unit of `value`, or of the maps' plain integers."""
+        if self.type != "histogram" and not (self.maps and self.base_unit):
             return 1.0
         return base_units.unit_of(self.value or self.maps[0]).factor
 
@@ -365,9 +372,9 @@ def _unit_faults(field: str, base: base_units.BaseUnit) -> Iterator[Fault]:
         )
 
 
-def _gauge_unit_faults(metric: Metric) -> Iterator[Fault]:
-    """Yield maps, or the member of their values, with another unit than the gauge's name."""
-    base = base_units.base_unit_of(metric.name)
+def _map_unit_faults(metric: Metric) -> Iterator[Fault]:
+    """Yield maps, or the member of their values, with another unit than the metric's name."""
+    base = metric.base_unit
     kind: Literal["field", "map"] = "field" if metric.value else "map"
     factors: dict[float, str] = {}
     for index, name in enumerate((metric.value,) if metric.value else metric.maps):

@@ -120,7 +120,7 @@ class ResolvedMetric:
     units of `factor` base units (``duration_ns``: 1e-9 for seconds); `bounds` are its upper bounds in base units,
     ascending, without +Inf, and `schema` is the resolution of its native form (-4 to 8). Without bounds the histogram
     is only native, without a schema only classic. A gauge shows `value`, a member of the maps' values, likewise in
-    units of `factor`.
+    units of `factor`, as the counts of a counter's maps.
     `budget` is how many series the metric may have, `other` among them. A series of a counter or histogram leaves
     after `idle_seconds` without events, a series of a gauge with its map entries.
     """

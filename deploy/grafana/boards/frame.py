@@ -24,11 +24,12 @@ STORM_ALERTS = ("ProcessStorm", "ShortLivedProcessStorm", "ForkFailures", "Crash
 OPEN_ALERTS = ("FileDescriptorsExhausted", "OpenFailureStorm")
 CALL_ALERTS = ("SyscallStorm",)
 MEMORY_ALERTS = ("OomKills",)
+QUOTA_ALERTS = ("CpuThrottling",)
 OWN_ALERTS = (
     "ProbedDown", "ProbeDown", "ProbedEventsLost", "ProbedMissedRuns", "ProbedEventsUnaccounted",
     "ProbedNotesLost", "ProbedRingNearlyFull", "ProbedSeriesOverflow", "ProbedReloadFailed",
 )  # fmt: skip
-ALERTS = (*STORM_ALERTS, *OPEN_ALERTS, *CALL_ALERTS, *MEMORY_ALERTS, *OWN_ALERTS)
+ALERTS = (*STORM_ALERTS, *OPEN_ALERTS, *CALL_ALERTS, *MEMORY_ALERTS, *QUOTA_ALERTS, *OWN_ALERTS)
 
 SOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from boards import promql
-from boards.frame import MEMORY_ALERTS, Board, Row
+from boards.frame import MEMORY_ALERTS, QUOTA_ALERTS, Board, Row
 from boards.panels import Panel, graph
 
 HOST_ONLY = "The chosen unit does not apply."
@@ -15,9 +15,17 @@ def board() -> Board:
     return Board(
         uid="probed-further-probes",
         title="Further probes",
-        text="CPU waits, softirqs, block devices, dropped packets, TCP, signals, lack of memory, calls of bpf(2).",
-        alerts=MEMORY_ALERTS,
-        rows=[Row("", [*_processors(), *_devices(), *_network_and_memory(), *_processes()])],
+        text=(
+            "CPU waits and quotas, softirqs, block devices, page cache, file systems, dropped packets, TCP, signals, "
+            "lack of memory, calls of bpf(2)."
+        ),
+        alerts=(*MEMORY_ALERTS, *QUOTA_ALERTS),
+        rows=[
+            Row(
+                "",
+                [*_processors(), *_devices(), *_page_cache(), *_file_systems(), *_network_and_memory(), *_processes()],
+            )
+        ],
     )
 
 
@@ -26,12 +34,27 @@ def _top(count: int, series: str, by: str, probe: str) -> str:
 
 
 def _processors() -> list[Panel]:
+    throttled = promql.share(promql.THROTTLED_PERIODS, promql.CPU_PERIODS, "unit")
     return [
         graph(
             "Waiting for a CPU, by unit",
             "Seconds a second in which runnable threads of the unit wait for a CPU: 1 is one thread that always waits. "
             "Needs the probe run_queue.",
             "s", {"{{unit}}": _top(10, promql.WAIT_TIME, "unit", "run_queue")}, axis="seconds a second",
+        ),
+        graph(
+            "Periods in which a CPU quota is used up, by unit",
+            "Share of the periods of the unit's quota at whose end threads of the unit had to wait. Needs the probe "
+            "cpu_throttling.",
+            "percentunit",
+            {"{{unit}}": promql.or_zero(throttled, "cpu_throttling")},
+            axis="share of the periods",
+        ),
+        graph(
+            "Time denied by a CPU quota, by unit",
+            "Seconds a second in which a quota denies a CPU to the unit, added up over the CPUs. Needs the probe "
+            "cpu_throttling.",
+            "s", {"{{unit}}": _top(10, promql.THROTTLED_TIME, "unit", "cpu_throttling")}, axis="seconds a second",
         ),
         graph(
             "Time in softirqs, by vector",
@@ -55,6 +78,45 @@ def _devices() -> list[Panel]:
             "Bps",
             {"{{device}} {{operation}}": _top(12, promql.DEVICE_BYTES, "device, operation", "block_io")},
             axis="bytes a second",
+        ),
+    ]  # fmt: skip
+
+
+def _file_systems() -> list[Panel]:
+    mean = promql.share(promql.FILE_TIME, promql.FILE_CALLS, "file_system, operation")
+    return [
+        graph(
+            "Mean time of calls on files, by file system",
+            f"Mean time of reads, writes, opens and syncs. Needs the probe file_system. {HOST_ONLY}",
+            "s", {"{{file_system}} {{operation}}": promql.or_zero(mean, "file_system")}, axis="seconds",
+        ),
+        graph(
+            "Time in calls on files, by file system",
+            "Seconds a second that threads spend in such calls: the twelve pairs of file system and operation with "
+            f"most. Needs the probe file_system. {HOST_ONLY}",
+            "s",
+            {"{{file_system}} {{operation}}": _top(12, promql.FILE_TIME, "file_system, operation", "file_system")},
+            axis="seconds a second",
+        ),
+    ]  # fmt: skip
+
+
+def _page_cache() -> list[Panel]:
+    missed = promql.share(promql.PAGE_MISSES, promql.PAGE_LOOKUPS, "access")
+    return [
+        graph(
+            "Misses in the page cache, by unit and access",
+            "The twelve pairs of unit and access with most misses by reads and page faults. "
+            "Needs the probe page_cache.",
+            "cps", {"{{unit}} {{access}}": _top(12, promql.PAGE_MISSES, "unit, access", "page_cache")},
+            axis="misses a second",
+        ),
+        graph(
+            "Hit ratio of the page cache, by access",
+            "Share of the lookups by reads and by page faults that found the page in the cache. Needs the probe "
+            "page_cache.",
+            "percentunit", {"{{access}}": promql.or_zero(f"1 - ({missed})", "page_cache")},
+            axis="share of the lookups",
         ),
     ]  # fmt: skip
 

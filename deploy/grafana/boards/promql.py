@@ -34,10 +34,17 @@ OUT_OF_DESCRIPTORS = f'probed_open_failures_total{{{UNIT}, errno=~"EMFILE|ENFILE
 CALLS = f"probed_syscalls_total{{{HOST}}}"
 CALL_FAILURES = f"probed_syscall_failures_total{{{HOST}}}"
 WAIT_TIME = f"probed_run_queue_wait_seconds_sum{{{UNIT}}}"
+CPU_PERIODS = f"probed_cpu_throttling_periods_total{{{UNIT}}}"
+THROTTLED_PERIODS = f"probed_cpu_throttling_throttled_periods_total{{{UNIT}}}"
+THROTTLED_TIME = f"probed_cpu_throttling_throttled_seconds_total{{{UNIT}}}"
 SOFTIRQ_TIME = f"probed_softirq_seconds_sum{{{HOST}}}"
 DEVICE_TIME = f"probed_block_io_device_seconds_sum{{{HOST}}}"
 DEVICE_REQUESTS = f"probed_block_io_device_seconds_count{{{HOST}}}"
 DEVICE_BYTES = f"probed_block_io_bytes_total{{{HOST}}}"
+PAGE_LOOKUPS = f"probed_page_cache_lookups_total{{{UNIT}}}"
+PAGE_MISSES = f"probed_page_cache_misses_total{{{UNIT}}}"
+FILE_TIME = f"probed_file_system_seconds_sum{{{HOST}}}"
+FILE_CALLS = f"probed_file_system_seconds_count{{{HOST}}}"
 PACKET_DROPS = f"probed_packet_drops_total{{{HOST}}}"
 TCP_FAILURES = f"probed_tcp_connect_failures_total{{{UNIT}}}"
 TCP_RETRANSMITS = f"probed_tcp_retransmits_total{{{UNIT}}}"
@@ -55,6 +62,8 @@ _NATIVE = {
     SOFTIRQ_TIME: (f"probed_softirq_seconds{{{HOST}}}", _SUM),
     DEVICE_TIME: (f"probed_block_io_device_seconds{{{HOST}}}", _SUM),
     DEVICE_REQUESTS: (f"probed_block_io_device_seconds{{{HOST}}}", _COUNT),
+    FILE_TIME: (f"probed_file_system_seconds{{{HOST}}}", _SUM),
+    FILE_CALLS: (f"probed_file_system_seconds{{{HOST}}}", _COUNT),
     UNDER_A_SECOND: (NATIVE_LIFETIMES, f"(histogram_fraction(-Inf, 1, {{0}}) * {_COUNT} >= 0)"),
 }
 """For series of classic histograms the native histograms, and the function of their rate with the same values."""

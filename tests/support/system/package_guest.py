@@ -142,23 +142,70 @@ def is_settled(page: str, probe: str) -> bool:
     return f'probed_probe_up{{probe="{probe}"}} 1' in page or any(map(float, failures))
 
 
-def run_at_functions() -> dict[str, str]:
-    """Add the probes of /out/own to the site, run their workload, and remove them; return as `run_workload` does."""
+def page_after_lookups() -> str:
+    """Run the workload `page_lookups` in units: twice without work, then with work; return the page.
+
+    The first run brings the program into the page cache.
+    """
+    program = Path("/var/tmp/lookups")
+    shutil.copy(OUT / "bin" / "page_lookups", program)
+    counts = (OUT / "lookups").read_text().split()
+    unit = ("systemd-run", "--quiet", "--collect", "--wait", "--working-directory=/var/tmp")
+    for name, arguments in (("first", []), ("idle", []), ("lookups", counts)):
+        call(*unit, f"--unit={name}.service", program, *arguments)
+    return get("/metrics")
+
+
+def cpu_stat(group: Path) -> dict[str, int]:
+    """Read a control group's cpu.stat, once the last period of the quota is over."""
+    seen: list[str] = []
+    while len(seen) < 2 or seen[-1] != seen[-2]:
+        time.sleep(0.2)
+        seen.append((group / "cpu.stat").read_text())
+    return {name: int(value) for name, value in map(str.split, seen[-1].splitlines())}
+
+
+def use_up_a_quota() -> dict[str, Any]:
+    """Run a loop in a control group with a quota for 2 seconds; return the kernel's counts and the page."""
+    root = Path("/sys/fs/cgroup")
+    group = root / "quota.service"
+    (root / "cgroup.subtree_control").write_text("+cpu")
+    group.mkdir()
+    (group / "cpu.max").write_text("5000 20000")
+    with subprocess.Popen(["sh", "-c", f"echo 0 >{group}/cgroup.procs; while :; do :; done"]) as loop:
+        time.sleep(2)
+        loop.kill()
+    seen = {"stat": cpu_stat(group), "page": get("/metrics")}
+    group.rmdir()
+    return seen
+
+
+def run_library() -> dict[str, Any]:
+    """Run the workloads of the library's probes that are in units of their own."""
+    return {"lookups": page_after_lookups(), "quota": use_up_a_quota()}
+
+
+def run_at_functions(seen: dict[str, Any]) -> None:
+    """Add the probes of /out/own and those named in /out/library to the site, run their workloads, and remove them.
+
+    Fills "functions" as `run_workload` does, and "library".
+    """
     names = sorted(path.name for path in (OUT / "own").iterdir())
     for name in names:
         shutil.copytree(OUT / "own" / name, PROBES / name)
-    probes = "".join(f"  {name}:\n" for name in names)
+    library = (OUT / "library").read_text().split()
+    probes = "".join(f"  {name}:\n" for name in (*names, *library))
     CONFIGURATION.write_text(CONFIGURATION.read_text().replace("\nprobes:\n", f"\nprobes:\n{probes}"))
     call("systemctl", "reload", "probed")
     deadline = time.monotonic() + SECONDS_TO_LOAD
-    while not all(is_settled(get("/metrics"), name) for name in names):
+    while not all(is_settled(get("/metrics"), name) for name in (*names, *library)):
         if time.monotonic() > deadline:
             raise RuntimeError("the reload with probes at functions takes too long")
         time.sleep(0.5)
-    seen = run_workload("functions")
+    seen["functions"] = run_workload("functions")
+    seen["library"] = run_library()
     for name in names:
         shutil.rmtree(PROBES / name)
-    return seen
 
 
 def tail_execs() -> str:
@@ -198,7 +245,7 @@ def look(seen: dict[str, Any]) -> None:
     if Path("/out/workload-bcc.sh").exists():
         reload_with_bcc()
         seen["bcc"] = run_workload("bcc")
-    seen["functions"] = run_at_functions()
+    run_at_functions(seen)
     seen["missed"] = missed_runs()
     call("systemctl", "stop", "probed")
     deadline = time.monotonic() + SECONDS_TO_GO

@@ -61,8 +61,8 @@ def metric(
 ) -> ResolvedMetric:
     """Return a metric with the label `name`, or with none; a histogram with `schema` is native too."""
     of = (ResolvedLabel("name", "name", "comm", {}),) if labels else ()
-    value, bounds = ("value_ns", BOUNDS) if kind == "histogram" else (None, ())
-    return ResolvedMetric("probed_x_total", kind, "Help.", (), {}, of, value, 1e-9, bounds, budget, idle, schema)  # type: ignore[arg-type]
+    value, factor, bounds = ("value_ns", 1e-9, BOUNDS) if kind == "histogram" else (None, 1.0, ())
+    return ResolvedMetric("probed_x_total", kind, "Help.", (), {}, of, value, factor, bounds, budget, idle, schema)  # type: ignore[arg-type]
 
 
 def series_of_each(kind: str) -> int:

@@ -85,10 +85,14 @@ def test_an_alert_has_severity_summary_and_description(name: str) -> None:
     assert not any("\n" in text for text in rule["annotations"].values())
 
 
+OF_NO_PROGRAM = ("SyscallStorm", "CpuThrottling")
+"""Alerts on counts without programs: of the whole machine, and of a unit's quota."""
+
+
 @pytest.mark.parametrize("name", STORMS)
 def test_an_alert_about_programs_names_unit_program_and_parent(name: str) -> None:
     description = ALERTS[name]["annotations"]["description"]
-    assert all(word in description for word in ("unit", "comm", "parent")) or name == "SyscallStorm"
+    assert all(word in description for word in ("unit", "comm", "parent")) or name in OF_NO_PROGRAM
 
 
 @pytest.mark.parametrize("rule", rules("record"), ids=lambda rule: rule["record"])

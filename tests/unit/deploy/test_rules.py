@@ -270,6 +270,15 @@ def test_one_kill_for_lack_of_memory_fires_and_resolves(tmp_path: Path) -> None:
     verify(tmp_path, [machine], [fired(9.5), fired(11, alert), fired(17)])
 
 
+def test_a_unit_that_uses_up_its_cpu_quota_fires_and_resolves(tmp_path: Path) -> None:
+    periods = (lasting(60, 10),)
+    throttled = (lasting(5, 0), lasting(30, 3), lasting(25, 2))
+    machine = up().has("probed_cpu_throttling_periods_total", *periods, unit="app.service")
+    machine = machine.has("probed_cpu_throttling_throttled_periods_total", *throttled, unit="app.service")
+    alert = {"alertname": "CpuThrottling", "unit": "app.service"}
+    verify(tmp_path, [machine], [fired(20), fired(30, alert), fired(45)])
+
+
 def test_a_program_that_fails_to_open_over_and_over_fires_and_resolves(tmp_path: Path) -> None:
     labels = {"unit": "app.service", "comm": "app", "errno": "ENOENT"}
     machine = up().has("probed_open_failures_total", lasting(5, 0), lasting(40, 5000), lasting(20, 0), **labels)

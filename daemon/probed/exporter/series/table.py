@@ -97,7 +97,11 @@ class SeriesTable:
     def _kept_values(self, ledger: Ledger) -> Values:
         """Return the numbers; rows whose label set could not be kept join `other`."""
         rows, metric = self._budget.first_waiting, self._metric
-        values: Values = Observations(ledger, rows, metric) if metric.type == "histogram" else Counts(ledger, rows)
+        values: Values
+        if metric.type == "histogram":
+            values = Observations(ledger, rows, metric)
+        else:
+            values = Counts(ledger, rows, metric.factor)
         unnamed = np.array([row for row in range(len(values)) if not self._budget.is_taken(row)], np.intp)
         if len(unnamed):
             had = values.merge(unnamed, OTHER)

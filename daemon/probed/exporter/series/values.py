@@ -42,8 +42,9 @@ class Values(Protocol):
 class Counts:
     """Events of each row, at most `rows` rows."""
 
-    def __init__(self, ledger: Ledger, rows: int) -> None:
-        """Take over the numbers of an earlier exporter. Raises SpoiledState."""
+    def __init__(self, ledger: Ledger, rows: int, factor: float = 1.0) -> None:
+        """Take over the numbers of an earlier exporter; show them times `factor`. Raises SpoiledState."""
+        self._factor = factor
         self._counts = ledger.array(rows, 1)
         require(bool((self._counts.read() <= MOST_COUNT).all()), "a count is out of range")
 
@@ -67,7 +68,8 @@ class Counts:
         return had
 
     def of(self, rows: NDArray[Any]) -> dict[str, Any]:  # noqa: D102
-        return {"values": _rows_of(self._counts.read(), rows)[:, 0]}
+        counts = _rows_of(self._counts.read(), rows)[:, 0]
+        return {"values": counts if self._factor == 1 else counts * self._factor}
 
 
 class Observations:

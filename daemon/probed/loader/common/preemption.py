@@ -32,7 +32,7 @@ PREEMPT_MASK = 0xFF
 
 SYSCALL_EXIT = "trace_syscall_exit"
 
-IN_INTERRUPTS = frozenset({"sched_process_free"})
+IN_INTERRUPTS = frozenset({"sched_process_free", "hrtimer_expire_entry", "hrtimer_expire_exit"})
 """Raw tracepoints in interrupts, where nothing preempts a program, and where the kernel skips one of a kprobe."""
 
 SEEN = 1 << 30

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -319,6 +320,13 @@ def test_kernel_counts_are_taken_over_and_not_added_up() -> None:
     for more in (0, 1):
         kernel.scrape(series, {"a": 5 + more, "b": 7}, {"a": 100})
         assert shown(series.family()) == {"a": 105 + more, "b": 7}
+
+
+def test_kernel_counts_of_another_unit_are_shown_in_the_metric_s() -> None:
+    series, kernel = table(dataclasses.replace(metric(), factor=1e-3)), CountMaps()
+    for more in (0, 1):
+        kernel.scrape(series, {"a": 1500 + more})
+        assert series.family().values.tolist() == [(1500 + more) * 1e-3]
 
 
 def test_kernel_counts_without_labels_are_one_series() -> None:
