@@ -68,11 +68,11 @@ WORKERS := $(shell expr $$(nproc) + 2)
 
 test: $(VENV)/test
 	$(PYTEST) --numprocesses $(WORKERS) -m 'not storm and not slow and not guest' $(TESTED) $(ARGS)
-	$(PYTEST) -m 'storm and not slow' $(EXCLUSIVE) $(ARGS)
+	$(if $(EXCLUSIVE),$(PYTEST) -m 'storm and not slow' $(EXCLUSIVE) $(ARGS))
 
 test-all: $(VENV)/test
 	$(PYTEST) --numprocesses $(WORKERS) -m 'not storm' $(TESTED) $(ARGS)
-	$(PYTEST) -m storm $(EXCLUSIVE) $(ARGS)
+	$(if $(EXCLUSIVE),$(PYTEST) -m storm $(EXCLUSIVE) $(ARGS))
 	@echo 'left out: make bench, make soak (an hour), make fuzz, make fleet; skipped tests are listed above'
 
 # Unit and kernel tests in a tree of another Debian suite, as root: on this kernel, with the suite's own libraries. The tree
