@@ -404,7 +404,7 @@ def test_lookups_in_the_page_cache_and_misses_are_counted(guest: Guest) -> None:
 def test_throttling_is_counted_as_by_the_kernel(guest: Guest) -> None:
     page, stat = Page.parse(guest.library["quota"]["page"]), guest.library["quota"]["stat"]
     prefix, unit = "probed_cpu_throttling", "quota.service"
-    assert stat["nr_throttled"] > 31
+    assert stat["nr_throttled"] >= 31
     assert page.value(f"{prefix}_periods_total", unit=unit) == stat["nr_periods"]
     assert page.value(f"{prefix}_throttled_periods_total", unit=unit) == stat["nr_throttled"]
     seconds = page.value(f"{prefix}_throttled_seconds_total", unit=unit)

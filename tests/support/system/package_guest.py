@@ -157,25 +157,32 @@ def page_after_lookups() -> str:
 
 
 def cpu_stat(group: Path) -> dict[str, int]:
+    """Read a control group's cpu.stat."""
+    return {name: int(value) for name, value in map(str.split, (group / "cpu.stat").read_text().splitlines())}
+
+
+def settled_cpu_stat(group: Path) -> dict[str, int]:
     """Read a control group's cpu.stat, once the last period of the quota is over."""
-    seen: list[str] = []
-    while len(seen) < 2 or seen[-1] != seen[-2]:
+    before: dict[str, int] = {}
+    while (now := cpu_stat(group)) != before:
+        before = now
         time.sleep(0.2)
-        seen.append((group / "cpu.stat").read_text())
-    return {name: int(value) for name, value in map(str.split, seen[-1].splitlines())}
+    return now
 
 
 def use_up_a_quota() -> dict[str, Any]:
-    """Run a loop in a control group with a quota for 2 seconds; return the kernel's counts and the page."""
+    """Use up a control group's quota 31 times; return the kernel's counts and the page."""
     root = Path("/sys/fs/cgroup")
     group = root / "quota.service"
     (root / "cgroup.subtree_control").write_text("+cpu")
     group.mkdir()
     (group / "cpu.max").write_text("5000 20000")
     with subprocess.Popen(["sh", "-c", f"echo 0 >{group}/cgroup.procs; while :; do :; done"]) as loop:
-        time.sleep(2)
+        deadline = time.monotonic() + SECONDS_TO_GO
+        while cpu_stat(group)["nr_throttled"] < 31 and time.monotonic() < deadline:
+            time.sleep(0.1)
         loop.kill()
-    seen = {"stat": cpu_stat(group), "page": get("/metrics")}
+    seen = {"stat": settled_cpu_stat(group), "page": get("/metrics")}
     group.rmdir()
     return seen
 
