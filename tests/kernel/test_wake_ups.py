@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
+import time
 from pathlib import Path
 
 from support.kernel_fixtures import Install
@@ -19,9 +21,9 @@ SPAWNS = 5003
 def test_programs_wake_the_exporter_above_a_quarter_of_the_ring_only(tmp_path: Path, install: Install) -> None:
     with Daemon(tmp_path, site({"process": {}}), under=under(tmp_path, 256)) as daemon:
         daemon.wait_until_ready()
-        before = daemon.scrape()
+        before, begun = daemon.scrape(), time.monotonic()
         subprocess.run([install("spawn"), str(SPAWNS), install("exits")], check=True, stdout=subprocess.DEVNULL)
-        after = daemon.scrape()
+        after, seconds = daemon.scrape(), time.monotonic() - begun
     emitted = after.emitted("process") - before.emitted("process")
     assert emitted >= 2 * SPAWNS
     assert after.lost("process") == 0
@@ -29,5 +31,6 @@ def test_programs_wake_the_exporter_above_a_quarter_of_the_ring_only(tmp_path: P
     assert records >= SPAWNS
     quarters = records * RECORD_BYTES / (after.value("probed_ring_bytes", probe="process") / 4)
     drains = after.value("probed_drains_total") - before.value("probed_drains_total")
-    # A program may wake the exporter once more while it drains. One drain is the scrape's.
-    assert quarters / 2 - 1 <= drains <= 2 * quarters + 1
+    # A program may wake the exporter once more while it drains. One drain is the scrape's. A storm also wakes the
+    # exporter once a second at most, so that evidence can be taken.
+    assert quarters / 2 - 1 <= drains <= 2 * quarters + 1 + math.ceil(seconds)
