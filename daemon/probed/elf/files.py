@@ -7,6 +7,7 @@ with the file that it was attached to, so an update needs another attachment.
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -28,10 +29,13 @@ class FoundFile:
 
 
 def find_file(name: str, root: Path = Path("/")) -> FoundFile:
-    """Return the file of a path, or of a bare name in `FOLDERS`. Raises FileNotFoundError and ValueError."""
+    """Return the file of a path, or of a bare name in `FOLDERS`. Raises OSError and ValueError."""
     for place in [root / name.lstrip("/")] if "/" in name else [root / folder / name for folder in FOLDERS]:
-        if place.is_file():
+        try:
             facts = place.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if stat.S_ISREG(facts.st_mode):
             path = str(place.resolve())
             if len(path) > MAX_PATH:
                 raise ValueError(f"the path '{path}' has {len(path)} characters; {MAX_PATH} are the most")
