@@ -4,7 +4,7 @@
 #define S_IFMT	0170000 /* include/uapi/linux/stat.h */
 #define S_IFREG 0100000
 
-enum operation { OPERATION_READ, OPERATION_WRITE, OPERATION_OPEN, OPERATION_SYNC };
+enum operation { OPERATION_READ, OPERATION_WRITE, OPERATION_OPEN };
 
 struct event {
 	WEIGHT;
@@ -113,16 +113,4 @@ PROGRAM(on_open)
 PROGRAM(on_open_end)
 {
 	return end(inode_at(ctx->args[0]), ctx->args[1], OPERATION_OPEN);
-}
-
-/* fentry vfs_fsync_range(struct file *file, loff_t start, loff_t end, int datasync) */
-PROGRAM(on_sync)
-{
-	return begin(inode_of(ctx->args[0]), ctx->args[0], OPERATION_SYNC);
-}
-
-/* fexit vfs_fsync_range(struct file *file, loff_t start, loff_t end, int datasync) */
-PROGRAM(on_sync_end)
-{
-	return end(inode_of(ctx->args[0]), ctx->args[0], OPERATION_SYNC);
 }

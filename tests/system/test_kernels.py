@@ -65,7 +65,7 @@ LIBRARY = ("cpu_throttling", "file_system", "page_cache")
 """Probes off by default that some kernels, perhaps this machine's, lack attach points for."""
 LOOKUPS = (101, 59, 53, 29)
 """Arguments of the workload `page_lookups`."""
-FILE_CALLS = {"open": 13, "read": 101, "write": 53, "sync": 29}
+FILE_CALLS = {"open": 13, "read": 101, "write": 53}
 """Calls on a file of ramfs, which nothing else uses."""
 TAILED, FAILED_EXECS = 7, 5
 """Execs of a program with two arguments under a tail, and of an absent one."""

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * file_calls FOLDER OPENS READS WRITES SYNCS: so many calls on a new file "file" in the folder.
+ * file_calls FOLDER OPENS READS WRITES: so many calls on a new file "file" in the folder.
  *
- * The first open makes the file. The order is: opens, writes, reads, syncs.
+ * The first open makes the file. The order is: opens, writes, reads.
  */
 #include <err.h>
 #include <fcntl.h>
@@ -14,8 +14,8 @@ int main(int argc, char **argv)
 	char byte = 0;
 	int file = -1;
 
-	if (argc != 6 || chdir(argv[1]))
-		err(1, "file_calls FOLDER OPENS READS WRITES SYNCS");
+	if (argc != 5 || chdir(argv[1]))
+		err(1, "file_calls FOLDER OPENS READS WRITES");
 	for (long opens = atol(argv[2]); opens > 0; opens--) {
 		file = open("file", O_RDWR | O_CREAT, 0600);
 		if (file < 0 || (opens > 1 && close(file)))
@@ -27,8 +27,5 @@ int main(int argc, char **argv)
 	for (long reads = atol(argv[3]); reads > 0; reads--)
 		if (pread(file, &byte, 1, 0) != 1)
 			err(1, "cannot read");
-	for (long syncs = atol(argv[5]); syncs > 0; syncs--)
-		if (fsync(file))
-			err(1, "cannot sync");
 	return 0;
 }

@@ -87,7 +87,7 @@ def _file_systems() -> list[Panel]:
     return [
         graph(
             "Mean time of calls on files, by file system",
-            f"Mean time of reads, writes, opens and syncs. Needs the probe file_system. {HOST_ONLY}",
+            f"Mean time of reads, writes and opens. Needs the probe file_system. {HOST_ONLY}",
             "s", {"{{file_system}} {{operation}}": promql.or_zero(mean, "file_system")}, axis="seconds",
         ),
         graph(
