@@ -16,7 +16,8 @@ RUN_PACKAGES := python3-venv python3-setuptools python3-wheel python3-bcrypt pyt
 OBJECT_PACKAGES := clang bpftool libbpf-dev
 # Packages of the tests: a compiler for the workloads, tools for privileges and containers, readers of man pages and
 # completions; and tools for systems and kernels to boot.
-TEST_PACKAGES := python3-bpfcc $(OBJECT_PACKAGES) gcc libc6-dev openssl util-linux iproute2 e2fsprogs libcap2-bin runc man-db tmux zsh
+TEST_PACKAGES := python3-bpfcc $(OBJECT_PACKAGES) gcc libc6-dev openssl util-linux iproute2 e2fsprogs libcap2-bin \
+	runc man-db tmux zsh
 SYSTEM_PACKAGES := mmdebstrap qemu-system-x86
 # Unpacked beside the virtual environment, because an installation would start the services.
 UNPACKED := prometheus prometheus-alertmanager
