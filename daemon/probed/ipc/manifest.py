@@ -26,10 +26,10 @@ FieldType = Literal["u8", "u16", "u32", "u64", "s8", "s16", "s32", "s64", "char"
 MapKind = Literal["percpu_array", "percpu_hash", "array", "hash"]
 MetricType = Literal["counter", "gauge", "histogram"]
 LoaderName = Literal["bcc", "core"]
+"""How a probe was loaded: compiled by BCC, or from its object (CO-RE)."""
 
 LoaderChoice = Literal["auto", "core", "bcc"]
 """Ways to load probes: `core` from objects, `bcc` from sources, `auto` from objects where there are some."""
-"""How a probe was loaded: compiled by BCC, or from its object (CO-RE)."""
 
 
 @frozen
