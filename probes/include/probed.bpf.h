@@ -6,9 +6,11 @@
  * there, and not inside macros: hence the functions below. The loader also defines
  *   RING_PAGES	pages of the ring, if the declaration has a ring
  *   SLOTS	label sets that each CPU counts by itself, if the declaration's ring has slots
- *   TRACE	if the declaration has columns: see trace probes, at the end; and VALUE_name for each CONSTANT(name)
- * there CPUS	the number of possible CPUs of this kernel PROCESSES	the size of maps with an entry for each living
- * process: the kernel's limit of threads, within bounds PROBED_HAS_IA32	if the kernel runs 32-bit x86 programs
+ *   TRACE	if the declaration has columns: see trace probes, at the end
+ *   VALUE_name	for each CONSTANT(name) of a trace probe
+ *   CPUS	the number of possible CPUs of this kernel
+ *   PROCESSES	the size of maps with an entry for each living process: the kernel's limit of threads, within bounds
+ *   PROBED_HAS_IA32	if the kernel runs 32-bit x86 programs
  *   PROBED_IN_KPROBES	if programs run in kprobes, because the kernel preempts those of raw tracepoints
  *   PROBED_HAS_name	for helpers that some kernels lack; listed in loader/bcc/sources.py
  * and one #define for each __NR_name and __NR_ia32_name that the source uses.

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import struct
 import subprocess
 from pathlib import Path
@@ -11,16 +10,12 @@ from types import ModuleType
 
 import pytest
 
-from support.running_daemon import ROOT
+from support.unit.packaging_scripts import packaging_script
 
 
 @pytest.fixture(scope="module")
 def kernel_types() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("kernel_types", ROOT / "packaging/kernel_types.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return packaging_script("kernel_types")
 
 
 def btf(types: bytes, names: bytes) -> bytes:
