@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPException
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -193,7 +194,7 @@ def test_a_storm_before_the_first_exporter_is_all_counted(install: Install, tmp_
             assert (page.lost(probe), page.emitted(probe)) == (0, page.accounted(probe)), probe
 
 
-RELOADS = 23
+LOADERS = 11
 
 
 def test_a_loader_that_is_killed_at_a_reload_costs_no_event(start: Start, install: Install, tmp_path: Path) -> None:
@@ -201,21 +202,22 @@ def test_a_loader_that_is_killed_at_a_reload_costs_no_event(start: Start, instal
     program, opener = install("exits"), install("fail_opens")
     instants = random.Random(1_000_003)
     daemon = start(site(NARROW))
-    killed = 0
+    killed, numbers = 0, count()
     with ExitStack() as stack:
         spawns = Load([str(install("spawn")), "1009", str(program)], tmp_path)
         stack.callback(spawns.stop)
         opens = Load([str(opener), "openat", "ENOENT", "200003"], tmp_path)
         stack.callback(opens.stop)
-        for number in range(RELOADS):
-            changed = {"metrics": {"probed_cgroups_made_total": {"series": 100 + number}}}
+        while killed < LOADERS:
+            changed = {"metrics": {"probed_cgroups_made_total": {"series": 100 + next(numbers)}}}
             daemon.configure(site({**NARROW, "cgroups": changed}))
             daemon.process.send_signal(signal.SIGHUP)
-            threading.Event().wait(instants.uniform(0, 1.0))
+            # Between 10 ms and 1 s: a loader lives for 0.2 s on a fast machine, for seconds on a busy one.
+            threading.Event().wait(10 ** instants.uniform(-2, 0))
             for pid in [pid for pid, line in daemon.children().items() if "probed.loader" in line]:
-                os.kill(pid, signal.SIGKILL)
-                killed += 1
-    assert killed > RELOADS / 3
+                with suppress(ProcessLookupError):  # it ended meanwhile
+                    os.kill(pid, signal.SIGKILL)
+                    killed += 1
     until(lambda: all(daemon.scrape().value("probed_probe_up", probe=probe) for probe in NARROW), "all probes are up")
     page = daemon.scrape()
     assert page.total("probed_open_failures_total", comm=opener.name, errno="ENOENT") == 200_003 * opens.rounds
