@@ -208,7 +208,7 @@ class RunningProbe:
     def _count(self, events: NDArray[Any], weights: Weights | None) -> None:
         if weights is not None and not weights.times.all():  # an earlier reading of the slot had some of the events
             fresh = weights.times > 0
-            events, weights = events[fresh], weights.where(fresh)
+            events, weights = events.compress(fresh), weights.where(fresh)
         if self.tally is not None:
             self.tally(events, weights)
         for metric, table in self._tables:

@@ -127,7 +127,8 @@ class SeriesTable:
         """Count a batch, shape (n,), with the members that the metric needs; without weights each event once."""
         for name, value in self._metric.when.items():
             chosen = events[name] == value
-            events, weights = events[chosen], None if weights is None else weights.where(chosen)
+            # Of records, a mask as an index copies each member by itself: six times as slow.
+            events, weights = events.compress(chosen), None if weights is None else weights.where(chosen)
         if not len(events):
             return
         if self._fields:
