@@ -24,11 +24,13 @@ from probed.client.http_client import Answer, fetch, find_endpoint
 from probed.client.http_config import HttpConfiguration
 from probed.config import files
 from probed.config.files import DeclaredProbe
+from probed.config.site import Site
 from probed.elf.files import identity_of
 from probed.errors import DeclarationError, HostError, LoadError
 from probed.frozen import frozen
 from probed.ipc.attach_points import AttachPoint
-from probed.ipc.loader_messages import LoadRequest
+from probed.ipc.evidence_messages import TRACE_OF
+from probed.ipc.loader_messages import Files, LoadRequest
 from probed.ipc.loader_process import ProbeHandle, load_all
 from probed.linux import lockdown, mountinfo, privilege
 from probed.linux.cpus import possible_cpus
@@ -110,7 +112,7 @@ class Configuration:
 class Loads:
     """Results of loading: by probe the reason and text of a failure, or None. `error` concerns all probes.
 
-    `map_bytes` has the kernel memory of ring and maps by loaded probe.
+    `map_bytes` has the kernel memory of ring and maps by loaded probe, without trace probes, which stay for a moment.
     """
 
     failures: Mapping[str, tuple[str, str] | None]
@@ -256,19 +258,24 @@ def count_cpus(root: Path = Path("/")) -> int | None:
 
 
 def read_configuration(path: str, btf: str) -> tuple[Configuration, list[LoadRequest]]:
-    """Read the site configuration and its probes."""
+    """Read the site configuration, its probes, and the trace probes of its evidence."""
     address: Address | None = None
     web: str | None = None
     try:
         site, text = files.read_site(path)
         address, web = site.web.listen_addresses[0], site.web_options.config_file
-        declared = files.declared_probes(site, text, btf)
+        declared = files.declared_probes(site, text, btf) | _traces_of_evidence(site, Files(path, btf))
     except (DeclarationError, HostError) as error:
         return Configuration(path, str(error), None, address, web), []
     programs = {name: _programs(each) for name, each in declared.items()}
     named = {point.file for points in programs.values() for point in points.values() if point.file}
     missing = frozenset(file for file in named if not identity_of(file))
     return Configuration(path, "", programs, address, web, missing), [each.request for each in declared.values()]
+
+
+def _traces_of_evidence(site: Site, asked: Files) -> dict[str, DeclaredProbe]:
+    """Read the trace probes that the daemon loads when a storm begins. Raises DeclarationError."""
+    return {} if site.evidence == "off" else {name: files.trace_probe(name, asked) for name in TRACE_OF.values()}
 
 
 def _programs(declared: DeclaredProbe) -> dict[str, AttachPoint]:
@@ -284,7 +291,7 @@ def try_to_load(requests: list[LoadRequest]) -> Loads:
     handles = [outcome for outcome in outcomes.values() if isinstance(outcome, ProbeHandle)]
     return Loads(
         {name: _failure(outcome) for name, outcome in outcomes.items()},
-        map_bytes={handle.loaded.name: handle.loaded.map_bytes for handle in handles},
+        map_bytes={handle.loaded.name: handle.loaded.map_bytes for handle in handles if handle.loaded.metrics},
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+import yaml
 
 from probed.client import http_config
 from probed.client.http_client import Answer, Endpoint, fetch
@@ -28,8 +29,7 @@ from probed.ipc.attach_points import AttachPoint
 from probed.loader.bcc.bcc_version import libraries
 from probed.schema import structure
 from probed.webconfig.listen_address import Address
-
-ROOT = Path(__file__).parents[4]
+from support.running_daemon import ROOT, SHIPPED, site
 
 WELL = HostFacts(
     kernel="6.1.0-18-amd64",
@@ -241,7 +241,15 @@ def test_the_configuration_says_where_programs_attach_and_where_the_daemon_liste
     assert found.programs is not None
     assert found.programs["process"]["on_exec"] == AttachPoint("raw_tracepoint", "sched_process_exec")
     assert found.address == Address("127.0.0.1", 9788)
-    assert {each.name for each in requests} == set(found.programs)
+    assert {each.name for each in requests} == set(found.programs) == {*SHIPPED, "execs", "opens"}
+
+
+def test_without_evidence_no_trace_probe_is_tried(tmp_path: Path) -> None:
+    configuration = tmp_path / "probed.yaml"
+    configuration.write_text(yaml.safe_dump(site()))  # its evidence is off
+    found, requests = facts.read_configuration(str(configuration), "/btf")
+    assert found.error == ""
+    assert {each.name for each in requests} == set(SHIPPED)
 
 
 def test_libraries_are_named_once_with_their_versions() -> None:
