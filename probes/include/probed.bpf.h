@@ -11,6 +11,7 @@
  *   CPUS	the number of possible CPUs of this kernel
  *   PROCESSES	the size of maps with an entry for each living process: the kernel's limit of threads, within bounds
  *   PROBED_HAS_IA32	if the kernel runs 32-bit x86 programs
+ *   PROBED_USDT	if programs run at USDT probes
  *   PROBED_IN_KPROBES	if programs run in kprobes, because the kernel preempts those of raw tracepoints
  *   PROBED_HAS_name	for helpers that some kernels lack; listed in loader/bcc/sources.py
  * and one #define for each __NR_name and __NR_ia32_name that the source uses.
@@ -158,6 +159,49 @@ static __always_inline u64 waiting_bytes(void)
 }
 #undef bpf_ringbuf_output
 #endif
+#endif
+
+#ifdef PROBED_USDT
+/*
+ * Where an argument of a USDT probe is, which the loader reads from the note of the program or library: a number and
+ * registers, added up, or the program's memory at that address. loader/common/usdt_arguments.py has the same members.
+ * A probe has up to USDT_FORMS ways to place its arguments; bpf_get_attach_cookie() is the number of one.
+ */
+#define USDT_FORMS     16
+#define USDT_ARGUMENTS 12
+
+struct usdt_argument {
+	s64 number;
+	u8 base, bases;	 /* offset of a register in struct pt_regs, and 1, or 0 for no register */
+	u8 index, scale; /* the same for a register that is scaled */
+	u8 bytes;	 /* of memory, 0 for none */
+	u8 shift;	 /* bits that are not of the argument */
+	u8 is_signed, pad;
+};
+
+static __always_inline u64 register_at(const void *regs, u64 offset)
+{
+	u64 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), regs + offset);
+	return value;
+}
+
+static __always_inline u64 usdt_argument(const void *regs, const struct usdt_argument from)
+{
+	u64 value = from.number, read[2] = {};
+
+	if (from.bases)
+		value += register_at(regs, from.base);
+	if (from.scale)
+		value += register_at(regs, from.index) * from.scale;
+	if (from.bytes) {
+		bpf_probe_read_user(read, from.bytes & 15, (void *)value);
+		value = read[0];
+	}
+	value <<= from.shift & 63;
+	return from.is_signed ? (s64)value >> (from.shift & 63) : value >> (from.shift & 63);
+}
 #endif
 
 /* Makes the compiler forget what it knows of a variable, so that a check which follows stays for the verifier. */

@@ -72,6 +72,7 @@ PURE = {
     "ipc.message",
     "loader.btf.equivalence",
     "loader.common.register_point",
+    "loader.common.usdt_arguments",
     "loader.headers.c_names",
     "loader.resolve",
     "schema.json_schema",

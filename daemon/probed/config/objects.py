@@ -30,8 +30,8 @@ _BUILT_FROM = re.compile(rb"probed sources ([0-9a-f]{64})\0")
 class ObjectSources:
     """Everything that an object is built from, except the kernel's types.
 
-    `constants` are those of the declaration, `ring` says whether it has a ring, `slots` are those of the ring, and
-    `trace` says whether it is a trace probe.
+    `constants` are those of the declaration, `ring` says whether it has a ring, `slots` are those of the ring, `trace`
+    says whether it is a trace probe, and `usdt` whether it has programs at USDT probes.
     """
 
     header: Text
@@ -41,13 +41,16 @@ class ObjectSources:
     slots: int = 0
     constants: tuple[str, ...] = ()
     trace: bool = False
+    usdt: bool = False
 
     @classmethod
     def of_probe(cls, probe: Probe, header: Text, core_header: Text, source: Text) -> ObjectSources:
         """Return the sources of a probe's object."""
         slots = probe.ring.slots if probe.ring is not None else 0
         constants = tuple(sorted(enum_constants(probe)))
-        return cls(header, core_header, source, probe.ring is not None, slots, constants, bool(probe.columns))
+        ring, trace = probe.ring is not None, bool(probe.columns)
+        usdt = any(program.usdt is not None for program in probe.programs.values())
+        return cls(header, core_header, source, ring, slots, constants, trace, usdt)
 
     def why_unfit(self, probe: Probe) -> str:
         """Return why the object does not fit a declaration with the site's changes, "" if it fits."""
@@ -65,7 +68,7 @@ class ObjectSources:
             self.core_header.text,
             self.source.text,
             f"ring {self.ring} {self.slots}",
-            f"trace {self.trace}",
+            f"trace {self.trace} usdt {self.usdt}",
             *self.constants,
         ]
         return digest("\0".join(parts).encode())

@@ -13,6 +13,9 @@ from probed.config.scalars import (
     PerfFrequency,
     PerfPeriod,
     RawTracepoint,
+    UsdtArguments,
+    UsdtName,
+    UsdtProvider,
     UserFile,
     UserFunction,
 )
@@ -37,6 +40,23 @@ class UserCall:
         """Yield a missing function, and an offset beside one."""
         if (self.function is None) == (self.offset is None):
             yield ("function",), "name the function, or an offset in the file"
+
+
+@frozen
+class UsdtProbe:
+    """A USDT probe of a program or library: a mark that its authors have put into the code."""
+
+    at: Given[Key]
+    file: Annotated[UserFile, "The program or library: a path, or a name such as libstdc++.so.6."]
+    provider: Annotated[UsdtProvider, "The probe's provider, such as libstdcxx."]
+    name: Annotated[UsdtName, "The probe's name, such as throw."]
+    arguments: Annotated[
+        UsdtArguments | None, "How many of the probe's arguments the program gets, from the first on; all by default."
+    ] = None
+
+    def __str__(self) -> str:
+        number = "" if self.arguments is None else f"({self.arguments})"
+        return f"{self.provider}.{self.name}{number}@{self.file}"
 
 
 @frozen
@@ -84,6 +104,9 @@ class Program:
     uretprobe: Annotated[
         UserCall | None,
         "Run at the return of this function of a program or library; ctx->args[0] is the returned value.",
+    ] = None
+    usdt: Annotated[
+        UsdtProbe | None, "Run at a USDT probe of a program or library; ctx->args are the probe's arguments."
     ] = None
     perf_event: Annotated[
         PerfEvent | None, "Run when a CPU has counted events; ctx->args[0] is the instruction's address."

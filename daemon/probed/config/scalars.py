@@ -17,6 +17,10 @@ from probed.schema.rules import between
 from probed.schema.structure import Rule, pattern
 
 MAX_FUNCTION: Final = 90
+MAX_PROVIDER: Final = 30
+MAX_USDT_NAME: Final = 55
+MAX_ARGUMENTS: Final = 12
+"""Most arguments of a USDT probe, as the macros of sys/sdt.h have."""
 MAX_FREQUENCY: Final = 10_000
 MIN_RING_BYTES: Final = 4 << 10
 MAX_RING_BYTES: Final = 1 << 30
@@ -139,6 +143,12 @@ UserFile = Annotated[
     str,
     pattern("/[A-Za-z0-9_./+-]{1,108}|[A-Za-z0-9_.+-]{1,100}", "an absolute path, or the name of a program or library"),
 ]
+UsdtProvider = Annotated[str, pattern(f"[A-Za-z_][A-Za-z0-9_]{{0,{MAX_PROVIDER - 1}}}", "the provider of a USDT probe")]
+UsdtName = Annotated[
+    str,
+    pattern(f"[A-Za-z_][A-Za-z0-9_]{{0,{MAX_USDT_NAME - 1}}}", "the name of a USDT probe, without the provider"),
+]
+UsdtArguments = Annotated[int, between(0, MAX_ARGUMENTS, "arguments")]
 FileOffset = Annotated[int, Rule(_offset, {"minimum": 1})]
 PerfPeriod = Annotated[int, Rule(_period, {"minimum": 1})]
 PerfFrequency = Annotated[int, between(1, MAX_FREQUENCY, "runs a second")]

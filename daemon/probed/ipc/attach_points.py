@@ -15,14 +15,15 @@ from typing import Final, Literal, cast, get_args
 
 from probed.frozen import frozen
 
-Kind = Literal["raw_tracepoint", "fentry", "fexit", "kprobe", "kretprobe", "uprobe", "uretprobe", "perf_event"]
+Kind = Literal["raw_tracepoint", "fentry", "fexit", "kprobe", "kretprobe", "uprobe", "uretprobe", "usdt", "perf_event"]
 """Kinds of attach points, as the YAML has them.
 
 `fentry`, `fexit`: beginning and return of a kernel function, through a trampoline; the verifier knows the types of the
 arguments. `kprobe`, `kretprobe`: the same for all functions that a pattern matches, by a multi link, with registers.
 `uprobe`, `uretprobe`: the same for a function of a program or library; the target is FUNCTION@FILE, or an offset in the
-file instead of the function. `perf_event`: each time that a CPU has counted so many events, or so often a second; the
-target is EVENT@PERIOD or EVENT@FREQUENCYHz.
+file instead of the function. `usdt`: a mark of a program's authors; the target is PROVIDER.NAME@FILE, with the
+number of arguments in parentheses behind the name where the YAML has one. `perf_event`: each time that a CPU has
+counted so many events, or so often a second; the target is EVENT@PERIOD or EVENT@FREQUENCYHz.
 """
 
 PerfEventName = Literal[
@@ -33,9 +34,9 @@ PerfEventName = Literal[
 
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 OF_FUNCTIONS: Final = frozenset[Kind]({"fentry", "fexit", "kprobe", "kretprobe"})
-OF_FILES: Final = frozenset[Kind]({"uprobe", "uretprobe"})
+OF_FILES: Final = frozenset[Kind]({"uprobe", "uretprobe", "usdt"})
 RETURNS: Final = frozenset[Kind]({"kretprobe", "uretprobe"})
-WITH_REGISTERS: Final = frozenset[Kind]({"kprobe", "kretprobe", "uprobe", "uretprobe", "perf_event"})
+WITH_REGISTERS: Final = OF_FILES | {"kprobe", "kretprobe", "perf_event"}
 """Kinds with registers instead of arguments."""
 
 
@@ -64,8 +65,19 @@ class AttachPoint:
 
     @property
     def function(self) -> str:
-        """The function, or the offset, of an attach point in a file."""
-        return self.target.partition("@")[0]
+        """The function, the offset, or the USDT probe, of an attach point in a file."""
+        place = self.target.partition("@")[0]
+        return place.partition("(")[0] if self.kind == "usdt" else place
+
+    @property
+    def arguments(self) -> int | None:
+        """The number of arguments that programs of a USDT probe want, None for all."""
+        number = self.target.partition("@")[0].partition("(")[2]
+        return int(number.rstrip(")")) if self.kind == "usdt" and number else None
+
+    def in_file(self, path: str, identity: str) -> AttachPoint:
+        """Return the same attach point in a file with this real path and identity."""
+        return AttachPoint(self.kind, f"{self.target.partition('@')[0]}@{path}", identity)
 
     @property
     def file(self) -> str:

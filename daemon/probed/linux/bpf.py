@@ -245,18 +245,33 @@ def attach_kprobe_program(program: int, functions: Sequence[str], returns: bool 
     return bpf(BPF_LINK_CREATE, attribute)
 
 
-def attach_uprobe_program(program: int, path: str, offsets: Sequence[int], returns: bool = False) -> int:
+@frozen
+class FilePlaces:
+    """Places in a file for uprobes.
+
+    `semaphores` has for each of the `offsets` that of a counter in the file, which the kernel raises in each process
+    while a program is attached, or 0. `cookies` has the numbers that bpf_get_attach_cookie() returns there.
+    """
+
+    path: str
+    offsets: tuple[int, ...]
+    semaphores: tuple[int, ...] = ()
+    cookies: tuple[int, ...] = ()
+
+
+def attach_uprobe_program(program: int, places: FilePlaces, returns: bool = False) -> int:
     """Attach a program to functions of a file, in all processes; return the attachment's fd.
 
     Source: Linux commit 89ae89f53d20 ("bpf: Add multi uprobe link") (in v6.6).
     """
-    name = ctypes.create_string_buffer(os.fsencode(path))
-    places = (ctypes.c_uint64 * len(offsets))(*offsets)
+    name = ctypes.create_string_buffer(os.fsencode(places.path))
+    lists = [(ctypes.c_uint64 * len(each))(*each) for each in (places.offsets, places.semaphores, places.cookies)]
+    addresses = [ctypes.addressof(each) if len(each) else 0 for each in lists]
     flags = BPF_F_UPROBE_MULTI_RETURN if returns else 0
     attribute = _attribute(
         _UPROBE_LINK,
         program, 0, BPF_TRACE_UPROBE_MULTI, 0,
-        ctypes.addressof(name), ctypes.addressof(places), 0, 0, len(offsets), flags, 0,
+        ctypes.addressof(name), *addresses, len(places.offsets), flags, 0,
     )  # fmt: skip
     return bpf(BPF_LINK_CREATE, attribute)
 

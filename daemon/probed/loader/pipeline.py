@@ -31,7 +31,7 @@ from probed.ipc.manifest import (
 from probed.linux import bpf
 from probed.linux.fdinfo import map_memory
 from probed.loader.common import preemption
-from probed.loader.common.attachment import function_refusal
+from probed.loader.common.attachment import NO_UPROBES, function_refusal, lacks_uprobes
 from probed.loader.common.hook_chain import Chains
 from probed.loader.common.host import Host, ring_bytes
 from probed.loader.common.module import Module
@@ -209,10 +209,12 @@ def load(checked: CompiledProbe, chains: Chains) -> tuple[LoadedProbe, list[int]
 
 
 def explain(error: LoadError, checked: CompiledProbe, host: Host) -> LoadError:
-    """Return the error of a load; where the kernel refuses even empty programs at a function, return that."""
+    """Return the error of a load; where the kernel lacks the attach point, or takes not even empty programs, that."""
     if error.reason not in ("verifier", "permission"):
         return error
     for point in (AttachPoint.parse(place.attach_point) for place in checked.places):
+        if point.kind == "usdt" and lacks_uprobes(host.btf):
+            return LoadError(error.probe, "attach_point", f"no program runs at {point.phrase}: {NO_UPROBES}")
         if refused := function_refusal(host.btf, point):
             cause = f"{refused.strerror} ({errno.errorcode.get(refused.errno or 0, refused.errno)})"
             text = (

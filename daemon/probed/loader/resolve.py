@@ -24,6 +24,9 @@ from probed.schema.suggestions import did_you_mean, near
 SCALAR: Final = manifest.COUNT.fields[0].name
 """The name of a map's value that is no struct."""
 
+MOST_LISTED: Final = 20
+"""Most USDT probes in an error."""
+
 KernelEnums = Mapping[str, Mapping[str | int, str]]
 """Enums of the running kernel by name: the name of each value."""
 
@@ -136,6 +139,8 @@ def _unusable_file(error: OSError | ValueError) -> str:
 def _no_attach_point(point: AttachPoint, known: Collection[str]) -> str:
     if is_pattern(point):
         return f"no function of this kernel matches '{point.target}'"
+    if point.kind == "usdt":
+        return _no_usdt_probe(point, known)
     if point.kind in OF_FILES:
         names = near(point.function, known)
         remedy = f"near names: {', '.join(names)}" if names else "is the file stripped of its symbols?"
@@ -146,6 +151,16 @@ def _no_attach_point(point: AttachPoint, known: Collection[str]) -> str:
         return f"this kernel has no raw tracepoint '{point.target}'; {remedy}"
     remedy = f"near names: {', '.join(names)}" if names else "the compiler may have inlined it"
     return f"this kernel has no function '{point.target}' outside of modules; {remedy}"
+
+
+def _no_usdt_probe(point: AttachPoint, known: Collection[str]) -> str:
+    if not known:
+        return f"'{point.file}' has no USDT probes: its authors or packagers have left them out"
+    names = near(point.function, known)
+    proposed = f"near names: {', '.join(names)}; " if names else ""
+    listed = sorted(known)[:MOST_LISTED]
+    rest = f" and {len(known) - len(listed)} others" if len(known) > len(listed) else ""
+    return f"'{point.file}' has no USDT probe '{point.function}'; {proposed}probes there: {', '.join(listed)}{rest}"
 
 
 @frozen

@@ -22,11 +22,11 @@ DEPTH = Record(8, (Field("value", "s64", 0, 1),))
 LEVEL = Record(16, (Field("level_kib", "u64", 0, 1), Field("name", "char", 8, 8)))
 KERNEL_ENUMS = ("bpf_cmd", "skb_drop_reason")
 FUNCTIONS = ("vfs_open", "vfs_read", "vfs_write")
-TARGETS: Mapping[Kind, Collection[str]] = (
-    dict.fromkeys(OF_FUNCTIONS, FUNCTIONS)
-    | dict.fromkeys(OF_FILES, FUNCTIONS)
-    | {"raw_tracepoint": ("sched_process_exec", "sched_process_exit", "sys_enter", "sys_exit")}
-)
+TARGETS: Mapping[Kind, Collection[str]] = {
+    **dict.fromkeys(OF_FUNCTIONS | OF_FILES, FUNCTIONS),
+    "raw_tracepoint": ("sched_process_exec", "sched_process_exit", "sys_enter", "sys_exit"),
+    "usdt": ("libc.setjmp", "libc.longjmp"),
+}
 
 
 def probes(folder: str) -> list[Path]:

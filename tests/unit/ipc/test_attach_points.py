@@ -7,13 +7,14 @@ import re
 
 import pytest
 
-from probed.config.scalars import MAX_FUNCTION
+from probed.config.scalars import MAX_ARGUMENTS, MAX_FUNCTION, MAX_PROVIDER, MAX_USDT_NAME
 from probed.elf.files import MAX_PATH
 from probed.ipc.attach_points import KINDS, OF_FILES, AttachPoint, has_target, hook_name
 
 POINTS = [AttachPoint(kind, "vfs_read") for kind in KINDS if kind not in OF_FILES]
 POINTS += [AttachPoint("perf_event", "cpu-clock@99Hz"), AttachPoint("perf_event", "cpu-clock@99")]
 FILES = [AttachPoint(kind, "exit@/usr/lib/libc-2.so.6", "7-a") for kind in KINDS if kind in OF_FILES]
+FILES += [AttachPoint("usdt", "libc.setjmp(0)@/usr/lib/libc.so.6", "7-a")]
 FILES += [AttachPoint("uprobe", target) for target in ("exit@libc.so.6", "4096@libc.so.6", "exit@libc+so.6")]
 PATTERNS = [AttachPoint("kprobe", pattern) for pattern in ("tcp_*", "tcp_?", "tcp__", "tcp_[a-z]", "tcp_[!z]")]
 
@@ -50,8 +51,19 @@ def test_a_function_of_a_file_is_apart_from_the_file_and_its_identity() -> None:
     assert has_target(AttachPoint("uprobe", "4096@libc.so.6"), set())
 
 
+def test_a_usdt_probe_has_a_name_and_perhaps_a_number_of_arguments() -> None:
+    point, other = (AttachPoint.parse(f"usdt/libc.setjmp{number}@libc.so.6") for number in ("", "(0)"))
+    assert (point.function, point.arguments, point.file) == ("libc.setjmp", None, "libc.so.6")
+    assert (other.function, other.arguments, other.file) == ("libc.setjmp", 0, "libc.so.6")
+    assert str(other.in_file("/usr/lib/libc.so.6", "7-a")) == "usdt/libc.setjmp(0)@/usr/lib/libc.so.6#7-a"
+    assert has_target(other, {"libc.setjmp"})
+    assert not has_target(other, {"libc.setjmp(0)", "libc.longjmp"})
+
+
 def test_systemd_takes_the_longest_text_as_the_name_of_a_hook() -> None:
     """Its names have at most 255 printable characters, without a colon."""
     identity = "-".join(("f" * 16, "f" * 16))
     text = str(AttachPoint("uretprobe", f"{'x' * MAX_FUNCTION}@{'/' * MAX_PATH}", identity))
-    assert len(f"hook.{text}") <= 255
+    mark = f"{'x' * MAX_PROVIDER}.{'x' * MAX_USDT_NAME}({MAX_ARGUMENTS})"
+    usdt = str(AttachPoint("usdt", f"{mark}@{'/' * MAX_PATH}", identity))
+    assert max(len(f"hook.{text}"), len(f"hook.{usdt}")) <= 255

@@ -35,8 +35,11 @@ def compile_probe(
     if probe.columns:
         constants = request.constants.by_name()
         macros |= {"TRACE": "1"} | {f"VALUE_{name}": f"{value}UL" for name, value in constants.items()}
-    if any(chains.kprobe(place.attach_point) for place in places):
+    points = [kprobe for place in places if (kprobe := chains.kprobe(place.attach_point))]
+    if points:
         macros["PROBED_IN_KPROBES"] = "1"
+    if any(point.usdt for point in points):
+        macros["PROBED_USDT"] = "1"
     return compile_text(probe.name, text, host.btf, macros), places
 
 

@@ -24,6 +24,8 @@ from probed.loader.errors.eperm import EpermFacts
 NO_MULTI_LINKS = (errno.EINVAL, errno.EOPNOTSUPP)
 """Errors of kernels without multi links of kprobes: before Linux 5.18, and built without CONFIG_FPROBE."""
 
+NO_UPROBES: Final = "this kernel has no multi links of uprobes: they take Linux 6.6 and CONFIG_UPROBES"
+
 ENOTSUPP: Final = 524
 """The kernel's own errno, which the C library has no name for. Source: Linux include/linux/errno.h."""
 
@@ -58,7 +60,7 @@ def attach(probe: str, program: str, fd: int, attach_point: str, kprobe: Registe
     elif number in (errno.EPERM, errno.EACCES):
         cause = f"{cause}; {why}"
     elif kprobe and kprobe.file and number in NO_MULTI_LINKS:
-        cause = f"{cause}; this kernel has no multi links of uprobes: they take Linux 6.6 and CONFIG_UPROBES"
+        cause = f"{cause}; {NO_UPROBES}"
     elif kprobe and number in NO_MULTI_LINKS:
         cause = f"{cause}; this kernel has no multi links of kprobes: they take Linux 5.18 and CONFIG_FPROBE"
     elif not kprobe and number == ENOTSUPP:
@@ -88,7 +90,8 @@ def _attach_to_events(fd: int, event: str) -> list[int]:
 def _attach_to_functions(fd: int, kprobe: RegisterPoint) -> int:
     """Attach a program to all functions of a kprobe that the kernel can trace. Raises OSError: ESRCH for none."""
     if kprobe.file:
-        return bpf.attach_uprobe_program(fd, kprobe.file, kprobe.offsets, kprobe.returns)
+        usdt = (kprobe.usdt.semaphores, kprobe.usdt.numbers) if kprobe.usdt else ()
+        return bpf.attach_uprobe_program(fd, bpf.FilePlaces(kprobe.file, kprobe.offsets, *usdt), kprobe.returns)
     try:
         return bpf.attach_kprobe_program(fd, kprobe.functions, kprobe.returns)
     except ProcessLookupError:
@@ -113,6 +116,11 @@ def _traceable(fd: int, functions: Sequence[str]) -> list[str]:
         except ProcessLookupError:
             found += _traceable(fd, half)
     return found
+
+
+def lacks_uprobes(btf: Btf) -> bool:
+    """Say whether the kernel has no multi links of uprobes, by the names of its enum."""
+    return "BPF_TRACE_UPROBE_MULTI" not in {each.name for each in btf.enum_constants("bpf_attach_type")}
 
 
 def function_refusal(btf: Btf, point: AttachPoint) -> OSError | None:

@@ -23,11 +23,13 @@ import errno
 from collections.abc import Callable, Container, Iterable, Mapping
 
 from probed.config.declaration import Probe
+from probed.config.scalars import MAX_ARGUMENTS
 from probed.errors import LoadError, Reason
 from probed.ipc.attach_points import AttachPoint, hook_name
 from probed.ipc.manifest import ChainSlot, switch_names
 from probed.linux import bpf
 from probed.loader.common.register_point import RegisterPoint
+from probed.loader.common.usdt_arguments import UsdtArgument, UsdtForms
 from probed.loader.errors import eperm
 from probed.loader.errors.eperm import EpermFacts
 
@@ -122,7 +124,7 @@ class Chains:
         for place in places:
             array = self.array(probe, place.attach_point)
             kprobe = self.kprobe(place.attach_point)
-            begin = entry_in_kprobe(place.program, kprobe) if kprobe else entry(place.program)
+            begin = _entry_of(place.program, kprobe)
             functions[place.program] = begin + _jumps(array, place.slot + 1)
             if not self.is_hooked(place.attach_point):
                 functions[hook_name(place.attach_point)] = _jumps(array, 0)
@@ -138,6 +140,12 @@ def find_places(
     return tuple(chains.find_place(probe.name, name, str(point)) for name, point in there.items())
 
 
+def _entry_of(program: str, kprobe: RegisterPoint | None) -> str:
+    if kprobe and kprobe.usdt:
+        return entry_in_usdt(program, kprobe.usdt)
+    return entry_in_kprobe(program, kprobe) if kprobe else entry(program)
+
+
 def entry(program: str) -> str:
     """Return the C call of the function that ``PROGRAM(name)`` began."""
     return f"\tprogram_{program}(ctx);\n"
@@ -148,6 +156,26 @@ def entry_in_kprobe(program: str, point: RegisterPoint) -> str:
     loads = "".join(f"\tLOAD_AT(u64, arguments[{at}], ctx, {offset});\n" for at, offset in enumerate(point.registers))
     call = f"\tprogram_{program}((struct bpf_raw_tracepoint_args *)arguments);\n"
     return f"\tu64 arguments[{len(point.registers)}];\n\n{loads}{call}"
+
+
+def entry_in_usdt(program: str, usdt: UsdtForms) -> str:
+    """Return the C call of a program with the arguments of a USDT probe: the kernel tells their form."""
+    lines = [f"\tu64 arguments[{MAX_ARGUMENTS}] = {{}};\n"]
+    if len(usdt.forms) > 1:
+        lines.append("\tu64 form = bpf_get_attach_cookie(ctx);\n")
+    for number, form in enumerate(usdt.forms):
+        reads = [
+            f"\t\targuments[{at}] = usdt_argument(ctx, (struct usdt_argument){{{_listed(argument)}}});\n"
+            for at, argument in enumerate(form)
+        ]
+        condition = f"\tif (form == {number}) " if len(usdt.forms) > 1 else "\t"
+        lines += [f"{condition}{{\n", *reads, "\t}\n"]
+    return "".join([*lines, f"\tprogram_{program}((struct bpf_raw_tracepoint_args *)arguments);\n"])
+
+
+def _listed(argument: UsdtArgument) -> str:
+    number, *rest = argument.members
+    return ", ".join([f"(s64){number % (1 << 64)}ULL", *map(str, rest)])
 
 
 def standalone_entry(programs: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from probed.config.declaration import Probe
 from probed.elf.files import find_file
 from probed.elf.functions import read_functions
+from probed.elf.usdt import UsdtPlace, read_usdt_probes
 from probed.ipc.attach_points import (
     OF_FILES,
     RETURNS,
@@ -25,6 +26,7 @@ from probed.ipc.attach_points import (
 from probed.loader.btf.reader import VMLINUX, Btf
 from probed.loader.common import preemption
 from probed.loader.common.register_point import INSTRUCTION, REGISTERS, RETURNED, RegisterPoint
+from probed.loader.common.usdt_arguments import usdt_forms
 
 LEAST_PROCESSES, MOST_PROCESSES = 1 << 14, 1 << 19
 """Bounds of the macro PROCESSES, which is the kernel's limit of threads between them: some 80 bytes each in a hash."""
@@ -54,6 +56,7 @@ class Host:
         self.machine = machine
         self._threads = threads
         self._user_functions: dict[str, Mapping[str, tuple[int, ...]]] = {}
+        self._usdt_probes: dict[str, Mapping[str, tuple[UsdtPlace, ...]]] = {}
         self._register_points: dict[AttachPoint, RegisterPoint] = {}
 
     @cached_property
@@ -79,12 +82,17 @@ class Host:
     def targets(self, point: AttachPoint) -> Collection[str]:
         """Return the names among which an attach point has to be.
 
-        Raises HostError, and for a file or a machine that cannot be used OSError or ValueError.
+        Raises HostError, and for a file, a machine or arguments of a USDT probe that cannot be used OSError or
+        ValueError.
         """
         if point.kind in WITH_REGISTERS and self.machine != "x86_64":
             raise ValueError(
                 f"a program at a {point.kind} takes the registers of x86-64, and this machine is {self.machine}"
             )
+        if point.kind == "usdt":
+            probes = self._usdt_probes_of(find_file(point.file).path)
+            usdt_forms(point.function, probes.get(point.function, ()), point.arguments)
+            return probes
         if point.kind in OF_FILES:
             return self._functions_of(find_file(point.file).path)
         return self.raw_tracepoints if point.kind == "raw_tracepoint" else self.functions
@@ -99,12 +107,17 @@ class Host:
             file = find_file(point.file)
         except (OSError, ValueError):
             return None  # `resolve` tells the cause
-        return AttachPoint(point.kind, f"{point.function}@{file.path}", file.identity)
+        return point.in_file(file.path, file.identity)
 
     def _functions_of(self, path: str) -> Mapping[str, tuple[int, ...]]:
         if path not in self._user_functions:
             self._user_functions[path] = read_functions(path)
         return self._user_functions[path]
+
+    def _usdt_probes_of(self, path: str) -> Mapping[str, tuple[UsdtPlace, ...]]:
+        if path not in self._usdt_probes:
+            self._usdt_probes[path] = read_usdt_probes(path)
+        return self._usdt_probes[path]
 
     @property
     def has_other_types(self) -> bool:
@@ -140,6 +153,8 @@ class Host:
             registers = (RETURNED,) if returns else REGISTERS
             if point.kind == "perf_event":
                 kprobe = RegisterPoint((), (INSTRUCTION,), event=point.target)
+            elif point.kind == "usdt":
+                kprobe = self._usdt_point(point)
             elif point.kind in OF_FILES:
                 offsets = self._offsets(point)
                 kprobe = RegisterPoint((), registers, returns=returns, file=point.file, offsets=offsets)
@@ -147,6 +162,11 @@ class Host:
                 kprobe = RegisterPoint(self._matching(point), registers, returns=returns)
             self._register_points[point] = kprobe
         return self._register_points[point]
+
+    def _usdt_point(self, point: AttachPoint) -> RegisterPoint:
+        places = self._usdt_probes_of(point.file)[point.function]
+        forms = usdt_forms(point.function, places, point.arguments)
+        return RegisterPoint((), (), file=point.file, offsets=tuple(place.offset for place in places), usdt=forms)
 
     def _matching(self, point: AttachPoint) -> tuple[str, ...]:
         return tuple(sorted(fnmatch.filter(self.functions, point.target))) if is_pattern(point) else (point.target,)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from probed.frozen import frozen
 from probed.linux import bpf
+from probed.loader.common.usdt_arguments import UsdtForms
 
 REGISTERS = (112, 104, 96, 88, 72, 64)
 """Offsets of di, si, dx, cx, r8 and r9 in struct pt_regs of x86-64: the arguments of a function."""
@@ -25,7 +26,8 @@ class RegisterPoint:
 
     Functions are those of the kernel, or at `offsets` of a `file`; with `returns` programs run when a function returns.
     `registers` has the offset in struct pt_regs of each argument of a program. At a raw tracepoint the function is one
-    that the kernel calls there if the tracepoint has as many programs as `switches` says.
+    that the kernel calls there if the tracepoint has as many programs as `switches` says. A USDT probe has `usdt`
+    instead of `registers`.
     """
 
     functions: tuple[str, ...]
@@ -35,6 +37,7 @@ class RegisterPoint:
     file: str = ""
     offsets: tuple[int, ...] = ()
     event: str = ""
+    usdt: UsdtForms | None = None
 
     @property
     def program_type(self) -> bpf.ProgramType:

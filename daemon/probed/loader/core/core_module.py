@@ -26,6 +26,7 @@ from probed.loader.common.hook_chain import NO_ARRAY
 from probed.loader.common.host import Host
 from probed.loader.common.module import HASHES, INDEX, MAP_KINDS, NO_MAP_TO_READ, not_flat
 from probed.loader.common.register_point import RegisterPoint
+from probed.loader.common.usdt_arguments import packed
 from probed.loader.core.libbpf import Object, ObjectMap
 from probed.loader.errors import refusal
 from probed.loader.errors.stderr import captured_stderr
@@ -36,8 +37,8 @@ MAP_SUFFIX = "_map"
 CONSTANT = "probed_value_"
 """Prefix of the declaration's constants in the object, as members of an enum."""
 
-HOOK, KPROBE = "hook_", "kprobe_"
-"""Prefixes of the hook that each program of an object has beside it, and of both for kprobes."""
+HOOK, KPROBE, USDT = "hook_", "kprobe_", "usdt_"
+"""Prefixes of the hook that each program of an object has beside it, of both for kprobes, and of one at USDT probes."""
 
 PROCESSES = 1 << 30
 """The macro PROCESSES of core.bpf.h, and the least size that the module takes for a fraction of it."""
@@ -127,15 +128,24 @@ class CoreModule:
             self._set_constant(f"{name}_next", tail.next)
             if tail.kprobe:
                 self._set_constant("probed_in_kprobes", True)
-                self._set_constant(f"{name}_first", tail.kprobe.first)
+                self._find_arguments(name, tail.kprobe)
             self._choose(name, name, tail)
             hook = hook_name(str(tail.attach_point))
             if not tail.hooked and hook not in self._names:
                 self._choose(hook, HOOK + name, tail)
 
+    def _find_arguments(self, name: str, kprobe: RegisterPoint) -> None:
+        """Tell a program where its arguments are."""
+        if kprobe.usdt:
+            self._set_constant(f"{name}_count", max(map(len, kprobe.usdt.forms)))
+            self._write(f"{name}_arguments", packed(kprobe.usdt.forms))
+        else:
+            self._set_constant(f"{name}_first", kprobe.first)
+
     def _choose(self, known_as: str, name: str, tail: Tail) -> None:
-        """Mark a program for loading, in a kprobe or on the raw tracepoint."""
-        self._names[known_as] = KPROBE + name if tail.kprobe else name
+        """Mark a program for loading, in a kprobe, at a USDT probe or on the raw tracepoint."""
+        prefix = USDT if tail.kprobe and tail.kprobe.usdt and known_as == name else KPROBE
+        self._names[known_as] = prefix + name if tail.kprobe else name
         program = self._programs[self._names[known_as]]
         if tail.kprobe:
             program.set_type(tail.kprobe.program_type)
@@ -152,9 +162,13 @@ class CoreModule:
             self._programs[name].set_autoload(True)
 
     def _set_constant(self, name: str, value: int) -> None:
-        offset, size = self._btf.variables(".rodata")[name]
+        _, size = self._btf.variables(".rodata")[name]
+        self._write(name, value.to_bytes(size, sys.byteorder))
+
+    def _write(self, name: str, value: bytes) -> None:
+        offset, _ = self._btf.variables(".rodata")[name]
         memory = next(each for each in self._object.maps() if each.name.endswith(".rodata")).initial_value()
-        ctypes.memmove(ctypes.byref(memory, offset), value.to_bytes(size, sys.byteorder), size)
+        ctypes.memmove(ctypes.byref(memory, offset), value, len(value))
 
     # The load.
 
@@ -186,9 +200,9 @@ class CoreModule:
         if absent := re.search(_NO_MAP, said):
             return refusal.map_refused(self._probe, absent[1].removesuffix(MAP_SUFFIX), absent[2])
         if logged := re.search(_LOG, said):
-            return refusal.program_refused(self._probe, logged[1].removeprefix(KPROBE), logged[2], error.errno or 0)
+            return refusal.program_refused(self._probe, _plain(logged[1]), logged[2], error.errno or 0)
         if failed := re.search(_FAILED, said):
-            return refusal.program_refused(self._probe, failed[1].removeprefix(KPROBE), "", error.errno or 0)
+            return refusal.program_refused(self._probe, _plain(failed[1]), "", error.errno or 0)
         text = f"libbpf cannot load the object: {os.strerror(error.errno or 0)}\n{refusal.last_lines(said)}"
         return LoadError(self._probe, "verifier", text, error.errno or 0)
 
@@ -303,6 +317,11 @@ def _opened(probe: str, data: bytes, btf_path: str | None) -> Object:
             failure = error
     text = f"libbpf cannot open the object: {failure.strerror}\n{refusal.last_lines(said[0])}"
     raise LoadError(probe, "compile", text, failure.errno or 0)
+
+
+def _plain(program: str) -> str:
+    """Return the name of a program, or of a hook, without the prefix of an attach point with registers."""
+    return program.removeprefix(KPROBE).removeprefix(USDT)
 
 
 def _is_aside(each: ObjectMap) -> bool:

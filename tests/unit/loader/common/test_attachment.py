@@ -12,8 +12,10 @@ import pytest
 
 from probed.errors import LoadError
 from probed.linux import bpf
+from probed.loader.btf.reader import Btf
 from probed.loader.common import attachment
 from probed.loader.common.register_point import REGISTERS, RegisterPoint
+from support.unit.btf_builder import BtfBuilder
 
 FUNCTIONS = tuple(f"tcp_{number}" for number in range(23))
 
@@ -86,3 +88,12 @@ def test_a_kernel_without_programs_at_functions_is_named(monkeypatch: pytest.Mon
     with pytest.raises(LoadError, match=expected) as refused:
         attachment.attach("a", "on_x", 7, "fentry/vfs_read", None)
     assert refused.value.reason == "attach_point"
+
+
+def test_a_kernel_without_multi_links_of_uprobes_is_known_by_its_enum() -> None:
+    builder = BtfBuilder()
+    builder.enum("bpf_attach_type", 4, BPF_TRACE_KPROBE_MULTI=42)
+    assert attachment.lacks_uprobes(Btf.parse(builder.build(), Path("old")))
+    builder = BtfBuilder()
+    builder.enum("bpf_attach_type", 4, BPF_TRACE_UPROBE_MULTI=48)
+    assert not attachment.lacks_uprobes(Btf.parse(builder.build(), Path("new")))

@@ -10,13 +10,16 @@ import pytest
 
 from probed.elf.files import find_file
 from probed.elf.functions import read_functions
+from probed.elf.usdt import read_usdt_probes
 from probed.ipc.attach_points import AttachPoint
 from probed.linux import bpf
 from probed.loader.btf.format import Kind
 from probed.loader.btf.reader import Btf
 from probed.loader.common.host import Host
 from probed.loader.common.register_point import INSTRUCTION, REGISTERS, RETURNED, RegisterPoint
+from probed.loader.common.usdt_arguments import usdt_forms
 from support.unit.btf_builder import BtfBuilder
+from support.workload_programs import compile_workloads
 
 PYTHON = str(Path(sys.executable).resolve())
 FUNCTION = "Py_BytesMain"
@@ -61,6 +64,31 @@ def test_a_function_of_a_file_is_found_with_the_identity_of_the_file(host: Host)
     assert found == AttachPoint("uprobe", f"{FUNCTION}@{PYTHON}", find_file(PYTHON).identity)
     offsets = read_functions(PYTHON)[FUNCTION]
     assert host.kprobe(str(found)) == RegisterPoint((), REGISTERS, file=PYTHON, offsets=offsets)
+
+
+def test_a_usdt_probe_is_found_with_its_places_semaphores_and_arguments(host: Host, tmp_path: Path) -> None:
+    compile_workloads(tmp_path, "marks")
+    program = tmp_path / "marks"
+    identity = find_file(str(program)).identity
+    places = read_usdt_probes(str(program))["known.twice"]
+    found = host.find(AttachPoint("usdt", f"known.twice@{program}"))
+    assert found == AttachPoint("usdt", f"known.twice@{program}", identity)
+    point = host.kprobe(str(found))
+    assert point
+    assert (point.file, point.offsets) == (str(program), tuple(place.offset for place in places))
+    assert point.usdt == usdt_forms("known.twice", places, None)
+    assert host.find(AttachPoint("usdt", f"known.thrice@{program}")) is None
+
+
+def test_a_usdt_probe_with_an_argument_that_no_program_can_read_is_found_without_the_argument(
+    host: Host, tmp_path: Path
+) -> None:
+    compile_workloads(tmp_path, "marks")
+    every, first = (AttachPoint("usdt", f"known.odd{number}@{tmp_path}/marks") for number in ("", "(1)"))
+    assert host.find(every) is None
+    with pytest.raises(ValueError, match=r"programs cannot read argument 1 of the USDT probe 'known\.odd'"):
+        host.targets(every)
+    assert host.find(first) is not None
 
 
 def test_programs_find_arguments_the_returned_value_or_the_instruction_in_registers(host: Host) -> None:
