@@ -225,7 +225,7 @@ const volatile bool probed_in_kprobes = false;
 #define USDT(name)                                                                               \
 	const volatile u32 name##_count = 0;                                                     \
 	const volatile struct usdt_argument name##_arguments[USDT_FORMS * USDT_ARGUMENTS] = {};  \
-	SEC("uprobe.multi") int usdt_##name(struct pt_regs *regs)                                \
+	SEC("kprobe.multi") int usdt_##name(struct pt_regs *regs)                                \
 	{                                                                                        \
 		u64 arguments[USDT_ARGUMENTS] = {}, first;                                       \
                                                                                                  \

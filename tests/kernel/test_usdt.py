@@ -81,6 +81,9 @@ def test_usdt_probes_are_counted_with_arguments_at_each_place_and_behind_a_semap
     page = daemon.scrape()
     assert page.value("probed_probe_info", probe="marks", loader=loader) == 1
     assert sums(page) == marked(TIMES)
+    by_parity = page.by("odd", "probed_odd_marks_total", comm=marks.program.name)
+    assert by_parity == {"0": TIMES // 2 + 1, "1": TIMES // 2}
+    assert page.accounted("marks") == page.emitted("marks") == TIMES
 
 
 def test_a_process_that_runs_already_passes_the_semaphore_only_while_the_probe_is_attached(

@@ -42,16 +42,20 @@ FAILED_OPENS = {"ENOENT": 41, "ENOTDIR": 43}
 CALLS, LOOPS = 10_007, 3
 """Calls of each loop; several loops at once make Linux 7.2 preempt programs of raw tracepoints."""
 
-OWN = ("probed_reads", "traced_reads")
-"""Probes of the tests, with programs at functions of the kernel."""
+AT_FUNCTIONS = ("probed_reads", "traced_reads")
+"""Probes of the tests with programs at functions of the kernel."""
+OWN = (*AT_FUNCTIONS, "marks")
+"""These, and a probe with programs at USDT probes of a workload."""
+NO_UPROBES = "this kernel has no multi links of uprobes: they take Linux 6.6 and CONFIG_UPROBES"
 NO_MULTI_LINKS = "this kernel has no multi links of kprobes: they take Linux 5.18 and CONFIG_FPROBE"
 NO_LOOKUPS = "has no raw tracepoint 'mm_filemap_get_pages'"
 NO_FUNCTIONS = "this kernel has no programs at functions: they take CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS"
 LACKING: Mapping[str, Mapping[str, str]] = {
-    "5.10": {"probed_reads": NO_MULTI_LINKS, "page_cache": NO_LOOKUPS},
-    "6.1": {"probed_reads": NO_MULTI_LINKS, "page_cache": NO_LOOKUPS},
+    "5.10": {"probed_reads": NO_MULTI_LINKS, "marks": NO_UPROBES, "page_cache": NO_LOOKUPS},
+    "6.1": {"probed_reads": NO_MULTI_LINKS, "marks": NO_UPROBES, "page_cache": NO_LOOKUPS},
     kernels.ARM64: {
         "probed_reads": "takes the registers of x86-64, and this machine is aarch64",
+        "marks": "takes the registers of x86-64, and this machine is aarch64",
         "traced_reads": NO_FUNCTIONS,
         "file_system": NO_FUNCTIONS,
         "page_cache": NO_LOOKUPS,
@@ -60,6 +64,9 @@ LACKING: Mapping[str, Mapping[str, str]] = {
 """Why a kernel cannot run a probe."""
 GOOD_READS, FAILED_READS = 47, 53
 """Reads of 7 bytes by `reads`: those that fail end with EBADF, -9, for the file is open for writing only."""
+
+MARKS = 1_009
+"""Times that `marks` reaches each of its USDT probes."""
 
 LIBRARY = ("cpu_throttling", "file_system", "page_cache")
 """Probes off by default that some kernels, perhaps this machine's, lack attach points for."""
@@ -151,6 +158,7 @@ def reading(folder: Path) -> Workload:
     reader = install(folder, "reads").name
     lines = [
         f"/out/bin/{reader} {GOOD_READS} {FAILED_READS}",
+        f"/usr/bin/marks {MARKS} >/dev/null",
         "cd $(mktemp -d)",
         "mkdir ram",
         "mount -t ramfs none ram",
@@ -187,7 +195,7 @@ class Made:
 def boot(kernel: str, folder: Path, made: Made) -> Guest:
     """Run a guest from power on to power off."""
     (folder / "bin").mkdir(parents=True)
-    programs = ("spawn", "exits", "exit_kinds", "fail_opens", "calls", "reads", "file_calls", "page_lookups")
+    programs = ("spawn", "exits", "exit_kinds", "fail_opens", "calls", "reads", "file_calls", "page_lookups", "marks")
     compile_workloads(folder / "bin", *programs, machine=made.machine)
     (folder / "library").write_text(" ".join(LIBRARY))
     (folder / "lookups").write_text(" ".join(map(str, LOOKUPS)))
@@ -355,7 +363,7 @@ def test_a_probe_is_up_where_the_kernel_has_its_attach_points_and_otherwise_name
     assert {reason for reason in known if reason in guest.seen["journal"]} == set(lacking.values())
 
 
-@pytest.mark.parametrize("probe", OWN)
+@pytest.mark.parametrize("probe", AT_FUNCTIONS)
 def test_runs_at_functions_are_counted_with_arguments_and_returned_values(guest: Guest, probe: str) -> None:
     run = guest.functions
     if probe in LACKING.get(guest.kernel, {}):
@@ -366,6 +374,20 @@ def test_runs_at_functions_are_counted_with_arguments_and_returned_values(guest:
         run.assert_counted(times, entries, name, point="entry", bytes="7", mode=str(mode), **labels)
     for result, times in (("7", GOOD_READS), ("-9", FAILED_READS)):
         run.assert_counted(times, returns, name, point="return", result=result, **labels)
+
+
+def test_usdt_probes_are_counted_with_arguments_and_behind_a_semaphore(guest: Guest) -> None:
+    if "marks" in LACKING.get(guest.kernel, {}):
+        return
+    counted = guest.functions.after.by("sum", "probed_marks_total")
+    numbers = MARKS * (MARKS - 1)
+    assert {name: value for name, value in counted.items() if value} == {
+        "twice": 2 * MARKS, "numbers": numbers, "negatives": numbers,
+        "guarded": MARKS, "doubles": numbers,
+        "sevens": 7 * MARKS, "three_hundreds": 300 * MARKS,
+        "odd": MARKS, "odd_numbers": numbers / 2,
+    }  # fmt: skip
+    assert guest.functions.missed("marks", "on_twice", "on_guarded", "on_constants", "on_odd") == 0
 
 
 def test_a_probe_mixes_functions_and_raw_tracepoints(guest: Guest) -> None:

@@ -200,6 +200,7 @@ def run_at_functions(seen: dict[str, Any]) -> None:
     names = sorted(path.name for path in (OUT / "own").iterdir())
     for name in names:
         shutil.copytree(OUT / "own" / name, PROBES / name)
+    shutil.copy(OUT / "bin" / "marks", "/usr/bin/marks")
     library = (OUT / "library").read_text().split()
     probes = "".join(f"  {name}:\n" for name in (*names, *library))
     CONFIGURATION.write_text(CONFIGURATION.read_text().replace("\nprobes:\n", f"\nprobes:\n{probes}"))

@@ -17,6 +17,13 @@ enum sum {
 
 BPF_ARRAY(mark_sums, u64, SUMS);
 
+struct event {
+	WEIGHT;
+	u64 cgroup;
+	u64 odd;
+	char comm[16];
+};
+
 static __always_inline void add(u32 index, u64 number)
 {
 	u64 *sum = mark_sums.lookup(&index);
@@ -54,7 +61,13 @@ PROGRAM(on_constants)
 /* known.odd(long number, double) */
 PROGRAM(on_odd)
 {
+	struct event event = {};
+
 	add(SUM_ODD, 1);
 	add(SUM_ODD_NUMBERS, ctx->args[0]);
+	event.cgroup = current_cgroup();
+	event.odd = ctx->args[0] & 1;
+	current_comm(event.comm);
+	count_event(&event);
 	return 0;
 }
