@@ -54,8 +54,8 @@ def marks(install: Install) -> Iterator[Marks]:
         yield Marks(Path(folder), install("marks"))
 
 
-def sums(page: Page) -> dict[str, float]:
-    return {name: value for name, value in page.by("sum", "probed_marks_total").items() if value}
+def sums(page: Page, metric: str = "probed_marks_total") -> dict[str, float]:
+    return {name: value for name, value in page.by("sum", metric).items() if value}
 
 
 def marked(*times: int) -> dict[str, float]:
@@ -84,6 +84,21 @@ def test_usdt_probes_are_counted_with_arguments_at_each_place_and_behind_a_semap
     by_parity = page.by("odd", "probed_odd_marks_total", comm=marks.program.name)
     assert by_parity == {"0": TIMES // 2 + 1, "1": TIMES // 2}
     assert page.accounted("marks") == page.emitted("marks") == TIMES
+
+
+@pytest.mark.parametrize("loader", ["bcc", "core"])
+def test_a_second_probe_at_the_same_places_has_the_same_arguments(start: Start, marks: Marks, loader: str) -> None:
+    second = marks.probes / "second"
+    second.mkdir()
+    for name in ("marks.yaml", "marks.bpf.c"):
+        text = (marks.probes / "marks" / name).read_text().replace("_marks_total", "_second_total")
+        (second / name.replace("marks", "second")).write_text(text)
+    if loader == "core":
+        marks.build()
+    daemon = start(site({"marks": None, "second": None}, [marks.probes], loader=loader))
+    marks.run()
+    page = daemon.scrape()
+    assert sums(page) == sums(page, "probed_second_total") == marked(TIMES)
 
 
 def test_a_process_that_runs_already_passes_the_semaphore_only_while_the_probe_is_attached(

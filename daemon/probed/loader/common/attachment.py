@@ -25,6 +25,7 @@ NO_MULTI_LINKS = (errno.EINVAL, errno.EOPNOTSUPP)
 """Errors of kernels without multi links of kprobes: before Linux 5.18, and built without CONFIG_FPROBE."""
 
 NO_UPROBES: Final = "this kernel has no multi links of uprobes: they take Linux 6.6 and CONFIG_UPROBES"
+OR_NO_SEMAPHORE: Final = "; or another tracer is at the same place without the probe's semaphore: detach that one"
 
 ENOTSUPP: Final = 524
 """The kernel's own errno, which the C library has no name for. Source: Linux include/linux/errno.h."""
@@ -60,7 +61,8 @@ def attach(probe: str, program: str, fd: int, attach_point: str, kprobe: Registe
     elif number in (errno.EPERM, errno.EACCES):
         cause = f"{cause}; {why}"
     elif kprobe and kprobe.file and number in NO_MULTI_LINKS:
-        cause = f"{cause}; {NO_UPROBES}"
+        has_semaphore = kprobe.usdt and any(kprobe.usdt.semaphores)
+        cause = f"{cause}; {NO_UPROBES}{OR_NO_SEMAPHORE if has_semaphore else ''}"
     elif kprobe and number in NO_MULTI_LINKS:
         cause = f"{cause}; this kernel has no multi links of kprobes: they take Linux 5.18 and CONFIG_FPROBE"
     elif not kprobe and number == ENOTSUPP:

@@ -5,16 +5,19 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from probed.elf.usdt import UsdtPlace
 from probed.errors import LoadError
 from probed.linux import bpf
 from probed.loader.btf.reader import Btf
 from probed.loader.common import attachment
 from probed.loader.common.register_point import REGISTERS, RegisterPoint
+from probed.loader.common.usdt_arguments import usdt_forms
 from support.unit.btf_builder import BtfBuilder
 
 FUNCTIONS = tuple(f"tcp_{number}" for number in range(23))
@@ -88,6 +91,22 @@ def test_a_kernel_without_programs_at_functions_is_named(monkeypatch: pytest.Mon
     with pytest.raises(LoadError, match=expected) as refused:
         attachment.attach("a", "on_x", 7, "fentry/vfs_read", None)
     assert refused.value.reason == "attach_point"
+
+
+@pytest.mark.parametrize(("semaphore", "also"), [(0, ""), (4096, "; or another tracer is at the same place")])
+def test_a_refused_usdt_probe_names_what_can_be_wrong(
+    monkeypatch: pytest.MonkeyPatch, semaphore: int, also: str
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(bpf, "attach_uprobe_program", refuse)
+    forms = usdt_forms("libc.setjmp", [UsdtPlace(7, semaphore, "8@%rdi")], None)
+    point = RegisterPoint((), (), file="/usr/lib/libc.so.6", offsets=(7,), usdt=forms)
+    expected = f"usdt 'libc.setjmp@libc.so.6': Invalid argument (EINVAL); {attachment.NO_UPROBES}{also}"
+    with pytest.raises(LoadError, match=re.escape(expected)) as refused:
+        attachment.attach("a", "on_x", 7, "usdt/libc.setjmp@libc.so.6", point)
+    assert ("another tracer" in str(refused.value)) == bool(also)
 
 
 def test_a_kernel_without_multi_links_of_uprobes_is_known_by_its_enum() -> None:
