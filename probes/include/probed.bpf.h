@@ -8,6 +8,7 @@
  *   SLOTS	label sets that each CPU counts by itself, if the declaration's ring has slots
  *   TRACE	if the declaration has columns: see trace probes, at the end
  *   VALUE_name	for each CONSTANT(name) of a trace probe
+ *   LOG2_FIRST_name, LINEAR_FIRST_name, LINEAR_WIDTH_name	for each map of a histogram: see LOG2_BUCKET
  *   CPUS	the number of possible CPUs of this kernel
  *   PROCESSES	the size of maps with an entry for each living process: the kernel's limit of threads, within bounds
  *   PROBED_HAS_IA32	if the kernel runs 32-bit x86 programs
@@ -246,6 +247,68 @@ static __always_inline void count_map_full(void)
 static __always_inline void count_note_lost(void)
 {
 	probed_count(STAT_NOTE_LOST);
+}
+
+/*
+ * A histogram in the kernel: a hash of this struct, by a key with the label fields and `u32 bucket`, the number of the
+ * bucket. No event passes a ring, and the sum of the values is exact. Example in probes/README.md.
+ *
+ * The exporter may read an entry between two words, the sum first. A program adds to the count first, so the count of a
+ * value is there at the latest with the sum.
+ */
+struct histogram_bucket {
+	u64 sum, count;
+};
+
+/* Counts a value in its bucket: an entry of the map, or NULL where the map is full. */
+static __always_inline void count_in_bucket(struct histogram_bucket *bucket, u64 value)
+{
+	if (!bucket) {
+		count_map_full();
+		return;
+	}
+	lock_xadd(&bucket->count, 1);
+	lock_xadd(&bucket->sum, value);
+}
+
+/* The number of bits up to the highest one that is set. Without branches, of which the verifier would follow each. */
+static __always_inline u32 bit_length(u64 value)
+{
+	u64 bits = 0, above, shift;
+
+#pragma clang loop unroll(full)
+	for (u32 width = 32; width; width >>= 1) {
+		above = -(value >> width);
+		FORGET(above); /* the compiler would turn the shift into a branch */
+		shift = (above >> 63) * width;
+		value >>= shift;
+		bits += shift;
+	}
+	return bits + value;
+}
+
+/*
+ * The number of a value's bucket in a map, by the rule of the metric that reads the map: `buckets: {exponential: …}` or
+ * `{linear: …}`. The bounds come from the YAML, in units of the map's name. With the other rule, or a list of bounds,
+ * the macro does not compile.
+ */
+#define LOG2_BUCKET(map, value)	  log2_bucket(value, LOG2_FIRST_##map)
+#define LINEAR_BUCKET(map, value) linear_bucket(value, LINEAR_FIRST_##map, LINEAR_WIDTH_##map)
+
+/* The number of a value's bucket where the upper bounds are first, 2 * first, 4 * first and so on: 0 to 64. */
+static __always_inline u32 log2_bucket(u64 value, u64 first)
+{
+	return bit_length(value ? (value - 1) / first : 0);
+}
+
+#define MOST_BOUNDS 200 /* of a rule in the YAML: MAX_BUCKETS of daemon/probed/config/histograms.py */
+
+/* Likewise where the upper bounds are first, first + width, first + 2 * width and so on: 0 to MOST_BOUNDS. */
+static __always_inline u32 linear_bucket(u64 value, u64 first, u64 width)
+{
+	u64 bucket = value > first ? (value - first - 1) / width + 1 : 0;
+
+	return bucket < MOST_BOUNDS ? bucket : MOST_BOUNDS;
 }
 
 /*

@@ -44,8 +44,8 @@ CALLS, LOOPS = 10_007, 3
 
 AT_FUNCTIONS = ("probed_reads", "traced_reads")
 """Probes of the tests with programs at functions of the kernel."""
-OWN = (*AT_FUNCTIONS, "marks")
-"""These, and a probe with programs at USDT probes of a workload."""
+OWN = (*AT_FUNCTIONS, "marks", "bucketed")
+"""These, one with programs at USDT probes of a workload, and one with histograms that the kernel keeps."""
 NO_UPROBES = "this kernel has no multi links of uprobes: they take Linux 6.6 and CONFIG_UPROBES"
 NO_MULTI_LINKS = "this kernel has no multi links of kprobes: they take Linux 5.18 and CONFIG_FPROBE"
 NO_LOOKUPS = "has no raw tracepoint 'mm_filemap_get_pages'"
@@ -64,6 +64,8 @@ LACKING: Mapping[str, Mapping[str, str]] = {
 """Why a kernel cannot run a probe."""
 GOOD_READS, FAILED_READS = 47, 53
 """Reads of 7 bytes by `reads`: those that fail end with EBADF, -9, for the file is open for writing only."""
+OBSERVED = {0: 7, 1_000: 101, 1_001: 53, 2_001: 29, 8_193: 31, 1_000 << 26: 11, (1_000 << 26) + 1: 3}
+"""How often `observes` observes each value."""
 
 MARKS = 1_009
 """Times that `marks` reaches each of its USDT probes."""
@@ -154,9 +156,11 @@ def workload(folder: Path) -> Workload:
 
 
 def reading(folder: Path) -> Workload:
-    """Return a workload that reads, and calls functions of a file system."""
-    reader = install(folder, "reads").name
+    """Return a workload that reads, observes numbers, and calls functions of a file system."""
+    reader, observer = install(folder, "reads").name, install(folder, "observes").name
+    numbers = " ".join(f"{value} " * times for value, times in OBSERVED.items())
     lines = [
+        f"echo {numbers} | /out/bin/{observer}",
         f"/out/bin/{reader} {GOOD_READS} {FAILED_READS}",
         f"/usr/bin/marks {MARKS} >/dev/null",
         "cd $(mktemp -d)",
@@ -165,7 +169,7 @@ def reading(folder: Path) -> Workload:
         f"/out/bin/file_calls ram {' '.join(map(str, FILE_CALLS.values()))}",
         "umount ram",
     ]
-    return Workload("", {"reads": reader}, "", "\n".join(lines))
+    return Workload("", {"reads": reader, "observes": observer}, "", "\n".join(lines))
 
 
 def spawning(folder: Path) -> Workload:
@@ -195,7 +199,10 @@ class Made:
 def boot(kernel: str, folder: Path, made: Made) -> Guest:
     """Run a guest from power on to power off."""
     (folder / "bin").mkdir(parents=True)
-    programs = ("spawn", "exits", "exit_kinds", "fail_opens", "calls", "reads", "file_calls", "page_lookups", "marks")
+    programs = (
+        "spawn", "exits", "exit_kinds", "fail_opens", "calls", "reads", "observes", "file_calls", "page_lookups",
+        "marks",
+    )  # fmt: skip
     compile_workloads(folder / "bin", *programs, machine=made.machine)
     (folder / "library").write_text(" ".join(LIBRARY))
     (folder / "lookups").write_text(" ".join(map(str, LOOKUPS)))
@@ -397,6 +404,19 @@ def test_a_probe_mixes_functions_and_raw_tracepoints(guest: Guest) -> None:
     missed = run.missed("traced_reads", "on_syscall")
     labels = {"comm": run.workload.programs["reads"], "point": "syscall", "result": "-9"}
     run.assert_counted(FAILED_READS, missed, "probed_traced_reads_total", **labels)
+
+
+def test_histograms_in_the_kernel_have_exact_buckets_and_sums(guest: Guest) -> None:
+    page, comm = guest.functions.after, guest.functions.workload.programs["observes"]
+    if guest.functions.missed("bucketed", "on_enter"):
+        return
+    buckets = page.by("le", "probed_bucketed_seconds_bucket", comm=comm)
+    bounds = [1_000 << index for index in range(27)]
+    at_most = [sum(times for value, times in OBSERVED.items() if value <= bound) for bound in bounds]
+    assert list(buckets.values()) == [*at_most, sum(OBSERVED.values())]
+    total = sum(value * times for value, times in OBSERVED.items())
+    assert page.value("probed_bucketed_seconds_sum", comm=comm) == total * 1e-9
+    assert (page.value("probed_bucketed_bytes_sum"), page.lost("bucketed")) == (total, 0)
 
 
 def test_the_time_of_calls_on_files_is_by_file_system_and_operation(guest: Guest) -> None:

@@ -119,6 +119,7 @@ def compile_object(sources: ObjectSources, directory: Path, path: Path, machine:
         f"-D__TARGET_ARCH_{ARCHITECTURES[machine]}", "-DPROBED_CORE",
         *(["-DPROBED_RING"] if sources.ring else []), *([f"-DSLOTS={sources.slots}"] if sources.slots else []),
         *(["-DTRACE"] if sources.trace else []), *(["-DPROBED_USDT"] if sources.usdt else []),
+        *(f"-D{macro}" for macro in sources.bucket_macros),
         f'-DPROBED_SOURCES="{sources.digest}"',
         f"-I{directory}", *_include(sources.header), *_include(sources.core_header), f"-I{_multiarch()}",
         f"-fdebug-prefix-map={folder.parent}/=", f"-fdebug-prefix-map={directory}/=",

@@ -87,6 +87,11 @@ def says_unit(name: str) -> bool:
     return suffix in _SUFFIXES or suffix in _REFUSED
 
 
+def known_unit_of(name: str) -> Unit | None:
+    """Return the unit of a field or map as `unit_of` does, None for a name without a usable one."""
+    return _SUFFIXES.get(name.rpartition("_")[2])
+
+
 def unit_of(name: str, kind: Literal["field", "map"] = "field") -> Unit:
     """Return the unit of a field or map by the last word of the name: ``lifetime_ns`` is 1e-9 seconds.
 

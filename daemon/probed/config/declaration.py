@@ -19,7 +19,16 @@ from probed.config import base_units
 from probed.config.columns import Column, ColumnName
 from probed.config.decoders import DecoderName
 from probed.config.folding.fold_rules import FoldRules
-from probed.config.histograms import Buckets, NativeOptions, bounds_of, bucket_faults, bucket_unit_faults
+from probed.config.histograms import (
+    Buckets,
+    NativeOptions,
+    bounds_of,
+    bucket_faults,
+    bucket_numbering,
+    bucket_unit_faults,
+    kernel_bound_faults,
+    kernel_bucket_faults,
+)
 from probed.config.programs import Program
 from probed.config.scalars import (
     CName,
@@ -34,7 +43,7 @@ from probed.config.scalars import (
 )
 from probed.errors import DeclarationError, Problem
 from probed.frozen import frozen
-from probed.ipc.manifest import MetricType, ResolvedColumn
+from probed.ipc.manifest import BUCKET_FIELD, MetricType, ResolvedColumn
 from probed.schema import strict_yaml
 from probed.schema.rules import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, Line, repeated
 from probed.schema.structure import Fault, Given, Key, Source, attempt
@@ -119,8 +128,8 @@ class Metric:
     ] = dataclasses.field(default_factory=dict)
     value: Annotated[
         CName | None,
-        "For a histogram: the observed field; the last word of the field's name is the unit. For a gauge whose maps "
-        "hold structs: the shown member.",
+        "For a histogram without maps: the observed field; the last word of the field's name is the unit. For a gauge "
+        "whose maps hold structs: the shown member.",
     ] = None
     buckets: Annotated[
         Buckets,
@@ -132,8 +141,8 @@ class Metric:
     ] = None
     maps: Annotated[
         tuple[CName, ...],
-        "The kernel maps whose values the metric adds up: counts for a counter, instead of events of the ring; present "
-        "values for a gauge.",
+        "The kernel maps whose values the metric adds up: counts for a counter, buckets for a histogram, instead of "
+        "events of the ring; present values for a gauge.",
         NOT_EMPTY_LIST,
     ] = ()
     labels: Annotated[Mapping[LabelName, Label], "The labels, in this order."] = dataclasses.field(default_factory=dict)
@@ -211,7 +220,9 @@ class Metric:
         base = base_units.base_unit_of(self.name)
         if base is None:
             yield (), "a histogram's name ends in its base unit: '_seconds', '_bytes' or '_ratio'"
-        if self.value is None:
+        if self.maps:
+            yield from self._kernel_histogram_faults()
+        elif self.value is None:
             yield ("value",), "a histogram needs 'value': the observed field"
         elif base:
             yield from _unit_faults(self.value, base)
@@ -221,14 +232,27 @@ class Metric:
                 "a histogram needs buckets: upper bounds in base units, such as [0.001, 0.01, 0.1, 1], or "
                 "'native: {factor: 1.1}'",
             )
-        if self.maps:
-            yield (
-                ("maps",),
-                "maps hold sums, and a histogram needs single values; remove 'maps' and send events",
-            )
         yield from bucket_faults(self.buckets)
         if base:
             yield from bucket_unit_faults(self.buckets, base)
+
+    def _kernel_histogram_faults(self) -> Iterator[Fault]:
+        """Yield the faults of a histogram whose buckets are in kernel maps."""
+        if self.value:
+            text = "maps hold buckets, and the end of a map's name is the unit, as 'wait_ns'"
+            yield ("value",), f"{text}; remove 'value', or 'maps' to observe events"
+        elif self.base_unit:
+            yield from _map_unit_faults(self)
+        if self.native:
+            text = "maps hold the counts of classic buckets, and the native form needs single values"
+            yield ("native",), f"{text}; remove 'native', or 'maps' to observe events"
+        yield from kernel_bucket_faults(self.buckets)
+        if unit := base_units.known_unit_of(self.maps[0]):
+            yield from kernel_bound_faults(self.buckets, unit.factor, self.maps[0])
+        for name, label in self.labels.items():
+            if label.field == BUCKET_FIELD:
+                text = f"'{BUCKET_FIELD}' has the number of the bucket, which the page shows as 'le'"
+                yield ("labels", name, "field"), f"{text}; remove the label, or take another field"
 
 
 @frozen
@@ -276,6 +300,7 @@ class Probe:
                     ),
                 )
         yield from _shared_map_faults(self.metrics)
+        yield from _shared_bucket_faults(self.metrics)
 
     def _kind_faults(self) -> Iterator[Fault]:
         """Yield keys that a probe with metrics, or a trace probe, forbids or requires."""
@@ -326,6 +351,17 @@ def enum_constants(probe: Probe) -> dict[str, tuple[str, int]]:
                 source = probe.source_of(at)
                 constants.setdefault(constant, (source.path, source.line(at)))
     return constants
+
+
+def bucket_macros(probe: Probe) -> dict[str, str]:
+    """Return the macros by which the C numbers the buckets of histograms in kernel maps."""
+    return {
+        f"{name}_{each}": f"{int(number)}UL"
+        for metric in probe.metrics.values()
+        if metric.type == "histogram" and metric.maps
+        for each in metric.maps
+        for name, number in bucket_numbering(metric.buckets, metric.factor).items()
+    }
 
 
 def kernel_enums(probe: Probe) -> dict[str, list[Key]]:
@@ -395,10 +431,26 @@ def _map_unit_faults(metric: Metric) -> Iterator[Fault]:
 
 
 def _shared_map_faults(metrics: Mapping[str, Metric]) -> Iterator[Fault]:
-    """Find maps that both a gauge and a counter read."""
-    counted = {name: metric.name for metric in metrics.values() if metric.type != "gauge" for name in metric.maps}
+    """Find maps that both a gauge and a counter or histogram read."""
+    counted = {name: metric for metric in metrics.values() if metric.type != "gauge" for name in metric.maps}
     for metric in metrics.values():
         for index, name in enumerate(metric.maps if metric.type == "gauge" else ()):
-            if name in counted:
-                text = f"counter '{counted[name]}' reads map '{name}' too; a map holds counts or values"
+            if other := counted.get(name):
+                text = f"{other.type} '{other.name}' reads map '{name}' too; a map holds counts or values"
                 yield ("metrics", metric.name, "maps", index), f"{text}: give the gauge a map of its own"
+
+
+def _shared_bucket_faults(metrics: Mapping[str, Metric]) -> Iterator[Fault]:
+    """Find maps that two histograms read with other numbers of buckets."""
+    first: dict[str, Metric] = {}
+    for metric in (each for each in metrics.values() if each.type == "histogram"):
+        for index, name in enumerate(metric.maps):
+            other = first.setdefault(name, metric)
+            if _numbering(other) != _numbering(metric):
+                text = f"histogram '{other.name}' reads map '{name}' with other buckets"
+                yield ("metrics", metric.name, "maps", index), f"{text}; give both the same, or each a map of its own"
+
+
+def _numbering(metric: Metric) -> object:
+    """Return the part of the buckets that decides a value's number: a rule without `count`, or a list."""
+    return bucket_numbering(metric.buckets, 1.0) or metric.bounds

@@ -163,3 +163,39 @@ def bucket_unit_faults(buckets: tuple[float, ...] | BucketRule, base: BaseUnit) 
             if quantity.base not in (None, base):
                 text = f"the quantity is in {quantity.base}, but the metric's name ends in '_{base}'"
                 yield ("buckets", name, key), f"{text}; write a quantity in {base}, or a number"
+
+
+def bucket_numbering(buckets: tuple[float, ...] | BucketRule, factor: float) -> dict[str, Decimal]:
+    """Return the numbers by which the C finds a value's bucket, none for a list.
+
+    Value and numbers are in units of `factor` base units. The C has the numbers as macros, by these names with that of
+    the map: see LOG2_BUCKET and LINEAR_BUCKET of probes/include/probed.bpf.h.
+    """
+    unit = Decimal(str(factor))
+    if isinstance(buckets, BucketRule) and buckets.exponential:
+        return {"LOG2_FIRST": buckets.exponential.first.value / unit}
+    if isinstance(buckets, BucketRule) and buckets.linear:
+        return {"LINEAR_FIRST": buckets.linear.first.value / unit, "LINEAR_WIDTH": buckets.linear.width.value / unit}
+    return {}
+
+
+def kernel_bucket_faults(buckets: tuple[float, ...] | BucketRule) -> Iterator[Fault]:
+    """Yield a rule whose bounds no macro of the C numbers; key paths start at ``buckets``."""
+    if isinstance(buckets, BucketRule) and buckets.exponential and buckets.exponential.factor != 2:
+        text = f"LOG2_BUCKET() numbers buckets whose bounds double, and the factor is {buckets.exponential.factor:g}"
+        yield (
+            ("buckets", "exponential", "factor"),
+            f"{text}; write 'factor: 2', or list the bounds of the C's own bucket numbers",
+        )
+
+
+def kernel_bound_faults(buckets: tuple[float, ...] | BucketRule, factor: float, name: str) -> Iterator[Fault]:
+    """Yield a rule with fractions of the unit of map `name`; key paths start at ``buckets``."""
+    for macro, number in bucket_numbering(buckets, factor).items():
+        if number != int(number):
+            rule, _, key = macro.lower().partition("_")
+            text = f"the quantity is {number.normalize():f} units of map '{name}', whose values are whole"
+            yield (
+                ("buckets", "exponential" if rule == "log2" else rule, key),
+                f"{text}; take a multiple, or a map of a smaller unit",
+            )

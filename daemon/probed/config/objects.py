@@ -11,7 +11,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from probed.config.declaration import Probe, enum_constants
+from probed.config.declaration import Probe, bucket_macros, enum_constants
 from probed.digests import digest
 from probed.frozen import frozen
 from probed.ipc.loader_messages import ObjectFile, Text
@@ -31,7 +31,8 @@ class ObjectSources:
     """Everything that an object is built from, except the kernel's types.
 
     `constants` are those of the declaration, `ring` says whether it has a ring, `slots` are those of the ring, `trace`
-    says whether it is a trace probe, and `usdt` whether it has programs at USDT probes.
+    says whether it is a trace probe, and `usdt` whether it has programs at USDT probes. `bucket_macros` are definitions
+    as `NAME=VALUE`.
     """
 
     header: Text
@@ -42,6 +43,7 @@ class ObjectSources:
     constants: tuple[str, ...] = ()
     trace: bool = False
     usdt: bool = False
+    bucket_macros: tuple[str, ...] = ()
 
     @classmethod
     def of_probe(cls, probe: Probe, header: Text, core_header: Text, source: Text) -> ObjectSources:
@@ -50,7 +52,8 @@ class ObjectSources:
         constants = tuple(sorted(enum_constants(probe)))
         ring, trace = probe.ring is not None, bool(probe.columns)
         usdt = any(program.usdt is not None for program in probe.programs.values())
-        return cls(header, core_header, source, ring, slots, constants, trace, usdt)
+        macros = tuple(f"{name}={value}" for name, value in sorted(bucket_macros(probe).items()))
+        return cls(header, core_header, source, ring, slots, constants, trace, usdt, macros)
 
     def why_unfit(self, probe: Probe) -> str:
         """Return why the object does not fit a declaration with the site's changes, "" if it fits."""
@@ -70,6 +73,7 @@ class ObjectSources:
             f"ring {self.ring} {self.slots}",
             f"trace {self.trace} usdt {self.usdt}",
             *self.constants,
+            *self.bucket_macros,
         ]
         return digest("\0".join(parts).encode())
 

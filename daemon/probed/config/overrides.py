@@ -230,6 +230,17 @@ def _metric_faults(metric: Metric, changes: MetricOverrides) -> Iterator[Fault]:
         if label in _names(metric, changes).values():
             yield ("add_labels", label), f"the metric has a label '{label}' already; choose another name"
     yield from _collisions(metric, changes)
+    if metric.type == "histogram" and metric.maps:
+        yield from _kernel_bucket_faults(metric, changes)
+
+
+def _kernel_bucket_faults(metric: Metric, changes: MetricOverrides) -> Iterator[Fault]:
+    """Yield changes to buckets that the probe's C numbers."""
+    if changes.buckets:
+        yield ("buckets",), f"the probe's C numbers the buckets of '{metric.name}' in the kernel; remove this key"
+    if changes.native:
+        text = f"'{metric.name}' is counted in the kernel by classic bucket, and has no native form"
+        yield ("native",), f"{text}; remove this key"
 
 
 def _collisions(metric: Metric, changes: MetricOverrides) -> Iterator[Fault]:

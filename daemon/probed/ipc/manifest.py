@@ -65,12 +65,19 @@ def without_weight(event: Record) -> Record:
 COUNT = Record(8, (Field("value", "u64", 0, 1),))
 """The value of a map of counts."""
 
+BUCKET = Record(16, (Field("sum", "u64", 0, 1), Field("count", "u64", 8, 1)))
+"""The value of a map of buckets: struct histogram_bucket of probes/include/probed.bpf.h."""
+
+BUCKET_FIELD = "bucket"
+"""The member with the bucket's number in the key of a map of buckets."""
+
 
 @frozen
 class Map:
     """One kernel map that a metric reads, per CPU where `kind` says so.
 
-    Counters read maps of u64 counts (`COUNT`), gauges an integer or the member of a struct. Counts still to be added
+    Counters read maps of u64 counts (`COUNT`), histograms maps of buckets (`BUCKET`) with the number of the bucket in
+    the key (`BUCKET_FIELD`), gauges an integer or the member of a struct. Counts still to be added
     to the map are in `recent` slots a CPU of the map NAME_recent; 0: there is no such map.
     """
 
@@ -117,7 +124,8 @@ class ResolvedMetric:
 
     `maps` names the kernel maps that it adds up; empty means that it counts events of the ring.
     `when` are equalities on fields of the event, all of which must hold. A histogram observes `value`, a field in
-    units of `factor` base units (``duration_ns``: 1e-9 for seconds); `bounds` are its upper bounds in base units,
+    units of `factor` base units (``duration_ns``: 1e-9 for seconds); of a histogram with `maps` the sums in the maps
+    are in these units, and `value` is None. `bounds` are its upper bounds in base units,
     ascending, without +Inf, and `schema` is the resolution of its native form (-4 to 8). Without bounds the histogram
     is only native, without a schema only classic. A gauge shows `value`, a member of the maps' values, likewise in
     units of `factor`, as the counts of a counter's maps.

@@ -93,7 +93,7 @@ def check(request: LoadRequest, make_module: MakeModule, host: Host) -> Compiled
     functions = programs(request.source.text)
     module, places = make_module(probe, functions)
     event = module.event() if probe.ring is not None else None
-    maps, unfit = _maps(probe.name, module, _maps_of_gauges(probe))
+    maps, unfit = _maps(probe.name, module, _maps_of_values(probe))
     problems: list[Problem] = list(check_programs(probe, functions))
     hooked = {place.program for place in places}
     missing = any(name in functions and name not in hooked for name in probe.programs)
@@ -124,12 +124,13 @@ def _refuse_long_names(probe: str, source: Text) -> None:
         raise LoadError(probe, "compile", text)
 
 
-def _maps_of_gauges(probe: Probe) -> frozenset[str]:
-    return frozenset(name for metric in probe.metrics.values() if metric.type == "gauge" for name in metric.maps)
+def _maps_of_values(probe: Probe) -> frozenset[str]:
+    """Return the maps of gauges and histograms, whose values may be structs."""
+    return frozenset(name for metric in probe.metrics.values() if metric.type != "counter" for name in metric.maps)
 
 
-def _maps(probe: str, module: Module, gauges: Set[str] = frozenset()) -> tuple[dict[str, Map], dict[str, str]]:
-    """Return the C's maps of counts and the maps named in `gauges`, and why no metric can read the others.
+def _maps(probe: str, module: Module, values: Set[str] = frozenset()) -> tuple[dict[str, Map], dict[str, str]]:
+    """Return the C's maps of counts and the maps named in `values`, and why no metric can read the others.
 
     Raises LoadError.
     """
@@ -138,7 +139,7 @@ def _maps(probe: str, module: Module, gauges: Set[str] = frozenset()) -> tuple[d
     for name in module.map_names():
         if name in OWN_MAPS:
             continue
-        layout = module.value_map(name) if name in gauges else module.count_map(name)
+        layout = module.value_map(name) if name in values else module.count_map(name)
         if isinstance(layout, Map):
             maps[name] = layout
         else:

@@ -27,6 +27,9 @@ SCALAR: Final = manifest.COUNT.fields[0].name
 MOST_LISTED: Final = 20
 """Most USDT probes in an error."""
 
+BUCKET_STRUCT: Final = "histogram_bucket"
+"""The C's name of the value of a map of buckets."""
+
 KernelEnums = Mapping[str, Mapping[str | int, str]]
 """Enums of the running kernel by name: the name of each value."""
 
@@ -41,7 +44,7 @@ def resolve(
     """Check a probe against the C, and return the resolved metrics.
 
     `record` is the layout of the C's ``struct event`` (None where there is none), `maps` the kernel maps that
-    hold u64 counts and those that a gauge names, `enums` the value of each constant that
+    hold u64 counts and those that a gauge or histogram names, `enums` the value of each constant that
     `declaration.enum_constants` lists. `unfit` says of other maps of the C why a metric cannot read them, as the end
     of a sentence: ``{"starts": "its values are 'struct start', not u64"}``. Raises DeclarationError with every Problem.
     """
@@ -223,7 +226,24 @@ class _Check:
             elif metric.type == "counter" and self.maps[name].value != manifest.COUNT:
                 text = f"map '{name}' cannot be read: its values are {_value_type(self.maps[name])}, not u64"
                 self.problem((*metric.at, "maps", index), text)
+            elif metric.type == "histogram":
+                self.map_of_buckets((*metric.at, "maps", index), self.maps[name])
         return [_Layout(f"the key of map '{name}'", self.maps[name].key) for name in metric.maps if name in self.maps]
+
+    def map_of_buckets(self, at: Key, each: Map) -> None:
+        """Check that a map has sums, and the bucket's number in its key."""
+        if each.value != manifest.BUCKET:
+            text = f"map '{each.name}' has no sums for a histogram: its values are {_value_type(each)}"
+            self.problem(at, f"{text}; make them 'struct {BUCKET_STRUCT}'")
+        number = next((field for field in each.key.fields if field.name == manifest.BUCKET_FIELD), None)
+        if number is None:
+            text = f"the key of map '{each.name}' has no bucket (members: {_listed(f.name for f in each.key.fields)})"
+            self.problem(at, f"{text}; make it a struct with 'u32 {manifest.BUCKET_FIELD}', and the map a hash")
+        elif number.count > 1 or not number.type.startswith("u"):
+            text = (
+                f"member '{number.name}' in the key of map '{each.name}' is {_c_type(number)}, and no bucket's number"
+            )
+            self.problem(at, f"{text}; make it 'u32 {number.name}'")
 
     def when(self, metric: Metric, layouts: list[_Layout]) -> dict[str, int]:
         wanted = {}

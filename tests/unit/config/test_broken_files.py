@@ -14,11 +14,12 @@ from probed.config import declaration, site
 from probed.config.overrides import check_folded, override
 from probed.errors import DeclarationError, Problem
 from probed.ipc.attach_points import OF_FILES, OF_FUNCTIONS, Kind
-from probed.ipc.manifest import Field, Map, Record
+from probed.ipc.manifest import BUCKET, Field, Map, Record
 from probed.loader import resolve
 
 BROKEN = Path(__file__).parents[1] / "broken"
 DEPTH = Record(8, (Field("value", "s64", 0, 1),))
+NEGATIVE = Record(4, (Field("bucket", "s32", 0, 1),))
 LEVEL = Record(16, (Field("level_kib", "u64", 0, 1), Field("name", "char", 8, 8)))
 KERNEL_ENUMS = ("bpf_cmd", "skb_drop_reason")
 FUNCTIONS = ("vfs_open", "vfs_read", "vfs_write")
@@ -60,6 +61,9 @@ def c_source(text: str) -> CSource:
             "calls_elsewhere": Map("calls_elsewhere", "percpu_hash", key, 64),
             "depth": Map("depth", "hash", key, 64, value=DEPTH),
             "others": Map("others", "hash", key, 64),
+            "counted_ns": Map("counted_ns", "hash", key, 64),
+            "numbered_ns": Map("numbered_ns", "hash", key, 64, value=BUCKET),
+            "negative_ns": Map("negative_ns", "hash", NEGATIVE, 64, value=BUCKET),
             "levels": Map("levels", "hash", key, 64, value=LEVEL),
         },
         enums={name: number for names in constants for number, name in enumerate(names)},

@@ -142,3 +142,35 @@ def test_any_mistyped_declaration_is_parsed_or_refused_with_lines(edits: list[tu
         assert parse(text).metrics
     except DeclarationError as error:
         assert all(0 < problem.line <= text.count("\n") + 2 for problem in error.problems)
+
+
+HISTOGRAMS_OF_MAPS = """\
+description: Waits.
+programs: {on_exit: {raw_tracepoint: sched_process_exit}}
+metrics:
+  probed_wait_seconds:
+    type: histogram
+    help: Waits.
+    maps: [wait_ns, more_ns]
+    buckets: {exponential: {first: 1us, factor: 2, count: 27}}
+  probed_size_bytes:
+    type: histogram
+    help: Sizes.
+    maps: [size_kib]
+    buckets: {linear: {first: 8 KiB, width: 4096, count: 7}}
+  probed_age_seconds:
+    type: histogram
+    help: Ages.
+    maps: [age_s]
+    buckets: [1, 60, 3600]
+"""
+
+
+def test_the_c_gets_the_rules_of_histograms_in_the_kernel_in_units_of_their_maps() -> None:
+    probe = declaration.parse(HISTOGRAMS_OF_MAPS, "waits/waits.yaml", "waits")
+    assert declaration.bucket_macros(probe) == {
+        "LOG2_FIRST_wait_ns": "1000UL",
+        "LOG2_FIRST_more_ns": "1000UL",
+        "LINEAR_FIRST_size_kib": "8UL",
+        "LINEAR_WIDTH_size_kib": "4UL",
+    }

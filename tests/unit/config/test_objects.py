@@ -172,6 +172,11 @@ def test_an_object_with_the_trace_part_of_the_header_differs(directory: Path) ->
     assert replace(of_trace, trace=False).digest != of_trace.digest
 
 
+def test_an_object_with_other_rules_of_buckets_differs(directory: Path) -> None:
+    of_rules = [replace(sources(directory), bucket_macros=(f"LOG2_FIRST_wait_ns={first}UL",)) for first in (1000, 2000)]
+    assert len({each.digest for each in (sources(directory), *of_rules)}) == 3
+
+
 def test_an_object_that_any_user_could_replace_is_a_problem(directory: Path) -> None:
     path = place_object(sources(directory))
     place_object(files.canary_sources(directory))

@@ -325,3 +325,41 @@ def test_without_a_site_s_word_there_are_1000_series_for_an_hour() -> None:
     assert budgets(override(shipped("process"), Overrides(()), SiteDefaults(), shipped("process").source)) == [
         (1000, 3600.0)
     ] * len(shipped("process").metrics)
+
+
+KERNEL_HISTOGRAM = """\
+description: A probe.
+programs: {on_exit: {raw_tracepoint: sched_process_exit}}
+metrics:
+  probed_wait_seconds:
+    type: histogram
+    help: Waits.
+    maps: [wait_ns]
+    buckets: {exponential: {first: 1us, factor: 2, count: 27}}
+    labels: {comm: {field: comm, decoder: comm}}
+"""
+
+
+def test_a_site_changes_no_bucket_that_the_c_numbers_and_adds_no_native_form() -> None:
+    wanted = parse(
+        "probe_directories: [probes]\nprobes: {waits: {metrics: {probed_wait_seconds:\n"
+        "  {buckets: [1, 2], native: {factor: 1.1}, drop_labels: [comm]}}}}"
+    )
+    probe = declaration.parse(KERNEL_HISTOGRAM, "waits/waits.yaml", "waits")
+    with pytest.raises(DeclarationError) as caught:
+        override(probe, wanted.probes["waits"], wanted.defaults, wanted.source)
+    assert [(problem.key.rpartition(".")[2], problem.text) for problem in caught.value.problems] == [
+        ("buckets", "the probe's C numbers the buckets of 'probed_wait_seconds' in the kernel; remove this key"),
+        (
+            "native",
+            "'probed_wait_seconds' is counted in the kernel by classic bucket, and has no native form; remove this key",
+        ),
+    ]
+
+
+def test_a_site_without_native_forms_and_one_with_these_alone_keep_a_histogram_of_the_kernel() -> None:
+    probe = declaration.parse(KERNEL_HISTOGRAM, "waits/waits.yaml", "waits")
+    for form in ("native", "classic"):
+        wanted = parse(f"probe_directories: [probes]\nprobes: {{waits: }}\nhistogram_form: {form}")
+        metric = override(probe, wanted.probes["waits"], wanted.defaults, wanted.source).metrics["probed_wait_seconds"]
+        assert (len(metric.bounds), metric.native, metric.factor) == (27, None, 1e-9)

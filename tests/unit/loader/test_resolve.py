@@ -161,6 +161,38 @@ def test_a_counter_reads_no_map_of_values() -> None:
     ]
 
 
+HISTOGRAM = """\
+description: Waits.
+programs:
+  on_exec: {raw_tracepoint: sched_process_exec}
+metrics:
+  probed_wait_seconds:
+    type: histogram
+    help: Waits.
+    maps: [wait_us]
+    buckets: {linear: {first: 1ms, width: 1ms, count: 2}}
+    labels:
+      comm: {field: comm, decoder: comm}
+"""
+BUCKET_KEY = Record(20, (Field("comm", "char", 0, 16), Field("bucket", "u32", 16, 1)))
+
+
+def test_a_histogram_of_a_map_has_the_unit_of_the_map_and_observes_no_field() -> None:
+    maps = {"wait_us": Map("wait_us", "percpu_hash", BUCKET_KEY, 64, value=manifest.BUCKET)}
+    (metric,) = resolve.resolve(parse(HISTOGRAM), None, maps, {})
+    assert (metric.maps, metric.value, metric.factor, metric.bounds) == (("wait_us",), None, 1e-6, (0.001, 0.002))
+
+
+def test_a_map_of_buckets_has_sums_and_a_number_in_its_key() -> None:
+    said = problems(parse(HISTOGRAM), None, {"wait_us": Map("wait_us", "percpu_hash", KEY, 64)}, {})
+    assert [line.partition(": metrics.probed_wait_seconds.")[2] for line in said] == [
+        "maps.0: map 'wait_us' has no sums for a histogram: its values are u64; make them 'struct histogram_bucket'",
+        "maps.0: the key of map 'wait_us' has no bucket (members: key); make it a struct with 'u32 bucket', "
+        "and the map a hash",
+        "labels.comm.field: field 'comm' is not in the key of map 'wait_us' (fields: key)",
+    ]
+
+
 @pytest.mark.parametrize(("kind", "count"), [("u32", 1), ("char", 16)])
 def test_an_address_is_a_u32_or_16_bytes(kind: manifest.FieldType, count: int) -> None:
     record = Record(24, (*EVENT.fields, Field("peer", kind, 32, count)))

@@ -75,10 +75,11 @@ class Entries:
 
 
 class CountMap:
-    """One map of u64 counts; `entries` is how many the last `read` found."""
+    """One map of u64 counts, or of structs of u64 members; `entries` is how many the last `read` found."""
 
     def __init__(self, fd: int, layout: Map, cpus: int) -> None:
-        self._content = Entries(fd, layout, cpus)
+        members = len(layout.value.fields)
+        self._content = Entries(fd, layout, cpus, COUNT if members == 1 else np.dtype((COUNT, members)))
         self.entries = 0
 
     @property
@@ -87,7 +88,10 @@ class CountMap:
         return chosen(self._content.keys, slice(self.entries))
 
     def read(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return keys, shape (n,), dtype of the key, and counts, shape (n,), dtype uint64. Raises OSError."""
+        """Return keys, shape (n,), dtype of the key, and counts, shape (n,), dtype uint64. Raises OSError.
+
+        Counts of structs have the shape (n, members).
+        """
         self.entries = self._content.read()
         return self._content.keys[: self.entries], self._content.values[: self.entries].sum(axis=1, dtype=np.uint64)
 

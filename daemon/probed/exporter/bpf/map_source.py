@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A kernel map as a source of counts: increments since the last reading, and entries to delete.
 
-`probe` owns one for each map of counts. Where a map's key has a member `cgroup`, entries would only ever be added. So
-when the map is more than a quarter full, the exporter deletes the entries of control groups that were announced as
-removed; when the map would stay more than half full, the exporter looks for further removed ones in the tree. Their
-counts stay counted. Counts in slots beside the map (`recent_counts`) are added to the map's own.
+`probe` owns one for each map of counts or buckets. Where a map's key has a member `cgroup`, entries would only ever be
+added. So when the map is more than a quarter full, the exporter deletes the entries of control groups that were
+announced as removed; when the map would stay more than half full, the exporter looks for further removed ones in the
+tree. Their counts stay counted. Counts in slots beside the map (`recent_counts`) are added to the map's own.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class MapSource:
         self._counts = counts
         self._recent = recent
         self._layout = layout
-        self._increments = MapDeltas(ledger, words_of(layout.key.fields), layout.entries)
+        self._increments = MapDeltas(ledger, words_of(layout.key.fields), layout.entries, len(layout.value.fields))
         self._cgroup_keys = CgroupKeys(layout, cgroups)
         self._keys = self._settled = np.zeros(0)
         self._found = (np.zeros(0), np.zeros(0))
@@ -76,7 +76,10 @@ class MapSource:
         return removed
 
     def take(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the keys with increments, shape (n,), and the increments, shape (n,), dtype int64."""
+        """Return the keys with increments, shape (n,), and the increments, shape (n,), dtype int64.
+
+        Of a map of buckets the increments have the shape (n, 2): of sum and count.
+        """
         records, counts = self._found
         risen, by = self._increments.since(key_words(records, self._layout.key.fields), counts)
         return records[risen], by

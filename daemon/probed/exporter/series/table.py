@@ -24,10 +24,10 @@ from probed.exporter.series.label_sets import OTHER_TEXT, label_sets
 from probed.exporter.series.scrapers import UNATTENDED, Scrape
 from probed.exporter.series.shown_rows import ShownRows
 from probed.exporter.series.start_times import StartTimes
-from probed.exporter.series.values import Counts, Observations, Values
+from probed.exporter.series.values import BucketSums, Counts, Observations, Values, bucket_increments
 from probed.exporter.series.weights import Weights
 from probed.frozen import frozen
-from probed.ipc.manifest import Field, ResolvedMetric
+from probed.ipc.manifest import BUCKET_FIELD, Field, ResolvedMetric
 
 LEAST_KEYS = 1 << 12
 """Most keys that a table remembers, or eight times the budget where more."""
@@ -99,7 +99,7 @@ class SeriesTable:
         rows, metric = self._budget.first_waiting, self._metric
         values: Values
         if metric.type == "histogram":
-            values = Observations(ledger, rows, metric)
+            values = BucketSums(ledger, rows, metric) if metric.maps else Observations(ledger, rows, metric)
         else:
             values = Counts(ledger, rows, metric.factor)
         unnamed = np.array([row for row in range(len(values)) if not self._budget.is_taken(row)], np.intp)
@@ -140,17 +140,21 @@ class SeriesTable:
     def add_counts(self, parts: Iterable[tuple[NDArray[Any], NDArray[Any]]]) -> None:
         """Count the increments of kernel maps: of each the keys, shape (n,), and the increments, shape (n,), int64.
 
-        They pass the budget as one batch: the label sets with the largest increments are first to get a free row.
+        For a histogram the increments are of sum and count, shape (n, 2). All maps pass the budget as one batch: the
+        label sets with the largest increments are first to get a free row.
         """
-        records, times = zip(*parts, strict=True)
-        by = np.concatenate(times)
+        records, increments = zip(*parts, strict=True)
+        by = np.concatenate(increments)
         if not len(by):
             return
+        events, times = by, by
+        if self._metric.type == "histogram":
+            events, times = bucket_increments(np.concatenate([part[BUCKET_FIELD] for part in records]), by), by[:, 1]
         if self._fields:
             keys = np.concatenate([key_words(part, self._fields) for part in records], axis=1)
-            self._count(self._keys.rows(keys, by), keys, Weights(by))
+            self._count(self._keys.rows(keys, times), events, Weights(times))
         else:
-            self._count(np.full(len(by), FIRST, np.intp), by, Weights(by))
+            self._count(np.full(len(by), FIRST, np.intp), events, Weights(times))
 
     def _count(self, rows: NDArray[Any], events: NDArray[Any], weights: Weights | None) -> None:
         """Count each event in a row, `rows` shape (n,)."""

@@ -147,6 +147,32 @@ class Observations:
         }
 
 
+class BucketSums(Observations):
+    """The same from increments of kernel maps, `bucket_increments`: the kernel has found the buckets."""
+
+    def add(  # noqa: D102
+        self, counted: NDArray[Any], rows: NDArray[Any], events: NDArray[Any], weights: Weights | None = None
+    ) -> None:
+        assert weights is not None
+        size = len(counted)
+        numbers = self._numbers.write(size)[:size]
+        slots = numbers.shape[1] - 1
+        buckets = np.bincount(rows * slots + np.minimum(events["bucket"], slots - 1), weights.times, size * slots)
+        numbers[:, :-1] += buckets.astype(np.uint64).reshape(size, slots)
+        _sums(numbers)[:] += np.bincount(rows, events["sum"], size)
+
+
+def bucket_increments(numbers: NDArray[Any], by: NDArray[Any]) -> NDArray[Any]:
+    """Return increments of buckets as events, shape (n,): `numbers` of buckets, shape (n,), `by` as in a map, (n, 2).
+
+    A number beyond the last bound is of the bucket +Inf.
+    """
+    events = np.zeros(len(numbers), [("bucket", np.int64), ("sum", np.int64)])
+    events["bucket"] = np.minimum(numbers.astype(np.uint64), np.iinfo(np.int64).max)
+    events["sum"] = by[:, 0]
+    return events
+
+
 def _sums(numbers: NDArray[Any]) -> NDArray[Any]:
     return numbers[:, -1].view(np.float64)
 

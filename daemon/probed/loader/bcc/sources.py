@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from probed.config.declaration import Probe, enum_constants
+from probed.config.declaration import Probe, bucket_macros, enum_constants
 from probed.ipc.loader_messages import LoadRequest, Text
 from probed.ipc.manifest import ChainSlot
 from probed.loader.bcc.compiler import compile_text
@@ -31,7 +31,7 @@ def compile_probe(
     places = find_places(chains, probe, functions, lambda _, point: host.find(point))
     text = _source_text(request, probe, chains.text(probe.name, places))
     ring = (ring_bytes(probe), probe.ring.slots) if probe.ring is not None else ()
-    macros = defines(host, *ring)
+    macros = defines(host, *ring) | bucket_macros(probe)
     if probe.columns:
         constants = request.constants.by_name()
         macros |= {"TRACE": "1"} | {f"VALUE_{name}": f"{value}UL" for name, value in constants.items()}

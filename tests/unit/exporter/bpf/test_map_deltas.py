@@ -9,8 +9,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from probed.exporter.arrays.ledger import Ledger
 from probed.exporter.bpf.map_deltas import MapDeltas
-from support.unit.series_tables import ledger
+from support.unit.series_tables import ledger, state
 
 
 def since(increments: MapDeltas, counts: list[tuple[int, int]]) -> dict[int, int]:
@@ -60,3 +61,24 @@ def test_a_key_without_a_count_is_none_that_is_gone() -> None:
     assert since(increments, [(3, 0), (4, 1)]) == {4: 1}
     assert since(increments, [(3, 7), (4, 1)]) == {3: 2}
     assert since(MapDeltas(ledger(), 1, 4), [(1, 0)]) == {}
+
+
+sums_and_counts = st.tuples(st.integers(0, 2**60) | st.just(2**64 - 1), st.integers(0, 9))
+
+
+@given(st.lists(st.dictionaries(st.integers(0, 9), sums_and_counts, max_size=9), max_size=6))
+def test_increments_of_sums_and_counts_add_up_over_a_restart(readings: list[dict[int, tuple[int, int]]]) -> None:
+    with state() as fd:
+        most, total = dict[int, tuple[int, int]](), Counter[tuple[int, int]]()
+        for reading in readings:
+            memory = Ledger(fd, "x")
+            increments = MapDeltas(memory, 1, 16, counts=2)
+            keys, pairs = np.array([list(reading)], np.uint64), list(reading.values())
+            risen, by = increments.since(keys, np.array(pairs, np.uint64).reshape(len(pairs), 2))
+            memory.commit()
+            for key, both in zip(keys[0, risen].tolist(), by.tolist(), strict=True):
+                total.update({(key, column): more for column, more in enumerate(both)})
+            for key, (of_sum, of_count) in reading.items():
+                before = most.get(key, (0, 0))
+                most[key] = max(min(of_sum, 2**63 - 1), before[0]), max(of_count, before[1])
+        assert +total == +Counter({(key, column): both[column] for key, both in most.items() for column in (0, 1)})
