@@ -222,19 +222,19 @@ const volatile bool probed_in_kprobes = false;
 
 #if defined(PROBED_USDT) && defined(__TARGET_ARCH_x86)
 /* usdt_NAME is the program at a USDT probe; the loader writes the table of arguments. */
-#define USDT(name)                                                                               \
-	const volatile u32 name##_count = 0;                                                     \
-	const volatile struct usdt_argument name##_arguments[USDT_FORMS * USDT_ARGUMENTS] = {};  \
-	SEC("kprobe.multi") int usdt_##name(struct pt_regs *regs)                                \
-	{                                                                                        \
-		u64 arguments[USDT_ARGUMENTS] = {}, first;                                       \
-                                                                                                 \
-		first = (bpf_get_attach_cookie(regs) & (USDT_FORMS - 1)) * USDT_ARGUMENTS;       \
-		for (u32 i = 0; i < USDT_ARGUMENTS; i++)                                         \
-			if (i < name##_count)                                                    \
-				arguments[i] = usdt_argument(regs, name##_arguments[first + i]); \
-		program_##name((struct bpf_raw_tracepoint_args *)arguments);                     \
-		return probed_jump(regs, &name##_chain, name##_next);                            \
+#define USDT(name)                                                                                               \
+	const volatile u32 name##_count = 0;                                                                     \
+	const volatile struct usdt_argument name##_arguments[USDT_FORMS * USDT_ARGUMENTS] = {};                  \
+	SEC("kprobe.multi") int usdt_##name(struct pt_regs *regs)                                                \
+	{                                                                                                        \
+		u64 arguments[USDT_ARGUMENTS] = {}, first;                                                       \
+                                                                                                                 \
+		first = (bpf_get_attach_cookie(regs) & (USDT_FORMS - 1)) * USDT_ARGUMENTS;                       \
+		for (u32 i = 0; i < USDT_ARGUMENTS; i++)                                                         \
+			if (i < name##_count)                                                                    \
+				arguments[i] = usdt_argument(regs, usdt_constant(&name##_arguments[first + i])); \
+		program_##name((struct bpf_raw_tracepoint_args *)arguments);                                     \
+		return probed_jump(regs, &name##_chain, name##_next);                                            \
 	}
 #else
 #define USDT(name)

@@ -180,6 +180,22 @@ struct usdt_argument {
 	u8 is_signed, pad;
 };
 
+/* Reads each member of a constant by itself: of a whole volatile struct, clang 19 takes the zeros of the initializer.
+ */
+static __always_inline struct usdt_argument usdt_constant(const volatile struct usdt_argument *from)
+{
+	return (struct usdt_argument){
+		.number = from->number,
+		.base = from->base,
+		.bases = from->bases,
+		.index = from->index,
+		.scale = from->scale,
+		.bytes = from->bytes,
+		.shift = from->shift,
+		.is_signed = from->is_signed,
+	};
+}
+
 static __always_inline u64 register_at(const void *regs, u64 offset)
 {
 	u64 value = 0;
