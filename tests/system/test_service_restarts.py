@@ -154,10 +154,10 @@ def test_a_scrape_during_a_restart_waits_and_is_whole(machine: Machine, service:
 
 def test_only_changed_probes_are_loaded_anew(machine: Machine, service: Service, configuration: str) -> None:
     before = service.bpf_ids()
-    configure(machine, configuration, open_failures={"ring": {"bytes": "2 MiB"}}, syscalls="no")
+    configure(machine, configuration, open_failures={"ring": {"bytes": "8 MiB"}}, syscalls="no")
     service.restart()
     page, after = service.scrape(), service.bpf_ids()
-    assert page.value("probed_ring_bytes", probe="open_failures") == 2 << 20
+    assert page.value("probed_ring_bytes", probe="open_failures") == 8 << 20
     assert {probe for probe in SHIPPED if page.value("probed_probe_up", probe=probe)} == set(SHIPPED) - {"syscalls"}
     assert page.total(CALLS) == 0
     assert after & before
