@@ -64,12 +64,12 @@ class EvidenceSampler:
     def want(self, wanted: WantEvidence) -> None:
         """Start a sample, unless a limit forbids one."""
         now = self._clock()
-        reason: SuppressionReason | None = "busy" if self.child else self._budget.refusal(wanted.path, now)
+        reason: SuppressionReason | None = "busy" if self.child else self._budget.refusal(wanted, now)
         if reason is not None:
             suppressed = {**self.report.suppressed, reason: self.report.suppressed[reason] + 1}
             self._change(replace(self.report, suppressed=suppressed))
             return
-        self._budget.spend(wanted.path, now)
+        self._budget.spend(wanted, now)
         try:
             self._start(wanted, now)
         except (OSError, Closed) as error:

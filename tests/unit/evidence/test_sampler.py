@@ -164,12 +164,24 @@ def test_a_sampler_that_cannot_start_costs_one_sample(supervised: Supervised, mo
     assert supervised.sampler.child is None
 
 
+def in_cgroup(number: int, path: str) -> WantEvidence:
+    return WantEvidence("starts", number, path)
+
+
 def test_a_budget_lets_so_many_units_through_and_forgets_after_the_interval() -> None:
+    budget, a, b, c = SampleBudget(EVIDENCE), in_cgroup(2, "/a"), in_cgroup(3, "/b"), in_cgroup(5, "/c")
+    for now, wanted in ((0.0, a), (300.0, b)):
+        assert budget.refusal(wanted, now) is None
+        budget.spend(wanted, now)
+    assert budget.refusal(c, 599.0) == "units"
+    assert budget.refusal(a, 599.0) == "unit"
+    assert budget.refusal(c, 600.0) is None
+    assert budget.refusal(b, 600.0) == "unit"
+
+
+def test_a_budget_knows_a_cgroup_by_another_path_and_a_unit_by_another_cgroup() -> None:
     budget = SampleBudget(EVIDENCE)
-    for now, path in ((0.0, "/a"), (300.0, "/b")):
-        assert budget.refusal(path, now) is None
-        budget.spend(path, now)
-    assert budget.refusal("/c", 599.0) == "units"
-    assert budget.refusal("/a", 599.0) == "unit"
-    assert budget.refusal("/c", 600.0) is None
-    assert budget.refusal("/b", 600.0) == "unit"
+    budget.spend(in_cgroup(2, "/machine/a.service"), 0.0)
+    assert budget.refusal(in_cgroup(2, "/a.service"), 1.0) == "unit"
+    assert budget.refusal(in_cgroup(3, "/machine/a.service"), 1.0) == "unit"
+    assert budget.refusal(in_cgroup(3, "/b.service"), 1.0) is None
