@@ -97,7 +97,8 @@ class Clocks:
 class Configuration:
     """The site configuration: `error` has every problem; `programs` are the attach points by probe and program.
 
-    `missing_files` are programs and libraries of attach points.
+    `missing_files` are programs and libraries of attach points. `evidence_error` has the problems of the trace probes
+    that the daemon loads when a storm begins.
     """
 
     path: str
@@ -106,6 +107,7 @@ class Configuration:
     address: Address | None = None
     web_config_file: str | None = None
     missing_files: frozenset[str] = frozenset()
+    evidence_error: str = ""
 
 
 @frozen
@@ -264,18 +266,26 @@ def read_configuration(path: str, btf: str) -> tuple[Configuration, list[LoadReq
     try:
         site, text = files.read_site(path)
         address, web = site.web.listen_addresses[0], site.web_options.config_file
-        declared = files.declared_probes(site, text, btf) | _traces_of_evidence(site, Files(path, btf))
+        declared = files.declared_probes(site, text, btf)
     except (DeclarationError, HostError) as error:
         return Configuration(path, str(error), None, address, web), []
+    traces, why_none = _traces_of_evidence(site, Files(path, btf))
+    declared |= traces
     programs = {name: _programs(each) for name, each in declared.items()}
     named = {point.file for points in programs.values() for point in points.values() if point.file}
     missing = frozenset(file for file in named if not identity_of(file))
-    return Configuration(path, "", programs, address, web, missing), [each.request for each in declared.values()]
+    requests = [each.request for each in declared.values()]
+    return Configuration(path, "", programs, address, web, missing, why_none), requests
 
 
-def _traces_of_evidence(site: Site, asked: Files) -> dict[str, DeclaredProbe]:
-    """Read the trace probes that the daemon loads when a storm begins. Raises DeclarationError."""
-    return {} if site.evidence == "off" else {name: files.trace_probe(name, asked) for name in TRACE_OF.values()}
+def _traces_of_evidence(site: Site, asked: Files) -> tuple[dict[str, DeclaredProbe], str]:
+    """Read the trace probes that the daemon loads when a storm begins; return them, or why there are none."""
+    if site.evidence == "off":
+        return {}, ""
+    try:
+        return {name: files.trace_probe(name, asked) for name in TRACE_OF.values()}, ""
+    except (DeclarationError, HostError) as error:
+        return {}, str(error)
 
 
 def _programs(declared: DeclaredProbe) -> dict[str, AttachPoint]:

@@ -11,6 +11,7 @@ from probed.commands.doctor.facts import HostFacts
 from probed.commands.doctor.report import Attachment, Check, ProbeCheck, Report, Status, worst
 from probed.config import base_units
 from probed.ipc.attach_points import OF_FILES, AttachPoint, has_target
+from probed.ipc.evidence_messages import TRACE_OF
 from probed.memory_order import MACHINES
 
 SLOW_CLOCKS = ("hpet", "acpi_pm", "refined-jiffies", "jiffies", "pit")
@@ -201,6 +202,16 @@ def _configuration(facts: HostFacts) -> Found:
     return "ok", f"{configuration.path}, {len(configuration.programs or {})} probes", ""
 
 
+def _evidence(facts: HostFacts) -> Found:
+    problems = facts.configuration.evidence_error
+    if problems:
+        return "warning", "a storm leaves no evidence in the log", f"{problems}; or set 'evidence: off'"
+    if facts.configuration.programs is None:
+        return "ok", "not tried", ""
+    traces = [name for name in TRACE_OF.values() if name in facts.configuration.programs]
+    return "ok", f"a storm loads {' or '.join(traces)}" if traces else "off", ""
+
+
 def _daemon(facts: HostFacts) -> Found:
     answer = facts.answer
     if answer is None:
@@ -303,6 +314,7 @@ _RULES: Mapping[str, Callable[[HostFacts], Found]] = {
     "map_access": _map_access,
     "clock": _clock,
     "configuration": _configuration,
+    "evidence": _evidence,
     "daemon": _daemon,
     "loading": _loading,
     "map_memory": _map_memory,

@@ -29,7 +29,7 @@ from probed.ipc.attach_points import AttachPoint
 from probed.loader.bcc.bcc_version import libraries
 from probed.schema import structure
 from probed.webconfig.listen_address import Address
-from support.running_daemon import ROOT, SHIPPED, site
+from support.running_daemon import PROBES, ROOT, SHIPPED, site
 
 WELL = HostFacts(
     kernel="6.1.0-18-amd64",
@@ -89,6 +89,10 @@ FAULTS: dict[str, tuple[str, str, str, HostFacts]] = {
     "a slow clock": ("clock", "warning", "dmesg", replace(WELL, clocks=Clocks("hpet", 0.0))),
     "a mistake in the YAML": (
         "configuration", "failure", "probed.yaml:3", replace(WELL, configuration=Configuration("", "probed.yaml:3: no"))
+    ),
+    "a broken trace probe": (
+        "evidence", "warning", "evidence: off",
+        replace(WELL, configuration=replace(WELL.configuration, evidence_error="execs.yaml:3: no")),
     ),
     "a daemon that is not ready": ("daemon", "failure", "journalctl", replace(WELL, answer=Answer(503, "no probe"))),
     "a daemon with a password": ("daemon", "warning", "password", replace(WELL, answer=Answer(401, ""))),
@@ -159,7 +163,7 @@ def test_the_names_of_the_checks_stay() -> None:
     assert [each.name for each in diagnose(WELL).checks] == [
         "kernel", "btf", "headers", "bcc", "python", "capabilities", "lockdown", "perf_event_paranoid",
         "unprivileged_bpf_disabled", "bpf_stats_enabled", "bpf_jit_enable", "cgroups", "memlock", "map_access", "clock",
-        "configuration", "daemon", "loading", "map_memory",
+        "configuration", "evidence", "daemon", "loading", "map_memory",
     ]  # fmt: skip
 
 
@@ -242,6 +246,16 @@ def test_the_configuration_says_where_programs_attach_and_where_the_daemon_liste
     assert found.programs["process"]["on_exec"] == AttachPoint("raw_tracepoint", "sched_process_exec")
     assert found.address == Address("127.0.0.1", 9788)
     assert {each.name for each in requests} == set(found.programs) == {*SHIPPED, "execs", "opens"}
+
+
+def test_a_broken_trace_probe_costs_no_other_probe_its_check(tmp_path: Path) -> None:
+    (tmp_path / "execs").mkdir()
+    (tmp_path / "execs" / "execs.yaml").write_text("columns: [")
+    configuration = tmp_path / "probed.yaml"
+    configuration.write_text(yaml.safe_dump(site(directories=[tmp_path, PROBES]) | {"evidence": {}}))
+    found, requests = facts.read_configuration(str(configuration), "/btf")
+    assert (found.error, {each.name for each in requests}) == ("", set(SHIPPED))
+    assert "execs.yaml:" in found.evidence_error
 
 
 def test_without_evidence_no_trace_probe_is_tried(tmp_path: Path) -> None:
