@@ -15,7 +15,8 @@ from typing import Final
 from bench import least
 from bench.figures import Figure, one
 from bench.setup import Setup, processes
-from support.running_daemon import Daemon, proportional_bytes
+from support.processes import proportional_bytes
+from support.running_daemon import Daemon
 
 MB: Final = 1e6
 OPENS: Final = 1_000_003

@@ -28,7 +28,8 @@ import yaml
 from bench import starting
 from bench.figures import Figure, middle
 from bench.setup import Setup, cpu_seconds, processes
-from support.running_daemon import PATIENCE, proportional_bytes
+from support.processes import proportional_bytes
+from support.running_daemon import PATIENCE
 
 ROUNDS: Final = 8
 SCRAPES: Final = 15

@@ -28,7 +28,8 @@ from bench.figures import aligned, number
 from bench.setup import HERE, cpu_seconds
 from support import workload_programs
 from support.argument_lists import COUNT, ODD, argument_lists, packed
-from support.running_daemon import ROOT, bpf_program_ids, command, environment, until
+from support.processes import bpf_program_ids
+from support.running_daemon import ROOT, command, environment, until
 
 SPAWNS: Final = 20_011
 ROUNDS: Final = 3

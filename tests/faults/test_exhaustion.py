@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from support.faulty_daemon import EXECS, SUCCESSFUL, FastDaemon, StartFast, few_files, open_files, ours, spawn
+from support.faulty_daemon import EXECS, SUCCESSFUL, FastDaemon, StartFast, few_files, ours, spawn
 from support.hostile_daemon import UNIT
+from support.processes import open_files
 from support.resource_limits import UNLIMITED, limited
 from support.running_daemon import SHIPPED, Daemon, site, until
 from support.workload_programs import Install
@@ -86,7 +87,7 @@ def wait_for_ring(daemon: FastDaemon, size: int) -> None:
 def test_no_descriptor_in_the_supervisor(start_fast: StartFast, install: Install) -> None:
     """At each limit another step of the reload is the first to fail."""
     daemon, spawner, program = start_fast(ours("process", "misfit")), install("spawn"), install("exits")
-    base = open_files(daemon.supervisor)
+    base = len(open_files(daemon.supervisor))
     for number, spare in enumerate((1, 3, 6, 8, 12, 16), 1):
         ring = 1 << 16 + number
         with few_files(daemon.supervisor, base + spare):
@@ -99,13 +100,13 @@ def test_no_descriptor_in_the_supervisor(start_fast: StartFast, install: Install
         wait_for_ring(daemon, ring)
     assert "too many files are open here: raise LimitNOFILE=" in daemon.log()
     assert "Traceback" not in daemon.log()
-    until(lambda: open_files(daemon.supervisor) == base, "no descriptor is left behind")
+    until(lambda: len(open_files(daemon.supervisor)) == base, "no descriptor is left behind")
 
 
 def test_no_descriptor_in_the_supervisor_for_another_exporter(start_fast: StartFast, install: Install) -> None:
     daemon, spawner, program = start_fast(ours("process")), install("spawn"), install("exits")
     dead = daemon.exporter
-    with few_files(daemon.supervisor, open_files(daemon.supervisor) - 2):
+    with few_files(daemon.supervisor, len(open_files(daemon.supervisor)) - 2):
         daemon.kill_exporter()
         daemon.wait_for_log("no exporter can be started: Too many open files (EMFILE)")
         spawn(spawner, 101, program)
@@ -116,7 +117,7 @@ def test_no_descriptor_in_the_supervisor_for_another_exporter(start_fast: StartF
 def test_no_descriptor_in_the_exporter_for_another_probe(start_fast: StartFast, install: Install) -> None:
     daemon, spawner, program = start_fast(ours("process")), install("spawn"), install("exits")
     exporter = daemon.exporter
-    with few_files(exporter, open_files(exporter) + 2):
+    with few_files(exporter, len(open_files(exporter)) + 2):
         daemon.configure(ours("process", "misfit"))
         daemon.hang_up()
         line = daemon.wait_for_log("probe 'misfit' is left out until a restart: Too many open files (EMFILE)")
@@ -162,12 +163,12 @@ def test_few_files_at_the_start(tmp_path: Path, files: int) -> None:
 def test_more_clients_than_descriptors(start_fast: StartFast, install: Install) -> None:
     daemon, spawner, program = start_fast(ours("process")), install("spawn"), install("exits")
     exporter = daemon.exporter
-    with few_files(exporter, open_files(exporter) + 3), ExitStack() as clients:
+    with few_files(exporter, len(open_files(exporter)) + 3), ExitStack() as clients:
         for _ in range(23):
             client = clients.enter_context(socket.create_connection(("127.0.0.1", daemon.port)))
             client.sendall(b"GET /metrics HTTP/1.1\r\n")
         spawn(spawner, 101, program)
-        until(lambda: open_files(exporter) > 0, "it lives")
+        until(lambda: len(open_files(exporter)) > 0, "it lives")
     page = daemon.scrape()
     assert page.total(EXECS, comm=program.name) == 101
     assert (daemon.exporter, page.value("probed_exporter_restarts_total")) == (exporter, 0)

@@ -14,7 +14,8 @@ import pytest
 
 from support.faulty_daemon import EXECS, spawn
 from support.hostile_daemon import HostileDaemon
-from support.running_daemon import PATIENCE, site, status_of
+from support.processes import open_files, status_of
+from support.running_daemon import PATIENCE, site
 from support.workload_programs import Install
 
 
@@ -112,8 +113,8 @@ def test_memory_behind_the_counts_is_given_back(hostile: HostileDaemon, install:
 
 
 def _states(supervisor: int) -> list[Path]:
-    files = Path(f"/proc/{supervisor}/fd").iterdir()
-    return [fd for fd in files if str(fd.readlink()).startswith("/memfd:probed-state")]
+    files = open_files(supervisor)
+    return [Path(f"/proc/{supervisor}/fd/{fd}") for fd, name in files.items() if name.startswith("/memfd:probed-state")]
 
 
 @pytest.mark.parametrize("offset", [8, 2**63, -(2**40)])

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from support.faulty_daemon import EXECS, SUCCESSFUL, FastDaemon, StartFast, ours, spawn, stop_while_it_compiles
+from support.processes import children, status_of
 from support.running_daemon import until
 from support.workload_programs import Install
 
@@ -27,16 +28,12 @@ def counting(start_fast: StartFast, install: Install) -> tuple[FastDaemon, Path,
     return daemon, spawner, program
 
 
-def children_of(pid: int) -> list[int]:
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
 def stop_tree(pid: int) -> list[int]:
     """Stop a process and all below it; return those below."""
     os.kill(pid, signal.SIGSTOP)
-    until(lambda: "State:\tT" in Path(f"/proc/{pid}/status").read_text(), f"process {pid} has stopped")
-    children = children_of(pid)
-    return children + [below for child in children for below in stop_tree(child)]
+    until(lambda: status_of(pid)["State"].startswith("T"), f"process {pid} has stopped")
+    below = children(pid)
+    return below + [each for child in below for each in stop_tree(child)]
 
 
 def assert_recovered(daemon: FastDaemon, probe: str, ring_bytes: int) -> None:

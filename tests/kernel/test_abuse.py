@@ -19,7 +19,8 @@ from attacks.target import Target
 from support.certificates import RSA
 from support.guarded_daemon import Guarded
 from support.kernel_fixtures import Install
-from support.running_daemon import Daemon, proportional_bytes, site, until
+from support.processes import proportional_bytes
+from support.running_daemon import Daemon, site, until
 
 EXECS = "probed_process_execs_total"
 SECONDS = 2.0

@@ -12,7 +12,8 @@ import pytest
 
 from support.cgroup2 import Cgroups
 from support.kernel_fixtures import Install, Start
-from support.running_daemon import SHIPPED, Daemon, Page, site, status_of
+from support.processes import status_of
+from support.running_daemon import SHIPPED, Daemon, Page, site
 from support.workload_programs import fresh_letters
 
 EXECS = "probed_process_execs_total"

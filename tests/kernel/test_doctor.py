@@ -22,11 +22,11 @@ import yaml
 from support.certificates import Authority
 from support.guarded_daemon import USER, Guarded
 from support.kernel_fixtures import NOBODY, OWN_PROBES, Start
+from support.processes import bpf_program_ids
 from support.running_daemon import (
     PATIENCE,
     PROBES,
     ROOT,
-    bpf_program_ids,
     command,
     environment,
     free_port,

@@ -9,36 +9,27 @@ import subprocess
 
 import pytest
 
-from probed.linux import bpf
+from support.bpf_objects import GET_NEXT_ID, exists
 from support.kernel_fixtures import Install, Start
-from support.running_daemon import Daemon, bpf_program_ids, status_of, until
+from support.processes import bpf_ids, status_of
+from support.running_daemon import Daemon, until
 
 
-def exists(program: int) -> bool:
-    """Return whether the kernel still has a BPF program with this id."""
-    try:
-        fd = bpf.program_fd(program)
-    except FileNotFoundError:
-        return False
-    os.close(fd)
-    return True
-
-
-def held_programs(daemon: Daemon) -> set[int]:
-    programs = bpf_program_ids(daemon.supervisor)
-    assert programs
-    assert all(map(exists, programs))
-    return programs
+def held_objects(daemon: Daemon) -> set[tuple[str, int]]:
+    objects = bpf_ids(daemon.supervisor)
+    assert {kind for kind, _ in objects} == set(GET_NEXT_ID)
+    assert all(map(exists, objects))
+    return objects
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_sigterm_ends_the_daemon_and_leaves_no_program_behind(start: Start, number: signal.Signals) -> None:
     daemon = start()
-    exporter, programs = daemon.exporter, held_programs(daemon)
+    exporter, objects = daemon.exporter, held_objects(daemon)
     daemon.process.send_signal(number)
     assert daemon.process.wait(30) == 0
     assert not status_of(exporter)
-    until(lambda: not any(map(exists, programs)), "no program of ours is left")
+    until(lambda: not any(map(exists, objects)), "no program and no map of ours is left")
 
 
 def test_the_exporter_drains_once_more_at_its_end(start: Start, install: Install) -> None:
@@ -82,8 +73,8 @@ def test_kernel_maps_keep_their_counts_when_the_exporter_dies(start: Start, inst
 
 def test_the_exporter_does_not_outlive_the_supervisor(start: Start) -> None:
     daemon = start()
-    exporter, programs = daemon.exporter, held_programs(daemon)
+    exporter, objects = daemon.exporter, held_objects(daemon)
     daemon.process.kill()
     daemon.process.wait()
     until(lambda: status_of(exporter).get("State", "Z").startswith("Z"), "the exporter has ended")
-    until(lambda: not any(map(exists, programs)), "no program of ours is left")
+    until(lambda: not any(map(exists, objects)), "no program and no map of ours is left")

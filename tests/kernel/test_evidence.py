@@ -17,7 +17,8 @@ import pytest
 from probed.linux import bpf
 from support.cgroup2 import Cgroups, start_in
 from support.kernel_fixtures import Install, Start
-from support.running_daemon import Daemon, bpf_program_ids, site, until
+from support.processes import bpf_program_ids
+from support.running_daemon import Daemon, site, until
 from support.workload_programs import fresh_letters
 
 ROWS = 23

@@ -10,16 +10,14 @@ from pathlib import Path
 import pytest
 
 from support.kernel_fixtures import Install, Start
+from support.processes import mapped_files, proportional_bytes, status_of
 from support.running_daemon import (
     PATIENCE,
     PROBES,
     SHIPPED,
     Daemon,
-    mapped_files,
-    proportional_bytes,
     run_to_its_end,
     site,
-    status_of,
     until,
 )
 

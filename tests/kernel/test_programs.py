@@ -15,7 +15,8 @@ from probed.linux.threads import max_threads
 from probed.loader.common.host import LEAST_PROCESSES, MOST_PROCESSES
 from support.cgroup2 import Cgroups
 from support.kernel_fixtures import OWN_PROBES, Install, Start
-from support.running_daemon import PROBES, Page, bpf_program_ids, rise, site, until
+from support.processes import bpf_program_ids
+from support.running_daemon import PROBES, Page, rise, site, until
 
 STATISTICS = Path("/proc/sys/kernel/bpf_stats_enabled")
 RUNS = "probed_program_runs_total"

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from support.kernel_fixtures import Install, Start
-from support.running_daemon import Daemon, Page, bpf_program_ids, site, until
+from support.processes import bpf_program_ids
+from support.running_daemon import Daemon, Page, site, until
 
 EXECS = "probed_process_execs_total"
 FAILURES = "probed_open_failures_total"

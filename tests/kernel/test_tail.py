@@ -23,7 +23,8 @@ from probed.linux import bpf
 from support.argument_lists import argument_lists, packed
 from support.cgroup2 import Cgroups, run_in
 from support.kernel_fixtures import Install
-from support.running_daemon import Daemon, bpf_program_ids, command, environment, rise, run_to_its_end, site, until
+from support.processes import bpf_program_ids
+from support.running_daemon import Daemon, command, environment, rise, run_to_its_end, site, until
 from support.running_tail import CONFIGURATION, RunningTail
 from support.workload_programs import fresh_letters
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
+
+from support.processes import descriptors, open_files, read
 
 KIB: Final = 1 << 10
 MEMORY_BOUND: Final = 4096 * KIB
@@ -53,17 +54,15 @@ def take(second: int, way: int, supervisor: int, exporter: int) -> Sample:
 
 def _process(pid: int) -> Process:
     """Read the sizes. Source: proc_pid_smaps(5). `memory` leaves out Pss_File, which depends on other processes."""
-    lines = (line.split() for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
+    lines = (line.split() for line in read(pid, "smaps_rollup").splitlines()[1:])
     sizes = {words[0].rstrip(":"): int(words[1]) * KIB for words in lines}
-    descriptors = len(list(Path(f"/proc/{pid}/fd").iterdir()))
-    return Process(sizes["Pss_Anon"] + sizes["Pss_Shmem"], sizes["Pss"], descriptors)
+    return Process(sizes["Pss_Anon"] + sizes["Pss_Shmem"], sizes["Pss"], len(open_files(pid)))
 
 
 def _bpf_objects(pid: int) -> dict[tuple[str, str], int]:
     """Return the bytes of every map and program of a process, by kind and id. Source: proc_pid_fdinfo(5)."""
     objects: dict[tuple[str, str], int] = {}
-    for file in Path(f"/proc/{pid}/fdinfo").iterdir():
-        fields = {key: text.strip() for key, _, text in (line.partition(":") for line in file.read_text().splitlines())}
+    for fields in descriptors(pid):
         for kind in ("map_id", "prog_id"):
             if kind in fields and "memlock" in fields:
                 objects[kind, fields[kind]] = int(fields["memlock"])

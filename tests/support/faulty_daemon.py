@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from support.running_daemon import PROBES, ROOT, Daemon, mapped_files, site, status_of, until
+from support.processes import mapped_files, read, status_of
+from support.running_daemon import PROBES, ROOT, Daemon, site, until
 
 TESTS = Path(__file__).parents[1]
 OWN_PROBES = TESTS / "faults" / "probes"
@@ -85,7 +86,7 @@ def spawn(spawner: Path, times: int, program: Path) -> None:
 @contextmanager
 def few_files(pid: int, most: int) -> Iterator[None]:
     """Lower a running process's limit of open files meanwhile."""
-    limits = Path(f"/proc/{pid}/limits").read_text().splitlines()
+    limits = read(pid, "limits").splitlines()
     soft, hard = next(line.split()[3:5] for line in limits if line.startswith("Max open files"))
     _limit_files(pid, str(most), hard)
     yield
@@ -97,8 +98,3 @@ def _limit_files(pid: int, soft: str, hard: str) -> None:
     uid, gid = (status_of(pid)[name].split()[0] for name in ("Uid", "Gid"))
     become = ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
     subprocess.run([*become, "prlimit", f"--pid={pid}", f"--nofile={soft}:{hard}"], check=True)
-
-
-def open_files(pid: int) -> int:
-    """Return the number of open descriptors of a process."""
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))

@@ -12,7 +12,8 @@ from probed.__main__ import main
 from probed.ipc import first_children
 from probed.ipc.child_process import Child
 from probed.supervisor import exporter_process
-from support.running_daemon import ROOT, Daemon, command_line, until
+from support.processes import command_line
+from support.running_daemon import ROOT, Daemon, until
 
 CLONE = "faults.hostile_exporter"
 

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from probed.linux.cpus import possible_cpus
+from support.processes import descriptors
 from support.running_daemon import Daemon, Page
 
 BYTES: Final = "probed_probe_map_memory_bytes"
@@ -35,18 +35,9 @@ def map_memory(page: Page, daemon: Daemon, cpus: int) -> float:
 
 def bytes_for_each_cpu(daemon: Daemon) -> int:
     """Return the bytes that the daemon's maps take for each possible CPU."""
+    maps = {fields["map_id"]: fields for fields in descriptors(daemon.supervisor) if "map_id" in fields}
     return sum(
         (int(found["value_size"]) + 7) // 8 * 8 * int(found["max_entries"])
-        for found in _maps(daemon.supervisor)
+        for found in maps.values()
         if found["map_type"] in PERCPU_TYPES
     )
-
-
-def _maps(pid: int) -> Iterator[Mapping[str, str]]:
-    """Yield what the kernel tells of each map that a process holds, each map once."""
-    seen = set()
-    for path in Path(f"/proc/{pid}/fdinfo").iterdir():
-        fields = dict(line.split(":\t") for line in path.read_text().splitlines() if ":\t" in line)
-        if "map_id" in fields and fields["map_id"] not in seen:
-            seen.add(fields["map_id"])
-            yield fields

@@ -24,6 +24,8 @@ from typing import Any, ClassVar, Final, Protocol, Self
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from support.processes import children, command_line, status_of
+
 ROOT: Final = Path(__file__).parents[2]
 PROBES: Final = ROOT / "probes"
 SHIPPED: Final[Mapping[str, Any]] = {"cgroups": None, "process": None, "open_failures": None, "syscalls": None}
@@ -279,8 +281,7 @@ class Daemon:
 
     def children(self) -> dict[int, str]:
         """Return the supervisor's living children: their process ids and command lines."""
-        pids = map(int, _read(self.supervisor, f"task/{self.supervisor}/children").split())
-        return {pid: line for pid in pids if (line := _read(pid, "cmdline").replace("\0", " "))}
+        return {pid: line for pid in children(self.supervisor) if (line := command_line(pid))}
 
     @property
     def exporter(self) -> int:
@@ -299,23 +300,9 @@ def _reloaded(before: Page, now: Page) -> bool:
     )
 
 
-def _read(pid: int, name: str) -> str:
-    """Read a file of /proc/PID, empty once the process is gone."""
-    try:
-        return Path(f"/proc/{pid}/{name}").read_text(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
-
-
 def _send(pid: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, number)
-
-
-def status_of(pid: int) -> dict[str, str]:
-    """Return the fields of /proc/PID/status."""
-    pairs = (line.partition(":") for line in _read(pid, "status").splitlines())
-    return {name: text.strip() for name, _, text in pairs}
 
 
 @contextmanager
@@ -325,38 +312,6 @@ def stopped(pid: int) -> Iterator[None]:
     until(lambda: status_of(pid)["State"].startswith("T"), "the process is stopped")
     yield
     os.kill(pid, signal.SIGCONT)
-
-
-def mapped_files(pid: int) -> set[str]:
-    """Return the mapped files of a process."""
-    lines = (line.split(maxsplit=5) for line in _read(pid, "maps").splitlines())
-    return {parts[5] for parts in lines if len(parts) == 6}
-
-
-def proportional_bytes(pid: int) -> int:
-    """Return a process's proportional set size: shared memory is divided among the sharers."""
-    lines = (line.split() for line in _read(pid, "smaps_rollup").splitlines())
-    return next(int(parts[1]) << 10 for parts in lines if parts[0] == "Pss:")
-
-
-def command_line(pid: int) -> str:
-    """Return a process's command line, its words with a space after each."""
-    return _read(pid, "cmdline").replace("\0", " ")
-
-
-def bpf_program_ids(pid: int) -> set[int]:
-    """Return the ids of BPF programs among a process's descriptors."""
-    return {number for kind, number in bpf_ids(pid) if kind == "prog_id"}
-
-
-def bpf_ids(pid: int) -> set[tuple[str, int]]:
-    """Return BPF objects of a process's descriptors: ("prog_id" or "map_id", id). Source: proc_pid_fdinfo(5)."""
-    ids = set()
-    for fd in Path(f"/proc/{pid}/fdinfo").iterdir():
-        with suppress(FileNotFoundError):  # closed since: the exporter's clients come and go
-            fields = (line.split() for line in fd.read_text().splitlines())
-            ids |= {(field[0][:-1], int(field[1])) for field in fields if field[:1] in (["prog_id:"], ["map_id:"])}
-    return ids
 
 
 class Start(Protocol):

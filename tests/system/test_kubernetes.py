@@ -13,7 +13,8 @@ import pytest
 
 from support.cgroup2 import Cgroups, run_in
 from support.engines.kubelet import Pod, new_id
-from support.running_daemon import SHIPPED, Page, status_of
+from support.processes import status_of
+from support.running_daemon import SHIPPED, Page
 from support.system.container import Container
 from support.system.rootfs import rootfs
 from support.workload_programs import compile_workloads, fresh_letters, install

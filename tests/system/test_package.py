@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from support.bpf_objects import exists
 from support.running_daemon import SHIPPED, until
 from support.system.machine import Machine
-from support.system.package import Installed, build, exists
+from support.system.package import Installed, build
 from support.system.rootfs import rootfs, suite
 from support.workload_programs import fresh_letters
 
@@ -161,8 +162,8 @@ def test_a_probe_of_the_site_counts_beside_the_shipped_ones(probed: Installed) -
 
 
 def test_stop_leaves_nothing_in_the_kernel(probed: Installed) -> None:
-    things = probed.in_kernel()
-    assert {kind for kind, _ in things} == {"prog_id:", "map_id:"}
+    things = probed.bpf_ids()
+    assert {kind for kind, _ in things} == {"prog_id", "map_id"}
     assert probed.stop() == ("success", "0")
     until(lambda: not any(map(exists, things)), "no program and no map of ours is left")
     probed.machine.run("systemctl", "start", probed.unit)
@@ -217,7 +218,7 @@ def test_without_bcc_a_probe_without_an_object_says_what_it_needs(fresh: Machine
 
 def test_remove_ends_the_service_and_keeps_the_configuration(fresh: Machine, deb: Path) -> None:
     probed = Installed(fresh, deb).wait_until_ready()
-    things = probed.in_kernel()
+    things = probed.bpf_ids()
     fresh.run("apt-get", "remove", "--yes", "probed")
     until(lambda: not any(map(exists, things)), "no program and no map of ours is left")
     left = fresh.run("find", "/usr", "/etc", "/lib/systemd", "-path", "*probed*").split()
@@ -227,7 +228,7 @@ def test_remove_ends_the_service_and_keeps_the_configuration(fresh: Machine, deb
 def test_purge_leaves_nothing(fresh: Machine, deb: Path) -> None:
     before = files(fresh)
     probed = Installed(fresh, deb).wait_until_ready()
-    things = probed.in_kernel()
+    things = probed.bpf_ids()
     fresh.run("probed", "list")
     fresh.run("apt-get", "purge", "--yes", "probed")
     assert files(fresh) - before == set()

@@ -3,19 +3,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import re
-import struct
 
 import pytest
 
-from probed.linux.bpf import bpf
-from support.running_daemon import SHIPPED, bpf_program_ids, status_of, until
+from support.bpf_objects import GET_NEXT_ID, exists
+from support.processes import bpf_program_ids, status_of
+from support.running_daemon import SHIPPED, until
 from support.system.machine import Machine, Service
 
 CAP_PERFMON, CAP_BPF = 38, 39
-GET_NEXT_ID = {"prog_id": 11, "map_id": 12}
-"""enum bpf_cmd of Linux include/uapi/linux/bpf.h."""
 
 EXECS = "probed_process_execs_total"
 LIFETIMES = "probed_process_lifetime_seconds_count"
@@ -27,21 +24,6 @@ AS_ROOT = {
     "CapabilityBoundingSet": "~",
     "SystemCallFilter": "",  # the supervisor sets the exporter's user
 }
-
-
-def exists(thing: tuple[str, int]) -> bool:
-    """Return whether the kernel still has a BPF program or map with this id, without opening it.
-
-    An array of programs opened after its last fd was closed may never go: prog_array_map_clear() in Linux
-    kernel/bpf/arraymap.c then leaks a reference.
-    """
-    kind, number = thing
-    start_id_and_next_id = ctypes.create_string_buffer(struct.pack("=III", number - 1, 0, 0), 12)
-    try:
-        bpf(GET_NEXT_ID[kind], start_id_and_next_id)
-    except FileNotFoundError:
-        return False
-    return bool(struct.unpack_from("=I", start_id_and_next_id, 4)[0] == number)
 
 
 def capabilities(service: Service, kind: str) -> set[int]:

@@ -17,7 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from support.running_daemon import PATIENCE, ROOT, Page, bpf_ids, command_line, tail, until
+from support.processes import bpf_ids, command_line
+from support.running_daemon import PATIENCE, ROOT, Page, tail, until
 from support.system.rootfs import HARNESS
 from support.workload_programs import compile_workloads, install
 

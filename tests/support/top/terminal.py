@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from support.processes import children
 from support.running_daemon import until
 
 _EXITED = "exit status "
@@ -66,8 +67,7 @@ class TmuxTerminal:
     def processes(self) -> list[int]:
         """Return the ids of the processes that the terminal runs, below the shell."""
         shell = self._run("list-panes", "-F", "#{pane_pid}").strip()
-        children = Path(f"/proc/{shell}/task/{shell}/children").read_text()
-        return [int(pid) for pid in children.split()]
+        return children(int(shell))
 
     def close(self) -> None:
         """End everything in the terminal."""

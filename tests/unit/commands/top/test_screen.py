@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from support.processes import children
 from support.running_daemon import ROOT, until
 from support.top.canned_daemon import CannedDaemon
 from support.top.pages import page, series
@@ -169,7 +170,7 @@ def test_the_command_ends_with_its_terminal(tmp_path: Path) -> None:
         with terminal(tmp_path, ["sh", "-c", f"trap '' HUP; {script}; exit"], SMALL) as shown:
             shown.shows("media.service")
             (shell,) = shown.processes()
-            (pid,) = map(int, Path(f"/proc/{shell}/task/{shell}/children").read_text().split())
+            (pid,) = children(shell)
             running = os.pidfd_open(pid)
         try:
             assert select.select([running], [], [], 20)[0], "the process stays without a terminal"

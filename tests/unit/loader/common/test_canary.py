@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
 from probed.errors import LoadError
 from probed.loader.common import canary
+from support.processes import children
 from support.running_daemon import until
 
 
@@ -60,8 +60,7 @@ def test_a_killed_loader_takes_its_canary_along(monkeypatch: pytest.MonkeyPatch)
         watch(monkeypatch, lambda *_: signal.pause())  # the canary holds the pipe's other end
         signal.pause()
     os.close(writer)
-    children = Path(f"/proc/{loader}/task/{loader}/children")
-    until(children.read_text, "there is a canary")
+    until(lambda: children(loader), "there is a canary")
     os.kill(loader, signal.SIGKILL)
     os.waitpid(loader, 0)
     assert os.read(reader, 1) == b""
