@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from bench import drain, hooks, idle, machine, memory, parsing, peer, rate, scale, scraping, starting, targets
+from bench import drain, hooks, idle, library, machine, memory, parsing, peer, rate, scale, scraping, starting, targets
 from bench.figures import Figure, table
 from bench.setup import Setup
 
@@ -28,6 +28,7 @@ MEASUREMENTS: Final[dict[str, Callable[[Setup], list[Figure]]]] = {
     "scraping": scraping.measure,
     "parsing": parsing.measure,
     "scale": scale.measure,
+    "library": library.measure,
 }
 
 PEER: Final = "peer"

@@ -26,17 +26,17 @@ def measure(setup: Setup) -> list[Figure]:
     figures: list[Figure] = []
     with setup.daemon() as daemon:
         before = _settled(daemon)
-        figures += _watch("idle, no scrape", processes(daemon).values(), setup.seconds(SECONDS))
+        figures += watch("idle, no scrape", processes(daemon).values(), setup.seconds(SECONDS))
         figures.append(one("  events of others meanwhile", "", _emitted(daemon) - before))
     with setup.daemon() as daemon:
         _settled(daemon)
         what = f"idle, a scrape every {SCRAPE_EVERY:g} s"
-        figures += _watch(what, processes(daemon).values(), setup.seconds(SECONDS / 2), lambda: daemon.get("/metrics"))
+        figures += watch(what, processes(daemon).values(), setup.seconds(SECONDS / 2), lambda: daemon.get("/metrics"))
     with setup.daemon(EVENTLESS) as daemon:
         _settled(daemon)
-        figures += _watch("idle, no scrape, no events", processes(daemon).values(), setup.seconds(SECONDS))
+        figures += watch("idle, no scrape, no events", processes(daemon).values(), setup.seconds(SECONDS))
     with least.processes() as pids:
-        figures += _watch("idle, two Pythons that only wake up", pids.values(), setup.seconds(SECONDS))
+        figures += watch("idle, two Pythons that only wake up", pids.values(), setup.seconds(SECONDS))
     return figures
 
 
@@ -51,9 +51,10 @@ def _emitted(daemon: Daemon) -> float:
     return sum(map(page.emitted, SHIPPED))
 
 
-def _watch(
+def watch(
     what: str, pids: Collection[int], seconds: float, scrape: Callable[[], object] | None = None
 ) -> Iterator[Figure]:
+    """Yield CPU time and wake-ups of some processes over so many seconds, perhaps with scrapes."""
     spent, woken, start = sum(map(cpu_seconds, pids)), sum(map(wake_ups, pids)), time.monotonic()
     while (left := start + seconds - time.monotonic()) > 0:
         time.sleep(min(left, SCRAPE_EVERY))

@@ -29,22 +29,23 @@ def measure(setup: Setup) -> list[Figure]:
     with setup.daemon() as daemon:
         daemon.wait_until_ready()
         daemon.scrape()
-        figures = [*_memory(daemon, "after start")]
+        figures = [*memory(daemon, "after start")]
         rings = _rings(daemon.exporter)
         alone = _alone(processes(daemon).values()) + rings
         figures.append(one("memory after start, if nobody else had the same files mapped", "MB", alone / MB))
         setup.run("fail_opens", "openat", "ENOENT", OPENS // (100 if setup.short else 1))
         setup.run("spawn", SPAWNS // (100 if setup.short else 1), setup.folder / "exits")
-        figures += _memory(daemon, "after a storm")
+        figures += memory(daemon, "after a storm")
         for _ in range(SCRAPES):
             daemon.get("/metrics")
-        figures += _memory(daemon, f"after {SCRAPES} scrapes")
+        figures += memory(daemon, f"after {SCRAPES} scrapes")
     with least.processes() as pids:
         floor = sum(map(proportional_bytes, pids.values())) + rings
         return [*figures, one("memory of two Pythons with the imports needed, and the rings", "MB", floor / MB)]
 
 
-def _memory(daemon: Daemon, moment: str) -> Iterator[Figure]:
+def memory(daemon: Daemon, moment: str) -> Iterator[Figure]:
+    """Yield the proportional set size of all processes, of each, and of the rings."""
     parts = {name: proportional_bytes(pid) for name, pid in processes(daemon).items()}
     yield one(f"memory {moment}", "MB", sum(parts.values()) / MB)
     for name, size in parts.items():

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import socket
@@ -20,6 +19,7 @@ from probed.loader.common.attachment import function_refusal
 from support.cgroup2 import Cgroups, run_in, start_in
 from support.cpu_quota import Throttling, limited_cpu
 from support.kernel_fixtures import Install
+from support.loop_device import loop_device
 from support.memory_cgroup import limited_memory
 from support.running_daemon import LIBRARY, Daemon, Page, rise, site, until
 
@@ -114,25 +114,6 @@ def test_each_wait_for_a_cpu_is_one(library: Daemon, install: Install) -> None:
 BYTES, DEVICE, QUEUE = (
     f"probed_block_io_{name}" for name in ("bytes_total", "device_seconds_count", "queue_seconds_count")
 )
-
-
-@contextmanager
-def loop_device(folder: Path, bytes_: int) -> Iterator[str]:
-    """Yield the name of a block device on a new file, with an I/O scheduler."""
-    file = folder / "disk"
-    with file.open("wb") as disk:
-        disk.truncate(bytes_)
-    device = subprocess.run(
-        ["losetup", "--find", "--show", file], check=True, capture_output=True, text=True
-    ).stdout.strip()
-    try:
-        name = Path(device).name
-        Path(f"/sys/block/{name}/queue/scheduler").write_text("mq-deadline")
-        with Path(device).open("rb") as held:
-            fcntl.flock(held, fcntl.LOCK_EX)  # udev reads no locked device: systemd.io/BLOCK_DEVICE_LOCKING
-            yield name
-    finally:
-        subprocess.run(["losetup", "--detach", device], check=True)
 
 
 def transfer(*operands: str) -> None:

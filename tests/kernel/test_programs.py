@@ -13,12 +13,12 @@ from probed.exporter.weights.overflow import LABEL_SETS
 from probed.ipc.manifest import OVERFLOW_MAPS
 from probed.linux.threads import max_threads
 from probed.loader.common.host import LEAST_PROCESSES, MOST_PROCESSES
+from support.bpf_objects import run_statistics
 from support.cgroup2 import Cgroups
 from support.kernel_fixtures import OWN_PROBES, Install, Start
 from support.processes import bpf_program_ids
 from support.running_daemon import PROBES, Page, rise, site, until
 
-STATISTICS = Path("/proc/sys/kernel/bpf_stats_enabled")
 RUNS = "probed_program_runs_total"
 HOOK = "probed_cgroup_mkdir"
 NOTES = site({"notes": None}, [PROBES, OWN_PROBES])
@@ -27,9 +27,8 @@ NOTES = site({"notes": None}, [PROBES, OWN_PROBES])
 @pytest.fixture
 def statistics() -> Iterator[Path]:
     """The sysctl kernel.bpf_stats_enabled, restored afterwards."""
-    before = STATISTICS.read_text()
-    yield STATISTICS
-    STATISTICS.write_text(before)
+    with run_statistics() as file:
+        yield file
 
 
 def infos(page: Page) -> list[dict[str, str]]:

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether BPF objects are still in the kernel."""
+"""Whether BPF objects are still in the kernel, and the switch of the kernel's statistics of programs."""
 
 from __future__ import annotations
 
 import ctypes
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from probed.linux.bpf import bpf
@@ -26,3 +29,14 @@ def exists(thing: tuple[str, int]) -> bool:
     except FileNotFoundError:
         return False
     return bool(struct.unpack_from("=I", start_id_and_next_id, 4)[0] == number)
+
+
+@contextmanager
+def run_statistics() -> Iterator[Path]:
+    """Yield the file of the sysctl kernel.bpf_stats_enabled, and restore its content."""
+    file = Path("/proc/sys/kernel/bpf_stats_enabled")
+    before = file.read_text()
+    try:
+        yield file
+    finally:
+        file.write_text(before)
