@@ -39,12 +39,9 @@ def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     (folder / "bin/spawned").hardlink_to(folder / "bin/exits")
     for name in ("forth", "back", "frozen", "asleep"):
         (folder / "bin" / name).hardlink_to(folder / "bin/lives")
-    for part in ("daemon", "probes/include", "probes/process"):
+    for part in ("daemon", "probes/include", "probes/process", "tests/support"):
         shutil.copytree(ROOT / part, folder / "tree" / part, ignore=shutil.ignore_patterns("*.bpf.o"))
     subprocess.run([sys.executable, "-m", "probed", "build", folder / "tree/probes"], check=True)
-    (folder / "tree/tests/support/system").mkdir(parents=True)
-    for file in ("running_daemon.py", "system/states_guest.py"):
-        shutil.copy(ROOT / "tests/support" / file, folder / "tree/tests/support" / file)
     subprocess.run([sys.executable, "-m", "compileall", "-q", folder / "tree"], check=True)
     program = f"support.system.states_guest {request.param}"
     lines = (
