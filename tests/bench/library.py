@@ -30,7 +30,7 @@ Workload = Callable[[Setup, int], object]
 
 
 def measure(setup: Setup) -> list[Figure]:
-    """Return the time of a run at each hook of each probe, and memory, idle time and scrape with all of them."""
+    """Return the time of a run at each hook, and memory, idle time and scrape with all probes at once."""
     events = EVENTS // (100 if setup.short else 1)
     figures: list[Figure] = []
     with run_statistics() as switch:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from probed.exporter.main import DESCRIPTORS
 from support.kernel_fixtures import Install, Start
 from support.processes import mapped_files, proportional_bytes, status_of
 from support.running_daemon import (
@@ -20,6 +21,11 @@ from support.running_daemon import (
     site,
     until,
 )
+
+
+def test_the_exporter_has_room_for_descriptors_before_it_has_threads(daemon: Daemon) -> None:
+    """With threads, the kernel waits for all CPUs whenever the table of descriptors grows."""
+    assert int(status_of(daemon.exporter)["FDSize"]) >= DESCRIPTORS
 
 
 def test_the_exporter_has_no_capability(daemon: Daemon) -> None:

@@ -6,13 +6,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
+from contextlib import suppress
 
 from probed import __version__, log
 from probed.errors import DeclarationError, HostError
@@ -53,6 +56,9 @@ from probed.webconfig.settings import WebSettings
 LOG = logging.getLogger("exporter")
 
 SupervisorChannel = Channel[FromExporter, ToExporter]
+
+DESCRIPTORS = 1024
+"""Places in the table of descriptors from the start: some 20 for a probe, and those of HTTP clients."""
 
 _OTHER_VERSION = "supervisor and exporter are of different versions: probed was upgraded while it ran; restart it"
 
@@ -147,6 +153,16 @@ def _start(channel: SupervisorChannel) -> tuple[Start, int, int | None, list[soc
     return start, statm, web, [socket.socket(fileno=fd) for fd in rest]
 
 
+def _make_room_for_descriptors(fd: int) -> None:
+    """Let the kernel enlarge the table of descriptors while the process has one thread.
+
+    With more threads the kernel waits for all CPUs at each doubling, 10 to 30 ms: expand_fdtable() in Linux fs/file.c.
+    """
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError):  # of a limit that is nearly reached
+        os.close(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, min(DESCRIPTORS, most) - 1))
+
+
 def _give_up_privilege(start: Start) -> None:
     keep = frozenset[int]()
     if privilege.maps_are_for_bpf_only():
@@ -172,6 +188,7 @@ def main(fd: int) -> int:
     log.start("exporter", start.log_level, start.log_format)
     try:
         barrier()  # raises HostError on other machines
+        _make_room_for_descriptors(fd)
         _give_up_privilege(start)
         exporter = Exporter(channel, start, statm, web, listeners)
         confine()

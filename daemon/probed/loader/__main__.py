@@ -150,16 +150,21 @@ class LoadSession:
         watch = self._source_canary if request.object is None else self._object_canary
         if watch is None:
             return pipeline.describe(checked), []
-        wrong = watch.wrong_members()
-        if wrong:
-            canary.refuse(request.name, self._uses(request), wrong)
         try:
             loaded, fds = pipeline.load(checked, self._chains)
         except LoadError as error:
+            self._refuse_wrong_members(request, watch)
             raise pipeline.explain(error, checked, self._host) from error
+        self._refuse_wrong_members(request, watch)  # after the load, so that the canary runs beside the first one
         for attach_point, hook in pipeline.hook(checked, self._host, self._chains):
             self._channel.send(HookAttached(attach_point), hook)
         return loaded, fds if self._goal == "attach" else []
+
+    def _refuse_wrong_members(self, request: LoadRequest, watch: canary.Watch) -> None:
+        """Raise LoadError when the canary has found a member of the probe wrong, or could not run."""
+        wrong = watch.wrong_members()
+        if wrong:
+            canary.refuse(request.name, self._uses(request), wrong)
 
     def _check(self, request: LoadRequest) -> pipeline.CompiledProbe:
         if request.object is not None:

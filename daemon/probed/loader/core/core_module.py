@@ -77,6 +77,7 @@ class CoreModule:
         self._probe = probe
         self._loaded = False
         self._names: dict[str, str] = {}  # of programs in the object, by the names that the loader knows
+        self._targets: dict[str, AttachPoint] = {}  # set so far, because libbpf looks through all types each time
         self._object = _opened(probe, data, btf_path)
         self._btf = Btf.parse(self._object.btf(), Path(f"{probe}.bpf.o"))
         self._programs = {each.name: each for each in self._object.programs()}
@@ -93,7 +94,7 @@ class CoreModule:
         """Set a program's raw tracepoint or function; return whether the kernel has that. Raises LoadError."""
         with captured_stderr() as said:
             try:
-                self._programs[program].set_attach_target(TRACING[point.kind], point.target)
+                self._set_target(program, point)
                 return True
             except OSError as error:
                 failure = error
@@ -101,6 +102,12 @@ class CoreModule:
             return False
         text = f"libbpf cannot read the kernel's types: {failure.strerror}\n{refusal.last_lines(said[0])}"
         raise LoadError(self._probe, "no_btf", text, failure.errno or 0)
+
+    def _set_target(self, program: str, point: AttachPoint) -> None:
+        """Set a program's raw tracepoint or function. Raises OSError."""
+        if self._targets.get(program) != point:
+            self._programs[program].set_attach_target(TRACING[point.kind], point.target)
+            self._targets[program] = point
 
     def prepare(self, constants: Mapping[str, int], host: Host, ring_bytes: int = 0) -> None:
         """Set the constants of the headers, the size of the ring, and the sizes of maps for processes and CPUs."""
@@ -150,7 +157,7 @@ class CoreModule:
         if tail.kprobe:
             program.set_type(tail.kprobe.program_type)
         else:
-            program.set_attach_target(TRACING[tail.attach_point.kind], tail.attach_point.target)
+            self._set_target(name, tail.attach_point)
         program.set_autoload(True)
 
     def keep(self, programs: Mapping[str, str]) -> None:
