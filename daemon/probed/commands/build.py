@@ -31,6 +31,9 @@ TOOLS = {"clang": "clang", "bpftool": "bpftool"}
 HEADERS = "/usr/include/bpf/bpf_helpers.h"
 HEADERS_PACKAGE = "libbpf-dev"
 
+INSTRUCTION_SET = "v3"
+"""With instructions on 32 bits (Linux 5.1), as BCC has them: a tenth less code than with clang 14's default."""
+
 ARCHITECTURES = {"x86_64": "x86", "aarch64": "arm64"}
 """Names of `uname -m`, and of libbpf's headers."""
 
@@ -114,7 +117,7 @@ def compile_object(sources: ObjectSources, directory: Path, path: Path, machine:
     main.write_text(_main_text(sources))
     folder = Path(sources.source.path).resolve().parent
     _run([
-        "clang", "-g", "-O2", "-target", "bpf", "-Wall", "-Wno-unused-function",
+        "clang", "-g", "-O2", "-target", "bpf", f"-mcpu={INSTRUCTION_SET}", "-Wall", "-Wno-unused-function",
         "-Werror=implicit-function-declaration", "-Werror=int-conversion",
         f"-D__TARGET_ARCH_{ARCHITECTURES[machine]}", "-DPROBED_CORE",
         *(["-DPROBED_RING"] if sources.ring else []), *([f"-DSLOTS={sources.slots}"] if sources.slots else []),
