@@ -128,12 +128,12 @@ class Metric:
     ] = dataclasses.field(default_factory=dict)
     value: Annotated[
         CName | None,
-        "For a histogram without maps: the observed field; the last word of the field's name is the unit. For a gauge "
-        "whose maps hold structs: the shown member.",
+        "For a histogram without maps: the observed field; its name ends in the unit, if the metric has one. "
+        "For a gauge whose maps hold structs: the shown member.",
     ] = None
     buckets: Annotated[
         Buckets,
-        "For a histogram: the buckets' upper bounds in base units (seconds, bytes), ascending; or a rule for them, "
+        "For a histogram: the buckets' upper bounds in base units (seconds, bytes) or numbers, ascending; or a rule, "
         "such as {exponential: {first: 1us, factor: 2, count: 27}}.",
     ] = ()
     native: Annotated[
@@ -182,12 +182,10 @@ class Metric:
             if getattr(self, name):
                 yield (name,), f"a counter has no {text}; remove it, or make the metric a histogram"
         if self.base_unit:
-            yield from _map_unit_faults(self)
+            yield from _unit_faults(self)
 
     def _gauge_faults(self) -> Iterator[Fault]:
-        suffix = next((suffix for suffix in SUFFIXES_OF_OTHER_TYPES if self.name.endswith(suffix)), None)
-        if suffix:
-            yield (), f"a gauge's name does not end in '{suffix}'; call it '{self.name.removesuffix(suffix)}'"
+        yield from self._suffix_faults()
         if not self.maps:
             text = "a gauge shows what kernel maps hold, and events of the ring leave nothing to show"
             yield ("maps",), f"{text}; add 'maps: [NAME]', or make the metric a counter"
@@ -197,7 +195,13 @@ class Metric:
             yield ("native",), "a gauge has no native form; remove it, or make the metric a histogram"
         if self.idle_seconds is not None:
             yield ("idle_seconds",), "a gauge's series leaves with its map entry; remove 'idle_seconds'"
-        yield from _map_unit_faults(self)
+        yield from _unit_faults(self)
+
+    def _suffix_faults(self) -> Iterator[Fault]:
+        """Yield the end of a sample's name at the end of a gauge's or a histogram's."""
+        suffix = next((suffix for suffix in SUFFIXES_OF_OTHER_TYPES if self.name.endswith(suffix)), None)
+        if suffix:
+            yield (), f"a {self.type}'s name does not end in '{suffix}'; call it '{self.name.removesuffix(suffix)}'"
 
     @property
     def bounds(self) -> tuple[float, ...]:
@@ -212,20 +216,18 @@ class Metric:
     @property
     def factor(self) -> float:
         """Base units of the metric in one unit of `value`, or of the maps' plain integers."""
-        if self.type != "histogram" and not (self.maps and self.base_unit):
+        if not self.base_unit or (self.type == "counter" and not self.maps):
             return 1.0
         return base_units.unit_of(self.value or self.maps[0]).factor
 
     def _histogram_faults(self) -> Iterator[Fault]:
-        base = base_units.base_unit_of(self.name)
-        if base is None:
-            yield (), "a histogram's name ends in its base unit: '_seconds', '_bytes' or '_ratio'"
+        yield from self._suffix_faults()
         if self.maps:
             yield from self._kernel_histogram_faults()
         elif self.value is None:
             yield ("value",), "a histogram needs 'value': the observed field"
-        elif base:
-            yield from _unit_faults(self.value, base)
+        else:
+            yield from _unit_faults(self)
         if not self.buckets and not self.native:
             yield (
                 ("buckets",),
@@ -233,21 +235,22 @@ class Metric:
                 "'native: {factor: 1.1}'",
             )
         yield from bucket_faults(self.buckets)
-        if base:
-            yield from bucket_unit_faults(self.buckets, base)
+        yield from bucket_unit_faults(self.buckets, self.base_unit)
 
     def _kernel_histogram_faults(self) -> Iterator[Fault]:
         """Yield the faults of a histogram whose buckets are in kernel maps."""
         if self.value:
             text = "maps hold buckets, and the end of a map's name is the unit, as 'wait_ns'"
             yield ("value",), f"{text}; remove 'value', or 'maps' to observe events"
-        elif self.base_unit:
-            yield from _map_unit_faults(self)
+        else:
+            yield from _unit_faults(self)
         if self.native:
             text = "maps hold the counts of classic buckets, and the native form needs single values"
             yield ("native",), f"{text}; remove 'native', or 'maps' to observe events"
         yield from kernel_bucket_faults(self.buckets)
-        if unit := base_units.known_unit_of(self.maps[0]):
+        if not self.base_unit:
+            yield from kernel_bound_faults(self.buckets, 1.0, self.maps[0])
+        elif unit := base_units.known_unit_of(self.maps[0]):
             yield from kernel_bound_faults(self.buckets, unit.factor, self.maps[0])
         for name, label in self.labels.items():
             if label.field == BUCKET_FIELD:
@@ -392,24 +395,8 @@ def check_together(probes: Iterable[Probe]) -> list[Problem]:
     return problems
 
 
-def _unit_faults(field: str, base: base_units.BaseUnit) -> Iterator[Fault]:
-    try:
-        unit = base_units.unit_of(field)
-    except ValueError as error:
-        yield ("value",), str(error)
-        return
-    if unit.base != base:
-        yield (
-            ("value",),
-            (
-                f"field '{field}' is in {unit.base}, but the metric's name ends in '_{base}'; "
-                f"name the metric '…_{unit.base}' or take another field"
-            ),
-        )
-
-
-def _map_unit_faults(metric: Metric) -> Iterator[Fault]:
-    """Yield maps, or the member of their values, with another unit than the metric's name."""
+def _unit_faults(metric: Metric) -> Iterator[Fault]:
+    """Yield the observed field, or maps or the member of their values, with another unit than the metric's name."""
     base = metric.base_unit
     kind: Literal["field", "map"] = "field" if metric.value else "map"
     factors: dict[float, str] = {}

@@ -154,15 +154,16 @@ def bucket_faults(buckets: tuple[float, ...] | BucketRule) -> Iterator[Fault]:
         below = max(below, bound)
 
 
-def bucket_unit_faults(buckets: tuple[float, ...] | BucketRule, base: BaseUnit) -> Iterator[Fault]:
+def bucket_unit_faults(buckets: tuple[float, ...] | BucketRule, base: BaseUnit | None) -> Iterator[Fault]:
     """Yield the quantities of a rule with another base unit than the metric's name; key paths start at ``buckets``."""
     if not isinstance(buckets, BucketRule):
         return
+    end, remedy = (f"'_{base}'", f"a quantity in {base}, or a number") if base else ("no unit", "a number")
     for name, rule in (("exponential", buckets.exponential), ("linear", buckets.linear)):
         for key, quantity in rule.quantities if rule else ():
             if quantity.base not in (None, base):
-                text = f"the quantity is in {quantity.base}, but the metric's name ends in '_{base}'"
-                yield ("buckets", name, key), f"{text}; write a quantity in {base}, or a number"
+                text = f"the quantity is in {quantity.base}, but the metric's name ends in {end}"
+                yield ("buckets", name, key), f"{text}; write {remedy}"
 
 
 def bucket_numbering(buckets: tuple[float, ...] | BucketRule, factor: float) -> dict[str, Decimal]:

@@ -11,7 +11,6 @@ import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Annotated
 
-from probed.config.base_units import base_unit_of
 from probed.config.declaration import Label, Metric, Probe, RingOptions
 from probed.config.decoders import UnitDecoderName
 from probed.config.folding import fold_defaults
@@ -213,8 +212,8 @@ def _faults(probe: Probe, overrides: Overrides) -> Iterator[Fault]:
 def _metric_faults(metric: Metric, changes: MetricOverrides) -> Iterator[Fault]:
     if changes.buckets and metric.type != "histogram":
         yield ("buckets",), f"'{metric.name}' is a {metric.type} and has no buckets; remove this key"
-    elif base := base_unit_of(metric.name):
-        yield from bucket_unit_faults(changes.buckets, base)
+    else:
+        yield from bucket_unit_faults(changes.buckets, metric.base_unit)
     for key in ("native", "histogram_form"):
         if getattr(changes, key) and metric.type != "histogram":
             yield (key,), f"'{metric.name}' is a {metric.type} and has no form of a histogram; remove this key"
