@@ -8,10 +8,13 @@ from pathlib import Path
 from support.running_daemon import Start
 from support.workload_programs import Install
 
-__all__ = ["NOBODY", "OWN_PROBES", "Install", "Start"]
+__all__ = ["EXAMPLES", "NOBODY", "OWN_PROBES", "Install", "Start"]
 
 OWN_PROBES = Path(__file__).parents[1] / "kernel" / "probes"
 """Probes for tests only."""
+
+EXAMPLES = Path(__file__).parents[1] / "kernel" / "examples"
+"""Examples of ebpf_exporter as probes."""
 
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 """Runs a command as an unprivileged user."""
