@@ -85,12 +85,9 @@ PROGRAM(on_issue)
 
 static __always_inline void count_bytes(struct transfer transfer, u64 number)
 {
-	u64 zero = 0, *count = bytes.lookup_or_try_init(&transfer, &zero);
+	u64 zero = 0;
 
-	if (count && number)
-		lock_xadd(count, number);
-	if (!count)
-		count_map_full();
+	add_to_count(bytes.lookup_or_try_init(&transfer, &zero), number);
 }
 
 static __always_inline void send_latency(u8 kind, u32 device, u32 operation, u64 latency_ns)

@@ -71,22 +71,14 @@ PROGRAM(on_timer)
 	return 0;
 }
 
-static __always_inline void add_to(u64 *count, u64 number)
-{
-	if (count)
-		lock_xadd(count, number);
-	else
-		count_map_full();
-}
-
 /* Adds to the maps, so that a group with a quota has a series from its first period on. */
 static __always_inline void add(struct group group, struct counters rise)
 {
 	u64 zero = 0;
 
-	add_to(periods.lookup_or_try_init(&group, &zero), rise.periods);
-	add_to(throttled_periods.lookup_or_try_init(&group, &zero), rise.throttled);
-	add_to(throttled_ns.lookup_or_try_init(&group, &zero), rise.throttled_ns);
+	add_to_count(periods.lookup_or_try_init(&group, &zero), rise.periods);
+	add_to_count(throttled_periods.lookup_or_try_init(&group, &zero), rise.throttled);
+	add_to_count(throttled_ns.lookup_or_try_init(&group, &zero), rise.throttled_ns);
 }
 
 /* raw tracepoint hrtimer_expire_exit(struct hrtimer *hrtimer): the kernel has counted the period */

@@ -259,6 +259,15 @@ static __always_inline void count_map_full(void)
 	probed_count(STAT_MAP_FULL);
 }
 
+/* Adds to a count: an entry of a map, or NULL where the map is full. */
+static __always_inline void add_to_count(u64 *count, u64 number)
+{
+	if (count)
+		lock_xadd(count, number);
+	else
+		count_map_full();
+}
+
 /* Counts a note that a full map refused: state for a later event, which is sent all the same with less detail. */
 static __always_inline void count_note_lost(void)
 {

@@ -77,12 +77,9 @@ static __always_inline bool is_open_call(u32 number)
 /* Into the map itself: a preempted on_return may be changing a slot of this CPU. */
 static __always_inline void count_interrupted_open(struct opener opener)
 {
-	u64 zero = 0, *count = opens.lookup_or_try_init(&opener, &zero);
+	u64 zero = 0;
 
-	if (count)
-		lock_xadd(count, 1);
-	else
-		count_map_full();
+	add_to_count(opens.lookup_or_try_init(&opener, &zero), 1);
 }
 
 static __always_inline void count_failure(struct opener opener, u32 errno)

@@ -27,12 +27,9 @@ BPF_PERCPU_ARRAY(failures_recent, struct recent_count, RECENT);
 
 static __always_inline void count_call_elsewhere(u32 syscall)
 {
-	u64 zero = 0, *count = calls_elsewhere.lookup_or_try_init(&syscall, &zero);
+	u64 zero = 0;
 
-	if (count)
-		lock_xadd(count, 1);
-	else
-		count_map_full();
+	add_to_count(calls_elsewhere.lookup_or_try_init(&syscall, &zero), 1);
 }
 
 static __always_inline void count_call(u32 syscall)
@@ -48,12 +45,9 @@ static __always_inline void count_call(u32 syscall)
 /* Counts a failure in the map itself: a preempted on_return may be changing a slot of this CPU. */
 static __always_inline void count_failure_elsewhere(struct failure failure)
 {
-	u64 zero = 0, *count = failures.lookup_or_try_init(&failure, &zero);
+	u64 zero = 0;
 
-	if (count)
-		lock_xadd(count, 1);
-	else
-		count_map_full();
+	add_to_count(failures.lookup_or_try_init(&failure, &zero), 1);
 }
 
 static __always_inline void count_failure(struct failure failure)

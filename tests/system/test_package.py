@@ -33,14 +33,10 @@ PROGRAM(on_exec)
 {
 	struct task_struct *task = (struct task_struct *)ctx->args[0];
 	struct program program = {};
-	u64 zero = 0, *count;
+	u64 zero = 0;
 
 	READ_ARRAY(program.comm, task, comm);
-	count = begun.lookup_or_try_init(&program, &zero);
-	if (count)
-		++*count;
-	else
-		count_map_full();
+	add_to_count(begun.lookup_or_try_init(&program, &zero), 1);
 	return 0;
 }
 """

@@ -16,14 +16,10 @@ PROGRAM(on_locked)
 {
 	struct cgroup *cgroup = (struct cgroup *)ctx->args[0];
 	struct lock lock = {.level = LOAD(cgroup, level), .contended = ctx->args[2], .yield = (s32)ctx->args[1] >= 0};
-	u64 zero = 0, now = bpf_ktime_get_ns(), *count;
+	u64 zero = 0, now = bpf_ktime_get_ns();
 	u32 tid = bpf_get_current_pid_tgid();
 
-	count = locked.lookup_or_try_init(&lock, &zero);
-	if (count)
-		lock_xadd(count, 1);
-	else
-		count_map_full();
+	add_to_count(locked.lookup_or_try_init(&lock, &zero), 1);
 	if (lock_start.update(&tid, &now))
 		count_note_lost();
 	return 0;

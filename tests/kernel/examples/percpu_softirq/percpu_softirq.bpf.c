@@ -11,12 +11,8 @@ BPF_PERCPU_HASH(softirqs, struct softirq, u64, 4096);
 PROGRAM(on_entry)
 {
 	struct softirq softirq = {.cpu = bpf_get_smp_processor_id(), .vector = ctx->args[0]};
-	u64 zero = 0, *count;
+	u64 zero = 0;
 
-	count = softirqs.lookup_or_try_init(&softirq, &zero);
-	if (count)
-		++*count;
-	else
-		count_map_full();
+	add_to_count(softirqs.lookup_or_try_init(&softirq, &zero), 1);
 	return 0;
 }

@@ -7,12 +7,8 @@ BPF_HASH(timer_starts, u64, u64, 1024);
 PROGRAM(on_start)
 {
 	struct timer_list *timer = (struct timer_list *)ctx->args[0];
-	u64 function = (u64)LOAD(timer, function), zero = 0, *count;
+	u64 function = (u64)LOAD(timer, function), zero = 0;
 
-	count = timer_starts.lookup_or_try_init(&function, &zero);
-	if (count)
-		lock_xadd(count, 1);
-	else
-		count_map_full();
+	add_to_count(timer_starts.lookup_or_try_init(&function, &zero), 1);
 	return 0;
 }

@@ -9,15 +9,11 @@ BPF_HASH(drops, u16, u64, FIRST_EPHEMERAL);
 PROGRAM(on_full_queue)
 {
 	struct sock *sk = (struct sock *)ctx->args[1];
-	u64 zero = 0, *count;
+	u64 zero = 0;
 	u16 port = READ(sk, __sk_common.skc_num);
 
 	if (port >= FIRST_EPHEMERAL)
 		port = 0;
-	count = drops.lookup_or_try_init(&port, &zero);
-	if (count)
-		lock_xadd(count, 1);
-	else
-		count_map_full();
+	add_to_count(drops.lookup_or_try_init(&port, &zero), 1);
 	return 0;
 }

@@ -10,13 +10,9 @@ BPF_HASH(imports, struct import, u64, 1024);
 PROGRAM(on_import)
 {
 	struct import import = {};
-	u64 zero = 0, *count;
+	u64 zero = 0;
 
 	bpf_probe_read_user_str(import.module, sizeof(import.module), (void *)ctx->args[0]);
-	count = imports.lookup_or_try_init(&import, &zero);
-	if (count)
-		lock_xadd(count, 1);
-	else
-		count_map_full();
+	add_to_count(imports.lookup_or_try_init(&import, &zero), 1);
 	return 0;
 }

@@ -11,11 +11,8 @@ BPF_PERCPU_HASH(execs, struct owner, u64, 64);
 PROGRAM(on_exec)
 {
 	struct owner owner = {.cgroup = current_cgroup()};
-	u64 zero = 0, *count = execs.lookup_or_try_init(&owner, &zero);
+	u64 zero = 0;
 
-	if (count)
-		++*count;
-	else
-		count_map_full();
+	add_to_count(execs.lookup_or_try_init(&owner, &zero), 1);
 	return 0;
 }

@@ -13,7 +13,7 @@ BPF_PERCPU_ARRAY(ticks, u64, 1);
 PROGRAM(on_fault)
 {
 	struct where where = {};
-	u64 zero = 0, *count;
+	u64 zero = 0;
 
 	bpf_get_current_comm(where.comm, sizeof(where.comm));
 	/* "page_t": a workload of the tests */
@@ -21,11 +21,7 @@ PROGRAM(on_fault)
 	    where.comm[4] != '_' || where.comm[5] != 't')
 		return 0;
 	where.address = ctx->args[0];
-	count = faults.lookup_or_try_init(&where, &zero);
-	if (count)
-		lock_xadd(count, 1);
-	else
-		count_map_full();
+	add_to_count(faults.lookup_or_try_init(&where, &zero), 1);
 	return 0;
 }
 

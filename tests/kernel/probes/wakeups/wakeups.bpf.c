@@ -12,13 +12,9 @@ PROGRAM(on_wakeup)
 {
 	struct task_struct *task = (struct task_struct *)ctx->args[0];
 	struct who who = {};
-	u64 zero = 0, *count;
+	u64 zero = 0;
 
 	READ_ARRAY(who.comm, task, comm);
-	count = wakeups.lookup_or_try_init(&who, &zero);
-	if (count)
-		++*count;
-	else
-		count_map_full();
+	add_to_count(wakeups.lookup_or_try_init(&who, &zero), 1);
 	return 0;
 }
