@@ -44,6 +44,7 @@ def test_a_site_probe_is_checked_by_its_folder() -> None:
     status, text = run_to_its_end("check", "--host", str(OWN_PROBES / "wakeups"))
     assert status == 0, text
     assert "probed_wakeups_total{comm}" in text
+    assert "    args: struct task_struct *p\n" in text
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,8 +17,11 @@ from probed.commands import build
 from probed.config import declaration, files, site
 from probed.config.files import DeclaredProbe
 from probed.errors import DeclarationError, LoadError, Problem
+from probed.ipc.attach_points import AttachPoint
 from probed.ipc.loader_process import load_all
 from probed.ipc.manifest import COUNT, Field, LoadedProbe, LoaderChoice, Map, Record
+from probed.loader.btf import prototypes
+from probed.loader.btf.reader import Btf
 from probed.terminal import complain, show
 from probed.webconfig import reader
 
@@ -147,7 +151,9 @@ def _shown(declared: DeclaredProbe, loaded: LoadedProbe, host: bool) -> Iterator
     yield f"  loader {loaded.loader}{_origin(declared)}"
     for name, program in probe.programs.items():
         needs = "; the unit needs the drop-in perf-events.conf" if program.attach_point.kind == "perf_event" else ""
-        yield f"  program {name} at {program.attach_point.title}{' (attaches here)' if host else ''}{needs}"
+        attaches = " (attaches here)" if host else ""
+        yield f"  program {name} at {program.attach_point.title}{attaches}{needs}"
+        yield from _arguments(declared.request.btf, program.attach_point)
     if loaded.event is not None:
         yield f"  event of {loaded.event.size} bytes{'' if loaded.columns else _room(loaded, loaded.event)}"
         yield from map(_member, loaded.event.fields)
@@ -160,6 +166,18 @@ def _shown(declared: DeclaredProbe, loaded: LoadedProbe, host: bool) -> Iterator
         buckets = f", {len(metric.bounds) + 1} buckets" if metric.bounds else ""
         native = f", native of schema {metric.schema}" if metric.schema is not None else ""
         yield f"  {metric.type} {metric.name}{f'{{{labels}}}' if labels else ''}{buckets}{native}"
+
+
+def _arguments(btf: str, point: AttachPoint) -> Iterator[str]:
+    """Yield what ``ctx->args`` has, where the kernel's types tell."""
+    if text := prototypes.arguments(_types(btf), point):
+        yield f"    args: {text}"
+
+
+@lru_cache(maxsize=1)
+def _types(btf: str) -> Btf:
+    """Return the kernel's types, read once for all programs."""
+    return Btf.read(btf)
 
 
 def _origin(declared: DeclaredProbe) -> str:

@@ -79,9 +79,10 @@ class BtfBuilder:
     def floating(self, name: str, size: int) -> int:
         return self._add(name, Kind.FLOAT, 0, size)
 
-    def prototype(self, *parameters: int) -> int:
-        words = [word for each in parameters for word in (0, each)]
-        return self._add("", Kind.FUNC_PROTO, len(parameters), 0, *words)
+    def prototype(self, *parameters: int, **named: int) -> int:
+        both = [*(("", each) for each in parameters), *named.items()]
+        words = [word for name, each in both for word in (self._string(name), each)]
+        return self._add("", Kind.FUNC_PROTO, len(both), 0, *words)
 
     def tracepoint(self, name: str, *parameters: int) -> int:
         data = self.pointer(0)

@@ -247,16 +247,25 @@ class Btf:
         return self.names(Kind.TYPEDEF)[_TRACEPOINT + name][0]
 
     def tracepoint_arguments(self, name: str) -> int | None:
-        """Return the number of a raw tracepoint's arguments (``ctx->args``), None for an unknown tracepoint.
+        """Return the number of a raw tracepoint's arguments (``ctx->args``), None for an unknown tracepoint."""
+        prototype = self.tracepoint_prototype(name)
+        return max(len(list(self.parameters(prototype))) - 1, 0) if prototype else None
 
-        The tracepoint's function has one more, the first: ``void *__data``.
+    def tracepoint_prototype(self, name: str) -> int:
+        """Return the prototype of a raw tracepoint's function, 0 for an unknown tracepoint.
+
+        The function has one argument more than ``ctx->args``, the first: ``void *__data``.
         """
         for type_id in self.find(Kind.TYPEDEF, _TRACEPOINT + name):
             pointer, _ = self.resolve(type_id)
             function, _ = self.resolve(self.target(pointer)) if self.kind(pointer) == Kind.PTR else (0, "")
             if self.kind(function) == Kind.FUNC_PROTO:
-                return max(len(list(self._entries(function, 2))) - 1, 0)
-        return None
+                return function
+        return 0
+
+    def parameters(self, prototype: int) -> Iterator[tuple[str, int]]:
+        """Yield name and type of each parameter of a function's prototype; most prototypes have no names."""
+        return ((self._string(name), type_id) for name, type_id in self._entries(prototype, 2))
 
     def _entries(self, type_id: int, width: int) -> Iterator[array[int]]:
         first = self._start(type_id) + 3
