@@ -187,6 +187,37 @@ def test_clang_and_bcc_report_mistakes_alike(tmp_path: Path) -> None:
     assert "implicit declaration of function 'count_evnt'" in by_clang[1]
 
 
+ONLY_BCC = """\
+#include "probed.bpf.h"
+
+BPF_HASH(counts, u32, u64, 1);
+%s
+
+PROGRAM(on_event)
+{
+	struct task_struct *task = (struct task_struct *)ctx->args[0];
+
+	return %s;
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("declared", "returned", "said"),
+    [
+        ("struct bucket {\n\tu32 number;\n};", "0", "4: redefinition of 'bucket'; an object has all types"),
+        ("enum { TCP_LISTEN = 10 };", "TCP_LISTEN", "4: redefinition of enumerator 'TCP_LISTEN'; an object has all"),
+        ("", "READ((struct task_struct *)READ(task, real_parent), pid)", "READ and LOAD do not nest: put the value"),
+    ],
+)
+def test_c_that_only_bcc_takes_is_explained(folder: Path, declared: str, returned: str, said: str) -> None:
+    probe = Path(shutil.copytree(OWN_PROBES / "refused", folder / "refused"))
+    (probe / "refused.bpf.c").write_text(ONLY_BCC % (declared, returned))
+    assert run_to_its_end("check", "--loader", "bcc", str(probe))[0] == 0
+    status, text = run_to_its_end("build", str(probe))
+    assert (status, text.count(said)) == (1, 1), text
+
+
 @pytest.mark.parametrize(
     ("probe", "said"),
     [

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from probed.config import files
 from probed.config.files import DeclaredProbe
@@ -33,6 +34,12 @@ HEADERS_PACKAGE = "libbpf-dev"
 
 INSTRUCTION_SET = "v3"
 """With instructions on 32 bits (Linux 5.1), as BCC has them: a tenth less code than with clang 14's default."""
+
+REMEDIES: Final = {
+    "redefinition of ": "an object has all types and constants of the kernel: choose a name that the kernel lacks",
+    "builtin_preserve_access_index": "READ and LOAD do not nest: put the value of the inner one into a variable",
+}
+"""Texts of clang's errors in C that BCC takes, and remedies."""
 
 ARCHITECTURES = {"x86_64": "x86", "aarch64": "arm64"}
 """Names of `uname -m`, and of libbpf's headers."""
@@ -105,8 +112,15 @@ def _run(command: Sequence[str]) -> bytes:
     result = subprocess.run(command, capture_output=True, check=False, env=os.environ | {"PATH": _path()})
     if result.returncode:
         said = result.stderr.decode(errors="replace").strip()
-        raise BuildError("\n".join(c_mistakes(said)[:20]) or said or f"{command[0]} failed without a word")
+        mistakes = map(with_remedy, c_mistakes(said)[:20])
+        raise BuildError("\n".join(mistakes) or said or f"{command[0]} failed without a word")
     return result.stdout
+
+
+def with_remedy(mistake: str) -> str:
+    """Return a mistake that only an object's C can have with cause and remedy, every other as it is."""
+    remedy = next((remedy for said, remedy in REMEDIES.items() if said in mistake), "")
+    return f"{mistake}; {remedy}" if remedy else mistake
 
 
 def compile_object(sources: ObjectSources, directory: Path, path: Path, machine: str = os.uname().machine) -> None:

@@ -44,8 +44,8 @@ def take(fd: int) -> str:
 
 
 def c_mistakes(output: str) -> list[str]:
-    """Return clang's errors, each as file, line and text."""
-    return [f"{path}:{line}: {text}" for path, line, text in re.findall(_ERROR, output)]
+    """Return clang's errors, each as file, line and text, without repetitions."""
+    return list(dict.fromkeys(f"{path}:{line}: {text}" for path, line, text in re.findall(_ERROR, output)))
 
 
 def crash(output: str) -> tuple[Reason, str]:

@@ -41,9 +41,10 @@ def test_a_tool_that_fails_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         pass
 
 
-def test_mistakes_in_the_c_are_quoted_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_mistakes_in_the_c_are_quoted_alone_and_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     tool = tmp_path / "bpftool"
-    tool.write_text("#!/bin/sh\necho 'a.bpf.c:7:3: error: no such thing [-Werror]' >&2\necho '   x' >&2\nexit 1\n")
+    said = "echo 'a.bpf.c:7:3: error: no such thing [-Werror]' >&2\n"
+    tool.write_text(f"#!/bin/sh\n{said}{said}echo '   x' >&2\nexit 1\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     with pytest.raises(build.BuildError) as raised, build.workshop("/btf"):
