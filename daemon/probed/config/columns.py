@@ -2,20 +2,22 @@
 """The columns of a trace probe, and the decoders that a column may name.
 
 `declaration` and `loader.resolve` check with this module, and `commands.decoder_docs` makes tables for documents. The
-code of these decoders is in `probed.tail.cells`; the other decoders are those of labels, without arguments.
+code of these decoders is in `probed.tail.cells`; the other decoders are those of labels, of which `enum` has an
+argument.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Final, Literal, TypeAlias
 
-from probed.config.decoders import DECODERS, Decoder
-from probed.config.scalars import CName
+from probed.config.decoders import DECODERS, Decoder, table_faults
+from probed.config.scalars import CName, Constant
 from probed.frozen import frozen
-from probed.schema.rules import between
-from probed.schema.structure import Given, Key, pattern
+from probed.schema.rules import NOT_EMPTY_MAPPING, Line, between
+from probed.schema.structure import Fault, Given, Key, pattern
 
 MOST_WIDTH: Final = 200
 
@@ -40,6 +42,7 @@ ColumnDecoderName: TypeAlias = Literal[
     "signal",
     "integer",
     "hex",
+    "enum",
     "cgroup_unit",
     "pod_uid",
     "uid",
@@ -73,5 +76,16 @@ class Column:
 
     at: Given[Key]
     field: Annotated[CName, "The field of 'struct event'."]
-    decoder: Annotated[ColumnDecoderName, "The decoder of the text: one of labels without an argument, or a column's."]
+    decoder: Annotated[
+        ColumnDecoderName, "The decoder of the text: enum, one of labels without an argument, or a column's."
+    ]
+    table: Annotated[
+        Mapping[Constant, Line],
+        "For the decoder enum: enum constant of the C, or integer, to text.",
+        NOT_EMPTY_MAPPING,
+    ] = dataclasses.field(default_factory=dict)
     width: Annotated[Width, "Characters in a table, 0 for JSON only; the last column takes the rest of the line."] = 12
+
+    def check(self) -> Iterator[Fault]:
+        """Yield a table of another decoder, and the faults of one."""
+        yield from table_faults(self.decoder, self.table)

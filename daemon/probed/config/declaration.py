@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 
 from probed.config import base_units
 from probed.config.columns import Column, ColumnName
-from probed.config.decoders import DecoderName
+from probed.config.decoders import DecoderName, table_faults
 from probed.config.folding.fold_rules import FoldRules
 from probed.config.histograms import (
     Buckets,
@@ -94,10 +94,7 @@ class Label:
 
     def check(self) -> Iterator[Fault]:
         """Yield arguments of another decoder, and table entries with the same text."""
-        if self.decoder == "enum" and not self.table:
-            yield ("table",), "decoder 'enum' needs a table: {CONSTANT: text, …}"
-        if self.decoder != "enum" and self.table:
-            yield ("table",), f"only decoder 'enum' has a table; remove it, or the decoder '{self.decoder}'"
+        yield from table_faults(self.decoder, self.table)
         if self.decoder == "kernel_enum" and self.enum is None:
             yield ("enum",), "decoder 'kernel_enum' needs the kernel's enum, such as 'enum: skb_drop_reason'"
         if self.decoder != "kernel_enum" and self.enum is not None:
@@ -106,10 +103,6 @@ class Label:
             yield ("texts",), "decoder 'map' needs texts: {TEXT: text, …}"
         if self.decoder != "map" and self.texts:
             yield ("texts",), f"only decoder 'map' has texts; remove them, or the decoder '{self.decoder}'"
-        first: dict[str, str | int] = {}
-        for constant, text in self.table.items():
-            if first.setdefault(text, constant) != constant:
-                yield ("table", constant), f"'{text}' is already the text of {first[text]}; give each its own"
 
 
 @frozen
@@ -343,17 +336,20 @@ def parse(text: str, path: str, name: str) -> Probe:
 def enum_constants(probe: Probe) -> dict[str, tuple[str, int]]:
     """List the C constants in `when` and tables, each with file and line of the first use."""
     constants: dict[str, tuple[str, int]] = {}
-    for metric in probe.metrics.values():
-        named: list[tuple[Key, str | int]] = [
-            ((*metric.at, "when", name), value) for name, value in metric.when.items()
-        ]
-        for label in metric.labels.values():
-            named += [((*label.at, "table", constant), constant) for constant in label.table]
-        for at, constant in named:
-            if isinstance(constant, str):
-                source = probe.source_of(at)
-                constants.setdefault(constant, (source.path, source.line(at)))
+    for at, constant in _named_constants(probe):
+        if isinstance(constant, str):
+            source = probe.source_of(at)
+            constants.setdefault(constant, (source.path, source.line(at)))
     return constants
+
+
+def _named_constants(probe: Probe) -> Iterator[tuple[Key, str | int]]:
+    for metric in probe.metrics.values():
+        yield from (((*metric.at, "when", name), value) for name, value in metric.when.items())
+        for label in metric.labels.values():
+            yield from (((*label.at, "table", constant), constant) for constant in label.table)
+    for column in probe.columns.values():
+        yield from (((*column.at, "table", constant), constant) for constant in column.table)
 
 
 def bucket_macros(probe: Probe) -> dict[str, str]:

@@ -7,10 +7,11 @@ probed-probe(5). The code of the decoders is in `exporter.decoders`; a test hold
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, Literal
 
 from probed.frozen import frozen
+from probed.schema.structure import Fault
 
 DecoderName = Literal[
     "comm",
@@ -108,3 +109,15 @@ DECODERS: Final[Mapping[DecoderName, Decoder]] = {
         "`kernel.perf_event_paranoid` above 1)",
     ),
 }
+
+
+def table_faults(decoder: str, table: Mapping[str | int, str]) -> Iterator[Fault]:
+    """Yield a missing table, a table of another decoder, and entries with the same text; key paths: ``table``."""
+    if decoder == "enum" and not table:
+        yield ("table",), "decoder 'enum' needs a table: {CONSTANT: text, …}"
+    if decoder != "enum" and table:
+        yield ("table",), f"only decoder 'enum' has a table; remove it, or the decoder '{decoder}'"
+    first: dict[str, str | int] = {}
+    for constant, text in table.items():
+        if first.setdefault(text, constant) != constant:
+            yield ("table", constant), f"'{text}' is already the text of {first[text]}; give each its own"

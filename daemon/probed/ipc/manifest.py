@@ -152,13 +152,14 @@ class ResolvedColumn:
     """One column of a trace probe: the field of the event, and the decoder that makes the text.
 
     A decoder that reads a `length` has its bytes behind the event, in the order of these fields. `width` is the number
-    of characters in a table.
+    of characters in a table. `table` is the argument of `enum`, number → text.
     """
 
     name: str
     field: str
     decoder: str
     width: int
+    table: Mapping[int, str] = dataclasses.field(default_factory=dict)
 
 
 def switch_names(tracepoint: str) -> tuple[str, str]:

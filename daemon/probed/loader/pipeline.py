@@ -102,7 +102,7 @@ def check(request: LoadRequest, make_module: MakeModule, host: Host) -> Compiled
     unnamed = check_kernel_enums(probe, host.btf.enum_names()) if len(enums) < len(kernel_enums(probe)) else []
     try:
         metrics = resolve(with_kernel_enums(probe, enums), event, maps, module.constants(), unfit)
-        columns = resolve_columns(probe, event)
+        columns = resolve_columns(probe, event, module.constants())
     except DeclarationError as error:
         problems += error.problems
     if problems:

@@ -60,14 +60,15 @@ def resolve(
     return metrics
 
 
-def resolve_columns(probe: Probe, record: Record | None) -> tuple[manifest.ResolvedColumn, ...]:
+def resolve_columns(
+    probe: Probe, record: Record | None, enums: Mapping[str, int]
+) -> tuple[manifest.ResolvedColumn, ...]:
     """Check a trace probe's columns against the C's ``struct event``. Raises DeclarationError with every Problem."""
-    check = _Check(probe, record, {}, {}, {})
-    for column in probe.columns.values():
-        check.column(column)
+    check = _Check(probe, record, {}, enums, {})
+    tables = [check.column(column) for column in probe.columns.values()]
     if check.problems:
         raise DeclarationError(sorted(check.problems))
-    return probe.resolved_columns
+    return tuple(replace(each, table=table) for each, table in zip(probe.resolved_columns, tables, strict=True))
 
 
 def check_programs(probe: Probe, functions: Collection[str]) -> list[Problem]:
@@ -261,15 +262,16 @@ class _Check:
         fold = tuple(manifest.ResolvedFoldRule(rule.match, rule.replace, rule.parts) for rule in label.fold)
         return manifest.ResolvedLabel(name, label.field, label.decoder, self.table(label, field), label.texts, fold)
 
-    def column(self, column: Column) -> None:
+    def column(self, column: Column) -> dict[int, str]:
+        """Check a column; return the table of the decoder enum, else an empty one."""
         if COLUMN_DECODERS[column.decoder].reads != "length":
-            self.label_field(column, self.event)
-            return
+            return self.table(column, self.label_field(column, self.event))
         at = (*column.at, "field")
         field = self.field(at, column.field, self.event)
         if field and _c_type(field) != "u32":
             text = f"decoder '{column.decoder}' reads the length of bytes, a u32, but field '{field.name}' is"
             self.problem(at, f"{text} {_c_type(field)}")
+        return {}
 
     def label_field(self, label: Label | Column, layouts: list[_Layout]) -> Field | None:
         at = (*label.at, "field")
@@ -284,7 +286,7 @@ class _Check:
             self.problem(at, text)
         return field
 
-    def table(self, label: Label, field: Field | None) -> dict[int, str]:
+    def table(self, label: Label | Column, field: Field | None) -> dict[int, str]:
         if label.decoder == "kernel_enum":
             return {constant: text for constant, text in label.table.items() if isinstance(constant, int)}
         table: dict[int, str] = {}

@@ -58,7 +58,7 @@ def cell_decoder(column: ResolvedColumn, context: Context, boot_time_ns: int) ->
         return _OF_COLUMNS[column.decoder]
     if column.decoder == "integer":
         return CellDecoder(str, int)
-    decode = decoder(ResolvedLabel(column.name, column.field, column.decoder, {}), context)
+    decode = decoder(ResolvedLabel(column.name, column.field, column.decoder, column.table), context)
     return CellDecoder(lambda value: decode(value) or "", decode)
 
 

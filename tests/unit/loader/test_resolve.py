@@ -300,3 +300,26 @@ def test_a_kernel_enum_goes_to_the_manifest_as_a_table() -> None:
     probe = resolve.with_kernel_enums(parse(text), {"how": {0: "HOW_OK", 1 << 16: "HOW_MASK"}})
     age = resolve.resolve(probe, EVENT, MAPS, ENUMS)[0]
     assert age.labels[1] == manifest.ResolvedLabel("how", "how", "kernel_enum", {0: "HOW_OK", 1 << 16: "HOW_MASK"})
+
+
+TRACE = """\
+description: Starts of programs.
+programs:
+  on_exec: {raw_tracepoint: sched_process_exec}
+ring: {bytes: 1 MiB}
+columns:
+  how: {field: how, decoder: enum, table: {HOW_OK: ok, -1: bad}}
+  comm: {field: comm, decoder: comm}
+"""
+
+
+def test_a_columns_table_has_the_numbers_of_the_c() -> None:
+    how, comm = resolve.resolve_columns(parse(TRACE), EVENT, ENUMS)
+    assert (how.table, comm.table) == ({0: "ok", -1: "bad"}, {})
+
+
+def test_a_constant_of_a_column_that_the_c_lacks_is_named_with_a_near_one() -> None:
+    with pytest.raises(DeclarationError) as raised:
+        resolve.resolve_columns(parse(TRACE.replace("HOW_OK", "HOW_OKAY")), EVENT, ENUMS)
+    (problem,) = raised.value.problems
+    assert "starts.yaml:6: columns.how.table.HOW_OKAY: the C has no enum constant 'HOW_OKAY'; did you" in str(problem)

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import re
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
@@ -22,8 +23,8 @@ from probed.tail.rows import Appended
 CONTEXT = Context(lambda number: Attribution(f"unit-{number}.service", ""))
 
 
-def of(decoder: str) -> CellDecoder:
-    return cell_decoder(ResolvedColumn("name", "field", decoder, 10), CONTEXT, 1_700_000_000 * 10**9)
+def of(decoder: str, table: Mapping[int, str] | None = None) -> CellDecoder:
+    return cell_decoder(ResolvedColumn("name", "field", decoder, 10, table or {}), CONTEXT, 1_700_000_000 * 10**9)
 
 
 @pytest.mark.parametrize("name", OF_COLUMNS)
@@ -37,6 +38,7 @@ def test_decoders_of_labels_serve_columns() -> None:
     assert (of("cgroup_unit").text(7), of("cgroup_unit").json(7)) == ("unit-7.service", "unit-7.service")
     assert of("comm").text(b"a\x1b\0\0") == r"a\x1b"
     assert (of("integer").text(7), of("integer").json(7)) == ("7", 7)
+    assert [of("enum", {7: "seven"}).text(number) for number in (7, 8)] == ["seven", "8"]
 
 
 def test_a_time_in_json_is_exact_and_in_utc() -> None:

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "probed.bpf.h"
 
+enum { WAKEUP, SWITCH, MIGRATE };
+
 struct event {
 	u64 time_ns;
 	char comm[16];
 	u32 pid, tid;
-	char kind[8];
-	u32 state;
+	u32 kind, state;
 	u32 preempted, cpu;
-	u32 pad;
 };
 
-static __always_inline int send(struct task_struct *task, const char kind[8], u32 state, u32 preempted, u32 cpu)
+static __always_inline int send(struct task_struct *task, u32 kind, u32 state, u32 preempted, u32 cpu)
 {
 	struct event *event;
 
@@ -24,7 +24,7 @@ static __always_inline int send(struct task_struct *task, const char kind[8], u3
 	READ_ARRAY(event->comm, task, comm);
 	event->pid = READ(task, tgid);
 	event->tid = READ(task, pid);
-	__builtin_memcpy(event->kind, kind, sizeof(event->kind));
+	event->kind = kind;
 	event->state = state;
 	event->preempted = preempted;
 	event->cpu = cpu;
@@ -35,18 +35,17 @@ static __always_inline int send(struct task_struct *task, const char kind[8], u3
 /* raw tracepoint sched_wakeup(struct task_struct *p) */
 PROGRAM(on_wakeup)
 {
-	return send((struct task_struct *)ctx->args[0], "wakeup\0", 0, 0, bpf_get_smp_processor_id());
+	return send((struct task_struct *)ctx->args[0], WAKEUP, 0, 0, bpf_get_smp_processor_id());
 }
 
 /* raw tracepoint sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next, unsigned prev_state) */
 PROGRAM(on_switch)
 {
-	return send((struct task_struct *)ctx->args[1], "switch\0", ctx->args[3], ctx->args[0],
-		    bpf_get_smp_processor_id());
+	return send((struct task_struct *)ctx->args[1], SWITCH, ctx->args[3], ctx->args[0], bpf_get_smp_processor_id());
 }
 
 /* raw tracepoint sched_migrate_task(struct task_struct *p, int dest_cpu) */
 PROGRAM(on_migration)
 {
-	return send((struct task_struct *)ctx->args[0], "migrate", 0, 0, ctx->args[1]);
+	return send((struct task_struct *)ctx->args[0], MIGRATE, 0, 0, ctx->args[1]);
 }
