@@ -218,6 +218,7 @@ class ExporterProcess:
                 self._is_confined = True
                 return None
             case CannotServe(text) if not self._is_confined:
+                self._let_end()
                 raise HostError(bounded(text, MAX_LOGGED))
             case RequestReload() if self._start.web.enable_lifecycle:
                 LOG.info("reload requested by HTTP")
@@ -228,6 +229,12 @@ class ExporterProcess:
                 return None
             case other:
                 raise ValueError(f"a message of kind '{type(other).__name__}'")
+
+    def _let_end(self) -> None:
+        """Reap an exporter that ends by itself and has told the cause: `stop` has no more to say."""
+        assert self.child is not None
+        self.child.reap(STOP_TIMEOUT)
+        self.child = None
 
     def end_stuck(self) -> None:
         """Kill a stuck exporter, so that another takes its place."""

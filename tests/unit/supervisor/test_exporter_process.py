@@ -231,12 +231,14 @@ def test_an_exporter_that_serves_cannot_end_the_supervisor(make: Make, played: P
     assert played.killed
 
 
-def test_an_exporter_that_cannot_serve_ends_the_start(make: Make, played: Played) -> None:
+def test_an_exporter_that_cannot_serve_ends_the_start_with_one_error(make: Make, played: Played) -> None:
     one = make()
     one.launch([], None)
     played.theirs.send(CannotServe("port taken"))
     with pytest.raises(HostError, match="port taken"):
         one.heard()
+    assert not one.stop()
+    assert not played.killed
 
 
 def test_a_text_of_the_exporter_is_bounded_in_the_log(
