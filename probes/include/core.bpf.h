@@ -240,6 +240,24 @@ const volatile bool probed_in_kprobes = false;
 #define USDT(name)
 #endif
 
+#ifdef PROBED_ROWS
+/* iterator_NAME is the program at an iterator, which stands in no chain. After the last object there is none. */
+#define ITERATOR(name)                                                       \
+	SEC("iter") int iterator_##name(struct bpf_raw_tracepoint_args *ctx) \
+	{                                                                    \
+		if (ctx->args[1])                                            \
+			program_##name(ctx);                                 \
+		return 0;                                                    \
+	}
+
+static __always_inline void *rows_of(struct bpf_raw_tracepoint_args *ctx)
+{
+	return ((struct bpf_iter_meta *)ctx->args[0])->seq;
+}
+#else
+#define ITERATOR(name)
+#endif
+
 #define PROGRAM(name)                                                                   \
 	struct {                                                                        \
 		__uint(type, BPF_MAP_TYPE_PROG_ARRAY);                                  \
@@ -260,6 +278,7 @@ const volatile bool probed_in_kprobes = false;
 	}                                                                               \
 	KPROBE(name)                                                                    \
 	USDT(name)                                                                      \
+	ITERATOR(name)                                                                  \
 	static __always_inline int program_##name(struct bpf_raw_tracepoint_args *ctx)
 
 /* Reads of kernel memory, at the running kernel's offsets: libbpf relocates them. */

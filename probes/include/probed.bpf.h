@@ -13,6 +13,7 @@
  *   PROCESSES	the size of maps with an entry for each living process: the kernel's limit of threads, within bounds
  *   PROBED_HAS_IA32	if the kernel runs 32-bit x86 programs
  *   PROBED_USDT	if programs run at USDT probes
+ *   PROBED_ROWS	if programs run at iterators
  *   PROBED_IN_KPROBES	if programs run in kprobes, because the kernel preempts those of raw tracepoints
  *   PROBED_HAS_name	for helpers that some kernels lack; listed in loader/bcc/sources.py
  * and one #define for each __NR_name and __NR_ia32_name that the source uses.
@@ -137,6 +138,15 @@ static __always_inline void give_back(u64 *taken)
 	*(volatile u64 *)taken = 0;
 }
 
+/* The file of an iteration: the first member of struct bpf_iter_meta, the first argument. */
+static __always_inline void *rows_of(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 file;
+
+	LOAD_AT(u64, file, ctx->args[0], 0);
+	return (void *)file;
+}
+
 /* The size of a map with an entry for each possible CPU. */
 #define CPU_ENTRIES	 CPUS
 
@@ -219,6 +229,19 @@ static __always_inline u64 usdt_argument(const void *regs, const struct usdt_arg
 	value <<= from.shift & 63;
 	return from.is_signed ? (s64)value >> (from.shift & 63) : value >> (from.shift & 63);
 }
+#endif
+
+#ifdef PROBED_ROWS
+/*
+ * Emits one row of an iterator, a `struct row` with all members set. The kernel calls a program at an iterator for each
+ * object, whenever the exporter reads; if a row finds its buffer full, again for the same object, without its rows.
+ */
+#define emit_row(ctx, pointer)                                                                   \
+	({                                                                                       \
+		_Static_assert(__builtin_types_compatible_p(__typeof__(*(pointer)), struct row), \
+			       "takes a struct row");                                            \
+		bpf_seq_write(rows_of(ctx), pointer, sizeof(struct row));                        \
+	})
 #endif
 
 /* Makes the compiler forget what it knows of a variable, so that a check which follows stays for the verifier. */

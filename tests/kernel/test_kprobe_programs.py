@@ -43,7 +43,7 @@ def test_every_shipped_program_and_hook_loads_as_a_kprobe(loader: LoaderName, ob
         else:
             make = partial(compile_probe, request, host, chains)
         checked = pipeline.check(request, make, host)
-        for place in checked.places:
+        for place in checked.places.slots:
             in_kprobe = place.attach_point not in preemption.IN_INTERRUPTS
             assert bool(chains.kprobe(place.attach_point)) == in_kprobe
             kprobe = chains.kprobe(place.attach_point)

@@ -136,6 +136,7 @@ def compile_object(sources: ObjectSources, directory: Path, path: Path, machine:
         f"-D__TARGET_ARCH_{ARCHITECTURES[machine]}", "-DPROBED_CORE",
         *(["-DPROBED_RING"] if sources.ring else []), *([f"-DSLOTS={sources.slots}"] if sources.slots else []),
         *(["-DTRACE"] if sources.trace else []), *(["-DPROBED_USDT"] if sources.usdt else []),
+        *(["-DPROBED_ROWS"] if sources.rows else []),
         *(f"-D{macro}" for macro in sources.bucket_macros),
         f'-DPROBED_SOURCES="{sources.digest}"',
         f"-I{directory}", *_include(sources.header), *_include(sources.core_header), f"-I{_multiarch()}",
@@ -173,14 +174,14 @@ def _multiarch() -> str:
 
 
 def _main_text(sources: ObjectSources) -> str:
-    """Return C that includes the source, and puts event and constants into the object's BTF.
+    """Return C that includes the source, and puts event, row and constants into the object's BTF.
 
-    The compiler describes only types of variables, so a variable has the event, and an enum of the constants.
+    The compiler describes only types of variables, so a variable has event and row, and an enum of the constants.
     """
     values = "".join(f"probed_value_{name} = ({name}), " for name in sources.constants)
-    event = "struct event event; " if sources.ring else ""
+    structs = ("struct event event; " if sources.ring else "") + ("struct row row; " if sources.rows else "")
     return (
         f'#include "{Path(sources.source.path).resolve()}"\n'
         f"enum probed_values {{ {values}probed_no_value }};\n"
-        f"const volatile struct {{ {event}enum probed_values values; }} probed_types;\n"
+        f"const volatile struct {{ {structs}enum probed_values values; }} probed_types;\n"
     )

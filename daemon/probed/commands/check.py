@@ -19,7 +19,7 @@ from probed.config.files import DeclaredProbe
 from probed.errors import DeclarationError, LoadError, Problem
 from probed.ipc.attach_points import AttachPoint
 from probed.ipc.loader_process import load_all
-from probed.ipc.manifest import COUNT, Field, LoadedProbe, LoaderChoice, Map, Record
+from probed.ipc.manifest import COUNT, MOST_ROW_BYTES, Field, LoadedProbe, LoaderChoice, Map, Record
 from probed.loader.btf import prototypes
 from probed.loader.btf.reader import Btf
 from probed.terminal import complain, show
@@ -150,13 +150,17 @@ def _shown(declared: DeclaredProbe, loaded: LoadedProbe, host: bool) -> Iterator
     yield f"{probe.name}: {probe.description}"
     yield f"  loader {loaded.loader}{_origin(declared)}"
     for name, program in probe.programs.items():
-        needs = "; the unit needs the drop-in perf-events.conf" if program.attach_point.kind == "perf_event" else ""
-        attaches = " (attaches here)" if host else ""
-        yield f"  program {name} at {program.attach_point.title}{attaches}{needs}"
-        yield from _arguments(declared.request.btf, program.attach_point)
+        point = program.attach_point
+        needs = "; the unit needs the drop-in perf-events.conf" if point.kind == "perf_event" else ""
+        runs = ", at each scrape" if point.kind == "iterator" else ""
+        yield f"  program {name} at {point.title}{runs}{' (attaches here)' if host else ''}{needs}"
+        yield from _arguments(declared.request.btf, point)
     if loaded.event is not None:
         yield f"  event of {loaded.event.size} bytes{'' if loaded.columns else _room(loaded, loaded.event)}"
         yield from map(_member, loaded.event.fields)
+    if loaded.row is not None:
+        yield f"  row of {loaded.row.size} bytes; a scrape reads at most {MOST_ROW_BYTES // loaded.row.size:,}"
+        yield from map(_member, loaded.row.fields)
     for layout in loaded.maps:
         yield from _map(layout)
     if loaded.columns:

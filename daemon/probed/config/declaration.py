@@ -47,6 +47,7 @@ from probed.ipc.manifest import BUCKET_FIELD, MetricType, ResolvedColumn
 from probed.schema import strict_yaml
 from probed.schema.rules import NOT_EMPTY_LIST, NOT_EMPTY_MAPPING, Line, repeated
 from probed.schema.structure import Fault, Given, Key, Source, attempt
+from probed.schema.suggestions import did_you_mean
 
 SUFFIXES_OF_OTHER_TYPES = ("_total", "_count", "_sum", "_bucket")
 """Suffixes of the sample names of counters and histograms. Source: OpenMetrics 1.0, and promtool's `check metrics`."""
@@ -112,17 +113,18 @@ class Metric:
     at: Given[Key]
     type: Annotated[
         MetricType,
-        "A counter counts; a histogram sorts a field's values into buckets; a gauge shows values of kernel maps.",
+        "A counter counts; a histogram sorts a field's values into buckets; a gauge shows values of kernel maps or the "
+        "rows of iterators.",
     ]
     help: Annotated[Line, "The metric's meaning, in one line."]
     when: Annotated[
         Mapping[CName, Constant],
-        "Count only events whose fields all have these values: field to enum constant of the C, or integer.",
+        "Count only events, or rows, whose fields all have these values: field to enum constant of the C, or integer.",
     ] = dataclasses.field(default_factory=dict)
     value: Annotated[
         CName | None,
         "For a histogram without maps: the observed field; its name ends in the unit, if the metric has one. "
-        "For a gauge whose maps hold structs: the shown member.",
+        "For a gauge whose maps hold structs: the shown member. For a gauge of rows: the member to add up.",
     ] = None
     buckets: Annotated[
         Buckets,
@@ -136,6 +138,12 @@ class Metric:
         tuple[CName, ...],
         "The kernel maps whose values the metric adds up: counts for a counter, buckets for a histogram, instead of "
         "events of the ring; present values for a gauge.",
+        NOT_EMPTY_LIST,
+    ] = ()
+    rows: Annotated[
+        tuple[CName, ...],
+        "For a gauge, instead of maps: the programs at iterators whose rows (struct row) the metric counts, or whose "
+        "member 'value' it adds up.",
         NOT_EMPTY_LIST,
     ] = ()
     labels: Annotated[Mapping[LabelName, Label], "The labels, in this order."] = dataclasses.field(default_factory=dict)
@@ -165,6 +173,11 @@ class Metric:
                 ("when",),
                 "maps hold sums, not events to choose from; remove 'when', or 'maps' to count events",
             )
+        for index, name in repeated(self.rows):
+            yield ("rows", index), f"program '{name}' is there twice, and its rows would be counted twice; remove one"
+        if self.rows and self.type != "gauge":
+            text = "rows of an iterator show what is there now, and nothing that a counter or histogram could add to"
+            yield ("rows",), f"{text}; make the metric a gauge"
         for index, name in repeated(self.maps):
             yield ("maps", index), f"map '{name}' is there twice, and its counts would be added twice; remove one"
 
@@ -179,15 +192,20 @@ class Metric:
 
     def _gauge_faults(self) -> Iterator[Fault]:
         yield from self._suffix_faults()
-        if not self.maps:
+        if self.maps and self.rows:
+            yield ("rows",), "a gauge shows what maps hold, or counts the rows of iterators; remove 'rows' or 'maps'"
+        if not self.maps and not self.rows:
             text = "a gauge shows what kernel maps hold, and events of the ring leave nothing to show"
-            yield ("maps",), f"{text}; add 'maps: [NAME]', or make the metric a counter"
+            yield ("maps",), f"{text}; add 'maps: [NAME]' or 'rows: [PROGRAM]', or make the metric a counter"
+        if self.rows and self.base_unit and not self.value:
+            text = f"the number of rows is in no unit, but the metric's name ends in '_{self.base_unit}'"
+            yield ("value",), f"{text}; add 'value: MEMBER', or take another name"
         if self.buckets:
             yield ("buckets",), "a gauge has no buckets; remove them, or make the metric a histogram"
         if self.native:
             yield ("native",), "a gauge has no native form; remove it, or make the metric a histogram"
         if self.idle_seconds is not None:
-            yield ("idle_seconds",), "a gauge's series leaves with its map entry; remove 'idle_seconds'"
+            yield ("idle_seconds",), "a gauge's series leaves with its map entry or row; remove 'idle_seconds'"
         yield from _unit_faults(self)
 
     def _suffix_faults(self) -> Iterator[Fault]:
@@ -209,7 +227,7 @@ class Metric:
     @property
     def factor(self) -> float:
         """Base units of the metric in one unit of `value`, or of the maps' plain integers."""
-        if not self.base_unit or (self.type == "counter" and not self.maps):
+        if not self.base_unit or not (self.maps or self.value):
             return 1.0
         return base_units.unit_of(self.value or self.maps[0]).factor
 
@@ -279,6 +297,11 @@ class Probe:
         return self.site if self.site is not None and at[:1] == ("probes",) else self.source
 
     @property
+    def has_rows(self) -> bool:
+        """Whether programs at iterators emit rows, by the C's 'struct row'."""
+        return any(program.iterator is not None for program in self.programs.values())
+
+    @property
     def resolved_columns(self) -> tuple[ResolvedColumn, ...]:
         """The columns of a trace probe, as the manifest has them."""
         return tuple(ResolvedColumn(name, each.field, each.decoder, each.width) for name, each in self.columns.items())
@@ -295,8 +318,23 @@ class Probe:
                         "add 'ring: {bytes: 1 MiB}' to the probe, or 'maps' to the metric"
                     ),
                 )
+        yield from self._row_faults()
         yield from _shared_map_faults(self.metrics)
         yield from _shared_bucket_faults(self.metrics)
+
+    def _row_faults(self) -> Iterator[Fault]:
+        """Yield rows of programs that emit none, and rows that no gauge reads."""
+        iterators = [name for name, program in self.programs.items() if program.iterator is not None]
+        for metric in self.metrics.values():
+            for index, name in enumerate(metric.rows):
+                is_broken = name not in self.programs and ("programs", name) in self.source.lines
+                if name not in iterators and not is_broken:
+                    text = f"no program '{name}' is at an iterator (there: {', '.join(iterators) or 'none'})"
+                    yield ("metrics", metric.name, "rows", index), text + did_you_mean(name, iterators)
+        read = {name for metric in self.metrics.values() for name in metric.rows}
+        for name in iterators:
+            if name not in read:
+                yield ("programs", name), f"no gauge reads the rows of the program; add one with 'rows: [{name}]'"
 
     def _kind_faults(self) -> Iterator[Fault]:
         """Yield keys that a probe with metrics, or a trace probe, forbids or requires."""

@@ -31,8 +31,8 @@ class ObjectSources:
     """Everything that an object is built from, except the kernel's types.
 
     `constants` are those of the declaration, `ring` says whether it has a ring, `slots` are those of the ring, `trace`
-    says whether it is a trace probe, and `usdt` whether it has programs at USDT probes. `bucket_macros` are definitions
-    as `NAME=VALUE`.
+    says whether it is a trace probe, `usdt` whether it has programs at USDT probes, and `rows` whether it has programs
+    at iterators. `bucket_macros` are definitions as `NAME=VALUE`.
     """
 
     header: Text
@@ -43,6 +43,7 @@ class ObjectSources:
     constants: tuple[str, ...] = ()
     trace: bool = False
     usdt: bool = False
+    rows: bool = False
     bucket_macros: tuple[str, ...] = ()
 
     @classmethod
@@ -53,7 +54,7 @@ class ObjectSources:
         ring, trace = probe.ring is not None, bool(probe.columns)
         usdt = any(program.usdt is not None for program in probe.programs.values())
         macros = tuple(f"{name}={value}" for name, value in sorted(bucket_macros(probe).items()))
-        return cls(header, core_header, source, ring, slots, constants, trace, usdt, macros)
+        return cls(header, core_header, source, ring, slots, constants, trace, usdt, probe.has_rows, macros)
 
     def why_unfit(self, probe: Probe) -> str:
         """Return why the object does not fit a declaration with the site's changes, "" if it fits."""
@@ -71,7 +72,7 @@ class ObjectSources:
             self.core_header.text,
             self.source.text,
             f"ring {self.ring} {self.slots}",
-            f"trace {self.trace} usdt {self.usdt}",
+            f"trace {self.trace} usdt {self.usdt} rows {self.rows}",
             *self.constants,
             *self.bucket_macros,
         ]

@@ -9,6 +9,7 @@ from typing import Annotated
 from probed.config.scalars import (
     FileOffset,
     FunctionPattern,
+    IteratorTarget,
     KernelFunction,
     PerfFrequency,
     PerfPeriod,
@@ -110,6 +111,10 @@ class Program:
     ] = None
     perf_event: Annotated[
         PerfEvent | None, "Run when a CPU has counted events; ctx->args[0] is the instruction's address."
+    ] = None
+    iterator: Annotated[
+        IteratorTarget | None,
+        "Run at a scrape, for each of the kernel's objects of this kind, such as task; ctx->args[1] is the object.",
     ] = None
 
     @property

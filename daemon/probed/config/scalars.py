@@ -150,6 +150,7 @@ UsdtName = Annotated[
 ]
 UsdtArguments = Annotated[int, between(0, MAX_ARGUMENTS, "arguments")]
 FileOffset = Annotated[int, Rule(_offset, {"minimum": 1})]
+IteratorTarget = Annotated[str, pattern("[a-z_][a-z0-9_]{0,63}", "a kind of objects, such as task or tcp")]
 PerfPeriod = Annotated[int, Rule(_period, {"minimum": 1})]
 PerfFrequency = Annotated[int, between(1, MAX_FREQUENCY, "runs a second")]
 ProbeName = Annotated[str, pattern("[a-z][a-z0-9_]*", "a probe's name (lower-case letters, digits and '_')")]

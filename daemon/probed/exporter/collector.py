@@ -332,6 +332,17 @@ class Collector:
             for probe in self._probes.values():
                 probe.forget_keys()
 
+    def _read_rows(self, left_out: Set[str]) -> set[str]:
+        """Run the iterators of all probes but some; return the names of those and of failed probes.
+
+        A cgroup is announced before a row can have its id, and `_read_maps` takes the announcements.
+        """
+        failed = set(left_out)
+        for name, probe in self._probes.items():
+            if name not in failed and not self._steps.attempt(probe, probe.read_rows):
+                failed.add(name)
+        return failed
+
     def _read_maps(self, left_out: Set[str] = frozenset()) -> set[str]:
         """Read and count the maps of all probes but some; return the names of those and of failed probes.
 
@@ -385,7 +396,7 @@ class Collector:
 
     def _collect_all(self, fill: Mapping[str, int], undrained: Set[str], scrape: Scrape) -> list[Family]:
         begin = self._clock()
-        failed = self._read_maps(undrained)
+        failed = self._read_maps(self._read_rows(undrained))
         collected = {name: probe for name, probe in self._probes.items() if name not in failed}
         families = [
             family for name, probe in collected.items() for family in self._collect(probe, fill.get(name, 0), scrape)

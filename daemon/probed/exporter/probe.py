@@ -23,12 +23,14 @@ from probed.exporter.bpf.map_usage import HashMap, HashUsage
 from probed.exporter.bpf.program_stats import ProgramInfo, ProgramStats, read_all
 from probed.exporter.bpf.recent_counts import RecentCounts
 from probed.exporter.bpf.ringbuf import Ring
+from probed.exporter.bpf.row_source import RowSource
 from probed.exporter.decoders import Context, decoder
 from probed.exporter.decoders.fold import Decoder
 from probed.exporter.exposition.family import Family
 from probed.exporter.self_metrics.probes import ProbeStats
 from probed.exporter.self_metrics.sliding_maximum import SlidingMaximum
 from probed.exporter.series.gauges import GaugeTable
+from probed.exporter.series.key_cache import Allowance
 from probed.exporter.series.scrapers import Scrape
 from probed.exporter.series.table import SeriesTable, SeriesUsage
 from probed.exporter.series.weights import Weights
@@ -36,7 +38,15 @@ from probed.exporter.storm_watch import Tally
 from probed.exporter.weights.overflow import OverflowStats
 from probed.exporter.weights.weighted_events import WeightedEvents
 from probed.ipc.attach_points import hook_name
-from probed.ipc.manifest import ChainSlot, FdName, Field, LoadedProbe, Map, Record, ResolvedMetric
+from probed.ipc.manifest import (
+    ChainSlot,
+    FdName,
+    Field,
+    LoadedProbe,
+    Map,
+    Record,
+    ResolvedMetric,
+)
 
 BATCH = 1 << 13
 """Events taken at once: enough for numpy, and few enough for the CPU's cache."""
@@ -101,16 +111,22 @@ class RunningProbe:
         self._gauge_sources = {name: self._gauge_source(maps[name], cpus) for name in maps if name in gauges}
         self._tables = [(metric, self._table(metric)) for metric in loaded.metrics if metric.type != "gauge"]
         self._gauges = [(metric, self._gauge(metric)) for metric in loaded.metrics if metric.type == "gauge"]
-        self._programs = [self._program(place) for place in loaded.places]
+        self._rows = {each.program: self._row_source(each.program) for each in loaded.iterators}
+        self._cut_readings = {each.program: self._ledger.scalar() for each in loaded.iterators}
+        self._programs = [
+            ProgramInfo(fds[FdName("fdinfo", name)], name, point) for name, point in loaded.attach_points.items()
+        ]
         self._hooks = {place.attach_point: self._hook(place) for place in loaded.places}
         self._hashes = [HashMap(name.of, fd, cpus) for name, fd in fds.items() if name.kind == "hash"]
         self._ledger.trim()
 
-    def _program(self, place: ChainSlot) -> ProgramInfo:
-        return ProgramInfo(self._fds[FdName("fdinfo", place.program)], place.program, place)
-
     def _hook(self, place: ChainSlot) -> ProgramInfo:
-        return ProgramInfo(self._fds[FdName("hook", place.attach_point)], hook_name(place.attach_point), place)
+        point = place.attach_point
+        return ProgramInfo(self._fds[FdName("hook", point)], hook_name(point), point)
+
+    def _row_source(self, program: str) -> RowSource:
+        assert self.loaded.row is not None
+        return RowSource(self._fds[FdName("iterator", program)], self.loaded.row)
 
     def _source(self, layout: Map, cpus: int) -> MapSource:
         counts = CountMap(self._fds[FdName("map", layout.name)], layout, cpus)
@@ -149,10 +165,11 @@ class RunningProbe:
         return SeriesTable(metric, self._columns(metric), self._ledger, since=lambda: counted.value / NANOSECONDS)
 
     def _gauge(self, metric: ResolvedMetric) -> GaugeTable:
-        return GaugeTable(metric, self._columns(metric))
+        return GaugeTable(metric, self._columns(metric), Allowance(time.monotonic) if metric.rows else None)
 
     def _columns(self, metric: ResolvedMetric) -> list[tuple[Field, Decoder]]:
-        record = self._map_layout(metric.maps[0]).key if metric.maps else self.loaded.event
+        of_events = self.loaded.row if metric.rows else self.loaded.event
+        record = self._map_layout(metric.maps[0]).key if metric.maps else of_events
         assert record is not None
         by_name = {field.name: field for field in record.fields}
         return [(by_name[label.field], decoder(label, self._context)) for label in metric.labels]
@@ -259,6 +276,12 @@ class RunningProbe:
         for table in self._all_tables():
             table.forget_keys()
 
+    def read_rows(self) -> None:
+        """Run the programs at iterators. Raises OSError."""
+        for program, source in self._rows.items():
+            if not source.read():
+                self._cut_readings[program].value += 1
+
     def read_maps(self) -> None:
         """Read the kernel's maps, and then where the ring ends. Raises OSError."""
         self._reading_ns = time.time_ns()
@@ -282,7 +305,8 @@ class RunningProbe:
             if metric.maps:
                 table.add_counts(risen[name] for name in metric.maps)
         for metric, gauge in self._gauges:
-            gauge.set(self._gauge_sources[name].values(str(metric.value)) for name in metric.maps)
+            if metric.maps:
+                gauge.set(self._gauge_sources[name].values(str(metric.value)) for name in metric.maps)
         if are_drained:
             self._read_ns.value = self._reading_ns
         self._commit()
@@ -305,6 +329,9 @@ class RunningProbe:
 
         `fill` are the bytes that the drain before found waiting.
         """
+        for metric, gauge in self._gauges:
+            if metric.rows:
+                gauge.set(self._rows[name].values(metric.value, metric.when) for name in metric.rows)
         families = [table.family(scrape) for table in self._all_tables()]
         self._commit()
         return families, replace(self._numbers(fill), programs=read_all(self._programs), hashes=self._hash_usages())
@@ -361,6 +388,7 @@ class RunningProbe:
             usages=self._usages(),
             missed={place.program: self._missed(place, hooks) for place in self.loaded.places},
             hooks=hooks,
+            cut_readings={program: cut.value for program, cut in self._cut_readings.items()},
         )
 
     def _undelivered_records(self) -> int:

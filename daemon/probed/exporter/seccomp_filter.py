@@ -6,8 +6,8 @@ C libraries fall back to an older call, and the kernel logs comm and number of t
 does not kill: an intruder gains nothing from a refused call, and another version of a library goes on counting.
 
 The exporter can start no program and no process, open no socket, no file for writing and no file as code, look into no
-other process, and do no more with BPF than read the maps of its descriptors and delete from them. Sockets and files
-that the supervisor opened and the exporter shares stay as they are:
+other process, and do no more with BPF than read the maps and iterators of its descriptors and delete from maps. Sockets
+and files that the supervisor opened and the exporter shares stay as they are:
 
 - No connection leaves from them: a listening socket connects with MSG_FASTOPEN, a datagram socket sends to any address.
   So sendto has no address, and sendmsg, of which a filter does not see the address, is refused.
@@ -66,6 +66,7 @@ MSG_FASTOPEN: Final = 0x20000000
 
 BPF_COMMANDS: Final = (
     bpf.BPF_MAP_LOOKUP_ELEM, bpf.BPF_MAP_DELETE_BATCH, bpf.BPF_OBJ_GET_INFO_BY_FD, bpf.BPF_MAP_LOOKUP_BATCH,
+    bpf.BPF_ITER_CREATE,
 )  # fmt: skip
 WRITING: Final = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 

@@ -15,7 +15,9 @@ from typing import Final, Literal, cast, get_args
 
 from probed.frozen import frozen
 
-Kind = Literal["raw_tracepoint", "fentry", "fexit", "kprobe", "kretprobe", "uprobe", "uretprobe", "usdt", "perf_event"]
+Kind = Literal[
+    "raw_tracepoint", "fentry", "fexit", "kprobe", "kretprobe", "uprobe", "uretprobe", "usdt", "perf_event", "iterator"
+]  # fmt: skip
 """Kinds of attach points, as the YAML has them.
 
 `fentry`, `fexit`: beginning and return of a kernel function, through a trampoline; the verifier knows the types of the
@@ -23,7 +25,8 @@ arguments. `kprobe`, `kretprobe`: the same for all functions that a pattern matc
 `uprobe`, `uretprobe`: the same for a function of a program or library; the target is FUNCTION@FILE, or an offset in the
 file instead of the function. `usdt`: a mark of a program's authors; the target is PROVIDER.NAME@FILE, with the
 number of arguments in parentheses behind the name where the YAML has one. `perf_event`: each time that a CPU has
-counted so many events, or so often a second; the target is EVENT@PERIOD or EVENT@FREQUENCYHz.
+counted so many events, or so often a second; the target is EVENT@PERIOD or EVENT@FREQUENCYHz. `iterator`: each object
+of a kind, such as ``task``, whenever the exporter reads.
 """
 
 PerfEventName = Literal[
@@ -38,6 +41,8 @@ OF_FILES: Final = frozenset[Kind]({"uprobe", "uretprobe", "usdt"})
 RETURNS: Final = frozenset[Kind]({"kretprobe", "uretprobe"})
 WITH_REGISTERS: Final = OF_FILES | {"kprobe", "kretprobe", "perf_event"}
 """Kinds with registers instead of arguments."""
+BY_HOST: Final = WITH_REGISTERS | {"iterator"}
+"""Kinds that libbpf cannot look up: `loader.common.host` does."""
 
 
 @frozen

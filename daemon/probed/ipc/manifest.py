@@ -14,7 +14,7 @@ from typing import Literal
 
 from probed.frozen import frozen
 
-VERSION = 13
+VERSION = 14
 
 SERIES_BUDGET = 1000
 """Series that a metric may have where neither site nor declaration says otherwise."""
@@ -122,13 +122,14 @@ class ResolvedLabel:
 class ResolvedMetric:
     """One metric, resolved against the C.
 
-    `maps` names the kernel maps that it adds up; empty means that it counts events of the ring.
+    `maps` names the kernel maps that it adds up, `rows` the programs at iterators whose rows a gauge counts; without
+    both it counts events of the ring.
     `when` are equalities on fields of the event, all of which must hold. A histogram observes `value`, a field in
     units of `factor` base units (``duration_ns``: 1e-9 for seconds); of a histogram with `maps` the sums in the maps
     are in these units, and `value` is None. `bounds` are its upper bounds in base units,
     ascending, without +Inf, and `schema` is the resolution of its native form (-4 to 8). Without bounds the histogram
     is only native, without a schema only classic. A gauge shows `value`, a member of the maps' values, likewise in
-    units of `factor`, as the counts of a counter's maps.
+    units of `factor`, as the counts of a counter's maps. A gauge of rows adds up `value`, or counts the rows.
     `budget` is how many series the metric may have, `other` among them. A series of a counter or histogram leaves
     after `idle_seconds` without events, a series of a gauge with its map entries.
     """
@@ -145,6 +146,7 @@ class ResolvedMetric:
     budget: int = SERIES_BUDGET
     idle_seconds: float = IDLE_SECONDS
     schema: int | None = None
+    rows: tuple[str, ...] = ()
 
 
 @frozen
@@ -176,13 +178,27 @@ class ChainSlot:
     slot: int
 
 
-FdKind = Literal["ring", "slots", "turn", "stats", "state", "map", "recent", "hash", "program", "fdinfo", "hook"]
+MOST_ROW_BYTES = 8 << 20
+"""Bytes of rows that the exporter takes from one program at an iterator at a scrape: 200,000 rows of 40 bytes."""
+
+
+@frozen
+class IteratorProgram:
+    """A program that runs for each object of an attach point's kind, whenever the exporter reads."""
+
+    program: str
+    attach_point: str
+
+
+FdKind = Literal[
+    "ring", "slots", "turn", "stats", "state", "map", "recent", "hash", "program", "iterator", "fdinfo", "hook"
+]  # fmt: skip
 """Kinds of a probe's fds.
 
 `ring`, `slots`, `turn`, `stats`: the maps of the probe's events; `state`: the supervisor's memory for the exporter's
 counts. Of a map: `map` and `recent`, its counts and its `struct recent_count`; `hash`, a hash map that no metric reads.
-`program`: a program; the exporter gets `fdinfo` instead, the program's file in /proc, and `hook`, such a file for the
-hook of an attach point.
+`program`: a program; `iterator`: the link of a program at an iterator, from which the exporter reads. The exporter gets
+`fdinfo` instead of programs, a program's file in /proc, and `hook`, such a file for the hook of an attach point.
 """
 
 
@@ -211,7 +227,8 @@ class LoadedProbe:
     by itself; 0: the events have no weight.
     Its fds travel beside it, in the order of `fd_names`. It runs once its programs are in their
     `places`; `start_time`, seconds since the epoch, is a moment before that, from which its counters count.
-    `map_bytes` is the kernel memory of its ring and maps. A trace probe has `columns` and no metrics.
+    `map_bytes` is the kernel memory of its ring and maps. A trace probe has `columns` and no metrics. `row` is the
+    layout of what the programs at `iterators` emit, which run in no slot.
     """
 
     name: str
@@ -227,6 +244,14 @@ class LoadedProbe:
     map_bytes: int = 0
     slots: int = 0
     columns: tuple[ResolvedColumn, ...] = ()
+    iterators: tuple[IteratorProgram, ...] = ()
+    row: Record | None = None
+
+    @property
+    def attach_points(self) -> dict[str, str]:
+        """The attach point of each program."""
+        slots = {each.program: each.attach_point for each in self.places}
+        return slots | {each.program: each.attach_point for each in self.iterators}
 
     @property
     def loader(self) -> LoaderName:

@@ -29,6 +29,7 @@ BPF_RAW_TRACEPOINT_OPEN = 17
 BPF_MAP_LOOKUP_BATCH = 24
 BPF_MAP_DELETE_BATCH = 27
 BPF_LINK_CREATE = 28
+BPF_ITER_CREATE = 33
 BPF_MAP_TYPE_ARRAY = 2
 BPF_MAP_TYPE_PROG_ARRAY = 3
 BPF_PROG_TYPE_KPROBE = 2
@@ -37,11 +38,13 @@ BPF_PROG_TYPE_TRACING = 26
 BPF_TRACE_RAW_TP = 23
 BPF_TRACE_FENTRY = 24
 BPF_TRACE_FEXIT = 25
+BPF_TRACE_ITER = 28
 BPF_PERF_EVENT = 41
 BPF_TRACE_KPROBE_MULTI = 42
 BPF_F_KPROBE_MULTI_RETURN = 1
 BPF_TRACE_UPROBE_MULTI = 48
 BPF_F_UPROBE_MULTI_RETURN = 1
+BPF_CGROUP_ITER_DESCENDANTS_PRE = 2
 _INSN_BYTES = 8
 
 _BPF_NUMBER = {"x86_64": 321, "aarch64": 280, "riscv64": 280}
@@ -60,6 +63,10 @@ _KPROBE_LINK = struct.Struct("=IIIIIIQQQ")  # prog_fd, target_fd, attach_type, f
 _PERF_LINK = struct.Struct("=IIIIQ")  # prog_fd, target_fd, attach_type, flags; perf_event: bpf_cookie
 _UPROBE_LINK = struct.Struct("=IIIIQQQQIII")
 """prog_fd, target_fd, attach_type, flags; uprobe_multi: path, offsets, ref_ctr_offsets, cookies, cnt, flags, pid."""
+
+_ITERATOR_LINK = struct.Struct("=IIIIQI")  # prog_fd, target_fd, attach_type, flags, iter_info, iter_info_len
+_CGROUP_ITERATOR = struct.Struct("=IIQ")  # union bpf_iter_link_info: order, cgroup_fd, cgroup_id
+_ITERATOR = struct.Struct("=II")  # link_fd, flags
 
 Attribute = ctypes.Array[ctypes.c_char]
 """Bytes of union bpf_attr."""
@@ -282,3 +289,22 @@ def attach_perf_program(program: int, event: int) -> int:
     Source: Linux commit b89fbfbb854c ("bpf: Implement minimal BPF perf link") (in v5.15).
     """
     return bpf(BPF_LINK_CREATE, _attribute(_PERF_LINK, program, event, BPF_PERF_EVENT, 0, 0))
+
+
+def attach_iterator_program(program: int, target: str) -> int:
+    """Attach a program to an iterator; return the link's fd. The program runs only when a process reads.
+
+    That of control groups takes an order, and then iterates all of them. Source: Linux commit d4ccaf58a847 ("bpf:
+    Introduce cgroup iter") (in v6.1).
+    """
+    info = _attribute(_CGROUP_ITERATOR, BPF_CGROUP_ITER_DESCENDANTS_PRE, 0, 0) if target == "cgroup" else b""
+    address = ctypes.addressof(info) if isinstance(info, ctypes.Array) else 0
+    return bpf(BPF_LINK_CREATE, _attribute(_ITERATOR_LINK, program, 0, BPF_TRACE_ITER, 0, address, len(info)))
+
+
+def open_iterator(link: int) -> int:
+    """Begin an iteration; return the fd, from which all rows can be read once.
+
+    No capability is needed since Linux 5.19, CAP_BPF before (see `privilege.reads_maps_with_cap_bpf`).
+    """
+    return bpf(BPF_ITER_CREATE, _attribute(_ITERATOR, link, 0))

@@ -19,7 +19,6 @@ from probed.frozen import frozen
 from probed.ipc.attach_points import AttachPoint, hook_name
 from probed.ipc.loader_messages import LoadRequest, Text
 from probed.ipc.manifest import (
-    ChainSlot,
     FdName,
     LoadedProbe,
     Map,
@@ -32,12 +31,13 @@ from probed.linux import bpf
 from probed.linux.fdinfo import map_memory
 from probed.loader.common import preemption
 from probed.loader.common.attachment import NO_UPROBES, function_refusal, lacks_uprobes
-from probed.loader.common.hook_chain import Chains
+from probed.loader.common.hook_chain import Chains, Places
 from probed.loader.common.host import Host, ring_bytes
 from probed.loader.common.module import Module
 from probed.loader.common.own_maps import OWN_MAPS, RECENT, RING, SLOTS, STATS, TURN
 from probed.loader.headers.c_names import MAX_NAME, long_name, programs
 from probed.loader.resolve import (
+    CFacts,
     KernelEnums,
     check_attach_points,
     check_kernel_enums,
@@ -47,8 +47,8 @@ from probed.loader.resolve import (
     with_kernel_enums,
 )
 
-MakeModule = Callable[[Probe, Sequence[str]], tuple[Module, tuple[ChainSlot, ...]]]
-"""Compiles or opens the C of a probe, given the names of its programs; returns the module and their slots."""
+MakeModule = Callable[[Probe, Sequence[str]], tuple[Module, Places]]
+"""Compiles or opens the C of a probe, given the names of its programs; returns the module and their places."""
 
 
 @frozen
@@ -58,8 +58,9 @@ class CompiledProbe:
     probe: Probe
     fingerprint: str
     module: Module
-    places: tuple[ChainSlot, ...]
+    places: Places
     event: Record | None
+    row: Record | None
     maps: tuple[Map, ...]
     metrics: tuple[ResolvedMetric, ...]
     columns: tuple[ResolvedColumn, ...]
@@ -95,13 +96,14 @@ def check(request: LoadRequest, make_module: MakeModule, host: Host) -> Compiled
     event = module.event() if probe.ring is not None else None
     maps, unfit = _maps(probe.name, module, _maps_of_values(probe))
     problems: list[Problem] = list(check_programs(probe, functions))
-    hooked = {place.program for place in places}
+    row = module.row() if probe.has_rows else None
+    hooked = {place.program for place in places.slots} | {each.program for each in places.iterators}
     missing = any(name in functions and name not in hooked for name in probe.programs)
     nowhere = check_attach_points(probe, host.targets) if missing else []
     enums = _kernel_enums(probe, host)
     unnamed = check_kernel_enums(probe, host.btf.enum_names()) if len(enums) < len(kernel_enums(probe)) else []
     try:
-        metrics = resolve(with_kernel_enums(probe, enums), event, maps, module.constants(), unfit)
+        metrics = resolve(with_kernel_enums(probe, enums), CFacts(event, maps, module.constants(), unfit, row))
         columns = resolve_columns(probe, event, module.constants())
     except DeclarationError as error:
         problems += error.problems
@@ -114,7 +116,7 @@ def check(request: LoadRequest, make_module: MakeModule, host: Host) -> Compiled
     read = sorted({name for metric in metrics for name in metric.maps})
     read_maps = tuple(maps[name] for name in read)
     digest = request.object.digest if request.object else ""
-    return CompiledProbe(probe, request.fingerprint, module, places, event, read_maps, metrics, columns, digest)
+    return CompiledProbe(probe, request.fingerprint, module, places, event, row, read_maps, metrics, columns, digest)
 
 
 def _refuse_long_names(probe: str, source: Text) -> None:
@@ -166,7 +168,7 @@ def hook(checked: CompiledProbe, host: Host, chains: Chains) -> Iterator[tuple[s
 
     The fds are those of array, program and links. Raises LoadError.
     """
-    for attach_point in dict.fromkeys(place.attach_point for place in checked.places):
+    for attach_point in dict.fromkeys(place.attach_point for place in checked.places.slots):
         if not chains.is_hooked(attach_point):
             name, module = hook_name(attach_point), checked.module
             array = chains.array(checked.probe.name, attach_point)
@@ -193,8 +195,9 @@ def load(checked: CompiledProbe, chains: Chains) -> tuple[LoadedProbe, list[int]
     probe, module = checked.probe, checked.module
     loaded = {
         place.program: module.load_program(place.program, place.attach_point, chains.kprobe(place.attach_point))
-        for place in checked.places
+        for place in checked.places.slots
     }
+    loaded |= {each.program: module.load_program(each.program, each.attach_point) for each in checked.places.iterators}
     fds = {FdName("stats"): _needed(module, STATS, probe.name)}
     if checked.event is not None:
         fds[FdName("ring")] = _needed(module, RING, probe.name)
@@ -205,6 +208,8 @@ def load(checked: CompiledProbe, chains: Chains) -> tuple[LoadedProbe, list[int]
     read = {layout.name for layout in checked.maps}
     fds |= {FdName("hash", name): module.map_fd(name) for name in module.hash_names() if name not in read}
     fds |= {FdName("program", name): fd for name, fd in loaded.items()}
+    for each in checked.places.iterators:
+        (fds[FdName("iterator", each.program)],) = module.attach(each.program, loaded[each.program], each.attach_point)
     memory = _memory(module)
     return replace(describe(checked, tuple(fds)), map_bytes=memory), list(fds.values())
 
@@ -213,7 +218,7 @@ def explain(error: LoadError, checked: CompiledProbe, host: Host) -> LoadError:
     """Return the error of a load; where the kernel lacks the attach point, or takes not even empty programs, that."""
     if error.reason not in ("verifier", "permission"):
         return error
-    for point in (AttachPoint.parse(place.attach_point) for place in checked.places):
+    for point in (AttachPoint.parse(place.attach_point) for place in checked.places.slots):
         if point.kind == "usdt" and lacks_uprobes(host.btf):
             return LoadError(error.probe, "attach_point", f"no program runs at {point.phrase}: {NO_UPROBES}")
         if refused := function_refusal(host.btf, point):
@@ -245,10 +250,12 @@ def describe(checked: CompiledProbe, fd_names: tuple[FdName, ...] = ()) -> Loade
         maps=checked.maps,
         metrics=checked.metrics,
         fd_names=fd_names,
-        places=checked.places,
+        places=checked.places.slots,
         object=checked.object,
         slots=ring.slots if ring is not None else 0,
         columns=checked.columns,
+        iterators=checked.places.iterators,
+        row=checked.row,
     )
 
 

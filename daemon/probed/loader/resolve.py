@@ -7,6 +7,7 @@ the declaration: enum constants are numbers, units are factors. Problems point a
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
@@ -34,21 +35,26 @@ KernelEnums = Mapping[str, Mapping[str | int, str]]
 """Enums of the running kernel by name: the name of each value."""
 
 
-def resolve(
-    probe: Probe,
-    record: Record | None,
-    maps: Mapping[str, Map],
-    enums: Mapping[str, int],
-    unfit: Mapping[str, str] | None = None,
-) -> tuple[manifest.ResolvedMetric, ...]:
-    """Check a probe against the C, and return the resolved metrics.
+@frozen
+class CFacts:
+    """The C of a probe.
 
-    `record` is the layout of the C's ``struct event`` (None where there is none), `maps` the kernel maps that
-    hold u64 counts and those that a gauge or histogram names, `enums` the value of each constant that
-    `declaration.enum_constants` lists. `unfit` says of other maps of the C why a metric cannot read them, as the end
-    of a sentence: ``{"starts": "its values are 'struct start', not u64"}``. Raises DeclarationError with every Problem.
+    `event` and `row` are the layouts of ``struct event`` and ``struct row`` (None where there is none), `maps` the
+    kernel maps that hold u64 counts and those that a gauge or histogram names, `enums` the value of each constant that
+    `declaration.enum_constants` lists. `unfit` says of other maps why a metric cannot read them, as the end of a
+    sentence: ``{"starts": "its values are 'struct start', not u64"}``.
     """
-    check = _Check(probe, record, maps, enums, unfit or {})
+
+    event: Record | None
+    maps: Mapping[str, Map] = dataclasses.field(default_factory=dict)
+    enums: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    unfit: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    row: Record | None = None
+
+
+def resolve(probe: Probe, c: CFacts) -> tuple[manifest.ResolvedMetric, ...]:
+    """Check a probe against the C, and return the resolved metrics. Raises DeclarationError with every Problem."""
+    check, record = _Check(probe, c), c.event
     metrics = tuple(check.metric(metric) for metric in probe.metrics.values())
     if probe.ring and record is None:
         check.problem(probe.ring.at, "the C has no 'struct event' for the ring to carry; define it, or remove the ring")
@@ -64,7 +70,7 @@ def resolve_columns(
     probe: Probe, record: Record | None, enums: Mapping[str, int]
 ) -> tuple[manifest.ResolvedColumn, ...]:
     """Check a trace probe's columns against the C's ``struct event``. Raises DeclarationError with every Problem."""
-    check = _Check(probe, record, {}, enums, {})
+    check = _Check(probe, CFacts(record, enums=enums))
     tables = [check.column(column) for column in probe.columns.values()]
     if check.problems:
         raise DeclarationError(sorted(check.problems))
@@ -150,6 +156,9 @@ def _no_attach_point(point: AttachPoint, known: Collection[str]) -> str:
         remedy = f"near names: {', '.join(names)}" if names else "is the file stripped of its symbols?"
         return f"'{point.file}' has no function '{point.function}'; {remedy}"
     names = near(point.target, known)
+    if point.kind == "iterator":
+        proposed = f"near names: {', '.join(names)}; " if names else ""
+        return f"this kernel has no iterator '{point.target}'; {proposed}iterators here: {', '.join(sorted(known))}"
     if point.kind == "raw_tracepoint":
         remedy = f"near names: {', '.join(names)}" if names else "'ls /sys/kernel/tracing/events/*' lists what it has"
         return f"this kernel has no raw tracepoint '{point.target}'; {remedy}"
@@ -181,27 +190,22 @@ class _Layout:
 class _Check:
     """Check of one probe, with the `problems` so far."""
 
-    def __init__(
-        self,
-        probe: Probe,
-        record: Record | None,
-        maps: Mapping[str, Map],
-        enums: Mapping[str, int],
-        unfit: Mapping[str, str],
-    ) -> None:
+    def __init__(self, probe: Probe, c: CFacts) -> None:
         self.probe = probe
-        self.event = [_Layout("'struct event'", without_weight(record))] if record else []
-        self.maps = maps
-        self.enums = enums
-        self.unfit = unfit
+        self.row = [_Layout("'struct row'", c.row)] if c.row else []
+        self.event = [_Layout("'struct event'", without_weight(c.event))] if c.event else []
+        self.maps = c.maps
+        self.enums = c.enums
+        self.unfit = c.unfit
         self.problems: list[Problem] = []
 
     def problem(self, at: Key, text: str) -> None:
         self.problems.append(self.probe.source_of(at).problem(at, text))
 
     def metric(self, metric: Metric) -> manifest.ResolvedMetric:
-        layouts = self.keys_of_maps(metric) if metric.maps else self.event
-        value = self.shown_member(metric) if metric.type == "gauge" else self.observed_field(metric, layouts)
+        layouts = self.keys_of_maps(metric) if metric.maps else self.row if metric.rows else self.event
+        shows_maps = metric.type == "gauge" and not metric.rows
+        value = self.shown_member(metric) if shows_maps else self.observed_field(metric, layouts)
         return manifest.ResolvedMetric(
             name=metric.name,
             type=metric.type,
@@ -215,6 +219,7 @@ class _Check:
             budget=metric.series or manifest.SERIES_BUDGET,
             idle_seconds=metric.idle_seconds or manifest.IDLE_SECONDS,
             schema=metric.native.schema if metric.native else None,
+            rows=metric.rows,
         )
 
     def keys_of_maps(self, metric: Metric) -> list[_Layout]:
@@ -304,7 +309,8 @@ class _Check:
 
     def observed_field(self, metric: Metric, layouts: list[_Layout]) -> str | None:
         if metric.value is not None:
-            self.integer((*metric.at, "value"), metric.value, layouts, "a histogram observes integers")
+            reads = "a gauge adds up integers" if metric.rows else "a histogram observes integers"
+            self.integer((*metric.at, "value"), metric.value, layouts, reads)
         return metric.value
 
     def shown_member(self, metric: Metric) -> str:

@@ -59,7 +59,7 @@ MOST_NUMBER = 1 << 62
 MAX_LOGGED = 1000
 """Most characters of a text from the exporter in the log."""
 
-EXPORTER_FDS = MAP_KINDS | {"state"}
+EXPORTER_FDS = MAP_KINDS | {"state", "iterator"}
 """Kinds of a probe's fds that the exporter gets."""
 
 
@@ -149,13 +149,12 @@ class ExporterProcess:
             self._limits.count_wait(time.monotonic() - begin)
 
     def add(self, handle: ProbeHandle) -> None:
-        """Send a probe with ring, maps and counters, and the files of /proc for its programs, never the programs.
+        """Send a probe with ring, maps, iterators and counters, and the files of /proc for its programs, never those.
 
         Raises OSError before anything is sent.
         """
         fds = {name: handle.fds[name] for name in handle.loaded.fd_names if name.kind in EXPORTER_FDS}
-        names = [place.program for place in handle.loaded.places]
-        programs = {FdName("fdinfo", name): handle.fds[FdName("program", name)] for name in names}
+        programs = {FdName("fdinfo", name): handle.fds[FdName("program", name)] for name in handle.loaded.attach_points}
         programs |= {FdName("hook", name): program for name, program in self._hooks.programs(handle).items()}
         with ExitStack() as stack:
             for name, program in programs.items():

@@ -16,6 +16,7 @@ from probed.errors import DeclarationError, Problem
 from probed.ipc.attach_points import OF_FILES, OF_FUNCTIONS, Kind
 from probed.ipc.manifest import BUCKET, Field, Map, Record
 from probed.loader import resolve
+from probed.loader.resolve import CFacts
 
 BROKEN = Path(__file__).parents[1] / "broken"
 DEPTH = Record(8, (Field("value", "s64", 0, 1),))
@@ -27,6 +28,7 @@ TARGETS: Mapping[Kind, Collection[str]] = {
     **dict.fromkeys(OF_FUNCTIONS | OF_FILES, FUNCTIONS),
     "raw_tracepoint": ("sched_process_exec", "sched_process_exit", "sys_enter", "sys_exit"),
     "usdt": ("libc.setjmp", "libc.longjmp"),
+    "iterator": ("task", "task_file", "tcp", "udp", "unix"),
 }
 
 
@@ -42,19 +44,26 @@ class CSource:
     functions: list[str]
     maps: dict[str, Map]
     enums: dict[str, int]
+    row: Record | None
+
+
+def struct(tag: str, text: str) -> Record | None:
+    body = re.search(rf"struct {tag} \{{(.*?)\}};", text, re.DOTALL)
+    fields, offset = [], 0
+    for kind, name, count in re.findall(r"(\w+) (\w+)(?:\[(\d+)\])?;", body[1] if body else ""):
+        fields.append(Field(name, kind, offset, int(count or 1)))
+        offset += int(count or 1) * (1 if kind == "char" else int(kind[1:]) // 8)
+    return Record(offset, tuple(fields)) if body else None
 
 
 def c_source(text: str) -> CSource:
-    body = re.search(r"struct event \{(.*?)\};", text, re.DOTALL)
-    assert body
-    fields, offset = [], 0
-    for kind, name, count in re.findall(r"(\w+) (\w+)(?:\[(\d+)\])?;", body[1]):
-        fields.append(Field(name, kind, offset, int(count or 1)))
-        offset += int(count or 1) * (1 if kind == "char" else int(kind[1:]) // 8)
+    event = struct("event", text)
+    assert event
     constants = [re.findall(r"\w+", body) for body in re.findall(r"enum \w+ \{(.*?)\}", text)]
     key = Record(4, (Field("key", "u32", 0, 1),))
     return CSource(
-        record=Record(offset, tuple(fields)),
+        record=event,
+        row=struct("row", text),
         functions=re.findall(r"PROGRAM\((\w+)\)", text),
         maps={
             "calls": Map("calls", "percpu_array", key, 1024),
@@ -83,7 +92,8 @@ def check_against_c(path: Path) -> None:
     c = c_source(path.with_suffix(".bpf.c").read_text())
     problems = resolve.check_programs(probe, c.functions)
     try:
-        resolve.resolve(probe, c.record, c.maps, c.enums, {"seen": "its values are u32, not u64"})
+        facts = CFacts(c.record, c.maps, c.enums, {"seen": "its values are u32, not u64"}, c.row)
+        resolve.resolve(probe, facts)
     except DeclarationError as error:
         problems += error.problems
     if problems:

@@ -177,6 +177,11 @@ def test_an_object_with_other_rules_of_buckets_differs(directory: Path) -> None:
     assert len({each.digest for each in (sources(directory), *of_rules)}) == 3
 
 
+def test_an_object_with_programs_at_iterators_differs(directory: Path) -> None:
+    assert not sources(directory).rows
+    assert replace(sources(directory), rows=True).digest != sources(directory).digest
+
+
 def test_an_object_that_any_user_could_replace_is_a_problem(directory: Path) -> None:
     path = place_object(sources(directory))
     place_object(files.canary_sources(directory))

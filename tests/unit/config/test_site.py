@@ -15,7 +15,7 @@ from probed.config.site import RuntimeFolders, Site
 from probed.errors import DeclarationError
 from probed.ipc.evidence_messages import EvidenceSettings
 from probed.ipc.manifest import WEIGHT_FIELDS, Field, Map, Record
-from probed.loader.resolve import resolve
+from probed.loader.resolve import CFacts, resolve
 from probed.webconfig.listen_address import Address
 from probed.webconfig.options import WebOptions
 
@@ -232,7 +232,7 @@ def test_an_added_label_that_the_c_has_no_field_for_is_said_at_the_site_s_line()
     event = Record(56, (*WEIGHT_FIELDS, *fields))
     layout = Map("opens", "percpu_hash", Record(8, (Field("cgroup", "u64", 0, 1),)), 1)
     with pytest.raises(DeclarationError) as caught:
-        resolve(probe, event, {"opens": layout}, {})
+        resolve(probe, CFacts(event, {"opens": layout}))
     (problem,) = caught.value.problems
     assert (problem.path, problem.key) == ("/etc/probed/probed.yaml", ".".join(map(str, (*label.at, "field"))))
     assert problem.line > 1

@@ -43,6 +43,8 @@ class Fake:
         self.retires = 0
         self.overflowing = False
         self.readings = 0
+        self.row_readings = 0
+        self.broken_rows = False
         self.in_pause: Callable[[], None] = lambda: None
 
     def renewed(self) -> "Fake":
@@ -68,6 +70,11 @@ class Fake:
 
     def is_overflowing(self) -> bool:
         return self.overflowing
+
+    def read_rows(self) -> None:
+        if self.broken_rows:
+            raise OSError(7, "Argument list too long")
+        self.row_readings += 1
 
     def read_maps(self) -> None:
         self.readings += 1
@@ -340,6 +347,17 @@ def test_a_drain_that_finds_many_events_beside_a_full_ring_reads_the_maps(both: 
     both._probes["a"].overflowing = True  # type: ignore[attr-defined]
     both.drain()
     assert [both._probes[name].readings for name in "ab"] == [1, 1]  # type: ignore[attr-defined]
+
+
+def test_iterators_run_at_a_scrape_alone_and_a_failed_one_costs_its_probe(both: Collector) -> None:
+    one, other = (both._probes[name] for name in "ab")
+    one.overflowing = True  # type: ignore[attr-defined]
+    both.drain()
+    both.keep_up()
+    assert (one.row_readings, other.row_readings) == (0, 0)  # type: ignore[attr-defined]
+    one.broken_rows = True  # type: ignore[attr-defined]
+    assert values(both, "probed_probe_collect_failures_total") == {"a": 1, "b": 0}
+    assert (one.row_readings, other.row_readings) == (0, 1)  # type: ignore[attr-defined]
 
 
 def test_a_scrape_begins_between_two_batches_of_a_drain(both: Collector) -> None:

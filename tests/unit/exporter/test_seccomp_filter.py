@@ -119,6 +119,6 @@ def test_it_can(statement: str) -> None:
     assert tried(statement) == "done"
 
 
-@pytest.mark.parametrize("command", [1, 15, 24])
-def test_it_can_look_at_maps(command: int) -> None:
+@pytest.mark.parametrize("command", [1, 15, 24, 33])
+def test_it_can_look_at_maps_and_iterators(command: int) -> None:
     assert tried(f"bpf({command})") in ("EBADF", "EINVAL", "EPERM")

@@ -9,6 +9,7 @@ from probed.errors import DeclarationError
 from probed.ipc import manifest
 from probed.ipc.manifest import Field, Map, Record
 from probed.loader import resolve
+from probed.loader.resolve import CFacts
 
 TEXT = """\
 description: Starts of programs.
@@ -61,12 +62,12 @@ def problems(
     unfit: dict[str, str] | None = None,
 ) -> list[str]:
     with pytest.raises(DeclarationError) as caught:
-        resolve.resolve(probe, record, maps, enums, unfit)
+        resolve.resolve(probe, CFacts(record, maps, enums, unfit or {}))
     return list(map(str, caught.value.problems))
 
 
 def test_constants_become_numbers_and_units_factors() -> None:
-    assert resolve.resolve(parse(), EVENT, MAPS, ENUMS) == (
+    assert resolve.resolve(parse(), CFacts(EVENT, MAPS, ENUMS)) == (
         manifest.ResolvedMetric(
             name="probed_age_seconds",
             type="histogram",
@@ -99,7 +100,7 @@ def test_budgets_rules_and_texts_go_to_the_manifest() -> None:
     rules = "[{match: a, replace: b, parts: true}, {match: c, drop: true}]"
     label = f"{{field: comm, decoder: map, texts: {{bash: shell}}, fold: {rules}}}"
     text = TEXT.replace("{field: comm, decoder: comm}", label).replace("help: Ages.", "help: Ages.\n    series: 7")
-    age, calls = resolve.resolve(parse(text), EVENT, MAPS, ENUMS)
+    age, calls = resolve.resolve(parse(text), CFacts(EVENT, MAPS, ENUMS))
     fold = (manifest.ResolvedFoldRule("a", "b", parts=True), manifest.ResolvedFoldRule("c", None))
     assert age.labels[0] == manifest.ResolvedLabel("comm", "comm", "map", {}, {"bash": "shell"}, fold)
     assert (age.budget, age.idle_seconds) == (7, 3600.0)
@@ -137,12 +138,41 @@ GAUGE_MAPS = {
 
 
 def test_a_gauge_shows_a_scalar_or_a_member_in_the_units_of_map_or_member() -> None:
-    metrics = resolve.resolve(parse(GAUGES), None, GAUGE_MAPS, {})
+    metrics = resolve.resolve(parse(GAUGES), CFacts(None, GAUGE_MAPS, {}))
     assert [(metric.type, metric.value, metric.factor) for metric in metrics] == [
         ("gauge", "value", 1.0),
         ("gauge", "value", 1024.0),
         ("gauge", "age_ms", 1e-3),
     ]
+
+
+ROWS = """\
+description: Living threads.
+programs:
+  each_task: {iterator: task}
+metrics:
+  probed_threads:
+    type: gauge
+    help: Threads.
+    rows: [each_task]
+    when: {kind: KIND_EXIT}
+    labels:
+      comm: {field: comm, decoder: comm}
+  probed_age_seconds:
+    type: gauge
+    help: Sum of the threads' ages.
+    rows: [each_task]
+    value: age_ms
+"""
+
+
+def test_a_gauge_of_rows_counts_them_or_adds_up_a_member_in_the_units_of_the_member() -> None:
+    fields = (Field("age_ms", "u64", 0, 1), Field("comm", "char", 8, 16), Field("kind", "u32", 24, 1))
+    facts = CFacts(None, enums=ENUMS, row=Record(32, fields))
+    threads, ages = resolve.resolve(parse(ROWS), facts)
+    assert (threads.rows, threads.when, threads.value, threads.factor) == (("each_task",), {"kind": 2}, None, 1.0)
+    assert (ages.rows, ages.when, ages.value, ages.factor) == (("each_task",), {}, "age_ms", 1e-3)
+    assert threads.labels[0].field == "comm"
 
 
 def test_a_gauge_reads_no_map_with_recent_counts() -> None:
@@ -179,7 +209,7 @@ BUCKET_KEY = Record(20, (Field("comm", "char", 0, 16), Field("bucket", "u32", 16
 
 def test_a_histogram_of_a_map_has_the_unit_of_the_map_and_observes_no_field() -> None:
     maps = {"wait_us": Map("wait_us", "percpu_hash", BUCKET_KEY, 64, value=manifest.BUCKET)}
-    (metric,) = resolve.resolve(parse(HISTOGRAM), None, maps, {})
+    (metric,) = resolve.resolve(parse(HISTOGRAM), CFacts(None, maps, {}))
     assert (metric.maps, metric.value, metric.factor, metric.bounds) == (("wait_us",), None, 1e-6, (0.001, 0.002))
 
 
@@ -197,7 +227,7 @@ def test_a_map_of_buckets_has_sums_and_a_number_in_its_key() -> None:
 def test_an_address_is_a_u32_or_16_bytes(kind: manifest.FieldType, count: int) -> None:
     record = Record(24, (*EVENT.fields, Field("peer", kind, 32, count)))
     probe = parse(TEXT.replace("comm: {field: comm, decoder: comm}", "peer: {field: peer, decoder: ip}"))
-    assert resolve.resolve(probe, record, MAPS, ENUMS)[0].labels[0].decoder == "ip"
+    assert resolve.resolve(probe, CFacts(record, MAPS, ENUMS))[0].labels[0].decoder == "ip"
 
 
 def test_a_ring_without_struct_event_is_one_problem_and_not_one_for_each_field() -> None:
@@ -240,7 +270,7 @@ def test_a_map_that_cannot_be_read_says_why() -> None:
 def test_a_number_must_fit_its_field(number: int, fits: bool) -> None:
     probe = parse(TEXT.replace("-1: bad", f"{number}: bad"))
     if fits:
-        assert resolve.resolve(probe, EVENT, MAPS, ENUMS)[0].labels[1].table[number] == "bad"
+        assert resolve.resolve(probe, CFacts(EVENT, MAPS, ENUMS))[0].labels[1].table[number] == "bad"
     else:
         assert f"{number} never occurs: field 'how' is s8, -128 to 127" in problems(probe)[0]
 
@@ -279,9 +309,8 @@ def with_weight(event: Record) -> Record:
 
 
 def test_slots_need_an_event_with_a_weight() -> None:
-    assert resolve.resolve(parse(WEIGHTED), with_weight(EVENT), MAPS, ENUMS) == resolve.resolve(
-        parse(), EVENT, MAPS, ENUMS
-    )
+    weighted, plain = CFacts(with_weight(EVENT), MAPS, ENUMS), CFacts(EVENT, MAPS, ENUMS)
+    assert resolve.resolve(parse(WEIGHTED), weighted) == resolve.resolve(parse(), plain)
     (problem,) = problems(parse(WEIGHTED))
     assert problem == (
         "starts/starts.yaml:4: ring.slots: the C's 'struct event' does not begin with 'WEIGHT;'; "
@@ -298,7 +327,7 @@ def test_the_weight_of_an_event_is_no_field_of_a_metric() -> None:
 def test_a_kernel_enum_goes_to_the_manifest_as_a_table() -> None:
     text = TEXT.replace("decoder: enum, table: {HOW_OK: ok, -1: bad}", "decoder: kernel_enum, enum: how")
     probe = resolve.with_kernel_enums(parse(text), {"how": {0: "HOW_OK", 1 << 16: "HOW_MASK"}})
-    age = resolve.resolve(probe, EVENT, MAPS, ENUMS)[0]
+    age = resolve.resolve(probe, CFacts(EVENT, MAPS, ENUMS))[0]
     assert age.labels[1] == manifest.ResolvedLabel("how", "how", "kernel_enum", {0: "HOW_OK", 1 << 16: "HOW_MASK"})
 
 

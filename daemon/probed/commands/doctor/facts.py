@@ -61,6 +61,7 @@ class Types:
     size: int = 0
     raw_tracepoints: frozenset[str] = frozenset()
     functions: frozenset[str] = frozenset()
+    iterators: frozenset[str] = frozenset()
     error: str = ""
 
 
@@ -198,7 +199,7 @@ def read_types(path: str) -> Types:
     """Read the kernel's BTF."""
     try:
         btf = Btf.read(path)
-        return Types(path, Path(path).stat().st_size, btf.raw_tracepoints(), btf.functions())
+        return Types(path, Path(path).stat().st_size, btf.raw_tracepoints(), btf.functions(), btf.iterators())
     except (HostError, OSError) as error:
         return Types(path, error=str(error))
 

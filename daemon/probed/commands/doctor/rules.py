@@ -279,6 +279,8 @@ def _is_there(facts: HostFacts, point: AttachPoint) -> bool:
     types = facts.types
     if types.error:
         return True  # the rule `btf` fails
+    if point.kind == "iterator":
+        return has_target(point, types.iterators)
     return has_target(point, types.raw_tracepoints if point.kind == "raw_tracepoint" else types.functions)
 
 

@@ -16,7 +16,6 @@ import os
 from collections.abc import Iterable, Mapping
 
 from probed.frozen import frozen
-from probed.ipc.manifest import ChainSlot
 from probed.linux import fdinfo
 
 ROOM = 4096
@@ -43,11 +42,10 @@ class ProgramStats:
 class ProgramInfo:
     """The open file of /proc/PID/fdinfo of one program."""
 
-    def __init__(self, fd: int, name: str, place: ChainSlot) -> None:
-        """`place` has the attach point of the program."""
+    def __init__(self, fd: int, name: str, attach_point: str) -> None:
         self._fd = fd
         self._name = name
-        self._attach_point = place.attach_point
+        self._attach_point = attach_point
         self._id: int | None = None
 
     def read(self) -> ProgramStats | None:

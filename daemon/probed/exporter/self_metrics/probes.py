@@ -29,7 +29,7 @@ class ProbeStats:
     events are delivered. `start_time` is the start of the counters in seconds since the epoch (0: unknown). `map_bytes`
     is the kernel memory of ring and maps (0: unknown). `usages` has one element for each metric. `programs`, `hooks`
     (before the programs) and `hashes` (hash maps) are as the kernel reports them. `missed` has the runs that the kernel
-    skipped, by program.
+    skipped, by program, and `cut_readings` the readings of iterators that ended early, likewise.
     """
 
     name: str
@@ -50,6 +50,7 @@ class ProbeStats:
     programs: Sequence[ProgramStats] = ()
     hooks: Sequence[ProgramStats] = ()
     hashes: Sequence[HashUsage] = ()
+    cut_readings: Mapping[str, int] = field(default_factory=dict)
 
 
 @frozen
@@ -124,6 +125,10 @@ def _missed_runs(probes: ProbeSnapshot) -> Samples:
     return {(probe.name, program): runs for probe in probes.stats for program, runs in probe.missed.items()}
 
 
+def _cut_readings(probes: ProbeSnapshot) -> Samples:
+    return {(probe.name, program): cut for probe in probes.stats for program, cut in probe.cut_readings.items()}
+
+
 METRICS: tuple[SelfMetric[ProbeSnapshot], ...] = (
     SelfMetric(
         "probed_probe_up", "gauge", ("probe",), "0 or 1",
@@ -184,6 +189,11 @@ METRICS: tuple[SelfMetric[ProbeSnapshot], ...] = (
         "probed_probe_missed_runs_total", "counter", ("probe", "program"), "runs",
         "Runs of the probe's program that the kernel skipped, since the hook was already running on that CPU.",
         "a hook that fires while a program runs on the same CPU", _missed_runs, _probe_start,
+    ),
+    SelfMetric(
+        "probed_probe_cut_readings_total", "counter", ("probe", "program"), "readings",
+        "Readings of an iterator that ended before the last object; the gauges of that page lack the rest.",
+        "a scrape that finds more than 8 MiB of rows, or 32 KiB of control groups", _cut_readings, _probe_start,
     ),
     SelfMetric(
         "probed_probe_map_memory_bytes", "gauge", ("probe",), "bytes",

@@ -25,7 +25,7 @@ from probed.linux import bpf
 from probed.loader.btf.reader import Btf
 from probed.loader.common.attachment import attach, tracing_type
 from probed.loader.common.module import HASHES, INDEX, MAP_KINDS, NO_MAP_TO_READ, not_flat
-from probed.loader.common.own_maps import ENUMS, LAYOUT
+from probed.loader.common.own_maps import ENUMS, LAYOUT, ROW
 from probed.loader.common.register_point import RegisterPoint
 from probed.loader.errors import refusal
 from probed.loader.errors.stderr import captured_stderr
@@ -140,6 +140,10 @@ class BccModule:
     def event(self) -> Record:
         """Return the layout of ``struct event``. Raises LoadError."""
         return self.record(LAYOUT)
+
+    def row(self) -> Record:
+        """Return the layout of ``struct row``. Raises LoadError."""
+        return self.record(ROW)
 
     def constants(self) -> Mapping[str, int]:
         """Return the values of the constants in `ENUMS`: the lengths of arrays, less one."""

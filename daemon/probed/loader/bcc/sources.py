@@ -11,13 +11,12 @@ from collections.abc import Iterable, Sequence
 
 from probed.config.declaration import Probe, bucket_macros, enum_constants
 from probed.ipc.loader_messages import LoadRequest, Text
-from probed.ipc.manifest import ChainSlot
 from probed.loader.bcc.compiler import compile_text
 from probed.loader.common import canary
-from probed.loader.common.hook_chain import Chains, find_places, standalone_entry
+from probed.loader.common.hook_chain import Chains, Places, entries_at_iterators, find_places, standalone_entry
 from probed.loader.common.host import RING_PAGE, Host, ring_bytes
 from probed.loader.common.module import Module
-from probed.loader.common.own_maps import ENUMS, LAYOUT
+from probed.loader.common.own_maps import ENUMS, LAYOUT, ROW
 from probed.terminal import printable
 
 HELPERS = ("get_current_task_btf", "task_pt_regs")
@@ -26,20 +25,23 @@ HELPERS = ("get_current_task_btf", "task_pt_regs")
 
 def compile_probe(
     request: LoadRequest, host: Host, chains: Chains, probe: Probe, functions: Sequence[str]
-) -> tuple[Module, tuple[ChainSlot, ...]]:
-    """Compile a source with BCC; return the module, and slots for its programs. Raises LoadError and HostError."""
+) -> tuple[Module, Places]:
+    """Compile a source with BCC; return the module, and places for its programs. Raises LoadError and HostError."""
     places = find_places(chains, probe, functions, lambda _, point: host.find(point))
-    text = _source_text(request, probe, chains.text(probe.name, places))
+    entries = chains.text(probe.name, places.slots) + entries_at_iterators(places.iterators)
+    text = _source_text(request, probe, entries)
     ring = (ring_bytes(probe), probe.ring.slots) if probe.ring is not None else ()
     macros = defines(host, *ring) | bucket_macros(probe)
     if probe.columns:
         constants = request.constants.by_name()
         macros |= {"TRACE": "1"} | {f"VALUE_{name}": f"{value}UL" for name, value in constants.items()}
-    points = [kprobe for place in places if (kprobe := chains.kprobe(place.attach_point))]
+    points = [kprobe for place in places.slots if (kprobe := chains.kprobe(place.attach_point))]
     if points:
         macros["PROBED_IN_KPROBES"] = "1"
     if any(point.usdt for point in points):
         macros["PROBED_USDT"] = "1"
+    if probe.has_rows:
+        macros["PROBED_ROWS"] = "1"
     return compile_text(probe.name, text, host.btf, macros), places
 
 
@@ -93,7 +95,7 @@ def defines(host: Host, ring_size: int = 0, slots: int = 0) -> dict[str, str]:
 
 
 def _layout_of(probe: Probe) -> list[str]:
-    """Return C for reading the event's layout and the enum constants from BCC.
+    """Return C for reading the layouts of event and row, and the enum constants from BCC.
 
     A constant becomes the length of an array, less one: BCC shows types, not values.
     """
@@ -104,4 +106,6 @@ def _layout_of(probe: Probe) -> list[str]:
     lines += ["};", f"BPF_ARRAY({ENUMS}, struct {ENUMS}, 1);"]
     if probe.ring is not None:
         lines += [line_directive(1, probe.source.path), f"BPF_ARRAY({LAYOUT}, struct event, 1);"]
+    if probe.has_rows:
+        lines += [line_directive(1, probe.source.path), f"BPF_ARRAY({ROW}, struct row, 1);"]
     return lines

@@ -22,7 +22,11 @@ from probed.loader.btf.format import Kind, damage, sections, walk
 VMLINUX = Path("/sys/kernel/btf/vmlinux")
 
 _TRACEPOINT = "btf_trace_"
+_ITERATOR = "bpf_iter__"
+ITERATOR_FUNCTION = "bpf_iter_"
+"""Prefix of the function that stands for an iterator in the kernel's types."""
 _ENUMS = (Kind.ENUM, Kind.ENUM64)
+_OF_ONE_MAP = frozenset({"bpf_map_elem", "bpf_sk_storage_map", "sockmap"})
 DEEPEST = 32
 """Longest chain of types. Linux kernel/bpf/btf.c: MAX_RESOLVE_DEPTH."""
 
@@ -237,6 +241,14 @@ class Btf:
     def functions(self) -> frozenset[str]:
         """Return the names of the kernel's functions, without those of modules."""
         return frozenset(self.names(Kind.FUNC))
+
+    def iterators(self) -> frozenset[str]:
+        """Return the kinds of objects that programs can iterate, without entries of one BPF map.
+
+        Each has a function, and a struct of the program's arguments. Source: Linux Documentation/bpf/bpf_iterators.rst.
+        """
+        names = (name.removeprefix(_ITERATOR) for name in self.names(Kind.STRUCT) if name.startswith(_ITERATOR))
+        return frozenset(name for name in names if self.has_function(ITERATOR_FUNCTION + name)) - _OF_ONE_MAP
 
     def function_type(self, name: str) -> int:
         """Return the type of a function. Raises KeyError for an unknown function."""

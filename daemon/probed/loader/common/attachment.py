@@ -15,7 +15,7 @@ from typing import Final
 from probed.errors import LoadError, Reason
 from probed.ipc.attach_points import AttachPoint, Kind
 from probed.linux import bpf
-from probed.loader.btf.reader import Btf
+from probed.loader.btf.reader import ITERATOR_FUNCTION, Btf
 from probed.loader.common import perf_events
 from probed.loader.common.register_point import RegisterPoint
 from probed.loader.errors import eperm
@@ -32,26 +32,31 @@ ENOTSUPP: Final = 524
 
 TRACING: Final[Mapping[Kind, int]] = {
     "raw_tracepoint": bpf.BPF_TRACE_RAW_TP, "fentry": bpf.BPF_TRACE_FENTRY, "fexit": bpf.BPF_TRACE_FEXIT,
+    "iterator": bpf.BPF_TRACE_ITER,
 }  # fmt: skip
 """Kinds of attach points whose arguments have types for the verifier, each with a number of enum bpf_attach_type."""
 
 
 def tracing_type(btf: Btf, point: AttachPoint) -> bpf.ProgramType:
-    """Return the type of programs at a raw tracepoint, or at a function through a trampoline. Raises KeyError."""
-    type_of = btf.tracepoint_type if point.kind == "raw_tracepoint" else btf.function_type
-    return bpf.tracing(type_of(point.target), TRACING[point.kind])
+    """Return the type of programs at a raw tracepoint, a function or an iterator. Raises KeyError."""
+    if point.kind == "raw_tracepoint":
+        return bpf.tracing(btf.tracepoint_type(point.target))
+    prefix = ITERATOR_FUNCTION if point.kind == "iterator" else ""
+    return bpf.tracing(btf.function_type(prefix + point.target), TRACING[point.kind])
 
 
 def attach(probe: str, program: str, fd: int, attach_point: str, kprobe: RegisterPoint | None = None) -> list[int]:
     """Attach a loaded program, in a kprobe to the functions of that; return the attachments' fds. Raises LoadError."""
+    point = AttachPoint.parse(attach_point)
     try:
         if kprobe and kprobe.event:
             return _attach_to_events(fd, kprobe.event)
+        if point.kind == "iterator":
+            return [bpf.attach_iterator_program(fd, point.target)]
         return [_attach_to_functions(fd, kprobe) if kprobe else bpf.attach_tracing_program(fd)]
     except OSError as error:
         number = error.errno or 0
     reason: Reason = "attach_point"
-    point = AttachPoint.parse(attach_point)
     cause = f"{os.strerror(number)} ({errno.errorcode.get(number, number)})"
     if number in (errno.EPERM, errno.EACCES):
         reason, why = eperm.explain_eperm("attachment", EpermFacts.gather())

@@ -25,8 +25,9 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from probed.config.declaration import Probe
 from probed.config.scalars import MAX_ARGUMENTS
 from probed.errors import LoadError, Reason
+from probed.frozen import frozen
 from probed.ipc.attach_points import AttachPoint, hook_name
-from probed.ipc.manifest import ChainSlot, switch_names
+from probed.ipc.manifest import ChainSlot, IteratorProgram, switch_names
 from probed.linux import bpf
 from probed.loader.common.register_point import RegisterPoint
 from probed.loader.common.usdt_arguments import UsdtArgument, UsdtForms
@@ -47,6 +48,14 @@ NO_ARRAY = -1
 """Stands for an array of programs where nothing will be loaded."""
 
 ARGUMENT = "struct bpf_raw_tracepoint_args *ctx"
+
+
+@frozen
+class Places:
+    """Where the programs of a probe run: in slots behind hooks, and at iterators, each by itself."""
+
+    slots: tuple[ChainSlot, ...]
+    iterators: tuple[IteratorProgram, ...] = ()
 
 
 class Chains:
@@ -133,11 +142,13 @@ class Chains:
 
 def find_places(
     chains: Chains, probe: Probe, functions: Container[str], find: Callable[[str, AttachPoint], AttachPoint | None]
-) -> tuple[ChainSlot, ...]:
-    """Return a slot for each program among the C's `functions` of which `find` returns the host's attach point."""
+) -> Places:
+    """Return a place for each program among the C's `functions` of which `find` returns the host's attach point."""
     wanted = {name: program.attach_point for name, program in probe.programs.items() if name in functions}
     there = {name: found for name, point in wanted.items() if (found := find(name, point))}
-    return tuple(chains.find_place(probe.name, name, str(point)) for name, point in there.items())
+    iterators = {name: str(point) for name, point in there.items() if point.kind == "iterator"}
+    slots = (chains.find_place(probe.name, name, str(there[name])) for name in there if name not in iterators)
+    return Places(tuple(slots), tuple(IteratorProgram(name, point) for name, point in iterators.items()))
 
 
 def _entry_of(program: str, kprobe: RegisterPoint | None) -> str:
@@ -176,6 +187,14 @@ def entry_in_usdt(program: str, usdt: UsdtForms) -> str:
 def _listed(argument: UsdtArgument) -> str:
     number, *rest = argument.members
     return ", ".join([f"(s64){number % (1 << 64)}ULL", *map(str, rest)])
+
+
+def entries_at_iterators(programs: Iterable[IteratorProgram]) -> str:
+    """Return the C entries of programs at iterators. After the last object the kernel calls them without one."""
+    return "".join(
+        f"int {each.program}({ARGUMENT})\n{{\n\tif (ctx->args[1])\n\t{entry(each.program)}\treturn 0;\n}}\n"
+        for each in programs
+    )
 
 
 def standalone_entry(programs: Iterable[str]) -> str:

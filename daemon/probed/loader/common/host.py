@@ -95,6 +95,8 @@ class Host:
             return probes
         if point.kind in OF_FILES:
             return self._functions_of(find_file(point.file).path)
+        if point.kind == "iterator":
+            return self.btf.iterators()
         return self.raw_tracepoints if point.kind == "raw_tracepoint" else self.functions
 
     def find(self, point: AttachPoint) -> AttachPoint | None:

@@ -38,6 +38,9 @@ class Module(Protocol):
     def event(self) -> Record:
         """Return the layout of ``struct event``."""
 
+    def row(self) -> Record:
+        """Return the layout of ``struct row``."""
+
     def constants(self) -> Mapping[str, int]:
         """Return the values of the constants that the declaration names."""
 

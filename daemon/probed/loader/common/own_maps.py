@@ -6,15 +6,16 @@ from __future__ import annotations
 from probed.ipc.manifest import OVERFLOW_MAPS, FdName
 
 LAYOUT = "probed_layout"
+ROW = "probed_row"
 ENUMS = "probed_enums"
-"""Maps that show types of the C to BCC's way: the event, and a struct with an array for each constant."""
+"""Maps that show types of the C to BCC's way: event, row, and a struct with an array for each constant."""
 
 STATS = "probed_stats"
 RING = "events"
 SLOTS = "event_slots"
 TURN = "overflow_turn"
 STORM = "storm_woken_ns"
-OWN_MAPS = (LAYOUT, ENUMS, STATS, RING, SLOTS, STORM, TURN, *OVERFLOW_MAPS)
+OWN_MAPS = (LAYOUT, ROW, ENUMS, STATS, RING, SLOTS, STORM, TURN, *OVERFLOW_MAPS)
 
 RECENT = "_recent"
 """Suffix of a map of `struct recent_count`, after the name of the map of counts."""

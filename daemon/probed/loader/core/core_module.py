@@ -12,13 +12,13 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from probed.errors import LoadError
 from probed.frozen import frozen
 from probed.ipc.attach_points import AttachPoint, hook_name
-from probed.ipc.manifest import COUNT, Field, FieldType, Map, Record
+from probed.ipc.manifest import COUNT, Field, FieldType, IteratorProgram, Map, Record
 from probed.loader.btf.format import Kind
 from probed.loader.btf.reader import Btf
 from probed.loader.common.attachment import TRACING, attach
@@ -37,8 +37,9 @@ MAP_SUFFIX = "_map"
 CONSTANT = "probed_value_"
 """Prefix of the declaration's constants in the object, as members of an enum."""
 
-HOOK, KPROBE, USDT = "hook_", "kprobe_", "usdt_"
-"""Prefixes of the hook that each program of an object has beside it, of both for kprobes, and of one at USDT probes."""
+HOOK, KPROBE, USDT, ITERATOR = "hook_", "kprobe_", "usdt_", "iterator_"
+"""Prefixes of the hook that each program of an object has beside it, of both for kprobes, and of programs at USDT
+probes and at iterators."""
 
 PROCESSES = 1 << 30
 """The macro PROCESSES of core.bpf.h, and the least size that the module takes for a fraction of it."""
@@ -160,6 +161,15 @@ class CoreModule:
             self._set_target(name, tail.attach_point)
         program.set_autoload(True)
 
+    def iterate(self, iterators: Iterable[IteratorProgram]) -> None:
+        """Mark programs at iterators for loading."""
+        for each in iterators:
+            self._names[each.program] = ITERATOR + each.program
+            program = self._programs[ITERATOR + each.program]
+            point = AttachPoint.parse(each.attach_point)
+            program.set_attach_target(TRACING[point.kind], point.target)
+            program.set_autoload(True)
+
     def keep(self, programs: Mapping[str, str]) -> None:
         """Mark programs without a chain for loading, each with its raw tracepoint. Raises LoadError."""
         for name, tracepoint in programs.items():
@@ -225,8 +235,15 @@ class CoreModule:
 
     def event(self) -> Record:
         """Return the layout of ``struct event``. Raises LoadError."""
-        (type_id,) = self._btf.find(Kind.STRUCT, "event")
-        return self._layout(type_id, "value", "event")
+        return self._struct("event")
+
+    def row(self) -> Record:
+        """Return the layout of ``struct row``. Raises LoadError."""
+        return self._struct("row")
+
+    def _struct(self, name: str) -> Record:
+        (type_id,) = self._btf.find(Kind.STRUCT, name)
+        return self._layout(type_id, "value", name)
 
     def constants(self) -> Mapping[str, int]:
         """Return the constants that the declaration named when the object was built."""
@@ -327,8 +344,8 @@ def _opened(probe: str, data: bytes, btf_path: str | None) -> Object:
 
 
 def _plain(program: str) -> str:
-    """Return the name of a program, or of a hook, without the prefix of an attach point with registers."""
-    return program.removeprefix(KPROBE).removeprefix(USDT)
+    """Return the name of a program, or of a hook, without the prefix of a kind of attach point."""
+    return program.removeprefix(KPROBE).removeprefix(USDT).removeprefix(ITERATOR)
 
 
 def _is_aside(each: ObjectMap) -> bool:

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 
 from probed.config.declaration import Probe
 from probed.frozen import frozen
-from probed.ipc.attach_points import WITH_REGISTERS, AttachPoint
+from probed.ipc.attach_points import BY_HOST, AttachPoint
 from probed.ipc.loader_messages import TraceConstants
-from probed.ipc.manifest import ChainSlot, FdName, LoadedProbe
+from probed.ipc.manifest import FdName, LoadedProbe
 from probed.loader.btf.reader import VMLINUX
 from probed.loader.common import canary
-from probed.loader.common.hook_chain import Chains, find_places
+from probed.loader.common.hook_chain import Chains, Places, find_places
 from probed.loader.common.host import RING_PAGE, Host, ring_bytes
 from probed.loader.common.module import Module
 from probed.loader.common.own_maps import map_name
@@ -61,8 +61,8 @@ def kernel_types(host: Host) -> Iterator[KernelType]:
 
 def open_probe(
     content: ObjectContent, host: Host, chains: Chains, probe: Probe, functions: Sequence[str]
-) -> tuple[Module, tuple[ChainSlot, ...]]:
-    """Open an object; return the module, and slots for its programs: those of a running version, if there is one.
+) -> tuple[Module, Places]:
+    """Open an object; return the module, and places for its programs: those of a running version, if there is one.
 
     Raises LoadError and HostError.
     """
@@ -74,23 +74,24 @@ def open_probe(
     module.prepare(constants, host, size)
 
     def find(program: str, point: AttachPoint) -> AttachPoint | None:
-        if point.kind in WITH_REGISTERS:
+        if point.kind in BY_HOST:
             return host.find(point)
         return point if module.has_attach_point(program, point) else None
 
     if running is None:
         places = find_places(chains, probe, functions, find)
     else:
-        places = running.loaded.places
+        places = Places(running.loaded.places, running.loaded.iterators)
         module.take_over(running.maps())
     tails = {
         each.program: Tail(
             AttachPoint.parse(each.attach_point), chains.array(probe.name, each.attach_point), each.slot + 1,
             chains.is_hooked(each.attach_point), chains.kprobe(each.attach_point),
         )
-        for each in places
+        for each in places.slots
     }  # fmt: skip
     module.chain(tails)
+    module.iterate(places.iterators)
     return module, places
 
 

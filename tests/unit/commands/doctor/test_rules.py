@@ -191,6 +191,14 @@ def test_an_attach_point_that_is_missing_is_found_without_privilege() -> None:
     assert "on_exec at sched_proces_exec (missing)" in render(report)
 
 
+def test_an_iterator_is_looked_for_among_those_of_the_kernel() -> None:
+    points = {name: AttachPoint("iterator", name) for name in ("task", "dmabuf")}
+    configuration = replace(WELL.configuration, programs={"process": points})
+    types = replace(WELL.types, functions=frozenset({"dmabuf"}), iterators=frozenset({"task", "tcp"}))
+    report = diagnose(replace(WELL, types=types, configuration=configuration))
+    assert [each.status for each in probe(report).programs] == ["ok", "failure"]
+
+
 def test_without_types_no_attach_point_is_called_missing() -> None:
     report = diagnose(replace(WELL, types=Types("/b", error="no"), loads=Loads({}, "no BTF")))
     assert [each.status for each in probe(report).programs] == ["ok"]

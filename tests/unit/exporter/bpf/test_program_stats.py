@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from probed.exporter.bpf.program_stats import ProgramInfo, ProgramStats, read_all
-from probed.ipc.manifest import ChainSlot
 
 TOLD = """pos:\t0
 flags:\t02000002
@@ -28,7 +27,7 @@ verified_insns:\t2
 """
 """Linux 6.18."""
 
-EXEC = ChainSlot("on_exec", "sched_process_exec", 3)
+EXEC = "sched_process_exec"
 
 Write = Callable[[str], None]
 

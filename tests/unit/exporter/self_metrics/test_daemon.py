@@ -54,6 +54,7 @@ NUMBERS = ProbeStats(
         SeriesUsage("probed_forks_total", series=1, budget=1000, overflowed=0),
     ),
     missed={"on_exec": 0, "on_exit": 3},
+    cut_readings={"each_task": 2},
 )
 PROCESS_FAMILIES = {
     "process_cpu_seconds_total",
@@ -91,6 +92,7 @@ def test_every_loss_reason_of_every_probe_is_there_from_the_start() -> None:
 def test_runs_that_the_kernel_left_out_are_there_by_program() -> None:
     missed = series(_all(), "probed_probe_missed_runs_total")
     assert missed == {("process", "on_exec"): 0, ("process", "on_exit"): 3}
+    assert series(_all(), "probed_probe_cut_readings_total") == {("process", "each_task"): 2}
 
 
 @pytest.mark.parametrize(

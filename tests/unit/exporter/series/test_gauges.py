@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 from probed.exporter.arrays.dtypes import dtype
 from probed.exporter.exposition.renderer import Page
 from probed.exporter.series import gauges as gauges_module
+from probed.exporter.series import key_cache
 from probed.exporter.series.gauges import GaugeTable
+from probed.exporter.series.key_cache import Allowance
 from probed.exporter.series.table import SeriesUsage
 from probed.ipc.manifest import Field, Record, ResolvedLabel, ResolvedMetric
+from support.unit.clock import Clock
 
 NUMBER = Field("number", "u32", 0, 1)
 KEY = Record(4, (NUMBER,))
@@ -173,6 +176,21 @@ def test_text_is_made_once_a_key_until_it_is_to_be_made_anew() -> None:
     gauge.forget_keys()
     gauge.set([part({7: 1})])
     assert shown(gauge) == {"7 of 2": 1}
+
+
+def test_values_of_new_keys_beyond_the_allowance_count_in_other_until_it_suffices(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(key_cache, "BURST_KEYS", 5)
+    monkeypatch.setattr(key_cache, "LEAST_KEYS_A_BATCH", 1)
+    gauge = GaugeTable(metric(), [(NUMBER, last_digit)], Allowance(Clock()))
+    reading = part({1: 7, 2: 11, 3: 13, 4: 17, 95: 1_000, 5: 19, 96: 1_000})
+    gauge.set([reading])
+    assert shown(gauge) == {"1": 7, "2": 11, "3": 13, "4": 17, "other": 1_019}
+    gauge.set([reading])
+    assert shown(gauge) == {"1": 7, "2": 11, "3": 13, "4": 17, "5": 19, "other": 1_000}
+    gauge.set([reading])
+    assert shown(gauge) == {"1": 7, "2": 11, "3": 13, "4": 17, "5": 19}
 
 
 def test_a_unit_becomes_the_base_unit() -> None:

@@ -13,7 +13,9 @@ import pytest
 
 from probed.elf.usdt import UsdtPlace
 from probed.errors import LoadError
+from probed.ipc.attach_points import AttachPoint
 from probed.linux import bpf
+from probed.loader.btf.format import Kind
 from probed.loader.btf.reader import Btf
 from probed.loader.common import attachment
 from probed.loader.common.register_point import REGISTERS, RegisterPoint
@@ -107,6 +109,25 @@ def test_a_refused_usdt_probe_names_what_can_be_wrong(
     with pytest.raises(LoadError, match=re.escape(expected)) as refused:
         attachment.attach("a", "on_x", 7, "usdt/libc.setjmp@libc.so.6", point)
     assert ("another tracer" in str(refused.value)) == bool(also)
+
+
+def test_an_iterator_has_one_link_and_its_type_has_the_kernels_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bpf, "attach_iterator_program", lambda fd, target: {(7, "task"): 11}[fd, target])
+    assert attachment.attach("a", "each_task", 7, "iterator/task") == [11]
+    builder = BtfBuilder()
+    function = builder.refer(Kind.FUNC, builder.prototype(builder.integer("int", 4)), "bpf_iter_task")
+    kernel = Btf.parse(builder.build(), Path("kernel"))
+    expected = bpf.ProgramType(bpf.BPF_PROG_TYPE_TRACING, bpf.BPF_TRACE_ITER, function)
+    assert attachment.tracing_type(kernel, AttachPoint("iterator", "task")) == expected
+
+
+def test_a_refused_iterator_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    monkeypatch.setattr(bpf, "attach_iterator_program", refuse)
+    with pytest.raises(LoadError, match=r"cannot attach 'each' to iterator 'sockmap': Bad file descriptor \(EBADF\)"):
+        attachment.attach("a", "each", 7, "iterator/sockmap")
 
 
 def test_a_kernel_without_multi_links_of_uprobes_is_known_by_its_enum() -> None:

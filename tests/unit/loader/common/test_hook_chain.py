@@ -7,10 +7,12 @@ import re
 
 import pytest
 
+from probed.config import declaration
 from probed.errors import LoadError
+from probed.ipc.manifest import IteratorProgram
 from probed.linux import bpf
 from probed.loader.common import hook_chain
-from probed.loader.common.hook_chain import SLOTS, Chains, standalone_entry
+from probed.loader.common.hook_chain import SLOTS, Chains, entries_at_iterators, find_places, standalone_entry
 from probed.loader.common.register_point import RegisterPoint
 from probed.loader.headers.c_names import programs
 
@@ -106,3 +108,28 @@ def test_programs_behind_a_hook_are_of_the_hook_s_type(arrays: dict[int, set[int
     chains = Chains({}, in_kprobe)
     chains.hooked("sys_exit")
     assert chains.kprobe("sys_exit") == POINT
+
+
+def test_a_program_at_an_iterator_has_no_slot_and_runs_for_objects_alone(arrays: dict[int, set[int]]) -> None:
+    text = """\
+description: Living threads.
+programs:
+  on_exit: {raw_tracepoint: sys_exit}
+  each_task: {iterator: task}
+  each_tusk: {iterator: tusk}
+ring: {bytes: 4 KiB}
+metrics:
+  probed_threads:
+    type: gauge
+    help: Threads.
+    rows: [each_task, each_tusk]
+"""
+    probe = declaration.parse(text, "threads.yaml", "threads")
+    places = find_places(
+        Chains({}), probe, list(probe.programs), lambda name, point: None if name == "each_tusk" else point
+    )
+    assert [each.program for each in places.slots] == ["on_exit"]
+    assert places.iterators == (IteratorProgram("each_task", "iterator/task"),)
+    assert list(arrays) == [7]
+    entry = entries_at_iterators(places.iterators)
+    assert entry.splitlines()[2:] == ["\tif (ctx->args[1])", "\t\tprogram_each_task(ctx);", "\treturn 0;", "}"]

@@ -32,19 +32,35 @@ def host(tmp_path: Path) -> Host:
     builder.tracepoint("sys_exit", number, number)
     for name in ("tcp_v4_connect", "tcp_v6_connect", "udp_sendmsg"):
         builder.refer(Kind.FUNC, builder.prototype(number), name)
+    for name in ("task", "bpf_map_elem"):
+        builder.struct(f"bpf_iter__{name}", 16)
+        builder.refer(Kind.FUNC, builder.prototype(number), f"bpf_iter_{name}")
+    builder.struct("bpf_iter__without_function", 16)
     types = tmp_path / "vmlinux"
     types.write_bytes(builder.build())
-    assert Btf.read(types).functions() == {"tcp_v4_connect", "tcp_v6_connect", "udp_sendmsg"}
+    assert {"tcp_v4_connect", "tcp_v6_connect", "udp_sendmsg"} < Btf.read(types).functions()
+    assert Btf.read(types).iterators() == {"task"}
     return Host(types, 2, "x86_64", 1000)
 
 
-@pytest.mark.parametrize("text", ["sys_exit", "fentry/udp_sendmsg", "kprobe/tcp_*", "perf_event/cpu-clock@99Hz"])
+@pytest.mark.parametrize("text", ["sys_exit", "fentry/udp_sendmsg", "kprobe/tcp_*", "perf_event/cpu-clock@99Hz",
+                                  "iterator/task"])  # fmt: skip
 def test_an_attach_point_that_is_there_is_found_as_it_is(host: Host, text: str) -> None:
     assert host.find(AttachPoint.parse(text)) == AttachPoint.parse(text)
 
 
 @pytest.mark.parametrize(
-    "text", ["sys_enter", "fentry/sys_exit", "kprobe/icmp_*", "uprobe/exit@no_such_file", f"uprobe/no_such@{PYTHON}"]
+    "text",
+    [
+        "sys_enter",
+        "fentry/sys_exit",
+        "kprobe/icmp_*",
+        "uprobe/exit@no_such_file",
+        f"uprobe/no_such@{PYTHON}",
+        "iterator/bpf_map_elem",
+        "iterator/without_function",
+        "iterator/sys_exit",
+    ],
 )
 def test_an_attach_point_that_is_missing_is_not_found(host: Host, text: str) -> None:
     assert host.find(AttachPoint.parse(text)) is None
