@@ -138,6 +138,7 @@ static __always_inline void give_back(u64 *taken)
 	*(volatile u64 *)taken = 0;
 }
 
+#ifdef PROBED_ROWS
 /* The file of an iteration: the first member of struct bpf_iter_meta, the first argument. */
 static __always_inline void *rows_of(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -146,6 +147,7 @@ static __always_inline void *rows_of(struct bpf_raw_tracepoint_args *ctx)
 	LOAD_AT(u64, file, ctx->args[0], 0);
 	return (void *)file;
 }
+#endif
 
 /* The size of a map with an entry for each possible CPU. */
 #define CPU_ENTRIES	 CPUS

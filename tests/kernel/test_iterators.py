@@ -3,16 +3,24 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from probed.config.files import standalone_probe
+from probed.exporter.bpf.row_source import RowSource
+from probed.ipc.loader_process import ProbeHandle, load_all
+from probed.ipc.manifest import FdName, LoaderChoice
+from probed.loader.btf.reader import VMLINUX
+from probed.supervisor.hooks import Hooks
+from probed.supervisor.systemd.fdstore import Store
 from support.cgroup2 import Cgroups
 from support.kernel_fixtures import OWN_PROBES, Install, Start
 from support.running_daemon import PROBES, Daemon, Page, run_to_its_end, site, until
@@ -200,6 +208,31 @@ def test_control_groups_are_counted_as_far_as_the_kernel_tells(start: Start, tmp
         cut = daemon.reload()
         assert cut.value("probed_probe_cut_readings_total", probe="groups", program="each_group") > 0
         assert cut.total("probed_groups") == 32_768 // 384
+
+
+@pytest.mark.parametrize("loader", ["bcc", "core"])
+def test_the_next_supervisor_takes_the_links_over(install: Install, tmp_path: Path, loader: LoaderChoice) -> None:
+    stored: dict[int, str] = {}
+
+    def send(status: str, fds: Sequence[int] = ()) -> None:
+        name = dict(line.split("=", 1) for line in status.splitlines())["FDNAME"]
+        stored.update((os.dup(fd), name) for fd in fds)
+
+    folder = built(tmp_path / "probes", "tasks", loader)
+    request = standalone_probe(folder / "tasks", str(VMLINUX), loader).request
+    (handle,) = load_all([request], "attach").values()
+    assert isinstance(handle, ProbeHandle)
+    Hooks(Store(send), {}).attach(handle, "")
+    handle.close()
+    (taken,) = Hooks(Store(send), {}).take_over(stored)
+    assert taken.loaded == handle.loaded
+    assert taken.loaded.row is not None
+    with sleepers(install, (41, 3)) as (family,):
+        source = RowSource(taken.fds[FdName("iterator", "each_task")], taken.loaded.row)
+        assert source.read()
+        rows, _ = source.values(None, {})
+        assert rows["comm"].tolist().count(family.comm.encode().ljust(16, b"\0")) == 41 * 3
+    taken.close()
 
 
 @pytest.mark.parametrize(

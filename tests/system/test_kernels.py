@@ -44,14 +44,16 @@ CALLS, LOOPS = 10_007, 3
 
 AT_FUNCTIONS = ("probed_reads", "traced_reads")
 """Probes of the tests with programs at functions of the kernel."""
-OWN = (*AT_FUNCTIONS, "marks", "bucketed")
-"""These, one with programs at USDT probes of a workload, and one with histograms that the kernel keeps."""
+OWN = (*AT_FUNCTIONS, "marks", "bucketed", "tasks", "groups")
+"""These, one with programs at USDT probes of a workload, one with histograms that the kernel keeps, and two with
+programs at iterators."""
 NO_UPROBES = "this kernel has no multi links of uprobes: they take Linux 6.6 and CONFIG_UPROBES"
 NO_MULTI_LINKS = "this kernel has no multi links of kprobes: they take Linux 5.18 and CONFIG_FPROBE"
+NO_GROUPS = "this kernel has no iterator 'cgroup'"
 NO_LOOKUPS = "has no raw tracepoint 'mm_filemap_get_pages'"
 NO_FUNCTIONS = "this kernel has no programs at functions: they take CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS"
 LACKING: Mapping[str, Mapping[str, str]] = {
-    "5.10": {"probed_reads": NO_MULTI_LINKS, "marks": NO_UPROBES, "page_cache": NO_LOOKUPS},
+    "5.10": {"probed_reads": NO_MULTI_LINKS, "marks": NO_UPROBES, "page_cache": NO_LOOKUPS, "groups": NO_GROUPS},
     "6.1": {"probed_reads": NO_MULTI_LINKS, "marks": NO_UPROBES, "page_cache": NO_LOOKUPS},
     kernels.ARM64: {
         "probed_reads": "takes the registers of x86-64, and this machine is aarch64",
@@ -66,6 +68,9 @@ GOOD_READS, FAILED_READS = 47, 53
 """Reads of 7 bytes by `reads`: those that fail end with EBADF, -9, for the file is open for writing only."""
 OBSERVED = {0: 7, 1_000: 101, 1_001: 53, 2_001: 29, 8_193: 31, 1_000 << 26: 11, (1_000 << 26) + 1: 3}
 """How often `observes` observes each value."""
+
+SLEEPING, THREADS = 53, 3
+"""Processes that sleep while the page is made, and threads of each."""
 
 MARKS = 1_009
 """Times that `marks` reaches each of its USDT probes."""
@@ -201,10 +206,11 @@ def boot(kernel: str, folder: Path, made: Made) -> Guest:
     (folder / "bin").mkdir(parents=True)
     programs = (
         "spawn", "exits", "exit_kinds", "fail_opens", "calls", "reads", "observes", "file_calls", "page_lookups",
-        "marks",
+        "marks", "sleepers",
     )  # fmt: skip
     compile_workloads(folder / "bin", *programs, machine=made.machine)
     (folder / "library").write_text(" ".join(LIBRARY))
+    (folder / "sleepers").write_text(f"{SLEEPING} {THREADS}")
     (folder / "lookups").write_text(" ".join(map(str, LOOKUPS)))
     known = {loader: workload(folder / "bin") for loader in loaders_of(kernel)}
     shutil.copy(made.deb, folder / "probed.deb")
@@ -417,6 +423,15 @@ def test_histograms_in_the_kernel_have_exact_buckets_and_sums(guest: Guest) -> N
     total = sum(value * times for value, times in OBSERVED.items())
     assert page.value("probed_bucketed_seconds_sum", comm=comm) == total * 1e-9
     assert (page.value("probed_bucketed_bytes_sum"), page.lost("bucketed")) == (total, 0)
+
+
+def test_iterators_see_what_there_is_at_the_scrape(guest: Guest) -> None:
+    page = Page.parse(guest.library["sleepers"])
+    assert page.value("probed_tasks_processes", comm="sleepers") == SLEEPING
+    assert page.value("probed_tasks_threads", comm="sleepers") == SLEEPING * THREADS
+    assert page.total("probed_tasks_rows") > SLEEPING * THREADS
+    assert page.value("probed_groups", level="0") == ("groups" not in LACKING.get(guest.kernel, {}))
+    assert guest.functions.after.total("probed_tasks_processes", comm="sleepers") == 0
 
 
 def test_the_time_of_calls_on_files_is_by_file_system_and_operation(guest: Guest) -> None:

@@ -187,9 +187,18 @@ def use_up_a_quota() -> dict[str, Any]:
     return seen
 
 
+def page_with_sleepers() -> str:
+    """Return the page while the processes of /out/sleepers sleep."""
+    command: list[str | Path] = [OUT / "bin" / "sleepers", *(OUT / "sleepers").read_text().split()]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as sleepers:
+        assert sleepers.stdout is not None
+        sleepers.stdout.readline()
+        return get("/metrics")
+
+
 def run_library() -> dict[str, Any]:
-    """Run the workloads of the library's probes that are in units of their own."""
-    return {"lookups": page_after_lookups(), "quota": use_up_a_quota()}
+    """Run the workloads that are in units of their own, or are there while the page is made."""
+    return {"sleepers": page_with_sleepers(), "lookups": page_after_lookups(), "quota": use_up_a_quota()}
 
 
 def run_at_functions(seen: dict[str, Any]) -> None:

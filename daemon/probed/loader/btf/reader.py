@@ -248,7 +248,8 @@ class Btf:
         Each has a function, and a struct of the program's arguments. Source: Linux Documentation/bpf/bpf_iterators.rst.
         """
         names = (name.removeprefix(_ITERATOR) for name in self.names(Kind.STRUCT) if name.startswith(_ITERATOR))
-        return frozenset(name for name in names if self.has_function(ITERATOR_FUNCTION + name)) - _OF_ONE_MAP
+        functions = self.names(Kind.FUNC)
+        return frozenset(name for name in names if ITERATOR_FUNCTION + name in functions) - _OF_ONE_MAP
 
     def function_type(self, name: str) -> int:
         """Return the type of a function. Raises KeyError for an unknown function."""
