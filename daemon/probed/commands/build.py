@@ -35,7 +35,7 @@ HEADERS_PACKAGE = "libbpf-dev"
 NARROW = "-mcpu=v3"
 """Instructions on 32 bits (Linux 5.1): a tenth less code than with clang 14's default.
 
-Trace probes do without: Linux 5.10 and 6.1 refuse their lengths of 32 bits as unbounded.
+Trace probes do without: the verifier refuses their lengths in 32 bits as unbounded.
 """
 
 REMEDIES: Final = {
