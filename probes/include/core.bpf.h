@@ -208,7 +208,7 @@ const volatile bool probed_in_kprobes = false;
 			arguments[0] = regs->ax;                                             \
 		if (name##_first == INSTRUCTION)                                             \
 			arguments[0] = regs->ip;                                             \
-		program_##name((struct bpf_raw_tracepoint_args *)arguments);                 \
+		program_##name((struct bpf_raw_tracepoint_args *)arguments, regs);           \
 		return probed_jump(regs, &name##_chain, name##_next);                        \
 	}                                                                                    \
 	SEC("kprobe.multi") int kprobe_hook_##name(struct pt_regs *regs)                     \
@@ -233,7 +233,7 @@ const volatile bool probed_in_kprobes = false;
 		for (u32 i = 0; i < USDT_ARGUMENTS; i++)                                                         \
 			if (i < name##_count)                                                                    \
 				arguments[i] = usdt_argument(regs, usdt_constant(&name##_arguments[first + i])); \
-		program_##name((struct bpf_raw_tracepoint_args *)arguments);                                     \
+		program_##name((struct bpf_raw_tracepoint_args *)arguments, regs);                               \
 		return probed_jump(regs, &name##_chain, name##_next);                                            \
 	}
 #else
@@ -246,7 +246,7 @@ const volatile bool probed_in_kprobes = false;
 	SEC("iter") int iterator_##name(struct bpf_raw_tracepoint_args *ctx) \
 	{                                                                    \
 		if (ctx->args[1])                                            \
-			program_##name(ctx);                                 \
+			program_##name(ctx, ctx);                            \
 		return 0;                                                    \
 	}
 
@@ -258,28 +258,28 @@ static __always_inline void *rows_of(struct bpf_raw_tracepoint_args *ctx)
 #define ITERATOR(name)
 #endif
 
-#define PROGRAM(name)                                                                   \
-	struct {                                                                        \
-		__uint(type, BPF_MAP_TYPE_PROG_ARRAY);                                  \
-		__type(key, u32);                                                       \
-		__type(value, u32);                                                     \
-		__uint(max_entries, PROBED_SLOTS);                                      \
-	} name##_chain SEC(".maps");                                                    \
-	const volatile u32 name##_next = PROBED_SLOTS;                                  \
-	static __always_inline int program_##name(struct bpf_raw_tracepoint_args *ctx); \
-	SEC("tp_btf") int name(struct bpf_raw_tracepoint_args *ctx)                     \
-	{                                                                               \
-		program_##name(ctx);                                                    \
-		return probed_jump(ctx, &name##_chain, name##_next);                    \
-	}                                                                               \
-	SEC("tp_btf") int hook_##name(struct bpf_raw_tracepoint_args *ctx)              \
-	{                                                                               \
-		return probed_jump(ctx, &name##_chain, 0);                              \
-	}                                                                               \
-	KPROBE(name)                                                                    \
-	USDT(name)                                                                      \
-	ITERATOR(name)                                                                  \
-	static __always_inline int program_##name(struct bpf_raw_tracepoint_args *ctx)
+#define PROGRAM(name)                                                                                  \
+	struct {                                                                                       \
+		__uint(type, BPF_MAP_TYPE_PROG_ARRAY);                                                 \
+		__type(key, u32);                                                                      \
+		__type(value, u32);                                                                    \
+		__uint(max_entries, PROBED_SLOTS);                                                     \
+	} name##_chain SEC(".maps");                                                                   \
+	const volatile u32 name##_next = PROBED_SLOTS;                                                 \
+	static __always_inline int program_##name(struct bpf_raw_tracepoint_args *ctx, void *context); \
+	SEC("tp_btf") int name(struct bpf_raw_tracepoint_args *ctx)                                    \
+	{                                                                                              \
+		program_##name(ctx, ctx);                                                              \
+		return probed_jump(ctx, &name##_chain, name##_next);                                   \
+	}                                                                                              \
+	SEC("tp_btf") int hook_##name(struct bpf_raw_tracepoint_args *ctx)                             \
+	{                                                                                              \
+		return probed_jump(ctx, &name##_chain, 0);                                             \
+	}                                                                                              \
+	KPROBE(name)                                                                                   \
+	USDT(name)                                                                                     \
+	ITERATOR(name)                                                                                 \
+	static __always_inline int program_##name(struct bpf_raw_tracepoint_args *ctx, void *context)
 
 /* Reads of kernel memory, at the running kernel's offsets: libbpf relocates them. */
 #define READ(pointer, member)			 BPF_CORE_READ(pointer, member)

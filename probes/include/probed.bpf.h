@@ -33,9 +33,10 @@
 
 /*
  * One program. The declaration names the raw tracepoint, and ctx->args are the tracepoint's arguments. The loader adds
- * the function `name` that the kernel calls: the program, then a jump to the next probe's program.
+ * the function `name` that the kernel calls: the program, then a jump to the next probe's program. `context` is what
+ * the kernel passes, in a kprobe the registers.
  */
-#define PROGRAM(name) static __always_inline int program_##name(struct bpf_raw_tracepoint_args *ctx)
+#define PROGRAM(name) static __always_inline int program_##name(struct bpf_raw_tracepoint_args *ctx, void *context)
 
 /* The value of pointer->member in kernel memory, or 0 if the kernel cannot read the address. */
 #define READ(pointer, member)                                                       \
@@ -60,8 +61,10 @@
 	})
 /* In a kprobe the verifier does not know the types of the arguments. */
 #ifdef PROBED_IN_KPROBES
+#define IN_KPROBES	      true
 #define LOAD(pointer, member) READ(pointer, member)
 #else
+#define IN_KPROBES	      false
 #define LOAD(pointer, member) LOAD_TYPED(pointer, member)
 #endif
 #define LOAD_AT(type, value, pointer, offset) \
@@ -671,6 +674,10 @@ static __always_inline void count_event_of(const void *event, u64 size)
 
 	if (count_in_slot(labels, words) || send_label_set(labels, words, 1, 1, NO_SLOT, false))
 		return;
+	if (words == LABEL_WORDS) { /* a copy would be too much for the 512 bytes of a program's stack */
+		count_overflow((struct label_set *)labels, 0, 0);
+		return;
+	}
 	copy_words(key.words, labels, words);
 	count_overflow(&key, 0, 0);
 }
@@ -727,6 +734,14 @@ static __always_inline void observe_event_of(const void *event, u64 size, u64 ob
 	})
 #endif
 #endif
+
+/*
+ * Fills `stack`, an array u64[N] of the event or key, with the addresses of the kernel's stack, the innermost first,
+ * for the decoder `kernel_stack`. Places without a frame stay 0; call the macro in the PROGRAM itself. At tracepoints
+ * and functions the stack begins with the program and the function that runs the program, bpf_trace_run1() and so on or
+ * a trampoline: these two are left out. In a kprobe the stack begins with the probed function.
+ */
+#define READ_KERNEL_STACK(stack) bpf_get_stack(context, &(stack), sizeof(stack), IN_KPROBES ? 0 : 2)
 
 /*
  * The id of the current task's cgroup, for the decoders `cgroup_unit` and `pod_uid`; 0 for a kernel thread. Equal to

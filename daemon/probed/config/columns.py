@@ -50,6 +50,7 @@ ColumnDecoderName: TypeAlias = Literal[
     "block_device",
     "network_interface",
     "kernel_symbol",
+    "kernel_stack",
 ]
 
 OF_COLUMNS: Final[Mapping[str, Decoder]] = {

@@ -35,14 +35,15 @@ DecoderName = Literal[
     "block_device",
     "network_interface",
     "kernel_symbol",
+    "kernel_stack",
 ]
 
 UnitDecoderName = Literal["pod_uid", "namespace", "pod", "container", "container_name"]
 """Decoders that read the same field as `cgroup_unit`, and say more of its owner."""
 
-Reads = Literal["text", "integer", "u64", "address", "length"]
-"""char[N]; any integer; u64 alone, for a part of such a number is another number; u32 or char[16]; u32, the length of
-bytes behind the event of a trace probe."""
+Reads = Literal["text", "integer", "u64", "address", "stack", "length"]
+"""char[N]; any integer; u64 alone, for a part of such a number is another number; u32 or char[16]; u64[N]; u32, the
+length of bytes behind the event of a trace probe."""
 
 
 @frozen
@@ -107,6 +108,13 @@ DECODERS: Final[Mapping[DecoderName, Decoder]] = {
         "`u64`, an address",
         "the function at the address; `unknown` if the kernel hides its addresses (`kernel.kptr_restrict`, "
         "`kernel.perf_event_paranoid` above 1)",
+    ),
+    "kernel_stack": Decoder(
+        "stack",
+        "`u64[N]`, from `READ_KERNEL_STACK()`",
+        "the functions of the kernel's stack, the outermost first, as `do_syscall_64;ksys_write;vfs_write`; "
+        "`[unknown]` for an address without a name, and for a stack without any; `[cut]` in front where outer "
+        "functions may be missing",
     ),
 }
 

@@ -41,6 +41,16 @@ class Field:
     offset: int
     count: int
 
+    @property
+    def size(self) -> int:
+        """The size in bytes."""
+        return self.count * (1 if self.type == "char" else int(self.type[1:]) // 8)
+
+    @property
+    def is_bytes(self) -> bool:
+        """Whether a decoder gets the member as bytes: a char array, or an array of integers."""
+        return self.type == "char" or self.count > 1
+
 
 @frozen
 class Record:

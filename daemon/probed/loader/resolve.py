@@ -285,6 +285,8 @@ class _Check:
             return self.text(at, label, layouts)
         if reads == "address":
             return self.address(at, label, layouts)
+        if reads == "stack":
+            return self.stack(at, label, layouts)
         field = self.integer(at, label.field, layouts, f"decoder '{label.decoder}' reads integers")
         if field and reads == "u64" and field.type != "u64":
             text = f"decoder '{label.decoder}' reads u64, but field '{label.field}' is {field.type}; make it a u64"
@@ -367,6 +369,13 @@ class _Check:
                 f"decoder '{label.decoder}' reads u32 (IPv4, as on the wire) or char[16] (IPv6), but field '{name}' is"
             )
             self.problem(at, f"{text} {_c_type(field)}")
+        return field
+
+    def stack(self, at: Key, label: Label | Column, layouts: list[_Layout]) -> Field | None:
+        field = self.field(at, label.field, layouts)
+        if field and (field.type != "u64" or field.count == 1):
+            text = f"decoder '{label.decoder}' reads u64[N], but field '{label.field}' is {_c_type(field)}"
+            self.problem(at, f"{text}; make it 'u64 {label.field}[N]', and call READ_KERNEL_STACK() in the program")
         return field
 
     def field(self, at: Key, name: str, layouts: list[_Layout]) -> Field | None:

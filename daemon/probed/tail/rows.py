@@ -71,4 +71,4 @@ def _codes(event: Record) -> str:
 
 
 def _code(field: Field) -> str:
-    return f"{field.count}s" if field.type == "char" or field.count > 1 else _CODES[field.type]
+    return f"{field.size}s" if field.is_bytes else _CODES[field.type]

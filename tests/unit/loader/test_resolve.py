@@ -230,6 +230,22 @@ def test_an_address_is_a_u32_or_16_bytes(kind: manifest.FieldType, count: int) -
     assert resolve.resolve(probe, CFacts(record, MAPS, ENUMS))[0].labels[0].decoder == "ip"
 
 
+@pytest.mark.parametrize(("kind", "count"), [("u64", 1), ("u32", 8), ("char", 64)])
+def test_a_stack_is_an_array_of_u64(kind: manifest.FieldType, count: int) -> None:
+    probe = parse(TEXT.replace("comm: {field: comm, decoder: comm}", "stack: {field: stack, decoder: kernel_stack}"))
+    stacked = Record(96, (*EVENT.fields, Field("stack", "u64", 32, 8)))
+    assert resolve.resolve(probe, CFacts(stacked, MAPS, ENUMS))[0].labels[0].decoder == "kernel_stack"
+    (said,) = problems(probe, Record(96, (*EVENT.fields, Field("stack", kind, 32, count))))
+    assert "labels.stack.field: decoder 'kernel_stack' reads u64[N], but field 'stack' is" in said
+    assert said.endswith("make it 'u64 stack[N]', and call READ_KERNEL_STACK() in the program")
+
+
+def test_no_other_decoder_reads_an_array_of_integers() -> None:
+    probe = parse(TEXT.replace("comm: {field: comm, decoder: comm}", "stack: {field: stack, decoder: hex}"))
+    (said,) = problems(probe, Record(96, (*EVENT.fields, Field("stack", "u64", 32, 8))))
+    assert said.endswith("decoder 'hex' reads integers, but field 'stack' is u64[8]")
+
+
 def test_a_ring_without_struct_event_is_one_problem_and_not_one_for_each_field() -> None:
     assert problems(parse(), record=None) == [
         "starts/starts.yaml:4: ring: the C has no 'struct event' for the ring to carry; define it, or remove the ring"

@@ -58,6 +58,13 @@ def test_appended_bytes_come_in_the_order_of_the_fields_whatever_the_order_of_th
     assert reader.read(record(b"first", b"second")) == {"path": Appended(b"first", False), "args": (b"second", False)}
 
 
+def test_a_stack_comes_as_bytes() -> None:
+    event = Record(40, (Field("stack", "u64", 0, 3), Field("size", "u32", 24, 1), Field("pad", "u32", 28, 3)))
+    reader = RowReader(event, (column("stack", "kernel_stack"), column("size", "integer")))
+    stack = struct.pack("=3Q", 2**64 - 1, 7, 0)
+    assert reader.read(stack + struct.pack("=4I", 9, 0, 0, 0)) == {"stack": stack, "size": 9}
+
+
 def test_a_cut_text_is_told() -> None:
     row = RowReader(EVENT, COLUMNS).read(record(b"/cut", b"x\0", CUT))
     assert row["path"] == Appended(b"/cut", True)

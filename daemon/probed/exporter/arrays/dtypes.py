@@ -27,13 +27,11 @@ _TYPES = {
 
 
 def _format(field: Field) -> str:
-    if field.type == "char":
-        return f"V{field.count}"
-    return f"{field.count if field.count > 1 else ''}{_TYPES[field.type]}"
+    return f"V{field.size}" if field.is_bytes else _TYPES[field.type]
 
 
 def dtype(record: Record) -> np.dtype[np.void]:
-    """Return the structured dtype of a C struct, itemsize `record.size`; char arrays are opaque bytes."""
+    """Return the structured dtype of a C struct, itemsize `record.size`; arrays are opaque bytes."""
     names = [field.name for field in record.fields]
     formats = [_format(field) for field in record.fields]
     offsets = [field.offset for field in record.fields]
@@ -75,24 +73,24 @@ LENGTH = "\0length"
 
 def words_of(fields: Sequence[Field]) -> int:
     """Return how many 64-bit words the key made of these fields has."""
-    return sum(max(1, (field.count + 7) // 8) if field.type == "char" else 1 for field in fields)
+    return sum(max(1, (field.size + 7) // 8) for field in fields)
 
 
 def key_words(records: NDArray[Any], fields: Sequence[Field]) -> NDArray[Any]:
     """Return the key of each record, shape (words, n), dtype uint64: equal keys, equal fields.
 
-    An integer is one word (sign-extended), a char array is its bytes padded with zeros.
+    An integer is one word (sign-extended), an array is its bytes padded with zeros.
     """
     words = np.zeros((words_of(fields), len(records)), np.uint64)
     at = 0
     for field in fields:
         column = records[field.name]
-        if field.type != "char":
+        if not field.is_bytes:
             words[at] = column.astype(np.int64).view(np.uint64) if field.type[0] == "s" else column
             at += 1
             continue
-        size = (field.count + 7) // 8
-        padded = column if field.count % 8 == 0 else column.astype(f"V{size * 8}")
+        size = (field.size + 7) // 8
+        padded = column if field.size % 8 == 0 else column.astype(f"V{size * 8}")
         words[at : at + size] = np.ascontiguousarray(padded).view(np.uint64).reshape(-1, size).T
         at += size
     return words

@@ -27,6 +27,7 @@ from probed.exporter.decoders.char_arrays import mapped, text
 from probed.exporter.decoders.errnos import errno_name
 from probed.exporter.decoders.fold import Decoder, folded
 from probed.exporter.decoders.integers import enum, hexadecimal, integer
+from probed.exporter.decoders.kernel_stacks import stack
 from probed.exporter.decoders.kernel_symbols import symbol, symbol_names
 from probed.exporter.decoders.lookup import Lookups
 from probed.exporter.decoders.network_interfaces import interface_name, interface_names
@@ -84,6 +85,7 @@ _OF_HOST: Mapping[str, Callable[[Context], Decoder]] = {
     "block_device": lambda context: device_name(context.lookups.of(device_names)),
     "network_interface": lambda context: interface_name(context.lookups.of(interface_names)),
     "kernel_symbol": lambda context: symbol(context.lookups.of(symbol_names)),
+    "kernel_stack": lambda context: stack(context.lookups.of(symbol_names)),
 }
 """Decoders that look up names on the host."""
 

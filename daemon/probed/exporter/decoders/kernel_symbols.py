@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of kernel addresses: the decoder `kernel_symbol`.
+"""Names of kernel addresses: the decoder `kernel_symbol`; `kernel_stacks` uses them too.
 
 Addresses have names where the kernel shows its addresses to every process (kernel.kptr_restrict 0 and
 kernel.perf_event_paranoid at most 1; Linux kernel/ksyms_common.c, kallsyms_show_value): the exporter has no privilege,
@@ -15,6 +15,7 @@ import time
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from probed.exporter.decoders.char_arrays import text
@@ -28,6 +29,9 @@ memory."""
 
 LONGEST = 1 << 20
 """No function is longer: an address further behind a symbol is in a gap."""
+
+REMEMBERED = 1 << 12
+"""Addresses whose names are kept as text: a stack has many addresses, and stacks have most of them in common."""
 
 ANEW_SECONDS = 60.0
 """An unknown address makes the exporter read the symbols again, at most this often: modules come and go."""
@@ -46,6 +50,7 @@ class KernelSymbols:
             LOG.info("kernel addresses will have no names: %s", error)
         self._starts, self._names = array("Q"), array("I")
         self._text = bytearray()
+        self._find = lru_cache(REMEMBERED)(self._search)
         self._read_at = -ANEW_SECONDS
 
     def name(self, address: int) -> str | None:
@@ -60,7 +65,7 @@ class KernelSymbols:
             found = self._find(address)
         return found
 
-    def _find(self, address: int) -> str | None:
+    def _search(self, address: int) -> str | None:
         index = bisect_right(self._starts, address) - 1
         if index < 0 or address - self._starts[index] >= LONGEST:
             return None
@@ -79,6 +84,7 @@ class KernelSymbols:
         unique, first = np.unique(np.frombuffer(starts, np.uint64), return_index=True)
         self._starts = array("Q", unique.tobytes())
         self._names, self._text = array("I", np.frombuffer(names, np.uint32)[first].tobytes()), texts
+        self._find.cache_clear()
 
     def _symbols(self) -> Iterator[tuple[int, bytes]]:
         """Yield address and name of symbols; the kernel shows all addresses as 0 to a reader without permission."""

@@ -61,9 +61,9 @@ def key_columns(keys: NDArray[Any], fields: Sequence[Field]) -> list[list[int] |
     columns: list[list[int] | list[bytes]] = []
     at = 0
     for field in fields:
-        if field.type == "char":
-            size = max(1, (field.count + 7) // 8)
-            columns.append(_bytes(keys[at : at + size], field.count))
+        if field.is_bytes:
+            size = max(1, (field.size + 7) // 8)
+            columns.append(_bytes(keys[at : at + size], field.size))
             at += size
         else:
             columns.append((keys[at].view(np.int64) if field.type[0] == "s" else keys[at]).tolist())

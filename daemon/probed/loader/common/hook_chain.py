@@ -159,13 +159,13 @@ def _entry_of(program: str, kprobe: RegisterPoint | None) -> str:
 
 def entry(program: str) -> str:
     """Return the C call of the function that ``PROGRAM(name)`` began."""
-    return f"\tprogram_{program}(ctx);\n"
+    return f"\tprogram_{program}(ctx, ctx);\n"
 
 
 def entry_in_kprobe(program: str, point: RegisterPoint) -> str:
     """Return the C call of a program with the arguments, which are in the registers behind `ctx`."""
     loads = "".join(f"\tLOAD_AT(u64, arguments[{at}], ctx, {offset});\n" for at, offset in enumerate(point.registers))
-    call = f"\tprogram_{program}((struct bpf_raw_tracepoint_args *)arguments);\n"
+    call = f"\tprogram_{program}((struct bpf_raw_tracepoint_args *)arguments, ctx);\n"
     return f"\tu64 arguments[{len(point.registers)}];\n\n{loads}{call}"
 
 
@@ -181,7 +181,7 @@ def entry_in_usdt(program: str, usdt: UsdtForms) -> str:
         ]
         condition = f"\tif (form == {number}) " if len(usdt.forms) > 1 else "\t"
         lines += [f"{condition}{{\n", *reads, "\t}\n"]
-    return "".join([*lines, f"\tprogram_{program}((struct bpf_raw_tracepoint_args *)arguments);\n"])
+    return "".join([*lines, f"\tprogram_{program}((struct bpf_raw_tracepoint_args *)arguments, ctx);\n"])
 
 
 def _listed(argument: UsdtArgument) -> str:

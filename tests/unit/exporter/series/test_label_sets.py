@@ -16,24 +16,32 @@ FIELDS = (
     Field("comm", "char", 8, 16),
     Field("tag", "char", 24, 5),
     Field("delta", "s16", 30, 1),
+    Field("stack", "u64", 32, 3),
 )
-RECORD = Record(32, FIELDS)
+RECORD = Record(56, FIELDS)
 
 rows = st.lists(
-    st.tuples(st.integers(0, 2**64 - 1), st.binary(max_size=16), st.binary(max_size=5), st.integers(-(2**15), 5))
+    st.tuples(
+        st.integers(0, 2**64 - 1),
+        st.binary(max_size=16),
+        st.binary(max_size=5),
+        st.integers(-(2**15), 5),
+        st.binary(min_size=24, max_size=24),
+    )
 )
 
 
 @given(rows)
-def test_the_values_of_a_key_are_what_went_into_its_words(data: list[tuple[int, bytes, bytes, int]]) -> None:
+def test_the_values_of_a_key_are_what_went_into_its_words(data: list[tuple[int, bytes, bytes, int, bytes]]) -> None:
     records = np.zeros(len(data), dtype(RECORD))
-    for at, (lifetime, comm, tag, delta) in enumerate(data):
-        records[at] = (lifetime, np.void(comm.ljust(16, b"\0")), np.void(tag.ljust(5, b"\0")), delta)
-    lifetimes, comms, tags, deltas = key_columns(key_words(records, FIELDS), FIELDS)
+    for at, (lifetime, comm, tag, delta, stack) in enumerate(data):
+        records[at] = (lifetime, np.void(comm.ljust(16, b"\0")), np.void(tag.ljust(5, b"\0")), delta, np.void(stack))
+    lifetimes, comms, tags, deltas, stacks = key_columns(key_words(records, FIELDS), FIELDS)
     assert lifetimes == [row[0] for row in data]
     assert comms == [row[1].ljust(16, b"\0") for row in data]
     assert tags == [row[2].ljust(5, b"\0") for row in data]
     assert deltas == [row[3] for row in data]
+    assert stacks == [row[4] for row in data]
 
 
 NUMBERS = (Field("first", "u32", 0, 1), Field("second", "u32", 4, 1))

@@ -78,7 +78,8 @@ def test_no_more_jumps_than_the_kernel_allows() -> None:
 def test_programs_are_found_where_they_are_no_comment() -> None:
     source = "/* PROGRAM(on_a) */\nPROGRAM(on_b)\n{\n}\n// PROGRAM(on_c)\nPROGRAM( on_d ) {}\n"
     assert programs(source) == ["on_b", "on_d"]
-    assert [line for line in standalone_entry(["on_b"]).splitlines() if "program_" in line] == ["\tprogram_on_b(ctx);"]
+    lines = standalone_entry(["on_b"]).splitlines()
+    assert [line for line in lines if "program_" in line] == ["\tprogram_on_b(ctx, ctx);"]
 
 
 POINT = RegisterPoint(("trace_syscall_exit",), (112, 104), 1)
@@ -96,8 +97,8 @@ def test_programs_in_a_kprobe_take_the_arguments_from_the_registers(arrays: dict
     entry = text[text.index("int on_x(") : text.index("int probed_sys_exit(")]
     offsets = [int(found) for found in re.findall(r"LOAD_AT\(u64, arguments\[\d\], ctx, (\d+)\)", entry)]
     assert offsets == [112, 104]
-    assert "program_on_x((struct bpf_raw_tracepoint_args *)arguments);" in entry
-    assert "\tprogram_on_y(ctx);" in text
+    assert "program_on_x((struct bpf_raw_tracepoint_args *)arguments, ctx);" in entry
+    assert "\tprogram_on_y(ctx, ctx);" in text
 
 
 def test_programs_behind_a_hook_are_of_the_hook_s_type(arrays: dict[int, set[int]]) -> None:
@@ -132,4 +133,4 @@ metrics:
     assert places.iterators == (IteratorProgram("each_task", "iterator/task"),)
     assert list(arrays) == [7]
     entry = entries_at_iterators(places.iterators)
-    assert entry.splitlines()[2:] == ["\tif (ctx->args[1])", "\t\tprogram_each_task(ctx);", "\treturn 0;", "}"]
+    assert entry.splitlines()[2:] == ["\tif (ctx->args[1])", "\t\tprogram_each_task(ctx, ctx);", "\treturn 0;", "}"]

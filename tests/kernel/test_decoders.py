@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stacks of the kernel as label text: a series for each text, with exact counts."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.kernel_fixtures import OWN_PROBES, Install
+from support.running_daemon import PROBES, Daemon, run_to_its_end, site, stopped
+
+FOLDERS = {"call_paths": OWN_PROBES}
+
+
+def with_kallsyms(folder: Path) -> tuple[str, ...]:
+    """Return the command before a daemon that gets a copy of root's /proc/kallsyms, in which addresses are told."""
+    copy = folder / "kallsyms"
+    copy.write_bytes(Path("/proc/kallsyms").read_bytes())
+    return "unshare", "--mount", "sh", "-ec", f'mount --bind "{copy}" /proc/kallsyms; exec "$@"', "sh"
+
+
+def built(folder: Path, loader: str) -> Path:
+    """Return a folder with the probes; for the loader core with objects."""
+    without_objects = shutil.ignore_patterns("*.bpf.o")
+    for name, parent in {"include": PROBES, **FOLDERS}.items():
+        shutil.copytree(parent / name, folder / name, ignore=without_objects)
+    if loader == "core":
+        status, text = run_to_its_end("build", str(folder))
+        if "apt install" in text:
+            pytest.skip(f"no objects: {text.strip()}")
+        assert status == 0, text
+    return folder
+
+
+@pytest.fixture(scope="module", params=["bcc", "core"])
+def daemon(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon with all these probes, by each loader."""
+    folder = tmp_path_factory.mktemp(request.param)
+    configuration = site(dict.fromkeys(FOLDERS), [built(folder / "probes", request.param)], loader=request.param)
+    with Daemon(folder, configuration, under=with_kallsyms(folder)) as running:
+        yield running.wait_until_ready()
+
+
+BY_CALL, BY_FILE = 101, 97
+
+
+@pytest.mark.parametrize("metric", ["probed_renames_total", "probed_mapped_renames_total"])
+def test_each_call_path_is_a_series_with_its_own_count(daemon: Daemon, install: Install, metric: str) -> None:
+    program = install("call_paths")
+    subprocess.run([program, str(BY_CALL), str(BY_FILE)], check=True)
+    counts = daemon.scrape().by("stack", metric, comm=program.name)
+    assert counts.pop(next(stack for stack in counts if "execve" in stack)) == 1
+    assert sorted(counts.values()) == [BY_FILE, BY_CALL]
+    for stack, count in counts.items():
+        outermost, *_, innermost = stack.split(";")
+        assert "entry_SYSCALL_64" in outermost or outermost.startswith("el0")
+        assert innermost == "__set_task_comm"
+        assert ("vfs_write" in stack) == (count == BY_FILE)
+        assert ("prctl" in stack) == (count == BY_CALL)
+
+
+def test_stacks_without_room_in_the_ring_are_counted(daemon: Daemon, install: Install, tmp_path: Path) -> None:
+    opens, names = 10_007, 97
+    with stopped(daemon.exporter):
+        subprocess.run([install("takes_turns"), str(opens), str(names), "path"], cwd=tmp_path, check=True)
+    page = daemon.scrape()
+    expected = {f"path-{number}": opens // names + (number < opens % names) for number in range(names)}
+    for metric in ("probed_renames_total", "probed_mapped_renames_total"):
+        counts = page.by("comm", metric)
+        assert {name: counts.get(name) for name in expected} == expected
+    assert page.lost("call_paths") == 0
+    assert page.value("probed_ring_records_total", probe="call_paths") < names
