@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stacks of the kernel as label text: a series for each text, with exact counts."""
+"""Stacks of the kernel and names of DNS queries as label text: a series for each text, with exact counts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from support.kernel_fixtures import OWN_PROBES, Install
 from support.running_daemon import PROBES, Daemon, run_to_its_end, site, stopped
 
-FOLDERS = {"call_paths": OWN_PROBES}
+FOLDERS = {"call_paths": OWN_PROBES, "dns_queries": OWN_PROBES}
 
 
 def with_kallsyms(folder: Path) -> tuple[str, ...]:
@@ -74,3 +74,46 @@ def test_stacks_without_room_in_the_ring_are_counted(daemon: Daemon, install: In
         assert {name: counts.get(name) for name in expected} == expected
     assert page.lost("call_paths") == 0
     assert page.value("probed_ring_records_total", probe="call_paths") < names
+
+
+SENDS = """
+import socket, sys
+for each in sys.stdin:
+    times, family, address, port, message = each.split()
+    with socket.socket(int(family), socket.SOCK_DGRAM) as client:
+        for _ in range(int(times)):
+            client.sendto(bytes.fromhex(message), (address, int(port)))
+"""
+
+
+def send(*lines: tuple[int, str, int, bytes]) -> None:
+    """Send datagrams on a loopback interface of its own: how many, to which address and port, the message."""
+    families = {"127.0.0.1": 2, "::1": 10}
+    text = "".join(f"{n} {families[to]} {to} {port} {message.hex()}\n" for n, to, port, message in lines)
+    shell = 'ip link set lo up; exec python3 -c "$0"'
+    subprocess.run(["unshare", "--net", "sh", "-ec", shell, SENDS], input=text, text=True, check=True)
+
+
+def query(name: bytes) -> bytes:
+    """Return a DNS query of type A with a cookie. Sources: RFC 1035, section 4.1; RFC 7873."""
+    header = bytes.fromhex("1d0b 0100 0001 0000 0000 0001")
+    cookie = bytes.fromhex("00 0029 04d0 00000000 000c 000a 0008 24a5ac0000000001")
+    return header + name + bytes.fromhex("0001 0001") + cookie
+
+
+NAMES = {
+    b"\7Example\4TEST\0": 101,
+    b"\7example\4test\0": 97,
+    b"\0": 89,
+    b"\3a.b\4\xffc d\4test\0": 83,
+    b"\x30" + b"n" * 48 + b"\4test\0": 79,
+    b"\3www\x2c" + b"n" * 44 + b"\4test\0": 73,
+    b"\3www\xc0\x0c": 71,
+}
+
+
+def test_dns_queries_are_counted_by_name(daemon: Daemon) -> None:
+    send(*[(times, "127.0.0.1", 53, query(name)) for name, times in NAMES.items()])
+    counts = daemon.scrape().by("name", "probed_dns_queries_total")
+    wanted = {"example.test": 101 + 97, ".": 89, r"a\.b.\255c\032d.test": 83, "[cut]": 79, "www.[cut]": 73 + 71}
+    assert {name: counts.get(name) for name in wanted} == wanted

@@ -37,6 +37,7 @@ ColumnDecoderName: TypeAlias = Literal[
     "args",
     "comm",
     "string",
+    "dname",
     "errno",
     "syscall",
     "signal",

@@ -72,7 +72,7 @@ class Label:
     field: Annotated[CName, "The field of 'struct event', or of the maps' key ('key' for a scalar key)."]
     decoder: Annotated[
         DecoderName,
-        "The decoder of the text. comm, string and map need a char[N], ip a u32 or a char[16], kernel_stack a "
+        "The decoder of the text. comm, string, dname and map need a char[N], ip a u32 or a char[16], kernel_stack a "
         "u64[N], others an integer.",
     ]
     table: Annotated[

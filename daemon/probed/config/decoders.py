@@ -16,6 +16,7 @@ from probed.schema.structure import Fault
 DecoderName = Literal[
     "comm",
     "string",
+    "dname",
     "map",
     "errno",
     "syscall",
@@ -62,6 +63,12 @@ class Decoder:
 DECODERS: Final[Mapping[DecoderName, Decoder]] = {
     "comm": Decoder("text", "`char[N]`", "the text up to its NUL; unprintable bytes as `\\xNN`"),
     "string": Decoder("text", "`char[N]`", "the same"),
+    "dname": Decoder(
+        "text",
+        "`char[N]`, a domain name as on the wire",
+        "the name in lower case, as `www.example.com`; `.` for the root; bytes that do not print as `\\DDD`; `[cut]` "
+        "at the end of a name that the array does not hold whole",
+    ),
     "map": Decoder("text", "`char[N]`", "the text from `texts`, or the input", "texts: {TEXT: text}"),
     "enum": Decoder("integer", "an integer", "the text from the table, or the number", "table: {CONSTANT: text}"),
     "kernel_enum": Decoder(

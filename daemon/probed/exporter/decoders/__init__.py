@@ -24,6 +24,7 @@ from probed.exporter.decoders.cgroups import (
     unit,
 )
 from probed.exporter.decoders.char_arrays import mapped, text
+from probed.exporter.decoders.domain_names import domain_name
 from probed.exporter.decoders.errnos import errno_name
 from probed.exporter.decoders.fold import Decoder, folded
 from probed.exporter.decoders.integers import enum, hexadecimal, integer
@@ -58,6 +59,7 @@ class Context:
 _PLAIN: Mapping[str, Decoder] = {
     "comm": text,
     "string": text,
+    "dname": domain_name,
     "integer": integer,
     "hex": hexadecimal,
     "errno": errno_name,
