@@ -151,6 +151,7 @@ WORKLOADS: Final[dict[str, Workload]] = {
     "hello": lambda setup, events: setup.run("spawn", events // 10, setup.folder / "exits"),
     "oom_kills": lambda setup, events: setup.run("signals", events, 1, 1),
     "packet_drops": _drops,
+    "packet_drop_stacks": _drops,
     "page_cache": _lookups,
     "run_queue": _turns,
     "signals": lambda setup, events: setup.run("signals", events, 1, 1),

@@ -13,7 +13,7 @@ import pytest
 from support.kernel_fixtures import OWN_PROBES, Install
 from support.running_daemon import PROBES, Daemon, run_to_its_end, site, stopped
 
-FOLDERS = {"call_paths": OWN_PROBES, "dns_queries": OWN_PROBES}
+FOLDERS = {"call_paths": OWN_PROBES, "dns_queries": OWN_PROBES, "packet_drop_stacks": PROBES}
 
 
 def with_kallsyms(folder: Path) -> tuple[str, ...]:
@@ -117,3 +117,13 @@ def test_dns_queries_are_counted_by_name(daemon: Daemon) -> None:
     counts = daemon.scrape().by("name", "probed_dns_queries_total")
     wanted = {"example.test": 101 + 97, ".": 89, r"a\.b.\255c\032d.test": 83, "[cut]": 79, "www.[cut]": 73 + 71}
     assert {name: counts.get(name) for name in wanted} == wanted
+
+
+def test_dropped_packets_are_counted_by_the_functions_that_led_there(daemon: Daemon) -> None:
+    metric = "probed_packet_drop_stacks_total"
+    before = daemon.scrape().by("stack", metric, reason="NO_SOCKET")
+    send((101, "::1", 9, b"x"), (97, "127.0.0.1", 9, b"x"))
+    after = daemon.scrape().by("stack", metric, reason="NO_SOCKET")
+    rises = {stack: count - before.get(stack, 0) for stack, count in after.items()}
+    assert sum(rise for stack, rise in rises.items() if ";__udp6_lib_rcv;" in stack) == 101
+    assert sum(rise for stack, rise in rises.items() if ";__udp4_lib_rcv;" in stack) == 97

@@ -4,16 +4,21 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from probed.config.files import standalone_probe
+from probed.exporter.decoders.fold import folded
 from probed.exporter.decoders.kernel_stacks import CUT, MOST_CHARACTERS, UNKNOWN, stack
 from probed.exporter.decoders.kernel_symbols import KERNEL_HALF
 from probed.exporter.decoders.lookup import Lookup
+from probed.ipc.manifest import ResolvedFoldRule
 from support.unit.clock import Clock
 
+ROOT = Path(__file__).parents[4]
 BASE = 0xFFFFFFFF81000000
 SIZE = 0x100
 PLACES = 8
@@ -83,6 +88,22 @@ def test_a_stack_that_fills_the_array_may_have_more_functions() -> None:
 def test_text_is_bounded_and_keeps_the_innermost_functions() -> None:
     text = text_of(at("vfs_write"), *[at("f" * 500)] * 3, at("ext4_sync"), places=32)
     assert text == f"{CUT};{'f' * 500};{'f' * 500};vfs_write"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"a;asm_common_interrupt;{FOLDED}", f"asm_common_interrupt;{FOLDED}"),
+        (f"asm_a;b;asm_sysvec_x;{FOLDED}", f"asm_sysvec_x;{FOLDED}"),
+        (f"el0t_64_sync;c;el1h_64_irq;{FOLDED}", f"el1h_64_irq;{FOLDED}"),
+        (FOLDED, FOLDED),
+    ],
+)
+def test_the_stack_of_dropped_packets_begins_with_the_interrupt(text: str, shown: str) -> None:
+    probe = standalone_probe(ROOT / "probes" / "packet_drop_stacks", "").probe
+    rules = probe.metrics["probed_packet_drop_stacks_total"].labels["stack"].fold
+    fold = folded(lambda _: text, [ResolvedFoldRule(rule.match, rule.replace, rule.parts) for rule in rules])
+    assert fold(b"") == shown
 
 
 def test_a_name_that_comes_later_is_looked_for_again() -> None:
