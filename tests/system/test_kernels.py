@@ -44,9 +44,9 @@ CALLS, LOOPS = 10_007, 3
 
 AT_FUNCTIONS = ("probed_reads", "traced_reads")
 """Probes of the tests with programs at functions of the kernel."""
-OWN = (*AT_FUNCTIONS, "marks", "bucketed", "tasks", "groups")
-"""These, one with programs at USDT probes of a workload, one with histograms that the kernel keeps, and two with
-programs at iterators."""
+OWN = (*AT_FUNCTIONS, "marks", "bucketed", "tasks", "groups", "call_paths")
+"""These, one with programs at USDT probes of a workload, one with histograms that the kernel keeps, two with programs
+at iterators, and one that reads the kernel's stack."""
 NO_UPROBES = "this kernel has no multi links of uprobes: they take Linux 6.6 and CONFIG_UPROBES"
 NO_MULTI_LINKS = "this kernel has no multi links of kprobes: they take Linux 5.18 and CONFIG_FPROBE"
 NO_GROUPS = "this kernel has no iterator 'cgroup'"
@@ -71,6 +71,9 @@ OBSERVED = {0: 7, 1_000: 101, 1_001: 53, 2_001: 29, 8_193: 31, 1_000 << 26: 11, 
 
 SLEEPING, THREADS = 53, 3
 """Processes that sleep while the page is made, and threads of each."""
+
+RENAMES = (101, 97)
+"""Renames of a thread in two ways, by `call_paths`."""
 
 MARKS = 1_009
 """Times that `marks` reaches each of its USDT probes."""
@@ -139,6 +142,7 @@ class Guest:
     runs: Mapping[str, Run]
     functions: Run
     tailed: Workload
+    renamer: str
 
     @property
     def library(self) -> Mapping[str, Any]:
@@ -206,7 +210,7 @@ def boot(kernel: str, folder: Path, made: Made) -> Guest:
     (folder / "bin").mkdir(parents=True)
     programs = (
         "spawn", "exits", "exit_kinds", "fail_opens", "calls", "reads", "observes", "file_calls", "page_lookups",
-        "marks", "sleepers",
+        "marks", "sleepers", "call_paths",
     )  # fmt: skip
     compile_workloads(folder / "bin", *programs, machine=made.machine)
     (folder / "library").write_text(" ".join(LIBRARY))
@@ -221,12 +225,17 @@ def boot(kernel: str, folder: Path, made: Made) -> Guest:
         (folder / f"workload-{loader}.sh").write_text(its.script)
     tailed = spawning(folder / "bin")
     (folder / "tail.sh").write_text(tailed.script)
+    shutil.copy(ROOT / "packaging/systemd/kernel-symbols.conf", folder)
+    renamer = install(folder / "bin", "call_paths").name
+    (folder / "stacks.sh").write_text(f"/out/bin/{renamer} {' '.join(map(str, RENAMES))}")
     shutil.copytree(made.own, folder / "own")
     kernels.run(made.disks, folder, kernel, folder / "seen.json")
     seen = json.loads((folder / "seen.json").read_text())
     assert seen["end"] == "", f"{seen['end']}\n{seen['journal']}\n{seen['kernel']}"
     runs = {loader: read_run(its, loader, seen[loader]) for loader, its in known.items()}
-    return Guest(kernel, seen, {loader: runs[loader] for loader in loaders_of(kernel)}, runs["functions"], tailed)
+    return Guest(
+        kernel, seen, {loader: runs[loader] for loader in loaders_of(kernel)}, runs["functions"], tailed, renamer
+    )
 
 
 def read_run(known: Workload, loader: str, seen: Mapping[str, str]) -> Run:
@@ -410,6 +419,18 @@ def test_a_probe_mixes_functions_and_raw_tracepoints(guest: Guest) -> None:
     missed = run.missed("traced_reads", "on_syscall")
     labels = {"comm": run.workload.programs["reads"], "point": "syscall", "result": "-9"}
     run.assert_counted(FAILED_READS, missed, "probed_traced_reads_total", **labels)
+
+
+@pytest.mark.parametrize("metric", ["probed_renames_total", "probed_mapped_renames_total"])
+def test_a_stack_has_the_functions_from_the_system_call_to_the_tracepoint(guest: Guest, metric: str) -> None:
+    page = Page.parse(guest.seen["stacks"])
+    if page.total("probed_probe_missed_runs_total", probe="call_paths"):
+        return
+    counts = page.by("stack", metric, comm=guest.renamer)
+    by_call, by_file = ({s: n for s, n in counts.items() if function in s} for function in ("prctl", "vfs_write"))
+    assert (sum(by_call.values()), sum(by_file.values())) == RENAMES
+    assert len(by_call) == len(by_file) == 1
+    assert {stack.rpartition(";")[2] for stack in counts} == {"__set_task_comm"}
 
 
 def test_histograms_in_the_kernel_have_exact_buckets_and_sums(guest: Guest) -> None:

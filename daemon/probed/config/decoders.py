@@ -114,7 +114,7 @@ DECODERS: Final[Mapping[DecoderName, Decoder]] = {
         "u64",
         "`u64`, an address",
         "the function at the address; `unknown` if the kernel hides its addresses (`kernel.kptr_restrict`, "
-        "`kernel.perf_event_paranoid` above 1)",
+        "`kernel.perf_event_paranoid` above 1), or the unit does, without the drop-in `kernel-symbols.conf`",
     ),
     "kernel_stack": Decoder(
         "stack",

@@ -201,10 +201,25 @@ def run_library() -> dict[str, Any]:
     return {"sleepers": page_with_sleepers(), "lookups": page_after_lookups(), "quota": use_up_a_quota()}
 
 
+def page_with_stacks() -> str:
+    """Let a new exporter read kernel symbols, and run the workload `call_paths`; return the page."""
+    drop_ins = Path("/etc/systemd/system/probed.service.d")
+    drop_ins.mkdir()
+    shutil.copy(OUT / "kernel-symbols.conf", drop_ins)
+    call("sysctl", "kernel.perf_event_paranoid=1", "kernel.kptr_restrict=0")
+    call("systemctl", "daemon-reload")
+    call("systemctl", "restart", "probed")
+    get("/-/ready")
+    call("/bin/bash", "-e", "/out/stacks.sh")
+    page = get("/metrics")
+    shutil.rmtree(drop_ins)
+    return page
+
+
 def run_at_functions(seen: dict[str, Any]) -> None:
     """Add the probes of /out/own and those named in /out/library to the site, run their workloads, and remove them.
 
-    Fills "functions" as `run_workload` does, and "library".
+    Fills "functions" as `run_workload` does, "library", and "stacks".
     """
     names = sorted(path.name for path in (OUT / "own").iterdir())
     for name in names:
@@ -221,6 +236,7 @@ def run_at_functions(seen: dict[str, Any]) -> None:
         time.sleep(0.5)
     seen["functions"] = run_workload("functions")
     seen["library"] = run_library()
+    seen["stacks"] = page_with_stacks()
     for name in names:
         shutil.rmtree(PROBES / name)
 
