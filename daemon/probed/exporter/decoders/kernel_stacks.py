@@ -25,9 +25,13 @@ UNKNOWN = "[unknown]"
 CUT = "[cut]"
 """Stands for outer functions that are missing."""
 
+TRAMPOLINE = "bpf_trampoline"
+"""Stands for code that runs BPF programs at a function, where other programs are; the kernel numbers them anew at each
+boot."""
+
 _ADDRESS = struct.Struct("=Q")
 
-_RUNS_PROGRAMS = re.compile(r"bpf_prog_|bpf_trace_run\d|bpf_trampoline_|__bpf_trace_|__traceiter_|__probestub_")
+_RUNS_PROGRAMS = re.compile(r"bpf_prog_|bpf_trace_run\d|bpf_trampoline|__bpf_trace_|__traceiter_|__probestub_")
 """Functions between the one with the attach point and the program. The kernel and other programs at the tracepoint
 decide which of them are there. Sources: Linux kernel/trace/bpf_trace.c, include/linux/tracepoint.h."""
 
@@ -60,7 +64,8 @@ def _calls(addresses: Sequence[int]) -> Iterator[int]:
 
 
 def _name(names: Lookup, address: int) -> str:
-    return (names.get(address) if address >= KERNEL_HALF else None) or UNKNOWN
+    name = (names.get(address) if address >= KERNEL_HALF else None) or UNKNOWN
+    return TRAMPOLINE if name.startswith(f"{TRAMPOLINE}_") else name
 
 
 def _folded(frames: Sequence[str], *, is_full: bool) -> str:

@@ -66,7 +66,8 @@ def test_a_return_address_behind_the_last_call_belongs_to_the_caller() -> None:
 )
 def test_functions_that_run_the_program_are_left_out(runs: list[str]) -> None:
     assert text_of(*map(at, runs), *WRITE) == FOLDED
-    assert text_of(at("ext4_sync"), *map(at, runs)) == ";".join([*reversed(runs), "ext4_sync"])
+    shown = ["bpf_trampoline" if name.startswith("bpf_trampoline_") else name for name in reversed(runs)]
+    assert text_of(at("ext4_sync"), *map(at, runs)) == ";".join([*shown, "ext4_sync"])
 
 
 def test_an_address_without_a_name_is_unknown_in_its_place() -> None:
