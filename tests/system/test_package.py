@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from support.bpf_objects import exists
-from support.running_daemon import SHIPPED, until
+from support.kernel_fixtures import OWN_PROBES
+from support.running_daemon import ROOT, SHIPPED, until
 from support.system.machine import Machine
 from support.system.package import Installed, build
 from support.system.rootfs import rootfs, suite
 from support.workload_programs import fresh_letters
 
+PERF_EVENTS = ROOT / "packaging/systemd/perf-events.conf"
 CONFIGURATION = "/etc/probed/probed.yaml"
 EXECS = "probed_process_execs_total"
 LIFETIMES = "probed_process_lifetime_seconds_count"
@@ -155,6 +157,25 @@ def test_a_probe_of_the_site_counts_beside_the_shipped_ones(probed: Installed) -
     page = probed.scrape()
     assert page.value("probed_begun_total", comm=program.name) == 101
     assert page.by("comm", EXECS, comm=program.name) == {program.name: 101}
+
+
+def test_a_perf_event_takes_the_drop_in(fresh: Machine, deb: Path) -> None:
+    """Debian's kernels also want kernel.perf_event_paranoid at 2, which is the setting of this machine's kernel."""
+    probed = Installed(fresh, deb).wait_until_ready()
+    for file in (OWN_PROBES / "page_faults").iterdir():
+        fresh.write(f"/etc/probed/probes.d/page_faults/{file.name}", file.read_text())
+    reload_with(probed, configuration(probed).replace("\nprobes:\n", "\nprobes:\n  page_faults:\n"), successful=False)
+    assert probed.scrape().value("probed_probe_up", probe="page_faults") == 0
+    assert "in the unit the drop-in perf-events.conf" in probed.log_tail()
+    fresh.write(f"/etc/systemd/system/{probed.unit}.d/{PERF_EVENTS.name}", PERF_EVENTS.read_text())
+    fresh.run("systemctl", "daemon-reload")
+    fresh.run("systemctl", "restart", probed.unit)
+    probed.wait_until_ready()
+    program = fresh.install("page_touches")
+    fresh.transient(program, "101")
+    page = probed.scrape()
+    assert page.by("probe", "probed_probe_up") == dict.fromkeys((*SHIPPED, "page_faults"), 1)
+    assert max(page.by("address", "probed_page_faults_total", comm=program.name).values()) == 101
 
 
 def test_stop_leaves_nothing_in_the_kernel(probed: Installed) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from boards import promql
 from boards.frame import MEMORY_ALERTS, QUOTA_ALERTS, Board, Row
-from boards.panels import Panel, graph
+from boards.panels import Panel, graph, wide
 
 HOST_ONLY = "The chosen unit does not apply."
 
@@ -123,6 +123,16 @@ def _page_cache() -> list[Panel]:
 
 def _network_and_memory() -> list[Panel]:
     return [
+        wide(
+            graph(
+                "Dropped packets, by stack",
+                "The five stacks of kernel functions with most dropped packets. Needs the probe packet_drop_stacks, "
+                f"whose README says when functions have names. {HOST_ONLY}",
+                "pps",
+                {"{{reason}} {{stack}}": _top(5, promql.DROP_STACKS, "reason, stack", "packet_drop_stacks")},
+                axis="packets a second",
+            ),
+        ),
         graph(
             "Dropped packets, by reason and function",
             "The twelve pairs of reason and kernel function with most dropped packets. Needs the probe packet_drops. "

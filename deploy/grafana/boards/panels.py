@@ -101,8 +101,17 @@ def stacked(panel: timeseries.Panel) -> timeseries.Panel:
 
 def narrow(panel: timeseries.Panel, span: int) -> timeseries.Panel:
     """Make a graph narrower than half the screen, with the legend below."""
+    return _with_legend_below(panel).span(span)
+
+
+def wide(panel: timeseries.Panel) -> timeseries.Panel:
+    """Make a graph as wide as the screen, with the legend below, for long names."""
+    return _with_legend_below(panel).span(24)
+
+
+def _with_legend_below(panel: timeseries.Panel) -> timeseries.Panel:
     below = common.VizLegendOptions().show_legend(True).display_mode(common_model.LegendDisplayMode.LIST)
-    return panel.span(span).legend(below.placement(common_model.LegendPlacement.BOTTOM).calcs([]))
+    return panel.legend(below.placement(common_model.LegendPlacement.BOTTOM).calcs([]))
 
 
 def coloured(panel: timeseries.Panel, colours: Mapping[str, str]) -> timeseries.Panel:

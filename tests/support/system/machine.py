@@ -32,7 +32,7 @@ FROM_SOURCES: Final = Path(__file__).parents[2] / "system" / "from-sources.conf"
 OUT: Final = Path("/out")
 """The path inside of the folder shared with the test."""
 
-WORKLOADS: Final = ("calls", "exits", "fail_opens", "lives", "spawn")
+WORKLOADS: Final = ("calls", "exits", "fail_opens", "lives", "page_touches", "spawn")
 
 
 class Machine:

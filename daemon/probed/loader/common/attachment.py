@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 from probed.errors import LoadError, Reason
@@ -61,8 +60,7 @@ def attach(probe: str, program: str, fd: int, attach_point: str, kprobe: Registe
     if number in (errno.EPERM, errno.EACCES):
         reason, why = eperm.explain_eperm("attachment", EpermFacts.gather())
     if kprobe and kprobe.event:
-        paranoid = Path("/proc/sys/kernel/perf_event_paranoid").read_text().strip()
-        cause = f"{cause}; {perf_events.explain(number, paranoid)}"
+        cause = f"{cause}; {perf_events.explain(number, perf_events.paranoid())}"
     elif number in (errno.EPERM, errno.EACCES):
         cause = f"{cause}; {why}"
     elif kprobe and kprobe.file and number in NO_MULTI_LINKS:

@@ -67,11 +67,20 @@ def _open(target: str, cpu: int) -> int:
     return checked(libc.syscall(ctypes.c_long(_NUMBER[os.uname().machine]), ctypes.byref(attributes), *where))
 
 
-def explain(number: int, paranoid: str) -> str:
-    """Return the cause of a refusal with errno `number`, with the remedy; `paranoid` is the sysctl's value."""
+def paranoid(root: Path = Path("/")) -> str:
+    """Return the sysctl kernel.perf_event_paranoid, "" where systemd's ProcSubset=pid hides it."""
+    try:
+        return (root / "proc/sys/kernel/perf_event_paranoid").read_text().strip()
+    except OSError:
+        return ""
+
+
+def explain(number: int, level: str) -> str:
+    """Return the cause of a refusal with errno `number`, with the remedy; `level` is what `paranoid` returns."""
     if number in (errno.EPERM, errno.EACCES):
+        now = f" (now {level})" if level else ""
         return (
-            f"perf_event_open(2) takes CAP_PERFMON, or CAP_SYS_ADMIN where kernel.perf_event_paranoid (now {paranoid}) "
+            f"perf_event_open(2) takes CAP_PERFMON, or CAP_SYS_ADMIN where kernel.perf_event_paranoid{now} "
             "is above 2; and in the unit the drop-in perf-events.conf, which allows the call"
         )
     if number in (errno.ENOENT, errno.EOPNOTSUPP, errno.ENODEV):

@@ -12,7 +12,7 @@ import pytest
 
 from probed.ipc.attach_points import PerfEventName
 from probed.loader.common import perf_events
-from probed.loader.common.perf_events import EVENTS, MOST_CPUS, explain, opened
+from probed.loader.common.perf_events import EVENTS, MOST_CPUS, explain, opened, paranoid
 
 
 def machine(folder: Path, online: str) -> Path:
@@ -84,3 +84,12 @@ def test_more_cpus_than_one_message_has_room_for_are_an_error(tmp_path: Path) ->
 )
 def test_a_refusal_has_its_remedy(number: int, said: str) -> None:
     assert said in explain(number, "3")
+
+
+def test_a_unit_that_hides_the_sysctl_has_the_remedy_all_the_same(tmp_path: Path) -> None:
+    """As systemd's ProcSubset=pid does."""
+    assert paranoid(tmp_path) == ""
+    assert "where kernel.perf_event_paranoid is above 2" in explain(errno.EPERM, paranoid(tmp_path))
+    (tmp_path / "proc/sys/kernel").mkdir(parents=True)
+    (tmp_path / "proc/sys/kernel/perf_event_paranoid").write_text("3\n")
+    assert "kernel.perf_event_paranoid (now 3) is above 2" in explain(errno.EPERM, paranoid(tmp_path))
