@@ -17,7 +17,7 @@ def loop_device(folder: Path, bytes_: int) -> Iterator[str]:
     with file.open("wb") as disk:
         disk.truncate(bytes_)
     device = subprocess.run(
-        ["losetup", "--find", "--show", file], check=True, capture_output=True, text=True
+        ["/sbin/losetup", "--find", "--show", file], check=True, capture_output=True, text=True
     ).stdout.strip()
     try:
         name = Path(device).name
@@ -26,4 +26,4 @@ def loop_device(folder: Path, bytes_: int) -> Iterator[str]:
             fcntl.flock(held, fcntl.LOCK_EX)  # udev reads no locked device: systemd.io/BLOCK_DEVICE_LOCKING
             yield name
     finally:
-        subprocess.run(["losetup", "--detach", device], check=True)
+        subprocess.run(["/sbin/losetup", "--detach", device], check=True)

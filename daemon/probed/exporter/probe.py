@@ -162,7 +162,10 @@ class RunningProbe:
 
     def _table(self, metric: ResolvedMetric) -> SeriesTable:
         counted = self._read_ns if metric.maps or self.loaded.slots else self._drained_ns
-        return SeriesTable(metric, self._columns(metric), self._ledger, since=lambda: counted.value / NANOSECONDS)
+        table = SeriesTable(metric, self._columns(metric), self._ledger, since=lambda: counted.value / NANOSECONDS)
+        if ring := self._ring:
+            table.hurry_while(lambda: ring.is_nearly_full)
+        return table
 
     def _gauge(self, metric: ResolvedMetric) -> GaugeTable:
         return GaugeTable(metric, self._columns(metric), Allowance(time.monotonic) if metric.rows else None)

@@ -81,6 +81,11 @@ class Ring:
         """The value of `records` after all waiting records have left the ring."""
         return self.records + -(-self.fill // self.stride)
 
+    @property
+    def is_nearly_full(self) -> bool:
+        """Whether more than three quarters of the ring wait."""
+        return 4 * self.fill > 3 * self._size
+
     def unaccounted(self, read_sent: Callable[[], int]) -> int:
         """Return the difference between the programs' count of events and the ring's, 0 if both agree.
 

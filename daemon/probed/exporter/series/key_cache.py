@@ -29,12 +29,19 @@ KEYS_A_SECOND = 20_000
 LEAST_KEYS_A_BATCH = 1 << 6
 """New keys that every batch may resolve, the heaviest first: a key with a share of the events always gets its row."""
 
+KEYS_AT_ONCE = 1 << 9
+"""New keys between two looks at the ring: 2 to 5 ms."""
+
 
 class Allowance:
-    """A token bucket of new keys, by `clock` in seconds."""
+    """A token bucket of new keys, by `clock` in seconds.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    While events wait that are about to be lost, which `is_pressed` tells, each batch may resolve LEAST_KEYS_A_BATCH.
+    """
+
+    def __init__(self, clock: Callable[[], float], is_pressed: Callable[[], bool] = lambda: False) -> None:
         """Begin with a full bucket."""
+        self.is_pressed = is_pressed
         self._clock = clock
         self._tokens = float(BURST_KEYS)
         self._filled_at = clock()
@@ -44,7 +51,7 @@ class Allowance:
         now = self._clock()
         self._tokens = min(self._tokens + (now - self._filled_at) * KEYS_A_SECOND, BURST_KEYS)
         self._filled_at = now
-        return max(int(self._tokens), LEAST_KEYS_A_BATCH)
+        return LEAST_KEYS_A_BATCH if self.is_pressed() else max(int(self._tokens), LEAST_KEYS_A_BATCH)
 
     def use(self, keys: int) -> None:
         """Take tokens for keys that a batch resolved."""
@@ -97,12 +104,20 @@ class KeyCache:
                 rows[new] = OTHER
                 new = self._allowed(self._allowance, keys, new, times)
             fresh, which = distinct(keys[:, new])
-            if self._allowance:
-                self._allowance.use(fresh.shape[1])
-            found = np.array(self._rows_of(fresh), np.intp)
-            self._remember(fresh, found)
-            rows[new] = found[which]
+            rows[new] = self._resolved(fresh)[which]
         return rows
+
+    def _resolved(self, fresh: NDArray[Any]) -> NDArray[Any]:
+        """Return the rows of distinct new keys, and remember them; under pressure `OTHER` for most of them."""
+        found, done = np.full(fresh.shape[1], OTHER, np.intp), 0
+        while done < len(found) and not (done and self._allowance and self._allowance.is_pressed()):
+            part = slice(done, done + KEYS_AT_ONCE)
+            found[part] = self._rows_of(fresh[:, part])
+            done = min(part.stop, len(found))
+        if self._allowance:
+            self._allowance.use(done)
+        self._remember(fresh[:, :done], found[:done])
+        return found
 
     def _allowed(
         self, allowance: Allowance, keys: NDArray[Any], new: NDArray[Any], times: NDArray[Any] | None

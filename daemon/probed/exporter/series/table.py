@@ -92,7 +92,8 @@ class SeriesTable:
         if not fields:
             self._starts.of(np.array([FIRST]))
         most_keys = max(LEAST_KEYS, 8 * metric.budget)
-        self._keys = KeyCache(words, self._rows_of, most_keys, self._budget.first_waiting, Allowance(clock))
+        self._allowance = Allowance(clock)
+        self._keys = KeyCache(words, self._rows_of, most_keys, self._budget.first_waiting, self._allowance)
 
     def _kept_values(self, ledger: Ledger) -> Values:
         """Return the numbers; rows whose label set could not be kept join `other`."""
@@ -115,6 +116,10 @@ class SeriesTable:
     def expired(self) -> int:
         """Events of series that have left the page: idle, or replaced."""
         return self._expired.value
+
+    def hurry_while(self, is_pressed: Callable[[], bool]) -> None:
+        """Leave most new label sets to `other` while `is_pressed`: see `Allowance`."""
+        self._allowance.is_pressed = is_pressed
 
     def forget_keys(self) -> None:
         """Make all label text anew as keys come: a look-up that failed may succeed now."""

@@ -293,6 +293,19 @@ def test_char_arrays_come_as_bytes() -> None:
     assert kernel.ring().batch(1)["text"].dtype == np.dtype("V16")
 
 
+def test_a_ring_is_nearly_full_beyond_three_quarters() -> None:
+    kernel = Producer()
+    ring = kernel.ring()
+    quarter = SIZE // 4 // STRIDE
+    for number in range(3 * quarter):
+        kernel.submit(number)
+    assert not ring.is_nearly_full
+    kernel.submit(7)
+    assert ring.is_nearly_full
+    drain(ring, 1)
+    assert not ring.is_nearly_full
+
+
 def test_the_highest_fill_is_that_before_a_release() -> None:
     kernel = Producer()
     ring = kernel.ring()

@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 
 from probed.exporter.arrays.dtypes import dtype, key_words
 from probed.exporter.series.budget import OTHER
-from probed.exporter.series.key_cache import BURST_KEYS, KEYS_A_SECOND, LEAST_KEYS_A_BATCH, Allowance, KeyCache
+from probed.exporter.series.key_cache import (
+    BURST_KEYS,
+    KEYS_A_SECOND,
+    KEYS_AT_ONCE,
+    LEAST_KEYS_A_BATCH,
+    Allowance,
+    KeyCache,
+)
 from probed.ipc.manifest import Field, Record
 
 
@@ -108,6 +115,26 @@ def test_new_keys_beyond_the_allowance_count_into_other_and_are_not_asked_for() 
     assert len(rows.asked) == LEAST_KEYS_A_BATCH
     assert (found == OTHER).sum() == 1009 - LEAST_KEYS_A_BATCH
     assert (cache.rows(keys(burst)) != OTHER).sum() == BURST_KEYS - 1
+
+
+def test_under_pressure_a_batch_resolves_few_new_keys_the_heaviest_first() -> None:
+    rows = Rows()
+    allowance = Allowance(Clock(), lambda: True)
+    heavy = 7 * 10**6
+    found = KeyCache(2, rows, 1 << 20, 0, allowance).rows(keys([*range(2, 1011), heavy, heavy]))
+    assert len(rows.asked) == LEAST_KEYS_A_BATCH
+    assert set(found[-2:].tolist()) == {rows.of[heavy]}
+
+
+def test_pressure_within_a_batch_leaves_the_rest_to_other() -> None:
+    rows, looks = Rows(), iter([False, False, True])  # before the batch, and after each part
+    allowance = Allowance(Clock(), lambda: next(looks))
+    cache = KeyCache(2, rows, 1 << 20, 0, allowance)
+    found = cache.rows(keys(list(range(2, 2 + 3 * KEYS_AT_ONCE))))
+    assert len(rows.asked) == 2 * KEYS_AT_ONCE
+    assert (found == OTHER).sum() == KEYS_AT_ONCE + 1  # and the row of the second key
+    allowance.is_pressed = lambda: False
+    assert allowance.available() == BURST_KEYS - 2 * KEYS_AT_ONCE
 
 
 def test_a_key_with_many_events_gets_its_row_in_a_storm_of_unique_keys() -> None:
