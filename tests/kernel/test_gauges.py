@@ -14,7 +14,7 @@ import pytest
 
 from support.cgroup2 import Cgroups
 from support.kernel_fixtures import OWN_PROBES, Install, Start
-from support.running_daemon import PROBES, Daemon, site, until
+from support.running_daemon import PROBES, Daemon, Page, site, until
 from support.workload_programs import fresh_letters
 
 TASKS = "probed_residents_tasks"
@@ -81,24 +81,24 @@ def residents(start: Start) -> Daemon:
     return start(site({"cgroups": None, "residents": None}, [PROBES, OWN_PROBES]))
 
 
-def rows(daemon: Daemon) -> dict[str, float]:
+def rows(page: Page) -> dict[str, float]:
     """Return the living tasks by unit, also the units at 0."""
-    return {dict(labels)["unit"]: value for (name, labels), value in daemon.scrape().items() if name == TASKS}
+    return {dict(labels)["unit"]: value for (name, labels), value in page.items() if name == TASKS}
 
 
 def test_a_gauge_goes_up_and_down_and_leaves_with_its_map_entry(residents: Daemon) -> None:
     with families(101, 53) as made:
         (one, first), (two, second) = made.items()
-        assert [rows(residents)[unit] for unit in made] == [101, 53]
+        assert [rows(residents.scrape())[unit] for unit in made] == [101, 53]
         first.end(31)
         second.end(53)
-        assert [rows(residents)[unit] for unit in made] == [70, 0]
+        assert [rows(residents.scrape())[unit] for unit in made] == [70, 0]
         first.end(70)
-        assert [rows(residents)[unit] for unit in made] == [0, 0]
-    until(lambda: not {one, two} & rows(residents).keys(), "the rows of removed control groups have left")
+        assert [rows(residents.scrape())[unit] for unit in made] == [0, 0]
+    until(lambda: not {one, two} & rows(residents.scrape()).keys(), "the rows of removed control groups have left")
     page = residents.scrape()
     assert page.lost("residents") == 0
-    assert page.value("probed_series", metric=TASKS) == len(rows(residents))
+    assert page.value("probed_series", metric=TASKS) == len(rows(page))
 
 
 def test_label_sets_over_the_budget_are_added_up_in_other(residents: Daemon) -> None:
@@ -114,12 +114,12 @@ def test_label_sets_over_the_budget_are_added_up_in_other(residents: Daemon) -> 
 def test_a_gauge_is_exact_after_a_new_exporter(residents: Daemon) -> None:
     with families(61) as made:
         ((unit, family),) = made.items()
-        assert rows(residents)[unit] == 61
+        assert rows(residents.scrape())[unit] == 61
         before = residents.exporter
         residents.kill_exporter()
         family.end(19)
         until(lambda: residents.exporter not in (0, before), "there is another exporter")
-        assert rows(residents)[unit] == 42
+        assert rows(residents.scrape())[unit] == 42
 
 
 def test_a_member_of_a_struct_is_signed_and_a_time_is_in_seconds(residents: Daemon, install: Install) -> None:

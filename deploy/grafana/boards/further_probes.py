@@ -127,7 +127,7 @@ def _network_and_memory() -> list[Panel]:
             graph(
                 "Dropped packets, by stack",
                 "The five stacks of kernel functions with most dropped packets. Needs the probe packet_drop_stacks, "
-                f"whose README says when functions have names. {HOST_ONLY}",
+                f"and its README says when functions have names. {HOST_ONLY}",
                 "pps",
                 {"{{reason}} {{stack}}": _top(5, promql.DROP_STACKS, "reason, stack", "packet_drop_stacks")},
                 axis="packets a second",
