@@ -105,7 +105,7 @@ class CoreModule:
         raise LoadError(self._probe, "no_btf", text, failure.errno or 0)
 
     def _set_target(self, program: str, point: AttachPoint) -> None:
-        """Set a program's raw tracepoint or function. Raises OSError."""
+        """Set a program's raw tracepoint, function or iterator. Raises OSError."""
         if self._targets.get(program) != point:
             self._programs[program].set_attach_target(TRACING[point.kind], point.target)
             self._targets[program] = point
@@ -165,10 +165,8 @@ class CoreModule:
         """Mark programs at iterators for loading."""
         for each in iterators:
             self._names[each.program] = ITERATOR + each.program
-            program = self._programs[ITERATOR + each.program]
-            point = AttachPoint.parse(each.attach_point)
-            program.set_attach_target(TRACING[point.kind], point.target)
-            program.set_autoload(True)
+            self._set_target(ITERATOR + each.program, AttachPoint.parse(each.attach_point))
+            self._programs[ITERATOR + each.program].set_autoload(True)
 
     def keep(self, programs: Mapping[str, str]) -> None:
         """Mark programs without a chain for loading, each with its raw tracepoint. Raises LoadError."""
