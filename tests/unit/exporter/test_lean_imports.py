@@ -45,9 +45,14 @@ def test_process_metrics_come_all_the_same() -> None:
     assert "process_resident_memory_bytes" in names
 
 
-@pytest.mark.parametrize("name", ["numpy.random", "numpy.ma", "prometheus_client"])
-def test_who_asks_for_it_later_gets_the_real_one(name: str) -> None:
-    asked = "RandomState" if name == "numpy.random" else "masked_array" if name == "numpy.ma" else "CollectorRegistry"
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("numpy.random", "RandomState"), ("numpy.ma", "masked_array"), ("numpy.linalg", "norm"),
+        ("prometheus_client", "CollectorRegistry"),
+    ],
+)  # fmt: skip
+def test_who_asks_for_it_later_gets_the_real_one(name: str, asked: str) -> None:
     assert run(f"print(import_module({name!r}).{asked}.__name__)")
 
 
