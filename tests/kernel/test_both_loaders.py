@@ -100,8 +100,8 @@ def test_processes_of_a_control_group_are_counted_by_unit(both: Daemon, install:
 
 def test_system_calls_are_counted(both: Daemon, install: Install) -> None:
     before = both.scrape()
-    subprocess.run([install("calls"), "sched_get_priority_max", "10007"], check=True)
-    assert rise(before, both.scrape(), CALLS, syscall="sched_get_priority_max") == 10_007
+    subprocess.run([install("calls"), "sched_rr_get_interval", "10007"], check=True)
+    assert rise(before, both.scrape(), CALLS, syscall="sched_rr_get_interval") == 10_007
 
 
 def test_a_reload_from_bcc_to_objects_loses_no_count(
@@ -112,7 +112,7 @@ def test_a_reload_from_bcc_to_objects_loses_no_count(
     subprocess.run([opener, "openat", "ENOENT", "503"], cwd=tmp_path, check=True)
     spawning = subprocess.Popen([install("spawn"), "3001", program], stdout=subprocess.DEVNULL)
     opening = subprocess.Popen([opener, "openat", "ENOTDIR", "1000003"], cwd=tmp_path)
-    calling = subprocess.Popen([install("calls"), "sched_get_priority_max", "1000003"])
+    calling = subprocess.Popen([install("calls"), "sched_rr_get_interval", "1000003"])
     page = daemon.reload(way(folder, "auto"))
     assert loaders(page) == dict.fromkeys(SHIPPED, "core")
     assert (spawning.wait(), opening.wait(), calling.wait()) == (0, 0, 0)
@@ -127,7 +127,7 @@ def assert_all_counted(begun: Page, page: Page, program: Path, opener: Path) -> 
     assert page.total(EXECS, comm=program.name) == 3_001
     assert page.by("exit", LIFETIMES, comm=program.name) == {"ok": 3_001}
     assert page.by("errno", FAILURES, comm=opener.name) == {"ENOENT": 503, "ENOTDIR": 1_000_003}
-    assert rise(begun, page, CALLS, syscall="sched_get_priority_max") == 1_000_003
+    assert rise(begun, page, CALLS, syscall="sched_rr_get_interval") == 1_000_003
     assert_nothing_lost(page)
 
 

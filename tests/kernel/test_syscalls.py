@@ -33,7 +33,7 @@ def test_counts_of_common_calls_rise_by_at_least_the_calls_made(daemon: Daemon, 
 
 
 def test_counts_of_rare_calls_rise_by_exactly_the_calls_made(daemon: Daemon, install: Install) -> None:
-    program, rare = install("calls"), "sched_get_priority_max"
+    program, rare = install("calls"), "sched_rr_get_interval"
     before = daemon.scrape()
     make(program, **{rare: 100_003, f"{rare}(-1)": 1_009})
     after = daemon.scrape()
@@ -68,10 +68,10 @@ def calls_of(before: Page, after: Page, *names: str) -> dict[str, float]:
 
 def test_calls_through_the_32_bit_table_have_its_names(daemon: Daemon, int80: Path) -> None:
     before = daemon.scrape()
-    make(int80, getppid=10_007, sched_get_priority_max=1_009)
-    risen = calls_of(before, daemon.scrape(), "getppid", "semget", "sched_get_priority_max", "adjtimex")
+    make(int80, getppid=10_007, sched_rr_get_interval=1_009)
+    risen = calls_of(before, daemon.scrape(), "getppid", "semget", "sched_rr_get_interval", "chroot")
     assert risen["getppid"] >= 10_007 > risen["semget"]  # both are number 64
-    assert risen["sched_get_priority_max"] == 1_009 > risen["adjtimex"]  # both are number 159
+    assert risen["sched_rr_get_interval"] == 1_009 > risen["chroot"]  # both are number 161
 
 
 def test_opens_through_the_32_bit_table_are_opens(daemon: Daemon, int80: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Final
 
 import pytest
 
-from support.monitoring.alerting import Webhook, alerting
+from support.monitoring.alerting import STORM_SCRIPT, Webhook, alerting
 from support.monitoring.prometheus_server import Prometheus, need
 from support.running_daemon import until
 from support.system.machine import OUT, Machine, Service
@@ -35,8 +35,6 @@ QUIET_SCRAPES: Final = 180
 
 OUTSIDE: Final = "/.*|unknown|kernel|test-.*"
 """The label `unit` of processes outside of the booted system."""
-
-SPAWNER: Final = "#!/bin/sh\nwhile :; do {program} 3; done\n"
 
 ENGINE: Final = """#!/bin/sh
 while :; do
@@ -112,14 +110,14 @@ def start(machine: Machine, *arguments: str | Path) -> str:
 
 def start_storm(machine: Machine) -> Loop:
     program = machine.install("lives")
-    spawner = script(machine, "storms", SPAWNER.format(program=program))
+    spawner = script(machine, "storms", STORM_SCRIPT.format(program=program))
     return Loop(start(machine, spawner), program.name, spawner.name)
 
 
 def start_containers(machine: Machine) -> Loop:
     """Start a unit that starts one container after another, and a parent in each that starts a program."""
     program = machine.install("lives")
-    spawner = script(machine, "storms", SPAWNER.format(program=program))
+    spawner = script(machine, "storms", STORM_SCRIPT.format(program=program))
     return Loop(start(machine, script(machine, "engine", ENGINE.format(spawner=spawner))), program.name, spawner.name)
 
 

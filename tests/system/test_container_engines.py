@@ -24,7 +24,7 @@ from support.engines.docker import Docker
 from support.engines.images import IMAGE
 from support.engines.podman import UID, Podman
 from support.engines.stage import PORT, Owner, Stage, stage
-from support.monitoring.alerting import Webhook, alerting
+from support.monitoring.alerting import STORM_SCRIPT, Webhook, alerting
 from support.running_daemon import until
 from support.system.machine import OUT
 from support.system.netns import loopback
@@ -34,7 +34,6 @@ from support.workload_programs import fresh_letters
 ALL: Final = bool(os.environ.get("PROBED_ALL_ENGINES"))
 
 SPAWN: Final = OUT / "bin/spawn"
-STORM: Final = "#!/bin/sh\nwhile :; do {program} 3; done\n"
 LONG: Final = 120.0
 """Seconds for an alert that takes 40 s on a quiet machine."""
 
@@ -75,7 +74,7 @@ def storm(engines: Stage, pager: Webhook) -> Storm:
     """Start the storm before the first test: the alert takes longer than the other tests."""
     program = engines.machine.install("lives")
     script = engines.machine.out / "bin" / f"billing-{secrets.token_hex(3)}"
-    script.write_text(STORM.format(program=program))
+    script.write_text(STORM_SCRIPT.format(program=program))
     script.chmod(0o755)
     sandbox = engines.node.run_pod("shop", f"billing-{fresh_letters()}-0")
     engines.node.start_container(sandbox, "app", OUT / "bin" / script.name)

@@ -39,7 +39,7 @@ FAILURES: Final = 101
 CALLS: Final = 103
 """Failed opens and system calls of one piece of work."""
 
-SYSCALL: Final = "sched_get_priority_min"
+SYSCALL: Final = "sched_rr_get_interval"
 SETTLED: Final = 3
 """Scrapes after the last event until Prometheus has every count."""
 

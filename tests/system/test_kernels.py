@@ -159,7 +159,7 @@ def workload(folder: Path) -> Workload:
     for name, (times, how) in SPAWNED.items():
         lines.append(f"/out/bin/{spawner} {times} /out/bin/{how.format(program=programs[name])}")
     lines += [f"/out/bin/{opener} openat {errno} {times}" for errno, times in FAILED_OPENS.items()]
-    lines += [f"/out/bin/calls sched_get_priority_max {CALLS} &"] * LOOPS
+    lines += [f"/out/bin/calls sched_rr_get_interval {CALLS} &"] * LOOPS
     lines.append("wait")
     return Workload(spawner, programs, opener, "\n".join(lines))
 
@@ -354,7 +354,7 @@ def test_opens_that_fail_are_counted_by_errno(run: Run) -> None:
 
 def test_system_calls_of_loops_that_share_a_cpu_are_counted(run: Run) -> None:
     missed = run.missed("syscalls", "on_return")
-    run.assert_counted(LOOPS * CALLS, missed, "probed_syscalls_total", syscall="sched_get_priority_max")
+    run.assert_counted(LOOPS * CALLS, missed, "probed_syscalls_total", syscall="sched_rr_get_interval")
 
 
 def test_less_than_a_thousandth_of_the_runs_is_left_out(run: Run) -> None:

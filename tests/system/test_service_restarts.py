@@ -16,7 +16,7 @@ from support.system.machine import OUT, Machine, Service
 
 EXECS = "probed_process_execs_total"
 CALLS = "probed_syscalls_total"
-RARE = "sched_get_priority_min"
+RARE = "sched_rr_get_interval"
 """A system call that no other process makes, counted in a kernel map."""
 
 PORT = 9810

@@ -19,9 +19,9 @@ static const struct call {
 	long argument;
 	int error; /* 0: succeeds */
 } calls[] = {
-	{"getppid", 64, 0, 0},		       /* semget in the 64-bit table */
-	{"open", 5, 0, EFAULT},		       /* fstat in the 64-bit table */
-	{"sched_get_priority_max", 159, 1, 0}, /* adjtimex in the 64-bit table */
+	{"getppid", 64, 0, 0},			   /* semget in the 64-bit table */
+	{"open", 5, 0, EFAULT},			   /* fstat in the 64-bit table */
+	{"sched_rr_get_interval", 161, 0, EFAULT}, /* chroot in the 64-bit table */
 };
 
 static void no_table(int number)

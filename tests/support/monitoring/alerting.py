@@ -26,6 +26,14 @@ from support.system.netns import Loopback
 
 DEPLOY: Final = ROOT / "deploy"
 
+STORM_SCRIPT: Final = """#!/bin/sh
+for loop in 1 2 3 4 5 6 7 8 9 10; do
+    while :; do {program} 20; done &
+done
+wait
+"""
+"""Script that starts the workload `lives` over and over: ten loops, so that a busy machine too makes a storm."""
+
 
 SEE_ITS_FILES: Final = (
     "unshare", "--mount", "--propagation", "private", "sh", "-ec",
