@@ -78,8 +78,7 @@ def _variants(setup: Setup) -> Variants:
     variants |= {f"probe {name}": partial(_running, setup, these) for name, these in probes.items()}
     variants[UNLABELLED] = partial(_running, setup, {"cgroups": None, "no_unit": None})
     variants["all probes"] = partial(_running, setup, SHIPPED)
-    for name in ("syscalls", "open_failures"):
-        variants[f"probe {name}, object"] = partial(_running_objects, setup, probes[name])
+    variants |= {f"probe {name}, object": partial(_running_objects, setup, these) for name, these in probes.items()}
     variants["all probes, objects"] = partial(_running_objects, setup, SHIPPED)
     if setup.peer is not None:
         variants |= {

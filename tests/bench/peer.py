@@ -16,7 +16,7 @@ from __future__ import annotations
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +28,9 @@ import yaml
 from bench import starting
 from bench.figures import Figure, middle
 from bench.setup import Setup, cpu_seconds, processes
+from probed.linux.fdinfo import parse
 from support.processes import proportional_bytes
-from support.running_daemon import PATIENCE
+from support.running_daemon import PATIENCE, Daemon
 
 ROUNDS: Final = 8
 SCRAPES: Final = 15
@@ -81,7 +82,7 @@ def read(path: Path) -> Peer:
 
 
 def measure(setup: Setup) -> list[Figure]:
-    """Return start, memory, scrape and idle cost of probed and of the peer, measured in turn."""
+    """Return start, memory, scrape and idle cost of probed by objects and of the peer, measured in turn."""
     peer = setup.peer
     assert peer is not None
     found: dict[tuple[str, str], list[float]] = {}
@@ -96,8 +97,9 @@ Values = dict[tuple[str, str], float]
 
 
 def _ours(setup: Setup) -> Values:
-    start = starting.start(setup)["first good scrape"]
-    with setup.daemon() as daemon:
+    configuration = setup.through_objects()
+    start = starting.start(setup, configuration)["first good scrape"]
+    with Daemon(setup.folder, configuration) as daemon:
         daemon.wait_until_ready()
         pids = processes(daemon).values()
         return {("start to first good scrape", "ms"): start * 1e3} | _running(
@@ -120,14 +122,26 @@ def _running(setup: Setup, pids: Collection[int], scrape: Callable[[], bytes]) -
     memory = {
         ("memory, PSS", "MB"): sum(map(proportional_bytes, pids)) / MB,
         ("memory, RSS of all processes", "MB"): sum(map(_resident_bytes, pids)) / MB,
+        ("kernel memory of maps and rings", "MB"): sum(_map_bytes(pids).values()) / MB,
     }
-    spent, idle = sum(map(cpu_seconds, pids)), setup.seconds(IDLE_SECONDS)
-    time.sleep(idle)
-    spent = sum(map(cpu_seconds, pids)) - spent
     return memory | {
         ("scrape, for 1,000 series", "ms"): took / SCRAPES / series * 1e6,
-        ("idle", "% of a core"): 100 * spent / idle,
+        ("idle", "% of a core"): _idle_percentage(setup, pids),
+        ("idle, a scrape every 15 s", "% of a core"): _idle_percentage(setup, pids, scrape),
     }
+
+
+def _idle_percentage(setup: Setup, pids: Collection[int], scrape: Callable[[], object] = lambda: None) -> float:
+    spent, idle = sum(map(cpu_seconds, pids)), setup.seconds(IDLE_SECONDS)
+    scrape()
+    time.sleep(idle)
+    return 100 * (sum(map(cpu_seconds, pids)) - spent) / idle
+
+
+def _map_bytes(pids: Iterable[int]) -> dict[str, int]:
+    """Return the kernel memory of each BPF map that the processes have open. Source: proc_pid_fdinfo(5)."""
+    files = (parse(path.read_text()) for pid in pids for path in Path(f"/proc/{pid}/fdinfo").iterdir())
+    return {each["map_id"]: int(each["memlock"]) for each in files if "map_id" in each}
 
 
 def _resident_bytes(pid: int) -> int:
