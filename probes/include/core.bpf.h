@@ -68,13 +68,15 @@ const volatile u64 probed_cpus = 1;
 		value_type *(*lookup_or_try_init)(const key_type *, const value_type *);                           \
 	} name = {name##_lookup, name##_update, name##_insert, name##_delete, name##_lookup_or_try_init}
 
-#define PROBED_MAP(kind, name, key_type, value_type, size) \
-	struct {                                           \
-		__uint(type, kind);                        \
-		__type(key, key_type);                     \
-		__type(value, value_type);                 \
-		__uint(max_entries, size);                 \
-	} name##_map SEC(".maps");                         \
+#define PROBED_MAP(kind, name, key_type, value_type, size) PROBED_FLAGGED_MAP(kind, name, key_type, value_type, size, 0)
+#define PROBED_FLAGGED_MAP(kind, name, key_type, value_type, size, flags) \
+	struct {                                                          \
+		__uint(type, kind);                                       \
+		__type(key, key_type);                                    \
+		__type(value, value_type);                                \
+		__uint(max_entries, size);                                \
+		__uint(map_flags, flags);                                 \
+	} name##_map SEC(".maps");                                        \
 	PROBED_METHODS(name, key_type, value_type)
 
 /* The defaults of BCC: keys and values are u64, a map has 10,240 entries. */
@@ -96,16 +98,12 @@ const volatile u64 probed_cpus = 1;
 #define BPF_ARRAY(...)	      PROBED_ARRAY(BPF_MAP_TYPE_ARRAY, __VA_ARGS__)
 #define BPF_PERCPU_ARRAY(...) PROBED_ARRAY(BPF_MAP_TYPE_PERCPU_ARRAY, __VA_ARGS__)
 
+/* See probed.bpf.h. The loader takes the flag away where the kernel needs it so. */
+#define BPF_HASH_ON_DEMAND(name, key, value, size) \
+	PROBED_FLAGGED_MAP(BPF_MAP_TYPE_HASH, name, key, value, size, BPF_F_NO_PREALLOC)
+
 /* One u64 that the exporter maps. */
-#define MAPPED_U64(name)                           \
-	struct {                                   \
-		__uint(type, BPF_MAP_TYPE_ARRAY);  \
-		__type(key, u32);                  \
-		__type(value, u64);                \
-		__uint(max_entries, 1);            \
-		__uint(map_flags, BPF_F_MMAPABLE); \
-	} name##_map SEC(".maps");                 \
-	PROBED_METHODS(name, u32, u64)
+#define MAPPED_U64(name) PROBED_FLAGGED_MAP(BPF_MAP_TYPE_ARRAY, name, u32, u64, 1, BPF_F_MMAPABLE)
 
 /*
  * Puts 1 into *taken; false if another program on this CPU has put 1. Linux before 5.12 refuses objects with BPF_XCHG,

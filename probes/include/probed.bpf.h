@@ -11,6 +11,7 @@
  *   LOG2_FIRST_name, LINEAR_FIRST_name, LINEAR_WIDTH_name	for each map of a histogram: see LOG2_BUCKET
  *   CPUS	the number of possible CPUs of this kernel
  *   PROCESSES	the size of maps with an entry for each living process: the kernel's limit of threads, within bounds
+ *   ON_DEMAND	BPF_F_NO_PREALLOC if the kernel allocates entries safely in any program, else 0: see BPF_HASH_ON_DEMAND
  *   PROBED_HAS_IA32	if the kernel runs 32-bit x86 programs
  *   PROBED_USDT	if programs run at USDT probes
  *   PROBED_ROWS	if programs run at iterators
@@ -140,6 +141,12 @@ static __always_inline void give_back(u64 *taken)
 {
 	*(volatile u64 *)taken = 0;
 }
+
+/*
+ * BPF_HASH with all four arguments, for a map that is seldom full: an entry takes memory as long as it is there. Linux
+ * before 6.1 allocates all entries at the start (kernel/bpf/memalloc.c came with 6.1).
+ */
+#define BPF_HASH_ON_DEMAND(name, key, value, size) BPF_F_TABLE("hash", key, value, name, size, ON_DEMAND)
 
 #ifdef PROBED_ROWS
 /* The file of an iteration: the first member of struct bpf_iter_meta, the first argument. */

@@ -20,12 +20,12 @@ struct event {
 };
 
 /* Thread group id to the boot-clock time of the last exec. */
-BPF_HASH(last_exec, u32, u64, PROCESSES);
+BPF_HASH_ON_DEMAND(last_exec, u32, u64, PROCESSES);
 /*
  * Thread group id to start_boottime, for processes that ended with several threads and are not yet reaped. The first
  * thread that inserts an entry reports the end.
  */
-BPF_HASH(ended, u32, u64, PROCESSES / 4);
+BPF_HASH_ON_DEMAND(ended, u32, u64, PROCESSES / 4);
 
 /* raw tracepoint sched_process_fork(struct task_struct *parent, struct task_struct *child) */
 PROGRAM(on_fork)

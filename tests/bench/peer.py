@@ -28,8 +28,7 @@ import yaml
 from bench import starting
 from bench.figures import Figure, middle
 from bench.setup import Setup, cpu_seconds, processes
-from probed.linux.fdinfo import parse
-from support.processes import proportional_bytes
+from support.processes import descriptors, proportional_bytes
 from support.running_daemon import PATIENCE, Daemon
 
 ROUNDS: Final = 8
@@ -140,7 +139,7 @@ def _idle_percentage(setup: Setup, pids: Collection[int], scrape: Callable[[], o
 
 def _map_bytes(pids: Iterable[int]) -> dict[str, int]:
     """Return the kernel memory of each BPF map that the processes have open. Source: proc_pid_fdinfo(5)."""
-    files = (parse(path.read_text()) for pid in pids for path in Path(f"/proc/{pid}/fdinfo").iterdir())
+    files = (fields for pid in pids for fields in descriptors(pid))
     return {each["map_id"]: int(each["memlock"]) for each in files if "map_id" in each}
 
 

@@ -12,8 +12,13 @@ from typing import Any
 
 import pytest
 
+from probed.linux.bpf import BPF_F_NO_PREALLOC
+from probed.loader.btf.format import Kind
+from probed.loader.btf.reader import VMLINUX, Btf
+from probed.loader.common.host import ALLOCATOR, LEAST_PROCESSES
 from support.cgroup2 import Cgroups, run_in
 from support.kernel_fixtures import NOBODY, OWN_PROBES, Install, Start
+from support.processes import descriptors
 from support.running_daemon import PROBES, ROOT, SHIPPED, Daemon, Page, rise, run_to_its_end, site, until
 
 EXECS = "probed_process_execs_total"
@@ -102,6 +107,18 @@ def test_system_calls_are_counted(both: Daemon, install: Install) -> None:
     before = both.scrape()
     subprocess.run([install("calls"), "sched_rr_get_interval", "10007"], check=True)
     assert rise(before, both.scrape(), CALLS, syscall="sched_rr_get_interval") == 10_007
+
+
+def test_notes_on_processes_take_memory_only_as_long_as_they_are_there(both: Daemon) -> None:
+    """The maps `last_exec` and `ended` are the only hashes from u32 to u64 of such sizes."""
+    maps = [each for each in descriptors(both.exporter) if "map_id" in each]
+    hashes = [each for each in maps if (each["map_type"], each["key_size"]) == ("1", "4")]
+    flags = {each["map_flags"] for each in hashes if int(each["max_entries"]) >= LEAST_PROCESSES // 4}
+    assert flags == {hex(BPF_F_NO_PREALLOC) if _has_allocator() else "0x0"}
+
+
+def _has_allocator() -> bool:
+    return bool(Btf.read(VMLINUX).find(Kind.STRUCT, ALLOCATOR))
 
 
 def test_a_reload_from_bcc_to_objects_loses_no_count(

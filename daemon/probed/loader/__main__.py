@@ -53,9 +53,10 @@ from probed.linux import privilege
 from probed.linux.cpus import possible_cpus
 from probed.linux.threads import max_threads
 from probed.loader import pipeline
+from probed.loader.btf.format import Kind
 from probed.loader.common import canary, preemption
 from probed.loader.common.hook_chain import Chains
-from probed.loader.common.host import Host
+from probed.loader.common.host import ALLOCATOR, Host
 from probed.loader.common.module import Module
 from probed.loader.core.objects import ObjectContent, Running, kernel_types, open_canary, open_probe
 from probed.loader.headers.c_names import find_names
@@ -69,13 +70,13 @@ class LoadBatch:
     """Requests of one run, with their goal.
 
     `hooked` has the arrays behind attached hooks by attach point; `running` the versions whose maps and slots the
-    object of the same probe takes over; `objects` the content of the requests' objects.
+    object of the same probe takes over; `objects` the fds of the requests' objects.
     """
 
     requests: list[LoadRequest]
     hooked: dict[str, int]
     running: dict[str, Running]
-    objects: dict[ObjectFile, bytes | LoadError]
+    objects: dict[ObjectFile, int | LoadError]
     goal: Goal
 
 
@@ -107,6 +108,7 @@ class LoadSession:
         if batch.goal != "compile":
             with kernel_types(self._host) as types:
                 self._host.uses_kprobes = preemption.needs_kprobes(types, lambda: self._host.btf)
+                self._host.allocates_on_demand = bool(types(Kind.STRUCT, ALLOCATOR))
         makes_arrays = batch.goal != "compile" or bool(self._for_bcc)
         self._chains = Chains(batch.hooked, self._host.kprobe, makes_arrays)
         if self._for_bcc:
@@ -125,7 +127,17 @@ class LoadSession:
 
     def _open_canary(self, request: LoadRequest) -> Module:
         assert request.canary_object is not None
-        return open_canary(_content(self._objects[request.canary_object]), self._host)
+        return open_canary(self._content("canary", request.canary_object), self._host)
+
+    def _content(self, probe: str, file: ObjectFile) -> bytes:
+        """Read an opened object, for this load only: all objects together take a megabyte. Raises LoadError."""
+        opened = self._objects[file]
+        if isinstance(opened, LoadError):
+            raise opened
+        data = os.pread(opened, os.fstat(opened).st_size, 0)
+        if content_digest(data) != file.digest:
+            raise LoadError(probe, "compile", f"{file.path}: has changed since it was chosen: reload probed")
+        return data
 
     def _make_bcc_ready(self) -> None:
         """Import BCC, and start a canary for the sources. Raises HostError."""
@@ -168,7 +180,7 @@ class LoadSession:
 
     def _check(self, request: LoadRequest) -> pipeline.CompiledProbe:
         if request.object is not None:
-            data, running = _content(self._objects[request.object]), self._running.get(request.name)
+            data, running = self._content(request.name, request.object), self._running.get(request.name)
             make = partial(open_probe, ObjectContent(data, running, request.constants), self._host, self._chains)
             return pipeline.check(request, make, self._host)
         if request.loader == "core":
@@ -218,12 +230,6 @@ def _import_modules_for_bcc() -> None:
     import probed.loader.headers.types  # noqa: F401
 
 
-def _content(read: bytes | LoadError) -> bytes:
-    if isinstance(read, LoadError):
-        raise read
-    return read
-
-
 def _no_object(request: LoadRequest) -> str:
     return (
         f"there is no object of it, and the loader 'core' takes no source: build one with "
@@ -236,7 +242,7 @@ def _receive_batch(channel: SupervisorChannel) -> LoadBatch:
     requests: list[LoadRequest] = []
     hooked: dict[str, int] = {}
     running: dict[str, Running] = {}
-    objects: dict[ObjectFile, bytes | LoadError] = {}
+    objects: dict[ObjectFile, int | LoadError] = {}
     while True:
         packet = channel.receive()
         match packet.message:
@@ -252,20 +258,17 @@ def _receive_batch(channel: SupervisorChannel) -> LoadBatch:
                 requests.append(request)
                 for each in (request.object, request.canary_object):
                     if each is not None and each not in objects:
-                        objects[each] = _read_object(request.name, each)
+                        objects[each] = _open_object(request.name, each)
             case EndOfRequests(goal):
                 return LoadBatch(requests, hooked, running, objects, goal)
 
 
-def _read_object(probe: str, file: ObjectFile) -> bytes | LoadError:
-    """Read an object; return the content or the error. The loader still has root's right to read it."""
+def _open_object(probe: str, file: ObjectFile) -> int | LoadError:
+    """Open an object, while the loader has root's right to; return the fd or the error."""
     try:
-        data = Path(file.path).read_bytes()
+        return os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         return LoadError(probe, "compile", f"{file.path}: cannot be read: {error.strerror}", error.errno or 0)
-    if content_digest(data) == file.digest:
-        return data
-    return LoadError(probe, "compile", f"{file.path}: has changed since it was chosen: reload probed")
 
 
 def _read(channel: SupervisorChannel, asked: Files) -> None:

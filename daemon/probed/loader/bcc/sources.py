@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from probed.config.declaration import Probe, bucket_macros, enum_constants
 from probed.ipc.loader_messages import LoadRequest, Text
+from probed.linux.bpf import BPF_F_NO_PREALLOC
 from probed.loader.bcc.compiler import compile_text
 from probed.loader.common import canary
 from probed.loader.common.hook_chain import Chains, Places, entries_at_iterators, find_places, standalone_entry
@@ -80,6 +81,7 @@ def defines(host: Host, ring_size: int = 0, slots: int = 0) -> dict[str, str]:
     macros = {
         "CPUS": f"{host.cpus}UL",
         "PROCESSES": str(host.processes),
+        "ON_DEMAND": str(BPF_F_NO_PREALLOC if host.allocates_on_demand else 0),
         f"__TARGET_ARCH_{'arm64' if host.machine == 'aarch64' else 'x86'}": "1",
     }
     macros |= {f"PROBED_HAS_{name.upper()}": "1" for name in HELPERS if host.btf.has_function(f"bpf_{name}")}

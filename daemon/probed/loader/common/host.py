@@ -29,7 +29,10 @@ from probed.loader.common.register_point import INSTRUCTION, REGISTERS, RETURNED
 from probed.loader.common.usdt_arguments import usdt_forms
 
 LEAST_PROCESSES, MOST_PROCESSES = 1 << 14, 1 << 19
-"""Bounds of the macro PROCESSES, which is the kernel's limit of threads between them: some 80 bytes each in a hash."""
+"""Bounds of the macro PROCESSES, which is the kernel's limit of threads between them: some 22 bytes each in a hash."""
+
+ALLOCATOR = "bpf_mem_alloc"
+"""The struct of the kernel's memory for programs, by which any program can make entries of a hash: since Linux 6.1."""
 
 RING_PAGE = 4096
 """Bytes of a page in the header's RING_PAGES."""
@@ -47,10 +50,11 @@ class Host:
         """`btf_path` is the file with the kernel's types, which an object alone does not need parsed here.
 
         `uses_kprobes` says whether programs run in kprobes where they can, `has_exchange` whether the kernel has
-        BPF_XCHG, for BCC.
+        BPF_XCHG, for BCC, `allocates_on_demand` whether any program can allocate entries of a hash.
         """
         self.btf_path = btf_path
         self.uses_kprobes = False
+        self.allocates_on_demand = False
         self.has_exchange = False
         self.cpus = cpus
         self.machine = machine

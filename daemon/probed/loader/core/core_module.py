@@ -19,6 +19,7 @@ from probed.errors import LoadError
 from probed.frozen import frozen
 from probed.ipc.attach_points import AttachPoint, hook_name
 from probed.ipc.manifest import COUNT, Field, FieldType, IteratorProgram, Map, Record
+from probed.linux.bpf import BPF_F_NO_PREALLOC
 from probed.loader.btf.format import Kind
 from probed.loader.btf.reader import Btf
 from probed.loader.common.attachment import TRACING, attach
@@ -111,7 +112,7 @@ class CoreModule:
             self._targets[program] = point
 
     def prepare(self, constants: Mapping[str, int], host: Host, ring_bytes: int = 0) -> None:
-        """Set the constants of the headers, the size of the ring, and the sizes of maps for processes and CPUs."""
+        """Set the constants of the headers, and the maps' sizes and flags for this machine."""
         for name, value in constants.items():
             self._set_constant(name, value)
         for each in self._maps.values():
@@ -121,6 +122,8 @@ class CoreModule:
                 each.set_max_entries(host.cpus)
             elif each.max_entries >= LEAST_FRACTION:
                 each.set_max_entries(host.processes * each.max_entries // PROCESSES)
+            if not host.allocates_on_demand:
+                each.set_flags(each.flags & ~BPF_F_NO_PREALLOC)
 
     def take_over(self, maps: Mapping[str, int]) -> None:
         """Use maps of a running version, by name, instead of new ones."""

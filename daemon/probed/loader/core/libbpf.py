@@ -38,6 +38,8 @@ _CALLS: Mapping[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_map__is_internal": (ctypes.c_bool, (_POINTER,)),
     "bpf_map__max_entries": (_U32, (_POINTER,)),
     "bpf_map__set_max_entries": (_INT, (_POINTER, _U32)),
+    "bpf_map__map_flags": (_U32, (_POINTER,)),
+    "bpf_map__set_map_flags": (_INT, (_POINTER, _U32)),
     "bpf_map__btf_key_type_id": (_U32, (_POINTER,)),
     "bpf_map__btf_value_type_id": (_U32, (_POINTER,)),
     "bpf_map__initial_value": (_POINTER, (_POINTER, ctypes.POINTER(_SIZE))),
@@ -164,6 +166,15 @@ class ObjectMap:
         _checked(_library().bpf_map__set_max_entries(self._pointer, entries))
 
     @property
+    def flags(self) -> int:
+        """Flags of the map's creation."""
+        return int(_library().bpf_map__map_flags(self._pointer))
+
+    def set_flags(self, flags: int) -> None:
+        """Set the flags before the load. Raises OSError."""
+        _checked(_library().bpf_map__set_map_flags(self._pointer, flags))
+
+    @property
     def key_type(self) -> int:
         """The BTF type of the keys."""
         return int(_library().bpf_map__btf_key_type_id(self._pointer))
@@ -188,8 +199,10 @@ class Object:
     """struct bpf_object; lives as long as the process, like the fds."""
 
     def __init__(self, data: bytes, name: str, btf_path: str | None) -> None:
-        """Open an ELF file's content. `btf_path` has the types for relocations. Raises OSError and HostError."""
-        self._data = data
+        """Open an ELF file's content, which libbpf copies. `btf_path` has the types for relocations.
+
+        Raises OSError and HostError.
+        """
         options = _OpenOptions(
             sz=ctypes.sizeof(_OpenOptions),
             object_name=name.encode(),
