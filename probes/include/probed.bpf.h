@@ -361,7 +361,7 @@ static __always_inline u32 log2_bucket(u64 value, u64 first)
 	return bit_length(value ? (value - 1) / first : 0);
 }
 
-#define MOST_BOUNDS 200 /* of a rule in the YAML: MAX_BUCKETS of daemon/probed/config/histograms.py */
+#define MOST_BOUNDS 200 /* of a rule in the YAML: MAX_BUCKETS of daemon/probed/config/declaration/histograms.py */
 
 /* Likewise where the upper bounds are first, first + width, first + 2 * width and so on: 0 to MOST_BOUNDS. */
 static __always_inline u32 linear_bucket(u64 value, u64 first, u64 width)

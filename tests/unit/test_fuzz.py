@@ -26,7 +26,8 @@ from probed.commands.top.activity import activity
 from probed.commands.top.layout import PollStatus, Terminal, render
 from probed.commands.top.readings import PageParser
 from probed.commands.top.view import View
-from probed.config import declaration, site
+from probed.config import site
+from probed.config.declaration.probe import parse_declaration
 from probed.errors import DeclarationError, HostError
 from probed.exporter.bpf.ringbuf import Ring
 from probed.exporter.cgroup.attribution import attribute
@@ -102,7 +103,7 @@ def test_yaml(written: str) -> None:
 @given(mutated(seeds("probes/*/*.yaml")))
 def test_declarations(written: str) -> None:
     with suppress(DeclarationError):
-        declaration.parse(written, "x/x.yaml", "x")
+        parse_declaration(written, "x/x.yaml", "x")
 
 
 @some

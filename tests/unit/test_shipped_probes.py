@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from probed.config import declaration, files
+from probed.config import files
+from probed.config.declaration.probe import check_together
 from probed.config.site import Site
 from probed.schema import strict_yaml
 
@@ -80,7 +81,7 @@ def test_times_come_from_the_boot_clock(folder: Path) -> None:
 
 def test_the_shipped_probes_run_together() -> None:
     probes = [files.standalone_probe(folder, "").probe for folder in FOLDERS]
-    assert declaration.check_together(probes) == []
+    assert check_together(probes) == []
 
 
 def test_the_shipped_configuration_runs_four_and_names_the_others_in_comments() -> None:

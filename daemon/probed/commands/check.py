@@ -14,7 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from probed.commands import build
-from probed.config import declaration, files, site
+from probed.config import files, site
+from probed.config.declaration.probe import check_together
 from probed.config.files import DeclaredProbe
 from probed.errors import DeclarationError, LoadError, Problem
 from probed.ipc.attach_points import AttachPoint
@@ -38,7 +39,7 @@ def run(paths: Sequence[str], btf: str, host: bool, loader: LoaderChoice | None 
     wrong = 0
     for path in paths:
         declared, problems = _read(Path(path), btf, loader)
-        problems += declaration.check_together(each.probe for each in declared)
+        problems += check_together(each.probe for each in declared)
         wrong += _report(map(str, problems))
         wrong += _report(_compile(declared, host))
     return 1 if wrong else 0

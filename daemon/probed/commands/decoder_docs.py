@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from probed.commands.generated_text import renewed, roff_lines
-from probed.config.columns import OF_COLUMNS
-from probed.config.decoders import DECODERS, Decoder
+from probed.config.declaration.columns import OF_COLUMNS
+from probed.config.declaration.decoders import DECODERS, Decoder
 
 TABLES: Final[Mapping[str, Mapping[str, Decoder]]] = {
     "decoders": {str(name): decoder for name, decoder in DECODERS.items()},

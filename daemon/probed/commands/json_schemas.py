@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from probed.commands.doctor.report import Report
-from probed.config.declaration import Probe
+from probed.config.declaration.probe import Probe
 from probed.config.site import Site
 from probed.schema.json_schema import schema
 

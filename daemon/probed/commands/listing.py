@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from probed.config import files
-from probed.config.declaration import Metric, Probe
+from probed.config.declaration.metrics import Metric
+from probed.config.declaration.probe import Probe
 from probed.ipc.loader_messages import LoadRequest
 from probed.ipc.manifest import LoaderChoice
 from probed.terminal import show

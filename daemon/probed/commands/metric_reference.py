@@ -11,9 +11,9 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from probed.config import declaration
-from probed.config.base_units import base_unit_of
-from probed.config.declaration import Metric, Probe
+from probed.config.declaration.base_units import base_unit_of
+from probed.config.declaration.metrics import Metric
+from probed.config.declaration.probe import Probe, parse_declaration
 from probed.errors import REASONS
 from probed.exporter.self_metrics import daemon, http, maps, probes, process, programs
 from probed.exporter.self_metrics.metric import AnyMetric
@@ -65,7 +65,7 @@ def reference(declared: Iterable[Probe]) -> str:
 def read_probes(folder: Path) -> list[Probe]:
     """Read the declarations of all probes with metrics in a folder, by name. Raises DeclarationError."""
     paths = sorted(path for path in folder.glob("*/*.yaml") if path.stem == path.parent.name)
-    read = [declaration.parse(path.read_text(encoding="utf-8"), str(path), path.stem) for path in paths]
+    read = [parse_declaration(path.read_text(encoding="utf-8"), str(path), path.stem) for path in paths]
     return [probe for probe in read if probe.metrics]
 
 

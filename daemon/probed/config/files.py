@@ -11,9 +11,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from probed.config import declaration, permissions, site
-from probed.config.columns import declares_columns
-from probed.config.declaration import Probe
+from probed.config import permissions, site
+from probed.config.declaration.columns import declares_columns
+from probed.config.declaration.probe import Probe, check_together, parse_declaration
 from probed.config.objects import CORE_HEADER, ObjectSources, find_object
 from probed.config.overrides import SiteDefaults, check_folded, override, with_defaults
 from probed.config.site import Site
@@ -95,7 +95,7 @@ def declared_probes(
     if len(read_probes) == len(configuration.probes):
         with_added = [*read_probes, *(each.probe for each in declared.values())]
         problems += check_folded(configuration.defaults, with_added, configuration.source)
-    problems += declaration.check_together(each.probe for each in declared.values())
+    problems += check_together(each.probe for each in declared.values())
     if problems:
         raise DeclarationError(sorted(set(problems)))
     return declared
@@ -149,7 +149,7 @@ def trace_probes(directories: Iterable[Path]) -> list[Probe]:
         if path.stem == path.parent.name and path.stem not in found:
             text = read(str(path), "a probe's folder needs a declaration of the same name")
             if declares_columns(text.text):
-                found[path.stem] = declaration.parse(text.text, text.path, path.stem)
+                found[path.stem] = parse_declaration(text.text, text.path, path.stem)
     return [found[name] for name in sorted(found)]
 
 
@@ -158,7 +158,7 @@ def _read_probe(folder: Path, name: str) -> tuple[Probe, Text, Text]:
     problems: list[Problem] = []
     try:
         text = read(str(folder / f"{name}.yaml"), "a probe's folder needs a declaration of the same name")
-        probe = declaration.parse(text.text, text.path, name)
+        probe = parse_declaration(text.text, text.path, name)
     except DeclarationError as error:
         problems += error.problems
     try:

@@ -11,7 +11,8 @@ import re
 from functools import cache
 from pathlib import Path
 
-from probed.config.declaration import Probe, bucket_macros, enum_constants
+from probed.config.declaration.constants import bucket_macros, enum_constants
+from probed.config.declaration.probe import Probe
 from probed.digests import digest
 from probed.frozen import frozen
 from probed.ipc.loader_messages import ObjectFile, Text

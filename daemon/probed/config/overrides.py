@@ -11,12 +11,20 @@ import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Annotated
 
-from probed.config.declaration import Label, Metric, Probe, RingOptions
-from probed.config.decoders import UnitDecoderName
+from probed.config.declaration.decoders import UnitDecoderName
+from probed.config.declaration.histograms import (
+    Buckets,
+    HistogramForm,
+    NativeOptions,
+    bucket_faults,
+    bucket_unit_faults,
+)
+from probed.config.declaration.labels import Label
+from probed.config.declaration.metrics import Metric
+from probed.config.declaration.probe import Probe, RingOptions
+from probed.config.declaration.scalars import IdleSeconds, LabelName, SeriesBudget
 from probed.config.folding import fold_defaults
 from probed.config.folding.fold_rules import FoldRules
-from probed.config.histograms import Buckets, HistogramForm, NativeOptions, bucket_faults, bucket_unit_faults
-from probed.config.scalars import IdleSeconds, LabelName, SeriesBudget
 from probed.errors import DeclarationError, Problem
 from probed.frozen import frozen
 from probed.ipc.manifest import IDLE_SECONDS, SERIES_BUDGET

@@ -14,12 +14,12 @@ from functools import lru_cache
 from pathlib import PurePath
 from typing import Annotated, Literal
 
-from probed.config.decoders import UnitDecoderName
+from probed.config.declaration.decoders import UnitDecoderName
+from probed.config.declaration.histograms import HistogramForm
+from probed.config.declaration.scalars import LabelName, ProbeName
 from probed.config.evidence.options import EvidenceOptions
 from probed.config.folding.fold_rules import FoldRules
-from probed.config.histograms import HistogramForm
 from probed.config.overrides import Overrides, Series, SiteDefaults
-from probed.config.scalars import LabelName, ProbeName
 from probed.frozen import frozen
 from probed.ipc.manifest import LoaderChoice
 from probed.schema import strict_yaml

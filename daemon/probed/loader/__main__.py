@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from probed.config import files
-from probed.config.columns import declares_columns
+from probed.config.declaration.columns import declares_columns
 from probed.config.objects import content_digest
 from probed.config.site import Site
 from probed.errors import DeclarationError, HostError, LoadError

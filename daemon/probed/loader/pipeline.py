@@ -11,8 +11,9 @@ import errno
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import replace
 
-from probed.config import declaration, site
-from probed.config.declaration import Probe, kernel_enums
+from probed.config import site
+from probed.config.declaration.constants import kernel_enums
+from probed.config.declaration.probe import Probe, parse_declaration
 from probed.config.overrides import SiteDefaults, override, with_defaults
 from probed.errors import DeclarationError, LoadError, Problem
 from probed.frozen import frozen
@@ -69,7 +70,7 @@ class CompiledProbe:
 
 def declared(request: LoadRequest) -> Probe:
     """Return the probe's declaration with the site's overrides. Raises DeclarationError."""
-    probe = declaration.parse(request.declaration.text, request.declaration.path, request.name)
+    probe = parse_declaration(request.declaration.text, request.declaration.path, request.name)
     if request.site is None:
         return with_defaults(probe, SiteDefaults())
     configuration = site.parse(request.site.text, request.site.path)

@@ -12,8 +12,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from probed.config.columns import COLUMN_DECODERS, Column
-from probed.config.declaration import Label, Metric, Probe, kernel_enums
+from probed.config.declaration.columns import COLUMN_DECODERS, Column
+from probed.config.declaration.constants import kernel_enums
+from probed.config.declaration.labels import Label
+from probed.config.declaration.metrics import Metric
+from probed.config.declaration.probe import Probe
 from probed.errors import DeclarationError, Problem
 from probed.frozen import frozen
 from probed.ipc import manifest
@@ -41,7 +44,7 @@ class CFacts:
 
     `event` and `row` are the layouts of ``struct event`` and ``struct row`` (None where there is none), `maps` the
     kernel maps that hold u64 counts and those that a gauge or histogram names, `enums` the value of each constant that
-    `declaration.enum_constants` lists. `unfit` says of other maps why a metric cannot read them, as the end of a
+    `constants.enum_constants` lists. `unfit` says of other maps why a metric cannot read them, as the end of a
     sentence: ``{"starts": "its values are 'struct start', not u64"}``.
     """
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
-from probed.config.columns import COLUMN_DECODERS
+from probed.config.declaration.columns import COLUMN_DECODERS
 from probed.ipc.manifest import ResolvedColumn
 from probed.tail.cells import CellDecoder
 from probed.tail.rows import Appended, Row

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Mapping
 from typing import Final, NamedTuple, TypeAlias
 
-from probed.config.columns import COLUMN_DECODERS
+from probed.config.declaration.columns import COLUMN_DECODERS
 from probed.ipc.manifest import Field, Record, ResolvedColumn
 
 CUT: Final = 1 << 31

@@ -9,8 +9,8 @@ from typing import get_args
 import pytest
 
 from probed.commands import decoder_docs
-from probed.config.columns import OF_COLUMNS, ColumnDecoderName
-from probed.config.decoders import DECODERS, DecoderName, UnitDecoderName
+from probed.config.declaration.columns import OF_COLUMNS, ColumnDecoderName
+from probed.config.declaration.decoders import DECODERS, DecoderName, UnitDecoderName
 
 ROOT = Path(__file__).parents[3]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from probed.commands.metric_reference import main, read_probes, reference
-from probed.config.declaration import Probe
+from probed.config.declaration.probe import Probe
 from probed.exporter.exposition.renderer import Page
 from probed.exporter.http_server.server import ServerStats
 from probed.exporter.self_metrics import http, metric, tables

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from probed.config import declaration, site
+from probed.config import site
+from probed.config.declaration.probe import Probe, parse_declaration
 from probed.config.overrides import check_folded, override
 from probed.errors import DeclarationError, Problem
 from probed.ipc.attach_points import OF_FILES, OF_FUNCTIONS, Kind
@@ -79,8 +80,8 @@ def c_source(text: str) -> CSource:
     )
 
 
-def parse(path: Path) -> declaration.Probe:
-    return declaration.parse(path.read_text(), str(path), path.parent.name)
+def parse(path: Path) -> Probe:
+    return parse_declaration(path.read_text(), str(path), path.parent.name)
 
 
 def check_shape(path: Path) -> None:

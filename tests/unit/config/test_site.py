@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from probed.config import declaration, site
-from probed.config.declaration import Probe
+from probed.config import site
+from probed.config.declaration.probe import Probe, parse_declaration
 from probed.config.evidence.options import EvidenceOptions
 from probed.config.folding.fold_rules import FoldRule
 from probed.config.overrides import Overrides, Series, SiteDefaults, check_folded, override, with_defaults
@@ -30,7 +30,7 @@ def parse(text: str) -> Site:
 
 def shipped(name: str) -> Probe:
     path = ROOT / f"probes/{name}/{name}.yaml"
-    return declaration.parse(path.read_text(), str(path), name)
+    return parse_declaration(path.read_text(), str(path), name)
 
 
 def overridden(site_text: str, name: str) -> Probe:
@@ -143,7 +143,7 @@ def test_a_site_chooses_the_form_of_histograms(site_form: str, changes: str, buc
 
 def test_a_histogram_with_one_form_has_it_whatever_the_site_s_form() -> None:
     text = (ROOT / "tests/soak/probes/ends/ends.yaml").read_text()
-    probe = declaration.parse(text, "ends.yaml", "ends")
+    probe = parse_declaration(text, "ends.yaml", "ends")
     for form in ("native", "classic"):
         wanted = parse(f"probe_directories: [p]\nprobes: {{ends: }}\nhistogram_form: {form}\n")
         changed = override(probe, wanted.probes["ends"], wanted.defaults, wanted.source)
@@ -285,7 +285,7 @@ metrics:
 def changed(site_text: str, metrics: str = "{}") -> Probe:
     """Return a small probe as a site changes it: `metrics` for it alone, `site_text` for all."""
     wanted = parse(f"probe_directories: [probes]\nprobes: {{small: {{metrics: {metrics}}}}}\n{site_text}")
-    probe = declaration.parse(PROBE, "small/small.yaml", "small")
+    probe = parse_declaration(PROBE, "small/small.yaml", "small")
     return override(probe, wanted.probes["small"], wanted.defaults, wanted.source)
 
 
@@ -345,7 +345,7 @@ def test_a_site_changes_no_bucket_that_the_c_numbers_and_adds_no_native_form() -
         "probe_directories: [probes]\nprobes: {waits: {metrics: {probed_wait_seconds:\n"
         "  {buckets: [1, 2], native: {factor: 1.1}, drop_labels: [comm]}}}}"
     )
-    probe = declaration.parse(KERNEL_HISTOGRAM, "waits/waits.yaml", "waits")
+    probe = parse_declaration(KERNEL_HISTOGRAM, "waits/waits.yaml", "waits")
     with pytest.raises(DeclarationError) as caught:
         override(probe, wanted.probes["waits"], wanted.defaults, wanted.source)
     assert [(problem.key.rpartition(".")[2], problem.text) for problem in caught.value.problems] == [
@@ -358,7 +358,7 @@ def test_a_site_changes_no_bucket_that_the_c_numbers_and_adds_no_native_form() -
 
 
 def test_a_site_without_native_forms_and_one_with_these_alone_keep_a_histogram_of_the_kernel() -> None:
-    probe = declaration.parse(KERNEL_HISTOGRAM, "waits/waits.yaml", "waits")
+    probe = parse_declaration(KERNEL_HISTOGRAM, "waits/waits.yaml", "waits")
     for form in ("native", "classic"):
         wanted = parse(f"probe_directories: [probes]\nprobes: {{waits: }}\nhistogram_form: {form}")
         metric = override(probe, wanted.probes["waits"], wanted.defaults, wanted.source).metrics["probed_wait_seconds"]

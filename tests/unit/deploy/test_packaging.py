@@ -17,7 +17,7 @@ import pytest
 
 from probed import __main__, __version__, memory_order
 from probed.commands import json_schemas
-from probed.config.columns import OF_COLUMNS
+from probed.config.declaration.columns import OF_COLUMNS
 from support.running_daemon import ROOT
 
 PACKAGING = ROOT / "packaging"

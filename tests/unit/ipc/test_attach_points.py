@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from probed.config.scalars import MAX_ARGUMENTS, MAX_FUNCTION, MAX_PROVIDER, MAX_USDT_NAME
+from probed.config.declaration.scalars import MAX_ARGUMENTS, MAX_FUNCTION, MAX_PROVIDER, MAX_USDT_NAME
 from probed.elf.files import MAX_PATH
 from probed.ipc.attach_points import KINDS, OF_FILES, AttachPoint, has_target, hook_name
 

@@ -3,8 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from probed.config import declaration
-from probed.config.declaration import Probe
+from probed.config.declaration.probe import Probe, parse_declaration
 from probed.errors import DeclarationError
 from probed.ipc import manifest
 from probed.ipc.manifest import Field, Map, Record
@@ -51,7 +50,7 @@ ENUMS = {"KIND_EXIT": 2, "HOW_OK": 0}
 
 
 def parse(text: str = TEXT) -> Probe:
-    return declaration.parse(text, "starts/starts.yaml", "starts")
+    return parse_declaration(text, "starts/starts.yaml", "starts")
 
 
 def problems(

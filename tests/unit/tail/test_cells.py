@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed.config.columns import OF_COLUMNS
+from probed.config.declaration.columns import OF_COLUMNS
 from probed.exporter.cgroup.attribution import Attribution
 from probed.exporter.decoders import Context
 from probed.ipc.manifest import ResolvedColumn

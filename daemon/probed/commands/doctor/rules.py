@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from probed import __version__
 from probed.commands.doctor.facts import HostFacts
 from probed.commands.doctor.report import Attachment, Check, ProbeCheck, Report, Status, worst
-from probed.config import base_units
+from probed.config.declaration import base_units
 from probed.ipc.attach_points import OF_FILES, AttachPoint, has_target
 from probed.ipc.evidence_messages import TRACE_OF
 from probed.memory_order import MACHINES

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from probed.config.declaration import Probe, bucket_macros, enum_constants
+from probed.config.declaration.constants import bucket_macros, enum_constants
+from probed.config.declaration.probe import Probe
 from probed.ipc.loader_messages import LoadRequest, Text
 from probed.linux.bpf import BPF_F_NO_PREALLOC
 from probed.loader.bcc.compiler import compile_text

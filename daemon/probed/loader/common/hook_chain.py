@@ -22,8 +22,8 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Container, Iterable, Mapping
 
-from probed.config.declaration import Probe
-from probed.config.scalars import MAX_ARGUMENTS
+from probed.config.declaration.probe import Probe
+from probed.config.declaration.scalars import MAX_ARGUMENTS
 from probed.errors import LoadError, Reason
 from probed.frozen import frozen
 from probed.ipc.attach_points import AttachPoint, hook_name

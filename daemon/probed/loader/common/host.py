@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 
-from probed.config.declaration import Probe
+from probed.config.declaration.probe import Probe
 from probed.elf.files import find_file
 from probed.elf.functions import read_functions
 from probed.elf.usdt import UsdtPlace, read_usdt_probes

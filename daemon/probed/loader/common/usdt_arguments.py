@@ -12,7 +12,7 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
-from probed.config.scalars import MAX_ARGUMENTS
+from probed.config.declaration.scalars import MAX_ARGUMENTS
 from probed.elf.usdt import UsdtPlace
 from probed.frozen import frozen
 

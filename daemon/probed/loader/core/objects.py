@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from probed.config.declaration import Probe
+from probed.config.declaration.probe import Probe
 from probed.frozen import frozen
 from probed.ipc.attach_points import BY_HOST, AttachPoint
 from probed.ipc.loader_messages import TraceConstants

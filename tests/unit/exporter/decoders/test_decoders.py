@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed.config.decoders import DECODERS
+from probed.config.declaration.decoders import DECODERS
 from probed.exporter.cgroup.attribution import Attribution
 from probed.exporter.decoders import Context, decoder
 from probed.exporter.decoders.addresses import address

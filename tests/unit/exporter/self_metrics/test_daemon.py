@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from probed.config.scalars import OWN_METRIC_PREFIXES
+from probed.config.declaration.scalars import OWN_METRIC_PREFIXES
 from probed.errors import REASONS
 from probed.exporter.exposition.family import Family
 from probed.exporter.exposition.renderer import Page

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from probed.config import declaration
+from probed.config.declaration.probe import parse_declaration
 from probed.errors import LoadError
 from probed.ipc.manifest import IteratorProgram
 from probed.linux import bpf
@@ -125,7 +125,7 @@ metrics:
     help: Threads.
     rows: [each_task, each_tusk]
 """
-    probe = declaration.parse(text, "threads.yaml", "threads")
+    probe = parse_declaration(text, "threads.yaml", "threads")
     places = find_places(
         Chains({}), probe, list(probe.programs), lambda name, point: None if name == "each_tusk" else point
     )

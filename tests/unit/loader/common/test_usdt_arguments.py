@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from probed.config.scalars import MAX_ARGUMENTS
+from probed.config.declaration.scalars import MAX_ARGUMENTS
 from probed.elf.usdt import UsdtPlace
 from probed.loader.common.hook_chain import entry_in_usdt
 from probed.loader.common.usdt_arguments import MAX_FORMS, UsdtArgument, packed, usdt_forms

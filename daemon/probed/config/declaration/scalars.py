@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Types of the scalars in declarations and site configurations, each with its `structure.Rule`s.
 
-`declaration`, `overrides` and `site` use the types in their hints, and check rules between keys themselves.
+The elements of a declaration, `overrides` and `site` use the types in their hints, and check rules between keys
+themselves.
 
 Sources: https://prometheus.io/docs/practices/naming/, https://prometheus.io/docs/concepts/data_model/ and
 https://prometheus.io/docs/instrumenting/writing_exporters/#labels.
@@ -12,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final
 
-from probed.config import base_units
+from probed.config.declaration import base_units
 from probed.schema.rules import between
 from probed.schema.structure import Rule, pattern
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Units in the names of fields and metrics, and sizes in bytes.
 
-`declaration` and `resolve` take the factor between a field and a metric from here, so that no declaration contains one.
+`metrics` and `resolve` take the factor between a field and a metric from here, so that no declaration contains one.
 The size types of `scalars` parse with `parse_size`. The module knows nothing about C or YAML.
 
 Base units are those of https://prometheus.io/docs/practices/naming/#base-units.

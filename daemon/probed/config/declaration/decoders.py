@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The decoders that a declaration may name: the C types that each reads, and the label text that it makes.
 
-`declaration` and `loader.resolve` check with it, `commands.decoder_docs` makes the tables of probes/README.md and of
+`labels` and `loader.resolve` check with it, `commands.decoder_docs` makes the tables of probes/README.md and of
 probed-probe(5). The code of the decoders is in `exporter.decoders`; a test holds the names equal.
 """
 

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed.config import declaration
-from probed.config.declaration import Label, Metric, Probe
+from probed.config.declaration.labels import Label
+from probed.config.declaration.metrics import Metric
+from probed.config.declaration.probe import Probe, check_together, parse_declaration
 from probed.errors import DeclarationError
 
 TEXT = """\
@@ -41,7 +42,7 @@ metrics:
 
 
 def parse(text: str = TEXT, name: str = "starts") -> Probe:
-    return declaration.parse(text, f"{name}/{name}.yaml", name)
+    return parse_declaration(text, f"{name}/{name}.yaml", name)
 
 
 def test_a_declaration_becomes_a_probe() -> None:
@@ -84,11 +85,6 @@ def test_every_element_knows_its_line() -> None:
     assert probe.source.line(age.labels["how"].at) == 21
 
 
-def test_enum_constants_have_the_line_that_names_them_first() -> None:
-    lines = {name: line for name, (_, line) in declaration.enum_constants(parse()).items()}
-    assert lines == {"KIND_EXEC": 9, "KIND_EXIT": 17, "HOW_OK": 25}
-
-
 def test_problems_of_name_text_and_shape_come_together() -> None:
     with pytest.raises(DeclarationError) as caught:
         parse(TEXT.replace("KIND_EXEC, cpu", "yes, cpu").replace("help: Ages.", "hlep: Ages."), "Starts")
@@ -112,19 +108,19 @@ def test_a_probe_may_do_without_ring_when_maps_hold_its_counts() -> None:
 
 def test_a_metric_of_two_probes_is_a_problem_of_the_second() -> None:
     first, second = parse(), parse(name="again")
-    problems = declaration.check_together([first, second])
+    problems = check_together([first, second])
     assert [(p.path, p.line, p.key) for p in problems] == [
         ("again/again.yaml", 6, "metrics.probed_execs_total"),
         ("again/again.yaml", 13, "metrics.probed_age_seconds"),
     ]
     assert "of probe 'starts' (starts/starts.yaml:6) has this name; choose another" in problems[0].text
-    assert declaration.check_together([first]) == []
+    assert check_together([first]) == []
 
 
 def test_a_counter_and_a_histogram_of_one_openmetrics_family_do_not_go_together() -> None:
     text = TEXT.replace("probed_age_seconds", "probed_other_seconds")
     other = parse(text.replace("probed_execs_total", "probed_age_seconds_total"), "other")
-    (problem,) = declaration.check_together([parse(), other])
+    (problem,) = check_together([parse(), other])
     assert problem.key == "metrics.probed_age_seconds_total"
 
 
@@ -142,35 +138,3 @@ def test_any_mistyped_declaration_is_parsed_or_refused_with_lines(edits: list[tu
         assert parse(text).metrics
     except DeclarationError as error:
         assert all(0 < problem.line <= text.count("\n") + 2 for problem in error.problems)
-
-
-HISTOGRAMS_OF_MAPS = """\
-description: Waits.
-programs: {on_exit: {raw_tracepoint: sched_process_exit}}
-metrics:
-  probed_wait_seconds:
-    type: histogram
-    help: Waits.
-    maps: [wait_ns, more_ns]
-    buckets: {exponential: {first: 1us, factor: 2, count: 27}}
-  probed_size_bytes:
-    type: histogram
-    help: Sizes.
-    maps: [size_kib]
-    buckets: {linear: {first: 8 KiB, width: 4096, count: 7}}
-  probed_age_seconds:
-    type: histogram
-    help: Ages.
-    maps: [age_s]
-    buckets: [1, 60, 3600]
-"""
-
-
-def test_the_c_gets_the_rules_of_histograms_in_the_kernel_in_units_of_their_maps() -> None:
-    probe = declaration.parse(HISTOGRAMS_OF_MAPS, "waits/waits.yaml", "waits")
-    assert declaration.bucket_macros(probe) == {
-        "LOG2_FIRST_wait_ns": "1000UL",
-        "LOG2_FIRST_more_ns": "1000UL",
-        "LINEAR_FIRST_size_kib": "8UL",
-        "LINEAR_WIDTH_size_kib": "4UL",
-    }

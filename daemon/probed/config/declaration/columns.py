@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The columns of a trace probe, and the decoders that a column may name.
 
-`declaration` and `loader.resolve` check with this module, and `commands.decoder_docs` makes tables for documents. The
+`probe` and `loader.resolve` check with this module, and `commands.decoder_docs` makes tables for documents. The
 code of these decoders is in `probed.tail.cells`; the other decoders are those of labels, of which `enum` has an
 argument.
 """
@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Final, Literal, TypeAlias
 
-from probed.config.decoders import DECODERS, Decoder, table_faults
-from probed.config.scalars import CName, Constant
+from probed.config.declaration.decoders import DECODERS, Decoder, table_faults
+from probed.config.declaration.scalars import CName, Constant
 from probed.frozen import frozen
 from probed.schema.rules import NOT_EMPTY_MAPPING, Line, between
 from probed.schema.structure import Fault, Given, Key, pattern

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed.config.histograms import COARSEST_SCHEMA, FINEST_SCHEMA, MAX_FACTOR, BucketRule, NativeOptions
+from probed.config.declaration.histograms import COARSEST_SCHEMA, FINEST_SCHEMA, MAX_FACTOR, BucketRule, NativeOptions
 from probed.schema.structure import Source, build
 
 

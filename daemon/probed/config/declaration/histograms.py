@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Forms of a histogram: classic buckets by list or rule, native ones by growth factor. Pure.
 
-`declaration` and `overrides` use the options; `resolve` takes bounds and schema for the manifest.
+`metrics` and `overrides` use the options; `resolve` takes bounds and schema for the manifest.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from decimal import Decimal
 from math import floor, isinf, log2
 from typing import Annotated, Final, Literal
 
-from probed.config.base_units import QUANTITY_PATTERN, BaseUnit, Quantity, parse_quantity
+from probed.config.declaration.base_units import QUANTITY_PATTERN, BaseUnit, Quantity, parse_quantity
 from probed.frozen import frozen
 from probed.schema.rules import NOT_EMPTY_LIST, between
 from probed.schema.structure import Fault, Given, Key, Rule

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated
 
-from probed.config.scalars import (
+from probed.config.declaration.scalars import (
     FileOffset,
     FunctionPattern,
     IteratorTarget,

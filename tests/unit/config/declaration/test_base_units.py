@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probed.config import base_units
-from probed.config.base_units import Unit
+from probed.config.declaration import base_units
+from probed.config.declaration.base_units import Unit
 
 
 @pytest.mark.parametrize(
