@@ -37,16 +37,8 @@ from probed.loader.common.host import Host, ring_bytes
 from probed.loader.common.module import Module
 from probed.loader.common.own_maps import OWN_MAPS, RECENT, RING, SLOTS, STATS, TURN
 from probed.loader.headers.c_names import MAX_NAME, long_name, programs
-from probed.loader.resolve import (
-    CFacts,
-    KernelEnums,
-    check_attach_points,
-    check_kernel_enums,
-    check_programs,
-    resolve,
-    resolve_columns,
-    with_kernel_enums,
-)
+from probed.loader.host_check import KernelEnums, check_attach_points, check_kernel_enums, with_kernel_enums
+from probed.loader.resolve import CFacts, check_programs, resolve, resolve_columns
 
 MakeModule = Callable[[Probe, Sequence[str]], tuple[Module, Places]]
 """Compiles or opens the C of a probe, given the names of its programs; returns the module and their places."""

@@ -1,41 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks a declaration against C and host, the second and third of three checks, and resolves the metrics.
+"""Checks a declaration against the C, the second of three checks, and resolves the metrics.
 
-The loader calls it with the facts of compiled C and host; the module gathers none. After `resolve` no process needs
+The loader calls it with the facts of the compiled C; the module gathers none. After `resolve` no process needs
 the declaration: enum constants are numbers, units are factors. Problems point at the YAML.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
 
 from probed.config.declaration.columns import COLUMN_DECODERS, Column
-from probed.config.declaration.constants import kernel_enums
 from probed.config.declaration.labels import Label
 from probed.config.declaration.metrics import Metric
 from probed.config.declaration.probe import Probe
 from probed.errors import DeclarationError, Problem
 from probed.frozen import frozen
 from probed.ipc import manifest
-from probed.ipc.attach_points import OF_FILES, AttachPoint, has_target, is_pattern
-from probed.ipc.manifest import WEIGHT_FIELDS, Field, FieldType, Map, Record, without_weight
+from probed.ipc.manifest import WEIGHT_FIELDS, Field, Map, Record, without_weight
+from probed.loader.c_types import SCALAR, Layout, c_type, listed, range_of, value_type
 from probed.schema.structure import Key
-from probed.schema.suggestions import did_you_mean, near
-
-SCALAR: Final = manifest.COUNT.fields[0].name
-"""The name of a map's value that is no struct."""
-
-MOST_LISTED: Final = 20
-"""Most USDT probes in an error."""
+from probed.schema.suggestions import did_you_mean
 
 BUCKET_STRUCT: Final = "histogram_bucket"
 """The C's name of the value of a map of buckets."""
-
-KernelEnums = Mapping[str, Mapping[str | int, str]]
-"""Enums of the running kernel by name: the name of each value."""
 
 
 @frozen
@@ -82,7 +72,7 @@ def resolve_columns(
 
 def check_programs(probe: Probe, functions: Collection[str]) -> list[Problem]:
     """Compare the declared programs with `functions`, the programs of the C."""
-    there = f"programs there: {_listed(functions)}"
+    there = f"programs there: {listed(functions)}"
     problems = [
         probe.source.problem(program.at, f"the C has no program '{name}' ({there}){did_you_mean(name, functions)}")
         for name, program in probe.programs.items()
@@ -95,108 +85,13 @@ def check_programs(probe: Probe, functions: Collection[str]) -> list[Problem]:
     return sorted(problems)
 
 
-def check_attach_points(probe: Probe, known: Callable[[AttachPoint], Collection[str]]) -> list[Problem]:
-    """Check that the host has every attach point.
-
-    `known` returns the host's names for an attach point. It raises OSError or ValueError where the file or the
-    machine cannot be used.
-    """
-    problems = []
-    for program in probe.programs.values():
-        point = program.attach_point
-        at = (*program.at, point.kind)
-        try:
-            names = known(point)
-        except (OSError, ValueError) as error:
-            problems.append(probe.source.problem(at, _unusable_file(error)))
-        else:
-            if not has_target(point, names):
-                problems.append(probe.source.problem(at, _no_attach_point(point, names)))
-    return problems
-
-
-def with_kernel_enums(probe: Probe, enums: KernelEnums) -> Probe:
-    """Give each label with the decoder kernel_enum its table; an enum that the kernel lacks has an empty one."""
-
-    def filled(label: Label) -> Label:
-        return replace(label, table=enums.get(label.enum, {})) if label.enum is not None else label
-
-    metrics = {
-        name: replace(metric, labels={key: filled(label) for key, label in metric.labels.items()})
-        for name, metric in probe.metrics.items()
-    }
-    return replace(probe, metrics=metrics)
-
-
-def check_kernel_enums(probe: Probe, known: Collection[str]) -> list[Problem]:
-    """Check that `known`, the names of the kernel's enums, has every enum of the labels."""
-    return [
-        probe.source_of(at).problem(at, _no_enum(name, known))
-        for name, places in kernel_enums(probe).items()
-        if name not in known
-        for at in places
-    ]
-
-
-def _no_enum(name: str, known: Collection[str]) -> str:
-    names = ", ".join(near(name, known))
-    return f"this kernel has no 'enum {name}'{names and f'; near names: {names}'}"
-
-
-def _unusable_file(error: OSError | ValueError) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"'{error.filename}' cannot be read by the daemon's user: {error.strerror}"
-    return str(error)
-
-
-def _no_attach_point(point: AttachPoint, known: Collection[str]) -> str:
-    if is_pattern(point):
-        return f"no function of this kernel matches '{point.target}'"
-    if point.kind == "usdt":
-        return _no_usdt_probe(point, known)
-    if point.kind in OF_FILES:
-        names = near(point.function, known)
-        remedy = f"near names: {', '.join(names)}" if names else "is the file stripped of its symbols?"
-        return f"'{point.file}' has no function '{point.function}'; {remedy}"
-    names = near(point.target, known)
-    if point.kind == "iterator":
-        proposed = f"near names: {', '.join(names)}; " if names else ""
-        return f"this kernel has no iterator '{point.target}'; {proposed}iterators here: {', '.join(sorted(known))}"
-    if point.kind == "raw_tracepoint":
-        remedy = f"near names: {', '.join(names)}" if names else "'ls /sys/kernel/tracing/events/*' lists what it has"
-        return f"this kernel has no raw tracepoint '{point.target}'; {remedy}"
-    remedy = f"near names: {', '.join(names)}" if names else "the compiler may have inlined it"
-    return f"this kernel has no function '{point.target}' outside of modules; {remedy}"
-
-
-def _no_usdt_probe(point: AttachPoint, known: Collection[str]) -> str:
-    if not known:
-        return f"'{point.file}' has no USDT probes: its authors or packagers have left them out"
-    names = near(point.function, known)
-    proposed = f"near names: {', '.join(names)}; " if names else ""
-    listed = sorted(known)[:MOST_LISTED]
-    rest = f" and {len(known) - len(listed)} others" if len(known) > len(listed) else ""
-    return f"'{point.file}' has no USDT probe '{point.function}'; {proposed}probes there: {', '.join(listed)}{rest}"
-
-
-@frozen
-class _Layout:
-    """A record and its name in errors."""
-
-    what: str
-    record: Record
-
-    def field(self, name: str) -> Field | None:
-        return next((field for field in self.record.fields if field.name == name), None)
-
-
 class _Check:
     """Check of one probe, with the `problems` so far."""
 
     def __init__(self, probe: Probe, c: CFacts) -> None:
         self.probe = probe
-        self.row = [_Layout("'struct row'", c.row)] if c.row else []
-        self.event = [_Layout("'struct event'", without_weight(c.event))] if c.event else []
+        self.row = [Layout("'struct row'", c.row)] if c.row else []
+        self.event = [Layout("'struct event'", without_weight(c.event))] if c.event else []
         self.maps = c.maps
         self.enums = c.enums
         self.unfit = c.unfit
@@ -225,36 +120,34 @@ class _Check:
             rows=metric.rows,
         )
 
-    def keys_of_maps(self, metric: Metric) -> list[_Layout]:
+    def keys_of_maps(self, metric: Metric) -> list[Layout]:
         for index, name in enumerate(metric.maps):
             if name in self.unfit:
                 self.problem((*metric.at, "maps", index), f"map '{name}' cannot be read: {self.unfit[name]}")
             elif name not in self.maps:
-                text = f"the C has no map '{name}' of counts (there: {_listed(self.maps)})"
+                text = f"the C has no map '{name}' of counts (there: {listed(self.maps)})"
                 self.problem((*metric.at, "maps", index), text + did_you_mean(name, self.maps))
             elif metric.type == "counter" and self.maps[name].value != manifest.COUNT:
-                text = f"map '{name}' cannot be read: its values are {_value_type(self.maps[name])}, not u64"
+                text = f"map '{name}' cannot be read: its values are {value_type(self.maps[name])}, not u64"
                 self.problem((*metric.at, "maps", index), text)
             elif metric.type == "histogram":
                 self.map_of_buckets((*metric.at, "maps", index), self.maps[name])
-        return [_Layout(f"the key of map '{name}'", self.maps[name].key) for name in metric.maps if name in self.maps]
+        return [Layout(f"the key of map '{name}'", self.maps[name].key) for name in metric.maps if name in self.maps]
 
     def map_of_buckets(self, at: Key, each: Map) -> None:
         """Check that a map has sums, and the bucket's number in its key."""
         if each.value != manifest.BUCKET:
-            text = f"map '{each.name}' has no sums for a histogram: its values are {_value_type(each)}"
+            text = f"map '{each.name}' has no sums for a histogram: its values are {value_type(each)}"
             self.problem(at, f"{text}; make them 'struct {BUCKET_STRUCT}'")
         number = next((field for field in each.key.fields if field.name == manifest.BUCKET_FIELD), None)
         if number is None:
-            text = f"the key of map '{each.name}' has no bucket (members: {_listed(f.name for f in each.key.fields)})"
+            text = f"the key of map '{each.name}' has no bucket (members: {listed(f.name for f in each.key.fields)})"
             self.problem(at, f"{text}; make it a struct with 'u32 {manifest.BUCKET_FIELD}', and the map a hash")
         elif number.count > 1 or not number.type.startswith("u"):
-            text = (
-                f"member '{number.name}' in the key of map '{each.name}' is {_c_type(number)}, and no bucket's number"
-            )
+            text = f"member '{number.name}' in the key of map '{each.name}' is {c_type(number)}, and no bucket's number"
             self.problem(at, f"{text}; make it 'u32 {number.name}'")
 
-    def when(self, metric: Metric, layouts: list[_Layout]) -> dict[str, int]:
+    def when(self, metric: Metric, layouts: list[Layout]) -> dict[str, int]:
         wanted = {}
         for name, constant in metric.when.items():
             at = (*metric.at, "when", name)
@@ -265,7 +158,7 @@ class _Check:
                 self.fits(at, constant, number, field)
         return wanted
 
-    def label(self, name: str, label: Label, layouts: list[_Layout]) -> manifest.ResolvedLabel:
+    def label(self, name: str, label: Label, layouts: list[Layout]) -> manifest.ResolvedLabel:
         field = self.label_field(label, layouts)
         fold = tuple(manifest.ResolvedFoldRule(rule.match, rule.replace, rule.parts) for rule in label.fold)
         return manifest.ResolvedLabel(name, label.field, label.decoder, self.table(label, field), label.texts, fold)
@@ -276,12 +169,12 @@ class _Check:
             return self.table(column, self.label_field(column, self.event))
         at = (*column.at, "field")
         field = self.field(at, column.field, self.event)
-        if field and _c_type(field) != "u32":
+        if field and c_type(field) != "u32":
             text = f"decoder '{column.decoder}' reads the length of bytes, a u32, but field '{field.name}' is"
-            self.problem(at, f"{text} {_c_type(field)}")
+            self.problem(at, f"{text} {c_type(field)}")
         return {}
 
-    def label_field(self, label: Label | Column, layouts: list[_Layout]) -> Field | None:
+    def label_field(self, label: Label | Column, layouts: list[Layout]) -> Field | None:
         at = (*label.at, "field")
         reads = COLUMN_DECODERS[label.decoder].reads
         if reads == "text":
@@ -312,7 +205,7 @@ class _Check:
             table[number] = text
         return table
 
-    def observed_field(self, metric: Metric, layouts: list[_Layout]) -> str | None:
+    def observed_field(self, metric: Metric, layouts: list[Layout]) -> str | None:
         if metric.value is not None:
             reads = "a gauge adds up integers" if metric.rows else "a histogram observes integers"
             self.integer((*metric.at, "value"), metric.value, layouts, reads)
@@ -326,11 +219,11 @@ class _Check:
                 text = f"map '{each.name}_recent' has counts that map '{each.name}' is still to get"
                 self.problem((*metric.at, "maps", index), f"{text}; a gauge needs a map without")
             if metric.value is None and each.value.fields[0].name != SCALAR:
-                text = f"the values of map '{each.name}' are {_value_type(each)}; add 'value: MEMBER'"
+                text = f"the values of map '{each.name}' are {value_type(each)}; add 'value: MEMBER'"
                 self.problem((*metric.at, "maps", index), text)
                 return SCALAR
         at = (*metric.at, "value" if metric.value else "maps")
-        layouts = [_Layout(f"the value of map '{each.name}'", each.value) for _, each in maps]
+        layouts = [Layout(f"the value of map '{each.name}'", each.value) for _, each in maps]
         self.integer(at, metric.value or SCALAR, layouts, "a gauge shows integers")
         return metric.value or SCALAR
 
@@ -344,80 +237,59 @@ class _Check:
     def fits(self, at: Key, constant: str | int, number: int, field: Field | None) -> None:
         if field is None:
             return
-        least, most = _range(field.type)
+        least, most = range_of(field.type)
         if not least <= number <= most:
             what = f"field '{field.name}' is {field.type}, {least} to {most}"
             self.problem(at, f"{_shown(constant, number)} never occurs: {what}")
 
-    def integer(self, at: Key, name: str, layouts: list[_Layout], need: str) -> Field | None:
+    def integer(self, at: Key, name: str, layouts: list[Layout], need: str) -> Field | None:
         field = self.field(at, name, layouts)
         if field is None or (field.type != "char" and field.count == 1):
             return field
         remedy = "; for text take the decoder comm or string" if "decoder" in need and field.type == "char" else ""
-        self.problem(at, f"{need}, but field '{name}' is {_c_type(field)}{remedy}")
+        self.problem(at, f"{need}, but field '{name}' is {c_type(field)}{remedy}")
         return None
 
-    def text(self, at: Key, label: Label | Column, layouts: list[_Layout]) -> Field | None:
+    def text(self, at: Key, label: Label | Column, layouts: list[Layout]) -> Field | None:
         field = self.field(at, label.field, layouts)
         if field and (field.type != "char" or field.count == 1):
-            found = f"decoder '{label.decoder}' reads char[N], but field '{label.field}' is {_c_type(field)}"
+            found = f"decoder '{label.decoder}' reads char[N], but field '{label.field}' is {c_type(field)}"
             self.problem(at, f"{found}; take a decoder of integers, such as integer, hex or enum")
         return field
 
-    def address(self, at: Key, label: Label | Column, layouts: list[_Layout]) -> Field | None:
+    def address(self, at: Key, label: Label | Column, layouts: list[Layout]) -> Field | None:
         name = label.field
         field = self.field(at, name, layouts)
-        if field and _c_type(field) not in ("u32", "char[16]"):
+        if field and c_type(field) not in ("u32", "char[16]"):
             text = (
                 f"decoder '{label.decoder}' reads u32 (IPv4, as on the wire) or char[16] (IPv6), but field '{name}' is"
             )
-            self.problem(at, f"{text} {_c_type(field)}")
+            self.problem(at, f"{text} {c_type(field)}")
         return field
 
-    def stack(self, at: Key, label: Label | Column, layouts: list[_Layout]) -> Field | None:
+    def stack(self, at: Key, label: Label | Column, layouts: list[Layout]) -> Field | None:
         field = self.field(at, label.field, layouts)
         if field and (field.type != "u64" or field.count == 1):
-            text = f"decoder '{label.decoder}' reads u64[N], but field '{label.field}' is {_c_type(field)}"
+            text = f"decoder '{label.decoder}' reads u64[N], but field '{label.field}' is {c_type(field)}"
             self.problem(at, f"{text}; make it 'u64 {label.field}[N]', and call READ_KERNEL_STACK() in the program")
         return field
 
-    def field(self, at: Key, name: str, layouts: list[_Layout]) -> Field | None:
+    def field(self, at: Key, name: str, layouts: list[Layout]) -> Field | None:
         """Find a field that every layout has with the same type; note a problem and return None otherwise."""
         there = [(layout, layout.field(name)) for layout in layouts]
         for layout, field in there:
             if field is None:
                 names = [field.name for field in layout.record.fields]
-                text = f"field '{name}' is not in {layout.what} (fields: {_listed(names)})"
+                text = f"field '{name}' is not in {layout.what} (fields: {listed(names)})"
                 self.problem(at, text + did_you_mean(name, names))
         fields = [(layout, field) for layout, field in there if field]
         for layout, field in fields[1:]:
             first, one = fields[0]
-            if _c_type(field) != _c_type(one):
-                text = f"field '{name}' is {_c_type(one)} in {first.what} but {_c_type(field)} in {layout.what}"
+            if c_type(field) != c_type(one):
+                text = f"field '{name}' is {c_type(one)} in {first.what} but {c_type(field)} in {layout.what}"
                 self.problem(at, f"{text}; give it one type, for their counts are added up")
         return fields[0][1] if fields and len(fields) == len(layouts) else None
 
 
 def _shown(constant: str | int, number: int) -> str:
     return str(number) if constant == number else f"{constant} ({number})"
-
-
-def _range(integer: FieldType) -> tuple[int, int]:
-    """Return the least and the greatest value of an integer type such as ``u16``."""
-    bits = int(integer[1:])
-    return (0, (1 << bits) - 1) if integer.startswith("u") else (-(1 << bits - 1), (1 << bits - 1) - 1)
-
-
-def _c_type(field: Field) -> str:
-    return field.type if field.count == 1 else f"{field.type}[{field.count}]"
-
-
-def _value_type(layout: Map) -> str:
-    fields = layout.value.fields
-    if len(fields) == 1 and fields[0].name == SCALAR:
-        return _c_type(fields[0])
-    return f"structs (members: {_listed(field.name for field in fields)})"
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names) or "none"

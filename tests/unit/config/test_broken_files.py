@@ -16,7 +16,7 @@ from probed.config.overrides import check_folded, override
 from probed.errors import DeclarationError, Problem
 from probed.ipc.attach_points import OF_FILES, OF_FUNCTIONS, Kind
 from probed.ipc.manifest import BUCKET, Field, Map, Record
-from probed.loader import resolve
+from probed.loader import host_check, resolve
 from probed.loader.resolve import CFacts
 
 BROKEN = Path(__file__).parents[1] / "broken"
@@ -103,8 +103,8 @@ def check_against_c(path: Path) -> None:
 
 def check_against_host(path: Path) -> None:
     check_against_c(path)
-    problems = resolve.check_attach_points(parse(path), lambda point: TARGETS[point.kind])
-    problems += resolve.check_kernel_enums(parse(path), KERNEL_ENUMS)
+    problems = host_check.check_attach_points(parse(path), lambda point: TARGETS[point.kind])
+    problems += host_check.check_kernel_enums(parse(path), KERNEL_ENUMS)
     if problems:
         raise DeclarationError(problems)
 

@@ -8,6 +8,7 @@ from probed.errors import DeclarationError
 from probed.ipc import manifest
 from probed.ipc.manifest import Field, Map, Record
 from probed.loader import resolve
+from probed.loader.host_check import with_kernel_enums
 from probed.loader.resolve import CFacts
 
 TEXT = """\
@@ -305,16 +306,6 @@ def test_programs_of_yaml_and_c_are_the_same() -> None:
     ]
 
 
-def test_an_attach_point_that_the_host_lacks_comes_with_near_names() -> None:
-    assert resolve.check_attach_points(parse(), lambda _: {"sched_process_exec"}) == []
-    known = {"sched_process_exit", "sched_process_fork", "sys_enter"}
-    (problem,) = resolve.check_attach_points(parse(), lambda _: known)
-    assert str(problem) == (
-        "starts/starts.yaml:3: programs.on_exec.raw_tracepoint: this kernel has no raw tracepoint "
-        "'sched_process_exec'; near names: sched_process_exit, sched_process_fork"
-    )
-
-
 WEIGHTED = TEXT.replace("{bytes: 1 MiB}", "{bytes: 1 MiB, slots: 16}")
 
 
@@ -341,7 +332,7 @@ def test_the_weight_of_an_event_is_no_field_of_a_metric() -> None:
 
 def test_a_kernel_enum_goes_to_the_manifest_as_a_table() -> None:
     text = TEXT.replace("decoder: enum, table: {HOW_OK: ok, -1: bad}", "decoder: kernel_enum, enum: how")
-    probe = resolve.with_kernel_enums(parse(text), {"how": {0: "HOW_OK", 1 << 16: "HOW_MASK"}})
+    probe = with_kernel_enums(parse(text), {"how": {0: "HOW_OK", 1 << 16: "HOW_MASK"}})
     age = resolve.resolve(probe, CFacts(EVENT, MAPS, ENUMS))[0]
     assert age.labels[1] == manifest.ResolvedLabel("how", "how", "kernel_enum", {0: "HOW_OK", 1 << 16: "HOW_MASK"})
 
