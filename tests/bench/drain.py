@@ -21,9 +21,9 @@ from bench.setup import Setup
 from probed.exporter.arrays.dtypes import LENGTH, ring_dtype
 from probed.exporter.arrays.ledger import Ledger
 from probed.exporter.bpf.ringbuf import Ring
+from probed.exporter.collection.probe import BATCH
 from probed.exporter.decoders.char_arrays import text
 from probed.exporter.decoders.integers import integer
-from probed.exporter.probe import BATCH
 from probed.exporter.series.table import SeriesTable
 from probed.ipc.manifest import Field, Record, ResolvedLabel, ResolvedMetric
 

@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable
 from typing import assert_never
 
-from probed.exporter.collector import Collector
+from probed.exporter.collection.collector import Collector
 from probed.exporter.heartbeat import Heartbeat
 from probed.ipc.channel import Channel, Packet, Starved
 from probed.ipc.evidence_messages import EvidenceReport

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from probed.exporter.collector import Collector
+from probed.exporter.collection.collector import Collector
 from probed.exporter.self_metrics.probes import ProbeStats
 from probed.ipc.channel import Channel
 from probed.ipc.exporter_messages import FromExporter, Pulse, ToExporter

@@ -19,7 +19,7 @@ from contextlib import suppress
 
 from probed import __version__, log
 from probed.errors import DeclarationError, HostError
-from probed.exporter.collector import Collector
+from probed.exporter.collection.collector import Collector
 from probed.exporter.drain_loop import Loop
 from probed.exporter.exposition.family import Family
 from probed.exporter.heartbeat import Heartbeat

@@ -10,8 +10,8 @@ import pytest
 
 from probed.errors import DeclarationError
 from probed.exporter import drain_loop as loop
+from probed.exporter.collection.served_status import ServedStatus
 from probed.exporter.drain_loop import Loop
-from probed.exporter.served_status import ServedStatus
 from probed.ipc.channel import Channel, Closed
 from probed.ipc.evidence_messages import EvidenceReport, WantEvidence
 from probed.ipc.exporter_messages import (

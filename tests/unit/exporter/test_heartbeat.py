@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from probed.exporter.collection.served_status import ServedStatus
 from probed.exporter.heartbeat import LOOK_AGAIN, LOSS_PERIOD, Heartbeat, Losses
 from probed.exporter.self_metrics.probes import ProbeStats
 from probed.exporter.series.table import SeriesUsage
-from probed.exporter.served_status import ServedStatus
 from probed.ipc.channel import Channel
 from probed.ipc.exporter_messages import FROM_EXPORTER, TO_EXPORTER, FromExporter, Pulse, Status, ToExporter
 from support.unit.clock import Clock

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A kernel map as a source of gauges: the values that it holds now.
 
-`probe` owns one for each map that a gauge reads. The programs set values and delete entries. Where a map's key has a
-member `cgroup`, the exporter deletes the entries of removed control groups that hold only zeros: no process is left to
-change them.
+`probe_sources` owns one for each map that a gauge reads. The programs set values and delete entries. Where a map's key
+has a member `cgroup`, the exporter deletes the entries of removed control groups that hold only zeros: no process is
+left to change them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A kernel map as a source of counts: increments since the last reading, and entries to delete.
 
-`probe` owns one for each map of counts or buckets. Where a map's key has a member `cgroup`, entries would only ever be
-added. So when the map is more than a quarter full, the exporter deletes the entries of control groups that were
+`probe_sources` owns one for each map of counts or buckets. Where a map's key has a member `cgroup`, entries would only
+ever be added. So when the map is more than a quarter full, the exporter deletes the entries of control groups that were
 announced as removed; when the map would stay more than half full, the exporter looks for further removed ones in the
 tree. Their counts stay counted. Counts in slots beside the map (`recent_counts`) are added to the map's own.
 """

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A program at an iterator as a source of gauges: the rows that it emits at a scrape.
 
-`probe` owns one for each such program. The kernel runs the program for each object of a kind while the exporter reads,
-and keeps no rows. A reading ends after `MOST_ROW_BYTES`, or where the kernel ends it: time and memory are bounded.
+`probe_sources` owns one for each such program. The kernel runs the program for each object of a kind while the exporter
+reads, and keeps no rows. A reading ends after `MOST_ROW_BYTES`, or where the kernel ends it: time and memory are
+bounded.
 """
 
 from __future__ import annotations

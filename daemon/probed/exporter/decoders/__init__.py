@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Decoders: from the number or bytes of a field to label text, once for each new key.
 
-`probe` takes a decoder by the name in the declaration; the other modules of this folder have one decoder or two each.
-Every decoder takes any value, raises nothing, and returns text that prints, or None for a value dropped by a fold rule.
+`probe_tables` takes a decoder by the name in the declaration; the other modules of this folder have one decoder or two
+each. Every decoder takes any value, raises nothing, and returns text that prints, or None for a value dropped by a fold
+rule.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The series of one gauge: present values by label set, never more series than the budget. Pure.
 
-`probe` hands over the contents of maps or iterators at each reading, and takes a `Family` for the page. No value
+`probe_tables` hands over the contents of maps or iterators at each reading, and takes a `Family` for the page. No value
 outlives a reading: entries with the same label set are added up, and a series leaves with its entries.
 
 Of more label sets than the budget allows, those with the largest values (regardless of sign) have a series each; the

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The series of one counter or histogram: label text made once a key, never more series than the budget.
 
-`probe` hands each table batches of events or increments of kernel maps, and takes a `Family` for the page. `budget`
-decides which label sets have a row, `key_cache` finds the row of a key, `values` keeps the numbers.
+`probe_tables` hands each table batches of events or increments of kernel maps, and takes a `Family` for the page.
+`budget` decides which label sets have a row, `key_cache` finds the row of a key, `values` keeps the numbers.
 """
 
 from __future__ import annotations

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from probed.exporter import collector
 from probed.exporter.arrays.dtypes import dtype
 from probed.exporter.bpf.cgroup_keys import KnownCgroups
 from probed.exporter.bpf.map_source import MapSource
 from probed.exporter.cgroup.tree import MADE, MOST_REMOVED, REMOVED, WALK_SECONDS, CgroupTree
-from probed.exporter.collector import ANNOUNCES_CGROUPS, Collector
+from probed.exporter.collection import collector
+from probed.exporter.collection.collector import ANNOUNCES_CGROUPS, Collector
 from probed.exporter.decoders import Context, decoder
 from probed.exporter.exposition.family import Family
 from probed.exporter.self_metrics.daemon import Build

@@ -8,7 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from probed.exporter.probe import RunningProbe
+from probed.exporter.collection.probe import RunningProbe
 from probed.log_limiter import REPEATABLE
 
 LOG = logging.getLogger("exporter")

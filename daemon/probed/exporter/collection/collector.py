@@ -25,19 +25,19 @@ from probed.exporter.arrays.ledger import SpoiledState
 from probed.exporter.bpf.reading_schedule import ReadingSchedule
 from probed.exporter.cgroup.owners import CgroupOwners
 from probed.exporter.cgroup.tree import CgroupTree
+from probed.exporter.collection.fair_lock import FairLock
+from probed.exporter.collection.probe import RunningProbe
+from probed.exporter.collection.probe_steps import ProbeSteps
+from probed.exporter.collection.served_status import ServedStatus
+from probed.exporter.collection.storm_watch import StormWatch
 from probed.exporter.decoders import Context
 from probed.exporter.decoders.lookup import Lookups
 from probed.exporter.exposition.family import Family
-from probed.exporter.fair_lock import FairLock
-from probed.exporter.probe import RunningProbe
-from probed.exporter.probe_steps import ProbeSteps
 from probed.exporter.self_metrics import tables
 from probed.exporter.self_metrics.daemon import Build, DaemonStats, WorkStats
 from probed.exporter.self_metrics.probes import ProbeSnapshot, ProbeStats
 from probed.exporter.self_metrics.process import Process
 from probed.exporter.series.scrapers import FIRST_SECONDS, Scrape, ScraperConnection, Scrapers
-from probed.exporter.served_status import ServedStatus
-from probed.exporter.storm_watch import StormWatch
 from probed.ipc.evidence_messages import EvidenceReport, WantEvidence
 from probed.ipc.manifest import FdName, LoadedProbe
 from probed.linux.os_errors import why_not

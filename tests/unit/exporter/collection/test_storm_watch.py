@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from probed.exporter.cgroup.attribution import attribute
+from probed.exporter.collection.storm_watch import MOST_WANTED, REST_SECONDS, SECONDS, StormWatch, Tally
 from probed.exporter.series.weights import Weights
-from probed.exporter.storm_watch import MOST_WANTED, REST_SECONDS, SECONDS, StormWatch, Tally
 from probed.ipc.evidence_messages import WantEvidence
 from probed.ipc.manifest import LoadedProbe, ResolvedLabel, ResolvedMetric
 from support.unit.clock import Clock

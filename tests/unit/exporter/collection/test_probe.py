@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from probed.exporter import probe
 from probed.exporter.bpf.ringbuf import Ring
 from probed.exporter.cgroup.attribution import Attribution
+from probed.exporter.collection import probe, stats_map
+from probed.exporter.collection.probe import RunningProbe
 from probed.exporter.decoders import Context
-from probed.exporter.probe import RunningProbe
 from probed.exporter.series.table import SeriesTable
 from probed.ipc.manifest import FdName, LoadedProbe
 from support.unit.series_tables import EVENT, metric
@@ -52,7 +52,7 @@ class NoCounts:
 def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningProbe]:
     """Yield a probe with two counters and 13 waiting records."""
     monkeypatch.setattr(Ring, "map", FilledRing(13).map)
-    monkeypatch.setattr(probe, "CountMap", NoCounts)
+    monkeypatch.setattr(stats_map, "CountMap", NoCounts)
     names = (FdName("stats"), FdName("state"), FdName("ring"))
     loaded = LoadedProbe("a", "1", EVENT, SIZE, (), (metric(), metric()), names)
     fds = {name: os.memfd_create("of a test") for name in names}
@@ -62,7 +62,7 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningProbe]:
 
 
 def counts(of: RunningProbe) -> list[int]:
-    return [int(table._values._counts.read().sum()) for _, table in of._tables]  # type: ignore[attr-defined]
+    return [int(table._values._counts.read().sum()) for _, table in of._tables._counts]  # type: ignore[attr-defined]
 
 
 def test_a_batch_that_fails_halfway_counts_once_when_the_probe_is_renewed(

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One loaded probe as the exporter runs it: ring, maps and series.
+"""One loaded probe as the exporter runs it: ring, sources and tables.
 
-`collector` owns one for each running probe, drains it and takes its families.
+`collector` owns one for each running probe, drains it and takes its families. `probe_sources` reads maps and iterators,
+`probe_tables` has the series; the ring, the commits and the sums of events are here.
 """
 
 from __future__ import annotations
@@ -12,57 +13,27 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from probed.exporter.arrays.dtypes import dtype
 from probed.exporter.arrays.ledger import Ledger, require
 from probed.exporter.arrays.ndarray import NDArray
-from probed.exporter.bpf.cgroup_keys import KnownCgroups
-from probed.exporter.bpf.gauge_source import GaugeSource
-from probed.exporter.bpf.map_reader import CountMap, Entries
-from probed.exporter.bpf.map_source import MapSource
 from probed.exporter.bpf.map_usage import HashMap, HashUsage
 from probed.exporter.bpf.program_stats import ProgramInfo, ProgramStats, read_all
-from probed.exporter.bpf.recent_counts import RecentCounts
 from probed.exporter.bpf.ringbuf import Ring
-from probed.exporter.bpf.row_source import RowSource
-from probed.exporter.decoders import Context, decoder
-from probed.exporter.decoders.fold import Decoder
+from probed.exporter.collection.probe_sources import ProbeSources
+from probed.exporter.collection.probe_tables import NANOSECONDS, ProbeTables
+from probed.exporter.collection.stats_map import STAT_MAP_FULL, STAT_NOTE_LOST, STAT_RING_FULL, STAT_SENT, StatsMap
+from probed.exporter.collection.storm_watch import Tally
+from probed.exporter.decoders import Context
 from probed.exporter.exposition.family import Family
 from probed.exporter.self_metrics.probes import ProbeStats
 from probed.exporter.self_metrics.sliding_maximum import SlidingMaximum
-from probed.exporter.series.gauges import GaugeTable
-from probed.exporter.series.key_cache import Allowance
 from probed.exporter.series.scrapers import Scrape
-from probed.exporter.series.table import SeriesTable, SeriesUsage
 from probed.exporter.series.weights import Weights
-from probed.exporter.storm_watch import Tally
-from probed.exporter.weights.overflow import OverflowStats
 from probed.exporter.weights.weighted_events import WeightedEvents
 from probed.ipc.attach_points import hook_name
-from probed.ipc.manifest import (
-    ChainSlot,
-    FdName,
-    Field,
-    LoadedProbe,
-    Map,
-    Record,
-    ResolvedMetric,
-)
+from probed.ipc.manifest import ChainSlot, FdName, LoadedProbe
 
 BATCH = 1 << 13
 """Events taken at once: enough for numpy, and few enough for the CPU's cache."""
-
-NANOSECONDS = 1_000_000_000
-"""In a second."""
-
-MORE_ENTRIES = 64
-"""Entries that a small map of gauges may have more while it is read than it has at a time, beside an eighth."""
-
-STAT_SENT, STAT_RING_FULL, STAT_MAP_FULL, STAT_NOTE_LOST = range(4)
-STAT_KEPT, STAT_LEFT, STAT_BEGUN, STATS = range(4, 12, 2)
-"""enum probed_stat of probes/include/probed.bpf.h."""
-
-
-_STATS = Map("probed_stats", "percpu_array", Record(4, (Field("key", "u32", 0, 1),)), STATS)
 
 
 class RunningProbe:
@@ -87,7 +58,7 @@ class RunningProbe:
         self._cpus = cpus
         self.loaded = loaded
         self._fds = fds
-        self._stats = CountMap(fds[FdName("stats")], _STATS, cpus)
+        self._stats = StatsMap(fds[FdName("stats")], cpus)
         self._ledger = Ledger(fds[FdName("state")], loaded.fingerprint)
         self._ring = Ring.map(fds[FdName("ring")], loaded.ring_bytes, loaded.event) if loaded.event else None
         self._highest_fill = SlidingMaximum()
@@ -101,17 +72,14 @@ class RunningProbe:
         if self._ring:
             self._take_over(self._ring)
         self._weighted = (
-            WeightedEvents.of(loaded, fds, cpus, self._ledger, self._overflow_stats) if loaded.slots else None
+            WeightedEvents.of(loaded, fds, cpus, self._ledger, self._stats.overflow) if loaded.slots else None
         )
         self._end = 0
         self._is_closed = False
-        gauges = {name for metric in loaded.metrics if metric.type == "gauge" for name in metric.maps}
-        maps = {layout.name: layout for layout in loaded.maps}
-        self._sources = {name: self._source(layout, cpus) for name, layout in maps.items() if name not in gauges}
-        self._gauge_sources = {name: self._gauge_source(maps[name], cpus) for name in maps if name in gauges}
-        self._tables = [(metric, self._table(metric)) for metric in loaded.metrics if metric.type != "gauge"]
-        self._gauges = [(metric, self._gauge(metric)) for metric in loaded.metrics if metric.type == "gauge"]
-        self._rows = {each.program: self._row_source(each.program) for each in loaded.iterators}
+        self._sources = ProbeSources(loaded, fds, cpus, context, self._ledger)
+        self._tables = ProbeTables(loaded, context, self._ledger, self._drained_ns, self._read_ns)
+        if ring := self._ring:
+            self._tables.hurry_while(lambda: ring.is_nearly_full)
         self._cut_readings = {each.program: self._ledger.scalar() for each in loaded.iterators}
         self._programs = [
             ProgramInfo(fds[FdName("fdinfo", name)], name, point) for name, point in loaded.attach_points.items()
@@ -123,26 +91,6 @@ class RunningProbe:
     def _hook(self, place: ChainSlot) -> ProgramInfo:
         point = place.attach_point
         return ProgramInfo(self._fds[FdName("hook", point)], hook_name(point), point)
-
-    def _row_source(self, program: str) -> RowSource:
-        assert self.loaded.row is not None
-        return RowSource(self._fds[FdName("iterator", program)], self.loaded.row)
-
-    def _source(self, layout: Map, cpus: int) -> MapSource:
-        counts = CountMap(self._fds[FdName("map", layout.name)], layout, cpus)
-        recent = (
-            RecentCounts.of(self._fds[FdName("recent", layout.name)], layout.recent, cpus) if layout.recent else None
-        )
-        return MapSource(counts, layout, self._ledger, self._known_cgroups(), recent)
-
-    def _gauge_source(self, layout: Map, cpus: int) -> GaugeSource:
-        # Programs delete entries of such a map, and add others, while it is read.
-        more = 0 if layout.kind.endswith("array") else layout.entries // 8 + MORE_ENTRIES
-        content = Entries(self._fds[FdName("map", layout.name)], layout, cpus, dtype(layout.value), more)
-        return GaugeSource(content, layout, self._known_cgroups())
-
-    def _known_cgroups(self) -> KnownCgroups:
-        return KnownCgroups(self._context.removed_cgroups, self._context.doubt_cgroups)
 
     def _take_over(self, ring: Ring) -> None:
         """Go on from the last commit: an earlier exporter may have died before it released counted records.
@@ -159,26 +107,6 @@ class RunningProbe:
             self._delivered.value = self._records.value = ring.records  # by an exporter without this memory
         ring.take_over_losses(self._records.value, self._discarded.value, self._corrupt.value)
         ring.skip_unless_whole()
-
-    def _table(self, metric: ResolvedMetric) -> SeriesTable:
-        counted = self._read_ns if metric.maps or self.loaded.slots else self._drained_ns
-        table = SeriesTable(metric, self._columns(metric), self._ledger, since=lambda: counted.value / NANOSECONDS)
-        if ring := self._ring:
-            table.hurry_while(lambda: ring.is_nearly_full)
-        return table
-
-    def _gauge(self, metric: ResolvedMetric) -> GaugeTable:
-        return GaugeTable(metric, self._columns(metric), Allowance(time.monotonic) if metric.rows else None)
-
-    def _columns(self, metric: ResolvedMetric) -> list[tuple[Field, Decoder]]:
-        of_events = self.loaded.row if metric.rows else self.loaded.event
-        record = self._map_layout(metric.maps[0]).key if metric.maps else of_events
-        assert record is not None
-        by_name = {field.name: field for field in record.fields}
-        return [(by_name[label.field], decoder(label, self._context)) for label in metric.labels]
-
-    def _map_layout(self, name: str) -> Map:
-        return next(layout for layout in self.loaded.maps if layout.name == name)
 
     @property
     def ring_fd(self) -> int | None:
@@ -231,9 +159,7 @@ class RunningProbe:
             events, weights = events.compress(fresh), weights.where(fresh)
         if self.tally is not None:
             self.tally(events, weights)
-        for metric, table in self._tables:
-            if not metric.maps:
-                table.add_events(events, weights)
+        self._tables.add_events(events, weights)
         self._delivered.value += len(events) if weights is None else int(weights.times.sum())
 
     def _sample_fill(self) -> None:
@@ -252,8 +178,7 @@ class RunningProbe:
     @property
     def cgroup_room(self) -> int | None:
         """Control groups that fit into the smallest map by control group; None without such a map."""
-        rooms = [source.cgroup_room for source in self._all_sources()]
-        rooms.append(self._weighted.cgroup_room if self._weighted else None)
+        rooms = [*self._sources.cgroup_rooms, self._weighted.cgroup_room if self._weighted else None]
         return min((room for room in rooms if room is not None), default=None)
 
     def is_overflowing(self) -> bool:
@@ -263,35 +188,23 @@ class RunningProbe:
     @property
     def is_filling(self) -> bool:
         """Say whether the last reading found a map by control group more than a quarter full."""
-        return any(source.is_filling for source in self._all_sources())
-
-    def _all_sources(self) -> list[MapSource | GaugeSource]:
-        return [*self._sources.values(), *self._gauge_sources.values()]
-
-    def _all_tables(self) -> list[SeriesTable | GaugeTable]:
-        """Return the tables in the order of the declaration."""
-        tables: dict[str, SeriesTable | GaugeTable] = {metric.name: table for metric, table in self._tables}
-        tables.update((metric.name, table) for metric, table in self._gauges)
-        return [tables[metric.name] for metric in self.loaded.metrics]
+        return self._sources.are_filling
 
     def forget_keys(self) -> None:
         """Make all label text anew as keys come."""
-        for table in self._all_tables():
-            table.forget_keys()
+        self._tables.forget_keys()
 
     def read_rows(self) -> None:
         """Run the programs at iterators. Raises OSError."""
-        for program, source in self._rows.items():
-            if not source.read():
-                self._cut_readings[program].value += 1
+        for program in self._sources.read_rows():
+            self._cut_readings[program].value += 1
 
     def read_maps(self) -> None:
         """Read the kernel's maps, and then where the ring ends. Raises OSError."""
         self._reading_ns = time.time_ns()
         if self._weighted:
             self._weighted.read()
-        for source in self._all_sources():
-            source.read()
+        self._sources.read_maps()
         self._end = self.waiting()
 
     def count_maps(self) -> bool:
@@ -303,18 +216,11 @@ class RunningProbe:
         if self._weighted:
             for events, weights in self._weighted.take(are_drained):
                 self._count(events, weights)
-        risen = {name: source.take() for name, source in self._sources.items()}
-        for metric, table in self._tables:
-            if metric.maps:
-                table.add_counts(risen[name] for name in metric.maps)
-        for metric, gauge in self._gauges:
-            if metric.maps:
-                gauge.set(self._gauge_sources[name].values(str(metric.value)) for name in metric.maps)
+        self._tables.add_maps(self._sources)
         if are_drained:
             self._read_ns.value = self._reading_ns
         self._commit()
-        for source in self._all_sources():
-            source.settle()
+        self._sources.settle()
         if self._weighted and self._weighted.retire():
             self._commit()
         return are_drained
@@ -324,51 +230,34 @@ class RunningProbe:
 
         `collector` calls it without its lock, but never beside `close`.
         """
-        for source in self._all_sources():
-            source.retire()
+        self._sources.retire()
 
     def collect(self, fill: int, scrape: Scrape) -> tuple[list[Family], ProbeStats]:
         """Return the present families and sums for the page `scrape`. Raises OSError.
 
         `fill` are the bytes that the drain before found waiting.
         """
-        for metric, gauge in self._gauges:
-            if metric.rows:
-                gauge.set(self._rows[name].values(metric.value, metric.when) for name in metric.rows)
-        families = [table.family(scrape) for table in self._all_tables()]
+        self._tables.set_rows(self._sources)
+        families = self._tables.families(scrape)
         self._commit()
         return families, replace(self._numbers(fill), programs=read_all(self._programs), hashes=self._hash_usages())
 
     def _hash_usages(self) -> list[HashUsage]:
         """Return the usage of the hash maps; maps of metrics as of the last reading."""
-        read = [usage for source in self._all_sources() if (usage := source.usage())]
-        return read + [each.usage() for each in self._hashes]
+        return self._sources.usages() + [each.usage() for each in self._hashes]
 
     def loss_summary(self) -> ProbeStats:
         """Return only losses and usages. Raises OSError."""
-        return ProbeStats(self.loaded.name, lost=self._lost(), usages=self._usages())
-
-    def _read_stats(self) -> dict[int, int]:
-        """Return the programs' counts by `enum probed_stat`."""
-        keys, counts = self._stats.read()
-        return dict(zip(keys["key"].tolist(), counts.tolist(), strict=True))
-
-    def _overflow_stats(self) -> OverflowStats:
-        stats = self._read_stats()
-        begun, kept, left = ((stats[stat], stats[stat + 1]) for stat in (STAT_BEGUN, STAT_KEPT, STAT_LEFT))
-        return OverflowStats(begun, kept, left)
+        return ProbeStats(self.loaded.name, lost=self._lost(), usages=self._tables.usages())
 
     def _unaccounted(self) -> int:
-        records = self._ring.unaccounted(lambda: self._read_stats().get(STAT_SENT, 0)) if self._ring else 0
+        records = self._ring.unaccounted(lambda: self._stats.read().get(STAT_SENT, 0)) if self._ring else 0
         return records + (self._weighted.unaccounted if self._weighted else 0)
 
     def _lost(self) -> dict[str, int]:
-        stats = self._read_stats()
+        stats = self._stats.read()
         corrupt = self._ring.corrupt if self._ring else 0
         return {"ring_full": stats.get(STAT_RING_FULL, 0), "map_full": stats.get(STAT_MAP_FULL, 0), "corrupt": corrupt}
-
-    def _usages(self) -> tuple[SeriesUsage, ...]:
-        return tuple(table.usage() for table in self._all_tables())
 
     def _numbers(self, fill: int) -> ProbeStats:
         lost = self._lost()
@@ -385,10 +274,10 @@ class RunningProbe:
             ring_fill_bytes=fill,
             ring_fill_max_bytes=self._highest_fill.value(),
             unaccounted=self._unaccounted(),
-            notes_lost=self._read_stats().get(STAT_NOTE_LOST, 0),
+            notes_lost=self._stats.read().get(STAT_NOTE_LOST, 0),
             start_time=self.loaded.start_time,
             map_bytes=self.loaded.map_bytes,
-            usages=self._usages(),
+            usages=self._tables.usages(),
             missed={place.program: self._missed(place, hooks) for place in self.loaded.places},
             hooks=hooks,
             cut_readings={program: cut.value for program, cut in self._cut_readings.items()},

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 
-from probed.exporter.fair_lock import FairLock
+from probed.exporter.collection.fair_lock import FairLock
 
 
 def test_a_pause_serves_every_thread_that_waits_in_its_order() -> None:

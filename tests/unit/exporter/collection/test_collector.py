@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from probed.errors import REASONS
-from probed.exporter import collector as collection
 from probed.exporter.arrays.ledger import require
 from probed.exporter.cgroup.pod_names import PodNames
-from probed.exporter.collector import Collector
+from probed.exporter.collection import collector as collection
+from probed.exporter.collection.collector import Collector
 from probed.exporter.self_metrics.daemon import Build
 from probed.exporter.self_metrics.probes import ProbeStats
 from probed.exporter.self_metrics.process import Process
