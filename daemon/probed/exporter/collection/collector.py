@@ -18,7 +18,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Set
-from contextlib import suppress
 from dataclasses import replace
 
 from probed.exporter.arrays.ledger import SpoiledState
@@ -27,6 +26,8 @@ from probed.exporter.cgroup.owners import CgroupOwners
 from probed.exporter.cgroup.tree import CgroupTree
 from probed.exporter.collection.fair_lock import FairLock
 from probed.exporter.collection.probe import RunningProbe
+from probed.exporter.collection.probe_families import ProbeFamilies
+from probed.exporter.collection.probe_readings import ANNOUNCES_CGROUPS, ProbeReadings
 from probed.exporter.collection.probe_steps import ProbeSteps
 from probed.exporter.collection.served_status import ServedStatus
 from probed.exporter.collection.storm_watch import StormWatch
@@ -43,9 +44,6 @@ from probed.ipc.manifest import FdName, LoadedProbe
 from probed.linux.os_errors import why_not
 
 LOG = logging.getLogger("exporter")
-
-ANNOUNCES_CGROUPS = "cgroups"
-"""The probe with announcements of control groups: the path of each cgroup id."""
 
 
 class Collector:
@@ -78,13 +76,12 @@ class Collector:
         )
         self._schedule = ReadingSchedule()
         self._probes: dict[str, RunningProbe] = {}
-        self._numbers: dict[str, ProbeStats] = {}
-        self._warned = set[str]()
         self._steps = ProbeSteps(self._probes)
+        self._readings = ProbeReadings(self._probes, self._steps, owners, self._lookups, self._lock.pause)
+        self._families = ProbeFamilies(self._probes, self._steps, self._cgroups.note_lost)
         self._clock = clock
         self._work = WorkStats()
         self._scrapers = Scrapers(clock, FIRST_SECONDS)
-        self._held_up = set[str]()
         self.status = ServedStatus()
         self.storms = StormWatch(owners.attribution, self._cgroups.known_path, clock)
         self.evidence = EvidenceReport()
@@ -92,7 +89,7 @@ class Collector:
     @property
     def is_held_up(self) -> bool:
         """Whether the last drain of a ring ended early, at a record that its program had not submitted."""
-        return bool(self._held_up)
+        return bool(self._readings.held_up)
 
     def add(self, loaded: LoadedProbe, fds: Mapping[FdName, int]) -> int | None:
         """Run a probe, instead of an older one of this name; return the fd of the ring, None without one.
@@ -161,10 +158,9 @@ class Collector:
     def _drop(self, name: str) -> bool:
         """Drop a probe and its series, with the lock; return whether there was one."""
         self.status.forget(name)
-        self._held_up.discard(name)
+        self._readings.held_up.discard(name)
         probe = self._probes.pop(name, None)
-        self._numbers.pop(name, None)
-        self._warned.discard(name)
+        self._families.forget(name)
         if probe is None:
             return False
         if name == ANNOUNCES_CGROUPS:
@@ -178,7 +174,7 @@ class Collector:
         with self._lock:
             self._drain()
             due = self._schedule.is_due_at_once(self._cgroups.announced, self._cgroup_rooms())
-            if due or self._is_overflowing():
+            if due or self._readings.are_overflowing():
                 self._read_maps()
         self._retire()
 
@@ -264,115 +260,23 @@ class Collector:
             with self._lock:
                 self._steps.count_failed(failed)
 
-    def _is_overflowing(self) -> bool:
-        """Say whether a probe has many events beside its full ring. A probe that fails costs only its own answer."""
-        found = False
-
-        def look() -> None:
-            nonlocal found
-            found |= probe.is_overflowing()
-
-        for probe in self._probes.values():
-            self._steps.attempt(probe, look, "drained")
-        return found
-
     def _cgroup_rooms(self) -> list[int]:
         return [room for probe in self._probes.values() if (room := probe.cgroup_room) is not None]
 
     def _drain(self) -> tuple[dict[str, int], set[str]]:
-        """Drain every ring; return by probe how many bytes waited there, and the names of failed probes.
-
-        A cgroup is announced before an event can have its id. So the announcements are taken after the ends of the
-        other rings were read, and before their events. The lock is given up between batches: probes may come and go.
-        """
-        begin, failed = self._clock(), set[str]()
-        found = {name: self._find_waiting(probe, failed) for name, probe in self._probes.items()}
-        self._hear_announcements(failed, self._lock.pause)
-        for name, (probe, _, end) in found.items():
-            if name != ANNOUNCES_CGROUPS and name not in failed and self._probes.get(name) is probe:
-                self._drain_one(probe, end, failed, self._lock.pause)
+        """Drain every ring; return by probe how many bytes waited there, and the names of failed probes."""
+        begin = self._clock()
+        drained = self._readings.drain()
         work = self._work
         seconds = work.drain_seconds + self._clock() - begin
         self._work = replace(work, drains=work.drains + 1, drain_seconds=seconds)
-        return {name: fill for name, (_, fill, _) in found.items()}, failed
-
-    def _find_waiting(self, probe: RunningProbe, failed: set[str]) -> tuple[RunningProbe, int, int]:
-        """Return the probe, how many bytes wait in its ring, and up to which record a drain would come now."""
-        found = 0, 0
-
-        def look() -> None:
-            nonlocal found
-            found = probe.fill, probe.waiting()
-
-        if not self._steps.attempt(probe, look, "drained"):
-            failed.add(probe.loaded.name)
-        return probe, *found
-
-    def _drain_one(
-        self, probe: RunningProbe, end: int, failed: set[str], pause: Callable[[], None] | None = None
-    ) -> None:
-        reached = True
-
-        def drain() -> None:
-            nonlocal reached
-            reached = probe.drain(end, pause)
-
-        if not self._steps.attempt(probe, drain, "drained"):
-            failed.add(probe.loaded.name)
-        self._note_reached(probe, reached)
-
-    def _hear_announcements(self, failed: set[str], pause: Callable[[], None] | None = None) -> None:
-        """Take the announcements that wait."""
-        announcing = self._probes.get(ANNOUNCES_CGROUPS)
-        if announcing is not None:
-            _, _, end = self._find_waiting(announcing, failed)
-            self._drain_one(announcing, end, failed, pause)
-        self._owners.hear()
-        if any([self._owners.found_missed(), self._lookups.found_missed()]):
-            for probe in self._probes.values():
-                probe.forget_keys()
-
-    def _read_rows(self, left_out: Set[str]) -> set[str]:
-        """Run the iterators of all probes but some; return the names of those and of failed probes.
-
-        A cgroup is announced before a row can have its id, and `_read_maps` takes the announcements.
-        """
-        failed = set(left_out)
-        for name, probe in self._probes.items():
-            if name not in failed and not self._steps.attempt(probe, probe.read_rows):
-                failed.add(name)
-        return failed
+        return drained
 
     def _read_maps(self, left_out: Set[str] = frozenset()) -> set[str]:
-        """Read and count the maps of all probes but some; return the names of those and of failed probes.
-
-        A cgroup is announced before an entry can have its id. So the announcements are taken between reading and
-        counting.
-        """
-        failed = set(left_out)
-        for name, probe in self._probes.items():
-            if name not in failed and not self._steps.attempt(probe, probe.read_maps):
-                failed.add(name)
-        self._hear_announcements(failed)
-        for name, probe in self._probes.items():
-            if name not in failed and not self._count_maps(probe):
-                failed.add(name)
+        """Read and count the maps of all probes but some; return the names of those and of failed probes."""
+        failed = self._readings.read_maps(left_out)
         self._schedule.begin(self._cgroups.announced)
         return failed
-
-    def _count_maps(self, probe: RunningProbe) -> bool:
-        reached = True
-
-        def count() -> None:
-            nonlocal reached
-            reached = probe.count_maps()
-
-        succeeded = self._steps.attempt(probe, count)
-        self._note_reached(probe, reached)
-        return succeeded
-
-    def _note_reached(self, probe: RunningProbe, reached: bool) -> None:
-        (self._held_up.discard if reached else self._held_up.add)(probe.loaded.name)
 
     def scrape(self, scraper: ScraperConnection | None = None) -> list[Family]:
         """Return every present family, those of the probes first.
@@ -384,7 +288,7 @@ class Collector:
             fill, undrained = self._drain()
             families = self._collect_all(fill, undrained, self._scrapers.scrape(scraper))
             self._steps.count_failed(self.status.left_out)
-            numbers = list(self._numbers.values())
+            numbers = self._families.numbers
             work, unknown = self._work, self._cgroups.unknown
         self._retire()
         status = self.status.current
@@ -396,58 +300,22 @@ class Collector:
 
     def _collect_all(self, fill: Mapping[str, int], undrained: Set[str], scrape: Scrape) -> list[Family]:
         begin = self._clock()
-        failed = self._read_maps(self._read_rows(undrained))
-        collected = {name: probe for name, probe in self._probes.items() if name not in failed}
-        families = [
-            family for name, probe in collected.items() for family in self._collect(probe, fill.get(name, 0), scrape)
-        ]
+        failed = self._read_maps(self._readings.read_rows(undrained))
+        families = self._families.collect(failed, fill, scrape)
         work = self._work
         seconds = work.collection_seconds + self._clock() - begin
         self._work = replace(work, collections=work.collections + 1, collection_seconds=seconds)
         return families
 
-    def _collect(self, probe: RunningProbe, fill: int, scrape: Scrape) -> list[Family]:
-        """Return one probe's families and note its sums; a failure costs only this probe's families."""
-        families: list[Family] = []
-
-        def take() -> None:
-            nonlocal families
-            families, self._numbers[probe.loaded.name] = probe.collect(fill, scrape)
-
-        if self._steps.attempt(probe, take):
-            self._note_losses(self._numbers[probe.loaded.name])
-            self._warn_unaccounted(self._numbers[probe.loaded.name])
-        return families
-
-    def _note_losses(self, numbers: ProbeStats) -> None:
-        """Walk the cgroup tree later if announcements were lost."""
-        if numbers.name == ANNOUNCES_CGROUPS:
-            self._cgroups.note_lost(sum(numbers.lost.values()))
-
-    def _warn_unaccounted(self, numbers: ProbeStats) -> None:
-        """Log once that a probe has unaccounted events; the metric has the number."""
-        if numbers.unaccounted and numbers.name not in self._warned:
-            self._warned.add(numbers.name)
-            LOG.error(
-                "probe '%s': its programs submitted %d events fewer or more than its ring has records: its counts are "
-                "wrong by that; report a bug, and see probed_events_unaccounted",
-                numbers.name, numbers.unaccounted, extra={"PROBE": numbers.name},
-            )  # fmt: skip
-
     def totals(self) -> list[ProbeStats]:
         """Return the sums of events, for the last log line."""
         self.scrape()
-        return list(self._numbers.values())
+        return self._families.numbers
 
     def loss_summary(self) -> list[ProbeStats]:
         """Return losses and series of each probe as of the last drain, without probes that cannot be read."""
-        numbers = []
         with self._lock:
-            for probe in self._probes.values():
-                with suppress(OSError):  # the next scrape fails too, and logs the error
-                    numbers.append(probe.loss_summary())
-                    self._note_losses(numbers[-1])
-        return numbers
+            return self._families.loss_summary()
 
     def _supervisor_memory(self) -> int:
         pages = int(os.pread(self._supervisor_statm, 64, 0).split()[1])

@@ -3,7 +3,7 @@
 
 A series table remembers the label text of every key, so a failed look-up would be remembered for the key's life.
 `Lookup` notes the numbers without a name and tries them again from time to time; once one of them has a name,
-`collector` has the text of all keys made anew.
+`collection.probe_readings` has the text of all keys made anew.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ from probed.exporter.bpf.cgroup_keys import KnownCgroups
 from probed.exporter.bpf.map_source import MapSource
 from probed.exporter.cgroup.tree import MADE, MOST_REMOVED, REMOVED, WALK_SECONDS, CgroupTree
 from probed.exporter.collection import collector
-from probed.exporter.collection.collector import ANNOUNCES_CGROUPS, Collector
+from probed.exporter.collection.collector import Collector
+from probed.exporter.collection.probe_readings import ANNOUNCES_CGROUPS
 from probed.exporter.decoders import Context, decoder
 from probed.exporter.exposition.family import Family
 from probed.exporter.self_metrics.daemon import Build
@@ -178,7 +179,7 @@ class Host:
         self.collector.walk_cgroups_if_due()
         self.collector.drain()
         self.collector._read_maps()
-        families = self.collector._collect(self.collector._probes["work"], 0, UNATTENDED)
+        families = self.collector._families._collect(self.collector._probes["work"], 0, UNATTENDED)
         return {family.name: shown(family) for family in families}
 
 
