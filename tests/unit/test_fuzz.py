@@ -45,7 +45,7 @@ from probed.ipc.loader_messages import FROM_LOADER, TO_LOADER
 from probed.ipc.manifest import Field, Record
 from probed.schema import strict_yaml as yamltext
 from probed.schema import structure as shape
-from probed.supervisor.container_names import names_in
+from probed.supervisor.watchers.container_names import names_in
 from probed.webconfig.file import WebConfiguration
 from probed.webconfig.settings import WebSettings
 from support.top.storm import storm

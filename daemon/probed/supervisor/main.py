@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The supervisor's loop: signals, answers of the loader, the end of the exporter, retries.
+"""The supervisor's loop: signals, answers of the loader, the end of the exporter, retries, reloads.
 
 `probed run` makes one Supervisor and calls `run`. Signal handlers only queue; the loop acts, one event after another.
 """
@@ -19,22 +19,22 @@ from probed.ipc import manifest
 from probed.ipc.exporter_messages import Start, Status
 from probed.ipc.first_children import FirstChildren
 from probed.ipc.loader_messages import Refused
-from probed.ipc.loader_process import HookHandle, LoaderProcess, ProbeHandle, Result, SiteRead, wait
+from probed.ipc.loader_process import LoaderProcess, SiteRead, wait
 from probed.linux import privilege
-from probed.linux.os_errors import why_not
 from probed.log import MessageId
 from probed.supervisor import listeners
-from probed.supervisor.container_names import ContainerNames
 from probed.supervisor.exporter_process import ExporterProcess
 from probed.supervisor.hooks import Hooks
 from probed.supervisor.options import Options
+from probed.supervisor.probe_loads import ProbeLoads
 from probed.supervisor.probe_states import Probes
 from probed.supervisor.reload_state import Reloads
 from probed.supervisor.signals import Signals
 from probed.supervisor.systemd import listen_fds
 from probed.supervisor.systemd.fdstore import Store
 from probed.supervisor.systemd.notify import Notifier, sender, status_line, watchdog_seconds
-from probed.supervisor.web_config_watcher import WebConfigWatcher
+from probed.supervisor.watchers.container_names import ContainerNames
+from probed.supervisor.watchers.web_config import WebConfigWatcher
 
 LOG = logging.getLogger("supervisor")
 
@@ -59,7 +59,6 @@ class Supervisor:
         """
         self._options = options
         self._supervisor_start = time.time()
-        self._loader: LoaderProcess | None = children.loader
         reading = _read_first(children.loader)
         self._settings = options.apply_to(reading.settings)
         log.start("supervisor", self._settings.log_level, self._settings.log_format)
@@ -83,9 +82,9 @@ class Supervisor:
         self._evidence = self._make_evidence()
         privilege.keep_only(privilege.SUPERVISOR)
         self._reloads = Reloads(self._notices, self._exporter.tell_reloaded)
+        self._loads = ProbeLoads(children.loader, self._probes, self._hooks, self._exporter, self._reloads)
+        self._loads.bcc_version = self._store.bcc_version
         self._reload_again = False
-        self._bcc_version = self._store.bcc_version
-        self._started = False
         self._stopping = False
 
     def _read_web(self) -> WebConfigWatcher | None:
@@ -139,8 +138,8 @@ class Supervisor:
         try:
             self._notices.status(f"loading {len(self._names())} probes")
             self._exporter.launch(self._probes.handles(), None if self._names_to_load else self._status())
-            assert self._loader is not None
-            self._load(self._loader, self._names_to_load)
+            assert self._loads.loader is not None
+            self._load(self._loads.loader, self._names_to_load)
             while not self._stopping:
                 self._turn()
         except BaseException:
@@ -155,8 +154,8 @@ class Supervisor:
         """Wait for the next event, and act."""
         with selectors.PollSelector() as selector:  # needs no descriptor: there may be none left
             selector.register(self._signals, selectors.EVENT_READ, self._on_signals)
-            if self._loader is not None:
-                selector.register(self._loader.fileno(), selectors.EVENT_READ, self._on_loader)
+            if self._loads.loader is not None:
+                selector.register(self._loads.loader.fileno(), selectors.EVENT_READ, self._on_loader)
             if self._web is not None and self._web.reading:
                 selector.register(self._web.fileno(), selectors.EVENT_READ, self._on_web)
             if self._evidence is not None and self._evidence.child is not None:
@@ -172,7 +171,7 @@ class Supervisor:
         self._on_clock()
 
     def _timeout(self) -> float | None:
-        loader = self._loader.deadline if self._loader else None
+        loader = self._loads.loader.deadline if self._loads.loader else None
         retry = None if loader else self._probes.next_retry()
         web = self._web.due() if self._web else None
         containers = self._containers.due() if self._containers else None
@@ -186,13 +185,13 @@ class Supervisor:
             self._web_was_read()
 
     def _web_was_read(self) -> None:
-        if self._started:
+        if self._loads.first_has_ended:
             self._exporter.tell_status(self._status())
         self._answer_reload()
 
     def _answer_reload(self) -> None:
         """Answer a reload by HTTP once loader and web configuration have been read."""
-        if self._loader is None and not (self._web and self._web.reading):
+        if self._loads.loader is None and not (self._web and self._web.reading):
             self._reloads.answer([self._web.fault] if self._web and self._web.fault else [])
 
     def _on_clock(self) -> None:
@@ -203,13 +202,13 @@ class Supervisor:
             self._containers.on_clock(now)
         if self._evidence is not None:
             self._evidence.on_clock(now)
-        if self._loader is not None and self._loader.deadline <= now:
+        if self._loads.loader is not None and self._loads.loader.deadline <= now:
             self._on_loader()
         if self._exporter.stuck_at is not None and self._exporter.stuck_at <= now:
             self._exporter.end_stuck()
         if self._exporter.restart_at is not None and self._exporter.restart_at <= now:
-            self._exporter.launch(self._probes.handles(), self._status() if self._started else None)
-        if self._loader is None:
+            self._exporter.launch(self._probes.handles(), self._status() if self._loads.first_has_ended else None)
+        if self._loads.loader is None:
             due = self._probes.due(now)
             if due:
                 self._try_again(due)
@@ -219,7 +218,7 @@ class Supervisor:
             loader = LoaderProcess()
         except HostError as error:
             for name in names:
-                self._failed(LoadError(name, "internal", str(error)))
+                self._loads.fail(LoadError(name, "internal", str(error)))
             self._exporter.tell_status(self._status())
         else:
             self._load(loader, names)
@@ -243,83 +242,26 @@ class Supervisor:
         line = status_line(self._status().probes, pulse)
         self._notices.heartbeat(line, settled=pulse.informed and not self._reloads.under_way)
 
-    # LoaderProcess: at start, at a reload, at a retry.
+    # Loads: at start, at a reload, at a retry.
 
     def _load(self, loader: LoaderProcess, names: list[str]) -> None:
-        self._loader = loader
-        requests = [wanted.request for wanted in self._probes.requests(names)]
-        for each in requests:
-            if each.unfit and each.loader == "auto":
-                LOG.warning("probe '%s': BCC compiles it: %s", each.name, each.unfit, extra={"PROBE": each.name})
-        loader.load(requests, "attach", self._hooks.arrays(), self._probes.renewed(names))
+        self._loads.begin(loader, names)
         self._look_whether_done()
 
     def _on_loader(self) -> None:
-        assert self._loader is not None
-        try:
-            event = self._loader.step()
-        except HostError as error:
-            self._nothing_can_be_loaded(error)
-            event = None
-        self._bcc_version = self._loader.bcc_version or self._bcc_version
-        match event:
-            case SiteRead():
-                self._reload_with(self._loader, event)
-                return
-            case Refused():
-                self._reloads.refuse(event.text)
-            case HookHandle():
-                self._hooks.add(event)
-            case Result(name, ProbeHandle() as handle):
-                self._came_up(name, handle)
-            case Result(_, LoadError() as failure):
-                self._failed(failure)
-        self._look_whether_done()
+        reading = self._loads.step()
+        if reading is not None:
+            self._reload_with(reading)
+        else:
+            self._look_whether_done()
 
     def _look_whether_done(self) -> None:
-        if self._loader is not None and self._loader.done:
-            self._loader = None
+        if self._loads.end():
             self._loaded_all()
-
-    def _nothing_can_be_loaded(self, error: HostError) -> None:
-        if not self._started:
-            raise error
-        for name in self._probes.outdated():
-            self._failed(LoadError(name, error.reason, str(error)))
-        self._reloads.successful = False
-
-    def _came_up(self, name: str, handle: ProbeHandle) -> None:
-        other = self._probes.other_with_metric_of(handle)
-        if other is not None:
-            handle.close()
-            self._failed(LoadError(name, "declaration", f"probe '{other}', which runs, has a metric of the same name"))
-            return
-        running = self._probes.with_maps_of(handle)
-        try:
-            self._hooks.attach(handle, self._bcc_version, running)
-        except OSError as error:
-            self._failed(LoadError(name, "attach_point", f"cannot join a chain of programs: {error}", error.errno or 0))
-            return
-        try:
-            self._exporter.add(handle)
-        except OSError as error:
-            self._hooks.give_up(handle, self._bcc_version, running)
-            self._failed(LoadError(name, "internal", f"it cannot be handed over: {why_not(error)}", error.errno or 0))
-            return
-        self._probes.came_up(name, handle)
-        LOG.info("probe '%s' is up", name, extra={"PROBE": name, "LOADER": handle.loaded.loader})
-
-    def _failed(self, error: LoadError) -> None:
-        wait = self._probes.failed(error, time.monotonic())
-        fields = {"PROBE": error.probe, "REASON": error.reason, "MESSAGE_ID": MessageId.PROBE_FAILED}
-        fields |= {"ERRNO": str(error.errno)} if error.errno else {}
-        LOG.error("%s; the other probes run; trying again in %g s", error, wait, extra=fields)
-        if self._reloads.under_way:
-            self._reloads.fail(str(error))
 
     def _loaded_all(self) -> None:
         self._hooks.keep_only(self._probes.handles())
-        if not self._started:
+        if not self._loads.first_has_ended:
             for listener in self._sockets:
                 scheme = "https" if self._web and self._web.summary.tls else "http"
                 LOG.info("serving %s", listeners.url(listener, self._settings.web.telemetry_path, scheme))
@@ -328,7 +270,7 @@ class Supervisor:
             self._log_states("reloaded", {"MESSAGE_ID": MessageId.RELOADED})
         else:
             self._log_states("probes", {})
-        self._started = True
+        self._loads.first_has_ended = True
         self._reloads.end()
         self._exporter.tell_status(self._status())
         if self._reload_again:
@@ -344,7 +286,7 @@ class Supervisor:
     def _status(self) -> Status:
         return Status(
             probes=self._probes.statuses(),
-            bcc_version=self._bcc_version,
+            bcc_version=self._loads.bcc_version,
             reload_successful=self._reloads.successful,
             reload_success_time=self._reloads.success_time,
             exporter_restarts=self._exporter.restarts,
@@ -359,21 +301,23 @@ class Supervisor:
         self._reload()
 
     def _reload(self) -> None:
-        if self._loader is not None:
+        if self._loads.loader is not None:
             self._reload_again = True
             return
         self._reloads.begin()
         if self._web is not None:
             self._web.read()
         try:
-            self._loader = LoaderProcess()
+            self._loads.loader = LoaderProcess()
         except HostError as error:
             self._reloads.refuse(str(error))
             self._loaded_all()
         else:
-            self._loader.read(self._options.files)
+            self._loads.loader.read(self._options.files)
 
-    def _reload_with(self, loader: LoaderProcess, reading: SiteRead) -> None:
+    def _reload_with(self, reading: SiteRead) -> None:
+        loader = self._loads.loader
+        assert loader is not None
         settings = self._options.apply_to(reading.settings)
         if settings != self._settings:
             loader.abort()
@@ -394,8 +338,8 @@ class Supervisor:
     def _shut_down(self) -> str:
         """Detach, let the exporter drain once more, and end it; return the exporter's fault, or ""."""
         self._notices.stopping()
-        if self._loader is not None:
-            self._loader.abort()
+        if self._loads.loader is not None:
+            self._loads.loader.abort()
         if self._web is not None:
             self._web.close()
         if self._evidence is not None:

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probed.ipc.exporter_messages import NameContainers
-from probed.supervisor import container_names
-from probed.supervisor.container_names import PERIOD, ContainerNames, names_in
+from probed.supervisor.watchers import container_names
+from probed.supervisor.watchers.container_names import PERIOD, ContainerNames, names_in
 
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
 

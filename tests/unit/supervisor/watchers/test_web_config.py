@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from probed.errors import ConfigurationError
-from probed.supervisor import web_config_watcher
-from probed.supervisor.web_config_watcher import WebConfigWatcher
+from probed.supervisor.watchers import web_config
+from probed.supervisor.watchers.web_config import WebConfigWatcher
 from support.certificates import Authority
 from support.running_daemon import until
 
@@ -42,7 +42,7 @@ class Watched:
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web_config_watcher, "PERIOD", 0.02)
+    monkeypatch.setattr(web_config, "PERIOD", 0.02)
 
 
 @pytest.fixture
