@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs in a guest: installs the package, runs a known workload by each loader, and purges the package.
 
-`test_kernels` puts the file into the guest's /out, where guest.sh runs the program. The program asserts nothing and
+`counting_guests` puts the file into the guest's /out, where guest.sh runs the program. The program asserts nothing and
 writes a record to /out/seen.json. It runs on the distribution's Python and uses nothing of probed.
 """
 
