@@ -18,19 +18,22 @@ from bench.peer import Peer
 from bench.setup import HERE, Setup
 from support.running_daemon import SHIPPED, Daemon, environment, site
 
-CALLS: Final[Mapping[str, tuple[str, int]]] = {
-    "getppid": ("ns", 20_000),
-    "failing open": ("ns", 6_000),
-    "open and close": ("ns", 4_000),
-    "spawn": ("µs", 100),
+CALLS: Final[Mapping[str, tuple[str, int, int]]] = {
+    "getppid": ("ns", 20_000, 12),
+    "failing open": ("ns", 6_000, 12),
+    "open and close": ("ns", 4_000, 12),
+    "spawn": ("µs", 100, 60),
 }
-"""Calls of tests/bench/timed.c: the unit of the figure, and the number of calls timed at once."""
+"""Calls of tests/bench/timed.c: the unit of the figure, the number of calls timed at once, and how often in a round.
+
+Of the times of a round the least counts.
+"""
 
 WORDS: Final = {"failing open": "failing", "open and close": "opening"}
-REPEATS: Final = 12
-"""Repetitions in a round, of which the least counts."""
+ROUNDS: Final = 8
 
-ROUNDS: Final = 7
+OF_PROCESS: Final = ("sched_process_fork", "sched_process_exec", "sched_process_exit", "sched_process_free", "sys_exit")
+"""Raw tracepoints of the probe `process`."""
 
 LABELLED: Final = "probe open_failures"
 UNLABELLED: Final = "open_failures without unit"
@@ -49,7 +52,7 @@ def measure(setup: Setup) -> list[Figure]:
 
 
 def _figures(call: str, found: Mapping[str, list[float]]) -> Iterator[Figure]:
-    unit, _ = CALLS[call]
+    unit, _, _ = CALLS[call]
     without = found["without"]
     yield least(f"{call}, without", unit, without)
     for name in list(found)[1:]:
@@ -59,8 +62,8 @@ def _figures(call: str, found: Mapping[str, list[float]]) -> Iterator[Figure]:
 
 
 def _time(setup: Setup, call: str) -> float:
-    unit, n = CALLS[call]
-    times = setup.run("timed", WORDS.get(call, call), n, setup.rounds(REPEATS), setup.folder / "exits")
+    unit, n, repeats = CALLS[call]
+    times = setup.run("timed", WORDS.get(call, call), n, setup.rounds(repeats), setup.folder / "exits")
     return min(times) / {"ns": 1, "µs": 1e3}[unit]
 
 
@@ -74,6 +77,7 @@ def _variants(setup: Setup) -> Variants:
         "empty on sys_enter": partial(_empty_programs, "sys_enter"),
         "empty on sys_exit": partial(_empty_programs, "sys_exit"),
         "empty on both": partial(_empty_programs, "sys_enter", "sys_exit"),
+        "empty on those of process": partial(_empty_programs, *OF_PROCESS),
     }
     variants |= {f"probe {name}": partial(_running, setup, these) for name, these in probes.items()}
     variants[UNLABELLED] = partial(_running, setup, {"cgroups": None, "no_unit": None})

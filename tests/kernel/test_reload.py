@@ -83,8 +83,9 @@ def test_an_unchanged_probe_misses_no_event_of_a_reload(counting: tuple[Daemon, 
         site({"proces": None}),
         site({"process": {"metrics": {LIFETIME: {"buckets": [2, 1]}}}}),
         site({"process": None}, [Path("/nonexistent")]),
+        site({"process": None}, exporter={"user": "no-such-user"}),
     ],
-    ids=["shape", "name", "buckets", "directory"],
+    ids=["shape", "name", "buckets", "directory", "user"],
 )
 def test_a_mistake_leaves_everything_running(
     counting: tuple[Daemon, Path, Path], install: Install, mistake: dict[str, Any]

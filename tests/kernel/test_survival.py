@@ -27,6 +27,7 @@ from probed.ipc.exporter_messages import ProbeStatus, Status
 from probed.ipc.exporter_messages import Start as Starting
 from probed.ipc.loader_messages import Files
 from probed.ipc.loader_process import HookHandle, LoaderProcess, ProbeHandle, Result, SiteRead, wait
+from probed.linux.privilege import exporter_user
 from probed.supervisor.exporter_process import ExporterProcess
 from probed.supervisor.hooks import Hooks
 from probed.supervisor.systemd.fdstore import Store
@@ -76,7 +77,7 @@ class Life:
 
     def __init__(self, folder: Path) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        start = Starting(manifest.VERSION, WebOptions(), True, None, "warning", "logfmt", PATIENCE)
+        start = Starting(manifest.VERSION, WebOptions(), exporter_user(None), "warning", "logfmt", PATIENCE)
         self._hooks = Hooks(Store(None), {})
         self._exporting = ExporterProcess(start, [self._listener], PATIENCE, self._hooks, lambda: None)
         self._held = load(folder, self._hooks)

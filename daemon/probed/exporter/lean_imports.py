@@ -20,7 +20,8 @@ PARTS: Final = (
     # urllib.parse checks hosts of URLs with ipaddress; the exporter reads no URL but a request target.
     "ipaddress",
     "numpy.random", "numpy.fft", "numpy.linalg", "numpy.polynomial", "numpy.ma", "numpy.ctypeslib",
-    "numpy.lib.npyio", "numpy.lib.nanfunctions", "numpy.lib.arraypad", "numpy.core.einsumfunc",
+    "numpy.lib.npyio", "numpy.lib.nanfunctions", "numpy.lib.arraypad", "numpy.lib.histograms", "numpy.core.einsumfunc",
+    "numpy.core.defchararray", "numpy._core.defchararray",
     # Docstrings of the parts in C.
     "numpy.core._add_newdocs", "numpy.core._add_newdocs_scalars",
     "numpy._core._add_newdocs", "numpy._core._add_newdocs_scalars",

@@ -168,7 +168,7 @@ def _give_up_privilege(start: Start) -> None:
     if privilege.maps_are_for_bpf_only():
         keep = frozenset({privilege.CAP_BPF})
         LOG.info("this kernel (Linux before 5.19) lets only CAP_BPF read the maps of BPF, so the exporter keeps that")
-    privilege.become(privilege.exporter_user(start.user) if start.change_user else None, keep)
+    privilege.become(start.user, keep)
 
 
 def main(fd: int) -> int:

@@ -16,6 +16,7 @@ from typing import Final, Literal, get_args
 from probed.frozen import frozen
 from probed.ipc.evidence_messages import EvidenceReport, RuleName, WantEvidence
 from probed.ipc.manifest import LoadedProbe, LoaderName
+from probed.linux.privilege import User
 from probed.webconfig.options import WebOptions
 
 
@@ -23,17 +24,16 @@ from probed.webconfig.options import WebOptions
 class Start:
     """The first message to the exporter; `version` counts the changes of all messages.
 
-    With `change_user` the exporter becomes `user` (None: probed, else nobody). The exporter sends a Pulse every
-    `pulse_seconds`. The daemon's counters count from `start_time`, counters of the supervisor from `supervisor_start`,
-    both in seconds since the epoch. `evidence` has the events a second of a unit, by rule, above which the exporter
-    asks for evidence. Fds: the supervisor's /proc/self/statm, the WebSettings in sealed memory where `web` names a
-    configuration file, the listening sockets.
+    The exporter becomes `user`, and without one stays the supervisor's. It sends a Pulse every `pulse_seconds`. The
+    daemon's counters count from `start_time`, counters of the supervisor from `supervisor_start`, both in seconds since
+    the epoch. `evidence` has the events a second of a unit, by rule, above which the exporter asks for evidence. Fds:
+    the supervisor's /proc/self/statm, the WebSettings in sealed memory where `web` names a configuration file, the
+    listening sockets.
     """
 
     version: int
     web: WebOptions
-    change_user: bool
-    user: str | None
+    user: User | None
     log_level: str
     log_format: str
     pulse_seconds: float

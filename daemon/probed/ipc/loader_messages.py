@@ -21,6 +21,7 @@ from probed.errors import Reason
 from probed.frozen import frozen
 from probed.ipc.evidence_messages import EvidenceSettings
 from probed.ipc.manifest import LoadedProbe, LoaderChoice
+from probed.linux.privilege import User
 from probed.webconfig.options import WebOptions
 from probed.webconfig.settings import WebSummary
 
@@ -147,11 +148,12 @@ class EndOfRequests:
 class Settings:
     """Settings of the site configuration for the supervisor; the path in `web` can be opened.
 
-    `container_state` has the folders with names of containers, by runtime. Without `evidence` none is taken.
+    `user` is that of the exporter under a root supervisor, else None. `container_state` has the folders with names of
+    containers, by runtime. Without `evidence` none is taken.
     """
 
     web: WebOptions
-    user: str | None
+    user: User | None
     log_level: str
     log_format: str
     container_state: Mapping[str, tuple[str, ...]]

@@ -14,7 +14,7 @@ from typing import Literal
 
 from probed.frozen import frozen
 
-VERSION = 14
+VERSION = 15
 
 SERIES_BUDGET = 1000
 """Series that a metric may have where neither site nor declaration says otherwise."""

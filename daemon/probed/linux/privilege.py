@@ -14,6 +14,7 @@ import pwd
 import resource
 
 from probed.errors import HostError
+from probed.frozen import frozen
 from probed.linux import bpf, syscalls
 
 CAP_DAC_READ_SEARCH = 2
@@ -36,6 +37,14 @@ OVERFLOW_ID = 65534
 
 NAMES = {CAP_BPF: "CAP_BPF", CAP_PERFMON: "CAP_PERFMON", CAP_SYS_ADMIN: "CAP_SYS_ADMIN"}
 """Capabilities that matter for loading."""
+
+
+@frozen
+class User:
+    """An ordinary user, by numbers: a look-up of names loads libraries that only the loader needs."""
+
+    uid: int
+    gid: int
 
 
 def capability_names() -> tuple[str, ...]:
@@ -84,7 +93,7 @@ def user_name(uid: int) -> str:
         return str(uid)
 
 
-def exporter_user(wanted: str | None) -> pwd.struct_passwd:
+def exporter_user(wanted: str | None) -> User:
     """Return the exporter's user under a root supervisor: `wanted`, else probed, else `nobody`.
 
     Raises HostError for a missing user or root.
@@ -96,11 +105,10 @@ def exporter_user(wanted: str | None) -> pwd.struct_passwd:
         except KeyError:
             continue
         if entry.pw_uid == 0:
-            raise HostError(f"exporter.user '{name}' has uid 0: the process that speaks HTTP must not be root")
-        return entry
+            raise HostError(f"'{name}' has uid 0: the process that speaks HTTP must not be root; name another user")
+        return User(entry.pw_uid, entry.pw_gid)
     raise HostError(
-        f"no such user: {' or '.join(names)}; create it (useradd --system probed) or set exporter.user "
-        "in the site configuration"
+        f"no such user: {' or '.join(names)}; create it (useradd --system {names[0]}), or name another user here"
     )
 
 
@@ -113,19 +121,18 @@ def leave_root() -> None:
         return
     try:
         user = exporter_user(None)
-        uid, gid = user.pw_uid, user.pw_gid
     except HostError:
-        uid = gid = OVERFLOW_ID
+        user = User(OVERFLOW_ID, OVERFLOW_ID)
     syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
-    _become(uid, gid)
+    _become(user)
     _, allowed, inheritable = syscalls.capget()
     syscalls.capset(allowed, allowed, inheritable)
 
 
-def _become(uid: int, gid: int) -> None:
+def _become(user: User) -> None:
     os.setgroups([])
-    os.setresgid(gid, gid, gid)
-    os.setresuid(uid, uid, uid)
+    os.setresgid(user.gid, user.gid, user.gid)
+    os.setresuid(user.uid, user.uid, user.uid)
 
 
 def keep_only(capabilities: frozenset[int]) -> None:
@@ -193,7 +200,7 @@ def _small_map() -> int:
     return bpf.create_map(bpf.BPF_MAP_TYPE_ARRAY, 4, 8, 1)
 
 
-def become(user: pwd.struct_passwd | None, keep: frozenset[int] = frozenset()) -> None:
+def become(user: User | None, keep: frozenset[int] = frozenset()) -> None:
     """Become `user` (None: stay) with the capabilities `keep` alone, and never gain another.
 
     Later imports need files that `user` may read. Raises OSError when the kernel refuses.
@@ -205,6 +212,6 @@ def become(user: pwd.struct_passwd | None, keep: frozenset[int] = frozenset()) -
     if user is not None:
         if keep:
             syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
-        _become(user.pw_uid, user.pw_gid)
+        _become(user)
     syscalls.capset(_mask(keep), _mask(keep), 0)
     syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)

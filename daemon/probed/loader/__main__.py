@@ -275,10 +275,11 @@ def _read(channel: SupervisorChannel, asked: Files) -> None:
     try:
         configuration, text = files.read_site(asked.config_file)
         declared = files.declared_probes(configuration, text, asked.btf, asked.loader)
+        settings = _settings(configuration)
     except (DeclarationError, HostError) as error:
         channel.send(Refused(bounded(str(error))))
         return
-    channel.send(_settings(configuration))
+    channel.send(settings)
     for each in declared.values():
         channel.send(Wanted(each.probe.description, each.request))
     channel.send(AllWanted())
@@ -298,10 +299,19 @@ def _read_web(channel: SupervisorChannel, path: str) -> None:
 
 
 def _settings(configuration: Site) -> Settings:
+    """Return the settings for the supervisor. Raises DeclarationError for a missing user of the exporter."""
     log = configuration.log
     folders = {"docker": configuration.container_names.docker, "podman": configuration.container_names.podman}
     evidence = None if configuration.evidence == "off" else configuration.evidence.settings()
-    return Settings(configuration.web_options, configuration.exporter.user, log.level, log.format, folders, evidence)
+    user = _exporter_user(configuration) if privilege.is_root() else None
+    return Settings(configuration.web_options, user, log.level, log.format, folders, evidence)
+
+
+def _exporter_user(configuration: Site) -> privilege.User:
+    try:
+        return privilege.exporter_user(configuration.exporter.user)
+    except HostError as error:
+        raise DeclarationError([configuration.source.problem(("exporter", "user"), str(error))]) from error
 
 
 def _serve(channel: SupervisorChannel) -> None:

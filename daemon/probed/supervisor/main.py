@@ -127,8 +127,8 @@ class Supervisor:
     def _start_message(self) -> Start:
         settings = self._settings
         return Start(
-            manifest.VERSION, settings.web, privilege.is_root(), settings.user, settings.log_level,
-            settings.log_format, watchdog_seconds() / 9, self._start_time, self._supervisor_start,
+            manifest.VERSION, settings.web, settings.user, settings.log_level, settings.log_format,
+            watchdog_seconds() / 9, self._start_time, self._supervisor_start,
             settings.evidence.rules if settings.evidence else {},
         )  # fmt: skip
 

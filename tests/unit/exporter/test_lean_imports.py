@@ -71,7 +71,7 @@ def test_a_package_that_does_not_bear_it_is_taken_whole(tmp_path: Path) -> None:
     source = (real / "process_collector.py").read_text()
     (mine / "process_collector.py").write_text(f"from prometheus_client import NEEDED\n{source}")
     supervisor, end = Channel[ToExporter, FromExporter].pair(FROM_EXPORTER)
-    start = Start(manifest.VERSION + 1, WebOptions(), False, "nobody", "info", "logfmt", 1.0)
+    start = Start(manifest.VERSION + 1, WebOptions(), None, "info", "logfmt", 1.0)
     with end:
         supervisor.send(start)
         done = subprocess.run(

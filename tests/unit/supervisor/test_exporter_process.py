@@ -66,7 +66,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
 
 @pytest.fixture
 def make() -> Make:
-    start = Start(manifest.VERSION, WebOptions(), False, None, "info", "logfmt", 10.0)
+    start = Start(manifest.VERSION, WebOptions(), None, "info", "logfmt", 10.0)
     return lambda: ExporterProcess(start, [], 30.0, Hooks(Store(None), {}), lambda: None)
 
 
