@@ -33,7 +33,13 @@ from support.running_daemon import PATIENCE, Daemon
 
 ROUNDS: Final = 8
 SCRAPES: Final = 15
-IDLE_SECONDS: Final = 15.0
+IDLE_SECONDS: Final = 40.0
+"""Two of probed's heartbeats."""
+
+OPENS, NAMES = 5_003, 2_503
+"""Failing opens, and the names that fail, for a large page."""
+
+BUDGET: Final = {"budget": 2 * NAMES}
 POLL_SECONDS: Final = 0.01
 MB: Final = 1e6
 
@@ -57,9 +63,10 @@ class Peer:
             finally:
                 process.terminate()
 
-    def scrape(self) -> bytes:
+    def scrape(self, encoding: str = "identity") -> bytes:
         """Return a page. Raises URLError, OSError."""
-        with urllib.request.urlopen(self.url, timeout=PATIENCE) as answer:
+        request = urllib.request.Request(self.url, headers={"Accept-Encoding": encoding})
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             page: bytes = answer.read()
         return page
 
@@ -101,39 +108,54 @@ def _ours(setup: Setup) -> Values:
     with Daemon(setup.folder, configuration) as daemon:
         daemon.wait_until_ready()
         pids = processes(daemon).values()
-        return {("start to first good scrape", "ms"): start * 1e3} | _running(
+        found = {("start to first good scrape", "ms"): start * 1e3} | _running(
             setup, pids, lambda: daemon.get("/metrics")[1]
         )
+    with Daemon(setup.folder, configuration | {"series": BUDGET}) as daemon:
+        daemon.wait_until_ready()
+        return found | _scraping(setup, lambda encoding: daemon.get("/metrics", **{"Accept-Encoding": encoding})[1])
 
 
 def _theirs(setup: Setup, peer: Peer) -> Values:
     with peer.running("all") as (pid, start):
-        return {("start to first good scrape", "ms"): start * 1e3} | _running(setup, [pid], peer.scrape)
+        found = {("start to first good scrape", "ms"): start * 1e3} | _running(setup, [pid], peer.scrape)
+        return found | _scraping(setup, peer.scrape)
 
 
 def _running(setup: Setup, pids: Collection[int], scrape: Callable[[], bytes]) -> Values:
-    page = scrape()
-    series = sum(not line.startswith(b"#") for line in page.splitlines())
-    begin = time.perf_counter()
-    for _ in range(SCRAPES):
-        scrape()
-    took = time.perf_counter() - begin
-    memory = {
+    scrape()
+    found = {
         ("memory, PSS", "MB"): sum(map(proportional_bytes, pids)) / MB,
         ("memory, RSS of all processes", "MB"): sum(map(_resident_bytes, pids)) / MB,
         ("kernel memory of maps and rings", "MB"): sum(_map_bytes(pids).values()) / MB,
     }
-    return memory | {
-        ("scrape, for 1,000 series", "ms"): took / SCRAPES / series * 1e6,
-        ("idle", "% of a core"): _idle_percentage(setup, pids),
-        ("idle, a scrape every 15 s", "% of a core"): _idle_percentage(setup, pids, scrape),
-    }
+    found["idle", "% of a core"] = _idle_percentage(setup, pids, 1)
+    found["idle, a scrape every 20 s", "% of a core"] = _idle_percentage(setup, pids, 2, scrape)
+    return found
 
 
-def _idle_percentage(setup: Setup, pids: Collection[int], scrape: Callable[[], object] = lambda: None) -> float:
+def _scraping(setup: Setup, scrape: Callable[[str], bytes]) -> Values:
+    """Return the time of a scrape by encoding, after failing opens under many names."""
+    found = {}
+    setup.run("takes_turns", OPENS, NAMES, "turn")
+    series = sum(not line.startswith(b"#") for line in scrape("identity").splitlines())
+    for encoding in ("identity", "gzip"):
+        begin = time.perf_counter()
+        for _ in range(SCRAPES):
+            scrape(encoding)
+        took = time.perf_counter() - begin
+        found[f"scrape, for 2,500 series, {encoding}", "ms"] = took / SCRAPES * 1e3 * 2_500 / series
+    return found
+
+
+def _idle_percentage(
+    setup: Setup, pids: Collection[int], parts: int, scrape: Callable[[], object] = lambda: None
+) -> float:
+    """Return the CPU time of an idle time in parts, each with a scrape."""
     spent, idle = sum(map(cpu_seconds, pids)), setup.seconds(IDLE_SECONDS)
-    scrape()
-    time.sleep(idle)
+    for _ in range(parts):
+        scrape()
+        time.sleep(idle / parts)
     return 100 * (sum(map(cpu_seconds, pids)) - spent) / idle
 
 
