@@ -791,8 +791,8 @@ static __always_inline void current_thread_comm(void *destination)
 }
 
 /*
- * A system call as one number: the kernel's, with this bit for calls through the 32-bit table of x86, which has other
- * numbers. The decoder `syscall` reads both.
+ * A system call as one number: the kernel's, with this bit for calls through the 32-bit table of x86 or of arm, which
+ * has other numbers. The decoder `syscall` reads both. Programs know opens, execs and forks in the table of x86 alone.
  */
 #define IA32 0x80000000U
 
@@ -804,6 +804,15 @@ static __always_inline u32 ia32_bit(void)
 	struct task_struct *task = current_task();
 
 	return LOAD_OF_TASK(task, thread_info.status) & TS_COMPAT ? IA32 : 0;
+}
+#elif defined(__TARGET_ARCH_arm64)
+#define TIF_32BIT 22 /* arch/arm64/include/asm/thread_info.h: AArch32 process */
+
+static __always_inline u32 ia32_bit(void)
+{
+	struct task_struct *task = current_task();
+
+	return LOAD_OF_TASK(task, thread_info.flags) & 1UL << TIF_32BIT ? IA32 : 0;
 }
 #else
 static __always_inline u32 ia32_bit(void)

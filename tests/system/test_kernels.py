@@ -22,6 +22,8 @@ import pytest
 from support.running_daemon import SHIPPED, Page
 from support.system import kernels
 from support.system.counting_guests import (
+    ARM_FCNTLS,
+    ARM_GETPPIDS,
     AT_FUNCTIONS,
     CALLS,
     FAILED_EXECS,
@@ -129,6 +131,19 @@ def test_two_capabilities_suffice(guest: Guest) -> None:
 def test_check_loads_every_object_for_root_too(guest: Guest) -> None:
     assert guest.seen["check"].count("(attaches here)") == 13
     assert guest.seen["check"].count("loader core, object /usr/share/probed/probes/") == 4
+
+
+def test_calls_of_32_bit_arm_programs_have_the_names_of_their_table(run: Run) -> None:
+    """There 221 is fcntl64, in the table of arm64 execve."""
+    program = run.workload.programs.get("arm")
+    fcntls, getppids = (ARM_FCNTLS, ARM_GETPPIDS) if program else (0, 0)
+    assert run.counted("probed_syscalls_total", syscall="fcntl64") == fcntls
+    assert run.counted("probed_syscall_failures_total", syscall="fcntl64") == fcntls
+    assert run.counted("probed_syscall_failures_total", syscall="fcntl64", errno="EBADF") == fcntls
+    assert run.counted("probed_syscalls_total", syscall="getppid") >= getppids
+    if program:
+        assert run.after.total("probed_process_execs_total", comm=program) == 1
+        assert run.after.total("probed_process_exec_failures_total", comm=program) == 0
 
 
 def test_execs_are_counted_by_parent_and_unit(run: Run) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import pytest
 from support.kernel_fixtures import OWN_PROBES
 from support.running_daemon import ROOT, Page, rise
 from support.system import kernels
+from support.system.arm_program import write_arm_program
 from support.system.package import build
 from support.workload_programs import compile_workloads, install
 
@@ -62,6 +64,9 @@ FILE_CALLS = {"open": 13, "read": 101, "write": 53}
 """Calls on a file of ramfs, which nothing else uses."""
 TAILED, FAILED_EXECS = 7, 5
 """Execs of a program with two arguments under a tail, and of an absent one."""
+
+ARM_FCNTLS, ARM_GETPPIDS = 1_009, 503
+"""Calls of the program of 32-bit ARM, on arm64."""
 
 ALL = bool(os.environ.get("PROBED_ALL_GUESTS"))
 GUESTS = (*kernels.KERNELS, kernels.ARM64) if ALL else kernels.KERNELS
@@ -137,6 +142,14 @@ def workload(folder: Path) -> Workload:
     return Workload(spawner, programs, opener, "\n".join(lines))
 
 
+def with_arm_program(known: Workload, folder: Path) -> Workload:
+    """Return a workload that also runs a program of 32-bit ARM."""
+    path = folder / f"arm-{secrets.token_hex(3)}"
+    write_arm_program(path, ARM_FCNTLS, ARM_GETPPIDS)
+    script = f"{known.script}\n/out/bin/{path.name}\n"
+    return replace(known, programs={**known.programs, "arm": path.name}, script=script)
+
+
 def reading(folder: Path) -> Workload:
     """Return a workload that reads, observes numbers, and calls functions of a file system."""
     reader, observer = install(folder, "reads").name, install(folder, "observes").name
@@ -190,6 +203,8 @@ def boot(kernel: str, folder: Path, made: Made) -> Guest:
     (folder / "sleepers").write_text(f"{SLEEPING} {THREADS}")
     (folder / "lookups").write_text(" ".join(map(str, LOOKUPS)))
     known = {loader: workload(folder / "bin") for loader in loaders_of(kernel)}
+    if kernel == kernels.ARM64:
+        known["core"] = with_arm_program(known["core"], folder / "bin")
     shutil.copy(made.deb, folder / "probed.deb")
     shutil.copy(ROOT / "tests/support/system/package_guest.py", folder / "guest.py")
     (folder / "guest.sh").write_text("exec /usr/bin/python3 /out/guest.py\n")

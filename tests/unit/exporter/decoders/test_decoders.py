@@ -7,6 +7,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from seccomp import Arch
 
 from probed.config.declaration.decoders import DECODERS
 from probed.exporter.cgroup.attribution import Attribution
@@ -82,6 +83,17 @@ def test_no_two_errnos_share_a_name() -> None:
 )
 def test_system_calls_have_the_names_of_libseccomp(number: int, name: str) -> None:
     assert syscall_name(number) == name
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [
+        (56, "openat"), (221, "execve"), (1000, "syscall_1000"),
+        (IA32 | 221, "fcntl64"), (IA32 | 322, "openat"), (IA32 | 1000, "arm_syscall_1000"),
+    ],
+)  # fmt: skip
+def test_on_arm64_system_calls_of_32_bit_programs_have_the_names_of_arm(number: int, name: str) -> None:
+    assert syscall_name(number, int(Arch(Arch.AARCH64))) == name
 
 
 @pytest.mark.parametrize(("number", "name"), [(9, "SIGKILL"), (11, "SIGSEGV"), (37, "SIGRTMIN+3"), (99, "signal_99")])
