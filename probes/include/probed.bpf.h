@@ -849,7 +849,19 @@ static __always_inline u32 syscall_of(struct pt_regs *regs)
 {
 	u32 number = number_of(regs);
 
-	return number == (u32)-1 ? number : number | ia32_bit();
+	if (number == (u32)-1)
+		return number;
+#ifdef __TARGET_ARCH_arm64
+	/*
+	 * After an exec the task may run the other kind of program. The registers are 0 then; else r7 has the number in
+	 * a 32-bit program. 11 is execve of 32-bit programs, and x8 has the number in a 64-bit program.
+	 */
+	if (ia32_bit() ? number != 11 && LOAD(regs, regs[7]) != number : number != 11 || LOAD(regs, regs[8]) == number)
+		return number;
+	return number | IA32;
+#else
+	return number | ia32_bit();
+#endif
 }
 
 /* The number of the current task's system call, outside of sys_exit too. */
