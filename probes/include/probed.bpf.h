@@ -144,7 +144,8 @@ static __always_inline void give_back(u64 *taken)
 
 /*
  * BPF_HASH with all four arguments, for a map that is seldom full: an entry takes memory as long as it is there. Linux
- * before 6.1 allocates all entries at the start (kernel/bpf/memalloc.c came with 6.1).
+ * before 6.1 allocates all entries at the start (kernel/bpf/memalloc.c came with 6.1). An update may also fail because
+ * the service has no memory left; so counts stay in a BPF_HASH.
  */
 #define BPF_HASH_ON_DEMAND(name, key, value, size) BPF_F_TABLE("hash", key, value, name, size, ON_DEMAND)
 
@@ -854,11 +855,14 @@ static __always_inline u32 syscall_of(struct pt_regs *regs)
 #ifdef __TARGET_ARCH_arm64
 	/*
 	 * After an exec the task may run the other kind of program. The registers are 0 then; else r7 has the number in
-	 * a 32-bit program. 11 is execve of 32-bit programs, and x8 has the number in a 64-bit program.
+	 * a 32-bit program, x8 in a 64-bit program. 11 is execve of 32-bit programs, 387 their execveat and no other
+	 * call.
 	 */
-	if (ia32_bit() ? number != 11 && LOAD(regs, regs[7]) != number : number != 11 || LOAD(regs, regs[8]) == number)
-		return number;
-	return number | IA32;
+	if (number == 387)
+		return number | IA32;
+	if (ia32_bit())
+		return number == 11 || (u32)LOAD(regs, regs[7]) == number ? number | IA32 : number;
+	return number == 11 && (u32)LOAD(regs, regs[8]) != number ? number | IA32 : number;
 #else
 	return number | ia32_bit();
 #endif

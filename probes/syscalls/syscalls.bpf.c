@@ -84,6 +84,10 @@ static __always_inline bool ends_tasks(u32 syscall)
 	case IA32 | __NR_ia32_exit:
 	case IA32 | __NR_ia32_exit_group:
 #endif
+#ifdef __TARGET_ARCH_arm64
+	case IA32 | 1: /* exit and exit_group in the table of 32-bit arm: arch/arm/tools/syscall.tbl */
+	case IA32 | 248:
+#endif
 		return true;
 	}
 	return false;

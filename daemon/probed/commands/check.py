@@ -16,6 +16,7 @@ from pathlib import Path
 from probed.commands import build
 from probed.config import files, site
 from probed.config.declaration.probe import check_together
+from probed.config.exporter_user import exporter_user
 from probed.config.files import DeclaredProbe
 from probed.errors import DeclarationError, LoadError, Problem
 from probed.ipc.attach_points import AttachPoint
@@ -66,6 +67,7 @@ def _read(path: Path, btf: str, loader: LoaderChoice | None) -> tuple[list[Decla
         if re.search(WEB_CONFIGURATION_KEYS, text.text, re.MULTILINE):
             return [], list(_web_problems(str(path), text.text))
         configuration = site.parse(text.text, text.path)
+        exporter_user(configuration)
         web_config = configuration.web_options.config_file
         web = _web_problems(web_config) if web_config else ()
         return list(files.declared_probes(configuration, text, btf, loader).values()), list(web)

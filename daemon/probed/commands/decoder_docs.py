@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables of decoders in documents, made from `config.decoders`.
+"""The tables of decoders in documents, made from `config.declaration.decoders`.
 
 ``python -m probed.commands.decoder_docs probes/README.md packaging/man/probed-probe.5`` writes them, between the lines
 that begin and end with the markers. `make schema` runs it; a test says when a table is stale.

@@ -148,8 +148,8 @@ class EndOfRequests:
 class Settings:
     """Settings of the site configuration for the supervisor; the path in `web` can be opened.
 
-    `user` is that of the exporter under a root supervisor, else None. `container_state` has the folders with names of
-    containers, by runtime. Without `evidence` none is taken.
+    `user` is that of the exporter under a root supervisor, else None; `user_name` is the site's own value.
+    `container_state` has the folders with names of containers, by runtime. Without `evidence` none is taken.
     """
 
     web: WebOptions
@@ -158,6 +158,7 @@ class Settings:
     log_format: str
     container_state: Mapping[str, tuple[str, ...]]
     evidence: EvidenceSettings | None = None
+    user_name: str | None = None
 
 
 @frozen

@@ -203,8 +203,10 @@ def _small_map() -> int:
 def become(user: User | None, keep: frozenset[int] = frozenset()) -> None:
     """Become `user` (None: stay) with the capabilities `keep` alone, and never gain another.
 
-    Later imports need files that `user` may read. Raises OSError when the kernel refuses.
+    Later imports need files that `user` may read. Raises OSError when the kernel refuses, HostError for root.
     """
+    if (user.uid if user else os.geteuid()) == 0:
+        raise HostError("the process that speaks HTTP must not be root, and the supervisor names no other user")
     syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_CLEAR_ALL)
     if permitted() & 1 << CAP_SETPCAP:
         for capability in range(last_capability() + 1):

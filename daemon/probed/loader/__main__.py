@@ -18,6 +18,7 @@ from pathlib import Path
 
 from probed.config import files
 from probed.config.declaration.columns import declares_columns
+from probed.config.exporter_user import exporter_user
 from probed.config.objects import content_digest
 from probed.config.site import Site
 from probed.errors import DeclarationError, HostError, LoadError
@@ -131,13 +132,7 @@ class LoadSession:
 
     def _content(self, probe: str, file: ObjectFile) -> bytes:
         """Read an opened object, for this load only: all objects together take a megabyte. Raises LoadError."""
-        opened = self._objects[file]
-        if isinstance(opened, LoadError):
-            raise opened
-        data = os.pread(opened, os.fstat(opened).st_size, 0)
-        if content_digest(data) != file.digest:
-            raise LoadError(probe, "compile", f"{file.path}: has changed since it was chosen: reload probed")
-        return data
+        return _read_object(probe, file, self._objects[file])
 
     def _make_bcc_ready(self) -> None:
         """Import BCC, and start a canary for the sources. Raises HostError."""
@@ -268,7 +263,24 @@ def _open_object(probe: str, file: ObjectFile) -> int | LoadError:
     try:
         return os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        return LoadError(probe, "compile", f"{file.path}: cannot be read: {error.strerror}", error.errno or 0)
+        return _unreadable(probe, file, error)
+
+
+def _read_object(probe: str, file: ObjectFile, opened: int | LoadError) -> bytes:
+    """Read the object that `_open_object` has opened. Raises LoadError."""
+    if isinstance(opened, LoadError):
+        raise opened
+    try:
+        data = os.pread(opened, os.fstat(opened).st_size, 0)
+    except OSError as error:
+        raise _unreadable(probe, file, error) from error
+    if content_digest(data) != file.digest:
+        raise LoadError(probe, "compile", f"{file.path}: has changed since it was chosen: reload probed")
+    return data
+
+
+def _unreadable(probe: str, file: ObjectFile, error: OSError) -> LoadError:
+    return LoadError(probe, "compile", f"{file.path}: cannot be read: {error.strerror}", error.errno or 0)
 
 
 def _read(channel: SupervisorChannel, asked: Files) -> None:
@@ -299,19 +311,14 @@ def _read_web(channel: SupervisorChannel, path: str) -> None:
 
 
 def _settings(configuration: Site) -> Settings:
-    """Return the settings for the supervisor. Raises DeclarationError for a missing user of the exporter."""
+    """Return the settings for the supervisor. Raises DeclarationError as `exporter_user`."""
     log = configuration.log
     folders = {"docker": configuration.container_names.docker, "podman": configuration.container_names.podman}
     evidence = None if configuration.evidence == "off" else configuration.evidence.settings()
-    user = _exporter_user(configuration) if privilege.is_root() else None
-    return Settings(configuration.web_options, user, log.level, log.format, folders, evidence)
-
-
-def _exporter_user(configuration: Site) -> privilege.User:
-    try:
-        return privilege.exporter_user(configuration.exporter.user)
-    except HostError as error:
-        raise DeclarationError([configuration.source.problem(("exporter", "user"), str(error))]) from error
+    user = exporter_user(configuration)
+    return Settings(
+        configuration.web_options, user, log.level, log.format, folders, evidence, configuration.exporter.user
+    )
 
 
 def _serve(channel: SupervisorChannel) -> None:

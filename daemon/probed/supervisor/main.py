@@ -11,6 +11,7 @@ import selectors
 import signal
 import socket
 import time
+from dataclasses import replace
 
 from probed import log
 from probed.errors import ConfigurationError, HostError, LoadError
@@ -319,7 +320,7 @@ class Supervisor:
         loader = self._loads.loader
         assert loader is not None
         settings = self._options.apply_to(reading.settings)
-        if settings != self._settings:
+        if replace(settings, user=None) != replace(self._settings, user=None):
             loader.abort()
             self._reloads.refuse(
                 "'web', 'exporter', 'container_names', 'evidence' and 'log' cannot change while probed runs: restart "

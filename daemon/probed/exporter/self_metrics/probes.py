@@ -25,7 +25,7 @@ class ProbeStats:
     `lost` is by reason, one of `LOSS_REASONS`; a missing reason means 0. `ring_bytes` is the capacity of the ring
     (0: no ring), `ring_records` the number of records taken out, `ring_fill_bytes` the bytes found by the last drain,
     `ring_fill_max_bytes` the most of the last five minutes. `unaccounted` is the difference between the events counted
-    by the programs and those that were found. `notes_lost` counts notes for later events that a full map refused; the
+    by the programs and those that were found. `notes_lost` counts notes for later events that had no room in a map; the
     events are delivered. `start_time` is the start of the counters in seconds since the epoch (0: unknown). `map_bytes`
     is the kernel memory of ring and maps (0: unknown). `usages` has one element for each metric. `programs`, `hooks`
     (before the programs) and `hashes` (hash maps) are as the kernel reports them. `missed` has the runs that the kernel
@@ -176,8 +176,8 @@ METRICS: tuple[SelfMetric[ProbeSnapshot], ...] = (
     ),
     SelfMetric(
         "probed_notes_lost_total", "counter", ("probe",), "notes",
-        "Notes for a later event that a full map refused; the event then lacks detail, or an end counts twice.",
-        "more living processes than the map has entries",
+        "Notes for a later event that had no room in a map; the event then lacks detail, or an end counts twice.",
+        "more living processes than the map has entries, or than the service's limit of memory permits",
         _by_probe(lambda probe: probe.notes_lost), _probe_start,
     ),
     SelfMetric(
@@ -197,7 +197,8 @@ METRICS: tuple[SelfMetric[ProbeSnapshot], ...] = (
     ),
     SelfMetric(
         "probed_probe_map_memory_bytes", "gauge", ("probe",), "bytes",
-        "Kernel memory of the probe's ring and maps in bytes.", "a load of the probe",
+        "Kernel memory of the probe's ring and maps in bytes, without entries that they allocate on demand.",
+        "a load of the probe",
         _by_probe(lambda probe: probe.map_bytes or None),
     ),
     SelfMetric(

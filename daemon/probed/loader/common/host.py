@@ -29,7 +29,10 @@ from probed.loader.common.register_point import INSTRUCTION, REGISTERS, RETURNED
 from probed.loader.common.usdt_arguments import usdt_forms
 
 LEAST_PROCESSES, MOST_PROCESSES = 1 << 14, 1 << 19
-"""Bounds of the macro PROCESSES, which is the kernel's limit of threads between them: some 22 bytes each in a hash."""
+"""Bounds of the macro PROCESSES, which is the kernel's limit of threads between them.
+
+In a hash a possible entry takes 16 to 32 bytes, and one that is there 96 more; before Linux 6.1 each takes some 80.
+"""
 
 ALLOCATOR = "bpf_mem_alloc"
 """The struct of the kernel's memory for programs, by which any program can make entries of a hash: since Linux 6.1."""
@@ -112,7 +115,7 @@ class Host:
                 return point
             file = find_file(point.file)
         except (OSError, ValueError):
-            return None  # `resolve` tells the cause
+            return None  # `host_check` tells the cause
         return point.in_file(file.path, file.identity)
 
     def _functions_of(self, path: str) -> Mapping[str, tuple[int, ...]]:
