@@ -45,7 +45,7 @@ def test_the_older_version_goes_on(daemon: FastDaemon, probe: Path, install: Ins
     daemon.hang_up()
     until(lambda: daemon.failures("misfit").get(reason), "the page says so")
     assert said in daemon.log()
-    assert daemon.scrape().value(SUCCESSFUL) == 0
+    until(lambda: daemon.scrape().value(SUCCESSFUL) == 0, "the page says that the reload failed")
     calls(program, EVENT, "103")
     page = daemon.scrape()
     assert page.value("probed_probe_up", probe="misfit") == 1
