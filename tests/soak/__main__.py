@@ -68,7 +68,7 @@ def _row(sample: Sample) -> str:
     )
     return (
         f"| {sample.second} s | {'AB'[sample.way]} | {' | '.join(each)} | {sample.maps}, {sample.programs} "
-        f"| {sample.kernel_bytes // KIB:,} KiB |\n"
+        f"| {(sample.kernel_bytes + sample.on_demand_bytes) // KIB:,} KiB |\n"
     )
 
 

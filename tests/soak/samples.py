@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from probed.linux.bpf import BPF_F_NO_PREALLOC
 from support.processes import descriptors, open_files, read
 
 KIB: Final = 1 << 10
@@ -34,7 +35,10 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One moment, `second` after the start, under one configuration; `kernel_bytes` are of BPF objects."""
+    """One moment, `second` after the start, under one configuration.
+
+    `kernel_bytes` are of BPF objects, without those that allocate entries on demand, which take `on_demand_bytes`.
+    """
 
     second: int
     way: int
@@ -43,16 +47,23 @@ class Sample:
     maps: int
     programs: int
     kernel_bytes: int
+    on_demand_bytes: int
 
 
 def take(second: int, way: int, supervisor: int, exporter: int) -> Sample:
     """Sample two processes by their ids."""
     objects = _bpf_objects(supervisor)
     kinds = [kind for kind, _ in objects]
+    on_demand = sum(int(each["memlock"]) for each in objects.values() if _is_on_demand(each))
+    kernel_bytes = sum(int(each["memlock"]) for each in objects.values()) - on_demand
     return Sample(
         second, way, _process(supervisor), _process(exporter),
-        kinds.count("map_id"), kinds.count("prog_id"), sum(objects.values()),
+        kinds.count("map_id"), kinds.count("prog_id"), kernel_bytes, on_demand,
     )  # fmt: skip
+
+
+def _is_on_demand(fields: Mapping[str, str]) -> bool:
+    return bool(int(fields.get("map_flags", "0"), 0) & BPF_F_NO_PREALLOC)
 
 
 def _process(pid: int) -> Process:
@@ -62,13 +73,13 @@ def _process(pid: int) -> Process:
     return Process(sizes["Pss_Anon"] + sizes["Pss_Shmem"], sizes["Pss"], len(open_files(pid)))
 
 
-def _bpf_objects(pid: int) -> dict[tuple[str, str], int]:
-    """Return the bytes of every map and program of a process, by kind and id. Source: proc_pid_fdinfo(5)."""
-    objects: dict[tuple[str, str], int] = {}
+def _bpf_objects(pid: int) -> dict[tuple[str, str], Mapping[str, str]]:
+    """Return the fdinfo of every map and program of a process, by kind and id. Source: proc_pid_fdinfo(5)."""
+    objects: dict[tuple[str, str], Mapping[str, str]] = {}
     for fields in descriptors(pid):
         for kind in ("map_id", "prog_id"):
             if kind in fields and "memlock" in fields:
-                objects[kind, fields[kind]] = int(fields["memlock"])
+                objects[kind, fields[kind]] = fields
     return objects
 
 
@@ -95,5 +106,6 @@ _WATCHED: Final = (
     ("the exporter's descriptors", DESCRIPTOR_BOUND, lambda sample: sample.exporter.descriptors),
     ("the number of maps", 0, lambda sample: sample.maps),
     ("the number of programs", 0, lambda sample: sample.programs),
-    ("the kernel's memory of maps and programs", NOTES_BOUND, lambda sample: sample.kernel_bytes),
+    ("the kernel's memory of maps and programs", 0, lambda sample: sample.kernel_bytes),
+    ("the kernel's memory of maps on demand", NOTES_BOUND, lambda sample: sample.on_demand_bytes),
 )
