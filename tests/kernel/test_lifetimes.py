@@ -55,6 +55,62 @@ def test_an_exec_begins_a_new_life(daemon: Daemon, install: Install) -> None:
     assert lived(page, 0.03, elapsed - 0.3, comm=second.name) == 1
 
 
+EXEC_SLOTS = 4_096
+"""Of probes/process/process.bpf.c: processes whose ids are equal modulo this number share a slot."""
+LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
+"""The id before that of the next process. Source: Linux Documentation/admin-guide/sysctl/kernel.rst."""
+
+
+def start_beside(holder: subprocess.Popen[bytes], *command: str | Path) -> subprocess.Popen[bytes]:
+    """Start a command, which waits for its input, in the slot of another process."""
+    pid = holder.pid + EXEC_SLOTS if holder.pid < 3 * EXEC_SLOTS else holder.pid - EXEC_SLOTS
+    for _ in range(101):
+        LAST_PID.write_text(str(pid - 1))
+        process = subprocess.Popen(command, stdin=subprocess.PIPE)
+        if process.pid == pid:
+            return process
+        process.communicate()
+    raise AssertionError(f"other programs took the process id {pid}")
+
+
+def noted(daemon: Daemon) -> float:
+    """Return the number of times of exec beside the slots; the daemon counts at the first scrape, then seldom."""
+    return daemon.scrape().value("probed_map_entries", probe="process", map="last_exec")
+
+
+def test_processes_with_one_slot_have_their_own_times_of_exec(start: Start, install: Install) -> None:
+    held, beside, daemon = install("lives"), install("lives"), start()
+    begin = time.monotonic()
+    holder = subprocess.Popen([held, "until-eof"], stdin=subprocess.PIPE)
+    second = start_beside(holder, "sh", "-c", f"read line; exec {beside} 30")
+    assert noted(daemon) == 1
+    time.sleep(0.3)
+    middle = time.monotonic()
+    second.communicate(b"\n")
+    end = time.monotonic()
+    holder.communicate()
+    page = daemon.scrape()
+    assert lived(page, 0.03, end - middle, comm=beside.name, exit="ok") == 1
+    assert lived(page, 0.3, time.monotonic() - begin, comm=held.name, exit="ok") == 1
+
+
+def test_a_process_beside_a_slot_stays_there_when_the_slot_is_free(start: Start, install: Install) -> None:
+    held, beside, daemon = install("lives"), install("lives"), start()
+    holder = subprocess.Popen([held, "until-eof"], stdin=subprocess.PIPE)
+    second = start_beside(holder, "sh", "-c", f"read line; exec {beside} 30")
+    time.sleep(0.3)
+    holder.communicate()
+    begin = time.monotonic()
+    second.communicate(b"\n")
+    elapsed = time.monotonic() - begin
+    third = start_beside(second, held, "until-eof")
+    assert noted(daemon) == 0
+    third.communicate()
+    page = daemon.scrape()
+    assert lived(page, 0.03, elapsed, comm=beside.name, exit="ok") == 1
+    assert count_and_sum(page, comm=held.name)[0] == 2
+
+
 def test_a_process_lives_until_its_last_thread_ends(daemon: Daemon, install: Install) -> None:
     program = install("exit_kinds")
     begin = time.monotonic()
