@@ -25,7 +25,7 @@ NEEDED: Final = {
     ),
 }  # fmt: skip
 
-PERIOD: Final = 20.0
+PERIOD: Final = 30.0
 """Seconds between two wake-ups: the exporter's heartbeat."""
 
 

@@ -218,7 +218,7 @@ def test_an_exporter_that_stands_still(start_fast: StartFast, install: Install) 
     until(lambda: daemon.scrape().value("probed_drains_total") > 2, "it has shown signs of life")
     os.kill(dead, signal.SIGSTOP)
     spawn(spawner, 101, program)
-    daemon.wait_for_log("the exporter has shown no sign of life for 3 s: killing it")
+    daemon.wait_for_log("the exporter has shown no sign of life for 4 s: killing it")
     another_exporter(daemon, dead)
     page = daemon.scrape()
     assert page.total(EXECS, comm=program.name) == 101

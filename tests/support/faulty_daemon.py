@@ -25,7 +25,7 @@ SUCCESSFUL = "probed_config_last_reload_successful"
 
 
 class FastDaemon(Daemon):
-    """A daemon with short time limits and a heartbeat each second."""
+    """A daemon with short time limits and a heartbeat every two seconds."""
 
     module: ClassVar[str] = "support.fast_daemon"
 
@@ -33,7 +33,7 @@ class FastDaemon(Daemon):
         self, folder: Path, configuration: Mapping[str, Any], under: tuple[str, ...] = (), **variables: str
     ) -> None:
         path = f"{ROOT / 'daemon'}:{TESTS}"
-        super().__init__(folder, configuration, (), under, PYTHONPATH=path, WATCHDOG_USEC="9000000", **variables)
+        super().__init__(folder, configuration, (), under, PYTHONPATH=path, WATCHDOG_USEC="12000000", **variables)
 
     @property
     def loader(self) -> int:

@@ -17,7 +17,7 @@ EXECS = "probed_process_execs_total"
 
 @pytest.fixture
 def service(machine: Machine) -> Iterator[Service]:
-    service = Service(machine, PORT, {"WatchdogSec": "9s"}).wait_until_ready()
+    service = Service(machine, PORT, {"WatchdogSec": "12s"}).wait_until_ready()
     yield service
     assert service.stop() == ("success", "0")
 
@@ -34,7 +34,7 @@ def test_an_exporter_that_stands_still_is_restarted_by_the_supervisor(machine: M
     assert page.by("parent", EXECS, comm=program.name) == {spawner.name: 1009}
     assert (service.supervisor, service.show("NRestarts")) == (supervisor, "0")
     assert service.bpf_ids() == ours
-    assert "the exporter has shown no sign of life for 3 s" in service.log_tail()
+    assert "the exporter has shown no sign of life for 4 s" in service.log_tail()
 
 
 def test_a_supervisor_that_stands_still_is_restarted_by_systemd(machine: Machine, service: Service) -> None:

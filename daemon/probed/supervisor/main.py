@@ -129,7 +129,7 @@ class Supervisor:
         settings = self._settings
         return Start(
             manifest.VERSION, settings.web, settings.user, settings.log_level, settings.log_format,
-            watchdog_seconds() / 9, self._start_time, self._supervisor_start,
+            watchdog_seconds() / 6, self._start_time, self._supervisor_start,
             settings.evidence.rules if settings.evidence else {},
         )  # fmt: skip
 

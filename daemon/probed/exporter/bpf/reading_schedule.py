@@ -19,7 +19,7 @@ A control group has two: made, and removed. The probe `cgroups` wakes the loop e
 MANY_ANNOUNCED = 1 << 6
 """Announcements after which the maps are read with the next heartbeat."""
 
-PATIENT_BEATS = 15
+PATIENT_BEATS = 10
 """Heartbeats between two readings where nothing announces control groups and no map is filling: five minutes."""
 
 
