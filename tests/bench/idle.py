@@ -35,8 +35,8 @@ def measure(setup: Setup) -> list[Figure]:
     with setup.daemon(EVENTLESS) as daemon:
         _settled(daemon)
         figures += watch("idle, no scrape, no events", processes(daemon).values(), setup.seconds(SECONDS))
-    with least.processes() as pids:
-        figures += watch("idle, two Pythons that only wake up", pids.values(), setup.seconds(SECONDS))
+    with least.processes() as two:
+        figures += watch("idle, two Pythons that only wake up", two.pids, setup.seconds(SECONDS))
     return figures
 
 

@@ -39,8 +39,8 @@ def measure(setup: Setup) -> list[Figure]:
         for _ in range(SCRAPES):
             daemon.get("/metrics")
         figures += memory(daemon, f"after {SCRAPES} scrapes")
-    with least.processes() as pids:
-        floor = sum(map(proportional_bytes, pids.values())) + rings
+    with least.processes() as two:
+        floor = sum(map(proportional_bytes, two.pids)) + rings
         return [*figures, one("memory of two Pythons with the imports needed, and the rings", "MB", floor / MB)]
 
 

@@ -19,13 +19,14 @@ import urllib.request
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.error import URLError
 
 import yaml
 
-from bench import starting
+from bench import least, starting
 from bench.figures import Figure, middle
 from bench.setup import Setup, cpu_seconds, processes
 from support.processes import descriptors, proportional_bytes
@@ -88,14 +89,17 @@ def read(path: Path) -> Peer:
 
 
 def measure(setup: Setup) -> list[Figure]:
-    """Return start, memory, scrape and idle cost of probed by objects and of the peer, measured in turn."""
+    """Return start, memory, scrape and idle cost of probed by objects, of the peer and of the floor, in turn."""
     peer = setup.peer
     assert peer is not None
+    sides: dict[str, Callable[[Setup], Values]] = {
+        "probed": _ours, peer.name: partial(_theirs, peer=peer), "two Pythons": _floor,
+    }  # fmt: skip
     found: dict[tuple[str, str], list[float]] = {}
     for _ in range(setup.rounds(ROUNDS)):
-        for who, values in (("probed", _ours(setup)), (peer.name, _theirs(setup, peer))):
-            for (about, unit), value in values.items():
-                found.setdefault((f"{about}, {who}", unit), []).append(value)
+        for name, side in sides.items():
+            for (about, unit), value in side(setup).items():
+                found.setdefault((f"{about}, {name}", unit), []).append(value)
     return [middle(about, unit, values) for (about, unit), values in sorted(found.items())]
 
 
@@ -122,7 +126,15 @@ def _theirs(setup: Setup, peer: Peer) -> Values:
         return found | _scraping(setup, peer.scrape)
 
 
-def _running(setup: Setup, pids: Collection[int], scrape: Callable[[], bytes]) -> Values:
+def _floor(setup: Setup) -> Values:
+    begin = time.monotonic()
+    with least.processes() as two:
+        two.scrape()
+        found = {("start to first good scrape", "ms"): (time.monotonic() - begin) * 1e3}
+        return found | _running(setup, two.pids, two.scrape)
+
+
+def _running(setup: Setup, pids: Collection[int], scrape: Callable[[], object]) -> Values:
     scrape()
     found = {
         ("memory, PSS", "MB"): sum(map(proportional_bytes, pids)) / MB,
