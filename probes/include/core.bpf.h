@@ -105,12 +105,14 @@ const volatile u64 probed_cpus = 1;
 /* One u64 that the exporter maps. */
 #define MAPPED_U64(name) PROBED_FLAGGED_MAP(BPF_MAP_TYPE_ARRAY, name, u32, u64, 1, BPF_F_MMAPABLE)
 
+const volatile bool probed_preempted = true;
+#define PREEMPTED probed_preempted
+
 /*
- * Puts 1 into *taken; false if another program on this CPU has put 1. Linux before 5.12 refuses objects with BPF_XCHG,
- * even in a branch that is never taken; hence additions. Of two programs that interrupt each other here, both may get
- * false.
+ * take(), of two programs that preempt each other here perhaps for neither. Linux before 5.12 refuses objects with
+ * BPF_XCHG, even in a branch that is never taken; hence additions.
  */
-static __always_inline bool take(u64 *taken)
+static __always_inline bool take_at_once(u64 *taken)
 {
 	lock_xadd(taken, 1);
 	if (*(volatile u64 *)taken == 1)
@@ -119,7 +121,7 @@ static __always_inline bool take(u64 *taken)
 	return false;
 }
 
-static __always_inline void give_back(u64 *taken)
+static __always_inline void give_back_at_once(u64 *taken)
 {
 	lock_xadd(taken, -1);
 }
@@ -167,8 +169,8 @@ static __always_inline u64 waiting_bytes(void)
 #endif
 
 /*
- * Programs. Behind each program stands its tracepoint's array of programs, of which the program jumps to every slot
- * from NAME_next on. hook_NAME is the hook of the tracepoint, which jumps to the first program; the loader loads it
+ * Programs. Behind each program stands its tracepoint's array of programs, of which the program jumps to entry
+ * NAME_next. hook_NAME is the hook of the tracepoint, which jumps to the first program; the loader loads it
  * where no other probe has hooked the tracepoint. See loader/common/hook_chain.py.
  *
  * kprobe_NAME and kprobe_hook_NAME are the same in a kprobe, for attach points that are kprobes, and for kernels that
@@ -180,10 +182,8 @@ static __always_inline u64 waiting_bytes(void)
 
 static __always_inline int probed_jump(void *ctx, void *chain, u32 next)
 {
-#pragma unroll
-	for (int i = 0; i < PROBED_SLOTS; i++)
-		if (next + i < PROBED_SLOTS)
-			bpf_tail_call(ctx, chain, next + i);
+	if (next < PROBED_SLOTS)
+		bpf_tail_call(ctx, chain, next);
 	return 0;
 }
 

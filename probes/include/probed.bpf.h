@@ -16,6 +16,7 @@
  *   PROBED_USDT	if programs run at USDT probes
  *   PROBED_ROWS	if programs run at iterators
  *   PROBED_IN_KPROBES	if programs run in kprobes, because the kernel preempts those of raw tracepoints
+ *   PROBED_PREEMPTED	if the kernel may preempt a program of the probe
  *   PROBED_HAS_name	for helpers that some kernels lack; listed in loader/bcc/sources.py
  * and one #define for each __NR_name and __NR_ia32_name that the source uses.
  */
@@ -116,13 +117,18 @@ static __always_inline void comm_of(struct task_struct *task, void *destination)
 	".set number_of_r4, 4\n.set number_of_r5, 5\n.set number_of_r6, 6\n.set number_of_r7, 7\n" \
 	".set number_of_r8, 8\n.set number_of_r9, 9\n"
 
+#ifdef PROBED_PREEMPTED
+#define PREEMPTED true
+#else
+#define PREEMPTED false
+#endif
+
 /*
- * Puts 1 into *taken; false if another program on this CPU has put 1. One step by BPF_XCHG (Linux 5.12, commit
- * 5ffa25502b5a), which the loader tries: before, no program takes a slot, and each event is a record. LLVM 14 makes no
- * BPF_XCHG for BCC, and its assembler knows no name for the instruction: the text writes the number, with the registers
- * that LLVM chose.
+ * take() in one step, by BPF_XCHG (Linux 5.12, commit 5ffa25502b5a), which the loader tries: before, no program that
+ * may be preempted takes a slot, and each event is a record. LLVM 14 makes no BPF_XCHG for BCC, and its assembler knows
+ * no name for the instruction: the text writes the number, with the registers that LLVM chose.
  */
-static __always_inline bool take(u64 *taken)
+static __always_inline bool take_at_once(u64 *taken)
 {
 #ifdef PROBED_HAS_EXCHANGE
 	u64 value = 1;
@@ -137,7 +143,7 @@ static __always_inline bool take(u64 *taken)
 #endif
 }
 
-static __always_inline void give_back(u64 *taken)
+static __always_inline void give_back_at_once(u64 *taken)
 {
 	*(volatile u64 *)taken = 0;
 }
@@ -256,6 +262,28 @@ static __always_inline u64 usdt_argument(const void *regs, const struct usdt_arg
 		bpf_seq_write(rows_of(ctx), pointer, sizeof(struct row));                        \
 	})
 #endif
+
+/*
+ * Puts 1 into *taken of this CPU; false if another program on this CPU has put 1. Without preemption only an interrupt
+ * comes between two accesses, and its programs give back what they take before the interrupted program goes on.
+ */
+static __always_inline bool take(u64 *taken)
+{
+	if (PREEMPTED)
+		return take_at_once(taken);
+	if (*(volatile u64 *)taken)
+		return false;
+	*(volatile u64 *)taken = 1;
+	return true;
+}
+
+static __always_inline void give_back(u64 *taken)
+{
+	if (PREEMPTED)
+		give_back_at_once(taken);
+	else
+		*(volatile u64 *)taken = 0;
+}
 
 /* Makes the compiler forget what it knows of a variable, so that a check which follows stays for the verifier. */
 #define FORGET(value) asm volatile("" : "+r"(value))

@@ -14,7 +14,7 @@ from typing import Literal
 
 from probed.frozen import frozen
 
-VERSION = 15
+VERSION = 16
 
 SERIES_BUDGET = 1000
 """Series that a metric may have where neither site nor declaration says otherwise."""

@@ -10,9 +10,10 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from probed.frozen import frozen
@@ -163,7 +164,39 @@ def program_fd(program_id: int) -> int:
     return bpf(BPF_PROG_GET_FD_BY_ID, _attribute(_GET_FD, program_id, 0, 0))
 
 
-def program_array(slots: int) -> int:
+SLOTS = 32
+"""Programs in a chain: the kernel lets no more than 33 tail calls follow each other."""
+
+_PROGRAM_INFO = struct.Struct("=II")  # struct bpf_prog_info: type, id
+
+
+def link_programs(array: int, programs: Mapping[int, int]) -> None:
+    """Make a chain of programs: entry n of the array gets the first program in slot n or a later slot.
+
+    So a program in slot n ends with one jump, to entry n + 1. `programs` are fds by slot. Entries change one by one,
+    from the last to the first: a program that runs meanwhile jumps into the former chain or into the new one. Raises
+    OSError.
+    """
+    following, following_id = -1, 0
+    for slot in reversed(range(SLOTS)):
+        if slot in programs:
+            following = programs[slot]
+            _, following_id = object_info(following, _PROGRAM_INFO)
+        if program_id(array, slot) == following_id:
+            continue
+        if following_id:
+            put_program(array, slot, following)
+        else:
+            take_program(array, slot)
+
+
+def taken_slots(array: int) -> set[int]:
+    """Return the slots of a chain that have a program: their entry is another one than the next."""
+    ids = [*(program_id(array, slot) for slot in range(SLOTS)), 0]
+    return {slot for slot, (own, following) in enumerate(pairwise(ids)) if own != following}
+
+
+def program_array(slots: int = SLOTS) -> int:
     """Create an array of programs; return the fd. The kernel empties the array when its last fd is closed."""
     return create_map(BPF_MAP_TYPE_PROG_ARRAY, 4, 4, slots)
 

@@ -108,7 +108,9 @@ class LoadSession:
             self._host.read_types()
         if batch.goal != "compile":
             with kernel_types(self._host) as types:
-                self._host.uses_kprobes = preemption.needs_kprobes(types, lambda: self._host.btf)
+                preempts = preemption.preempts(types)
+                self._host.may_preempt = preempts is not False
+                self._host.uses_kprobes = bool(preempts) and preemption.runs_kprobes(lambda: self._host.btf)
                 self._host.allocates_on_demand = bool(types(Kind.STRUCT, ALLOCATOR))
         makes_arrays = batch.goal != "compile" or bool(self._for_bcc)
         self._chains = Chains(batch.hooked, self._host.kprobe, makes_arrays)

@@ -8,6 +8,7 @@ switches: empty programs that make the kernel call the tracepoint (`loader.commo
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from probed.ipc.loader_process import HookHandle, ProbeHandle
@@ -24,14 +25,19 @@ class Hooks:
         """Take over the complete hooks among the fds that systemd passed, by name."""
         self._store = store
         self._hooks = {hook.attach_point: hook for hook in store.take_over_hooks(passed)}
+        self._programs: defaultdict[str, dict[int, int]] = defaultdict(dict)  # fds by attach point and slot
 
     def take_over(self, passed: Mapping[int, str]) -> list[ProbeHandle]:
-        """Return the stored probes that still run; let the others go."""
+        """Return the stored probes that still run; let the others go, and complete the chains."""
         stored = self._store.take_over(passed)
         running = [handle for handle in stored if self._have(handle)]
+        for handle in running:
+            self._note(handle)
+        for attach_point in self._hooks:
+            self._link(attach_point)
         for handle in stored:
             if handle not in running:
-                self.let_go(handle)
+                self._store.let_go(handle)
         return running
 
     def add(self, hook: HookHandle) -> None:
@@ -56,21 +62,33 @@ class Hooks:
 
     def give_up(self, handle: ProbeHandle, bcc_version: str, running: ProbeHandle | None) -> None:
         """Let a probe go that cannot run; put the programs of the `running` version back. Raises OSError."""
+        if running:
+            self._put(running)
         self.let_go(handle)
         if running:
             self._store.keep(running, bcc_version)
-            self._put(running)
 
     def _put(self, handle: ProbeHandle) -> None:
+        self._note(handle)
+        for attach_point in dict.fromkeys(place.attach_point for place in handle.loaded.places):
+            self._link(attach_point)
+
+    def _note(self, handle: ProbeHandle) -> None:
         for place in handle.loaded.places:
-            array = self._hooks[place.attach_point].array
-            bpf.put_program(array, place.slot, handle.fds[FdName("program", place.program)])
+            self._programs[place.attach_point][place.slot] = _program(handle, place)
+
+    def _link(self, attach_point: str) -> None:
+        bpf.link_programs(self._hooks[attach_point].array, self._programs[attach_point])
 
     def let_go(self, handle: ProbeHandle) -> None:
-        """Take a probe's programs out of their slots, and close its fds; slots without a hook are passed over."""
+        """Take a probe's programs out of their slots, and close its fds."""
+        left = set()
         for place in handle.loaded.places:
-            if self._runs(handle, place):
-                bpf.take_program(self._hooks[place.attach_point].array, place.slot)
+            if self._programs[place.attach_point].get(place.slot) == _program(handle, place):
+                del self._programs[place.attach_point][place.slot]
+                left.add(place.attach_point)
+        for attach_point in left:
+            self._link(attach_point)
         self._store.let_go(handle)
 
     def keep_only(self, handles: Iterable[ProbeHandle]) -> None:
@@ -106,5 +124,8 @@ class Hooks:
         hook = self._hooks.get(place.attach_point)
         if hook is None:
             return False
-        program = handle.fds[FdName("program", place.program)]
-        return identity(program) == f"prog_id:{bpf.program_id(hook.array, place.slot)}"
+        return identity(_program(handle, place)) == f"prog_id:{bpf.program_id(hook.array, place.slot)}"
+
+
+def _program(handle: ProbeHandle, place: ChainSlot) -> int:
+    return handle.fds[FdName("program", place.program)]

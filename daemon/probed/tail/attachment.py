@@ -30,9 +30,12 @@ class AttachedTrace:
         self._handle = handle
         self._hooks = {hook.attach_point: hook for hook in hooks}
         self._counts = (ctypes.c_uint64 * possible_cpus())()
+        programs: dict[str, dict[int, int]] = {}
         for place in self.loaded.places:
             program = handle.fds[FdName("program", place.program)]
-            bpf.put_program(self._hooks[place.attach_point].array, place.slot, program)
+            programs.setdefault(place.attach_point, {})[place.slot] = program
+        for attach_point, of_point in programs.items():
+            bpf.link_programs(self._hooks[attach_point].array, of_point)
 
     @property
     def loaded(self) -> LoadedProbe:
@@ -52,8 +55,8 @@ class AttachedTrace:
 
     def stop(self) -> None:
         """Take the programs out of the hooks; the ring keeps the records. Raises OSError."""
-        for place in self.loaded.places:
-            bpf.take_program(self._hooks[place.attach_point].array, place.slot)
+        for attach_point in {place.attach_point for place in self.loaded.places}:
+            bpf.link_programs(self._hooks[attach_point].array, {})
 
 
 @contextmanager

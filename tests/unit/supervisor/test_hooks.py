@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs in a chain run; dictionaries of slots stand for arrays of programs."""
+"""Programs in a chain run; dictionaries of entries stand for arrays of programs."""
 
 from __future__ import annotations
 
@@ -33,13 +33,22 @@ def held(*places: ChainSlot, first: int = 1000) -> ProbeHandle:
     return ProbeHandle(LoadedProbe("a", "1", None, 0, (), (), tuple(fds), places), fds)
 
 
+def followed(array: Mapping[int, int]) -> list[int]:
+    """Return the programs of an array in the order of their jumps. Raises AssertionError if a jump passes one over."""
+    slots = sorted(bpf.taken_slots(ARRAY))
+    assert all(array[entry] == array[min(slot for slot in slots if slot >= entry)] for entry in array)
+    assert sorted(array) == list(range(max(slots, default=-1) + 1))
+    return [array[slot] for slot in slots]
+
+
 @pytest.fixture
 def arrays(monkeypatch: pytest.MonkeyPatch) -> Arrays:
-    """The programs in each array's slots."""
+    """The programs in each array's entries."""
     slots: Arrays = {ARRAY: {}}
     monkeypatch.setattr(bpf, "put_program", lambda array, slot, program: slots[array].update({slot: program}))
     monkeypatch.setattr(bpf, "take_program", lambda array, slot: slots[array].pop(slot, None))
     monkeypatch.setattr(bpf, "program_id", lambda array, slot: slots[array].get(slot, 0))
+    monkeypatch.setattr(bpf, "object_info", lambda fd, _: (0, fd))
     monkeypatch.setattr(hooks, "identity", lambda fd: f"prog_id:{fd}")
     return slots
 
@@ -74,11 +83,55 @@ def test_a_probe_runs_from_when_it_is_attached_until_it_is_let_go(arrays: Arrays
     store = Kept([EXIT])
     chain, probe = Hooks(store, {}), held(ChainSlot("on_x", "sys_exit", 3), ChainSlot("on_y", "sys_exit", 5))
     chain.attach(probe, "0.26.0")
-    assert arrays[ARRAY] == {3: 1000, 5: 1001}
+    assert followed(arrays[ARRAY]) == [1000, 1001]
     assert chain.take_over({}) == store.probes == [probe]
     chain.let_go(probe)
     assert arrays[ARRAY] == {}
     assert store.gone == [probe]
+
+
+def test_the_programs_of_all_probes_follow_each_other_by_slot(arrays: Arrays) -> None:
+    chain = Hooks(Kept([EXIT]), {})
+    first, last, middle = (held(ChainSlot("on_x", "sys_exit", slot), first=fd) for slot, fd in ((2, 1), (9, 3), (4, 2)))
+    for probe, order in ((last, [3]), (first, [1, 3]), (middle, [1, 2, 3])):
+        chain.attach(probe, "")
+        assert followed(arrays[ARRAY]) == order
+    assert bpf.taken_slots(ARRAY) == {2, 4, 9}
+    for probe, order in ((first, [2, 3]), (last, [2]), (middle, [])):
+        chain.let_go(probe)
+        assert followed(arrays[ARRAY]) == order
+
+
+def test_each_change_leaves_a_chain_with_all_other_programs(arrays: Arrays, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that runs meanwhile jumps to the entry after its slot."""
+    chain = Hooks(Kept([EXIT]), {})
+    first, middle, last = (held(ChainSlot("on_x", "sys_exit", slot), first=fd) for slot, fd in ((1, 1), (4, 2), (7, 3)))
+    chain.attach(first, "")
+    chain.attach(last, "")
+    slot_of = {1: 1, 2: 4, 3: 7}
+    seen: list[list[int]] = []
+    put = bpf.put_program
+
+    def run_then_put(array: int, slot: int, program: int) -> None:
+        entry, ran = 0, list[int]()
+        while arrays[array].get(entry):
+            ran.append(arrays[array][entry])
+            entry = slot_of[ran[-1]] + 1
+        seen.append(ran)
+        put(array, slot, program)
+
+    monkeypatch.setattr(bpf, "put_program", run_then_put)
+    chain.attach(middle, "")
+    chain.let_go(middle)
+    assert seen == [[1, 3]] * 3 + [[1, 2, 3]] * 3
+
+
+def test_a_chain_that_was_left_half_done_is_completed(arrays: Arrays) -> None:
+    """An earlier supervisor was killed, or was of a version that put a program into its own slot alone."""
+    probe = held(ChainSlot("on_x", "sys_exit", 3), ChainSlot("on_y", "sys_exit", 5))
+    arrays[ARRAY] = {3: 1000, 5: 1001, 7: 999}
+    assert Hooks(Kept([EXIT], [probe]), {}).take_over({}) == [probe]
+    assert followed(arrays[ARRAY]) == [1000, 1001]
 
 
 def test_a_version_with_the_same_maps_takes_the_slots_and_the_place_in_the_store(arrays: Arrays) -> None:
@@ -87,7 +140,7 @@ def test_a_version_with_the_same_maps_takes_the_slots_and_the_place_in_the_store
     chain.attach(running, "0.26.0")
     chain.attach(renewed, "", running)
     chain.let_go(running)
-    assert arrays[ARRAY] == {3: 2000, 5: 2001}
+    assert followed(arrays[ARRAY]) == [2000, 2001]
     assert (store.probes, store.gone) == ([renewed], [running])
 
 
@@ -106,7 +159,7 @@ def test_the_running_version_goes_on_where_the_other_cannot_be_attached(
     monkeypatch.setattr(bpf, "put_program", put)
     with pytest.raises(OSError, match="allocate memory"):
         chain.attach(renewed, "", running)
-    assert arrays[ARRAY] == {3: 1000, 5: 1001}
+    assert followed(arrays[ARRAY]) == [1000, 1001]
     assert (store.probes, store.gone) == ([running], [renewed])
 
 

@@ -19,6 +19,7 @@ from probed.loader.common.hook_chain import Chains, Places, entries_at_iterators
 from probed.loader.common.host import RING_PAGE, Host, ring_bytes
 from probed.loader.common.module import Module
 from probed.loader.common.own_maps import ENUMS, LAYOUT, ROW
+from probed.loader.common.preemption import may_be_preempted
 from probed.terminal import printable
 
 HELPERS = ("get_current_task_btf", "task_pt_regs")
@@ -34,6 +35,8 @@ def compile_probe(
     text = _source_text(request, probe, entries)
     ring = (ring_bytes(probe), probe.ring.slots) if probe.ring is not None else ()
     macros = defines(host, *ring) | bucket_macros(probe)
+    if may_be_preempted(probe.programs.values(), host.may_preempt):
+        macros["PROBED_PREEMPTED"] = "1"
     if probe.columns:
         constants = request.constants.by_name()
         macros |= {"TRACE": "1"} | {f"VALUE_{name}": f"{value}UL" for name, value in constants.items()}

@@ -4,10 +4,8 @@
 A second program on a tracepoint costs as much as the first, some 60 ns on a machine with retpolines; a tail call with
 a constant index is a jump that the kernel writes into the code, and costs one or two: Linux commit 428d5df1fa4f ("bpf,
 x86: Emit patchable direct jump as tail call") (in v5.5). So only a small program is attached, the hook. The hook jumps
-to the first program of an array, and each program ends with jumps to the next slots. A jump to an empty slot does
-nothing, so missing programs do not break the chain.
-
-The jumps are written in assembly: calls in C would take the compiler longer than many a probe's own program.
+to the first program of an array, and each program ends with a jump to the next one (`bpf.link_programs`). A jump to an
+empty entry does nothing.
 
 Where the kernel preempts programs of raw tracepoints, the hook and the programs behind it run in a kprobe (see
 `preemption`). Their context is then the registers, from which each program's entry takes the tracepoint's arguments,
@@ -29,16 +27,14 @@ from probed.frozen import frozen
 from probed.ipc.attach_points import AttachPoint, hook_name
 from probed.ipc.manifest import ChainSlot, IteratorProgram, switch_names
 from probed.linux import bpf
+from probed.linux.bpf import SLOTS
 from probed.loader.common.register_point import RegisterPoint
 from probed.loader.common.usdt_arguments import UsdtArgument, UsdtForms
 from probed.loader.errors import eperm
 from probed.loader.errors.eperm import EpermFacts
 
-SLOTS = 32
-"""Programs behind one hook: the kernel lets no more than 33 tail calls follow each other."""
-
-R7_IS_A_MAP = 0x1718
-"""The first 32 bits of the instruction that loads r7 with a map, whose fd follows: BPF_LD | BPF_DW | BPF_IMM with
+R2_IS_A_MAP = 0x1218
+"""The first 32 bits of the instruction that loads r2 with a map, whose fd follows: BPF_LD | BPF_DW | BPF_IMM with
 BPF_PSEUDO_MAP_FD. LLVM 14 cannot read its own word for that, ld_pseudo."""
 
 TAIL_CALL = 12
@@ -72,20 +68,21 @@ class Chains:
         Without `makes_arrays` a check of objects needs no privilege: see `array`.
         """
         self._arrays = dict(hooked)
+        self._taken: dict[str, set[int]] = {}
         self._hooked = set(hooked)
         self._kprobe_of = kprobe_of
         self._makes_arrays = makes_arrays
-        self._promised: set[ChainSlot] = set()
 
     def find_place(self, probe: str, program: str, attach_point: str) -> ChainSlot:
         """Return a free slot, and reserve it. Raises LoadError."""
         array = self.array(probe, attach_point)
-        taken = {place.slot for place in self._promised if place.attach_point == attach_point}
+        if attach_point not in self._taken:
+            self._taken[attach_point] = bpf.taken_slots(array) if self.is_hooked(attach_point) else set()
+        taken = self._taken[attach_point]
         for slot in range(SLOTS):
-            if slot not in taken and (array == NO_ARRAY or not bpf.program_id(array, slot)):
-                place = ChainSlot(program, attach_point, slot)
-                self._promised.add(place)
-                return place
+            if slot not in taken:
+                taken.add(slot)
+                return ChainSlot(program, attach_point, slot)
         text = f"{AttachPoint.parse(attach_point).phrase} has {SLOTS} programs already, and no room for '{program}'"
         raise LoadError(probe, "attach_point", text)
 
@@ -95,7 +92,7 @@ class Chains:
             return NO_ARRAY
         if attach_point not in self._arrays:
             try:
-                self._arrays[attach_point] = bpf.program_array(SLOTS)
+                self._arrays[attach_point] = bpf.program_array()
             except OSError as error:
                 text = f"cannot create the array of programs behind '{attach_point}': {error.strerror}"
                 reason: Reason = "map_create"
@@ -134,9 +131,9 @@ class Chains:
             array = self.array(probe, place.attach_point)
             kprobe = self.kprobe(place.attach_point)
             begin = _entry_of(place.program, kprobe)
-            functions[place.program] = begin + _jumps(array, place.slot + 1)
+            functions[place.program] = begin + _jump(array, place.slot + 1)
             if not self.is_hooked(place.attach_point):
-                functions[hook_name(place.attach_point)] = _jumps(array, 0)
+                functions[hook_name(place.attach_point)] = _jump(array, 0)
         return "".join(f"int {name}({ARGUMENT})\n{{\n{body}}}\n" for name, body in functions.items())
 
 
@@ -202,15 +199,16 @@ def standalone_entry(programs: Iterable[str]) -> str:
     return "".join(f"int {name}({ARGUMENT})\n{{\n{entry(name)}\treturn 0;\n}}\n" for name in programs)
 
 
-def _jumps(array: int, first: int) -> str:
-    """Return C that jumps to every slot from `first` on, and returns 0 where all are empty.
+def _jump(array: int, entry: int) -> str:
+    """Return C that jumps to an entry of the array, and returns 0 where the entry is empty.
 
-    The function ends with the jumps and needs only their result afterwards, so they may use any register; a call
-    preserves only r6 to r9. Source: Linux Documentation/bpf/instruction-set.rst. The C has the return: after assembly
-    that exits, LLVM 21 puts a call of the kernel's function __bpf_trap, which BCC does not resolve.
+    The function ends with the jump and needs only its result afterwards, so the jump may use any register. The C has
+    the return: after assembly that exits, LLVM 21 puts a call of the kernel's function __bpf_trap, which BCC does not
+    resolve.
     """
-    lines = ["r6 = %1", f".quad {array << 32 | R7_IS_A_MAP:#x}", ".quad 0"]
-    for slot in range(first, SLOTS):
-        lines += ["r1 = r6", "r2 = r7", f"r3 = {slot}", f"call {TAIL_CALL}"]
-    text = "".join(f'\t\t"{line}\\n"\n' for line in [*lines, "%0 = 0"])
+    if entry == SLOTS:
+        return "\treturn 0;\n"
+    words = f".quad {array << 32 | R2_IS_A_MAP:#x}", ".quad 0"
+    lines = ["r1 = %1", *words, f"r3 = {entry}", f"call {TAIL_CALL}", "%0 = 0"]
+    text = "".join(f'\t\t"{line}\\n"\n' for line in lines)
     return f'\tu64 nothing;\n\tasm volatile(\n{text}\t\t: "=r"(nothing) : "r"(ctx) : "memory");\n\treturn nothing;\n'

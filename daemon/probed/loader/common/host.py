@@ -52,10 +52,12 @@ class Host:
     def __init__(self, btf_path: Path, cpus: int, machine: str, threads: int) -> None:
         """`btf_path` is the file with the kernel's types, which an object alone does not need parsed here.
 
-        `uses_kprobes` says whether programs run in kprobes where they can, `has_exchange` whether the kernel has
-        BPF_XCHG, for BCC, `allocates_on_demand` whether any program can allocate entries of a hash.
+        `may_preempt` says whether the kernel may preempt programs of raw tracepoints, `uses_kprobes` whether programs
+        run in kprobes where they can, `has_exchange` whether the kernel has BPF_XCHG, for BCC, `allocates_on_demand`
+        whether any program can allocate entries of a hash.
         """
         self.btf_path = btf_path
+        self.may_preempt = True
         self.uses_kprobes = False
         self.allocates_on_demand = False
         self.has_exchange = False

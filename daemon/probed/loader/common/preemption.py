@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the kernel can preempt programs of raw tracepoints, and whether programs can run in a kprobe instead.
+"""Whether the kernel can preempt a program, and whether programs of raw tracepoints can run in a kprobe instead.
 
 The kernel skips a program that another task has entered on the same CPU. Where the kernel preempts programs of raw
 tracepoints (Linux 7.2), several runnable tasks on a CPU make it skip a fifth to a third of all runs. Programs of
@@ -13,9 +13,10 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 
+from probed.config.declaration.programs import Program
 from probed.linux import bpf
 from probed.loader.btf.format import Kind
 from probed.loader.btf.reader import Btf
@@ -81,16 +82,33 @@ KernelType = Callable[[Kind, str], int]
 """Returns the number of a type of the running kernel, 0 for none."""
 
 
-def needs_kprobes(kernel_type: KernelType, read: Callable[[], Btf]) -> bool:
-    """Say, by trying, whether the kernel preempts programs of raw tracepoints, and runs programs in kprobes.
+def preempts(kernel_type: KernelType) -> bool | None:
+    """Say, by trying, whether the kernel preempts programs of raw tracepoints; None where the trial cannot tell."""
+    try:
+        return _preempts(kernel_type)
+    except OSError:
+        return None
 
-    `read` returns all types, which only the second trial needs. Where the kernel or its security policy refuses the
-    trial, programs stay on raw tracepoints, and each probe's own load tells the reason of a refusal.
+
+def runs_kprobes(read: Callable[[], Btf]) -> bool:
+    """Say, by trying, whether programs run in kprobes at raw tracepoints; `read` returns all types.
+
+    Where the kernel or its security policy refuses the trial, programs stay on raw tracepoints, and each probe's own
+    load tells the reason of a refusal.
     """
     try:
-        return _preempts(kernel_type) and _runs_kprobes(read())
+        return _runs_kprobes(read())
     except OSError:
         return False
+
+
+def may_be_preempted(programs: Iterable[Program], tracepoints: bool) -> bool:
+    """Say whether one of a probe's programs may be preempted; `tracepoints` says that of those at raw tracepoints.
+
+    The kernel preempts programs at functions and at functions of user programs: __bpf_prog_enter_recur() in Linux
+    kernel/bpf/trampoline.c, uprobe_prog_run() in kernel/trace/bpf_trace.c.
+    """
+    return tracepoints or any(each.raw_tracepoint is None for each in programs)
 
 
 def has_exchange() -> bool:
@@ -102,12 +120,12 @@ def has_exchange() -> bool:
     return True
 
 
-def _preempts(kernel_type: KernelType) -> bool:
+def _preempts(kernel_type: KernelType) -> bool | None:
     """Say whether a program finds that it may be preempted. Raises OSError, also where the verifier refuses COUNT."""
     variable = kernel_type(Kind.VAR, COUNT)
     tracepoints = [kernel_type(Kind.TYPEDEF, f"btf_trace_{name}") for name in TRIALS]
     if not variable or not all(tracepoints):
-        return False
+        return None
     with ExitStack() as fds:
         array = _array(fds)
         program = _tracing(_store(array, _preempt_count(variable)), tracepoints[0])
@@ -115,7 +133,7 @@ def _preempts(kernel_type: KernelType) -> bool:
         fds.callback(os.close, bpf.attach_tracing_program(program))
         os.getppid()
         seen = _value(array)
-    return bool(seen) and not seen & PREEMPT_MASK
+    return not seen & PREEMPT_MASK if seen else None
 
 
 def _runs_kprobes(btf: Btf) -> bool:

@@ -20,7 +20,7 @@ from probed.loader.common.hook_chain import Chains, Places, find_places
 from probed.loader.common.host import RING_PAGE, Host, ring_bytes
 from probed.loader.common.module import Module
 from probed.loader.common.own_maps import map_name
-from probed.loader.common.preemption import KernelType
+from probed.loader.common.preemption import KernelType, may_be_preempted
 from probed.loader.core import libbpf
 from probed.loader.core.core_module import CoreModule, Tail
 
@@ -68,7 +68,10 @@ def open_probe(
     """
     module, running = CoreModule(probe.name, content.data, host.relocation_btf), content.running
     size = ring_bytes(probe)
-    constants = {"probed_cpus": host.cpus} | ({"probed_ring_pages": size // RING_PAGE} if size else {})
+    preempted = may_be_preempted(probe.programs.values(), host.may_preempt)
+    constants = {"probed_cpus": host.cpus, "probed_preempted": int(preempted)}
+    if size:
+        constants["probed_ring_pages"] = size // RING_PAGE
     if probe.columns:
         constants |= content.constants.by_name()
     module.prepare(constants, host, size)

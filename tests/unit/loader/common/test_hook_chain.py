@@ -11,8 +11,9 @@ from probed.config.declaration.probe import parse_declaration
 from probed.errors import LoadError
 from probed.ipc.manifest import IteratorProgram
 from probed.linux import bpf
+from probed.linux.bpf import SLOTS
 from probed.loader.common import hook_chain
-from probed.loader.common.hook_chain import SLOTS, Chains, entries_at_iterators, find_places, standalone_entry
+from probed.loader.common.hook_chain import Chains, entries_at_iterators, find_places, standalone_entry
 from probed.loader.common.register_point import RegisterPoint
 from probed.loader.headers.c_names import programs
 
@@ -22,12 +23,12 @@ def arrays(monkeypatch: pytest.MonkeyPatch) -> dict[int, set[int]]:
     """The slots that are taken, by array; a new array is number 7, then 8."""
     taken: dict[int, set[int]] = {}
 
-    def make(_: int) -> int:
+    def make() -> int:
         taken[7 + len(taken)] = set()
         return 6 + len(taken)
 
     monkeypatch.setattr(bpf, "program_array", make)
-    monkeypatch.setattr(bpf, "program_id", lambda array, slot: slot in taken[array])
+    monkeypatch.setattr(bpf, "taken_slots", lambda array: set(taken[array]))
     return taken
 
 
@@ -38,8 +39,9 @@ def test_the_first_program_of_a_tracepoint_makes_its_array_and_its_hook(arrays: 
     assert (place.slot, set(arrays)) == (0, {7})
     assert "int on_x(struct" in text
     assert "int probed_sys_exit(struct" in text
-    assert text.count(".quad 0x700001718") == 2  # r7 is the array whose fd is 7
-    assert text.count(f"call {hook_chain.TAIL_CALL}") == SLOTS + SLOTS - 1
+    assert text.count(".quad 0x700001218") == 2  # r2 is the array whose fd is 7
+    assert [int(entry) for entry in re.findall(r"r3 = (\d+)", text)] == [1, 0]
+    assert text.count(f"call {hook_chain.TAIL_CALL}") == 2
 
 
 def test_a_hook_that_is_there_is_not_made_again(arrays: dict[int, set[int]]) -> None:
@@ -50,11 +52,19 @@ def test_a_hook_that_is_there_is_not_made_again(arrays: dict[int, set[int]]) -> 
     assert "probed_sys_exit" not in chains.text("a", places)
 
 
-def test_a_program_jumps_to_all_slots_after_its_own(arrays: dict[int, set[int]]) -> None:
+def test_a_program_jumps_to_the_entry_after_its_own_slot(arrays: dict[int, set[int]]) -> None:
     arrays[3] = {0}
     chains = Chains({"sys_exit": 3})
     text = chains.text("a", [chains.find_place("a", "on_x", "sys_exit")])
-    assert [int(slot) for slot in re.findall(r"r3 = (\d+)", text)] == list(range(2, SLOTS))
+    assert re.findall(r"r3 = (\d+)", text) == ["2"]
+
+
+def test_the_program_in_the_last_slot_jumps_nowhere(arrays: dict[int, set[int]]) -> None:
+    arrays[3] = set(range(SLOTS - 1))
+    chains = Chains({"sys_exit": 3})
+    text = chains.text("a", [chains.find_place("a", "on_x", "sys_exit")])
+    assert "program_on_x(ctx, ctx);\n\treturn 0;" in text
+    assert "call" not in text
 
 
 def test_a_promised_place_is_not_given_twice_though_its_slot_is_still_empty(arrays: dict[int, set[int]]) -> None:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs run in kprobes only where the kernel preempts those of raw tracepoints, and has such kprobes."""
+"""Programs run in kprobes only where the kernel preempts those of raw tracepoints, and has such kprobes; and which
+programs the kernel may preempt."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from probed.config.declaration.programs import Program
 from probed.linux import bpf
 from probed.loader.btf.format import Kind
 from probed.loader.btf.reader import Btf
@@ -77,13 +79,15 @@ def kernel_types(*functions: str, variable: str = "__preempt_count") -> Btf:
     return Btf.parse(builder.build(), Path("vmlinux"))
 
 
-def needs_kprobes(btf: Btf) -> bool:
-    return preemption.needs_kprobes(lambda kind, name: next(iter(btf.find(kind, name)), 0), lambda: btf)
+def preempts(btf: Btf) -> bool | None:
+    return preemption.preempts(lambda kind, name: next(iter(btf.find(kind, name)), 0))
 
 
 def test_programs_run_in_kprobes_where_the_kernel_preempts_raw_tracepoints(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = Kernel(monkeypatch, SEEN)
-    assert needs_kprobes(kernel_types("trace_syscall_exit"))
+    types = kernel_types("trace_syscall_exit")
+    assert preempts(types) is True
+    assert preemption.runs_kprobes(lambda: types)
     assert kernel.functions == ["trace_syscall_exit", "__traceiter_sys_enter"]
     assert kernel.left_open == []
 
@@ -97,31 +101,43 @@ def test_the_verifier_decides_whether_programs_exchange(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("seen", "refused", "variable"),
+    ("seen", "refused", "variable", "found"),
     [
-        (SEEN | 1, "", "__preempt_count"),  # programs are not preempted
-        (0, "", "__preempt_count"),  # the program did not run
-        (SEEN, "", "pcpu_hot"),  # a kernel without that variable
-        (SEEN, "create_map", "__preempt_count"),
-        (SEEN, "load_tracing_program", "__preempt_count"),
-        (SEEN, "attach_tracing_program", "__preempt_count"),
-        (SEEN, "load_kprobe_program", "__preempt_count"),  # a kernel without kprobes
-        (SEEN, "attach_kprobe_program", "__preempt_count"),
+        (SEEN | 1, "", "__preempt_count", False),
+        (0, "", "__preempt_count", None),  # the program did not run
+        (SEEN, "", "pcpu_hot", None),  # a kernel without that variable
+        (SEEN, "create_map", "__preempt_count", None),
+        (SEEN, "load_tracing_program", "__preempt_count", None),
+        (SEEN, "attach_tracing_program", "__preempt_count", None),
     ],
 )
-def test_programs_stay_on_raw_tracepoints_elsewhere(
-    monkeypatch: pytest.MonkeyPatch, seen: int, refused: str, variable: str
+def test_a_trial_says_whether_the_kernel_preempts_or_cannot_tell(
+    monkeypatch: pytest.MonkeyPatch, seen: int, refused: str, variable: str, found: bool | None
 ) -> None:
     kernel = Kernel(monkeypatch, seen, refused)
-    assert not needs_kprobes(kernel_types(variable=variable))
+    assert preempts(kernel_types(variable=variable)) is found
     assert kernel.left_open == []
+
+
+@pytest.mark.parametrize("refused", ["load_kprobe_program", "attach_kprobe_program"])
+def test_programs_stay_on_raw_tracepoints_without_kprobes(monkeypatch: pytest.MonkeyPatch, refused: str) -> None:
+    kernel, types = Kernel(monkeypatch, SEEN, refused), kernel_types()
+    assert not preemption.runs_kprobes(lambda: types)
+    assert kernel.left_open == []
+
+
+@pytest.mark.parametrize("at_tracepoints", [False, True])
+def test_programs_at_functions_may_be_preempted_on_every_kernel(at_tracepoints: bool) -> None:
+    tracing, at_function = Program(("one",), raw_tracepoint="sys_exit"), Program(("two",), fentry="vfs_read")
+    assert preemption.may_be_preempted([tracing], at_tracepoints) is at_tracepoints
+    assert preemption.may_be_preempted([tracing, at_function], at_tracepoints)
 
 
 def test_programs_stay_on_raw_tracepoints_where_the_kernel_does_not_call_the_function(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    kernel = Kernel(monkeypatch, SEEN, needed=3)
-    assert not needs_kprobes(kernel_types())
+    kernel, types = Kernel(monkeypatch, SEEN, needed=3), kernel_types()
+    assert not preemption.runs_kprobes(lambda: types)
     assert kernel.left_open == []
 
 
