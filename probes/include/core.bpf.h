@@ -299,16 +299,21 @@ static __always_inline struct task_struct *current_task(void)
 
 #define LOAD_OF_TASK(pointer, member) (HAS_TASK_BTF ? LOAD_TYPED(pointer, member) : READ(pointer, member))
 
-/* Copies a task's comm into 16 bytes of the event, aligned to 8. */
+/*
+ * Copies a task's comm into 16 bytes of the event, aligned to 8. No helper gets the address of the event, so the event
+ * stays in registers.
+ */
 static __always_inline void comm_of(struct task_struct *task, void *destination)
 {
-	u64 *halves = destination, *comm = (u64 *)__builtin_preserve_access_index(&task->comm);
+	u64 *halves = destination, *comm = (u64 *)__builtin_preserve_access_index(&task->comm), read[2];
 
 	if (HAS_TASK_BTF) {
 		halves[0] = comm[0];
 		halves[1] = comm[1];
 	} else {
-		bpf_probe_read_kernel(destination, 16, comm);
+		bpf_probe_read_kernel(read, sizeof(read), comm);
+		halves[0] = read[0];
+		halves[1] = read[1];
 	}
 }
 

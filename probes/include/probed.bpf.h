@@ -703,19 +703,24 @@ static __always_inline void count_overflow(struct label_set *labels, u64 observe
 		probed_count(STAT_RING_FULL);
 }
 
+static __always_inline void count_in_overflow(const u64 *labels, u64 words)
+{
+	struct label_set key = {};
+
+	copy_words(key.words, labels, words);
+	count_overflow(&key, 0, 0);
+}
+
 static __always_inline void count_event_of(const void *event, u64 size)
 {
 	const u64 *labels = (const u64 *)event + WEIGHT_WORDS, words = size / 8 - WEIGHT_WORDS;
-	struct label_set key = {};
 
 	if (count_in_slot(labels, words) || send_label_set(labels, words, 1, 1, NO_SLOT, false))
 		return;
-	if (words == LABEL_WORDS) { /* a copy would be too much for the 512 bytes of a program's stack */
+	if (words == LABEL_WORDS) /* a copy would be too much for the 512 bytes of a program's stack */
 		count_overflow((struct label_set *)labels, 0, 0);
-		return;
-	}
-	copy_words(key.words, labels, words);
-	count_overflow(&key, 0, 0);
+	else
+		count_in_overflow(labels, words);
 }
 
 /* The least value with the same highest six binary digits: within 3 % of the value. */
@@ -735,18 +740,22 @@ static __always_inline u64 rounded_value(u64 value)
  * the exporter may put such an event into a neighbour of its bucket, and only if a bound of a bucket lies between the
  * values.
  */
+static __always_inline void observe_in_overflow(const u64 *labels, u64 words, u64 observed)
+{
+	u64 word = observed / 8 - WEIGHT_WORDS, rounded = rounded_value(labels[word]);
+	struct label_set key = {};
+
+	copy_words(key.words, labels, words);
+	key.words[word] = rounded;
+	count_overflow(&key, observed, labels[word] - rounded);
+}
+
 static __always_inline void observe_event_of(const void *event, u64 size, u64 observed)
 {
 	const u64 *labels = (const u64 *)event + WEIGHT_WORDS, words = size / 8 - WEIGHT_WORDS;
-	u64 word = observed / 8 - WEIGHT_WORDS, rounded = 0;
-	struct label_set key = {};
 
-	if (send_label_set(labels, words, 1, 1, NO_SLOT, false))
-		return;
-	copy_words(key.words, labels, words);
-	rounded = rounded_value(labels[word]);
-	key.words[word] = rounded;
-	count_overflow(&key, observed, labels[word] - rounded);
+	if (!send_label_set(labels, words, 1, 1, NO_SLOT, false))
+		observe_in_overflow(labels, words, observed);
 }
 
 #define CHECK_EVENT(event)                                                                                  \
