@@ -171,7 +171,7 @@ _PROGRAM_INFO = struct.Struct("=II")  # struct bpf_prog_info: type, id
 
 
 def link_programs(array: int, programs: Mapping[int, int]) -> None:
-    """Make a chain of programs: entry n of the array gets the first program in slot n or a later slot.
+    """Make a chain of programs: entry n gets the first program in slot n or a later slot.
 
     So a program in slot n ends with one jump, to entry n + 1. `programs` are fds by slot. Entries change one by one,
     from the last to the first: a program that runs meanwhile jumps into the former chain or into the new one. Raises

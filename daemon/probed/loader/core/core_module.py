@@ -180,7 +180,15 @@ class CoreModule:
             self._programs[name].set_autoload(True)
 
     def _set_constant(self, name: str, value: int) -> None:
-        _, size = self._btf.variables(".rodata")[name]
+        """Set a constant. Raises LoadError where the object's header has none of this name."""
+        variables = self._btf.variables(".rodata")
+        if name not in variables:
+            raise LoadError(
+                self._probe, "compile",
+                f"the object has no constant '{name}': beside the probe is another version's core.bpf.h; "
+                "remove that include folder, or take this version's, and run 'probed build' again",
+            )  # fmt: skip
+        _, size = variables[name]
         self._write(name, value.to_bytes(size, sys.byteorder))
 
     def _write(self, name: str, value: bytes) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An object's maps get sizes and flags that this machine and its kernel take."""
+"""An object's maps get sizes and flags that this machine and its kernel take, its constants the loader's values."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from probed.errors import LoadError
 from probed.linux.bpf import BPF_F_NO_PREALLOC
 from probed.loader.common.host import MOST_PROCESSES, Host
 from probed.loader.core.core_module import CPU_ENTRIES, PROCESSES, CoreModule
@@ -15,6 +16,13 @@ from probed.loader.core.core_module import CPU_ENTRIES, PROCESSES, CoreModule
 HASH, RING = 1, 27
 OTHER_FLAG = 1 << 10
 CPUS, THREADS = 3, 20_011
+
+
+class FakeTypes:
+    """The object's types, without a constant."""
+
+    def variables(self, _section: str) -> dict[str, tuple[int, int]]:
+        return {}
 
 
 @dataclass
@@ -54,3 +62,10 @@ def test_sizes_are_those_of_the_machine() -> None:
         ended=FakeMap(HASH, PROCESSES // 4), own=FakeMap(HASH, MOST_PROCESSES),
     )  # fmt: skip
     assert [each.max_entries for each in maps.values()] == [8192, CPUS, THREADS, THREADS // 4, MOST_PROCESSES]
+
+
+def test_an_object_by_another_version_s_header_is_an_error_with_the_remedy() -> None:
+    module, host = CoreModule.__new__(CoreModule), Host(Path("absent"), CPUS, "x86_64", THREADS)
+    module._probe, module._btf = "copied", FakeTypes()  # type: ignore[assignment]
+    with pytest.raises(LoadError, match="beside the probe is another version's core"):
+        module.prepare({"probed_cpus": CPUS}, host)
