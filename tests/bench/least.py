@@ -12,7 +12,6 @@ import select
 import socket
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,6 +45,8 @@ class Least:
 
     def scrape(self) -> None:
         """Read the page. Raises OSError."""
+        import urllib.request  # imported here, as below: the processes lack these modules
+
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/") as answer:
             answer.read()
 
@@ -53,7 +54,7 @@ class Least:
 @contextmanager
 def processes() -> Iterator[Least]:
     """Run both, from the moment when both have imported their modules."""
-    from probed.ipc.first_children import FRUGAL  # imported here: it imports modules that the processes lack
+    from probed.ipc.first_children import FRUGAL
 
     running: list[subprocess.Popen[bytes]] = []
     port = 0

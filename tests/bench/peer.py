@@ -34,8 +34,8 @@ from support.running_daemon import PATIENCE, Daemon
 
 ROUNDS: Final = 8
 SCRAPES: Final = 15
-IDLE_SECONDS: Final = 30.0
-"""One of probed's heartbeats."""
+IDLE_SECONDS: Final = 60.0
+"""Two of probed's heartbeats."""
 
 OPENS, NAMES = 5_003, 2_503
 """Failing opens, and the names that fail, for a large page."""
@@ -142,7 +142,7 @@ def _running(setup: Setup, pids: Collection[int], scrape: Callable[[], object]) 
         ("kernel memory of maps and rings", "MB"): sum(_map_bytes(pids).values()) / MB,
     }
     found["idle", "% of a core"] = _idle_percentage(setup, pids, 1)
-    found["idle, a scrape every 15 s", "% of a core"] = _idle_percentage(setup, pids, 2, scrape)
+    found["idle, a scrape every 15 s", "% of a core"] = _idle_percentage(setup, pids, 4, scrape)
     return found
 
 

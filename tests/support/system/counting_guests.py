@@ -34,7 +34,7 @@ SPAWNED: Mapping[str, tuple[int, str]] = {
 }
 """Programs that `spawn` starts: the number of times, and the command."""
 FAILED_OPENS = {"ENOENT": 41, "ENOTDIR": 43}
-CALLS, LOOPS = 10_007, 3
+CALLS, LOOPS = 40_009, 3
 """Calls of each loop; several loops at once make Linux 7.2 preempt programs of raw tracepoints."""
 
 AT_FUNCTIONS = ("probed_reads", "traced_reads")
