@@ -81,7 +81,7 @@ class Hooks:
         bpf.link_programs(self._hooks[attach_point].array, self._programs[attach_point])
 
     def let_go(self, handle: ProbeHandle) -> None:
-        """Take a probe's programs out of their slots, and close its fds."""
+        """Take a probe's programs out of their slots, and close its fds; slots without a hook are passed over."""
         left = set()
         for place in handle.loaded.places:
             if self._programs[place.attach_point].get(place.slot) == _program(handle, place):
@@ -107,6 +107,7 @@ class Hooks:
         unused = [hook for attach_point, hook in self._hooks.items() if attach_point not in used]
         for hook in unused:
             self._hooks.pop(hook.attach_point).close()
+            self._programs.pop(hook.attach_point, None)
         return unused
 
     def arrays(self) -> Mapping[str, int]:

@@ -203,6 +203,17 @@ def test_a_hook_goes_with_the_last_probe_behind_it(arrays: Arrays) -> None:
             os.fstat(fd)
 
 
+def test_a_probe_can_be_let_go_after_its_hook(arrays: Arrays) -> None:
+    fds = [os.memfd_create("hook") for _ in range(3)]
+    arrays[fds[0]] = {}
+    store, probe = Kept([hook("sys_exit", fds)]), held(ChainSlot("on_x", "sys_exit", 3))
+    chain = Hooks(store, {})
+    chain.attach(probe, "")
+    chain.end()
+    chain.let_go(probe)
+    assert store.gone == [probe]
+
+
 def test_a_switch_goes_with_the_hook_in_a_kprobe(arrays: Arrays) -> None:
     fds = [os.memfd_create("hook") for _ in range(6)]
     chain = Hooks(Kept([hook("sys_exit.switch", fds[:3]), hook("sys_exit", fds[3:])]), {})
