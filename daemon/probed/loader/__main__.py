@@ -109,7 +109,8 @@ class LoadSession:
         if batch.goal != "compile":
             with kernel_types(self._host) as types:
                 preempts = preemption.preempts(types)
-                self._host.may_preempt = preempts is not False
+                release = os.uname().release
+                self._host.may_preempt = preemption.tracepoints_may_be_preempted(preempts, release)
                 self._host.uses_kprobes = bool(preempts) and preemption.runs_kprobes(lambda: self._host.btf)
                 self._host.allocates_on_demand = bool(types(Kind.STRUCT, ALLOCATOR))
         makes_arrays = batch.goal != "compile" or bool(self._for_bcc)

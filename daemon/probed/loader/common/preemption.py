@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import struct
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -35,6 +36,10 @@ SYSCALL_EXIT = "trace_syscall_exit"
 
 IN_INTERRUPTS = frozenset({"sched_process_free", "hrtimer_expire_entry", "hrtimer_expire_exit"})
 """Raw tracepoints in interrupts, where nothing preempts a program, and where the kernel skips one of a kprobe."""
+
+NEWEST_WITHOUT = (6, 18)
+"""The newest Linux, as tried, whose tracepoints all disable preemption: __DO_TRACE() in include/linux/tracepoint.h. The
+trial is at a system call, and a later kernel might preempt programs at the other tracepoints alone."""
 
 SEEN = 1 << 30
 """Bit that shows that a trial's program ran."""
@@ -100,6 +105,12 @@ def runs_kprobes(read: Callable[[], Btf]) -> bool:
         return _runs_kprobes(read())
     except OSError:
         return False
+
+
+def tracepoints_may_be_preempted(found: bool | None, release: str) -> bool:
+    """Say whether programs of raw tracepoints may be preempted: `found` is by `preempts`, `release` by uname(2)."""
+    version = tuple(map(int, re.findall(r"\d+", release)[:2]))
+    return found is not False or version > NEWEST_WITHOUT
 
 
 def may_be_preempted(programs: Iterable[Program], tracepoints: bool) -> bool:

@@ -126,6 +126,23 @@ def test_programs_stay_on_raw_tracepoints_without_kprobes(monkeypatch: pytest.Mo
     assert kernel.left_open == []
 
 
+@pytest.mark.parametrize(
+    ("found", "release", "may"),
+    [
+        (False, "5.10.0-46-amd64", False),
+        (False, "6.18.44", False),
+        (False, "6.19.1+deb14-amd64", True),
+        (False, "7.0.0", True),
+        (None, "6.1.0-49-amd64", True),
+        (True, "6.1.0-49-amd64", True),
+    ],
+)
+def test_tracepoints_are_taken_as_preempted_unless_the_trial_and_the_version_say_no(
+    found: bool | None, release: str, may: bool
+) -> None:
+    assert preemption.tracepoints_may_be_preempted(found, release) is may
+
+
 @pytest.mark.parametrize("at_tracepoints", [False, True])
 def test_programs_at_functions_may_be_preempted_on_every_kernel(at_tracepoints: bool) -> None:
     tracing, at_function = Program(("one",), raw_tracepoint="sys_exit"), Program(("two",), fentry="vfs_read")
