@@ -158,11 +158,13 @@ def test_locks_of_statistics_are_exact_by_depth(examples: Daemon) -> None:
 def test_dropped_packets_have_protocol_port_and_reason(
     examples: Daemon, version: str, family: socket.AddressFamily, address: str
 ) -> None:
-    with socket.socket(family, socket.SOCK_DGRAM) as closed:
+    """The sender has its own port before the other one is free: it would get the packets itself."""
+    with socket.socket(family, socket.SOCK_DGRAM) as sender, socket.socket(family, socket.SOCK_DGRAM) as closed:
+        sender.bind((address, 0))
         closed.bind((address, 0))
         port = port_of(closed)
-    for _ in range(TIMES):
-        with socket.socket(family, socket.SOCK_DGRAM) as sender:
+        closed.close()
+        for _ in range(TIMES):
             sender.sendto(b"", (address, port))
     labels = {"eth_proto": version, "ip_proto": "udp", "port": str(port), "reason": "SKB_DROP_REASON_NO_SOCKET"}
     wait_for_count(lambda: examples.scrape().value("probed_kfree_skb_total", **labels), TIMES)
