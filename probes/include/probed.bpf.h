@@ -9,6 +9,7 @@
  *   TRACE	if the declaration has columns: see trace probes, at the end
  *   VALUE_name	for each CONSTANT(name) of a trace probe
  *   LOG2_FIRST_name, LINEAR_FIRST_name, LINEAR_WIDTH_name	for each map of a histogram: see LOG2_BUCKET
+ *   WHEN_MEMBERS(apply, type)	`apply(type, member)` for each member of the event in a `when` of the declaration
  *   CPUS	the number of possible CPUs of this kernel
  *   PROCESSES	the size of maps with an entry for each living process: the kernel's limit of threads, within bounds
  *   ON_DEMAND	BPF_F_NO_PREALLOC if the kernel allocates entries safely in any program, else 0: see BPF_HASH_ON_DEMAND
@@ -486,8 +487,8 @@ static __always_inline void submit_event_of(void *event, u64 size, bool wakes)
  *
  * count_event() adds to a slot of this CPU, which holds one label set. When another label set takes the slot, a record
  * with the sum goes into the ring. A scrape reads the slots, so a storm of one label set sends no record at all. Where
- * the ring is full, the slot keeps its label set, and the newcomer counts in a hash by label set. Only a full hash
- * loses an event.
+ * the ring is full, the slot keeps its label set, and the newcomer counts in a hash by label set. Where the hash is
+ * full too, the event counts as `other`.
  *
  * The exporter counts every event once, although it reads slots and records: `slot_total` numbers the events of a slot,
  * and a record covers the last `weight` numbers up to its own. A record without a slot has the number -1.
@@ -643,7 +644,8 @@ static __always_inline bool count_in_slot(const u64 *labels, u64 words)
 }
 
 /* Counts and sums by label set, for events without room in the ring. */
-#define OVERFLOW_LABEL_SETS 4096
+#define OVERFLOW_LABEL_SETS 8192
+#define OVERFLOW_OTHERS	    1024
 
 struct overflow {
 	u64 count;
@@ -655,72 +657,115 @@ struct overflow {
  * Two hashes take turns: programs add to one, and the exporter empties the other. The exporter sets `overflow_turn`,
  * which it maps, and waits until no program adds to the former hash. Programs tell so by STAT_BEGUN, and then STAT_KEPT
  * or STAT_LEFT, of each hash; a program that finds another turn after STAT_BEGUN begins anew.
+ *
+ * A label set that finds the hash full counts in a second hash of the same turn, in which label sets have only the
+ * members by which metrics choose their events, and the rounded value. The exporter counts these as `other`.
  */
-BPF_HASH(overflow_0, struct label_set, struct overflow, OVERFLOW_LABEL_SETS);
-BPF_HASH(overflow_1, struct label_set, struct overflow, OVERFLOW_LABEL_SETS);
+BPF_HASH_ON_DEMAND(overflow_0, struct label_set, struct overflow, OVERFLOW_LABEL_SETS);
+BPF_HASH_ON_DEMAND(overflow_1, struct label_set, struct overflow, OVERFLOW_LABEL_SETS);
+BPF_HASH_ON_DEMAND(others_0, struct label_set, struct overflow, OVERFLOW_OTHERS);
+BPF_HASH_ON_DEMAND(others_1, struct label_set, struct overflow, OVERFLOW_OTHERS);
 MAPPED_U64(overflow_turn);
 
-static __always_inline struct overflow *overflow_of(u64 turn, struct label_set *labels, u64 observed)
+static __always_inline struct overflow *overflow_of(u64 turn, bool is_other, struct label_set *labels, u64 observed)
 {
 	struct overflow none = {.observed = observed};
 
+	if (turn && is_other)
+		return others_1.lookup_or_try_init(labels, &none);
 	if (turn)
 		return overflow_1.lookup_or_try_init(labels, &none);
+	if (is_other)
+		return others_0.lookup_or_try_init(labels, &none);
 	return overflow_0.lookup_or_try_init(labels, &none);
 }
 
-/* Counts an event in the hash whose turn it is; false if the turn changed meanwhile. */
-static __always_inline bool count_in_turn(volatile u64 *turn, struct label_set *labels, u64 observed, u64 remainder)
-{
-	u64 now = *turn & 1;
-	struct overflow *sums;
+/* Some bytes of a label set, the first as the lowest bit: bytes 0 to 63, and 64 to 127. */
+struct label_bytes {
+	u64 low, high;
+};
 
-	probed_count(STAT_BEGUN + now);
-	if (now != (*turn & 1)) {
-		probed_count(STAT_LEFT + now);
-		return false;
-	}
-	sums = overflow_of(now, labels, observed);
-	if (!sums) {
-		probed_count(STAT_RING_FULL);
-		probed_count(STAT_LEFT + now);
-		return true;
-	}
-	lock_xadd(&sums->count, 1);
-	if (remainder) /* LLVM makes an atomic OR of an addition of 0, which Linux before 5.12 refuses */
-		lock_xadd(&sums->remainder, remainder);
-	probed_count(STAT_KEPT + now);
-	return true;
+/* The bits for `size` bytes at `offset`, as of the 64 bytes from `first` on. */
+static __always_inline u64 bits_of(u64 offset, u64 size, u64 first)
+{
+	u64 bits = (1UL << size) - 1;
+
+	if (offset >= first)
+		return offset - first < 64 ? bits << (offset - first) : 0;
+	return first - offset < size ? bits >> (first - offset) : 0;
 }
 
-static __always_inline void count_overflow(struct label_set *labels, u64 observed, u64 remainder)
+/* Sets every byte of a label set to 0 but some. */
+static __always_inline void keep_bytes(struct label_set *labels, struct label_bytes kept)
+{
+#pragma unroll
+	for (u64 word = 0; word < LABEL_WORDS; word++) {
+		u64 bits = (word < 8 ? kept.low >> 8 * word : kept.high >> 8 * (word - 8)) & 0xff, mask = 0;
+
+#pragma unroll
+		for (u64 byte = 0; byte < 8; byte++)
+			if (bits >> byte & 1)
+				mask |= 0xffUL << 8 * byte;
+		labels->words[word] &= mask;
+	}
+}
+
+/* Counts an event in the hash whose turn it is, or else among the others there. May change the label set. */
+static __always_inline void count_overflow(struct label_set *labels, struct label_bytes chosen, u64 observed,
+					   u64 remainder)
 {
 	u32 zero = 0;
-	u64 *turn = overflow_turn.lookup(&zero);
+	volatile u64 *turn = overflow_turn.lookup(&zero);
+	struct overflow *sums;
+	bool is_other = false;
 
-	if (turn && !count_in_turn(turn, labels, observed, remainder) &&
-	    !count_in_turn(turn, labels, observed, remainder))
-		probed_count(STAT_RING_FULL);
+	if (!turn)
+		return;
+#pragma clang loop unroll(disable)
+	for (u32 tries = 0; tries < 4; tries++) {
+		u64 now = *turn & 1;
+
+		probed_count(STAT_BEGUN + now);
+		if (now != (*turn & 1)) {
+			probed_count(STAT_LEFT + now);
+			continue;
+		}
+		sums = overflow_of(now, is_other, labels, observed);
+		if (sums) {
+			lock_xadd(&sums->count, 1);
+			if (remainder) /* LLVM makes an atomic OR of an addition of 0, which Linux before 5.12 refuses
+					*/
+				lock_xadd(&sums->remainder, remainder);
+			probed_count(STAT_KEPT + now);
+			return;
+		}
+		probed_count(STAT_LEFT + now);
+		if (is_other)
+			break;
+		is_other = true;
+		keep_bytes(labels, chosen);
+	}
+	probed_count(STAT_RING_FULL);
 }
 
-static __always_inline void count_in_overflow(const u64 *labels, u64 words)
+static __always_inline void count_in_overflow(const u64 *labels, u64 words, struct label_bytes chosen)
 {
 	struct label_set key = {};
 
 	copy_words(key.words, labels, words);
-	count_overflow(&key, 0, 0);
+	count_overflow(&key, chosen, 0, 0);
 }
 
-static __always_inline void count_event_of(const void *event, u64 size)
+static __always_inline void count_event_of(void *event, u64 size, struct label_bytes chosen)
 {
-	const u64 *labels = (const u64 *)event + WEIGHT_WORDS, words = size / 8 - WEIGHT_WORDS;
+	u64 *labels = (u64 *)event + WEIGHT_WORDS, words = size / 8 - WEIGHT_WORDS;
 
 	if (count_in_slot(labels, words) || send_label_set(labels, words, 1, 1, NO_SLOT, false))
 		return;
 	if (words == LABEL_WORDS) /* a copy would be too much for the 512 bytes of a program's stack */
-		count_overflow((struct label_set *)labels, 0, 0);
+		count_overflow((struct label_set *)labels, chosen, 0, 0);
 	else
-		count_in_overflow(labels, words);
+		count_in_overflow(labels, words, chosen);
 }
 
 /* The least value with the same highest six binary digits: within 3 % of the value. */
@@ -740,22 +785,24 @@ static __always_inline u64 rounded_value(u64 value)
  * the exporter may put such an event into a neighbour of its bucket, and only if a bound of a bucket lies between the
  * values.
  */
-static __always_inline void observe_in_overflow(const u64 *labels, u64 words, u64 observed)
+static __always_inline void observe_in_overflow(const u64 *labels, u64 words, struct label_bytes chosen, u64 observed)
 {
 	u64 word = observed / 8 - WEIGHT_WORDS, rounded = rounded_value(labels[word]);
 	struct label_set key = {};
 
 	copy_words(key.words, labels, words);
 	key.words[word] = rounded;
-	count_overflow(&key, observed, labels[word] - rounded);
+	chosen.low |= bits_of(word * 8, 8, 0);
+	chosen.high |= bits_of(word * 8, 8, 64);
+	count_overflow(&key, chosen, observed, labels[word] - rounded);
 }
 
-static __always_inline void observe_event_of(const void *event, u64 size, u64 observed)
+static __always_inline void observe_event_of(const void *event, u64 size, struct label_bytes chosen, u64 observed)
 {
 	const u64 *labels = (const u64 *)event + WEIGHT_WORDS, words = size / 8 - WEIGHT_WORDS;
 
 	if (!send_label_set(labels, words, 1, 1, NO_SLOT, false))
-		observe_in_overflow(labels, words, observed);
+		observe_in_overflow(labels, words, chosen, observed);
 }
 
 #define CHECK_EVENT(event)                                                                                  \
@@ -763,19 +810,31 @@ static __always_inline void observe_event_of(const void *event, u64 size, u64 ob
 			       __builtin_offsetof(__typeof__(*(event)), slot) == 16,                        \
 		       "struct event begins with WEIGHT and has 16 words of 8 bytes more at most")
 
-/* Counts an event; takes a pointer to the struct. */
-#define count_event(event)                               \
-	({                                               \
-		CHECK_EVENT(event);                      \
-		count_event_of(event, sizeof(*(event))); \
+/* The bytes by which metrics choose their events: the members of the event in `when`. */
+#ifndef WHEN_MEMBERS
+#define WHEN_MEMBERS(apply, type)
+#endif
+#define BYTES_OF_MEMBER(type, member, first) \
+	bits_of(__builtin_offsetof(type, member) - WEIGHT_WORDS * 8, sizeof(((type *)0)->member), first)
+#define OR_LOW_BYTES(type, member)  | BYTES_OF_MEMBER(type, member, 0)
+#define OR_HIGH_BYTES(type, member) | BYTES_OF_MEMBER(type, member, 64)
+#define CHOSEN_BYTES(type) \
+	((struct label_bytes){0 WHEN_MEMBERS(OR_LOW_BYTES, type), 0 WHEN_MEMBERS(OR_HIGH_BYTES, type)})
+
+/* Counts an event; takes a pointer to the struct, whose content the program shall not use afterwards. */
+#define count_event(event)                                                                   \
+	({                                                                                   \
+		CHECK_EVENT(event);                                                          \
+		count_event_of(event, sizeof(*(event)), CHOSEN_BYTES(__typeof__(*(event)))); \
 	})
 
 /* Sends an event with a value in a u64 member of the struct. */
-#define observe_event(event, member)                                                                         \
-	({                                                                                                   \
-		CHECK_EVENT(event);                                                                          \
-		_Static_assert(sizeof((event)->member) == 8, "the observed member is a u64");                \
-		observe_event_of(event, sizeof(*(event)), __builtin_offsetof(__typeof__(*(event)), member)); \
+#define observe_event(event, member)                                                          \
+	({                                                                                    \
+		CHECK_EVENT(event);                                                           \
+		_Static_assert(sizeof((event)->member) == 8, "the observed member is a u64"); \
+		observe_event_of(event, sizeof(*(event)), CHOSEN_BYTES(__typeof__(*(event))), \
+				 __builtin_offsetof(__typeof__(*(event)), member));           \
 	})
 #endif
 #endif

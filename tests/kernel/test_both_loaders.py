@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from probed.linux.bpf import BPF_F_NO_PREALLOC
+from probed.linux.threads import max_threads
 from probed.loader.btf.format import Kind
 from probed.loader.btf.reader import VMLINUX, Btf
-from probed.loader.common.host import ALLOCATOR, LEAST_PROCESSES
+from probed.loader.common.host import ALLOCATOR, LEAST_PROCESSES, MOST_PROCESSES
 from support.cgroup2 import Cgroups, run_in
 from support.kernel_fixtures import NOBODY, OWN_PROBES, Install, Start
 from support.processes import descriptors
@@ -110,10 +111,12 @@ def test_system_calls_are_counted(both: Daemon, install: Install) -> None:
 
 
 def test_notes_on_processes_take_memory_only_as_long_as_they_are_there(both: Daemon) -> None:
-    """The maps `last_exec` and `ended` are the only hashes from u32 to u64 of such sizes."""
+    """The maps `last_exec` and `ended` are the only hashes from u32 of such sizes."""
     maps = [each for each in descriptors(both.exporter) if "map_id" in each]
     hashes = [each for each in maps if (each["map_type"], each["key_size"]) == ("1", "4")]
-    flags = {each["map_flags"] for each in hashes if int(each["max_entries"]) >= LEAST_PROCESSES // 4}
+    processes = min(max(max_threads(), LEAST_PROCESSES), MOST_PROCESSES)
+    sizes = {str(processes // 8), str(processes // 16)}
+    flags = {each["map_flags"] for each in hashes if each["max_entries"] in sizes}
     assert flags == {hex(BPF_F_NO_PREALLOC) if _has_allocator() else "0x0"}
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from probed.exporter.weights.overflow import LABEL_SETS
-from probed.ipc.manifest import OVERFLOW_MAPS
+from probed.exporter.weights.overflow import LABEL_SETS, OTHERS
+from probed.ipc.manifest import OTHERS_MAPS, OVERFLOW_MAPS
 from probed.linux.threads import max_threads
 from probed.loader.common.host import LEAST_PROCESSES, MOST_PROCESSES
 from support.bpf_objects import run_statistics
@@ -118,7 +118,7 @@ def test_map_entries_are_exact_and_notes_beyond_them_are_no_lost_events(start: S
 def test_the_shipped_hash_maps_are_there(start: Start) -> None:
     page = start().scrape()
     processes = min(max(max_threads(), LEAST_PROCESSES), MOST_PROCESSES)
-    notes = {"ended": processes // 4, "last_exec": processes}
-    without_room = dict.fromkeys(OVERFLOW_MAPS, LABEL_SETS)
+    notes = {"ended": processes // 16, "last_exec": processes // 8}
+    without_room = dict.fromkeys(OVERFLOW_MAPS, LABEL_SETS) | dict.fromkeys(OTHERS_MAPS, OTHERS)
     assert page.by("map", "probed_map_capacity", probe="process") == notes | without_room
     assert 0 < page.value("probed_map_entries", probe="process", map="last_exec") + 1 < processes

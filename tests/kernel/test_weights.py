@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from support.kernel_fixtures import Install, Start
-from support.running_daemon import Daemon, Page, site, stopped
+import pytest
+
+from support.kernel_fixtures import OWN_PROBES, Install, Start
+from support.running_daemon import PROBES, Daemon, Page, run_to_its_end, site, stopped
 
 FAILURES = "probed_open_failures_total"
 EXECS = "probed_process_execs_total"
@@ -109,3 +112,34 @@ def test_lifetimes_without_room_in_the_ring_keep_their_sum_and_their_bucket(
     assert (count, buckets.get(0.02, 0)) == (211, 0)
     assert 211 * 0.03 <= seconds <= 211 * elapsed
     assert_nothing_lost(page)
+
+
+NUMBERS = range(1, 30_012)
+CROWD = {"probed_crowd_even_total": 15_005, "probed_crowd_odd_total": 15_006, "probed_crowd_seconds_count": 30_011}
+
+
+def crowd_ns(number: int) -> int:
+    """Return the value that the probe `crowd` observes."""
+    return (3_000_000 if number % 3 else 700_000) + number % 101
+
+
+@pytest.mark.parametrize("loader", ["bcc", "core"])
+def test_label_sets_without_room_in_ring_and_map_count_as_other_by_the_right_metrics(
+    start: Start, install: Install, tmp_path: Path, loader: str
+) -> None:
+    for name, parent in (("include", PROBES), ("crowd", OWN_PROBES)):
+        shutil.copytree(parent / name, tmp_path / "probes" / name, ignore=shutil.ignore_patterns("*.bpf.o"))
+    if loader == "core":
+        status, text = run_to_its_end("build", str(tmp_path / "probes"))
+        assert status == 0, text
+    daemon, program = start(site({"crowd": {}}, [tmp_path / "probes"], loader=loader)), install("observes")
+    with stopped(daemon.exporter):
+        subprocess.run([program], input="\n".join(map(str, NUMBERS)), text=True, check=True)
+    page = daemon.scrape()
+    assert {name: page.total(name) for name in CROWD} == CROWD
+    assert all(page.by("number", name)["other"] > 10_007 for name in CROWD)
+    assert page.value("probed_crowd_arguments_total") == len(NUMBERS)
+    assert page.total("probed_crowd_seconds_bucket", le="0.001") == len(NUMBERS) // 3
+    assert round(page.total("probed_crowd_seconds_sum") * 1e9) == sum(map(crowd_ns, NUMBERS))
+    assert page.lost("crowd") == page.value("probed_events_unaccounted", probe="crowd") == 0
+    assert page.emitted("crowd") == page.accounted("crowd") == 2 * len(NUMBERS)

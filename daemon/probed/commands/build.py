@@ -140,7 +140,7 @@ def compile_object(sources: ObjectSources, directory: Path, path: Path, machine:
         *(["-DPROBED_RING"] if sources.ring else []), *([f"-DSLOTS={sources.slots}"] if sources.slots else []),
         "-DTRACE" if sources.trace else NARROW, *(["-DPROBED_USDT"] if sources.usdt else []),
         *(["-DPROBED_ROWS"] if sources.rows else []),
-        *(f"-D{macro}" for macro in sources.bucket_macros),
+        *(f"-D{macro}" for macro in sources.macros),
         f'-DPROBED_SOURCES="{sources.digest}"',
         f"-I{directory}", *_include(sources.header), *_include(sources.core_header), f"-I{_multiarch()}",
         f"-fdebug-prefix-map={folder.parent}/=", f"-fdebug-prefix-map={directory}/=",

@@ -11,7 +11,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from probed.config.declaration.constants import bucket_macros, enum_constants
+from probed.config.declaration.constants import enum_constants, macros_of
 from probed.config.declaration.probe import Probe
 from probed.digests import digest
 from probed.frozen import frozen
@@ -33,7 +33,7 @@ class ObjectSources:
 
     `constants` are those of the declaration, `ring` says whether it has a ring, `slots` are those of the ring, `trace`
     says whether it is a trace probe, `usdt` whether it has programs at USDT probes, and `rows` whether it has programs
-    at iterators. `bucket_macros` are definitions as `NAME=VALUE`.
+    at iterators. `macros` are definitions as `NAME=VALUE`.
     """
 
     header: Text
@@ -45,7 +45,7 @@ class ObjectSources:
     trace: bool = False
     usdt: bool = False
     rows: bool = False
-    bucket_macros: tuple[str, ...] = ()
+    macros: tuple[str, ...] = ()
 
     @classmethod
     def of_probe(cls, probe: Probe, header: Text, core_header: Text, source: Text) -> ObjectSources:
@@ -54,8 +54,8 @@ class ObjectSources:
         constants = tuple(sorted(enum_constants(probe)))
         ring, trace = probe.ring is not None, bool(probe.columns)
         usdt = any(program.usdt is not None for program in probe.programs.values())
-        macros = tuple(f"{name}={value}" for name, value in sorted(bucket_macros(probe).items()))
-        return cls(header, core_header, source, ring, slots, constants, trace, usdt, probe.has_rows, macros)
+        defined = tuple(f"{name}={value}" for name, value in sorted(macros_of(probe, source.text).items()))
+        return cls(header, core_header, source, ring, slots, constants, trace, usdt, probe.has_rows, defined)
 
     def why_unfit(self, probe: Probe) -> str:
         """Return why the object does not fit a declaration with the site's changes, "" if it fits."""
@@ -75,7 +75,7 @@ class ObjectSources:
             f"ring {self.ring} {self.slots}",
             f"trace {self.trace} usdt {self.usdt} rows {self.rows}",
             *self.constants,
-            *self.bucket_macros,
+            *self.macros,
         ]
         return digest("\0".join(parts).encode())
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 from probed.frozen import frozen
 
-VERSION = 16
+VERSION = 17
 
 SERIES_BUDGET = 1000
 """Series that a metric may have where neither site nor declaration says otherwise."""
@@ -64,7 +64,10 @@ WEIGHT_FIELDS = (Field("weight", "u64", 0, 1), Field("slot_total", "u64", 8, 1),
 """Members that begin an event with a weight: the macro WEIGHT of probes/include/probed.bpf.h."""
 
 OVERFLOW_MAPS = ("overflow_0", "overflow_1")
-"""Hash maps of events with a weight that found the ring full."""
+"""Hash maps of events with a weight that found the ring full, by turn."""
+
+OTHERS_MAPS = ("others_0", "others_1")
+"""Hash maps of those that found the overflow map of that turn full too."""
 
 
 def without_weight(event: Record) -> Record:

@@ -173,7 +173,7 @@ def test_an_object_with_the_trace_part_of_the_header_differs(directory: Path) ->
 
 
 def test_an_object_with_other_rules_of_buckets_differs(directory: Path) -> None:
-    of_rules = [replace(sources(directory), bucket_macros=(f"LOG2_FIRST_wait_ns={first}UL",)) for first in (1000, 2000)]
+    of_rules = [replace(sources(directory), macros=(f"LOG2_FIRST_wait_ns={first}UL",)) for first in (1000, 2000)]
     assert len({each.digest for each in (sources(directory), *of_rules)}) == 3
 
 

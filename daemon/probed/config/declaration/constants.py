@@ -2,16 +2,20 @@
 """Constants that a declaration shares with the C of its probe and with the kernel. Pure.
 
 The loader reads the values of `enum_constants` in the C, and those of `kernel_enums` in the kernel's BTF; the C gets
-`bucket_macros`.
+`macros_of`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from probed.config.declaration.histograms import bucket_numbering
 from probed.config.declaration.probe import Probe
 from probed.schema.structure import Key
+
+WHEN_MEMBERS = "WHEN_MEMBERS(apply,type)"
+"""The macro of probed.bpf.h, with its parameters."""
 
 
 def enum_constants(probe: Probe) -> dict[str, tuple[str, int]]:
@@ -33,9 +37,15 @@ def _named_constants(probe: Probe) -> Iterator[tuple[Key, str | int]]:
         yield from (((*column.at, "table", constant), constant) for constant in column.table)
 
 
-def bucket_macros(probe: Probe) -> dict[str, str]:
-    """Return the macros by which the C numbers the buckets of histograms in kernel maps."""
-    return {
+def macros_of(probe: Probe, source: str) -> dict[str, str]:
+    """Return the macros that probed.bpf.h takes from a declaration: buckets in kernel maps, and members in `when`.
+
+    A member without a word in the C `source` is left out, so the C compiles, and `resolve` says what the event has.
+    """
+    named = {member for metric in probe.metrics.values() for member in metric.when}
+    members = sorted(named & set(re.findall(r"\w+", source)))
+    chosen = {WHEN_MEMBERS: " ".join(f"apply(type, {member})" for member in members)} if members else {}
+    return chosen | {
         f"{name}_{each}": f"{int(number)}UL"
         for metric in probe.metrics.values()
         if metric.type == "histogram" and metric.maps

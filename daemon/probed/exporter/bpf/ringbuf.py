@@ -34,7 +34,8 @@ class Ring:
     def __init__(self, consumer: mmap.mmap, producer: mmap.mmap, size: int, event: Record) -> None:
         """Read a ring of `size` data bytes through two mappings: the consumer page; the producer page and data.
 
-        Raises HostError on a machine that probed does not know.
+        The data comes again behind its end, all or a part, as the kernel maps it. Raises HostError on a machine that
+        probed does not know.
         """
         self._barrier = barrier()
         self._size = size
@@ -42,7 +43,7 @@ class Ring:
         self._dtype = ring_dtype(event)
         self._consumer = np.frombuffer(consumer, np.uint64, 1)
         self._producer = np.frombuffer(producer, np.uint64, 1)
-        self._data = np.frombuffer(producer, np.uint8, 2 * size, mmap.PAGESIZE)
+        self._data = np.frombuffer(producer, np.uint8, offset=mmap.PAGESIZE)
         consumed, produced = int(self._consumer[0]), int(self._producer[0])
         self.was_spoiled = not produced - size <= consumed <= produced
         if self.was_spoiled:  # the kernel would find no room for ever
@@ -55,10 +56,15 @@ class Ring:
 
     @classmethod
     def map(cls, fd: int, size: int, event: Record) -> Ring:
-        """Map the ring behind `fd`, `size` data bytes. Raises OSError."""
+        """Map the ring behind `fd`, `size` data bytes. Raises OSError.
+
+        The kernel has the data twice in a row. A quarter of the second copy, at least a record, is room for a batch
+        across the end; each page of a mapping counts in the process's RSS.
+        """
         page = mmap.PAGESIZE
+        again = min(size, max(size // 4, -(-ring_dtype(event).itemsize // page) * page))
         consumer = mmap.mmap(fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0)
-        producer = mmap.mmap(fd, page + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
+        producer = mmap.mmap(fd, page + size + again, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
         return cls(consumer, producer, size, event)
 
     @property
@@ -116,9 +122,14 @@ class Ring:
         return self._sound(records, lengths)
 
     def _whole(self, waiting: int, limit: int) -> NDArray[Any]:
-        count = min(waiting // self.stride, limit)
-        start = self._position % self._size
-        self._next = self._position + count * self.stride
+        records = self._records_at(self._position, min(waiting // self.stride, limit))
+        self._next = self._position + len(records) * self.stride
+        return records
+
+    def _records_at(self, position: int, most: int) -> NDArray[Any]:
+        """Return the records from a position on, at most as many as the mapping has in a row."""
+        start = position % self._size
+        count = min(most, (len(self._data) - start) // self.stride)
         return self._data[start : start + count * self.stride].view(self._dtype)
 
     def _sound(self, records: NDArray[Any], lengths: NDArray[Any]) -> NDArray[Any]:
@@ -172,9 +183,13 @@ class Ring:
         At a position within a record, a byte of the event could pass for the busy bit, for ever.
         """
         waiting = self.fill
-        lengths = self._whole(waiting, waiting)[LENGTH] & ~np.uint32(BUSY | DISCARDED)
+        are_whole, position = not waiting % self.stride, self._position
+        while are_whole and position < self._position + waiting:
+            records = self._records_at(position, (self._position + waiting - position) // self.stride)
+            are_whole = bool((records[LENGTH] & ~np.uint32(BUSY | DISCARDED) == self._event_bytes).all())
+            position += len(records) * self.stride
         self._next = self._position
-        if waiting % self.stride or (lengths != self._event_bytes).any():
+        if not are_whole:
             self._skip_corruption()
             self.release()
 

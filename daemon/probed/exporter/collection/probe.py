@@ -35,6 +35,9 @@ from probed.ipc.manifest import ChainSlot, FdName, LoadedProbe
 BATCH = 1 << 13
 """Events taken at once: enough for numpy, and few enough for the CPU's cache."""
 
+LEAST_BATCH = 1 << 6
+"""Events taken at once of a small ring; else at most a quarter of the ring, so that programs soon find room again."""
+
 
 class RunningProbe:
     """Not thread-safe: `collector` holds its lock around every call."""
@@ -70,6 +73,7 @@ class RunningProbe:
         if not self._ledger.commits:
             self._drained_ns.value = self._read_ns.value = int(loaded.start_time * NANOSECONDS)
         if self._ring:
+            self._batch = min(BATCH, max(LEAST_BATCH, loaded.ring_bytes // self._ring.stride // 4))
             self._take_over(self._ring)
         self._weighted = (
             WeightedEvents.of(loaded, fds, cpus, self._ledger, self._stats.overflow) if loaded.slots else None
@@ -78,7 +82,9 @@ class RunningProbe:
         self._is_closed = False
         self._sources = ProbeSources(loaded, fds, cpus, context, self._ledger)
         self._tables = ProbeTables(loaded, context, self._ledger, self._drained_ns, self._read_ns)
-        if ring := self._ring:
+        if self._weighted:
+            self._tables.hurry_while(self._weighted.are_many_waiting)
+        elif ring := self._ring:
             self._tables.hurry_while(lambda: ring.is_nearly_full)
         self._cut_readings = {each.program: self._ledger.scalar() for each in loaded.iterators}
         self._programs = [
@@ -134,7 +140,7 @@ class RunningProbe:
         """
         ring = self._ring
         while ring is not None and ring.records < end:
-            records = ring.batch(min(BATCH, end - ring.records))
+            records = ring.batch(min(self._batch, end - ring.records))
             if self._hear is not None:
                 self._hear(records)
             self._count(records, self._weighted.weigh(records) if self._weighted else None)
@@ -157,7 +163,7 @@ class RunningProbe:
         if weights is not None and not weights.times.all():  # an earlier reading of the slot had some of the events
             fresh = weights.times > 0
             events, weights = events.compress(fresh), weights.where(fresh)
-        if self.tally is not None:
+        if self.tally is not None and not (weights is not None and weights.are_others):
             self.tally(events, weights)
         self._tables.add_events(events, weights)
         self._delivered.value += len(events) if weights is None else int(weights.times.sum())

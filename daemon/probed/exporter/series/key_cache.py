@@ -29,14 +29,15 @@ KEYS_A_SECOND = 20_000
 LEAST_KEYS_A_BATCH = 1 << 6
 """New keys that every batch may resolve, the heaviest first: a key with a share of the events always gets its row."""
 
-KEYS_AT_ONCE = 1 << 9
-"""New keys between two looks at the ring: 2 to 5 ms."""
+KEYS_AT_ONCE = 1 << 7
+"""New keys between two looks at what waits: about a millisecond."""
 
 
 class Allowance:
     """A token bucket of new keys, by `clock` in seconds.
 
-    While events wait that are about to be lost, which `is_pressed` tells, each batch may resolve LEAST_KEYS_A_BATCH.
+    While so many events wait that the next ones are about to be lost, or to lose their labels, as `is_pressed` tells,
+    each batch may resolve LEAST_KEYS_A_BATCH.
     """
 
     def __init__(self, clock: Callable[[], float], is_pressed: Callable[[], bool] = lambda: False) -> None:

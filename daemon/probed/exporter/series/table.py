@@ -136,11 +136,13 @@ class SeriesTable:
             events, weights = events.compress(chosen), None if weights is None else weights.where(chosen)
         if not len(events):
             return
-        if self._fields:
-            times = None if weights is None else weights.times
-            self._count(self._keys.rows(key_words(events, self._fields), times), events, weights)
+        if not self._fields:
+            rows = np.full(len(events), FIRST, np.intp)
+        elif weights is not None and weights.are_others:
+            rows = np.full(len(events), OTHER, np.intp)
         else:
-            self._count(np.full(len(events), FIRST, np.intp), events, weights)
+            rows = self._keys.rows(key_words(events, self._fields), None if weights is None else weights.times)
+        self._count(rows, events, weights)
 
     def add_counts(self, parts: Iterable[tuple[NDArray[Any], NDArray[Any]]]) -> None:
         """Count the increments of kernel maps: of each the keys, shape (n,), and the increments, shape (n,), int64.

@@ -20,16 +20,19 @@ class Weights:
 
     An entry of an overflow map has one rounded value for all its events, in the member at `observed`, an offset in the
     events' dtype; `remainders` is the sum of its exact values, less `times` the rounded one. Both shape (n,), int64.
+    Of `are_others` only the members are known by which metrics choose events, and the value: they count in `other`.
     """
 
     times: NDArray[Any]
     observed: NDArray[Any] | None = None
     remainders: NDArray[Any] | None = None
+    are_others: bool = False
 
     def where(self, chosen: NDArray[Any]) -> Weights:
         """Return the weights of some events, `chosen` shape (n,), dtype bool."""
         observed = None if self.observed is None else self.observed[chosen]
-        return Weights(self.times[chosen], observed, None if self.remainders is None else self.remainders[chosen])
+        remainders = None if self.remainders is None else self.remainders[chosen]
+        return Weights(self.times[chosen], observed, remainders, self.are_others)
 
     def remainders_of(self, events: NDArray[Any], member: str) -> NDArray[Any]:
         """Return the remainder of a member's sum for each event, shape (n,), dtype int64."""

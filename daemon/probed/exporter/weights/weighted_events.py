@@ -17,9 +17,9 @@ from probed.exporter.arrays.ledger import Ledger
 from probed.exporter.arrays.ndarray import NDArray
 from probed.exporter.series.weights import Weights
 from probed.exporter.weights.event_slots import EventSlots
-from probed.exporter.weights.overflow import LABEL_SETS, Overflow, OverflowStats, map_entries, map_turn
+from probed.exporter.weights.overflow import LABEL_SETS, Overflow, OverflowStats, TurnMaps, map_turn
 from probed.exporter.weights.slot_totals import SlotTotals
-from probed.ipc.manifest import OVERFLOW_MAPS, FdName, LoadedProbe, Record, without_weight
+from probed.ipc.manifest import OTHERS_MAPS, OVERFLOW_MAPS, FdName, LoadedProbe, Record, without_weight
 
 WEIGHT_BYTES = 24
 """The macro WEIGHT of probes/include/probed.bpf.h."""
@@ -61,7 +61,10 @@ class WeightedEvents:
         labels = _label_layout(loaded.event)
         slots = EventSlots.of(fds[FdName("slots")], loaded.slots, cpus, labels)
         totals = SlotTotals(ledger, cpus * loaded.slots)
-        first, second = (map_entries(fds[FdName("hash", name)], labels) for name in OVERFLOW_MAPS)
+        first, second = (
+            TurnMaps.of(fds[FdName("hash", label_sets)], fds[FdName("hash", others)], labels)
+            for label_sets, others in zip(OVERFLOW_MAPS, OTHERS_MAPS, strict=True)
+        )
         overflow = Overflow((first, second), map_turn(fds[FdName("turn")]), read_stats, ledger)
         events = cls(slots, totals, overflow, ledger)
         if any(field.name == "cgroup" for field in labels.fields):
@@ -99,15 +102,22 @@ class WeightedEvents:
             fresh = times > 0
             yield self._found["labels"][fresh], Weights(times[fresh])
             self._found = self._found[:0]
-        keys, sums, lacking = self._overflow.take()
-        self._lacking.value += abs(lacking)
-        if len(keys):
-            observed, remainders = (sums[name].astype(np.int64) for name in ("observed", "remainder"))
-            yield keys, Weights(sums["count"].astype(np.int64), observed - WEIGHT_BYTES, remainders)
+        counted = self._overflow.take()
+        if counted is not None:
+            label_sets, others, lacking = counted
+            self._lacking.value += abs(lacking)
+            for events, sums, are_others in ((*label_sets, False), (*others, True)):
+                if len(events):
+                    yield events, _weights(sums, are_others)
 
     def retire(self) -> bool:
-        """Empty the map that was counted and committed; say whether there was one. Raises OSError."""
+        """Empty the maps that were counted and committed; say whether there were any. Raises OSError."""
         return self._overflow.retire()
+
+
+def _weights(sums: NDArray[Any], are_others: bool) -> Weights:
+    observed, remainders = (sums[name].astype(np.int64) for name in ("observed", "remainder"))
+    return Weights(sums["count"].astype(np.int64), observed - WEIGHT_BYTES, remainders, are_others)
 
 
 def _label_layout(event: Record) -> Record:

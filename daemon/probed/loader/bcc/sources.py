@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from probed.config.declaration.constants import bucket_macros, enum_constants
+from probed.config.declaration.constants import enum_constants, macros_of
 from probed.config.declaration.probe import Probe
 from probed.ipc.loader_messages import LoadRequest, Text
 from probed.linux.bpf import BPF_F_NO_PREALLOC
@@ -34,7 +34,7 @@ def compile_probe(
     entries = chains.text(probe.name, places.slots) + entries_at_iterators(places.iterators)
     text = _source_text(request, probe, entries)
     ring = (ring_bytes(probe), probe.ring.slots) if probe.ring is not None else ()
-    macros = defines(host, *ring) | bucket_macros(probe)
+    macros = defines(host, *ring) | macros_of(probe, request.source.text)
     if may_be_preempted(probe.programs.values(), host.may_preempt):
         macros["PROBED_PREEMPTED"] = "1"
     if probe.columns:

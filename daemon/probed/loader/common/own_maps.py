@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from probed.ipc.manifest import OVERFLOW_MAPS, FdName
+from probed.ipc.manifest import OTHERS_MAPS, OVERFLOW_MAPS, FdName
 
 LAYOUT = "probed_layout"
 ROW = "probed_row"
@@ -15,7 +15,7 @@ RING = "events"
 SLOTS = "event_slots"
 TURN = "overflow_turn"
 STORM = "storm_woken_ns"
-OWN_MAPS = (LAYOUT, ROW, ENUMS, STATS, RING, SLOTS, STORM, TURN, *OVERFLOW_MAPS)
+OWN_MAPS = (LAYOUT, ROW, ENUMS, STATS, RING, SLOTS, STORM, TURN, *OVERFLOW_MAPS, *OTHERS_MAPS)
 
 RECENT = "_recent"
 """Suffix of a map of `struct recent_count`, after the name of the map of counts."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from probed.config.declaration.constants import bucket_macros, enum_constants
+from probed.config.declaration.constants import WHEN_MEMBERS, enum_constants, macros_of
 from probed.config.declaration.probe import parse_declaration
 
 TEXT = """\
@@ -53,9 +53,26 @@ metrics:
 
 def test_the_c_gets_the_rules_of_histograms_in_the_kernel_in_units_of_their_maps() -> None:
     probe = parse_declaration(HISTOGRAMS_OF_MAPS, "waits/waits.yaml", "waits")
-    assert bucket_macros(probe) == {
+    assert macros_of(probe, "") == {
         "LOG2_FIRST_wait_ns": "1000UL",
         "LOG2_FIRST_more_ns": "1000UL",
         "LINEAR_FIRST_size_kib": "8UL",
         "LINEAR_WIDTH_size_kib": "4UL",
     }
+
+
+CHOOSING = """\
+description: Waits.
+programs: {on_exit: {raw_tracepoint: sched_process_exit}}
+ring: {bytes: 64 KiB, slots: 16}
+metrics:
+  probed_long_waits_total: {type: counter, help: Long ones., when: {kind: KIND_LONG, knd: 1}}
+  probed_short_waits_total: {type: counter, help: Short ones., when: {cpu: 0, kind: KIND_SHORT}}
+"""
+
+
+def test_the_c_gets_the_members_that_choose_events_and_that_the_source_names() -> None:
+    """A member of another name is a mistake of the declaration, which the C compiler would tell less well."""
+    probe = parse_declaration(CHOOSING, "waits/waits.yaml", "waits")
+    source = "struct event { WEIGHT; u64 cpu; u64 kind; };"
+    assert macros_of(probe, source) == {WHEN_MEMBERS: "apply(type, cpu) apply(type, kind)"}

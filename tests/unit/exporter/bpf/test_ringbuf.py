@@ -39,7 +39,8 @@ class Producer:
         at = self.position
         for copy in (0, SIZE):
             offset = mmap.PAGESIZE + at % SIZE + copy
-            self.producer[offset : offset + len(body)] = body
+            if offset + len(body) <= len(self.producer):
+                self.producer[offset : offset + len(body)] = body
         self.position += stride
         self._publish()
         return at
@@ -258,6 +259,22 @@ def test_events_that_wrap_around_the_end_are_whole() -> None:
     for number in range(5):
         kernel.submit(number)
     assert drain(ring) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("last", ["whole", "corrupt"])
+def test_a_batch_ends_where_the_second_copy_of_the_data_ends(last: str) -> None:
+    kernel = Producer(SIZE - 2 * STRIDE, producer=mmap.mmap(-1, mmap.PAGESIZE + SIZE + 3 * STRIDE))
+    ring = kernel.ring()
+    for number in range(101):
+        kernel.submit(number)
+    kernel.submit(101, length=EVENT.size if last == "whole" else EVENT.size - 1)
+    ring.skip_unless_whole()
+    if last == "corrupt":
+        assert (ring.fill, ring.corrupt) == (0, 102)
+        return
+    assert [drain(ring), drain(ring, 7), drain(ring), drain(ring)] == [
+        list(range(5)), list(range(5, 12)), list(range(12, 102)), []
+    ]  # fmt: skip
 
 
 def test_a_new_reader_goes_on_where_the_last_one_was() -> None:

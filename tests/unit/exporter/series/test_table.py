@@ -226,6 +226,17 @@ def test_the_keys_with_the_greatest_weights_have_the_rows() -> None:
     assert shown(series.family()) == {"b": 1_000_003, "d": 97, "other": 3}
 
 
+@pytest.mark.parametrize("kind", ["counter", "histogram"])
+def test_events_without_their_labels_count_as_other(kind: str) -> None:
+    series = table(metric(kind, budget=3))
+    series.add_events(events(["a"]), Weights(np.array([2], np.int64)))
+    series.add_events(events([("", 7)]), Weights(np.array([97], np.int64), are_others=True))
+    family = series.family()
+    counts = family.values if kind == "counter" else family.buckets.sum(axis=1)
+    assert dict(zip(family.labels, counts.tolist(), strict=True)) == {("a",): 2, ("other",): 97}
+    assert series.usage().overflowed == 97
+
+
 def test_a_remainder_belongs_to_the_observed_member_alone() -> None:
     """Three values of about 992 ns: the mean decides on the bucket, and the sum is exact."""
     batch, times = events([("a", 992), ("b", 992)]), np.array([3, 3], np.int64)

@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 from probed.exporter.arrays.dtypes import dtype
 from probed.exporter.arrays.ledger import Ledger
 from probed.exporter.weights.event_slots import EventSlots, slot_dtype
-from probed.exporter.weights.overflow import SUMS, Overflow, OverflowStats
+from probed.exporter.weights.overflow import SUMS, Overflow, OverflowStats, TurnMaps
 from probed.exporter.weights.slot_totals import SlotTotals
 from probed.exporter.weights.weighted_events import WeightedEvents
 from probed.ipc.manifest import Field, Record
 
 CPUS, SLOTS, LABEL_SETS, RING_RECORDS, MAP_ENTRIES = 2, 2, 7, 3, 4
+OTHER = LABEL_SETS
+"""The label set in which the exporter counts the others."""
 LABELS = Record(16, (Field("label", "u64", 0, 1),))
 PADDING = b"\x5a" * 8
 """Bytes of a key behind its members, as the kernel compares them."""
@@ -45,7 +47,7 @@ class Kernel:
         self.slots = [dict.fromkeys(slot_dtype(LABELS).names or (), 0) for _ in range(CPUS * SLOTS)]
         self.ring: list[dict[str, int]] = []
         self.taken = 0
-        self.maps: tuple[Counter[int], Counter[int]] = (Counter(), Counter())
+        self.maps, self.others = (Counter[int](), Counter[int]()), (Counter[int](), Counter[int]())
         self.turn = np.zeros(1, np.uint64)
         self.begun, self.kept, self.left = [0, 0], [0, 0], [0, 0]
         self.done = Counter[int]()
@@ -97,26 +99,27 @@ class Kernel:
         self.done[label] += 1
 
     def _overflow(self, label: int) -> Steps:
-        for _ in range(2):
+        maps, counted = self.maps, label
+        for _ in range(4):
             now = int(self.turn[0])
             yield
             self.begun[now] += 1
             yield
-            if now == int(self.turn[0]):
+            if now != int(self.turn[0]):
+                self.left[now] += 1
+                continue
+            yield
+            if label in maps[now] or len(maps[now]) < MAP_ENTRIES:
+                maps[now][label] += 0
                 yield
-                if label not in self.maps[now] and len(self.maps[now]) >= MAP_ENTRIES:
-                    self.lost += 1
-                    self.left[now] += 1
-                    return
-                self.maps[now][label] += 0
-                yield
-                assert label in self.maps[now], "the exporter deleted an entry that a program adds to"
-                self.maps[now][label] += 1
+                assert label in maps[now], "the exporter deleted an entry that a program adds to"
+                maps[now][label] += 1
                 yield
                 self.kept[now] += 1
-                self.done[label] += 1
+                self.done[counted] += 1
                 return
             self.left[now] += 1
+            maps, label, counted = self.others, label % 2, OTHER
         self.lost += 1
 
     # The exporter's readings, word by word.
@@ -147,23 +150,22 @@ class SlotEntries:
 class MapEntries:
     """As `Entries` of an overflow map. `may_die` may kill the exporter between two deletions."""
 
-    def __init__(self, kernel: Kernel, index: int, may_die: Callable[[], None]) -> None:
-        self._kernel, self._index, self._may_die = kernel, index, may_die
+    def __init__(self, kernel: Kernel, content: Counter[int], may_die: Callable[[], None]) -> None:
+        self._kernel, self._content, self._may_die = kernel, content, may_die
         self.keys = np.frombuffer(bytearray((bytes(8) + PADDING) * MAP_ENTRIES), dtype(LABELS))
         self.values = np.zeros((MAP_ENTRIES, 1), dtype(SUMS))
 
     def read(self) -> int:
-        content = self._kernel.maps[self._index]
-        for at, label in enumerate(list(content)):
+        for at, label in enumerate(list(self._content)):
             self._kernel._between_words()
-            self.keys["label"][at], self.values[at, 0] = label, (content[label], 0, 0)
-        return len(content)
+            self.keys["label"][at], self.values[at, 0] = label, (self._content[label], 0, 0)
+        return len(self._content)
 
     def delete(self, keys: NDArray[Any]) -> None:
         for label in keys["label"].tolist():
             self._may_die()
             assert keys.view(np.uint64)[1::2].tobytes() == PADDING * len(keys)
-            del self._kernel.maps[self._index][label]
+            del self._content[label]
 
 
 class Exporter:
@@ -173,10 +175,13 @@ class Exporter:
         self._kernel, self._may_die = kernel, may_die
         self._ledger = ledger = Ledger(memory, "test")
         self._position = ledger.scalar()
-        self._counts = ledger.array(LABEL_SETS, 1)
+        self._counts = ledger.array(LABEL_SETS + 1, 1)
         totals = SlotTotals(ledger, CPUS * SLOTS)
-        maps = MapEntries(kernel, 0, may_die), MapEntries(kernel, 1, may_die)
-        overflow = Overflow(maps, kernel.turn, kernel.stats, ledger)  # type: ignore[arg-type]
+        first, second = (
+            TurnMaps(MapEntries(kernel, label_sets, may_die), MapEntries(kernel, others, may_die))  # type: ignore[arg-type]
+            for label_sets, others in zip(kernel.maps, kernel.others, strict=True)
+        )
+        overflow = Overflow((first, second), kernel.turn, kernel.stats, ledger)
         slots = EventSlots(SlotEntries(kernel))  # type: ignore[arg-type]
         self.events = WeightedEvents(slots, totals, overflow, ledger)
         kernel.taken = max(kernel.taken, self._position.value)
@@ -186,7 +191,7 @@ class Exporter:
         return Counter({label: int(n) for label, n in enumerate(self._counts.read()[:, 0]) if n})
 
     def _add(self, labels: NDArray[Any], times: NDArray[Any]) -> None:
-        np.add.at(self._counts.write(LABEL_SETS)[:, 0], labels.astype(np.intp), times.astype(np.uint64))
+        np.add.at(self._counts.write(LABEL_SETS + 1)[:, 0], labels.astype(np.intp), times.astype(np.uint64))
 
     def drain(self, end: int) -> bool:
         ring, taken = self._kernel.ring, self._kernel.taken
@@ -207,7 +212,7 @@ class Exporter:
         end = len(self._kernel.ring)
         are_drained = self.drain(end)
         for events, weights in self.events.take(are_drained):
-            self._add(events["label"], weights.times)
+            self._add(np.full(len(events), OTHER) if weights.are_others else events["label"], weights.times)
         self._may_die()
         self._ledger.commit()
         self._may_die()
@@ -279,6 +284,7 @@ def test_whatever_happens_between_two_words_every_event_counts_once(seed: int, d
     assert machine.exporter.counted == machine.kernel.done
     assert (machine.deaths > 0) == deadly
     assert sum(machine.kernel.kept) > 0
+    assert machine.kernel.done[OTHER] > 0
     os.close(machine.memory)
 
 
@@ -305,6 +311,19 @@ def test_a_full_ring_and_no_exporter_lose_nothing() -> None:
     machine.scrape()
     assert machine.exporter.counted == machine.kernel.done
     assert (machine.exporter.counted.total(), machine.kernel.lost) == (10_007, 0)
+
+
+def test_label_sets_without_room_in_the_map_count_as_others() -> None:
+    machine = Machine(Random(1), deadly=False)
+    machine.is_busy = False
+    for number in range(10_007):
+        for _ in machine.kernel.count(0, number % LABEL_SETS):
+            pass
+    machine.scrape()
+    machine.scrape()
+    counted = machine.exporter.counted
+    assert counted == machine.kernel.done
+    assert (counted.total(), counted[OTHER] > 0, machine.kernel.lost) == (10_007, True, 0)
 
 
 def test_an_exporter_without_the_numbers_of_earlier_ones_begins_with_the_slots_and_maps_as_they_are() -> None:
