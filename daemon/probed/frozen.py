@@ -13,8 +13,6 @@ from typing import Any, TypeVar, dataclass_transform
 
 T = TypeVar("T")
 
-_set = object.__setattr__
-
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def frozen(cls: type[T]) -> type[T]:
@@ -24,29 +22,45 @@ def frozen(cls: type[T]) -> type[T]:
     """
     own = cls.__dict__.keys()
     made: Any = dataclass(init=False, repr=False, eq=False, slots=True)(cls)
-    for name, method in {"__init__": _initializer(fields(made)), **_METHODS}.items():
+    for name, method in {"__init__": _initializer(made), **_METHODS}.items():
         if name not in own:
             setattr(made, name, method)
     frozen_class: type[T] = made
     return frozen_class
 
 
-def _initializer(of_class: tuple[Field[Any], ...]) -> Callable[..., None]:
-    """Return ``__init__`` of a class with these fields."""
+def _initializer(of_class: Any) -> Callable[..., None]:
+    """Return ``__init__`` of a class with fields in slots."""
+    complete = _completion(fields(of_class))
+    setters = tuple(of_class.__dict__[each.name].__set__ for each in fields(of_class))
+
+    def initialize(self: object, *arguments: object, **named: object) -> None:
+        if named or len(arguments) != len(setters):
+            arguments = complete(type(self).__name__, arguments, named)
+        for set_slot, argument in zip(setters, arguments, strict=True):
+            set_slot(self, argument)
+
+    return initialize
+
+
+Arguments = tuple[object, ...]
+
+
+def _completion(of_class: tuple[Field[Any], ...]) -> Callable[[str, Arguments, dict[str, object]], Arguments]:
+    """Return the function that puts arguments into the order of the fields, with defaults for missing ones."""
     names = tuple(each.name for each in of_class)
     defaults = {each.name: each.default for each in of_class if each.default is not MISSING}
     factories = {each.name: each.default_factory for each in of_class if each.default_factory is not MISSING}
     required = frozenset(names) - defaults.keys() - factories.keys()
 
-    def initialize(self: object, *arguments: object, **named: object) -> None:
+    def complete(class_name: str, arguments: Arguments, named: dict[str, object]) -> Arguments:
         given = dict(zip(names, arguments, strict=False)) | named
         if len(given) != len(arguments) + len(named) or not required <= given.keys() <= set(names):
-            raise TypeError(f"{type(self).__name__} takes {', '.join(names)}; given are {', '.join(given)}")
+            raise TypeError(f"{class_name} takes {', '.join(names)}; given are {', '.join(given)}")
         given = {**defaults, **{name: make() for name, make in factories.items() if name not in given}, **given}
-        for name in names:
-            _set(self, name, given[name])
+        return tuple(given[name] for name in names)
 
-    return initialize
+    return complete
 
 
 def _values(one: Any) -> tuple[Any, ...]:

@@ -75,6 +75,11 @@ Attribute = ctypes.Array[ctypes.c_char]
 
 
 @cache
+def _number() -> int:
+    return _BPF_NUMBER[os.uname().machine]
+
+
+@cache
 def _libc() -> ctypes.CDLL:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_uint)
@@ -84,8 +89,7 @@ def _libc() -> ctypes.CDLL:
 
 def bpf(command: int, attribute: Attribute) -> int:
     """Call bpf(2); the kernel may write to `attribute`."""
-    number = _BPF_NUMBER[os.uname().machine]
-    return checked(_libc().syscall(number, command, ctypes.addressof(attribute), ctypes.sizeof(attribute)))
+    return checked(_libc().syscall(_number(), command, ctypes.addressof(attribute), ctypes.sizeof(attribute)))
 
 
 def _attribute(layout: struct.Struct, *values: int | bytes) -> Attribute:

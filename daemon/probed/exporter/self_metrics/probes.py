@@ -53,23 +53,26 @@ class ProbeStats:
     cut_readings: Mapping[str, int] = field(default_factory=dict)
 
 
-@frozen
 class ProbeSnapshot:
-    """The probes of the supervisor's status, the numbers of the running probes, and failed collections by name."""
+    """The probes of the supervisor's status, the numbers of the running probes, and failed collections by name.
 
-    states: Sequence[ProbeStatus]
-    running: Sequence[ProbeStats]
-    collect_failures: Mapping[str, int] = field(default_factory=dict)
-    starts: ProcessStarts = field(default_factory=ProcessStarts)
+    `stats` are the numbers of each probe of the status. A probe that is down gets zeros, and numbers of other probes,
+    which have just been removed, are left out.
+    """
 
-    @property
-    def stats(self) -> list[ProbeStats]:
-        """The numbers of each probe of the status.
-
-        A probe that is down gets zeros. Numbers of other probes (just removed) are left out.
-        """
-        running = {probe.name: probe for probe in self.running}
-        return [running.get(probe.name, ProbeStats(probe.name)) for probe in self.states]
+    def __init__(
+        self,
+        states: Sequence[ProbeStatus],
+        running: Sequence[ProbeStats],
+        collect_failures: Mapping[str, int] | None = None,
+        starts: ProcessStarts | None = None,
+    ) -> None:
+        self.states = states
+        self.running = running
+        self.collect_failures = collect_failures or {}
+        self.starts = starts or ProcessStarts()
+        by_name = {probe.name: probe for probe in running}
+        self.stats = [by_name.get(probe.name) or ProbeStats(probe.name) for probe in states]
 
 
 def _by_probe(read: Callable[[ProbeStats], float | None]) -> Callable[[ProbeSnapshot], Samples]:
@@ -236,7 +239,7 @@ METRICS: tuple[SelfMetric[ProbeSnapshot], ...] = (
     SelfMetric(
         "probed_series_overflowed_total", "counter", ("metric",), "events",
         "Events without a series of their own, counted where every label value is 'other'.",
-        "an event of a label set above the budget",
+        "an event of a label set above the budget, or without room in ring and maps",
         _by_metric(lambda usage: usage.overflowed), _metric_start,
     ),
     SelfMetric(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from probed.exporter.bpf.program_stats import ProgramStats
 from probed.exporter.self_metrics.metric import Samples, SelfMetric
@@ -31,9 +32,14 @@ def _owned(probes: ProbeSnapshot) -> Iterator[tuple[str, ProgramStats]]:
         yield "", hook
 
 
+@lru_cache(maxsize=256)
+def _label(attach_point: str) -> str:
+    return AttachPoint.parse(attach_point).label
+
+
 def _info(probes: ProbeSnapshot) -> Samples:
     return {
-        (probe, program.name, str(program.id), program.tag, AttachPoint.parse(program.attach_point).label): 1
+        (probe, program.name, str(program.id), program.tag, _label(program.attach_point)): 1
         for probe, program in _owned(probes)
     }
 
