@@ -760,7 +760,10 @@ static __always_inline void count_event_of(void *event, u64 size, struct label_b
 {
 	u64 *labels = (u64 *)event + WEIGHT_WORDS, words = size / 8 - WEIGHT_WORDS;
 
-	if (count_in_slot(labels, words) || send_label_set(labels, words, 1, 1, NO_SLOT, false))
+	/* The expectation leaves registers to the frequent way. */
+	if (__builtin_expect(count_in_slot(labels, words), 1))
+		return;
+	if (send_label_set(labels, words, 1, 1, NO_SLOT, false))
 		return;
 	if (words == LABEL_WORDS) /* a copy would be too much for the 512 bytes of a program's stack */
 		count_overflow((struct label_set *)labels, chosen, 0, 0);
