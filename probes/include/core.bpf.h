@@ -300,10 +300,10 @@ static __always_inline struct task_struct *current_task(void)
 #define LOAD_OF_TASK(pointer, member) (HAS_TASK_BTF ? LOAD_TYPED(pointer, member) : READ(pointer, member))
 
 /*
- * Copies a task's comm into 16 bytes of the event, aligned to 8. No helper gets the address of the event, so the event
- * stays in registers.
+ * comm_of() for the current task and tasks behind its pointers, as LOAD_OF_TASK is for their members. No helper gets
+ * the address of the event, so the event stays in registers.
  */
-static __always_inline void comm_of(struct task_struct *task, void *destination)
+static __always_inline void load_comm(struct task_struct *task, void *destination)
 {
 	u64 *halves = destination, *comm = (u64 *)__builtin_preserve_access_index(&task->comm), read[2];
 

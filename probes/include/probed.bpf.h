@@ -72,7 +72,8 @@
 #endif
 #define LOAD_AT(type, value, pointer, offset) \
 	asm volatile("%0 = *(" #type " *)(%1 + %2)" : "=r"(value) : "r"(pointer), "i"(offset))
-#define OFFSET_OF(pointer, member) __builtin_offsetof(__typeof__(*(pointer)), member)
+/* Without `*(pointer)`: BCC takes that for an access to kernel memory even here, and rewrites the macro's name. */
+#define OFFSET_OF(pointer, member) ((u64) & ((__typeof__(pointer))0)->member)
 
 /*
  * The current task, and members of the task and of structs behind its pointers. The verifier knows the type since Linux
@@ -90,8 +91,8 @@
 #define READ_ARRAY(destination, pointer, member) \
 	bpf_probe_read_kernel(&(destination), sizeof(destination), &(pointer)->member)
 
-/* Copies a task's comm into 16 bytes of the event, aligned to 8. */
-static __always_inline void comm_of(struct task_struct *task, void *destination)
+/* comm_of() for the current task and tasks behind its pointers, as LOAD_OF_TASK is for their members. */
+static __always_inline void load_comm(struct task_struct *task, void *destination)
 {
 #ifdef PROBED_HAS_GET_CURRENT_TASK_BTF
 	u64 *halves = destination;
@@ -881,13 +882,24 @@ static __always_inline void current_comm(void *destination)
 {
 	struct task_struct *task = current_task();
 
-	comm_of(LOAD_OF_TASK(task, group_leader), destination);
+	load_comm(LOAD_OF_TASK(task, group_leader), destination);
 }
 
 /* The name of the current thread, set by prctl(PR_SET_NAME). */
 static __always_inline void current_thread_comm(void *destination)
 {
-	comm_of(current_task(), destination);
+	load_comm(current_task(), destination);
+}
+
+/* Copies the name of any task into 16 bytes of the event, aligned to 8. */
+static __always_inline void comm_of(struct task_struct *task, void *destination)
+{
+	u64 *halves = destination, comm[2] = {};
+
+	/* No helper gets the address of the event, so the event stays in registers. */
+	READ_ARRAY(comm, task, comm);
+	halves[0] = comm[0];
+	halves[1] = comm[1];
 }
 
 /*

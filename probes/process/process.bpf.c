@@ -115,8 +115,8 @@ PROGRAM(on_exec)
 	note_exec(tgid, bpf_ktime_get_boot_ns());
 	event.kind = KIND_EXEC;
 	event.cgroup = current_cgroup();
-	comm_of(task, event.comm);
-	comm_of(LOAD_OF_TASK(parent, group_leader), event.parent);
+	load_comm(task, event.comm);
+	load_comm(LOAD_OF_TASK(parent, group_leader), event.parent);
 	count_event(&event);
 	return 0;
 }
@@ -269,7 +269,7 @@ PROGRAM(on_exit)
 	event.lifetime_ns = bpf_ktime_get_boot_ns() - (exec > start ? exec : start);
 	event.exit = exit_kind(status);
 	event.signal = status & 0x7f;
-	comm_of(leader, event.comm);
+	load_comm(leader, event.comm);
 	observe_event(&event, lifetime_ns);
 	return 0;
 }

@@ -22,7 +22,7 @@ from probed.loader.common.own_maps import ENUMS, LAYOUT, ROW
 from probed.loader.common.preemption import may_be_preempted
 from probed.terminal import printable
 
-HELPERS = ("get_current_task_btf", "task_pt_regs")
+HELPERS: tuple[str, ...] = ("get_current_task_btf", "task_pt_regs")
 """Helpers that probed.bpf.h uses only where the kernel has them."""
 
 
@@ -89,8 +89,6 @@ def defines(host: Host, ring_size: int = 0, slots: int = 0) -> dict[str, str]:
         f"__TARGET_ARCH_{'arm64' if host.machine == 'aarch64' else 'x86'}": "1",
     }
     macros |= {f"PROBED_HAS_{name.upper()}": "1" for name in HELPERS if host.btf.has_function(f"bpf_{name}")}
-    if host.uses_kprobes:
-        macros["PROBED_IN_KPROBES"] = "1"
     if host.has_exchange:
         macros["PROBED_HAS_EXCHANGE"] = "1"
     if ring_size:

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -50,21 +51,30 @@ class Known:
 
 
 class Watch:
-    """A running canary, in its own process, while this process loads the probes."""
+    """A running canary, in its own process, while this process loads the probes.
+
+    Its programs stay attached until `wait`: an attachment after the last one of a tracepoint has gone waits for all
+    CPUs, which takes ten milliseconds. Source: tp_rcu_cond_sync() in Linux kernel/tracepoint.c.
+    """
 
     def __init__(self, make: Callable[[], Module]) -> None:
         """Start the canary; its process calls `make` for the programs."""
         self._text: bytes | None = None
         self._ending = ""
-        self._answer, end = os.pipe()
+        (self._answer, end), (held, self._held) = os.pipe(), os.pipe()
         self._output = loader_output.create()
         loader = os.getpid()
         self._pid = os.fork()
         if self._pid == 0:
             _end_with(loader)
             stderr.redirect(self._output)
+            os.close(self._held)
             try:
-                os.write(end, json.dumps(_findings(make)).encode())
+                module, findings = _findings(make)
+                os.write(end, json.dumps(findings).encode())
+                os.close(end)
+                os.read(held, 1)
+                del module  # attached until here
             except Exception:
                 import traceback
 
@@ -72,11 +82,15 @@ class Watch:
             finally:
                 os._exit(0)
         os.close(end)
+        os.close(held)
 
     def wrong_members(self) -> dict[Member, str]:
-        """Wait for the canary's end; return the findings, or raise the canary's LoadError."""
-        self.wait()
+        """Wait for the canary's answer; return the findings, or raise the canary's LoadError."""
+        if self._text is None:
+            with os.fdopen(self._answer, "rb") as answer:
+                self._text = answer.read()
         if not self._text:
+            self.wait()
             raise LoadError("canary", "internal", f"the canary's process ended without an answer{self._ending}")
         wrong, refused = json.loads(self._text)
         if refused:
@@ -85,11 +99,13 @@ class Watch:
 
     def wait(self) -> None:
         """Wait for the canary's end: a canary that ends with the loader would leave its folder."""
-        if self._text is not None:
+        if self._pid == 0:
             return
-        with os.fdopen(self._answer, "rb") as answer:
-            self._text = answer.read()
+        with suppress(BrokenPipeError):  # it ended without an answer
+            os.write(self._held, b"\n")  # a later canary has this end too, so closing it would tell nothing
+        os.close(self._held)
         status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        self._pid = 0
         how = f" (it was killed by {signal.Signals(-status).name})" if status < 0 else ""
         self._ending = how + loader_output.crash(loader_output.take(self._output))[1]
 
@@ -101,13 +117,14 @@ def _end_with(loader: int) -> None:
         os._exit(1)
 
 
-def _findings(make: Callable[[], Module]) -> tuple[list[object], list[object]]:
-    """Return the wrong members, or the fields of the error."""
+def _findings(make: Callable[[], Module]) -> tuple[Module | None, tuple[list[object], list[object]]]:
+    """Return the module; and the wrong members, or the fields of the error."""
     try:
-        wrong = wrong_members(make())
+        module = make()
+        wrong = wrong_members(module)
     except LoadError as error:
-        return [], [error.probe, error.reason, error.text, error.errno]
-    return [[*member, why] for member, why in wrong.items()], []
+        return None, ([], [error.probe, error.reason, error.text, error.errno])
+    return module, ([[*member, why] for member, why in wrong.items()], [])
 
 
 def wrong_members(module: Module) -> dict[Member, str]:

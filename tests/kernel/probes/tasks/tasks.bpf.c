@@ -24,7 +24,7 @@ PROGRAM(each_task)
 	if (!task)
 		return 0;
 	signal = LOAD(task, signal);
-	comm_of(LOAD(task, group_leader), row.comm);
+	comm_of(READ(task, group_leader), row.comm);
 	row.cgroup = cgroup_of(task);
 	row.oom_excess = READ(signal, oom_score_adj) - 1000;
 	row.kind = LOAD(task, pid) == LOAD(task, tgid) ? KIND_PROCESS : KIND_THREAD;

@@ -25,14 +25,29 @@ def test_what_it_finds_comes_back_as_often_as_it_is_asked(monkeypatch: pytest.Mo
     watching = watch(monkeypatch, lambda *_: wrong)
     assert watching.wrong_members() == wrong
     assert watching.wrong_members() == wrong
+    watching.wait()
+
+
+def test_each_of_two_stays_until_its_own_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second canary inherits the first one's pipe, and shall not keep the first one waiting."""
+    before = len(children(os.getpid()))
+    first, second = (watch(monkeypatch, lambda *_: {}) for _ in range(2))
+    assert (first.wrong_members(), second.wrong_members()) == ({}, {})
+    assert len(children(os.getpid())) == before + 2
+    first.wait()
+    assert len(children(os.getpid())) == before + 1
+    second.wait()
+    assert len(children(os.getpid())) == before
 
 
 def test_its_error_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> NoReturn:
         raise LoadError("canary", "permission", "the kernel does not let it", 1)
 
+    watching = watch(monkeypatch, refuse)
     with pytest.raises(LoadError, match="the kernel does not let it") as caught:
-        watch(monkeypatch, refuse).wrong_members()
+        watching.wrong_members()
+    watching.wait()
     assert (caught.value.probe, caught.value.reason, caught.value.errno) == ("canary", "permission", 1)
 
 
