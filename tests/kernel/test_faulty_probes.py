@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from support.kernel_fixtures import OWN_PROBES, Install
-from support.running_daemon import PROBES, Daemon, site
+from support.running_daemon import PROBES, Daemon, run_to_its_end, site
 
 FAULTS = {"refused": "verifier", "garbled": "compile", "nowhere": "attach_point"}
 
@@ -59,3 +61,15 @@ def test_the_log_suggests_a_near_tracepoint(daemon: Daemon) -> None:
     line = next(line for line in daemon.log().splitlines() if "'sched_proces_exec'" in line)
     assert f"{OWN_PROBES}/nowhere/nowhere.yaml:4" in line
     assert "near names: sched_process_exec" in line
+
+
+def test_an_attach_point_that_the_kernel_lacks_is_told_before_the_structs_of_its_arguments(tmp_path: Path) -> None:
+    for name, parent in (("include", PROBES), ("nowhere", OWN_PROBES)):
+        shutil.copytree(parent / name, tmp_path / name)
+    source = tmp_path / "nowhere/nowhere.bpf.c"
+    read = "return READ((struct of_a_later_kernel *)ctx->args[0], member);"
+    source.write_text(source.read_text().replace("return 0;", read))
+    status, text = run_to_its_end("check", "--host", "--loader", "bcc", str(tmp_path / "nowhere"))
+    assert status == 1
+    assert "nowhere.yaml:4: programs.on_event.raw_tracepoint" in text
+    assert "of_a_later_kernel" not in text

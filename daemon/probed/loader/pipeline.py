@@ -80,12 +80,18 @@ def _kernel_enums(probe: Probe, host: Host) -> KernelEnums:
 def check(request: LoadRequest, make_module: MakeModule, host: Host) -> CompiledProbe:
     """Compile a probe or open its object with `make_module`; check the declaration against C and host.
 
-    Raises LoadError for the C and for attach points that this host lacks, DeclarationError for the YAML.
+    Raises LoadError for the C and for attach points that this host lacks, DeclarationError for the YAML. A kernel
+    without an attach point often lacks structs that the C reads there, so the attach point is told first.
     """
     probe = declared(request)
     _refuse_long_names(probe.name, request.source)
     functions = programs(request.source.text)
-    module, places = make_module(probe, functions)
+    try:
+        module, places = make_module(probe, functions)
+    except LoadError as error:
+        if error.reason == "compile":
+            _refuse_without(probe, check_attach_points(probe, host.targets), error)
+        raise
     event = module.event() if probe.ring is not None else None
     maps, unfit = _maps(probe.name, module, _maps_of_values(probe))
     problems: list[Problem] = list(check_programs(probe, functions))
@@ -102,14 +108,19 @@ def check(request: LoadRequest, make_module: MakeModule, host: Host) -> Compiled
         problems += error.problems
     if problems:
         raise DeclarationError(sorted([*problems, *nowhere, *unnamed]))
-    if nowhere:
-        raise LoadError(probe.name, "attach_point", "\n".join(map(str, nowhere)), errno.ENOENT)
+    _refuse_without(probe, nowhere)
     if unnamed:
         raise LoadError(probe.name, "compile", "\n".join(map(str, unnamed)))
     read = sorted({name for metric in metrics for name in metric.maps})
     read_maps = tuple(maps[name] for name in read)
     digest = request.object.digest if request.object else ""
     return CompiledProbe(probe, request.fingerprint, module, places, event, row, read_maps, metrics, columns, digest)
+
+
+def _refuse_without(probe: Probe, nowhere: Sequence[Problem], cause: LoadError | None = None) -> None:
+    """Raise LoadError where the host lacks attach points."""
+    if nowhere:
+        raise LoadError(probe.name, "attach_point", "\n".join(map(str, nowhere)), errno.ENOENT) from cause
 
 
 def _refuse_long_names(probe: str, source: Text) -> None:
