@@ -168,6 +168,7 @@ class LoadSession:
         self._refuse_wrong_members(request, watch)  # after the load, so that the canary runs beside the first one
         for attach_point, hook in pipeline.hook(checked, self._host, self._chains):
             self._channel.send(HookAttached(attach_point), hook)
+        watch.release()
         return loaded, fds if self._goal == "attach" else []
 
     def _refuse_wrong_members(self, request: LoadRequest, watch: canary.Watch) -> None:

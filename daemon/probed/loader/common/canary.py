@@ -53,8 +53,8 @@ class Known:
 class Watch:
     """A running canary, in its own process, while this process loads the probes.
 
-    Its programs stay attached until `wait`: an attachment after the last one of a tracepoint has gone waits for all
-    CPUs, which takes ten milliseconds. Source: tp_rcu_cond_sync() in Linux kernel/tracepoint.c.
+    Its programs stay attached until `release`. For ten milliseconds after the last program of a tracepoint has gone,
+    an attachment at any tracepoint waits: tp_rcu_cond_sync() in Linux kernel/tracepoint.c. So a probe comes first.
     """
 
     def __init__(self, make: Callable[[], Module]) -> None:
@@ -97,13 +97,19 @@ class Watch:
             raise LoadError(*refused)
         return {(struct, member): why for struct, member, why in wrong}
 
+    def release(self) -> None:
+        """Let the canary end, once it has answered."""
+        if self._held >= 0:
+            with suppress(BrokenPipeError):  # it ended without an answer
+                os.write(self._held, b"\n")  # a later canary has this end too, so closing it would tell nothing
+            os.close(self._held)
+            self._held = -1
+
     def wait(self) -> None:
         """Wait for the canary's end: a canary that ends with the loader would leave its folder."""
         if self._pid == 0:
             return
-        with suppress(BrokenPipeError):  # it ended without an answer
-            os.write(self._held, b"\n")  # a later canary has this end too, so closing it would tell nothing
-        os.close(self._held)
+        self.release()
         status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
         self._pid = 0
         how = f" (it was killed by {signal.Signals(-status).name})" if status < 0 else ""

@@ -34,6 +34,7 @@ def test_each_of_two_stays_until_its_own_end(monkeypatch: pytest.MonkeyPatch) ->
     first, second = (watch(monkeypatch, lambda *_: {}) for _ in range(2))
     assert (first.wrong_members(), second.wrong_members()) == ({}, {})
     assert len(children(os.getpid())) == before + 2
+    first.release()
     first.wait()
     assert len(children(os.getpid())) == before + 1
     second.wait()
