@@ -734,8 +734,8 @@ static __always_inline void count_overflow(struct label_set *labels, struct labe
 		sums = overflow_of(now, is_other, labels, observed);
 		if (sums) {
 			lock_xadd(&sums->count, 1);
-			if (remainder) /* LLVM makes an atomic OR of an addition of 0, which Linux before 5.12 refuses
-					*/
+			/* LLVM makes an atomic OR of an addition of 0, which Linux before 5.12 refuses. */
+			if (remainder)
 				lock_xadd(&sums->remainder, remainder);
 			probed_count(STAT_KEPT + now);
 			return;
