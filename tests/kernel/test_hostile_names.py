@@ -9,9 +9,9 @@ from pathlib import Path
 from support.kernel_fixtures import Install, Start
 
 FAILURES = "probed_open_failures_total"
-RENAMES, NEIGHBOURS = 8_009, 2_003
-"""Of one round: ring and map have room for all label sets, 10,649, where the exporter gets no CPU until the scrape."""
-ROUNDS = 37
+RENAMES, NEIGHBOURS = 12_007, 3_001
+"""Of one round: ring and map have room for all label sets, 14,745, where the exporter gets no CPU until the scrape."""
+ROUNDS = 25
 STORM = 300_007
 
 

@@ -86,16 +86,19 @@ class Watch:
 
     def wrong_members(self) -> dict[Member, str]:
         """Wait for the canary's answer; return the findings, or raise the canary's LoadError."""
-        if self._text is None:
-            with os.fdopen(self._answer, "rb") as answer:
-                self._text = answer.read()
-        if not self._text:
+        if not self._read_answer():
             self.wait()
             raise LoadError("canary", "internal", f"the canary's process ended without an answer{self._ending}")
-        wrong, refused = json.loads(self._text)
+        wrong, refused = json.loads(self._read_answer())
         if refused:
             raise LoadError(*refused)
         return {(struct, member): why for struct, member, why in wrong}
+
+    def _read_answer(self) -> bytes:
+        if self._text is None:
+            with os.fdopen(self._answer, "rb") as answer:
+                self._text = answer.read()
+        return self._text
 
     def release(self) -> None:
         """Let the canary end, once it has answered."""
@@ -109,6 +112,7 @@ class Watch:
         """Wait for the canary's end: a canary that ends with the loader would leave its folder."""
         if self._pid == 0:
             return
+        self._read_answer()  # a long one does not fit into the pipe
         self.release()
         status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
         self._pid = 0

@@ -41,6 +41,10 @@ def test_each_of_two_stays_until_its_own_end(monkeypatch: pytest.MonkeyPatch) ->
     assert len(children(os.getpid())) == before
 
 
+def test_a_long_answer_that_nobody_asks_for_does_not_keep_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch(monkeypatch, lambda *_: {("task_struct", "tgid"): "x" * (1 << 20)}).wait()
+
+
 def test_its_error_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> NoReturn:
         raise LoadError("canary", "permission", "the kernel does not let it", 1)
