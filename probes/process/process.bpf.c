@@ -19,13 +19,13 @@ struct event {
 	u16 signal; /* KIND_EXIT: the signal that ended the process, or 0 */
 };
 
-/* Thread group id to the boot-clock time of the last exec: one for each MiB of the machine's memory. */
-BPF_HASH_ON_DEMAND(last_exec, u32, u64, PROCESSES / 8);
+/* Thread group id to the boot-clock time of the last exec: one for each 2 MiB of the machine's memory. */
+BPF_HASH_ON_DEMAND(last_exec, u32, u64, PROCESSES / 16);
 /*
  * Thread group id to start_boottime, for processes that ended with several threads and are not yet reaped. The first
  * thread that inserts an entry reports the end. There is seldom an entry, and without one no program looks for one.
  */
-BPF_HASH_ON_DEMAND(ended, u32, u64, PROCESSES / 16);
+BPF_HASH_ON_DEMAND(ended, u32, u64, PROCESSES / 32);
 BPF_ARRAY(ended_entries, u64, 1);
 
 /*

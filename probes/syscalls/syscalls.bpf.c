@@ -18,8 +18,8 @@ BPF_PERCPU_ARRAY(calls, u64, NATIVE);
  * on_exit. All CPUs share the entries of this map and of `failures`: the size does not grow with the number of CPUs.
  */
 BPF_HASH(calls_elsewhere, u32, u64, 2048);
-/* A busy machine has some hundreds of pairs; 470 calls with a dozen errnos each would fit. */
-BPF_HASH(failures, struct failure, u64, 8192);
+/* A busy machine has some hundreds of pairs; 470 calls with eight errnos each would fit. */
+BPF_HASH(failures, struct failure, u64, 4096);
 
 /* The last few pairs of each CPU; only on_return writes here. */
 #define RECENT 16
