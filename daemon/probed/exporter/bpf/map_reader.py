@@ -40,6 +40,7 @@ class Entries:
         self._is_array = layout.kind.endswith("array")
         self.keys = np.zeros(self._room, dtype(layout.key))
         self.values = np.zeros((self._room, cpus if layout.kind.startswith("percpu") else 1), values)
+        self._addresses = self.keys.ctypes.data, self.values.ctypes.data
         self._read = self._read_batch
 
     def read(self) -> int:
@@ -55,9 +56,10 @@ class Entries:
 
     def _read_batch(self) -> int:
         done, ended, position = 0, False, bpf.BatchPosition(self._key_size)
+        keys, values = self._addresses
         while done < self._room and not ended:
-            keys, values = self.keys[done:].ctypes.data, self.values[done:].ctypes.data
-            count, ended = bpf.lookup_batch(self._fd, position, keys, values, self._room - done)
+            at = keys + done * self.keys.strides[0], values + done * self.values.strides[0]
+            count, ended = bpf.lookup_batch(self._fd, position, *at, self._room - done)
             done += count
         return done
 

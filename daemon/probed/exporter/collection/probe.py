@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from probed.exporter.arrays.ledger import Ledger, require
@@ -90,6 +89,7 @@ class RunningProbe:
         self._programs = [
             ProgramInfo(fds[FdName("fdinfo", name)], name, point) for name, point in loaded.attach_points.items()
         ]
+        self._behind_hooks: list[ProgramStats] = []
         self._hooks = {place.attach_point: self._hook(place) for place in loaded.places}
         self._hashes = [HashMap(name.of, fd, cpus) for name, fd in fds.items() if name.kind == "hash"]
         self._ledger.trim()
@@ -246,7 +246,13 @@ class RunningProbe:
         self._tables.set_rows(self._sources)
         families = self._tables.families(scrape)
         self._commit()
-        return families, replace(self._numbers(fill), programs=read_all(self._programs), hashes=self._hash_usages())
+        return families, self._numbers(fill)
+
+    def _programs_behind_hooks(self) -> list[ProgramStats]:
+        """Return the programs, read once: what changes are the numbers of their hooks."""
+        if len(self._behind_hooks) < len(self._programs):
+            self._behind_hooks = read_all(self._programs)
+        return self._behind_hooks
 
     def _hash_usages(self) -> list[HashUsage]:
         """Return the usage of the hash maps; maps of metrics as of the last reading."""
@@ -254,19 +260,19 @@ class RunningProbe:
 
     def loss_summary(self) -> ProbeStats:
         """Return only losses and usages. Raises OSError."""
-        return ProbeStats(self.loaded.name, lost=self._lost(), usages=self._tables.usages())
+        return ProbeStats(self.loaded.name, lost=self._lost(self._stats.read()), usages=self._tables.usages())
 
     def _unaccounted(self) -> int:
         records = self._ring.unaccounted(lambda: self._stats.read().get(STAT_SENT, 0)) if self._ring else 0
         return records + (self._weighted.unaccounted if self._weighted else 0)
 
-    def _lost(self) -> dict[str, int]:
-        stats = self._stats.read()
+    def _lost(self, stats: Mapping[int, int]) -> dict[str, int]:
         corrupt = self._ring.corrupt if self._ring else 0
         return {"ring_full": stats.get(STAT_RING_FULL, 0), "map_full": stats.get(STAT_MAP_FULL, 0), "corrupt": corrupt}
 
     def _numbers(self, fill: int) -> ProbeStats:
-        lost = self._lost()
+        stats = self._stats.read()
+        lost = self._lost(stats)
         ring = self._ring
         hooks = read_all(self._hooks.values())
         return ProbeStats(
@@ -280,12 +286,14 @@ class RunningProbe:
             ring_fill_bytes=fill,
             ring_fill_max_bytes=self._highest_fill.value(),
             unaccounted=self._unaccounted(),
-            notes_lost=self._stats.read().get(STAT_NOTE_LOST, 0),
+            notes_lost=stats.get(STAT_NOTE_LOST, 0),
             start_time=self.loaded.start_time,
             map_bytes=self.loaded.map_bytes,
             usages=self._tables.usages(),
             missed={place.program: self._missed(place, hooks) for place in self.loaded.places},
+            programs=self._programs_behind_hooks(),
             hooks=hooks,
+            hashes=self._hash_usages(),
             cut_readings={program: cut.value for program, cut in self._cut_readings.items()},
         )
 

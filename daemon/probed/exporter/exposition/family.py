@@ -23,8 +23,12 @@ A threshold above 0 also tells an empty native histogram from a classic one.
 """
 
 
+_NOTHING: NDArray[Any] = np.zeros(0)
+_NOTHING.flags.writeable = False
+
+
 def _nothing() -> NDArray[Any]:
-    return np.zeros(0)
+    return _NOTHING
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from prometheus_client.utils import floatToGoString
 
 from probed.exporter.arrays.ndarray import NDArray
-from probed.exporter.exposition.family import Family
+from probed.exporter.exposition.family import Family, FamilyType
 
 _PLAIN = 1_000_000
 """From here on prometheus_client writes an exponent, as Go does; a smaller integer n is ``n.0``."""
@@ -39,7 +39,14 @@ class _Prefix(NamedTuple):
     counted: str = ""
 
 
-_Prefixes = dict[tuple[str, ...], _Prefix]
+class _Known(NamedTuple):
+    """The series of one family on the last page, and the text before their values."""
+
+    labels: tuple[tuple[str, ...], ...]
+    prefixes: list[_Prefix]
+
+
+_NOTHING = _Known((), [])
 
 
 class Page:
@@ -47,7 +54,7 @@ class Page:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: dict[_Key, _Prefixes] = {}
+        self._known: dict[_Key, _Known] = {}
 
     def render(
         self,
@@ -64,47 +71,39 @@ class Page:
         UnicodeEncodeError when a label holds a lone surrogate.
         """
         with self._lock:
-            known: dict[_Key, _Prefixes] = {}
-            # Encoded part by part, so the page's lines are never in memory together, and one wide character does not
-            # widen all of them.
-            head = partial(_head, openmetrics=openmetrics)
-            samples = partial(_samples, created=openmetrics and created)
-            texts = (text for family in families for text in self._family(family, known, head, samples, names))
-            parts = [text.encode() for text in texts]
+            known: dict[_Key, _Known] = {}
+            parts: list[bytes] = []
+            for family in families:
+                key = (family.name, family.type, family.label_names)
+                before = self._known.get(key, _NOTHING)
+                if names is not None and names.isdisjoint(_names(family)):
+                    known[key] = before
+                    continue
+                known[key] = now = _known_now(family, before)
+                texts: Iterable[str] = _samples(family, now.prefixes, openmetrics and created)
+                if names is not None:
+                    texts = _chosen(family, texts, names)
+                    if not texts:
+                        continue
+                name = family.openmetrics_name if openmetrics else family.name
+                parts.append(_head(name, family.type, family.help, openmetrics))
+                # Encoded part by part, so the page's lines are never in memory together, and one wide character does
+                # not widen all of them.
+                parts += [text.encode() for text in texts]
             self._known = known
         if openmetrics:
             parts.append(b"# EOF\n")
         return b"".join(parts)
 
-    def _family(
-        self,
-        family: Family,
-        known: dict[_Key, _Prefixes],
-        head: Callable[[Family], str],
-        samples: Callable[[Family, _Prefixes], Iterator[str]],
-        names: frozenset[str] | None,
-    ) -> Iterator[str]:
-        key = (family.name, family.type, family.label_names)
-        before = self._known.get(key, {})
-        own = {family.name, family.openmetrics_name}
-        if names is not None and names.isdisjoint({*own, *family.sample_names, family.created_name}):
-            known[key] = before
-            return
-        known[key] = prefixes = _prefixes(family, before)
-        if names is None:
-            yield head(family)
-            yield from samples(family, prefixes)
-            return
-        lines = "".join(samples(family, prefixes))
-        if names.isdisjoint(own):
-            lines = _only(lines, names)
-        if lines:
-            yield head(family) + lines
 
-
-def _prefixes(family: Family, before: _Prefixes) -> _Prefixes:
+def _known_now(family: Family, before: _Known) -> _Known:
+    """Return a family's series with the text before their values, from the last page where the labels are the same."""
+    labels = tuple(family.labels)
+    if labels == before.labels:
+        return before
     make = _histogram_prefix if family.type == "histogram" else _prefix
-    return {labels: before.get(labels) or make(family, labels) for labels in family.labels}
+    known = dict(zip(before.labels, before.prefixes, strict=True))
+    return _Known(labels, [known.get(each) or make(family, each) for each in labels])
 
 
 def _prefix(family: Family, labels: tuple[str, ...]) -> _Prefix:
@@ -136,10 +135,9 @@ def _escape(value: str) -> str:
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
-def _samples(family: Family, prefixes: _Prefixes, created: bool) -> Iterator[str]:
+def _samples(family: Family, every: list[_Prefix], created: bool) -> Iterator[str]:
     """Yield the lines of `SERIES_AT_ONCE` series at a time, with start timestamps if `created`."""
     lines = _histogram_lines if family.type == "histogram" else _lines
-    every = list(prefixes.values())
     for start in range(0, len(every), SERIES_AT_ONCE):
         rows = slice(start, start + SERIES_AT_ONCE)
         of_series = lines(family, rows, every[rows])
@@ -181,15 +179,27 @@ def _texts(values: NDArray[Any]) -> list[str]:
     return [f"{n}.0" if -_PLAIN < n < _PLAIN else _go_text(n) for n in values.tolist()]
 
 
-def _head(family: Family, openmetrics: bool) -> str:
-    name = family.openmetrics_name if openmetrics else family.name
-    text = family.help.replace("\\", r"\\").replace("\n", r"\n")
+@lru_cache(maxsize=1024)
+def _head(name: str, kind: FamilyType, text: str, openmetrics: bool) -> bytes:
+    text = text.replace("\\", r"\\").replace("\n", r"\n")
     if openmetrics:
         text = text.replace('"', r"\"")
-    return f"# HELP {name} {text}\n# TYPE {name} {family.type}\n"
+    return f"# HELP {name} {text}\n# TYPE {name} {kind}\n".encode()
 
 
-def _only(samples: str, names: frozenset[str]) -> str:
+def _own_names(family: Family) -> set[str]:
+    """Return the names that stand for the whole family."""
+    return {family.name, family.openmetrics_name}
+
+
+def _names(family: Family) -> set[str]:
+    return {*_own_names(family), *family.sample_names, family.created_name}
+
+
+def _chosen(family: Family, texts: Iterable[str], names: frozenset[str]) -> list[str]:
+    """Return the lines of samples with these names; all if one is the family's."""
+    if not names.isdisjoint(_own_names(family)):
+        return list(texts)
     # Label values hold no raw newline, but may hold other characters at which splitlines() splits.
-    lines = samples.split("\n")[:-1]
-    return "".join(f"{line}\n" for line in lines if line.split(" ", 1)[0].split("{", 1)[0] in names)
+    lines = [line for text in texts for line in text.split("\n")[:-1]]
+    return [f"{line}\n" for line in lines if line.split(" ", 1)[0].split("{", 1)[0] in names]

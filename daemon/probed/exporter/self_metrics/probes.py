@@ -73,6 +73,8 @@ class ProbeSnapshot:
         self.starts = starts or ProcessStarts()
         by_name = {probe.name: probe for probe in running}
         self.stats = [by_name.get(probe.name) or ProbeStats(probe.name) for probe in states]
+        self.probe_starts = {probe.name: probe.start_time for probe in running}
+        self.metric_starts = {usage.metric_name: probe.start_time for probe in running for usage in probe.usages}
 
 
 def _by_probe(read: Callable[[ProbeStats], float | None]) -> Callable[[ProbeSnapshot], Samples]:
@@ -87,13 +89,12 @@ def _by_metric(read: Callable[[SeriesUsage], float]) -> Callable[[ProbeSnapshot]
 
 def _probe_start(probes: ProbeSnapshot, labels: tuple[str, ...]) -> float:
     """Return the start of the probe in the first label."""
-    return next((probe.start_time for probe in probes.running if probe.name == labels[0]), 0.0)
+    return probes.probe_starts.get(labels[0], 0.0)
 
 
 def _metric_start(probes: ProbeSnapshot, labels: tuple[str, ...]) -> float:
     """Return the start of the probe whose metric is the first label."""
-    names = ((probe.start_time, usage.metric_name) for probe in probes.running for usage in probe.usages)
-    return next((start for start, name in names if name == labels[0]), 0.0)
+    return probes.metric_starts.get(labels[0], 0.0)
 
 
 def _exporter_start(probes: ProbeSnapshot, _: tuple[str, ...]) -> float:

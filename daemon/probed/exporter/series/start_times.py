@@ -46,8 +46,11 @@ class StartTimes:
 
     def of(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Return the start of each row, shape (n,), dtype float64; rows without an event begin now."""
-        self._begin(rows)
-        starts: NDArray[Any] = self._bits.read()[rows, 0].view(np.float64)
+        bits = self._bits.read()[:, 0]
+        if rows.max(initial=-1) >= len(bits) or not bits[rows].all():
+            self._begin(rows)
+            bits = self._bits.read()[:, 0]
+        starts: NDArray[Any] = bits[rows].view(np.float64)
         return starts
 
     def clear(self, rows: NDArray[Any]) -> None:

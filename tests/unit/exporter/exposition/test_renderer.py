@@ -122,7 +122,7 @@ def test_a_series_without_labels_has_no_braces() -> None:
 
 
 def _remembered(page: Page) -> set[tuple[str, ...]]:
-    return {labels for prefixes in page._known.values() for labels in prefixes}
+    return {labels for known in page._known.values() for labels in known.labels}
 
 
 def test_series_that_are_gone_are_forgotten() -> None:
