@@ -34,7 +34,7 @@ def measure(setup: Setup) -> list[Figure]:
     warm, objects = [], []
     for _ in range(setup.rounds(WARM)):
         warm.append(start(setup) | _floor(setup))
-        objects.append(start(setup, through_objects))
+        objects.append(start(setup, through_objects) | {"libbpf's calls": libbpf_seconds(setup)})
     figures = [middle(f"start, {name}", "ms", [each[name] * 1e3 for each in warm]) for name in warm[0]]
     figures += [
         middle(f"start with objects, {name}", "ms", [each[name] * 1e3 for each in objects]) for name in objects[0]
@@ -94,9 +94,19 @@ def _notified(path: Path) -> Iterator[socket.socket]:
 
 def _floor(setup: Setup) -> dict[str, float]:
     """Return BCC's part: its import, and the compiles of the loader's source."""
-    environ = environment(PYTHONPATH=os.pathsep.join(sys.path))
-    configuration = setup.folder / "probed.yaml"
-    command = [sys.executable, "-m", "bench.compiling", str(configuration)]
-    done = subprocess.run(command, env=environ, check=True, stdout=subprocess.PIPE, text=True)
-    imported, compiled = map(float, done.stdout.split())
+    imported, compiled = _seconds(setup, "bench.compiling")
     return {"CPU of BCC's import": imported, "CPU of BCC's compiles of the probes": compiled}
+
+
+def libbpf_seconds(setup: Setup) -> float:
+    """Return libbpf's part of a start through objects: its calls, for the site of the last start."""
+    (seconds,) = _seconds(setup, "bench.opening")
+    return seconds
+
+
+def _seconds(setup: Setup, module: str) -> list[float]:
+    """Return what a module writes for the site of the last start."""
+    environ = environment(PYTHONPATH=os.pathsep.join(sys.path))
+    command = [sys.executable, "-m", module, str(setup.folder / "probed.yaml")]
+    done = subprocess.run(command, env=environ, check=True, stdout=subprocess.PIPE, text=True)
+    return [float(each) for each in done.stdout.split()]
