@@ -215,13 +215,16 @@ class Budget:
         kept = self._waiting.evict()
         return None if kept is None else self._kept(kept)
 
-    def expire(self, may_leave: NDArray[Any]) -> Reassignment | None:
+    def expire(self, may_leave: Callable[[NDArray[Any]], NDArray[Any]]) -> Reassignment | None:
         """Free the rows that have been idle for too long; return None without such rows.
 
-        `may_leave` says of each row whether the last value has been shown, shape (rows,), dtype bool.
+        `may_leave` says of rows, shape (n,), whether the last value of each has been shown, shape (n,), dtype bool.
         """
         idle = self._clock() - self._seen[FIRST : len(self._labels)] > self._idle_seconds
-        rows = FIRST + (idle & may_leave[FIRST : len(self._labels)]).nonzero()[0]
+        rows = FIRST + idle.nonzero()[0]
+        if not len(rows):
+            return None
+        rows = rows[may_leave(rows)]
         rows = np.array([row for row in rows.tolist() if row not in self._leaving], np.intp)
         if not len(rows):
             return None
@@ -281,9 +284,12 @@ class Budget:
         moves[rows] = -1
         return Reassignment(np.zeros(0, np.intp), moves)
 
-    def hand_over(self, may_leave: NDArray[Any]) -> Reassignment | None:
+    def hand_over(self, may_leave: Callable[[NDArray[Any]], NDArray[Any]]) -> Reassignment | None:
         """Give rows to their winners once the last value has been shown (`may_leave`, as for `expire`)."""
-        rows = [row for row in self._leaving if may_leave[row]]
+        if not self._leaving:
+            return None
+        leaving = np.array(list(self._leaving), np.intp)
+        rows = leaving[may_leave(leaving)].tolist()
         if not rows:
             return None
         won = list(map(self._give, rows))

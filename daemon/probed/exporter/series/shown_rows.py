@@ -54,9 +54,10 @@ class ShownRows:
         """Note that rows have changed: `counted`, shape (m,), has the events by row."""
         self._in_full[: len(counted)][counted > 0] = 0
 
-    def may_leave(self, scrape: Scrape) -> NDArray[Any]:
-        """Return for each row whether every active scraper has had the last value in full, shape (rows,)."""
-        may: NDArray[Any] = (self._in_full > 0) & (self._in_full <= scrape.leave_through)
+    def may_leave(self, rows: NDArray[Any], scrape: Scrape) -> NDArray[Any]:
+        """Return for each row whether every active scraper has had the last value in full, shape (n,)."""
+        in_full = self._in_full[rows]
+        may: NDArray[Any] = (in_full > 0) & (in_full <= scrape.leave_through)
         return may
 
     def clear(self, rows: NDArray[Any]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -210,7 +211,7 @@ class SeriesTable:
         return numbers | {"starts": self._starts.of(rows)}
 
     def _reassign_rows(self, scrape: Scrape) -> None:
-        may_leave = self._shown.may_leave(scrape)
+        may_leave = partial(self._shown.may_leave, scrape=scrape)
         self._follow(self._budget.expire(may_leave))
         self._follow(self._budget.replace_rows())
         self._follow(self._budget.hand_over(may_leave))
