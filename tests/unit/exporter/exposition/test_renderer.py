@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,6 +132,18 @@ def test_series_that_are_gone_are_forgotten() -> None:
     page.render([_execs("old", "kept"), _lifetimes("old")])
     page.render([_execs("kept", "new")])
     assert _remembered(page) == {("kept",), ("new",)}
+
+
+@pytest.mark.parametrize("openmetrics", [False, True])
+def test_only_the_text_before_the_values_is_kept(openmetrics: bool) -> None:
+    page = Page()
+    page.render([_execs("sh", "cat")], openmetrics=openmetrics)
+    changes: list[dict[str, Any]] = [
+        {"values": np.array([101, 103])}, {"help": "Other."}, {"labels": [("cat",), ("sh",)]},
+    ]  # fmt: skip
+    for changed in changes:
+        again = replace(_execs("sh", "cat"), **changed)
+        assert page.render([again], openmetrics=openmetrics) == Page().render([again], openmetrics=openmetrics)
 
 
 def test_a_restricted_page_forgets_nothing_that_is_there() -> None:
