@@ -11,7 +11,7 @@ struct event {
 };
 
 /* Thread group id to start_boottime, for processes that ended with several threads and are not yet reaped. */
-BPF_HASH_ON_DEMAND(ended, u32, u64, PROCESSES / 32);
+BPF_HASH_ON_DEMAND(ended, u32, u64, PROCESSES / 64);
 
 /* Returns the status for wait4(). Source: wait_task_zombie() in Linux kernel/exit.c. */
 static __always_inline int wait_status(struct task_struct *leader, struct signal_struct *signal)

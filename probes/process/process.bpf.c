@@ -25,7 +25,7 @@ BPF_HASH_ON_DEMAND(last_exec, u32, u64, PROCESSES / 16);
  * Thread group id to start_boottime, for processes that ended with several threads and are not yet reaped. The first
  * thread that inserts an entry reports the end. There is seldom an entry, and without one no program looks for one.
  */
-BPF_HASH_ON_DEMAND(ended, u32, u64, PROCESSES / 32);
+BPF_HASH_ON_DEMAND(ended, u32, u64, PROCESSES / 64);
 BPF_ARRAY(ended_entries, u64, 1);
 
 /*

@@ -17,9 +17,9 @@ BPF_PERCPU_ARRAY(calls, u64, NATIVE);
  * Calls through the 32-bit table (some 470 more), numbers without a system call, and the calls of on_signal and
  * on_exit. All CPUs share the entries of this map and of `failures`: the size does not grow with the number of CPUs.
  */
-BPF_HASH(calls_elsewhere, u32, u64, 2048);
-/* A busy machine has some hundreds of pairs; 470 calls with eight errnos each would fit. */
-BPF_HASH(failures, struct failure, u64, 4096);
+BPF_HASH(calls_elsewhere, u32, u64, 1000);
+/* A busy machine has some hundreds of pairs; 470 calls with six errnos each would fit. */
+BPF_HASH(failures, struct failure, u64, 3072);
 
 /* The last few pairs of each CPU; only on_return writes here. */
 #define RECENT 16

@@ -115,7 +115,7 @@ def test_notes_on_processes_take_memory_only_as_long_as_they_are_there(both: Dae
     maps = [each for each in descriptors(both.exporter) if "map_id" in each]
     hashes = [each for each in maps if (each["map_type"], each["key_size"]) == ("1", "4")]
     processes = min(max(max_threads(), LEAST_PROCESSES), MOST_PROCESSES)
-    sizes = {str(processes // 16), str(processes // 32)}
+    sizes = {str(processes // 16), str(processes // 64)}
     flags = {each["map_flags"] for each in hashes if each["max_entries"] in sizes}
     assert flags == {hex(BPF_F_NO_PREALLOC) if _has_allocator() else "0x0"}
 
