@@ -42,7 +42,11 @@ def test_each_of_two_stays_until_its_own_end(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_long_answer_that_nobody_asks_for_does_not_keep_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    watch(monkeypatch, lambda *_: {("task_struct", "tgid"): "x" * (1 << 20)}).wait()
+    before, wrong = len(children(os.getpid())), {("task_struct", "tgid"): "x" * (1 << 20)}
+    watching = watch(monkeypatch, lambda *_: wrong)
+    watching.wait()
+    assert len(children(os.getpid())) == before
+    assert watching.wrong_members() == wrong
 
 
 def test_its_error_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
